@@ -1,0 +1,3 @@
+//! The `vae-fidelity` command.
+
+fn main() {}
