@@ -2,9 +2,16 @@
 
 pub mod error;
 
+pub mod config;
 pub mod dtype;
+pub mod image_processor;
 pub mod pixels;
+pub mod recipe;
+pub mod trace;
+pub mod vae;
 
+pub use config::AutoencoderKLConfig;
 pub use dtype::Dtype;
 pub use error::{Error, ErrorKind, Result};
 pub use pixels::Rgb8;
+pub use vae::{Encoded, RoundTrip, Vae, round_trip};
