@@ -2,14 +2,23 @@
 
 pub mod error;
 
-pub mod config;
 pub mod dtype;
-pub mod image_processor;
 pub mod pixels;
+
+pub mod image_processor;
+
+pub mod config;
 pub mod recipe;
 pub mod trace;
 pub mod vae;
 
+#[cfg(feature = "tch")]
+pub mod autoencoder_kl;
+pub mod checkpoint;
+
+#[cfg(feature = "tch")]
+pub use autoencoder_kl::AutoencoderKL;
+pub use checkpoint::{Checkpoint, Source};
 pub use config::AutoencoderKLConfig;
 pub use dtype::Dtype;
 pub use error::{Error, ErrorKind, Result};
