@@ -3,6 +3,7 @@
 pub mod error;
 
 pub mod dtype;
+pub mod output;
 pub mod pixels;
 
 pub mod image_processor;
