@@ -29,7 +29,7 @@ from golden_recipe import GOLDEN, repository
 from golden_store import (
     SCHEMA_VERSION, Degenerate, difference, manifest_json, refuse_degenerate, tensors_of, tolerance, write_case,
 )  # fmt: skip
-from golden_trace import to_json
+from golden_trace import difference as trace_difference, to_json
 
 THREADS = 2
 
@@ -166,8 +166,12 @@ def check_case(case, run, row, folder, tolerances):
     for name in set(tensors) & set(row["tensors"]):
         allowed = tolerances and tolerance(tolerances, name, case.model)
         wrong.append(difference(folder, name, row["tensors"][name], tensors[name], allowed))
-    if case.trace and not tolerances and (folder / "trace.json").read_text() != to_json(run.trace):
-        wrong.append("the trace differs")
+    if case.trace:
+        stored = (folder / "trace.json").read_text()
+        if tolerances:
+            wrong.append(trace_difference(json.loads(stored), run.trace, tolerance(tolerances, "trace", case.model)))
+        elif stored != to_json(run.trace):
+            wrong.append("the trace differs")
     return list(filter(None, wrong))
 
 

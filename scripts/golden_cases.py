@@ -88,7 +88,7 @@ SMALL = [
     *small("act-gelu", "act_fn gelu, by the exact error function.", (40, 24)),
     *small("act-relu", "act_fn relu.", (40, 24)),
     *small("extreme-logvar", "A log-variance far beyond both clamps, -30 and 20."),
-    *small("tiny-variance", "Group variances near GroupNorm's eps of 1e-6: another eps shows."),
+    *small("tiny-variance", "Every GroupNorm sees variances near its eps of 1e-6, so that another eps in any of them shows."),
 ]  # fmt: skip
 
 CASES = BUILTIN + FULL_TOPOLOGY + SMALL

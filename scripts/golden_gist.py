@@ -65,16 +65,19 @@ def load_vae(gist, repository):
     return gist.load_vae(str(repository), device=device, dtype=dtype)
 
 
-def run(gist, vae, image, size=None, seed=None, trace=False):
-    """One trip, in the order of the gist's main(): `size` is (width, height), a seed samples."""
+def run(gist, vae, image, size=None, seed=None, trace=False, start=None):
+    """One trip, in the order of the gist's main(): `size` is (width, height), a seed samples.
+
+    With `start`, another Run, noise and latents are taken from that one, as a case is judged.
+    """
     recording = recorded if trace else nullcontext
     device, dtype = gist.pick_device_and_dtype()
     picture = Image.open(image)
     sample = gist.image_to_tensor(picture, size, device=device, dtype=dtype)
-    with observed_encode(vae) as seen, recording(vae) as encode_trace:
+    with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace:
         latents = gist.encode_to_latents(vae, sample, sample=seed is not None, seed=seed)
     with recording(vae) as decode_trace:
-        decoded = gist.decode_from_latents(vae, latents)
+        decoded = gist.decode_from_latents(vae, torch.from_numpy(start.latents) if start else latents)
     return Run(
         sample=array(sample),
         moments=array(seen["moments"]),
@@ -91,8 +94,8 @@ def array(tensor):
 
 
 @contextmanager
-def observed_encode(vae):
-    """Keeps the posterior's parameters, and the noise that a sample is drawn with."""
+def observed_encode(vae, noise=None):
+    """Keeps the posterior's parameters, and the noise that a sample is drawn with (or replaces it)."""
     seen = {}
     encode, randn_tensor = vae.encode, diffusers_vae.randn_tensor
 
@@ -102,9 +105,9 @@ def observed_encode(vae):
         return output
 
     def observing_randn(*args, **kwargs):
-        noise = randn_tensor(*args, **kwargs)
-        seen["noise"] = noise.clone()
-        return noise
+        drawn = randn_tensor(*args, **kwargs)
+        seen["noise"] = drawn.clone()
+        return drawn if noise is None else torch.from_numpy(noise)
 
     vae.encode, diffusers_vae.randn_tensor = observing_encode, observing_randn
     try:

@@ -61,6 +61,20 @@ def short(value):
     return float(str(np.float32(value))) if np.isfinite(value) else None
 
 
+def difference(expected, actual, tolerance):
+    """The first module whose samples are off by more than the tolerance, in words, or None."""
+    for stage in ("encode", "decode"):
+        names = [[row["module"] for row in trace[stage]] for trace in (expected, actual)]
+        if names[0] != names[1]:
+            return f"trace: other modules in {stage}"
+        for one, other in zip(expected[stage], actual[stage]):
+            values = [np.array(row["samples"], np.float64) for row in (one, other)]
+            allowed = tolerance["atol"] * one["std"] + tolerance["rtol"] * np.abs(values[0])
+            if one["shape"] != other["shape"] or not (np.abs(values[0] - values[1]) <= allowed).all():
+                return f"trace: {one['module']} differs beyond {json.dumps(tolerance)}"
+    return None
+
+
 def to_json(trace):
     """A line for each module, so that a change shows as the lines it touches."""
     stages = []
