@@ -17,6 +17,8 @@ pub mod vae;
 pub mod autoencoder_kl;
 pub mod checkpoint;
 
+pub mod golden;
+
 #[cfg(feature = "tch")]
 pub use autoencoder_kl::AutoencoderKL;
 pub use checkpoint::{Checkpoint, Source};
