@@ -182,6 +182,8 @@ proptest! {
             bytes[at] = value;
         }
         let (_folder, path) = file(&bytes);
-        let _ = open(&path);
+        if let Err(error) = open(&path) {
+            prop_assert!(!error.problem().contains("panicked"), "{}", error);
+        }
     }
 }
