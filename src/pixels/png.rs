@@ -10,9 +10,8 @@ use super::exif::{ICC_NOTE, orientation, orientation_note};
 use super::format::ImageFormat;
 use super::limit::check_pixels;
 use super::open::{OpenedImage, broken, failed_read, no_memory, truncated};
-use super::rgb8::Rgb8;
 use super::to_rgb::{Palette, ToRgb, unpack};
-use crate::error::{self, Error, Result};
+use crate::error::{Error, Result};
 
 /// The most that chunks such as a profile may take in memory.
 const CHUNK_BYTES: usize = 64 << 20;
@@ -148,28 +147,4 @@ fn failed(path: &Path, error: DecodingError) -> Error {
             broken(path, ImageFormat::Png, reason)
         }
     }
-}
-
-/// `pixels` as the bytes of an 8-bit RGB PNG file. Every reader gives the same pixels back.
-///
-/// Errors when a side does not fit PNG's 31 bits.
-pub fn encode_png(pixels: &Rgb8) -> Result<Vec<u8>> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Error::new(
-            error::ErrorKind::Output,
-            "PNG",
-            format!("{} x {} pixels: {error}", pixels.width(), pixels.height()),
-            "use a smaller picture",
-        )
-    };
-    let width = u32::try_from(pixels.width()).map_err(|e| failed(&e))?;
-    let height = u32::try_from(pixels.height()).map_err(|e| failed(&e))?;
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(ColorType::Rgb);
-    encoder.set_depth(BitDepth::Eight);
-    let mut writer = encoder.write_header().map_err(|e| failed(&e))?;
-    writer.write_image_data(pixels.data()).map_err(|e| failed(&e))?;
-    writer.finish().map_err(|e| failed(&e))?;
-    Ok(bytes)
 }
