@@ -1,21 +1,18 @@
 //! Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
 
+// In the order in which data flows: a module uses only those above it.
 pub mod error;
-
 pub mod dtype;
 pub mod output;
 pub mod pixels;
-
 pub mod image_processor;
-
 pub mod config;
 pub mod recipe;
 pub mod trace;
 pub mod vae;
-
+pub mod checkpoint;
 #[cfg(feature = "tch")]
 pub mod autoencoder_kl;
-pub mod checkpoint;
 
 pub mod golden;
 
