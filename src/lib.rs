@@ -10,6 +10,8 @@ pub mod recipe;
 pub mod trace;
 pub mod vae;
 
+pub mod metrics;
+
 pub use config::AutoencoderKLConfig;
 pub use dtype::Dtype;
 pub use error::{Error, ErrorKind, Result};
