@@ -2,10 +2,13 @@
 
 pub mod error;
 
-pub mod config;
+pub mod output;
+
 pub mod dtype;
-pub mod image_processor;
 pub mod pixels;
+
+pub mod config;
+pub mod image_processor;
 pub mod recipe;
 pub mod trace;
 pub mod vae;
