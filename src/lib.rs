@@ -13,7 +13,13 @@ pub mod recipe;
 pub mod trace;
 pub mod vae;
 
+pub mod tensor_file;
+
+pub mod diagnosis;
 pub mod metrics;
+pub mod verdict;
+
+pub mod report;
 
 pub use config::AutoencoderKLConfig;
 pub use dtype::Dtype;
