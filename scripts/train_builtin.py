@@ -13,7 +13,6 @@ starts from random weights, or from stored ones (--from).  Quality is measured o
 scikit-image and scikit-learn ship, which are never trained on.
 """
 import argparse
-import json
 import math
 import multiprocessing
 import os
@@ -43,7 +42,8 @@ CACHE = ROOT / "target" / "train-data"
 BUILTIN = ROOT / "golden" / "models" / "builtin"
 HELD_OUT = ("astronaut", "coffee", "chelsea", "rocket", "china", "flower")
 
-# Debian package: (where its pictures lie, share of the crops taken from it).
+# Debian package: (where its pictures lie, share of the crops taken from it).  Versions and licences
+# of those that the stored weights come from are in golden/models/builtin/README.md.
 PACKAGES = {
     "gnome-backgrounds": ("usr/share/backgrounds/gnome", 1),
     "mate-backgrounds": ("usr/share/backgrounds/mate", 3),
@@ -171,7 +171,7 @@ def draw_picture(seed):
 
 
 def load_training_set():
-    """(list of pictures, each a list of (weight, array); probability of each picture)."""
+    """(list of pictures, each a list of (weight, array); probability of each picture)"""
     jobs = list_pictures()
     with multiprocessing.Pool(2) as pool:
         loaded = [(p, s) for p, s in pool.imap(load_picture, jobs, chunksize=8) if s]
@@ -183,7 +183,7 @@ def load_training_set():
         pictures.append(scales_of(draw_picture(seed)))
         chances.append(DRAWN_SHARE / 200)
     total = sum(chances)
-    return pictures, [c / total for c in chances], counts
+    return pictures, [c / total for c in chances]
 
 
 def held_out():
@@ -212,7 +212,7 @@ def hue_and_saturation(rng, n):
     cross = torch.tensor([[0., -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
     out = []
     for _ in range(n):
-        turn = rng.uniform(-math.pi, math.pi) if rng.random() < 0.25 else rng.gauss(0, 0.08)
+        turn = rng.uniform(-math.pi, math.pi) if rng.random() < 0.15 else rng.gauss(0, 0.08)
         chroma = math.exp(rng.gauss(0.12, 0.35))
         plane = math.cos(turn) * (torch.eye(3) - grey) + math.sin(turn) * cross
         out.append((grey + chroma * plane) * math.exp(rng.gauss(0, 0.1)))
@@ -225,7 +225,7 @@ def detail(crop):
 
 def sample_batch(rng, pictures, cumulative, progress):
     """Random crops, the busier of two each: small ones first, then more and more larger ones."""
-    size, count = (64, 8) if rng.random() > 0.1 + progress else (128, 2)
+    size, count = (64, 8) if rng.random() > 0.05 + 0.6 * progress else (128, 2)
     if size == 128 and rng.random() < 0.2:
         size, count = 192, 1
     crops = []
@@ -334,8 +334,8 @@ def orthogonalise(x):
 
 
 # ---------------------------------------------------------------- training
-def export(ema, steps, minutes, options, pictures, versions, last):
-    """Store the averaged weights as float16 and write down where they come from; return PSNRs."""
+def export(ema, pictures, last):
+    """Measure the averaged weights as float16 and put them into golden/; return the PSNRs."""
     model = new_model()
     model.load_state_dict({k: v.half().float() for k, v in ema.items()})
     model.eval()
@@ -350,35 +350,14 @@ def export(ema, steps, minutes, options, pictures, versions, last):
     for name in ("diffusion_pytorch_model.safetensors", "config.json"):
         shutil.copy(fresh / name, final / f".{name}")
         os.replace(final / f".{name}", final / name)
-    write_readme(values, steps, minutes, options, versions, (1 / std, low, high))
-    return values
+    return mean(values)
 
 
 def mean(values):
     return sum(values.values()) / len(values)
 
 
-def earlier_runs(folder):
-    readme = folder / "README.md"
-    lines = readme.read_text().splitlines() if readme.exists() else []
-    return [line for line in lines if line.startswith("| stage ")]
-
-
-def write_readme(values, steps, minutes, options, versions, latents):
-    runs = list(options.earlier)
-    runs.append(f"| stage {len(runs) + 1} | {'random weights' if not runs else 'the stage before'} "
-                f"| {minutes:.0f} | {steps} | {options.seed} | {mean(values):.2f} |")
-    text = README.format(
-        psnr="\n".join(f"| {k} | {v:.2f} |" for k, v in values.items()), average=mean(values),
-        runs="\n".join(runs), scaling=latents[0], low=latents[1], high=latents[2],
-        parameters=sum(p.numel() for p in new_model().parameters()),
-        packages="\n".join(f"| {p} | {versions[p]} | `/{PACKAGES[p][0]}` | {options.counts[p]} "
-                           f"| {PACKAGES[p][1]} | {LICENCES[p]} |" for p in PACKAGES))
-    (BUILTIN / ".README.md").write_text(text)
-    os.replace(BUILTIN / ".README.md", BUILTIN / "README.md")
-
-
-def train(rank, options, pictures, chances, versions):
+def train(rank, options, pictures, chances):
     """One of two workers: each takes its own crops, the gradients are averaged."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{CACHE}/rendezvous", rank=rank,
@@ -402,7 +381,7 @@ def train(rank, options, pictures, chances, versions):
     cumulative = np.cumsum(chances).tolist()
     parameters = list(model.parameters())
     start = spoken = saved_at = time.monotonic()
-    fraction, losses, values = before / (60 * options.minutes), [], {}
+    fraction, losses, quality = before / (60 * options.minutes), [], "not yet measured"
     exported_at = before
 
     while fraction < 1:
@@ -424,19 +403,17 @@ def train(rank, options, pictures, chances, versions):
         for p in parameters:
             p.grad.copy_(message[place:place + p.numel()].view_as(p))
             place += p.numel()
-        decay = min(1.0, (1 - fraction) / 0.6) if fraction < 1 else 0.0
-        optimizer.step(min(1.0, (step + 1) / 60) * options.rate * decay)
+        optimizer.step(min(1.0, (step + 1) / 60) * options.rate * max(0.0, 1 - fraction))
         step += 1
         if rank:
             continue
-        weight = max(0.005, 1 / (step + 1))
+        weight = max(0.005, 10 / (step + 10))
         for k, v in model.state_dict().items():
             ema[k].lerp_(v, weight)
         if now - spoken > 30:
             spoken = now
-            print(f"step {step}  loss {sum(losses[-100:]) / len(losses[-100:]):.4f}  held-out "
-                  + (f"{mean(values):.2f} dB" if values else "not yet measured")
-                  + f"  {len(losses) / (now - start):.2f} steps/s"
+            print(f"step {step}  loss {sum(losses[-100:]) / len(losses[-100:]):.4f}  held-out {quality}  "
+                  f"{len(losses) / (now - start):.2f} steps/s"
                   f"  {options.minutes - elapsed / 60:.1f} min left", flush=True)
         if now - saved_at > 120:
             saved_at = now
@@ -445,9 +422,10 @@ def train(rank, options, pictures, chances, versions):
             os.replace(CACHE / "checkpoint.new", checkpoint)
         if elapsed - exported_at > 60 * options.export_every:
             exported_at = elapsed
-            values = export(ema, step, elapsed / 60, options, pictures, versions, last=False)
+            quality = f"{export(ema, pictures, last=False):.2f} dB"
     if rank == 0:
-        export(ema, step, options.minutes, options, pictures, versions, last=True)
+        export(ema, pictures, last=True)
+        print(f"finished: {step} steps, seed {options.seed}", flush=True)
         checkpoint.unlink(missing_ok=True)
     dist.barrier()
 
@@ -465,14 +443,13 @@ def main():
     parse.add_argument("--seed", type=int, default=1)
     parse.add_argument("--restart", action="store_true", help="ignore a checkpoint of a run cut off")
     options = parse.parse_args()
-    versions = fetch_packages()
-    options.earlier = earlier_runs(options.start) if options.start else []
+    print("packages:", fetch_packages(), flush=True)
     if options.restart:
         (CACHE / "checkpoint.pt").unlink(missing_ok=True)
     (CACHE / "rendezvous").unlink(missing_ok=True)
-    pictures, chances, options.counts = load_training_set()
+    pictures, chances = load_training_set()
     fork = multiprocessing.get_context("fork")  # the workers share the loaded pictures
-    workers = [fork.Process(target=train, args=(r, options, pictures, chances, versions))
+    workers = [fork.Process(target=train, args=(r, options, pictures, chances))
                for r in range(options.workers)]
     for worker in workers:
         worker.start()
@@ -480,18 +457,6 @@ def main():
         worker.join()
     sys.exit(max(abs(worker.exitcode) for worker in workers))
 
-
-LICENCES = {p: "see its copyright file" for p in PACKAGES}
-README = """# The built-in autoencoder
-
-placeholder {parameters} {average} {scaling} {low} {high}
-
-{psnr}
-
-{runs}
-
-{packages}
-"""
 
 if __name__ == "__main__":
     main()

@@ -1,26 +1,27 @@
 //! Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
 
+// In the order in which data flows: a module uses only those above it.
 pub mod error;
-
-pub mod output;
-
 pub mod dtype;
+pub mod output;
 pub mod pixels;
-
-pub mod config;
 pub mod image_processor;
+pub mod config;
 pub mod recipe;
 pub mod trace;
 pub mod vae;
-
+pub mod checkpoint;
+#[cfg(feature = "tch")]
+pub mod autoencoder_kl;
 pub mod tensor_file;
-
-pub mod diagnosis;
 pub mod metrics;
+pub mod diagnosis;
 pub mod verdict;
-
 pub mod report;
 
+#[cfg(feature = "tch")]
+pub use autoencoder_kl::AutoencoderKL;
+pub use checkpoint::{Checkpoint, Source};
 pub use config::AutoencoderKLConfig;
 pub use dtype::Dtype;
 pub use error::{Error, ErrorKind, Result};

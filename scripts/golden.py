@@ -1,0 +1,203 @@
+"""Writes golden/cases/ and golden/manifest.json: the only writer of goldens.
+
+    scripts/python.sh scripts/golden.py --gist debug_diffusion_vae.py
+    scripts/python.sh scripts/golden.py --gist debug_diffusion_vae.py --check
+
+It runs the gist's own functions in the gist's order and keeps what they pass along, then runs the
+gist's command line on the same input and demands the same picture. `--check` writes nothing: it
+recomputes, and compares bit for bit where the machine is of the kind that wrote the goldens, within
+golden/tolerances.json elsewhere. golden/README.md describes the files.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import golden_gist
+import golden_self_test
+from golden_cases import CASES
+from golden_recipe import GOLDEN, repository
+from golden_store import (
+    SCHEMA_VERSION, Degenerate, difference, manifest_json, refuse_degenerate, tensors_of, tolerance, write_case,
+)  # fmt: skip
+from golden_trace import difference as trace_difference, to_json
+
+THREADS = 2
+
+
+def environment():
+    """What the bits depend on."""
+    processor = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        fields = dict(map(str.strip, line.split(":", 1)) for line in open("/proc/cpuinfo") if ":" in line)
+        processor = fields.get("model name", processor)
+    return {
+        "gist_sha256": golden_gist.GIST_SHA256,
+        "versions": {
+            "python": platform.python_version(), "torch": version("torch"), "diffusers": version("diffusers"),
+            "pillow": version("pillow"), "numpy": version("numpy"),
+        },
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "processor": processor,
+        "threads": THREADS,
+    }  # fmt: skip
+
+
+class Writer:
+    """Runs cases; keeps the last model, since cases of one model follow each other."""
+
+    def __init__(self, gist_path, temporary):
+        self.gist_path, self.temporary = gist_path, temporary
+        self.gist = golden_gist.load_gist(gist_path)
+        self.model = self.vae = None
+
+    def run(self, case):
+        if case.model != self.model:
+            folder = repository(GOLDEN / "models" / case.model, self.temporary)
+            self.model, self.vae = case.model, golden_gist.load_vae(self.gist, folder)
+        run = golden_gist.run(self.gist, self.vae, GOLDEN / "images" / case.image, case.size, case.seed, case.trace)
+        refuse_degenerate(case.name, run)
+        return run
+
+    def check_command_line(self, case, run):
+        """The gist as a program must save the pixels that its functions gave."""
+        folder = repository(GOLDEN / "models" / case.model, self.temporary)
+        out = Path(self.temporary) / "command_line.png"
+        image = GOLDEN / "images" / case.image
+        saved = golden_gist.command_line(self.gist_path, folder, image, case.size, case.seed, out)
+        if not np.array_equal(saved, np.array(run.picture)):
+            sys.exit(f"{case.name}: the gist's command line saved another picture than its functions gave")
+
+
+def manifest_row(case, tensors):
+    return {
+        "name": case.name,
+        "shows": case.shows,
+        "model": case.model,
+        "image": case.image,
+        "width": case.width,
+        "height": case.height,
+        "posterior": {"kind": "mode" if case.seed is None else "sample", "seed": case.seed},
+        "dtype": "f32",
+        "device": "cpu",
+        "trace": "trace.json" if case.trace else None,
+        "tensors": tensors,
+    }
+
+
+def replace(new, old):
+    """Puts folder `new` in the place of `old`."""
+    aside = old.with_name(f".{old.name}.old")
+    if old.exists():
+        old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def write(writer, cases, out):
+    manifest_path = out / "manifest.json"
+    before = json.loads(manifest_path.read_text()) if manifest_path.is_file() else {"cases": []}
+    here = environment()
+    rows = {row["name"]: row for row in before["cases"]}
+    if len(cases) < len(CASES) and any(before.get(key) != value for key, value in here.items() if before["cases"]):
+        sys.exit("the other cases were written in another environment; write all of them, without --only")
+    (out / "cases").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".writing-") as staging:
+        for number, case in enumerate(cases, 1):
+            started = time.monotonic()
+            run = writer.run(case)
+            writer.check_command_line(case, run)
+            folder = Path(staging) / case.name
+            rows[case.name] = manifest_row(case, write_case(folder, run))
+            if case.trace:
+                (folder / "trace.json").write_text(to_json(run.trace))
+            print(f"[{number}/{len(cases)}] {case.name} {time.monotonic() - started:.1f} s", flush=True)
+        for case in cases:
+            replace(Path(staging) / case.name, out / "cases" / case.name)
+    names = [case.name for case in CASES if case.name in rows]
+    for folder in (out / "cases").iterdir():
+        if folder.name not in names:
+            shutil.rmtree(folder)
+    manifest = {"schema_version": SCHEMA_VERSION, **here, "tolerances": "tolerances.json",
+                "cases": [rows[name] for name in names]}  # fmt: skip
+    written = manifest_path.with_suffix(".new")
+    written.write_text(manifest_json(manifest))
+    written.rename(manifest_path)
+    print(f"wrote {len(cases)} cases and {manifest_path}")
+
+
+def check(writer, cases, out):
+    """Recomputes; returns the differences."""
+    manifest = json.loads((out / "manifest.json").read_text())
+    elsewhere = {key: (manifest.get(key), value) for key, value in environment().items() if manifest.get(key) != value}
+    tolerances = json.loads((out / manifest["tolerances"]).read_text()) if elsewhere else None
+    for key, (wrote, here) in elsewhere.items():
+        print(f"{key} is {here}, the goldens were written with {wrote}: judging within tolerances")
+    rows = {row["name"]: row for row in manifest["cases"]}
+    found = [f"{name}: in the manifest, but no longer a case" for name in set(rows) - {case.name for case in CASES}]
+    for number, case in enumerate(cases, 1):
+        run = writer.run(case)
+        row, folder = rows.get(case.name), out / "cases" / case.name
+        if row is None:
+            wrong = ["not in the manifest"]
+        else:
+            wrong = check_case(case, run, row, folder, tolerances)
+        found += [f"{case.name}: {line}" for line in wrong]
+        print(f"[{number}/{len(cases)}] {case.name} {'; '.join(wrong) or 'equal'}", flush=True)
+    return found
+
+
+def check_case(case, run, row, folder, tolerances):
+    tensors = tensors_of(run)
+    wrong = []
+    if {k: v for k, v in row.items() if k != "tensors"} != {k: v for k, v in manifest_row(case, None).items() if k != "tensors"}:
+        wrong.append("the manifest's row describes another case")
+    if set(row["tensors"]) != set(tensors):
+        wrong.append(f"tensors {sorted(row['tensors'])}, expected {sorted(tensors)}")
+    for name in set(tensors) & set(row["tensors"]):
+        allowed = tolerances and tolerance(tolerances, name, case.model)
+        wrong.append(difference(folder, name, row["tensors"][name], tensors[name], allowed))
+    if case.trace:
+        stored = (folder / "trace.json").read_text()
+        if tolerances:
+            wrong.append(trace_difference(json.loads(stored), run.trace, tolerance(tolerances, "trace", case.model)))
+        elif stored != to_json(run.trace):
+            wrong.append("the trace differs")
+    return list(filter(None, wrong))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gist", required=True, help="path of the unmodified gist, debug_diffusion_vae.py")
+    parser.add_argument("--only", nargs="+", metavar="CASE", help="these cases; 'builtin-*' and the like work")
+    parser.add_argument("--out", type=Path, default=GOLDEN, help="folder of manifest.json and cases/ (default: golden)")
+    parser.add_argument("--check", action="store_true", help="recompute and compare, write nothing; exit 1 on a difference")
+    args = parser.parse_args()
+    cases = [case for case in CASES if not args.only or any(Path(case.name).match(name) for name in args.only)]
+    if not cases:
+        sys.exit(f"no case is named {' or '.join(args.only)}; scripts/golden_cases.py lists them")
+    torch.set_num_threads(THREADS)
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            writer = Writer(args.gist, temporary)
+            if not args.check:
+                return write(writer, cases, args.out)
+            golden_self_test.run(args.gist)
+            found = check(writer, cases, args.out)
+    except (golden_gist.WrongGist, Degenerate) as refusal:
+        sys.exit(str(refusal))
+    print("\n".join(found) or f"all {len(cases)} cases are equal")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Proves that the writer refuses what it must, before it is trusted to say that all is equal."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from golden_gist import Run, WrongGist, load_gist
+from golden_store import Degenerate, difference, refuse_degenerate, tensors_of, write_case
+
+
+def plausible_run():
+    random = np.random.default_rng(0)
+
+    def normal(*shape):
+        return random.standard_normal(shape).astype(np.float32) * np.float32(0.4)
+
+    return Run(
+        sample=normal(1, 3, 16, 16),
+        moments=normal(1, 8, 2, 2),
+        latents=normal(1, 4, 2, 2),
+        decoded=normal(1, 3, 16, 16),
+        picture=Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8)),
+    )
+
+
+def expect(kind, action, why):
+    try:
+        action()
+    except kind:
+        return
+    raise AssertionError(f"self-test: {why} was not refused")
+
+
+def refuses_another_gist(gist_path):
+    with tempfile.TemporaryDirectory() as folder:
+        edited = Path(folder) / "edited.py"
+        edited.write_bytes(Path(gist_path).read_bytes() + b"\n")
+        expect(WrongGist, lambda: load_gist(edited), "a gist with one more newline")
+
+
+def refuses_degenerate_output():
+    refuse_degenerate("plausible", plausible_run())
+    for tensor, value, why in [
+        ("decoded", 0.25, "a constant picture"),
+        ("decoded", 40.0, "a clipped picture"),
+        ("latents", 1.0, "constant latents"),
+        ("moments", np.nan, "a NaN"),
+    ]:
+        run = plausible_run()
+        values = getattr(run, tensor)
+        if value == 40.0:
+            values *= np.float32(value)
+        else:
+            values[0, 0] = value
+        expect(Degenerate, lambda: refuse_degenerate("planted", run), why)
+
+
+def sees_one_bit():
+    run = plausible_run()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "case"
+        rows = write_case(folder, run)
+        for name, tensor in tensors_of(run).items():
+            assert difference(folder, name, rows[name], tensor, None) is None, name
+            changed = tensor.copy()
+            changed.reshape(-1).view(np.uint8)[0] ^= 1
+            assert difference(folder, name, rows[name], changed, None), f"self-test: a flipped bit in {name} passed"
+
+
+def run(gist_path):
+    refuses_another_gist(gist_path)
+    refuses_degenerate_output()
+    sees_one_bit()
+    print("self-test: another gist and degenerate output are refused, a flipped bit is seen")
