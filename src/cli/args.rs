@@ -20,7 +20,19 @@ pub struct Cli {
 pub enum Command {
     #[cfg(feature = "tch")]
     Check(super::check_args::CheckArgs),
+    /// Not in this binary: it was built without libtorch
+    #[cfg(not(feature = "tch"))]
+    #[command(disable_help_flag = true)]
+    Check(NeedsLibtorch),
     Compare(CompareArgs),
+}
+
+/// Takes any arguments, so that what is said is why the command is not there.
+#[cfg(not(feature = "tch"))]
+#[derive(Debug, Args)]
+pub struct NeedsLibtorch {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<std::ffi::OsString>,
 }
 
 /// How results are printed; the same for every command.

@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|a| a == "--json");
     let console = Console { json, quiet: false };
     let outcome = panic::caught(|| match Cli::try_parse_from(&arguments) {
-        Ok(cli) => run(cli),
+        Ok(cli) => run(cli, json),
         Err(usage) => explain_usage(&usage, console),
     });
     let outcome = outcome.unwrap_or_else(|place| {
@@ -69,14 +69,25 @@ pub fn main() -> ExitCode {
     ExitCode::from(outcome as u8)
 }
 
-fn run(cli: Cli) -> Outcome {
-    let console = Console { json: cli.style.json, quiet: cli.style.quiet };
+fn run(cli: Cli, json: bool) -> Outcome {
+    let console = Console { json: json || cli.style.json, quiet: cli.style.quiet };
     let outcome = match cli.command {
         #[cfg(feature = "tch")]
         Command::Check(args) => check::run(&args, console),
+        #[cfg(not(feature = "tch"))]
+        Command::Check(_) => Err(needs_libtorch("check")),
         Command::Compare(args) => compare::run(&args, console),
     };
     outcome.unwrap_or_else(|error| not_judged(&error, console))
+}
+
+#[cfg(not(feature = "tch"))]
+fn needs_libtorch(command: &str) -> vae_fidelity::Error {
+    vae_fidelity::Error::option(
+        command,
+        "runs a VAE, and this binary was built without libtorch",
+        "build it with the default features: cargo install vae-fidelity",
+    )
 }
 
 fn not_judged(error: &vae_fidelity::Error, console: Console) -> Outcome {
