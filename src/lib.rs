@@ -19,6 +19,8 @@ pub mod diagnosis;
 pub mod verdict;
 pub mod report;
 
+pub mod golden;
+
 #[cfg(feature = "tch")]
 pub use autoencoder_kl::AutoencoderKL;
 pub use checkpoint::{Checkpoint, Source};
