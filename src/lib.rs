@@ -17,9 +17,8 @@ pub mod tensor_file;
 pub mod metrics;
 pub mod diagnosis;
 pub mod verdict;
-pub mod report;
-
 pub mod golden;
+pub mod report;
 
 #[cfg(feature = "tch")]
 pub use autoencoder_kl::AutoencoderKL;

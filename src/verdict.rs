@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(verdict(&[], 0, nothing), Verdict::Pass);
         assert_eq!(verdict(&[], 1, nothing), Verdict::Fail);
         let finding = non_finite_output(1, 0, Dtype::F32).unwrap();
-        assert_eq!(verdict(&[finding.clone()], 0, nothing), Verdict::Fail);
+        assert_eq!(verdict(std::slice::from_ref(&finding), 0, nothing), Verdict::Fail);
         let warning = Finding { severity: Severity::Warning, ..finding };
         assert_eq!(verdict(&[warning], 0, nothing), Verdict::Pass);
         // 10 levels everywhere are 28.13 dB.

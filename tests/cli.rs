@@ -64,7 +64,7 @@ mod compare {
         b: String,
         kind: String,
         tensors: Vec<Pair>,
-        tolerance: Option<vae_fidelity::metrics::Tolerance>,
+        tolerance: Option<vae_fidelity::golden::Tolerance>,
         notes: Vec<String>,
     }
 
@@ -156,7 +156,7 @@ mod compare {
         assert_eq!((report.schema_version, report.kind.as_str()), (1, "tensors"));
         assert_eq!((report.a.as_str(), report.b.as_str()), ("a.safetensors", "b.safetensors"));
         assert_eq!((report.verdict.as_str(), report.verdict_reasons.len()), ("fail", 1));
-        assert_eq!(report.tolerance.map(|t| (t.atol, t.rtol)), Some((0.0, 0.19)));
+        assert_eq!(report.tolerance.map(|t| (t.atol(), t.rtol())), Some((0.0, 0.19)));
         let [x, y] = report.tensors.as_slice() else { panic!("{:?}", report.tensors) };
         assert_eq!((x.name.as_deref(), x.outside_tolerance), (Some("x"), Some(1)));
         assert_eq!(x.metrics.as_ref().unwrap().max_abs_diff, Some(0.5));

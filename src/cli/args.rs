@@ -25,6 +25,8 @@ pub enum Command {
     #[command(disable_help_flag = true)]
     Check(NeedsLibtorch),
     Compare(CompareArgs),
+    #[command(subcommand)]
+    Golden(GoldenCommand),
 }
 
 /// Takes any arguments, so that what is said is why the command is not there.
@@ -77,6 +79,30 @@ pub struct LeastArgs {
     /// Pictures: fail below this SSIM (1 is identical); needs 11 x 11 pixels
     #[arg(long, value_name = "X", value_parser = at_most_one, allow_negative_numbers = true)]
     pub min_ssim: Option<f64>,
+}
+
+/// Judge this crate against what the reference implementation wrote
+#[derive(Debug, Subcommand)]
+pub enum GoldenCommand {
+    /// List the cases
+    List(GoldenArgs),
+    /// Run the cases on the CPU in f32 and compare every step; the whole suite takes minutes
+    #[cfg(feature = "tch")]
+    Verify(GoldenArgs),
+    /// Not in this binary: it was built without libtorch
+    #[cfg(not(feature = "tch"))]
+    #[command(disable_help_flag = true)]
+    Verify(NeedsLibtorch),
+}
+
+#[derive(Debug, Args)]
+pub struct GoldenArgs {
+    /// The suite's folder [default: ./golden, else the one this binary was built beside]
+    #[arg(long, value_name = "DIR")]
+    pub golden: Option<PathBuf>,
+    /// Only the cases of this model, or the case of this name; may be repeated
+    #[arg(long, value_name = "MODEL")]
+    pub only: Vec<String>,
 }
 
 fn finite(text: &str) -> Result<f64, String> {

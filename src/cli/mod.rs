@@ -7,6 +7,7 @@ mod check;
 mod check_args;
 mod compare;
 mod console;
+mod golden;
 #[cfg(feature = "tch")]
 mod outputs;
 mod panic;
@@ -25,7 +26,7 @@ use serde_json::json;
 use vae_fidelity::Result;
 use vae_fidelity::verdict::Verdict;
 
-use args::{Cli, Command};
+use args::{Cli, Command, GoldenCommand};
 use console::Console;
 
 #[cfg(feature = "tch")]
@@ -77,6 +78,11 @@ fn run(cli: Cli, json: bool) -> Outcome {
         #[cfg(not(feature = "tch"))]
         Command::Check(_) => Err(needs_libtorch("check")),
         Command::Compare(args) => compare::run(&args, console),
+        Command::Golden(GoldenCommand::List(args)) => golden::list(&args, console),
+        #[cfg(feature = "tch")]
+        Command::Golden(GoldenCommand::Verify(args)) => golden::verify(&args, console),
+        #[cfg(not(feature = "tch"))]
+        Command::Golden(GoldenCommand::Verify(_)) => Err(needs_libtorch("golden verify")),
     };
     outcome.unwrap_or_else(|error| not_judged(&error, console))
 }

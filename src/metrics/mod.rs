@@ -9,4 +9,4 @@ mod tensors;
 
 pub use pixels::{Channel, PixelMetrics, Position};
 pub use ssim::{WINDOW, ssim};
-pub use tensors::{Over, TensorMetrics, Tolerance, WorstPair};
+pub use tensors::{Over, TensorMetrics, WorstPair};

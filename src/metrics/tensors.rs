@@ -67,42 +67,6 @@ pub struct Over {
     pub values: usize,
 }
 
-/// `|actual - expected| <= atol + rtol * |expected|`, in f64; both at least 0.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tolerance {
-    /// Absolute, in the tensors' own unit.
-    pub atol: f64,
-    /// Relative to the expected value.
-    pub rtol: f64,
-}
-
-impl Tolerance {
-    /// Whether `actual` is near enough to `expected`. False for NaN and infinity on either side,
-    /// and for a tolerance that is NaN.
-    ///
-    /// ```
-    /// use vae_fidelity::metrics::Tolerance;
-    /// let tolerance = Tolerance { atol: 0.5, rtol: 0.0 };
-    /// assert!(tolerance.accepts(1.5, 1.0) && !tolerance.accepts(1.6, 1.0));
-    /// assert!(!tolerance.accepts(f32::NAN, f32::NAN));
-    /// assert!(!tolerance.accepts(f32::INFINITY, f32::INFINITY));
-    /// ```
-    pub fn accepts(&self, actual: f32, expected: f32) -> bool {
-        let (actual, expected) = (f64::from(actual), f64::from(expected));
-        actual.is_finite()
-            && expected.is_finite()
-            && (actual - expected).abs() <= self.atol + self.rtol * expected.abs()
-    }
-
-    /// How many pairs of two tensors of one shape are not accepted. Errors where shapes differ.
-    pub fn rejected(&self, actual: ArrayViewD<f32>, expected: ArrayViewD<f32>) -> Result<usize> {
-        same_shape(&actual, &expected)?;
-        let pairs = actual.iter().zip(expected.iter());
-        Ok(pairs.filter(|&(&actual, &expected)| !self.accepts(actual, expected)).count())
-    }
-}
-
 impl TensorMetrics {
     /// Compares `actual` with `expected`. Errors where their shapes differ.
     ///

@@ -117,7 +117,7 @@ impl Display for CompareReport {
                     line(
                         f,
                         "allowed",
-                        format_args!("{} + {} x |b|", tolerance.atol, tolerance.rtol),
+                        format_args!("{} + {} x |b|", tolerance.atol(), tolerance.rtol()),
                     )?;
                 }
                 tensors.iter().try_for_each(|tensor| tensor_lines(f, tensor))?;
