@@ -19,7 +19,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     #[cfg(feature = "tch")]
-    Check(super::check_args::CheckArgs),
+    Check(Box<super::check_args::CheckArgs>),
     /// Not in this binary: it was built without libtorch
     #[cfg(not(feature = "tch"))]
     #[command(disable_help_flag = true)]
