@@ -114,6 +114,13 @@ impl Suite {
         &self.manifest.cases
     }
 
+    /// The cases that [`Suite::run`] is to run, in the order of the manifest.
+    ///
+    /// Errors when a name given to [`Suite::only`] is that of no model and no case.
+    pub fn chosen(&self) -> Result<Vec<&Case>> {
+        Ok(self.choose()?.chosen.into_iter().map(|(_, case)| case).collect())
+    }
+
     /// Runs the chosen cases one after another; `load` is called once per model.
     ///
     /// Whatever the implementation does wrong, failing to load and errors included, is in the
