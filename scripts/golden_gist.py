@@ -9,6 +9,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from golden_trace import recorded
 
 diffusers_logging.set_verbosity_error()  # or each load advises installing accelerate
 diffusers_logging.disable_progress_bar()
+warnings.filterwarnings("ignore", "Palette images with Transparency")  # that is the case's point
 
 GIST_SHA256 = "5b466e037587f9cb339c0f6891f2775061f017347e141f33705e324e644f8049"
 
@@ -70,7 +72,7 @@ def run(gist, vae, image, size=None, seed=None, trace=False, start=None):
 
     With `start`, another Run, noise and latents are taken from that one, as a case is judged.
     """
-    recording = recorded if trace else nullcontext
+    recording = recorded if trace else lambda _: nullcontext()
     device, dtype = gist.pick_device_and_dtype()
     picture = Image.open(image)
     sample = gist.image_to_tensor(picture, size, device=device, dtype=dtype)
@@ -85,7 +87,7 @@ def run(gist, vae, image, size=None, seed=None, trace=False, start=None):
         decoded=array(decoded),
         picture=gist.tensor_to_image(decoded),
         noise=array(seen["noise"]) if "noise" in seen else None,
-        trace={"encode": encode_trace, "decode": decode_trace},
+        trace={"encode": encode_trace, "decode": decode_trace} if trace else {},
     )
 
 
