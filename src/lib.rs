@@ -1,10 +1,24 @@
 //! Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
 
+// In the order in which data flows: a module uses only those above it.
 pub mod error;
-
 pub mod dtype;
+pub mod output;
 pub mod pixels;
+pub mod image_processor;
+pub mod config;
+pub mod recipe;
+pub mod trace;
+pub mod vae;
+pub mod checkpoint;
+#[cfg(feature = "tch")]
+pub mod autoencoder_kl;
 
+#[cfg(feature = "tch")]
+pub use autoencoder_kl::AutoencoderKL;
+pub use checkpoint::{Checkpoint, Source};
+pub use config::AutoencoderKLConfig;
 pub use dtype::Dtype;
 pub use error::{Error, ErrorKind, Result};
 pub use pixels::Rgb8;
+pub use vae::{Encoded, RoundTrip, Vae, round_trip};

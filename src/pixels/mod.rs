@@ -1,5 +1,33 @@
 //! Image files as Pillow sees them: RGB8 in, RGB8 out.
+//!
+//! A latent-diffusion pipeline starts with `PIL.Image.open(path).convert("RGB")` and a bicubic
+//! resize. Comparing a VAE with a pipeline to the last bit therefore needs the same bytes, and
+//! general-purpose decoders and resizers give others. The reference is Pillow 13.0.0;
+//! `scripts/compare_pillow.py` measures every format and mode against it.
+//!
+//! What gives other bytes, or is not known to give the same, is refused by name.
 
+mod bmp;
+mod exif;
+mod format;
+mod gif;
+mod jpeg;
+mod limit;
+mod open;
+mod png;
+mod pnm;
+mod resize;
 mod rgb8;
+mod size;
+mod tga;
+mod tiff;
+mod to_rgb;
+mod webp;
 
+pub use format::ImageFormat;
+pub use limit::{MAX_PIXELS_REFUSED, MAX_PIXELS_UNWARNED};
+pub use open::{OpenedImage, open};
+pub use png::encode_png;
+pub use resize::resize_bicubic;
 pub use rgb8::Rgb8;
+pub use size::{requested_size, target_size};

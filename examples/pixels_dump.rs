@@ -1,0 +1,48 @@
+//! Opens and resizes pictures for `scripts/compare_pillow.py`.
+//!
+//! Reads one JSON object a line from stdin, `{"path": FILE, "sizes": [[WIDTH, HEIGHT], ...]}`, and
+//! answers each with one on stdout: format, mode and notes, or the error. The RGB bytes go to
+//! `FOLDER/LINE.rgb`, as opened and then at each size, one after the other.
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use vae_fidelity::Result;
+use vae_fidelity::pixels::{open, resize_bicubic};
+
+#[derive(Deserialize)]
+struct Job {
+    path: PathBuf,
+    sizes: Vec<(usize, usize)>,
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let folder = std::env::args().nth(1).ok_or("usage: pixels_dump FOLDER < jobs.jsonl")?;
+    let mut out = std::io::stdout().lock();
+    for (number, line) in std::io::stdin().lock().lines().enumerate() {
+        let job: Job = serde_json::from_str(&line?)?;
+        let mut bytes = Vec::new();
+        let answer = answer(&job, &mut bytes)
+            .unwrap_or_else(|error| json!({"error": error.to_string(), "next": error.next()}));
+        std::fs::write(Path::new(&folder).join(format!("{number}.rgb")), bytes)?;
+        writeln!(out, "{answer}")?;
+    }
+    Ok(())
+}
+
+fn answer(job: &Job, bytes: &mut Vec<u8>) -> Result<Value> {
+    let opened = open(&job.path)?;
+    bytes.extend_from_slice(opened.pixels.data());
+    for &(width, height) in &job.sizes {
+        bytes.extend_from_slice(resize_bicubic(&opened.pixels, width, height)?.data());
+    }
+    Ok(json!({
+        "format": opened.format.name(),
+        "mode": opened.mode,
+        "width": opened.pixels.width(),
+        "height": opened.pixels.height(),
+        "notes": opened.notes,
+    }))
+}

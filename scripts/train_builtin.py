@@ -1,0 +1,462 @@
+#!/usr/bin/env python3
+"""Train the small AutoencoderKL that the command-line tool carries inside itself.
+
+Why: the tool must show a real VAE at work (encode, posterior, decode) without any download, so
+the repository holds one that is small enough to embed (float16, below 4.8 MB) and still gives back
+pictures that look like what went in.  Everything needed to make it again is here: the photographs
+come from Debian packages (fetched with apt-get, unpacked into a folder that git ignores), the
+model is diffusers' own class, and training fits two CPU cores and about an hour and a half.
+
+The learning rate follows the clock (--minutes), not a step count, so that a busy machine trains
+less but always ends its schedule.  A run that was cut off goes on from its checkpoint; a new run
+starts from random weights, or from stored ones (--from).  Quality is measured on photographs that
+scikit-image and scikit-learn ship, which are never trained on.
+"""
+import argparse
+import math
+import multiprocessing
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+# glibc hands freed memory back to the kernel and asks for it again at every step; keeping it makes
+# a step about 1.5 times faster.  The variables only count when the process starts, hence the exec.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184",
+               "MALLOC_TOP_PAD_": "268435456"}
+if __name__ == "__main__" and any(os.environ.get(k) != v for k, v in KEEP_MEMORY.items()):
+    os.environ.update(KEEP_MEMORY)
+    os.execv(sys.executable, [sys.executable] + sys.argv)
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from PIL import Image, ImageDraw, ImageFont
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "target" / "train-data"
+BUILTIN = ROOT / "golden" / "models" / "builtin"
+HELD_OUT = ("astronaut", "coffee", "chelsea", "rocket", "china", "flower")
+
+# Debian package: (where its pictures lie, share of the crops taken from it).  Versions and licences
+# of those that the stored weights come from are in golden/models/builtin/README.md.
+PACKAGES = {
+    "gnome-backgrounds": ("usr/share/backgrounds/gnome", 1),
+    "mate-backgrounds": ("usr/share/backgrounds/mate", 3),
+    "ukui-wallpapers": ("usr/share/backgrounds", 2),
+    "plasma-workspace-wallpapers": ("usr/share/wallpapers", 8),
+    "lomiri-wallpapers-16.04": ("usr/share/backgrounds", 6),
+    "lomiri-wallpapers-20.04": ("usr/share/backgrounds", 1),
+    "palapeli-data": ("usr/share/palapeli/collection", 3),
+    "gnome-taquin": ("usr/share/gnome-taquin/themes/cats", 3),
+    "gnome-control-center-data": ("usr/share/pixmaps/faces", 8),
+    "kphotoalbum": ("usr/share/kphotoalbum/demo", 10),
+    "pysiogame": ("usr/share/games/pysiogame/res/images/art4apps", 4),
+    "scratch": ("usr/share/scratch/Media/Backgrounds", 8),
+    "endless-sky-data": ("usr/share/games/endless-sky/images/land", 20),
+    "tuxpaint-stamps-default": ("usr/share/tuxpaint/stamps", 10),
+}
+DRAWN_SHARE = 4          # lines, flat shapes and text, drawn by this script
+SIDES = (400, 256, 160)  # every picture is kept at these short sides, where it is large enough
+SIDE_WEIGHTS = (0.3, 0.5, 0.2)
+CONFIG = dict(
+    in_channels=3, out_channels=3, latent_channels=16, sample_size=256, norm_num_groups=8,
+    block_out_channels=(16, 32, 64, 112), layers_per_block=1, act_fn="silu",
+    down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+    force_upcast=False)
+
+
+# ---------------------------------------------------------------- pictures
+def fetch_packages():
+    """Download and unpack the packages that are not there yet; return {package: version}."""
+    debs, roots = CACHE / "debs", CACHE / "root"
+    debs.mkdir(parents=True, exist_ok=True)
+    (CACHE / ".gitignore").write_text("*\n")
+    missing = [p for p in PACKAGES if not list(debs.glob(f"{p}_*.deb"))]
+    if missing:
+        if not shutil.which("apt-get") or not shutil.which("dpkg"):
+            sys.exit("the training photographs come from Debian packages: apt-get and dpkg are "
+                     "needed, and this machine lacks them (run this on Debian or a derivative)")
+        print("downloading", ", ".join(missing), flush=True)
+        if subprocess.run(["apt-get", "download", *missing], cwd=debs).returncode:
+            sys.exit("apt-get download failed (see above); 'apt-get update' may help")
+    versions = {}
+    for package in PACKAGES:
+        deb = max(debs.glob(f"{package}_*.deb"))
+        versions[package] = deb.name.split("_")[1].replace("%3a", ":")
+        if not (roots / package).is_dir():
+            fresh = roots / f".{package}"
+            fresh.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["dpkg", "-x", deb, fresh], check=True)
+            fresh.rename(roots / package)
+    return versions
+
+
+def list_pictures():
+    """[(package, path)]: photographs, each wallpaper once (its largest file)."""
+    found = []
+    for package, (folder, _) in PACKAGES.items():
+        largest = {}
+        for path in sorted((CACHE / "root" / package / folder).rglob("*")):
+            if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp") or path.is_symlink():
+                continue
+            size = path.stat().st_size
+            if package.startswith("tuxpaint") and size < 60_000:
+                continue  # small stamps are cartoons
+            key = path.parent if package.startswith("plasma") else path
+            if size > largest.get(key, (0, None))[0]:
+                largest[key] = (size, path)
+        found += [(package, path) for _, path in largest.values()]
+    return found
+
+
+def shrink(picture, side):
+    scale = side / min(picture.size)
+    size = tuple(max(side, round(n * scale)) for n in picture.size)
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def load_picture(job):
+    """One file as (package, [(weight, uint8 array)]), at several scales; None if too small."""
+    package, path = job
+    warnings.simplefilter("ignore")
+    with Image.open(path) as picture:
+        picture.draft("RGB", (800, 800))
+        if picture.mode in ("RGBA", "LA", "P", "PA"):  # transparent: onto a plain colour
+            picture = picture.convert("RGBA")
+            rng = random.Random(path.name)
+            ground = Image.new("RGBA", picture.size, tuple(rng.choices(range(256), k=3)) + (255,))
+            picture = Image.alpha_composite(ground, picture)
+        picture = picture.convert("RGB")
+    return package, scales_of(picture)
+
+
+def scales_of(picture):
+    short = min(picture.size)
+    if short < 96 or max(picture.size) > 6 * short:
+        return []
+    scales = [(w, shrink(picture, s)) for s, w in zip(SIDES, SIDE_WEIGHTS) if s <= short]
+    if short < SIDES[1]:
+        scales.append((SIDE_WEIGHTS[1], picture))
+    return [(w, np.asarray(p)) for w, p in scales]
+
+
+def draw_picture(seed):
+    """A picture of flat shapes, lines and text in saturated colours."""
+    rng = random.Random(seed)
+    def colour():
+        return tuple(rng.choice((0, 255, rng.randrange(256))) for _ in range(3))
+    picture = Image.linear_gradient("L").rotate(rng.choice((0, 90, 180))).resize((256, 256))
+    picture = Image.composite(Image.new("RGB", (256, 256), colour()),
+                              Image.new("RGB", (256, 256), colour()), picture)
+    pen = ImageDraw.Draw(picture)
+    for _ in range(rng.randrange(3, 14)):
+        x, y = rng.randrange(-30, 240), rng.randrange(-30, 240)
+        box = (x, y, x + rng.randrange(8, 150), y + rng.randrange(8, 150))
+        kind = rng.randrange(4)
+        if kind == 0:
+            pen.rectangle(box, fill=colour())
+        elif kind == 1:
+            pen.ellipse(box, fill=colour(), outline=colour(), width=rng.randrange(1, 6))
+        elif kind == 2:
+            pen.line(box, fill=colour(), width=rng.randrange(1, 8))
+        else:
+            letters = "".join(rng.choices("abcdefghijklmnopqrstuvwxyzABCDEFGHKMRSTW 0123456789", k=14))
+            pen.text((x, y), letters, fill=colour(), font=ImageFont.load_default(rng.randrange(11, 48)))
+    return picture
+
+
+def load_training_set():
+    """(list of pictures, each a list of (weight, array); probability of each picture)"""
+    jobs = list_pictures()
+    with multiprocessing.Pool(2) as pool:
+        loaded = [(p, s) for p, s in pool.imap(load_picture, jobs, chunksize=8) if s]
+    counts = {p: sum(q == p for q, _ in loaded) for p in PACKAGES}
+    print("pictures:", counts, flush=True)
+    pictures = [s for _, s in loaded]
+    chances = [PACKAGES[p][1] / counts[p] for p, _ in loaded]
+    for seed in range(200):
+        pictures.append(scales_of(draw_picture(seed)))
+        chances.append(DRAWN_SHARE / 200)
+    total = sum(chances)
+    return pictures, [c / total for c in chances]
+
+
+def held_out():
+    """{name: uint8 array 256x256x3}, centre-cropped to a square and resized bicubically."""
+    import skimage.data
+    from sklearn.datasets import load_sample_image
+    pictures = {}
+    for name in HELD_OUT:
+        array = (load_sample_image(f"{name}.jpg") if name in ("china", "flower")
+                 else getattr(skimage.data, name)())
+        picture = Image.fromarray(np.ascontiguousarray(array[..., :3]))
+        side = min(picture.size)
+        x, y = (picture.width - side) // 2, (picture.height - side) // 2
+        picture = picture.crop((x, y, x + side, y + side))
+        pictures[name] = np.asarray(picture.resize((256, 256), Image.Resampling.BICUBIC))
+    return pictures
+
+
+def to_model(arrays):
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def hue_and_saturation(rng, n):
+    """n random colour matrices: a turn around the grey axis times a saturation, times a contrast."""
+    grey = torch.full((3, 3), 1 / 3)
+    cross = torch.tensor([[0., -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    out = []
+    for _ in range(n):
+        turn = rng.uniform(-math.pi, math.pi) if rng.random() < 0.15 else rng.gauss(0, 0.08)
+        chroma = math.exp(rng.gauss(0.12, 0.35))
+        plane = math.cos(turn) * (torch.eye(3) - grey) + math.sin(turn) * cross
+        out.append((grey + chroma * plane) * math.exp(rng.gauss(0, 0.1)))
+    return torch.stack(out)
+
+
+def detail(crop):
+    return np.abs(np.diff(crop[::2, :, 1].astype(np.int16))).mean()
+
+
+def sample_batch(rng, pictures, cumulative, progress):
+    """Random crops, the busier of two each: small ones first, then more and more larger ones."""
+    size, count = (64, 8) if rng.random() > 0.05 + 0.6 * progress else (128, 2)
+    if size == 128 and rng.random() < 0.2:
+        size, count = 192, 1
+    crops = []
+    while len(crops) < count:
+        scales = rng.choices(pictures, cum_weights=cumulative)[0]
+        scales = [(w, a) for w, a in scales if min(a.shape[:2]) >= size]
+        if not scales:
+            continue
+        array = rng.choices([a for _, a in scales], [w for w, _ in scales])[0]
+        places = [[rng.randrange(n - size + 1) for n in array.shape[:2]] for _ in range(2)]
+        crop = max((array[y:y + size, x:x + size] for y, x in places), key=detail)
+        crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
+    batch = to_model(crops)
+    batch = torch.einsum("nij,njhw->nihw", hue_and_saturation(rng, count), batch)
+    return batch.clamp(-1, 1)
+
+
+# ---------------------------------------------------------------- model
+def new_model():
+    from diffusers import AutoencoderKL
+    model = AutoencoderKL(**CONFIG)
+    for name, parameter in model.named_parameters():
+        if name.endswith(("conv2.weight", "to_out.0.weight")):
+            torch.nn.init.zeros_(parameter)  # every residual branch starts at nothing
+    return model
+
+
+def loss_of(model, batch):
+    posterior = model.encode(batch).latent_dist
+    output = model.decode(posterior.sample()).sample
+    kl = posterior.kl().sum() / posterior.mean.numel()
+    return 0.2 * (output - batch).abs().mean() + 4 * (output - batch).square().mean() + 1e-4 * kl
+
+
+@torch.no_grad()
+def psnr(model, pictures):
+    """PSNR in dB of the round trip through the posterior's mode, both sides as 8-bit pictures."""
+    values = {}
+    for name, array in pictures.items():
+        output = model.decode(model.encode(to_model([array])).latent_dist.mode()).sample[0]
+        output = ((output.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).numpy()
+        values[name] = 10 * math.log10(255 ** 2 / np.square(output - array).mean())
+    return values
+
+
+@torch.no_grad()
+def latent_statistics(model, pictures, count):
+    """Standard deviation of the latents over `count` training pictures, and their logvar range."""
+    squares = [a for scales in pictures for _, a in scales if min(a.shape[:2]) == 256]
+    means, logvars = [], []
+    for array in random.Random(0).sample(squares, min(count, len(squares))):
+        y, x = ((n - 256) // 2 for n in array.shape[:2])
+        posterior = model.encode(to_model([array[y:y + 256, x:x + 256]])).latent_dist
+        means.append(posterior.mean)
+        logvars.append(posterior.logvar)
+    logvars = torch.cat(logvars)
+    return torch.cat(means).std().item(), logvars.min().item(), logvars.max().item()
+
+
+class Optimizer:
+    """Muon (orthogonalised momentum) for the weight matrices and kernels, Adam for the rest."""
+
+    def __init__(self, model):
+        self.matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and is_hidden(n)]
+        matrix_ids = {id(p) for p in self.matrices}
+        self.adam = torch.optim.AdamW([p for p in model.parameters() if id(p) not in matrix_ids],
+                                      betas=(0.9, 0.98), weight_decay=0.0, foreach=True)
+        self.momenta = [torch.zeros_like(p) for p in self.matrices]
+
+    @torch.no_grad()
+    def step(self, scale):
+        self.adam.param_groups[0]["lr"] = 2e-3 * scale
+        self.adam.step()
+        groups = {}
+        for parameter, momentum in zip(self.matrices, self.momenta):
+            momentum.lerp_(parameter.grad, 0.05)
+            update = parameter.grad.lerp(momentum, 0.95).flatten(1)
+            groups.setdefault(update.shape, []).append((parameter, update))
+        for (rows, columns), members in groups.items():
+            updates = orthogonalise(torch.stack([u for _, u in members]))
+            size = 0.02 * scale * math.sqrt(max(1, rows / columns))
+            for (parameter, _), update in zip(members, updates):
+                parameter.sub_(size * update.view_as(parameter))
+
+    def state(self):
+        return {"adam": self.adam.state_dict(), "momenta": self.momenta}
+
+    def load(self, state):
+        self.adam.load_state_dict(state["adam"])
+        self.momenta = state["momenta"]
+
+
+def is_hidden(name):
+    return not name.startswith(("encoder.conv_in", "decoder.conv_out"))
+
+
+def orthogonalise(x):
+    """Newton-Schulz iteration: brings all singular values of each matrix near 1."""
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(4):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.775 * gram + 2.0315 * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+# ---------------------------------------------------------------- training
+def export(ema, pictures, last):
+    """Measure the averaged weights as float16 and put them into golden/; return the PSNRs."""
+    model = new_model()
+    model.load_state_dict({k: v.half().float() for k, v in ema.items()})
+    model.eval()
+    values = psnr(model, held_out())
+    std, low, high = latent_statistics(model, pictures, 300 if last else 24)
+    print(f"held-out PSNR {mean(values):.2f} dB", {k: round(v, 2) for k, v in values.items()},
+          f"latent std {std:.3f}, logvar {low:.1f} to {high:.1f}", flush=True)
+    model.register_to_config(scaling_factor=float(f"{1 / std:.5g}"))
+    fresh, final = CACHE / "export", BUILTIN / "vae"
+    model.half().save_pretrained(fresh)
+    final.mkdir(parents=True, exist_ok=True)
+    for name in ("diffusion_pytorch_model.safetensors", "config.json"):
+        shutil.copy(fresh / name, final / f".{name}")
+        os.replace(final / f".{name}", final / name)
+    return mean(values)
+
+
+def mean(values):
+    return sum(values.values()) / len(values)
+
+
+def train(rank, options, pictures, chances):
+    """One of two workers: each takes its own crops, the gradients are averaged."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{CACHE}/rendezvous", rank=rank,
+                            world_size=options.workers)
+    torch.manual_seed(options.seed)
+    model = new_model()
+    if options.start:
+        from safetensors.torch import load_file
+        stored = load_file(options.start / "vae" / "diffusion_pytorch_model.safetensors")
+        model.load_state_dict({k: v.float() for k, v in stored.items()})
+    optimizer, step, before = Optimizer(model), 0, 0.0
+    ema = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    checkpoint = CACHE / "checkpoint.pt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint)
+        model.load_state_dict(saved["model"])
+        optimizer.load(saved["optimizer"])
+        ema, step, before = saved["ema"], saved["step"], saved["elapsed"]
+    rng = random.Random(f"{options.seed} {rank} {step}")
+    torch.manual_seed(hash((options.seed, rank, step)))
+    cumulative = np.cumsum(chances).tolist()
+    parameters = list(model.parameters())
+    start = spoken = saved_at = time.monotonic()
+    fraction, losses, quality = before / (60 * options.minutes), [], "not yet measured"
+    exported_at = before
+
+    while fraction < 1:
+        loss = loss_of(model, sample_batch(rng, pictures, cumulative, fraction))
+        model.zero_grad()
+        loss.backward()
+        now = time.monotonic()
+        elapsed = before + now - start
+        # One message holds the gradients, the loss, and the first worker's clock, which all follow.
+        clock = elapsed / (60 * options.minutes) * options.workers if rank == 0 else 0.0
+        parts = [p.grad.flatten() for p in parameters] + [torch.tensor([loss.item(), clock])]
+        message = torch.cat(parts)
+        dist.all_reduce(message)
+        message /= options.workers
+        losses.append(message[-2].item())
+        fraction = message[-1].item()
+        message[:-2] *= min(1.0, 1.0 / message[:-2].norm().item())
+        place = 0
+        for p in parameters:
+            p.grad.copy_(message[place:place + p.numel()].view_as(p))
+            place += p.numel()
+        optimizer.step(min(1.0, (step + 1) / 60) * options.rate * max(0.0, 1 - fraction))
+        step += 1
+        if rank:
+            continue
+        weight = max(0.005, 10 / (step + 10))
+        for k, v in model.state_dict().items():
+            ema[k].lerp_(v, weight)
+        if now - spoken > 30:
+            spoken = now
+            print(f"step {step}  loss {sum(losses[-100:]) / len(losses[-100:]):.4f}  held-out {quality}  "
+                  f"{len(losses) / (now - start):.2f} steps/s"
+                  f"  {options.minutes - elapsed / 60:.1f} min left", flush=True)
+        if now - saved_at > 120:
+            saved_at = now
+            torch.save({"model": model.state_dict(), "optimizer": optimizer.state(), "ema": ema,
+                        "step": step, "elapsed": elapsed}, CACHE / "checkpoint.new")
+            os.replace(CACHE / "checkpoint.new", checkpoint)
+        if elapsed - exported_at > 60 * options.export_every:
+            exported_at = elapsed
+            quality = f"{export(ema, pictures, last=False):.2f} dB"
+    if rank == 0:
+        export(ema, pictures, last=True)
+        print(f"finished: {step} steps, seed {options.seed}", flush=True)
+        checkpoint.unlink(missing_ok=True)
+    dist.barrier()
+
+
+def main():
+    parse = argparse.ArgumentParser(description=__doc__.split("\n\n")[0],
+                                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parse.add_argument("--minutes", type=float, default=80, help="length of the schedule")
+    parse.add_argument("--from", dest="start", type=Path, metavar="FOLDER",
+                       help="start from the weights in FOLDER/vae instead of random ones")
+    parse.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
+    parse.add_argument("--workers", type=int, default=2, help="training processes, one core each")
+    parse.add_argument("--export-every", type=float, default=10, metavar="MINUTES",
+                       help="write the weights (over those in golden/) and measure them this often")
+    parse.add_argument("--seed", type=int, default=1)
+    parse.add_argument("--restart", action="store_true", help="ignore a checkpoint of a run cut off")
+    options = parse.parse_args()
+    print("packages:", fetch_packages(), flush=True)
+    if options.restart:
+        (CACHE / "checkpoint.pt").unlink(missing_ok=True)
+    (CACHE / "rendezvous").unlink(missing_ok=True)
+    pictures, chances = load_training_set()
+    fork = multiprocessing.get_context("fork")  # the workers share the loaded pictures
+    workers = [fork.Process(target=train, args=(r, options, pictures, chances))
+               for r in range(options.workers)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    sys.exit(max(abs(worker.exitcode) for worker in workers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+//! diffusers `models/unets/unet_2d_blocks.py`: the blocks that `Encoder` and `Decoder` stack.
+
+use tch::Tensor;
+
+use crate::config::AutoencoderKLConfig;
+use crate::error::Result;
+
+use super::attention::Attention;
+use super::layers::{Module, Watch, Weights};
+use super::resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
+
+/// `DownEncoderBlock2D`; the last level has no downsampler.
+#[derive(Debug)]
+pub(super) struct DownEncoderBlock2D {
+    module: Module,
+    resnets: Vec<ResnetBlock2D>,
+    downsamplers: Vec<Downsample2D>,
+}
+
+impl DownEncoderBlock2D {
+    pub fn load(weights: &Weights, config: &AutoencoderKLConfig, level: usize) -> Result<Self> {
+        let widths = &config.block_out_channels;
+        let before = widths[level.saturating_sub(1)];
+        let resnets =
+            load_resnets(weights, config, before, widths[level], config.layers_per_block)?;
+        let downsamplers = if level + 1 < widths.len() {
+            vec![Downsample2D::load(&weights.at("downsamplers.0"))?]
+        } else {
+            vec![]
+        };
+        Ok(Self { module: weights.module("DownEncoderBlock2D"), resnets, downsamplers })
+    }
+
+    /// (N, in, H, W) to (N, out, H / 2, W / 2), or the same size without a downsampler
+    pub fn forward(&self, mut xs: Tensor, watch: Watch) -> Result<Tensor> {
+        for resnet in &self.resnets {
+            xs = resnet.forward(&xs, watch)?;
+        }
+        for downsampler in &self.downsamplers {
+            xs = downsampler.forward(&xs, watch)?;
+        }
+        watch(&self.module, &xs)?;
+        Ok(xs)
+    }
+}
+
+/// `UpDecoderBlock2D`; the last level has no upsampler.
+#[derive(Debug)]
+pub(super) struct UpDecoderBlock2D {
+    module: Module,
+    resnets: Vec<ResnetBlock2D>,
+    upsamplers: Vec<Upsample2D>,
+}
+
+impl UpDecoderBlock2D {
+    /// `level` counts from the latents outwards.
+    pub fn load(weights: &Weights, config: &AutoencoderKLConfig, level: usize) -> Result<Self> {
+        let widths: Vec<usize> = config.block_out_channels.iter().rev().copied().collect();
+        let before = widths[level.saturating_sub(1)];
+        let layers = config.layers_per_block + 1;
+        let resnets = load_resnets(weights, config, before, widths[level], layers)?;
+        let upsamplers = if level + 1 < widths.len() {
+            vec![Upsample2D::load(&weights.at("upsamplers.0"))?]
+        } else {
+            vec![]
+        };
+        Ok(Self { module: weights.module("UpDecoderBlock2D"), resnets, upsamplers })
+    }
+
+    /// (N, in, H, W) to (N, out, 2 H, 2 W), or the same size without an upsampler
+    pub fn forward(&self, mut xs: Tensor, watch: Watch) -> Result<Tensor> {
+        for resnet in &self.resnets {
+            xs = resnet.forward(&xs, watch)?;
+        }
+        for upsampler in &self.upsamplers {
+            xs = upsampler.forward(&xs, watch)?;
+        }
+        watch(&self.module, &xs)?;
+        Ok(xs)
+    }
+}
+
+/// `UNetMidBlock2D`: resnet, attention where the config has it, resnet.
+#[derive(Debug)]
+pub(super) struct UNetMidBlock2D {
+    module: Module,
+    resnets: [ResnetBlock2D; 2],
+    attentions: Option<Attention>,
+}
+
+impl UNetMidBlock2D {
+    pub fn load(weights: &Weights, config: &AutoencoderKLConfig) -> Result<Self> {
+        let width = config.block_out_channels[config.block_out_channels.len() - 1];
+        let resnet =
+            |i| ResnetBlock2D::load(&weights.at(format!("resnets.{i}")), config, width, width);
+        let attentions = config
+            .mid_block_add_attention
+            .then(|| Attention::load(&weights.at("attentions.0"), config))
+            .transpose()?;
+        Ok(Self {
+            module: weights.module("UNetMidBlock2D"),
+            resnets: [resnet(0)?, resnet(1)?],
+            attentions,
+        })
+    }
+
+    /// (N, C, H, W) to (N, C, H, W)
+    pub fn forward(&self, xs: &Tensor, watch: Watch) -> Result<Tensor> {
+        let mut xs = self.resnets[0].forward(xs, watch)?;
+        if let Some(attention) = &self.attentions {
+            xs = attention.forward(&xs, watch)?;
+        }
+        xs = self.resnets[1].forward(&xs, watch)?;
+        watch(&self.module, &xs)?;
+        Ok(xs)
+    }
+}
+
+fn load_resnets(
+    weights: &Weights,
+    config: &AutoencoderKLConfig,
+    before: usize,
+    width: usize,
+    layers: usize,
+) -> Result<Vec<ResnetBlock2D>> {
+    (0..layers)
+        .map(|i| {
+            let in_channels = if i == 0 { before } else { width };
+            ResnetBlock2D::load(&weights.at(format!("resnets.{i}")), config, in_channels, width)
+        })
+        .collect()
+}

@@ -1,0 +1,51 @@
+//! diffusers `models/autoencoders/vae.py`, `Encoder`.
+
+use tch::Tensor;
+
+use crate::config::{Activation, AutoencoderKLConfig};
+use crate::error::Result;
+
+use super::blocks::{DownEncoderBlock2D, UNetMidBlock2D};
+use super::layers::{Conv2d, GroupNorm, Module, Watch, Weights};
+
+/// `Encoder`: sample to moments, before `quant_conv`.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    module: Module,
+    conv_in: Conv2d,
+    down_blocks: Vec<DownEncoderBlock2D>,
+    mid_block: UNetMidBlock2D,
+    conv_norm_out: GroupNorm,
+    conv_out: Conv2d,
+}
+
+impl Encoder {
+    pub fn load(weights: &Weights, config: &AutoencoderKLConfig) -> Result<Self> {
+        let down_blocks = (0..config.block_out_channels.len())
+            .map(|i| DownEncoderBlock2D::load(&weights.at(format!("down_blocks.{i}")), config, i))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            module: weights.module("Encoder"),
+            conv_in: Conv2d::load(&weights.at("conv_in"), 1, 1)?,
+            down_blocks,
+            mid_block: UNetMidBlock2D::load(&weights.at("mid_block"), config)?,
+            conv_norm_out: GroupNorm::load(&weights.at("conv_norm_out"), config.norm_num_groups)?,
+            conv_out: Conv2d::load(&weights.at("conv_out"), 1, 1)?,
+        })
+    }
+
+    /// (N, 3, H, W) to (N, 2C, H / f, W / f)
+    pub fn forward(&self, sample: &Tensor, watch: Watch) -> Result<Tensor> {
+        let mut xs = self.conv_in.forward(sample, watch)?;
+        for block in &self.down_blocks {
+            xs = block.forward(xs, watch)?;
+        }
+        xs = self.mid_block.forward(&xs, watch)?;
+        xs = self.conv_norm_out.forward(&xs, watch)?;
+        // `conv_act` is SiLU whatever `act_fn` says.
+        xs = Activation::Silu.forward(&xs)?;
+        xs = self.conv_out.forward(&xs, watch)?;
+        watch(&self.module, &xs)?;
+        Ok(xs)
+    }
+}

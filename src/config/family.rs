@@ -1,0 +1,91 @@
+//! Which published VAE a config describes.
+
+use std::fmt;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::{AutoencoderKLConfig, SampleSize};
+
+/// A family of published VAEs that share graph and scaling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
+pub enum Family {
+    /// The small VAE inside this crate.
+    #[serde(rename = "builtin")]
+    Builtin,
+    /// Stable Diffusion 1.x, and the ft-mse and ft-ema decoders.
+    #[serde(rename = "sd1")]
+    Sd1,
+    /// Stable Diffusion 2.x.
+    #[serde(rename = "sd2")]
+    Sd2,
+    /// SDXL, and the models that took over its VAE.
+    #[serde(rename = "sdxl")]
+    Sdxl,
+    /// Playground v2.5.
+    #[serde(rename = "playground-v2.5")]
+    #[value(name = "playground-v2.5")]
+    PlaygroundV25,
+    /// Stable Diffusion 3 and 3.5.
+    #[serde(rename = "sd3")]
+    Sd3,
+    /// FLUX.1, and the models that took over its VAE.
+    #[serde(rename = "flux1")]
+    Flux1,
+    /// CogView 3 and 4.
+    #[serde(rename = "cogview")]
+    Cogview,
+    /// The Stable Diffusion x4 upscaler.
+    #[serde(rename = "x4-upscaler")]
+    #[value(name = "x4-upscaler")]
+    X4Upscaler,
+    /// None of these.
+    #[serde(rename = "unknown")]
+    Unknown,
+}
+
+impl Family {
+    /// The family whose published config has the same graph and the same scaling, or
+    /// [`Family::Unknown`]. A config says what its writer believed; weights are not looked at.
+    pub fn of(config: &AutoencoderKLConfig) -> Self {
+        let full_width = config.block_out_channels == [128, 256, 512, 512];
+        let quant_convs = config.use_quant_conv && config.use_post_quant_conv;
+        let attention = config.mid_block_add_attention;
+        let scaled_by = |factor: f64| (config.scaling_factor - factor).abs() < 1e-6;
+        match config.latent_channels {
+            4 if full_width && quant_convs && attention => match config.sample_size {
+                _ if scaled_by(0.13025) => Self::Sdxl,
+                _ if scaled_by(0.5) && config.latents_mean.is_some() => Self::PlaygroundV25,
+                SampleSize::Side(768) if scaled_by(0.18215) => Self::Sd2,
+                _ if scaled_by(0.18215) => Self::Sd1,
+                _ => Self::Unknown,
+            },
+            4 if config.block_out_channels == [128, 256, 512] && scaled_by(0.08333) => {
+                Self::X4Upscaler
+            }
+            16 if full_width && scaled_by(1.5305) => Self::Sd3,
+            16 if full_width && scaled_by(0.3611) => Self::Flux1,
+            16 if config.block_out_channels == [128, 512, 1024, 1024] && !attention => {
+                Self::Cogview
+            }
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Builtin => "builtin",
+            Self::Sd1 => "sd1",
+            Self::Sd2 => "sd2",
+            Self::Sdxl => "sdxl",
+            Self::PlaygroundV25 => "playground-v2.5",
+            Self::Sd3 => "sd3",
+            Self::Flux1 => "flux1",
+            Self::Cogview => "cogview",
+            Self::X4Upscaler => "x4-upscaler",
+            Self::Unknown => "unknown",
+        })
+    }
+}

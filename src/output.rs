@@ -1,0 +1,119 @@
+//! Files that are written whole or not at all.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind as IoErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::{Error, Result, io_reason};
+
+/// How many symbolic links in a row are followed.
+const MAX_LINKS: usize = 40;
+
+/// Writes `bytes` to `path` so that a reader finds the old file or the new one, never a part.
+///
+/// The bytes go to a temporary file in the same directory, which then takes the place of `path`.
+/// An existing file keeps its permissions, a new one gets those that the umask leaves; a symbolic
+/// link stays, and the file it points to is replaced. A device or pipe is written to directly.
+///
+/// Errors when [`check_writable`] would, and when the disk is full. No temporary file stays behind.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let target = check(path)?;
+    let failed = |error: io::Error| write_error(path, &error);
+    if !replaceable(&target) {
+        let mut device = OpenOptions::new().write(true).open(&target).map_err(failed)?;
+        return device.write_all(bytes).map_err(failed);
+    }
+    let mut temporary = temporary_beside(&target).map_err(failed)?;
+    temporary.write_all(bytes).map_err(failed)?;
+    if let Ok(metadata) = fs::metadata(&target) {
+        temporary.as_file().set_permissions(metadata.permissions()).map_err(failed)?;
+    }
+    // A full disk may only be noticed when the data reaches it.
+    temporary.as_file().sync_data().map_err(failed)?;
+    temporary.persist(&target).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Checks before slow work that [`write_atomically`] will be able to write to `path`.
+///
+/// Errors when `path` is a directory or a read-only file, and when the directory it lies in is
+/// missing or not writable. Leaves nothing behind, and an existing file as it is.
+pub fn check_writable(path: &Path) -> Result<()> {
+    check(path).map(drop)
+}
+
+/// The file that `path` leads to, once it is known to be writable.
+fn check(path: &Path) -> Result<PathBuf> {
+    let target = behind_links(path)?;
+    let ends_in_separator = path.as_os_str().as_encoded_bytes().last() == Some(&b'/');
+    if target.is_dir() || ends_in_separator || target.file_name().is_none() {
+        let next = "name a file in it";
+        return Err(Error::output(path, "expected a file to write, found a directory", next));
+    }
+    if target.exists() {
+        OpenOptions::new().write(true).open(&target).map_err(|error| write_error(path, &error))?;
+        if !replaceable(&target) {
+            return Ok(target);
+        }
+    }
+    let parent = parent(&target);
+    if !parent.is_dir() {
+        return Err(Error::output(
+            path,
+            format!("the directory {} does not exist", parent.display()),
+            format!("create it: mkdir -p {}", parent.display()),
+        ));
+    }
+    // Only trying tells: permissions, read-only mounts and quotas all have a say.
+    temporary_beside(&target).map_err(|error| write_error(path, &error))?;
+    Ok(target)
+}
+
+/// Whether a new file may take this one's place: it is a regular file, or not there yet.
+fn replaceable(target: &Path) -> bool {
+    fs::metadata(target).map_or(true, |metadata| metadata.is_file())
+}
+
+/// Follows symbolic links, also to a file that does not exist yet.
+fn behind_links(path: &Path) -> Result<PathBuf> {
+    let mut target = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        match fs::read_link(&target) {
+            Ok(next) => target = parent(&target).join(next),
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(Error::output(path, "too many symbolic links", "name the file itself"))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str() != OsStr::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn temporary_beside(target: &Path) -> io::Result<NamedTempFile<File>> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".vae-fidelity-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The umask takes its share of these, as for any new file.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(parent(target))
+}
+
+fn write_error(path: &Path, error: &io::Error) -> Error {
+    let next = match error.kind() {
+        IoErrorKind::PermissionDenied => "choose a place that you may write to",
+        IoErrorKind::ReadOnlyFilesystem => "choose a place on a writable disk",
+        IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded => "free some disk space",
+        _ => "choose another place",
+    };
+    Error::output(path, format!("cannot be written: {}", io_reason(error)), next)
+}

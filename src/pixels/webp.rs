@@ -1,0 +1,57 @@
+//! WebP files.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use image_webp::{DecodingError, WebPDecoder};
+
+use super::exif::{ICC_NOTE, orientation, orientation_note};
+use super::format::ImageFormat;
+use super::limit::check_pixels;
+use super::open::{OpenedImage, broken, failed_read, no_memory, unsupported};
+use super::to_rgb::ToRgb;
+use crate::error::{Error, Result};
+
+/// Opens a still WebP file, lossy or lossless.
+///
+/// Errors for animations, and as [`super::open()`] does.
+pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
+    let failed = |error| failed(path, error);
+    let mut decoder = WebPDecoder::new(BufReader::new(file)).map_err(failed)?;
+    let (width, height) = decoder.dimensions();
+    let mut notes: Vec<_> = check_pixels(path, width.into(), height.into())?.into_iter().collect();
+    if decoder.is_animated() {
+        return Err(unsupported(path, ImageFormat::Webp, "an animation"));
+    }
+    if decoder.icc_profile().map_err(failed)?.is_some() {
+        notes.push(ICC_NOTE.into());
+    }
+    let exif = decoder.exif_metadata().map_err(failed)?;
+    notes.extend(exif.as_deref().and_then(orientation).map(orientation_note));
+
+    let size = decoder.output_buffer_size().ok_or_else(|| no_memory(path))?;
+    let mut data = Vec::new();
+    data.try_reserve_exact(size).map_err(|_| no_memory(path))?;
+    data.resize(size, 0);
+    decoder.read_image(&mut data).map_err(failed)?;
+    let mut out = ToRgb::new(path, width as usize, height as usize)?;
+    let mode = if decoder.has_alpha() {
+        out.rgba(&data);
+        "RGBA"
+    } else {
+        out.rgb(&data);
+        "RGB"
+    };
+    let (pixels, lost) = out.finish()?;
+    notes.extend(lost);
+    Ok(OpenedImage { pixels, format: ImageFormat::Webp, mode, notes })
+}
+
+fn failed(path: &Path, error: DecodingError) -> Error {
+    match error {
+        DecodingError::IoError(error) => failed_read(path, ImageFormat::Webp, &error),
+        DecodingError::MemoryLimitExceeded => no_memory(path),
+        other => broken(path, ImageFormat::Webp, other.to_string().to_lowercase()),
+    }
+}

@@ -1,0 +1,116 @@
+//! What each module of a VAE put out: statistics and a fixed sample of values, by diffusers' name.
+
+use serde::{Deserialize, Serialize};
+
+use crate::recipe::{name_hash, scrambled};
+
+/// How many values of a tensor a trace keeps.
+pub const SAMPLES: usize = 32;
+
+/// The half of a VAE that was run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Sample to moments.
+    Encode,
+    /// Unscaled latents to decoded sample.
+    Decode,
+}
+
+/// The outputs of a run, in the order in which modules finished.
+pub type Trace = Vec<Activation>;
+
+/// The output of one module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Activation {
+    /// diffusers' module name, for example `encoder.down_blocks.0.resnets.0.norm1`.
+    pub module: String,
+    /// diffusers' class of the module, for example `GroupNorm`.
+    pub kind: String,
+    /// Shape of the output.
+    pub shape: Vec<usize>,
+    /// Mean of the finite values, summed in f64; `None` if there are none.
+    pub mean: Option<f64>,
+    /// Population standard deviation of the finite values.
+    pub std: Option<f64>,
+    /// Smallest finite value.
+    pub min: Option<f32>,
+    /// Largest finite value.
+    pub max: Option<f32>,
+    /// NaNs and infinities.
+    pub non_finite: usize,
+    /// Values at [`sample_indices`]; `None` stands for NaN or infinity.
+    pub samples: Vec<Option<f32>>,
+}
+
+impl Activation {
+    /// Statistics and samples of `values`, the output of `module` in C order.
+    pub fn new(module: &str, kind: &str, shape: &[usize], values: &[f32]) -> Self {
+        let statistics = Statistics::of(values);
+        Self {
+            module: module.to_owned(),
+            kind: kind.to_owned(),
+            shape: shape.to_vec(),
+            mean: statistics.mean,
+            std: statistics.std,
+            min: statistics.min,
+            max: statistics.max,
+            non_finite: statistics.non_finite,
+            samples: sample_indices(values.len(), SAMPLES)
+                .map(|index| Some(values[index]).filter(|value| value.is_finite()))
+                .collect(),
+        }
+    }
+}
+
+/// The flat indices at which a tensor of `len` values is sampled: the recipe's hash of `"sample"`,
+/// modulo `len`. Scattered, because a fixed stride would stay in one column of a picture.
+pub fn sample_indices(len: usize, count: usize) -> impl Iterator<Item = usize> {
+    let name = name_hash("sample");
+    let count = if len == 0 { 0 } else { count };
+    (0..count as u64).map(move |k| (scrambled(name, k) % len as u64) as usize)
+}
+
+/// Mean, spread and extremes of the finite values of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Statistics {
+    /// Mean of the finite values, summed in f64.
+    pub mean: Option<f64>,
+    /// Population standard deviation of the finite values.
+    pub std: Option<f64>,
+    /// Smallest finite value.
+    pub min: Option<f32>,
+    /// Largest finite value.
+    pub max: Option<f32>,
+    /// NaNs and infinities.
+    pub non_finite: usize,
+}
+
+impl Statistics {
+    /// Statistics of `values`; all but `non_finite` are `None` where nothing is finite.
+    ///
+    /// ```
+    /// let statistics = vae_fidelity::trace::Statistics::of(&[1.0, 3.0, f32::NAN]);
+    /// assert_eq!((statistics.mean, statistics.std), (Some(2.0), Some(1.0)));
+    /// assert_eq!(statistics.non_finite, 1);
+    /// ```
+    pub fn of<'a>(values: impl IntoIterator<Item = &'a f32, IntoIter: Clone>) -> Self {
+        let values = values.into_iter();
+        let finite = || values.clone().copied().filter(|value| value.is_finite());
+        let count = finite().count();
+        let non_finite = values.clone().count() - count;
+        if count == 0 {
+            return Self { mean: None, std: None, min: None, max: None, non_finite };
+        }
+        let mean = finite().map(f64::from).sum::<f64>() / count as f64;
+        let variance =
+            finite().map(|value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count as f64;
+        Self {
+            mean: Some(mean),
+            std: Some(variance.sqrt()),
+            min: finite().reduce(f32::min),
+            max: finite().reduce(f32::max),
+            non_finite,
+        }
+    }
+}

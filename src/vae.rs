@@ -1,0 +1,88 @@
+//! What any VAE implementation offers, and one trip through it.
+
+use ndarray::{Array4, ArrayView4};
+
+use crate::config::AutoencoderKLConfig;
+use crate::dtype::Dtype;
+use crate::error::Result;
+use crate::pixels::Rgb8;
+use crate::trace::{Stage, Trace};
+
+/// A VAE that can be judged: the libtorch model of this crate, or a port of yours.
+///
+/// Tensors are NCHW and travel as `f32` whatever the arithmetic is. Samples lie in [-1, 1];
+/// latents are as the model makes them, not multiplied by `scaling_factor`.
+pub trait Vae {
+    /// The config that the weights were loaded with.
+    fn config(&self) -> &AutoencoderKLConfig;
+
+    /// The arithmetic that the model runs in.
+    fn dtype(&self) -> Dtype;
+
+    /// `sample` (N, 3, H, W) to the posterior and latents (N, C, H / f, W / f): the mode without
+    /// `noise`, a draw with it (noise has the latents' shape).
+    fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded>;
+
+    /// Unscaled `latents` (N, C, h, w) to a decoded sample (N, 3, h * f, w * f), not clamped.
+    fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>>;
+
+    /// Decoded sample to pixels, where the implementation has a conversion of its own; `None`
+    /// leaves it unjudged and the gist's conversion is used.
+    fn to_rgb8(&self, decoded: ArrayView4<f32>) -> Option<Result<Rgb8>> {
+        let _ = decoded;
+        None
+    }
+
+    /// Multiplies raw latents by `scaling_factor`, as the implementation rounds it.
+    fn scale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        Ok(latents.map(|&latent| self.config().scale(latent, self.dtype())))
+    }
+
+    /// Divides scaled latents by `scaling_factor`, as the implementation rounds it.
+    fn unscale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        Ok(latents.map(|&latent| self.config().unscale(latent, self.dtype())))
+    }
+
+    /// Runs `stage` on `input` (a sample, or unscaled latents) and records every module's output;
+    /// `None` where the implementation cannot.
+    fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
+        let _ = (stage, input);
+        None
+    }
+}
+
+/// What `encode` gives; what an implementation does not expose is `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoded {
+    /// Mean and log-variance before clamping, (N, 2C, h, w).
+    pub moments: Option<Array4<f32>>,
+    /// Standard deviation of the posterior, (N, C, h, w).
+    pub std: Option<Array4<f32>>,
+    /// Mode or draw, (N, C, h, w), unscaled.
+    pub latents: Array4<f32>,
+}
+
+/// Every tensor of one trip: encode, scale, unscale, decode.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoundTrip {
+    /// Mean and log-variance before clamping, (1, 2C, h, w), where the model exposes them.
+    pub moments: Option<Array4<f32>>,
+    /// Scaled latents (1, C, h, w): what the gist's `encode_to_latents` returns.
+    pub latents: Array4<f32>,
+    /// Decoded sample (1, 3, H, W) before clamping.
+    pub decoded: Array4<f32>,
+}
+
+/// Encodes `sample`, scales and unscales the latents as the gist does, and decodes them.
+///
+/// With `noise` the latents are a draw from the posterior, without it they are its mode.
+pub fn round_trip(
+    vae: &dyn Vae,
+    sample: ArrayView4<f32>,
+    noise: Option<ArrayView4<f32>>,
+) -> Result<RoundTrip> {
+    let encoded = vae.encode(sample, noise)?;
+    let latents = vae.scale(encoded.latents.view())?;
+    let decoded = vae.decode(vae.unscale(latents.view())?.view())?;
+    Ok(RoundTrip { moments: encoded.moments, latents, decoded })
+}
