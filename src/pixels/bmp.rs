@@ -1,5 +1,5 @@
-//! BMP files. Written here, since the libraries round 5-bit samples where Pillow truncates, and do
-//! not say in which mode Pillow opens a file.
+//! BMP files. Written here, since the `image` crate rounds 5-bit samples where Pillow truncates, and
+//! does not say in which mode Pillow opens a file.
 
 use std::path::Path;
 
@@ -159,7 +159,7 @@ impl Header {
             entries().enumerate().all(|(i, e)| e[..3].iter().all(|&v| usize::from(v) == i * step));
         if !grey {
             let rgb: Vec<u8> = entries().flat_map(|e| [e[2], e[1], e[0]]).collect();
-            return Ok(Colours::Palette(Palette::from_rgb(&rgb)));
+            return Ok(Colours::Palette(Box::new(Palette::from_rgb(&rgb))));
         }
         let coded = self.compression != RAW;
         match (self.colours, self.bits) {
@@ -211,7 +211,7 @@ impl Header {
 enum Colours {
     Bilevel,
     Grey,
-    Palette(Palette),
+    Palette(Box<Palette>),
 }
 
 /// Where the samples of a file without a palette lie.

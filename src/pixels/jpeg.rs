@@ -94,6 +94,8 @@ fn decode(path: &Path, source: Source, starved: &Cell<bool>) -> Result<OpenedIma
     if starved.get() {
         return Err(truncated(path, ImageFormat::Jpeg));
     }
+    // Reads on to the end marker: Pillow refuses a file in which something else is met.
+    started.finish().map_err(failed)?;
     let (pixels, lost) = out.finish()?;
     notes.extend(lost);
     Ok(OpenedImage { pixels, format: ImageFormat::Jpeg, mode, notes })

@@ -8,6 +8,7 @@
 //! What gives other bytes, or is not known to give the same, is refused by name.
 
 mod bmp;
+mod encode;
 mod exif;
 mod format;
 mod gif;
@@ -24,10 +25,10 @@ mod tiff;
 mod to_rgb;
 mod webp;
 
+pub use encode::encode_png;
 pub use format::ImageFormat;
 pub use limit::{MAX_PIXELS_REFUSED, MAX_PIXELS_UNWARNED};
 pub use open::{OpenedImage, open};
-pub use png::encode_png;
 pub use resize::resize_bicubic;
 pub use rgb8::Rgb8;
 pub use size::{requested_size, target_size};

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind as IoErrorKind, Read, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::format::{ImageFormat, SNIFFED_BYTES, Sniffed, sniff};
@@ -59,7 +60,9 @@ pub fn open(path: &Path) -> Result<OpenedImage> {
         .and_then(|_| file.rewind())
         .map_err(|error| Error::image(path, io_reason(&error), "check the disk"))?;
     match sniff(&head) {
-        Sniffed::Image(format) => dispatch(path, file, format),
+        // The decoders are other people's code fed with other people's bytes.
+        Sniffed::Image(format) => catch_unwind(AssertUnwindSafe(|| dispatch(path, file, format)))
+            .unwrap_or_else(|_| Err(broken(path, format, "the decoder panicked"))),
         Sniffed::Unsupported(name) => Err(Error::image(
             path,
             format!("{name} is not supported"),

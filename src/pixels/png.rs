@@ -1,30 +1,38 @@
 //! PNG files, read as Pillow reads them; and RGB8 written as PNG.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind};
 use std::path::Path;
 
-use png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
+use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Limits, Transformations};
 
 use super::exif::{ICC_NOTE, orientation, orientation_note};
 use super::format::ImageFormat;
 use super::limit::check_pixels;
-use super::open::{OpenedImage, broken, no_memory, truncated};
-use super::rgb8::Rgb8;
+use super::open::{OpenedImage, broken, failed_read, no_memory, truncated};
 use super::to_rgb::{Palette, ToRgb, unpack};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+
+/// The most that chunks such as a profile may take in memory.
+const CHUNK_BYTES: usize = 64 << 20;
 
 /// Opens a PNG file: any colour type and depth, interlaced or not; of an animation, the default
 /// image. Follows `PngImagePlugin.py`: `_MODES` and `chunk_tRNS`.
 pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     let failed = |error| failed(path, error);
-    let mut decoder = Decoder::new(BufReader::new(file));
+    let mut options = DecodeOptions::default();
+    // zlib checks this sum for Pillow; without it a damaged file would pass.
+    options.set_ignore_adler32(false);
+    options.set_ignore_text_chunk(true);
+    options.set_skip_ancillary_crc_failures(false);
+    let mut decoder = Decoder::new_with_options(BufReader::new(file), options);
     // Pillow's own view of each depth is made here, from the samples as they are stored.
     decoder.set_transformations(Transformations::IDENTITY);
-    decoder.set_ignore_text_chunk(true);
     let header = decoder.read_header_info().map_err(failed)?;
     let (width, height) = (header.width as usize, header.height as usize);
     let mut notes: Vec<_> = check_pixels(path, width as u64, height as u64)?.into_iter().collect();
+    // What the library sets aside for chunks, and for the rows of a very wide picture.
+    decoder.set_limits(Limits { bytes: CHUNK_BYTES + width * 16 });
     let mut reader = decoder.read_info().map_err(failed)?;
 
     let info = reader.info();
@@ -46,7 +54,7 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
 
     let mut out = ToRgb::new(path, width, height)?;
     let stride = reader.output_line_size(width as u32).ok_or_else(|| no_memory(path))?;
-    if info_interlaced(&reader) {
+    if reader.info().interlaced {
         let mut data = Vec::new();
         let size = reader.output_buffer_size().ok_or_else(|| no_memory(path))?;
         data.try_reserve_exact(size).map_err(|_| no_memory(path))?;
@@ -65,13 +73,14 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
             push(&mut out, row.data(), width, colour, depth, &palette);
         }
     }
+    match reader.finish() {
+        // Pillow too asks for nothing after the last pixel.
+        Err(DecodingError::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {}
+        other => other.map_err(failed)?,
+    }
     let (pixels, lost) = out.finish()?;
     notes.extend(lost);
     Ok(OpenedImage { pixels, format: ImageFormat::Png, mode: mode(colour, depth), notes })
-}
-
-fn info_interlaced<R: std::io::BufRead + std::io::Seek>(reader: &png::Reader<R>) -> bool {
-    reader.info().interlaced
 }
 
 /// Pillow's name for what a colour type and depth open as.
@@ -124,32 +133,18 @@ fn push(
 
 fn failed(path: &Path, error: DecodingError) -> Error {
     match error {
-        DecodingError::IoError(error) => super::open::failed_read(path, ImageFormat::Png, &error),
+        DecodingError::IoError(error) => failed_read(path, ImageFormat::Png, &error),
         DecodingError::LimitsExceeded => no_memory(path),
-        other => broken(path, ImageFormat::Png, other),
+        other => {
+            let text = other.to_string();
+            // The library prints a chunk's whole structure; its name is what helps.
+            let reason = match text.split_once("ChunkType { type: ") {
+                Some((before, after)) => {
+                    format!("{before}{}", after.split(',').next().unwrap_or_default())
+                }
+                None => text,
+            };
+            broken(path, ImageFormat::Png, reason)
+        }
     }
-}
-
-/// `pixels` as the bytes of an 8-bit RGB PNG file. Every reader gives the same pixels back.
-///
-/// Errors when a side does not fit PNG's 31 bits.
-pub fn encode_png(pixels: &Rgb8) -> Result<Vec<u8>> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Error::new(
-            ErrorKind::Output,
-            "PNG",
-            format!("{} x {} pixels: {error}", pixels.width(), pixels.height()),
-            "use a smaller picture",
-        )
-    };
-    let width = u32::try_from(pixels.width()).map_err(|e| failed(&e))?;
-    let height = u32::try_from(pixels.height()).map_err(|e| failed(&e))?;
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(ColorType::Rgb);
-    encoder.set_depth(BitDepth::Eight);
-    let mut writer = encoder.write_header().map_err(|e| failed(&e))?;
-    writer.write_image_data(pixels.data()).map_err(|e| failed(&e))?;
-    writer.finish().map_err(|e| failed(&e))?;
-    Ok(bytes)
 }

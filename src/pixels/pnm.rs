@@ -1,5 +1,5 @@
-//! PBM, PGM and PPM files. Written here, since the libraries scale a maximum other than 255 in
-//! their own way, and 16-bit grey is clipped by Pillow.
+//! PBM, PGM and PPM files. Written here, since the `image` crate leaves samples unscaled when
+//! their maximum is not 255.
 
 use std::path::Path;
 

@@ -119,7 +119,8 @@ fn windows(from: usize, to: usize) -> Result<Vec<Window>> {
             ErrorKind::Image,
             "resize",
             format!(
-                "the weights from {from} to {to} samples take {table:.0} bytes; Pillow refuses more than 2 GiB"
+                "the weights from {from} to {to} samples take {table:.0} bytes; Pillow refuses \
+                 more than 2 GiB"
             ),
             "crop or reduce the picture first",
         ));

@@ -1,5 +1,5 @@
-//! TGA files. Written here, since the libraries round 5-bit samples where Pillow truncates, and do
-//! not say in which mode Pillow opens a file.
+//! TGA files. Written here, since the `image` crate rounds 5-bit samples where Pillow truncates, and
+//! does not say in which mode Pillow opens a file.
 
 use std::path::Path;
 

@@ -29,12 +29,15 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     let mut decoder = Decoder::new(BufReader::new(file)).map_err(failed)?;
     let (width, height) = decoder.dimensions().map_err(failed)?;
     let mut notes: Vec<_> = check_pixels(path, width.into(), height.into())?.into_iter().collect();
-    // The size is checked: what remains is the library's own bookkeeping.
-    decoder = decoder.with_limits(Limits::unlimited());
+    // The size is checked already; what stays limited is the length of a tag.
+    let mut limits = Limits::default();
+    limits.decoding_buffer_size = usize::MAX;
+    limits.intermediate_buffer_size = usize::MAX;
+    decoder = decoder.with_limits(limits);
     let layout = Layout::read(path, &mut decoder)?;
     let tag = |decoder: &mut Decoder<BufReader<File>>, tag| decoder.find_tag_unsigned::<u16>(tag);
     let orientation = tag(&mut decoder, Tag::Orientation).map_err(failed)?.unwrap_or(1);
-    if decoder.find_tag(Tag::IccProfile).map_err(failed)?.is_some() {
+    if decoder.image_ifd().directory().contains(Tag::IccProfile) {
         notes.push(ICC_NOTE.into());
     }
     if decoder.more_images() {

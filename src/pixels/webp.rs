@@ -1,7 +1,7 @@
 //! WebP files.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 use image_webp::{DecodingError, WebPDecoder};
@@ -9,14 +9,15 @@ use image_webp::{DecodingError, WebPDecoder};
 use super::exif::{ICC_NOTE, orientation, orientation_note};
 use super::format::ImageFormat;
 use super::limit::check_pixels;
-use super::open::{OpenedImage, broken, failed_read, no_memory, unsupported};
+use super::open::{OpenedImage, broken, failed_read, no_memory, truncated, unsupported};
 use super::to_rgb::ToRgb;
 use crate::error::{Error, Result};
 
 /// Opens a still WebP file, lossy or lossless.
 ///
 /// Errors for animations, and as [`super::open()`] does.
-pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
+pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
+    check_length(path, &mut file)?;
     let failed = |error| failed(path, error);
     let mut decoder = WebPDecoder::new(BufReader::new(file)).map_err(failed)?;
     let (width, height) = decoder.dimensions();
@@ -46,6 +47,23 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     let (pixels, lost) = out.finish()?;
     notes.extend(lost);
     Ok(OpenedImage { pixels, format: ImageFormat::Webp, mode, notes })
+}
+
+/// Refuses a file that is shorter than it says. The decoder would go by what it needs.
+fn check_length(path: &Path, file: &mut File) -> Result<()> {
+    let failed = |error: io::Error| failed_read(path, ImageFormat::Webp, &error);
+    let mut head = [0; 20];
+    file.read_exact(&mut head).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    // "RIFF", the length of the rest, "WEBP"; then the first chunk's name and length.
+    for at in [4, 16] {
+        let declared = u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        if u64::from(declared) + at as u64 + 4 > length {
+            return Err(truncated(path, ImageFormat::Webp));
+        }
+    }
+    Ok(())
 }
 
 fn failed(path: &Path, error: DecodingError) -> Error {
