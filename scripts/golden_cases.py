@@ -66,7 +66,7 @@ FULL_TOPOLOGY = [
 ]
 
 
-def small(model, shows, size=(48, 40), image="astronaut.png"):
+def small(model, shows, size=(40, 32), image="astronaut.png"):
     """A mode case with a trace, and a sampled one."""
     return [
         Case(f"{model}-mode", model, image, shows, size, trace=True),

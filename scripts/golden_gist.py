@@ -6,11 +6,13 @@ as a program, so that the writer can check that both ways give the same picture.
 
 import hashlib
 import importlib.util
+import io
+import multiprocessing
 import os
-import subprocess
+import runpy
 import sys
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -120,16 +122,31 @@ def observed_encode(vae, noise=None):
 
 
 def command_line(path, repository, image, size, seed, out):
-    """Runs the gist as a program in the folder of `out`; returns the RGB pixels it saved."""
-    command = [sys.executable, str(Path(path).resolve()), "--image", str(Path(image).resolve())]
-    command += ["--out", out.name, "--repo", str(Path(repository).resolve())]
+    """Runs the gist as a program in the folder of `out`; returns the RGB pixels it saved.
+
+    In a process of its own, forked from one that has imported torch already: the imports would
+    take most of the time.
+    """
+    arguments = ["--image", str(Path(image).resolve()), "--out", out.name, "--repo", str(Path(repository).resolve())]
     if size:
-        command += ["--width", str(size[0]), "--height", str(size[1])]
+        arguments += ["--width", str(size[0]), "--height", str(size[1])]
     if seed is not None:
-        command += ["--sample", "--seed", str(seed)]
-    environment = dict(os.environ, OMP_NUM_THREADS=str(torch.get_num_threads()), PYTHONDONTWRITEBYTECODE="1")
-    done = subprocess.run(command, cwd=out.parent, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"the gist's command line failed:\n{' '.join(command)}\n{done.stderr}")
+        arguments += ["--sample", "--seed", str(seed)]
+    os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["golden_gist", "diffusers.models.autoencoders.autoencoder_kl"])
+    process = processes.Process(target=run_program, args=(str(Path(path).resolve()), arguments, str(out.parent)))
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(f"the gist's command line failed (see above): {path} {' '.join(arguments)}")
     with Image.open(out) as picture:
         return np.array(picture)
+
+
+def run_program(path, arguments, folder):
+    """As `python path arguments` would in `folder`, but silent unless it fails."""
+    os.chdir(folder)
+    sys.argv = [path, *arguments]
+    with redirect_stdout(io.StringIO()):
+        runpy.run_path(path, run_name="__main__")

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save
 from golden_recipe import sample_indices
 
 SCHEMA_VERSION = 1
-LARGEST_IN_FULL = 65_536
+LARGEST_IN_FULL = 16_384
 SAMPLES = 4096
 FILES = {
     "sample": "sample.safetensors",
