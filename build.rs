@@ -14,6 +14,7 @@ fn main() {
     // Set by torch-sys, which has found libtorch by now; not set without the `tch` feature, or when
     // only documentation is built.
     let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else {
+        println!("cargo::rustc-env=VAE_FIDELITY_LIBTORCH=none");
         return;
     };
     let lib = Path::new(&lib);
