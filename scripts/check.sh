@@ -9,9 +9,9 @@ python3 "$root/scripts/libtorch.py"
 echo 'Building vae-fidelity (the first time takes some minutes)' >&2
 # Cargo reads .cargo/config.toml from where it is called; the arguments' paths are the caller's.
 binary=$(
-  cd "$root"
-  cargo build --locked --bin vae-fidelity --message-format json-render-diagnostics </dev/null |
-    python3 -c '
+  cd "$root" &&
+    cargo build --locked --bin vae-fidelity --message-format json-render-diagnostics </dev/null |
+      python3 -c '
 import json, sys
 for line in sys.stdin:
     binary = json.loads(line).get("executable")

@@ -15,7 +15,8 @@ requirements=$root/scripts/requirements.txt
 lock=$root/.venv.lock
 
 exec 9>>"$lock"
-if command -v flock >/dev/null; then
+if command -v flock >/dev/null && ! flock -n 9; then
+  echo "Another run is setting up $venv; waiting for it" >&2
   flock 9
 fi
 
@@ -43,7 +44,10 @@ PYTHON
     fi
   fi
   echo unfinished >"$lock"
-  if ! "$venv/bin/python" -m pip --disable-pip-version-check install -r "$requirements" >&2; then
+  # No list of 60 downloads in a log.
+  quiet=--quiet
+  if [ -t 2 ]; then quiet=; fi
+  if ! "$venv/bin/python" -m pip --disable-pip-version-check install $quiet -r "$requirements" >&2; then
     echo "error: pip could not install $requirements (its reason is above)" >&2
     echo '  next: run the same command again; what had arrived comes from pip'"'"'s cache' >&2
     exit 1
