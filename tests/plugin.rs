@@ -83,6 +83,7 @@ fn json_has_the_numbers_and_a_schema_version() {
     assert_eq!(decoded["comparison"]["worst"]["index"], serde_json::json!([0, 1, 2, 3]));
     assert_eq!(decoded["comparison"]["bar"]["within"]["rtol"], 1e-6);
     assert_eq!(decoded["location"]["module"], "decoder");
+    assert_eq!(decoded["location"]["absent"], 1, "the toy does not trace post_quant_conv");
 }
 
 #[test]
@@ -160,6 +161,8 @@ fn a_hashed_golden_is_judged_on_its_samples_and_says_so() {
     let decoded = check(&report, Step::Decoded);
     assert_eq!(decoded.outcome, Outcome::WithinTolerance);
     assert_eq!(decoded.comparison.as_ref().unwrap().judged, 4096);
+    let line = "within tolerance: hashed / decoded: 0.00 % differ, by at most 0.000e0";
+    assert!(report.to_string().contains(line), "{report}");
     // The pixels' golden input is then out of reach, and nothing else may stand in for it.
     assert_eq!(check(&report, Step::DecodedRgb8).outcome, Outcome::NotJudged);
 

@@ -68,7 +68,10 @@ impl Suite {
     /// Narrows the suite to the cases of one model, or to one case, by name; further calls add to
     /// that. The other cases are counted as not run.
     pub fn only(mut self, name: impl Into<String>) -> Self {
-        self.only.push(name.into());
+        let name = name.into();
+        if !self.only.contains(&name) {
+            self.only.push(name);
+        }
         self
     }
 

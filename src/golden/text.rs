@@ -6,6 +6,9 @@ use super::compare::{Bar, Comparison};
 use super::locate::Location;
 use super::report::{CaseReport, Check, Outcome, SuiteReport};
 
+/// On another machine nearly every tensor is one: more would bury the rest.
+const MOST_NEAR_MISSES: usize = 10;
+
 impl Display for SuiteReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let summary = &self.summary;
@@ -29,12 +32,33 @@ impl Display for SuiteReport {
         for (case, check) in self.failures() {
             failure(f, case, check)?;
         }
+        self.near_misses(f)?;
         self.not_judged(f)?;
         self.left_out(f)
     }
 }
 
 impl SuiteReport {
+    /// What passed without being equal: on the machine that wrote the goldens there is none.
+    fn near_misses(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let all = self.cases.iter().flat_map(|case| {
+            case.checks.iter().filter_map(move |check| {
+                let within = check.outcome == Outcome::WithinTolerance;
+                Some((case, check.tensor, check.comparison.as_ref().filter(|_| within)?))
+            })
+        });
+        for (case, step, comparison) in all.clone().take(MOST_NEAR_MISSES) {
+            let difference = comparison.max_abs_diff.unwrap_or(0.0);
+            let share = comparison.share() * 100.0;
+            write!(f, "within tolerance: {} / {}: ", case.case, step.name())?;
+            writeln!(f, "{share:.2} % differ, by at most {difference:.3e}")?;
+        }
+        match all.count().saturating_sub(MOST_NEAR_MISSES) {
+            0 => Ok(()),
+            more => writeln!(f, "within tolerance: {more} more"),
+        }
+    }
+
     fn not_judged(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let checks = self.cases.iter().flat_map(|case| &case.checks);
         let reasons = checks.filter(|check| check.outcome == Outcome::NotJudged).map(|check| {
