@@ -103,12 +103,13 @@ impl Checkpoint {
                     AutoencoderKLConfig::from_json(&read_text(file, ErrorKind::Config)?, &origin)?;
                 with_family(config, options.family, &mut notes)?
             }
-            (None, Source::File { path }, Weights::Files(vae)) => {
-                let (config, note) = shapes::config(vae, &others, options.family, path)?;
+            (None, Source::Folder { path, .. } | Source::File { path }, Weights::Files(vae)) => {
+                let origin = files.first().unwrap_or(path);
+                let (config, note) = shapes::config(vae, &others, options.family, origin)?;
                 notes.push(note);
                 config
             }
-            _ => {
+            (None, ..) => {
                 let origin = "the built-in config.json";
                 let config = AutoencoderKLConfig::from_json(BUILTIN_CONFIG, origin)?;
                 with_family(config, options.family, &mut notes)?
@@ -240,6 +241,7 @@ fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Resu
         }
     };
     let files = match files {
+        // A formula has no shapes to read a graph off: it needs its config.
         WeightFiles::Recipe(file) => {
             return Ok(Found {
                 weights: Weights::Recipe(read_recipe(&file)?),
@@ -261,6 +263,7 @@ fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Resu
         )
     })?;
     notes.extend(named.notes);
+    let config = config.filter(|file| file.exists());
     Ok(Found { weights: Weights::Files(named.vae), files, config, others: named.others })
 }
 

@@ -96,9 +96,7 @@ fn present_name(name: &str, levels: usize) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     let leaf = |part: &str| if part == "nin_shortcut" { "conv_shortcut" } else { part }.to_owned();
     match parts[..] {
-        [half @ ("encoder" | "decoder"), "norm_out", kind] => {
-            format!("{half}.conv_norm_out.{kind}")
-        }
+        [half, "norm_out", kind] => format!("{half}.conv_norm_out.{kind}"),
         ["encoder", "down", level, "block", layer, part, kind] => {
             format!("encoder.down_blocks.{level}.resnets.{layer}.{}.{kind}", leaf(part))
         }
@@ -121,34 +119,29 @@ fn present_name(name: &str, levels: usize) -> String {
                 _ => name.to_owned(),
             }
         }
-        [half @ ("encoder" | "decoder"), "mid", "block_1", part, kind] => {
+        [half, "mid", "block_1", part, kind] => {
             format!("{half}.mid_block.resnets.0.{}.{kind}", leaf(part))
         }
-        [half @ ("encoder" | "decoder"), "mid", "block_2", part, kind] => {
+        [half, "mid", "block_2", part, kind] => {
             format!("{half}.mid_block.resnets.1.{}.{kind}", leaf(part))
         }
-        [half @ ("encoder" | "decoder"), "mid", "attn_1", part, kind] => {
-            let part = match part {
-                "norm" => "group_norm",
-                "q" => "to_q",
-                "k" => "to_k",
-                "v" => "to_v",
-                "proj_out" => "to_out.0",
-                _ => return name.to_owned(),
-            };
-            format!("{half}.mid_block.attentions.0.{part}.{kind}")
-        }
-        [half, "mid_block", "attentions", "0", part, kind] => {
-            let part = match part {
-                "query" => "to_q",
-                "key" => "to_k",
-                "value" => "to_v",
-                "proj_attn" => "to_out.0",
-                _ => return name.to_owned(),
-            };
-            format!("{half}.mid_block.attentions.0.{part}.{kind}")
+        [half, "mid", "attn_1", part, kind]
+        | [half, "mid_block", "attentions", "0", part, kind] => {
+            format!("{half}.mid_block.attentions.0.{}.{kind}", attention_part(part))
         }
         _ => name.to_owned(),
+    }
+}
+
+/// A part of the mid block's attention: LDM's name or diffusers' older one to today's.
+fn attention_part(part: &str) -> &str {
+    match part {
+        "norm" => "group_norm",
+        "q" | "query" => "to_q",
+        "k" | "key" => "to_k",
+        "v" | "value" => "to_v",
+        "proj_out" | "proj_attn" => "to_out.0",
+        other => other,
     }
 }
 

@@ -1,11 +1,12 @@
 //! The config of a file that has none: what shapes settle is read off them, the rest is asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::json;
 
 use super::entry::Entry;
+use super::expected_tensors;
 use crate::config::{AutoencoderKLConfig, Family};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -73,6 +74,7 @@ pub(super) fn config(
     origin: &Path,
 ) -> Result<(AutoencoderKLConfig, String)> {
     let graph = graph(vae, origin)?;
+    refuse_strangers(&graph, vae, origin)?;
     if let Some(family) = family {
         let note = format!("no config.json: shapes give the graph, --family {family} the rest");
         return Ok((family.apply(graph)?, note));
@@ -115,6 +117,23 @@ pub(super) fn config(
         ),
     };
     Err(Error::new(ErrorKind::Config, origin.display(), problem, next))
+}
+
+/// Shapes describe the whole graph only if there is nothing beside it: attention in other blocks,
+/// for example, would be a different model.
+fn refuse_strangers(
+    graph: &AutoencoderKLConfig,
+    vae: &BTreeMap<String, Entry>,
+    origin: &Path,
+) -> Result<()> {
+    let known: BTreeSet<String> =
+        expected_tensors(graph).into_iter().map(|spec| spec.name).collect();
+    let Some(stranger) = vae.keys().find(|name| !known.contains(*name)) else { return Ok(()) };
+    Err(Error::checkpoint(
+        origin,
+        format!("{stranger} is no tensor of an AutoencoderKL with the shapes of the others"),
+        "pass the model's config.json with --config if it is an AutoencoderKL",
+    ))
 }
 
 fn no_vae(origin: &Path, name: &str, vae: &BTreeMap<String, Entry>) -> Error {

@@ -12,10 +12,9 @@ pub(super) fn made_by<'a>(
     callee: Value<'a>,
     arguments: Value<'a>,
 ) -> Result<Value<'a>, String> {
-    let (module, name) = match (callee, machine.node(callee)) {
-        (Value::Global(module, name), _) => (module, name),
+    let (module, name) = match machine.node(callee) {
         // An object that is called is as unknown as the one that made it.
-        (_, Some(&Node::Opaque(module, name))) => (module, name),
+        Some(&Node::Global(module, name) | &Node::Opaque(module, name)) => (module, name),
         _ => return Err("its pickle calls something that has no name".into()),
     };
     let items = machine.items(arguments).unwrap_or(&[]);
@@ -23,7 +22,7 @@ pub(super) fn made_by<'a>(
     let node = match (module, name) {
         ("collections", "OrderedDict") => Node::Dict(pairs(machine, items)?),
         ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3") => {
-            Node::Tensor(tensor(machine, name, items)?)
+            Node::Tensor(Box::new(tensor(machine, name, items)?))
         }
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
             return first();
@@ -83,12 +82,15 @@ fn tensor<'a>(
             .collect()
     };
     let dtype = match (function, rest) {
-        ("_rebuild_tensor_v3", [_, _, Value::Global("torch", dtype), ..]) => Some(*dtype),
+        ("_rebuild_tensor_v3", [_, _, dtype, ..]) => match machine.global(*dtype) {
+            Some(("torch", dtype)) => Some(dtype),
+            _ => return Err(bad()),
+        },
         ("_rebuild_tensor_v3", _) => return Err(bad()),
         _ => None,
     };
     Ok(Tensor {
-        storage: storage.clone(),
+        storage: (**storage).clone(),
         dtype,
         offset: usize::try_from(*offset).map_err(|_| bad())?,
         shape: sizes(*shape).ok_or_else(bad)?,
@@ -104,19 +106,12 @@ pub(super) fn storage<'a>(machine: &Machine<'a>, id: Value<'a>) -> Result<Storag
         Value::Int(size) => usize::try_from(size).map_err(|_| bad()),
         _ => Err(bad()),
     };
-    let Some(
-        &[
-            Value::Str("storage"),
-            Value::Global("torch" | "torch.storage", kind),
-            Value::Str(key),
-            _,
-            len,
-            ref view @ ..,
-        ],
-    ) = machine.items(id)
+    let Some(&[Value::Str("storage"), kind, Value::Str(key), _, len, ref view @ ..]) =
+        machine.items(id)
     else {
         return Err(bad());
     };
+    let Some(("torch" | "torch.storage", kind)) = machine.global(kind) else { return Err(bad()) };
     let (first, len) = match view {
         [] | [Value::None] => (0, size(len)?),
         [view] => match machine.items(*view) {

@@ -28,9 +28,10 @@ pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
     }
     check_byte_order(&Machine::run(&mut reader)?)?;
     let machine = Machine::run(&mut reader)?;
+    let state_dict = state_dict::find(&machine)?;
     let keys = Machine::run(&mut reader)?;
     let blocks = blocks(&machine, &keys, &mut reader)?;
-    state_dict::entries(&machine, file, |storage, width| {
+    state_dict::entries(&machine, state_dict, file, |storage, width| {
         let key = storage.key;
         let block =
             blocks.get(key).ok_or_else(|| format!("its values (storage {key}) are missing"))?;

@@ -13,8 +13,8 @@ use std::collections::{BTreeSet, HashMap};
 use super::globals;
 use super::reader::Reader;
 
-/// Instructions of one pickle. A full Stable Diffusion checkpoint with its EMA copy has fewer than
-/// a tenth of this.
+/// Instructions of one pickle, each of which is at least one byte of it. A full Stable Diffusion
+/// checkpoint with its EMA copy has fewer than a tenth of this.
 const MAX_STEPS: usize = 2_000_000;
 
 /// Bytes of a text that can name a tensor, storage, class or function. Longer ones are opaque, so
@@ -28,8 +28,6 @@ pub(super) enum Value<'a> {
     Bool(bool),
     Int(i64),
     Str(&'a str),
-    /// A class or function, by module and name.
-    Global(&'a str, &'a str),
     /// A number or bytes that no tensor depends on.
     Other,
     Node(usize),
@@ -42,8 +40,10 @@ pub(super) enum Node<'a> {
     List(Vec<Value<'a>>),
     /// Pairs in file order; a later pair of the same key wins.
     Dict(Vec<(Value<'a>, Value<'a>)>),
-    Storage(Storage<'a>),
-    Tensor(Tensor<'a>),
+    /// A class or function, by module and name.
+    Global(&'a str, &'a str),
+    Storage(Box<Storage<'a>>),
+    Tensor(Box<Tensor<'a>>),
     /// Made by a global that this reader does not know, and never calls.
     Opaque(&'a str, &'a str),
 }
@@ -81,7 +81,8 @@ pub(super) struct Machine<'a> {
     stack: Vec<Value<'a>>,
     marks: Vec<usize>,
     memo: HashMap<u64, Value<'a>>,
-    steps_left: usize,
+    max_steps: usize,
+    steps: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -94,7 +95,8 @@ impl<'a> Machine<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
-            steps_left: MAX_STEPS,
+            max_steps: MAX_STEPS.min(reader.left()),
+            steps: 0,
         };
         while !machine.step(reader)? {
             machine.spend(1)?;
@@ -104,10 +106,11 @@ impl<'a> Machine<'a> {
 
     /// Counts `steps` instructions, or as many items copied.
     pub fn spend(&mut self, steps: usize) -> Result<(), String> {
-        let left = self.steps_left.checked_sub(steps);
-        self.steps_left =
-            left.ok_or_else(|| format!("its pickle has more than {MAX_STEPS} instructions"))?;
-        Ok(())
+        self.steps += steps;
+        match self.steps > self.max_steps {
+            true => Err(format!("its pickle takes more than {} steps", self.max_steps)),
+            false => Ok(()),
+        }
     }
 
     /// Carries out one instruction; true when it was STOP.
@@ -241,18 +244,18 @@ impl<'a> Machine<'a> {
             }
             b'c' => {
                 let (module, name) = (reader.line(MAX_NAME)?, reader.line(MAX_NAME)?);
-                self.stack.push(Value::Global(module, name));
+                self.push(Node::Global(module, name));
             }
             0x93 => match self.pop_many(2)?[..] {
                 [Value::Str(module), Value::Str(name)] => {
-                    self.stack.push(Value::Global(module, name));
+                    self.push(Node::Global(module, name));
                 }
                 _ => return Err(format!("the global at byte {at} has no name")),
             },
             b'Q' => {
                 let id = self.pop()?;
                 let storage = globals::storage(self, id)?;
-                self.push(Node::Storage(storage));
+                self.push(Node::Storage(Box::new(storage)));
             }
             // REDUCE and NEWOBJ: here Python would call what lies under the arguments.
             b'R' | 0x81 => {
@@ -280,6 +283,14 @@ impl<'a> Machine<'a> {
     pub fn node(&self, value: Value<'a>) -> Option<&Node<'a>> {
         match value {
             Value::Node(index) => self.nodes.get(index),
+            _ => None,
+        }
+    }
+
+    /// Module and name of a class or function.
+    pub fn global(&self, value: Value<'a>) -> Option<(&'a str, &'a str)> {
+        match self.node(value)? {
+            Node::Global(module, name) => Some((module, name)),
             _ => None,
         }
     }

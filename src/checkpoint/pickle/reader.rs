@@ -16,6 +16,11 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// How many bytes are left.
+    pub fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
     pub fn take(&mut self, count: u64) -> Result<&'a [u8], String> {
         let left = &self.bytes[self.at..];
         let taken = usize::try_from(count).ok().and_then(|count| left.get(..count));

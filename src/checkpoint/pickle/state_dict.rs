@@ -12,14 +12,15 @@ use crate::checkpoint::entry::{Encoding, Entry};
 /// `{"state_dict": {"state_dict": ...}}` is followed this far. A pickle may contain itself.
 const MAX_NESTING: usize = 8;
 
-/// Names the tensors of `machine`'s state dict; `find` says where in `file` a storage lies.
+/// Places the tensors of a `state_dict`; `find` says where in `file` a storage lies.
 pub(super) fn entries<'a>(
     machine: &Machine<'a>,
+    state_dict: BTreeMap<&'a str, Value<'a>>,
     file: &Arc<Bytes>,
     find: impl Fn(&Storage<'a>, usize) -> Result<Range<usize>, String>,
 ) -> Result<Pickled, String> {
     let mut entries = BTreeMap::new();
-    for (name, value) in state_dict(machine)? {
+    for (name, value) in state_dict {
         let entry = match machine.node(value) {
             Some(Node::Tensor(tensor)) => {
                 entry(tensor, file, &find).map_err(|problem| format!("{name}: {problem}"))?
@@ -36,7 +37,7 @@ pub(super) fn entries<'a>(
 }
 
 /// The dict of tensors: the pickle's own, or the one under its `state_dict`, as diffusers looks.
-fn state_dict<'a>(machine: &Machine<'a>) -> Result<BTreeMap<&'a str, Value<'a>>, String> {
+pub(super) fn find<'a>(machine: &Machine<'a>) -> Result<BTreeMap<&'a str, Value<'a>>, String> {
     let mut value = machine.root;
     for _ in 0..MAX_NESTING {
         let pairs = match machine.node(value) {

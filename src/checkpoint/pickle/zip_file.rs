@@ -30,7 +30,7 @@ pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
     }
     let mut pickle = Reader::new(&file.as_slice()[stored("data.pkl")?]);
     let machine = Machine::run(&mut pickle)?;
-    state_dict::entries(&machine, file, |storage, width| {
+    state_dict::entries(&machine, state_dict::find(&machine)?, file, |storage, width| {
         let block = stored(&format!("data/{}", storage.key))?;
         state_dict::within(&block, storage, width).ok_or_else(|| {
             let (len, key) = (storage.len, storage.key);
