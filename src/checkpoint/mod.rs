@@ -1,7 +1,7 @@
 //! A source of weights, opened, named and checked against its config before anything runs.
 //!
 //! Nothing here trusts a file: sizes and offsets are checked before they are used, pickles are
-//! read without running them ([`pickle`]), names in an index stay inside the checkpoint, and
+//! read without running them, names in an index stay inside the checkpoint, and
 //! memory is bounded by the size of the files.
 
 mod bytes;
