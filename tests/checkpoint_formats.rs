@@ -2,7 +2,7 @@
 //! bit. `scripts/check_checkpoints.py` compares many more layouts with diffusers itself.
 
 use std::borrow::Cow;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -268,4 +268,26 @@ fn a_file_has_no_subfolder() {
     let file = fixtures().join("full/model.ckpt");
     let refused = Source::parse(file.to_str().unwrap(), Some("vae")).unwrap_err();
     contains(&refused.to_string(), &["--subfolder vae", "a file has no subfolders"]);
+}
+
+#[test]
+fn a_file_cut_at_any_byte_is_refused() {
+    // One file of each format, side by side.
+    std::thread::scope(|scope| {
+        for name in ["ldm-e4m3/vae.safetensors", "full/model.ckpt", "e5m2-before-1.6/vae.pt"] {
+            scope.spawn(move || cut_at_every_byte(name));
+        }
+    });
+}
+
+fn cut_at_every_byte(name: &str) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("vae.bin");
+    fs::copy(fixtures().join(name), &path).unwrap();
+    assert!(open(&path, with_config()).is_ok());
+    let file = File::options().write(true).open(&path).unwrap();
+    for length in (0..file.metadata().unwrap().len()).rev() {
+        file.set_len(length).unwrap();
+        assert!(open(&path, with_config()).is_err(), "{name} cut to {length} bytes was opened");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -356,35 +356,13 @@ fn archives_that_torch_did_not_write_are_refused() {
     contains(&open_bytes(b"PK\x03\x04 and no more", SMALL).unwrap_err().to_string(), &["zip"]);
 }
 
-/// The committed files of each format.
+/// Committed files of each format.
 const FILES: [&str; 4] = [
     "e5m2-before-1.6/vae.pt",
     "old-names-f64/diffusion_pytorch_model.bin",
     "full/model.ckpt",
     "ldm-e4m3/vae.safetensors",
 ];
-
-#[test]
-fn a_file_cut_at_any_byte_is_refused() {
-    // One file of each format, side by side.
-    std::thread::scope(|scope| {
-        for name in FILES.into_iter().filter(|name| !name.starts_with("old-names")) {
-            scope.spawn(move || cut_at_every_byte(name));
-        }
-    });
-}
-
-fn cut_at_every_byte(name: &str) {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("vae.bin");
-    fs::copy(fixtures().join(name), &path).unwrap();
-    assert!(open(&path).is_ok());
-    let file = File::options().write(true).open(&path).unwrap();
-    for length in (0..file.metadata().unwrap().len()).rev() {
-        file.set_len(length).unwrap();
-        assert!(open(&path).is_err(), "{name} cut to {length} bytes was opened");
-    }
-}
 
 proptest! {
     #![proptest_config(ProptestConfig {

@@ -1,6 +1,7 @@
 //! The globals that this reader understands. Each stands for data; none is called.
 
-use super::machine::{Machine, Node, Storage, Tensor, Value};
+use super::machine::Machine;
+use super::value::{Node, Storage, Tensor, Value};
 
 /// Dimensions of a tensor; torch itself stops at 64, and a VAE's have at most four.
 const MAX_DIMENSIONS: usize = 16;

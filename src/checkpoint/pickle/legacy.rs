@@ -6,9 +6,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Pickled;
-use super::machine::{Machine, Node, Value};
+use super::machine::Machine;
 use super::reader::Reader;
 use super::state_dict::{self, width_of};
+use super::value::{Node, Value};
 use crate::checkpoint::bytes::Bytes;
 
 /// The pickle of torch's magic number, `0x1950a86a20f9469cfc6c`.

@@ -11,6 +11,7 @@ mod legacy;
 mod machine;
 mod reader;
 mod state_dict;
+mod value;
 mod zip_file;
 
 use std::collections::BTreeMap;

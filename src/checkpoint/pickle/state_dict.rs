@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Pickled;
-use super::machine::{Machine, Node, Storage, Tensor, Value};
+use super::machine::Machine;
+use super::value::{Node, Storage, Tensor, Value};
 use crate::checkpoint::bytes::Bytes;
 use crate::checkpoint::entry::{Encoding, Entry};
 
