@@ -1,8 +1,70 @@
-//! Lets binaries, tests and benches find libtorch without `LD_LIBRARY_PATH`.
+//! Lets binaries, tests and benches find libtorch without `LD_LIBRARY_PATH`, says so where the
+//! libtorch at hand is not the one that `tch` is made for, and tells the command its version.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::exit;
+
+/// What `tch` 0.26 is made for; scripts/libtorch.py fetches the same.
+const LIBTORCH: &str = "2.13.0";
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
-    if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
+    println!("cargo::rerun-if-changed=build.rs");
+    // Set by torch-sys, which has found libtorch by now; not set without the `tch` feature, or when
+    // only documentation is built.
+    let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else {
+        println!("cargo::rustc-env=VAE_FIDELITY_LIBTORCH=none");
+        return;
+    };
+    let lib = Path::new(&lib);
+    let version = found_version(lib);
+    println!("cargo::rustc-env=VAE_FIDELITY_LIBTORCH={}", version.as_deref().unwrap_or("unknown"));
+    if let Some(version) = &version {
+        check_version(lib, version);
+    }
+    let os = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    if os == "linux" || os == "macos" {
+        // One argument each, and not `-Wl,-rpath,...`: a path may hold a comma.
+        for argument in ["-Xlinker", "-rpath", "-Xlinker"] {
+            println!("cargo::rustc-link-arg={argument}");
+        }
+        println!("cargo::rustc-link-arg={}", lib.display());
+    }
+    // No symbol of libtorch_cuda is used by name, so the linker would leave it out, and without it
+    // in the process there is no CUDA device.
+    let cuda = lib.join("libtorch_cuda.so");
+    if os == "linux" && cuda.exists() {
+        println!("cargo::rustc-link-arg=-Wl,--no-as-needed");
+        println!("cargo::rustc-link-arg={}", cuda.display());
+        println!("cargo::rustc-link-arg=-Wl,--as-needed");
+    }
+}
+
+/// What libtorch's headers say of themselves. torch-sys looks at a `build-version` file instead,
+/// which Python's torch and most system packages lack.
+fn found_version(lib: &Path) -> Option<String> {
+    let include = lib.parent()?.join("include");
+    let headers = ["torch/headeronly/version.h", "torch/csrc/api/include/torch/version.h"];
+    let header = headers.map(|name| include.join(name)).into_iter().find(|h| h.is_file())?;
+    println!("cargo::rerun-if-changed={}", header.display());
+    let text = fs::read_to_string(&header).ok()?;
+    let part = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix("#define TORCH_VERSION_")?.strip_prefix(name))
+            .map(str::trim)
+    };
+    Some(format!("{}.{}.{}", part("MAJOR ")?, part("MINOR ")?, part("PATCH ")?))
+}
+
+fn check_version(lib: &Path, found: &str) {
+    println!("cargo::rerun-if-env-changed=LIBTORCH_BYPASS_VERSION_CHECK");
+    if found != LIBTORCH && env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_none() {
+        println!(
+            "cargo::error={}: libtorch {LIBTORCH} is needed, found {found}. Point LIBTORCH at a \
+             libtorch {LIBTORCH}, or unset it and run `python3 scripts/libtorch.py`",
+            lib.display()
+        );
+        exit(1);
     }
 }

@@ -66,7 +66,7 @@ FULL_TOPOLOGY = [
 ]
 
 
-def small(model, shows, size=(48, 40), image="astronaut.png"):
+def small(model, shows, size=(40, 32), image="astronaut.png"):
     """A mode case with a trace, and a sampled one."""
     return [
         Case(f"{model}-mode", model, image, shows, size, trace=True),
@@ -87,7 +87,7 @@ SMALL = [
     *small("act-mish", "act_fn mish inside the resnets (conv_act stays SiLU); sample_size as a pair.", (40, 24)),
     *small("act-gelu", "act_fn gelu, by the exact error function.", (40, 24)),
     *small("act-relu", "act_fn relu.", (40, 24)),
-    *small("extreme-logvar", "A log-variance far beyond both clamps, -30 and 20."),
+    *small("extreme-logvar", "A log-variance far beyond both clamps, -30 and 20; the upper one decides what a draw is."),
     *small("tiny-variance", "Every GroupNorm sees variances near its eps of 1e-6, so that another eps in any of them shows."),
 ]  # fmt: skip
 

@@ -6,10 +6,13 @@ as a program, so that the writer can check that both ways give the same picture.
 
 import hashlib
 import importlib.util
+import io
+import multiprocessing
 import os
-import subprocess
+import runpy
 import sys
-from contextlib import contextmanager, nullcontext
+import warnings
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -28,6 +31,7 @@ from golden_trace import recorded
 
 diffusers_logging.set_verbosity_error()  # or each load advises installing accelerate
 diffusers_logging.disable_progress_bar()
+warnings.filterwarnings("ignore", "Palette images with Transparency")  # that is the case's point
 
 GIST_SHA256 = "5b466e037587f9cb339c0f6891f2775061f017347e141f33705e324e644f8049"
 
@@ -70,7 +74,7 @@ def run(gist, vae, image, size=None, seed=None, trace=False, start=None):
 
     With `start`, another Run, noise and latents are taken from that one, as a case is judged.
     """
-    recording = recorded if trace else nullcontext
+    recording = recorded if trace else lambda _: nullcontext()
     device, dtype = gist.pick_device_and_dtype()
     picture = Image.open(image)
     sample = gist.image_to_tensor(picture, size, device=device, dtype=dtype)
@@ -85,7 +89,7 @@ def run(gist, vae, image, size=None, seed=None, trace=False, start=None):
         decoded=array(decoded),
         picture=gist.tensor_to_image(decoded),
         noise=array(seen["noise"]) if "noise" in seen else None,
-        trace={"encode": encode_trace, "decode": decode_trace},
+        trace={"encode": encode_trace, "decode": decode_trace} if trace else {},
     )
 
 
@@ -118,16 +122,31 @@ def observed_encode(vae, noise=None):
 
 
 def command_line(path, repository, image, size, seed, out):
-    """Runs the gist as a program in the folder of `out`; returns the RGB pixels it saved."""
-    command = [sys.executable, str(Path(path).resolve()), "--image", str(Path(image).resolve())]
-    command += ["--out", out.name, "--repo", str(Path(repository).resolve())]
+    """Runs the gist as a program in the folder of `out`; returns the RGB pixels it saved.
+
+    In a process of its own, forked from one that has imported torch already: the imports would
+    take most of the time.
+    """
+    arguments = ["--image", str(Path(image).resolve()), "--out", out.name, "--repo", str(Path(repository).resolve())]
     if size:
-        command += ["--width", str(size[0]), "--height", str(size[1])]
+        arguments += ["--width", str(size[0]), "--height", str(size[1])]
     if seed is not None:
-        command += ["--sample", "--seed", str(seed)]
-    environment = dict(os.environ, OMP_NUM_THREADS=str(torch.get_num_threads()), PYTHONDONTWRITEBYTECODE="1")
-    done = subprocess.run(command, cwd=out.parent, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"the gist's command line failed:\n{' '.join(command)}\n{done.stderr}")
+        arguments += ["--sample", "--seed", str(seed)]
+    os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["golden_gist", "diffusers.models.autoencoders.autoencoder_kl"])
+    process = processes.Process(target=run_program, args=(str(Path(path).resolve()), arguments, str(out.parent)))
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(f"the gist's command line failed (see above): {path} {' '.join(arguments)}")
     with Image.open(out) as picture:
         return np.array(picture)
+
+
+def run_program(path, arguments, folder):
+    """As `python path arguments` would in `folder`, but silent unless it fails."""
+    os.chdir(folder)
+    sys.argv = [path, *arguments]
+    with redirect_stdout(io.StringIO()):
+        runpy.run_path(path, run_name="__main__")

@@ -67,6 +67,9 @@ def sees_one_bit():
             changed = tensor.copy()
             changed.reshape(-1).view(np.uint8)[0] ^= 1
             assert difference(folder, name, rows[name], changed, None), f"self-test: a flipped bit in {name} passed"
+        (folder / "latents.safetensors").write_bytes((folder / "latents.safetensors").read_bytes()[:-1] + b"\0")
+        wrong = [difference(folder, name, rows[name], getattr(run, name), None) for name in ("moments", "latents")]
+        assert any(wrong), "self-test: an edited file passed"
 
 
 def run(gist_path):

@@ -13,6 +13,12 @@ pub mod vae;
 pub mod checkpoint;
 #[cfg(feature = "tch")]
 pub mod autoencoder_kl;
+pub mod tensor_file;
+pub mod metrics;
+pub mod diagnosis;
+pub mod verdict;
+pub mod golden;
+pub mod report;
 
 #[cfg(feature = "tch")]
 pub use autoencoder_kl::AutoencoderKL;

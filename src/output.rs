@@ -47,7 +47,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
 
 /// The file that `path` leads to, once it is known to be writable.
 fn check(path: &Path) -> Result<PathBuf> {
-    let target = behind_links(path)?;
+    let target = resolve(path)?;
     let ends_in_separator = path.as_os_str().as_encoded_bytes().last() == Some(&b'/');
     if target.is_dir() || ends_in_separator || target.file_name().is_none() {
         let next = "name a file in it";
@@ -77,8 +77,11 @@ fn replaceable(target: &Path) -> bool {
     fs::metadata(target).map_or(true, |metadata| metadata.is_file())
 }
 
-/// Follows symbolic links, also to a file that does not exist yet.
-fn behind_links(path: &Path) -> Result<PathBuf> {
+/// Follows the symbolic links that `path` is, also to a file that does not exist yet: the file that
+/// [`write_atomically`] replaces.
+///
+/// Errors when links lead in a circle.
+pub fn resolve(path: &Path) -> Result<PathBuf> {
     let mut target = path.to_path_buf();
     for _ in 0..MAX_LINKS {
         match fs::read_link(&target) {

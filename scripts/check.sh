@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Sets everything up (libtorch, build) and judges an image with the built-in VAE: the one in the
+# repository, or what the arguments say. They are those of `vae-fidelity check`.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+python3 "$root/scripts/libtorch.py"
+echo 'Building vae-fidelity (the first time takes some minutes)' >&2
+# Cargo reads .cargo/config.toml from where it is called; the arguments' paths are the caller's.
+binary=$(
+  cd "$root" &&
+    cargo build --locked --bin vae-fidelity --message-format json-render-diagnostics </dev/null |
+      python3 -c '
+import json, sys
+for line in sys.stdin:
+    binary = json.loads(line).get("executable")
+    if binary:
+        print(binary)
+'
+)
+if [ $# -eq 0 ]; then
+  set -- "$root/golden/images/astronaut.png"
+fi
+exec "$binary" check "$@"

@@ -1,0 +1,127 @@
+//! The command line as the user types it: names, defaults and meanings, nothing done yet.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
+///
+/// Exit codes: 0 pass, 1 judged and failed, 2 could not judge.
+#[derive(Debug, Parser)]
+#[command(name = "vae-fidelity", version = super::VERSION, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub style: Style,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    #[cfg(feature = "tch")]
+    Check(Box<super::check_args::CheckArgs>),
+    /// Not in this binary: it was built without libtorch
+    #[cfg(not(feature = "tch"))]
+    #[command(disable_help_flag = true)]
+    Check(NeedsLibtorch),
+    Compare(CompareArgs),
+    #[command(subcommand)]
+    Golden(GoldenCommand),
+}
+
+/// Takes any arguments, so that what is said is why the command is not there.
+#[cfg(not(feature = "tch"))]
+#[derive(Debug, Args)]
+pub struct NeedsLibtorch {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<std::ffi::OsString>,
+}
+
+/// How results are printed; the same for every command.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Style {
+    /// Print one JSON object a line on stdout, and nothing else there
+    #[arg(long, global = true, display_order = 900)]
+    pub json: bool,
+    /// Print no text and no notes: errors only. With --json the objects still come
+    #[arg(long, short, global = true, display_order = 901)]
+    pub quiet: bool,
+}
+
+/// Compare two pictures, or two files of tensors
+///
+/// A is judged, B is what it is held against. Files that end in .safetensors or .npy are tensors,
+/// all others are pictures. Exit code 0: identical, or within what was asked; 1: different, also
+/// in size or shape; 2: could not compare. NaN and infinity equal nothing.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct CompareArgs {
+    /// The file that is judged
+    pub a: PathBuf,
+    /// The file that it is held against
+    pub b: PathBuf,
+    #[command(flatten)]
+    pub least: LeastArgs,
+    /// Tensors: |a - b| may be at most ATOL + RTOL * |b| [default: 0 if --rtol is given]
+    #[arg(long, value_parser = not_negative)]
+    pub atol: Option<f64>,
+    /// Tensors: see --atol [default: 0 if --atol is given]
+    #[arg(long, value_parser = not_negative)]
+    pub rtol: Option<f64>,
+}
+
+/// What two pictures must at least reach.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct LeastArgs {
+    /// Pictures: fail below this PSNR, in dB
+    #[arg(long, value_name = "DB", value_parser = finite, allow_negative_numbers = true)]
+    pub min_psnr: Option<f64>,
+    /// Pictures: fail below this SSIM (1 is identical); needs 11 x 11 pixels
+    #[arg(long, value_name = "X", value_parser = at_most_one, allow_negative_numbers = true)]
+    pub min_ssim: Option<f64>,
+}
+
+/// Judge this crate against what the reference implementation wrote
+#[derive(Debug, Subcommand)]
+pub enum GoldenCommand {
+    /// List the cases
+    List(GoldenArgs),
+    /// Run the cases on the CPU in f32 and compare every step; the whole suite takes minutes
+    #[cfg(feature = "tch")]
+    Verify(GoldenArgs),
+    /// Not in this binary: it was built without libtorch
+    #[cfg(not(feature = "tch"))]
+    #[command(disable_help_flag = true)]
+    Verify(NeedsLibtorch),
+}
+
+#[derive(Debug, Args)]
+pub struct GoldenArgs {
+    /// The suite's folder [default: ./golden, else the one this binary was built beside]
+    #[arg(long, value_name = "DIR")]
+    pub golden: Option<PathBuf>,
+    /// Only the cases of this model, or the case of this name; may be repeated
+    #[arg(long, value_name = "MODEL")]
+    pub only: Vec<String>,
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err("expected a finite number".to_owned()),
+    }
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    match finite(text)? {
+        number if number >= 0.0 => Ok(number),
+        _ => Err("expected a number of at least 0".to_owned()),
+    }
+}
+
+fn at_most_one(text: &str) -> Result<f64, String> {
+    match finite(text)? {
+        number if number <= 1.0 => Ok(number),
+        _ => Err("expected a number of at most 1".to_owned()),
+    }
+}

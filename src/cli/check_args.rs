@@ -1,0 +1,123 @@
+//! The flags of `check`: those of the gist in the gist's meaning, and more.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use vae_fidelity::Dtype;
+use vae_fidelity::autoencoder_kl::DeviceChoice;
+
+use super::args::LeastArgs;
+
+/// Encode and decode pictures, and judge what comes back
+///
+/// Each picture is converted to RGB and resized as Pillow does it, encoded, decoded, written, and
+/// compared with what the VAE saw. The verdict is fail if something is broken (NaN or infinity in
+/// what the VAE made), or if --min-psnr or --min-ssim is missed.
+#[derive(Debug, Args)]
+#[command(
+    args_override_self = true,
+    after_help = "The built-in VAE is small and is there to try the tool; name the one to \
+                        judge with --repo."
+)]
+pub struct CheckArgs {
+    /// Pictures to judge
+    #[arg(value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    /// A picture to judge, the same as naming it alone
+    #[arg(long = "image", value_name = "F")]
+    pub image_flags: Vec<PathBuf>,
+
+    /// Where the decoded picture goes, as PNG [default: decoded.png]
+    #[arg(long, value_name = "F.png", conflicts_with = "out_dir")]
+    pub out: Option<PathBuf>,
+    /// Where decoded pictures go under the names of their inputs, ending in .png; created if
+    /// missing
+    #[arg(long, value_name = "DIR")]
+    pub out_dir: Option<PathBuf>,
+
+    /// Encode at this width, a multiple of 8; needs --height [default: down to a multiple of 8]
+    #[arg(long, value_name = "W")]
+    pub width: Option<usize>,
+    /// Encode at this height, a multiple of 8; needs --width [default: down to a multiple of 8]
+    #[arg(long, value_name = "H")]
+    pub height: Option<usize>,
+
+    /// Draw latents from the posterior instead of taking its mode
+    #[arg(long)]
+    pub sample: bool,
+    /// What --sample draws from: torch.Generator's seed [default: drawn, and printed]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub seed: Option<i64>,
+
+    /// The VAE: builtin, or a folder in diffusers' layout (./builtin for a folder of that name)
+    #[arg(long, value_name = "SOURCE", default_value = "builtin")]
+    pub repo: String,
+    /// The folder below --repo that holds the VAE [default: vae, else --repo itself]
+    #[arg(long, value_name = "NAME")]
+    pub subfolder: Option<String>,
+    /// A config.json in place of the one beside the weights
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Accepted as the gist's flag; without effect, since no source of this version needs a token
+    #[arg(long, alias = "hf_token_env", value_name = "NAME", default_value = "HF_TOKEN")]
+    pub hf_token_env: String,
+
+    /// auto, cpu, cuda, cuda:N or mps; auto is CUDA where it is, else the CPU
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
+    /// The arithmetic; auto is f32 on the CPU and f16 elsewhere. bf16 has no picture
+    #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
+    pub dtype: DtypeChoice,
+    /// How many threads compute [default: libtorch's choice]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: Option<u32>,
+    /// Which implementation runs the VAE
+    #[arg(long, value_enum, default_value_t = Engine::Reference)]
+    pub engine: Engine,
+
+    /// Save what the VAE saw, as PNG
+    #[arg(long, value_name = "F.png")]
+    pub save_input: Option<PathBuf>,
+    /// Save the tensors latents (scaled), moments, and noise if sampled
+    #[arg(long, value_name = "F.safetensors")]
+    pub save_latents: Option<PathBuf>,
+    /// Save the tensor decoded, before clamping
+    #[arg(long, value_name = "F.safetensors")]
+    pub save_decoded: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub least: LeastArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DtypeChoice {
+    Auto,
+    F32,
+    F16,
+    Bf16,
+}
+
+impl DtypeChoice {
+    pub fn dtype(self) -> Option<Dtype> {
+        match self {
+            Self::Auto => None,
+            Self::F32 => Some(Dtype::F32),
+            Self::F16 => Some(Dtype::F16),
+            Self::Bf16 => Some(Dtype::Bf16),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// diffusers' operations in diffusers' order
+    Reference,
+}
+
+impl Engine {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `compare`: two pictures, or two files of tensors.
+
+use vae_fidelity::golden::Tolerance;
+use vae_fidelity::metrics::{PixelMetrics, TensorMetrics, WINDOW};
+use vae_fidelity::report::{CompareReport, Compared, ComparedTensor, SCHEMA_VERSION};
+use vae_fidelity::tensor_file::{FileTensor, is_tensor_file, read};
+use vae_fidelity::verdict::{Thresholds, Verdict};
+use vae_fidelity::{Error, Result, pixels};
+
+use super::Outcome;
+use super::args::CompareArgs;
+use super::console::Console;
+
+pub fn run(args: &CompareArgs, console: Console) -> Result<Outcome> {
+    let (compared, verdict_reasons, notes) =
+        match (is_tensor_file(&args.a), is_tensor_file(&args.b)) {
+            (false, false) => pictures(args)?,
+            (true, true) => tensors(args)?,
+            _ => {
+                return Err(Error::option(
+                    "A and B",
+                    format!(
+                        "expected two pictures or two tensor files, found {} and {}",
+                        args.a.display(),
+                        args.b.display()
+                    ),
+                    "files that end in .safetensors or .npy are tensors, all others pictures",
+                ));
+            }
+        };
+    let verdict = Verdict::from_reasons(&verdict_reasons);
+    let report = CompareReport {
+        schema_version: SCHEMA_VERSION,
+        verdict,
+        verdict_reasons,
+        a: args.a.clone(),
+        b: args.b.clone(),
+        compared,
+        notes,
+    };
+    report.notes.iter().for_each(|note| console.note(note));
+    console.result(&report, &report)?;
+    Ok(verdict.into())
+}
+
+/// What was compared, why that fails, and notes.
+type Judged = (Compared, Vec<String>, Vec<String>);
+
+fn pictures(args: &CompareArgs) -> Result<Judged> {
+    if args.atol.or(args.rtol).is_some() {
+        return Err(not_for("--atol and --rtol", "tensors", "use --min-psnr or --min-ssim"));
+    }
+    let [a, b] = [pixels::open(&args.a)?, pixels::open(&args.b)?];
+    let sizes = [&a, &b].map(|opened| [opened.pixels.width(), opened.pixels.height()]);
+    let thresholds = Thresholds { min_psnr: args.least.min_psnr, min_ssim: args.least.min_ssim };
+    let mut reasons = Vec::new();
+    let mut metrics = None;
+    if sizes[0] != sizes[1] {
+        let [[width_a, height_a], [width_b, height_b]] = sizes;
+        reasons.push(format!("sizes differ: {width_a} x {height_a} and {width_b} x {height_b}"));
+    } else {
+        if thresholds.min_ssim.is_some() && sizes[0].iter().any(|&side| side < WINDOW) {
+            return Err(Error::option(
+                "--min-ssim",
+                format!(
+                    "SSIM needs {WINDOW} x {WINDOW} pixels, found {} x {}",
+                    sizes[0][0], sizes[0][1]
+                ),
+                "leave it out",
+            ));
+        }
+        let found = PixelMetrics::of(&a.pixels, &b.pixels)?;
+        if thresholds == Thresholds::default() {
+            if !found.identical {
+                reasons.push(format!("{} pixels differ", found.differing_pixels));
+            }
+        } else {
+            reasons = thresholds.missed(Some(&found));
+        }
+        metrics = Some(found);
+    }
+    let notes = [(&args.a, a.notes), (&args.b, b.notes)].into_iter().flat_map(|(path, notes)| {
+        notes.into_iter().map(|note| format!("{}: {note}", path.display()))
+    });
+    let notes = notes.collect();
+    Ok((Compared::Images { sizes, metrics, thresholds }, reasons, notes))
+}
+
+fn tensors(args: &CompareArgs) -> Result<Judged> {
+    if args.least.min_psnr.or(args.least.min_ssim).is_some() {
+        return Err(not_for("--min-psnr and --min-ssim", "pictures", "use --atol or --rtol"));
+    }
+    let tolerance = match (args.atol, args.rtol) {
+        (None, None) => None,
+        (atol, rtol) => Some(Tolerance::new(atol.unwrap_or(0.0), rtol.unwrap_or(0.0))?),
+    };
+    let mut notes = Vec::new();
+    let mut reasons = Vec::new();
+    let mut tensors = Vec::new();
+    for (a, b) in pairs(read(&args.a)?, read(&args.b)?, &mut notes) {
+        let name = match (&a, &b) {
+            (Some(a), Some(b)) if a.name != b.name => None,
+            (Some(tensor), _) | (None, Some(tensor)) => tensor.name.clone(),
+            (None, None) => None,
+        };
+        let label = name.as_deref().unwrap_or("the tensor").to_owned();
+        let mut compared = ComparedTensor {
+            name,
+            shapes: [&a, &b].map(|t| Some(t.as_ref()?.values.shape().to_vec())),
+            dtypes: [&a, &b].map(|t| Some(t.as_ref()?.dtype)),
+            metrics: None,
+            outside_tolerance: None,
+        };
+        match (a, b) {
+            (Some(a), Some(b)) if a.values.shape() == b.values.shape() => {
+                compared.outside_tolerance = tolerance.map(|tolerance| {
+                    let pairs = a.values.iter().zip(&b.values);
+                    pairs.filter(|&(&a, &b)| !tolerance.allows(a, b)).count()
+                });
+                let metrics = TensorMetrics::of(a.values.view(), b.values.view())?;
+                reasons.extend(why(&label, &metrics, compared.outside_tolerance));
+                compared.metrics = Some(metrics);
+            }
+            (Some(a), Some(b)) => reasons.push(format!(
+                "{label}: shapes differ: {:?} and {:?}",
+                a.values.shape(),
+                b.values.shape()
+            )),
+            (Some(_), None) => reasons.push(format!("{label}: missing in {}", args.b.display())),
+            _ => reasons.push(format!("{label}: missing in {}", args.a.display())),
+        }
+        tensors.push(compared);
+    }
+    Ok((Compared::Tensors { tensors, tolerance }, reasons, notes))
+}
+
+fn why(label: &str, metrics: &TensorMetrics, outside: Option<usize>) -> Option<String> {
+    let values = metrics.values;
+    match outside {
+        Some(0) => None,
+        Some(outside) => {
+            Some(format!("{label}: {outside} of {values} values outside the tolerance"))
+        }
+        None if metrics.identical => None,
+        None => Some(format!("{label}: {} of {values} values differ", metrics.differing)),
+    }
+}
+
+/// Tensors of one name side by side; two files of one tensor each are compared whatever its name.
+fn pairs(
+    a: Vec<FileTensor>,
+    b: Vec<FileTensor>,
+    notes: &mut Vec<String>,
+) -> Vec<(Option<FileTensor>, Option<FileTensor>)> {
+    if let ([only_a], [only_b]) = (a.as_slice(), b.as_slice()) {
+        if let (Some(a), Some(b)) = (&only_a.name, &only_b.name)
+            && a != b
+        {
+            notes.push(format!("the one tensor of A is named {a}, that of B {b}"));
+        }
+        return vec![(Some(only_a.clone()), Some(only_b.clone()))];
+    }
+    let mut b = b;
+    let mut pairs: Vec<_> = a
+        .into_iter()
+        .map(|tensor| {
+            let twin = b.iter().position(|other| other.name == tensor.name);
+            let twin = twin.map(|at| b.remove(at));
+            (Some(tensor), twin)
+        })
+        .collect();
+    pairs.extend(b.into_iter().map(|tensor| (None, Some(tensor))));
+    pairs
+}
+
+fn not_for(flags: &str, what: &str, next: &str) -> Error {
+    Error::option(flags, format!("hold for {what}, and these files are none"), next)
+}

@@ -1,0 +1,92 @@
+//! What goes to stdout and stderr, as text or as JSON.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind as IoErrorKind, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use serde_json::json;
+use vae_fidelity::report::SCHEMA_VERSION;
+use vae_fidelity::{Error, ErrorKind, Result};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const FAINT: Style = Style::new().dimmed();
+
+/// How to print; parsed from the command line.
+#[derive(Debug, Clone, Copy)]
+pub struct Console {
+    pub json: bool,
+    pub quiet: bool,
+}
+
+impl Console {
+    /// A result: one line of JSON, or `text` unless quiet.
+    ///
+    /// Errors when stdout cannot be written; a reader that went away is no error.
+    pub fn result(&self, object: &impl Serialize, text: impl Display) -> Result<()> {
+        if self.json {
+            let mut line = serde_json::to_vec(object).map_err(|error| {
+                Error::new(ErrorKind::Output, "JSON", error, "please report this as a bug")
+            })?;
+            line.push(b'\n');
+            return written(io::stdout().lock().write_all(&line));
+        }
+        if self.quiet {
+            return Ok(());
+        }
+        let mut stdout = anstream::stdout().lock();
+        written(write!(stdout, "{text}").and_then(|()| stdout.flush()))
+    }
+
+    /// Something worth knowing that is no error, on stderr.
+    pub fn note(&self, note: impl Display) {
+        if !self.quiet {
+            // Nobody is left to tell when stderr is gone.
+            let _ = writeln!(anstream::stderr(), "{FAINT}note:{FAINT:#} {note}");
+        }
+    }
+
+    /// Why a run could not be judged: JSON on stdout, text on stderr. `about` is what else the
+    /// JSON object says.
+    pub fn error(&self, error: &Error, about: serde_json::Value) -> Result<()> {
+        self.failure(error.kind().code(), &error.to_string(), error.next(), about)
+    }
+
+    /// As [`Console::error`], for what is no [`Error`] of the library.
+    pub fn failure(
+        &self,
+        code: &str,
+        message: &str,
+        next: &str,
+        about: serde_json::Value,
+    ) -> Result<()> {
+        if !self.json {
+            let _ = writeln!(
+                anstream::stderr(),
+                "{ERROR}error:{ERROR:#} {message}\n{FAINT} next:{FAINT:#} {next}"
+            );
+            return Ok(());
+        }
+        let mut object = json!({
+            "schema_version": SCHEMA_VERSION,
+            "verdict": null,
+            "error": {"code": code, "message": message, "next": next},
+        });
+        if let (Some(object), serde_json::Value::Object(about)) = (object.as_object_mut(), about) {
+            object.extend(about);
+        }
+        written(writeln!(io::stdout().lock(), "{object}"))
+    }
+}
+
+fn written(result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() != IoErrorKind::BrokenPipe => Err(Error::new(
+            ErrorKind::Output,
+            "standard output",
+            format!("cannot be written: {error}"),
+            "redirect it to another place",
+        )),
+        _ => Ok(()),
+    }
+}

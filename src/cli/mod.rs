@@ -1,0 +1,133 @@
+//! The command line: parse, run, print, exit code. The only place where exit codes are chosen.
+
+mod args;
+#[cfg(feature = "tch")]
+mod check;
+#[cfg(feature = "tch")]
+mod check_args;
+mod compare;
+mod console;
+mod golden;
+#[cfg(feature = "tch")]
+mod outputs;
+mod panic;
+#[cfg(feature = "tch")]
+mod progress;
+#[cfg(feature = "tch")]
+mod round_trip;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind as UsageErrorKind;
+use serde_json::json;
+use vae_fidelity::Result;
+use vae_fidelity::verdict::Verdict;
+
+use args::{Cli, Command, GoldenCommand};
+use console::Console;
+
+#[cfg(feature = "tch")]
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (libtorch ", env!("VAE_FIDELITY_LIBTORCH"), ")");
+#[cfg(not(feature = "tch"))]
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (without libtorch)");
+
+/// How a command ended: its exit code, and the order from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Passed = 0,
+    Failed = 1,
+    NotJudged = 2,
+}
+
+impl From<Verdict> for Outcome {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Pass => Self::Passed,
+            Verdict::Fail => Self::Failed,
+        }
+    }
+}
+
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // Whoever asked for JSON gets it for a wrong command line and for a bug, too.
+    let json = arguments.iter().take_while(|argument| *argument != "--").any(|a| a == "--json");
+    let console = Console { json, quiet: false };
+    let outcome = panic::caught(|| match Cli::try_parse_from(&arguments) {
+        Ok(cli) => run(cli, json),
+        Err(usage) => explain_usage(&usage, console),
+    });
+    let outcome = outcome.unwrap_or_else(|place| {
+        // Nothing more can be done if stdout is gone as well.
+        let message = format!("internal error{place}");
+        let _ = console.failure("internal", &message, panic::NEXT, json!({}));
+        Outcome::NotJudged
+    });
+    ExitCode::from(outcome as u8)
+}
+
+fn run(cli: Cli, json: bool) -> Outcome {
+    let console = Console { json: json || cli.style.json, quiet: cli.style.quiet };
+    let outcome = match cli.command {
+        #[cfg(feature = "tch")]
+        Command::Check(args) => check::run(&args, console),
+        #[cfg(not(feature = "tch"))]
+        Command::Check(_) => Err(needs_libtorch("check")),
+        Command::Compare(args) => compare::run(&args, console),
+        Command::Golden(GoldenCommand::List(args)) => golden::list(&args, console),
+        #[cfg(feature = "tch")]
+        Command::Golden(GoldenCommand::Verify(args)) => golden::verify(&args, console),
+        #[cfg(not(feature = "tch"))]
+        Command::Golden(GoldenCommand::Verify(_)) => Err(needs_libtorch("golden verify")),
+    };
+    outcome.unwrap_or_else(|error| not_judged(&error, console))
+}
+
+#[cfg(not(feature = "tch"))]
+fn needs_libtorch(command: &str) -> vae_fidelity::Error {
+    vae_fidelity::Error::option(
+        command,
+        "runs a VAE, and this binary was built without libtorch",
+        "build it with the default features: cargo install vae-fidelity",
+    )
+}
+
+fn not_judged(error: &vae_fidelity::Error, console: Console) -> Outcome {
+    if let Err(error) = console.error(error, json!({})) {
+        // stdout is full or closed: stderr is what is left.
+        let _ = Console { json: false, ..console }.error(&error, json!({}));
+    }
+    Outcome::NotJudged
+}
+
+/// Help, the version, or what is wrong with the command line.
+fn explain_usage(usage: &clap::Error, console: Console) -> Outcome {
+    match usage.kind() {
+        UsageErrorKind::DisplayHelp | UsageErrorKind::DisplayVersion => {
+            let text = usage.render();
+            let mut stdout = anstream::stdout().lock();
+            // As for `Console::result`, a reader that went away is no error.
+            let _ = write!(stdout, "{}", text.ansi()).and_then(|()| stdout.flush());
+            return Outcome::Passed;
+        }
+        _ if !console.json => {
+            let _ = write!(anstream::stderr(), "{}", usage.render().ansi());
+        }
+        _ => {
+            let text = usage.render().to_string();
+            let paragraph = text.split("\n\n").next().unwrap_or_default();
+            let words: Vec<&str> = paragraph.split_whitespace().collect();
+            let message = words.join(" ");
+            let message = message.strip_prefix("error: ").unwrap_or(&message);
+            let printed: Result<()> =
+                console.failure("option", message, "see vae-fidelity --help", json!({}));
+            // The exit code tells it even if nobody reads stdout.
+            let _ = printed;
+        }
+    }
+    Outcome::NotJudged
+}

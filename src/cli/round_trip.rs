@@ -1,0 +1,207 @@
+//! One image from file to file: pixels, sample, latents, decoded, pixels, report.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ndarray::Array4;
+use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device, noise};
+use vae_fidelity::diagnosis::non_finite_output;
+use vae_fidelity::image_processor::{denormalise, normalise};
+use vae_fidelity::metrics::{PixelMetrics, WINDOW};
+use vae_fidelity::output::write_atomically;
+use vae_fidelity::pixels::{self, encode_png, resize_bicubic, target_size};
+use vae_fidelity::report::{
+    CheckReport, Decoded, Input, Latents, Model, Posterior, PosteriorKind, SCHEMA_VERSION, Timings,
+    peak_rss_bytes,
+};
+use vae_fidelity::tensor_file::to_safetensors;
+use vae_fidelity::trace::Statistics;
+use vae_fidelity::verdict::{Thresholds, Verdict};
+use vae_fidelity::{Dtype, Error, Result, Rgb8, Vae};
+
+use super::outputs::Outputs;
+
+/// A loaded VAE, and what holds for every image that it judges.
+pub struct Judge<'a> {
+    pub vae: &'a AutoencoderKL,
+    pub device: Device,
+    pub model: Model,
+    /// Width and height to encode at; `None` goes down to multiples of 8.
+    pub size: Option<(usize, usize)>,
+    /// What latents are drawn with; `None` takes the mode.
+    pub seed: Option<i64>,
+    pub thresholds: Thresholds,
+    pub notes: Vec<String>,
+    pub load: Duration,
+}
+
+impl Judge<'_> {
+    /// Judges one image and writes what `outputs` asks for; `progress` is told each step.
+    pub fn image(
+        &self,
+        path: &Path,
+        outputs: &Outputs,
+        progress: impl Fn(&str),
+    ) -> Result<CheckReport> {
+        let started = Instant::now();
+        progress("opening");
+        let opened = pixels::open(path)?;
+        let (source_width, source_height) = (opened.pixels.width(), opened.pixels.height());
+        let (width, height) = target_size(source_width, source_height, self.size)?;
+        self.check_ssim_is_defined(width, height)?;
+        let seen = resize_bicubic(&opened.pixels, width, height)?;
+
+        progress("encoding");
+        let dtype = self.vae.dtype();
+        let encoding = Instant::now();
+        let noise = self.noise(width, height)?;
+        let sample = normalise(&seen, dtype);
+        let encoded = self.vae.encode(sample.view(), noise.as_ref().map(Array4::view))?;
+        let latents = self.vae.scale(encoded.latents.view())?;
+        let encoding = encoding.elapsed();
+
+        progress("decoding");
+        let decoding = Instant::now();
+        let decoded = self.vae.decode(self.vae.unscale(latents.view())?.view())?;
+        let decoding = decoding.elapsed();
+
+        progress("judging");
+        let picture = match dtype {
+            Dtype::Bf16 => None,
+            _ => Some(denormalise(decoded.view(), dtype)?),
+        };
+        let moments = encoded.moments.as_ref();
+        write(outputs, &seen, picture.as_ref(), &latents, moments, noise.as_ref(), &decoded)?;
+
+        let mut notes = self.notes.clone();
+        notes.extend(opened.notes);
+        let metrics = picture
+            .map(|picture| {
+                let (seen, picture, cropped) = common_area(&seen, &picture)?;
+                notes.extend(cropped);
+                PixelMetrics::of(&seen, &picture)
+            })
+            .transpose()?;
+        let latents = Latents {
+            shape: latents.dim().into(),
+            scaled_by: self.vae.config().scaling_factor,
+            statistics: Statistics::of(&latents),
+        };
+        let decoded = Decoded::of(outputs.picture.clone(), &decoded);
+        let findings: Vec<_> =
+            non_finite_output(latents.statistics.non_finite, decoded.non_finite, dtype)
+                .into_iter()
+                .collect();
+        let (verdict, verdict_reasons) =
+            Verdict::of(&findings, decoded.non_finite, metrics.as_ref(), &self.thresholds);
+        Ok(CheckReport {
+            schema_version: SCHEMA_VERSION,
+            verdict,
+            verdict_reasons,
+            input: Input {
+                path: path.to_owned(),
+                format: opened.format.to_string(),
+                mode: opened.mode.to_owned(),
+                source_width,
+                source_height,
+                width,
+                height,
+            },
+            model: self.model.clone(),
+            posterior: Posterior {
+                kind: match self.seed {
+                    Some(_) => PosteriorKind::Sample,
+                    None => PosteriorKind::Mode,
+                },
+                seed: self.seed,
+            },
+            latents,
+            decoded,
+            metrics,
+            thresholds: self.thresholds,
+            findings,
+            notes,
+            timings_ms: Timings {
+                load: milliseconds(self.load),
+                encode: milliseconds(encoding),
+                decode: milliseconds(decoding),
+                total: milliseconds(self.load + started.elapsed()),
+            },
+            peak_rss_bytes: peak_rss_bytes(),
+        })
+    }
+
+    fn check_ssim_is_defined(&self, width: usize, height: usize) -> Result<()> {
+        match self.thresholds.min_ssim {
+            Some(least) if width.min(height) < WINDOW => Err(Error::option(
+                format!("--min-ssim {least}"),
+                format!(
+                    "SSIM needs {WINDOW} x {WINDOW} pixels, the picture is encoded at {width} x {height}"
+                ),
+                "leave it out, or enlarge the picture with --width and --height",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What `--sample` draws with, of the latents' shape.
+    fn noise(&self, width: usize, height: usize) -> Result<Option<Array4<f32>>> {
+        let config = self.vae.config();
+        let smaller = config.downsampling();
+        let shape = (1, config.latent_channels, height / smaller, width / smaller);
+        self.seed.map(|seed| noise(shape, seed, self.device, self.vae.dtype())).transpose()
+    }
+}
+
+fn write(
+    outputs: &Outputs,
+    seen: &Rgb8,
+    picture: Option<&Rgb8>,
+    latents: &Array4<f32>,
+    moments: Option<&Array4<f32>>,
+    noise: Option<&Array4<f32>>,
+    decoded: &Array4<f32>,
+) -> Result<()> {
+    if let (Some(path), Some(picture)) = (&outputs.picture, picture) {
+        write_atomically(path, &encode_png(picture)?)?;
+    }
+    if let Some(path) = &outputs.input {
+        write_atomically(path, &encode_png(seen)?)?;
+    }
+    if let Some(path) = &outputs.latents {
+        let mut tensors = vec![("latents", latents.view())];
+        for (name, tensor) in [("moments", moments), ("noise", noise)] {
+            tensors.extend(tensor.map(|tensor| (name, tensor.view())));
+        }
+        write_atomically(path, &to_safetensors(&tensors)?)?;
+    }
+    if let Some(path) = &outputs.decoded {
+        write_atomically(path, &to_safetensors(&[("decoded", decoded.view())])?)?;
+    }
+    Ok(())
+}
+
+/// The top left of both pictures that both have, and a note where that is not all of them: a VAE
+/// that halves a side more than three times loses pixels of a side that is only a multiple of 8.
+fn common_area(a: &Rgb8, b: &Rgb8) -> Result<(Rgb8, Rgb8, Option<String>)> {
+    let (width, height) = (a.width().min(b.width()), a.height().min(b.height()));
+    let crop = |picture: &Rgb8| {
+        let rows = picture.data().chunks_exact(picture.width() * 3).take(height);
+        Rgb8::new(width, height, rows.flat_map(|row| &row[..width * 3]).copied().collect())
+    };
+    let note = ((a.width(), a.height()) != (b.width(), b.height())).then(|| {
+        format!(
+            "decoded at {} x {} from {} x {}: metrics cover the {width} x {height} at the top left",
+            b.width(),
+            b.height(),
+            a.width(),
+            a.height()
+        )
+    });
+    Ok((crop(a)?, crop(b)?, note))
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    // Clocks are not better than a microsecond here.
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

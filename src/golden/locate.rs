@@ -1,0 +1,163 @@
+//! The first module whose output is not the golden's.
+
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::compare::Tolerance;
+use super::manifest::{broken, read_text};
+use crate::error::Result;
+use crate::trace::{Activation, Stage, Trace};
+
+const SCHEMA_VERSION: u32 = 1;
+
+/// `trace.json` of a case.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GoldenTrace {
+    schema_version: u32,
+    encode: Trace,
+    decode: Trace,
+}
+
+impl GoldenTrace {
+    pub fn read(path: &Path) -> Result<Self> {
+        let trace: Self = serde_json::from_str(&read_text(path)?)
+            .map_err(|error| broken(path, error.to_string()))?;
+        if trace.schema_version != SCHEMA_VERSION {
+            let found = trace.schema_version;
+            return Err(broken(
+                path,
+                format!("expected schema_version {SCHEMA_VERSION}, found {found}"),
+            ));
+        }
+        if trace.encode.is_empty() || trace.decode.is_empty() {
+            return Err(broken(path, "has a stage without modules".into()));
+        }
+        Ok(trace)
+    }
+
+    pub fn stage(&self, stage: Stage) -> &Trace {
+        match stage {
+            Stage::Encode => &self.encode,
+            Stage::Decode => &self.decode,
+        }
+    }
+}
+
+/// Where in the model a wrong tensor comes from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "found", rename_all = "snake_case")]
+pub enum Location {
+    /// This module's output differs, and no module that finished before it does: the fault is in
+    /// it, or in what happens between `after` and it.
+    Module {
+        /// diffusers' name of the first module that differs.
+        module: String,
+        /// Its class.
+        kind: String,
+        /// What differs.
+        difference: String,
+        /// The last module before it that agrees; `None` where it is the first, so that its input
+        /// may be at fault as well.
+        after: Option<String>,
+        /// Modules of the golden that the implementation's trace does not name.
+        absent: usize,
+    },
+    /// Every module agrees: the fault lies behind the last one.
+    AfterTheLastModule {
+        /// The module that finished last.
+        module: String,
+        /// Modules compared.
+        compared: usize,
+        /// Modules of the golden that the implementation's trace does not name.
+        absent: usize,
+    },
+    /// There is nothing to look it up in.
+    Unknown {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// The first module of `expected`, in the order in which modules finish, that `actual` gives
+/// otherwise. `tolerance.atol` is in units of the module's own standard deviation, because
+/// activations of one model differ in scale by orders of magnitude.
+pub(super) fn first_divergence(expected: &Trace, actual: &Trace, tolerance: Tolerance) -> Location {
+    let actual: HashMap<&str, &Activation> =
+        actual.iter().map(|activation| (activation.module.as_str(), activation)).collect();
+    let pairs: Vec<_> = expected
+        .iter()
+        .filter_map(|golden| Some((golden, *actual.get(golden.module.as_str())?)))
+        .collect();
+    let absent = expected.len() - pairs.len();
+    let Some((last, _)) = pairs.last() else {
+        return Location::Unknown {
+            reason: format!(
+                "the implementation's trace names none of the golden's {} modules",
+                expected.len()
+            ),
+        };
+    };
+    for (at, (golden, found)) in pairs.iter().enumerate() {
+        if let Some(difference) = difference(golden, found, tolerance) {
+            return Location::Module {
+                module: golden.module.clone(),
+                kind: golden.kind.clone(),
+                difference,
+                after: at.checked_sub(1).map(|before| pairs[before].0.module.clone()),
+                absent,
+            };
+        }
+    }
+    Location::AfterTheLastModule { module: last.module.clone(), compared: pairs.len(), absent }
+}
+
+/// What is wrong with `found`, in words, or `None`.
+fn difference(golden: &Activation, found: &Activation, tolerance: Tolerance) -> Option<String> {
+    if golden.shape != found.shape {
+        return Some(format!("shape {:?}, expected {:?}", found.shape, golden.shape));
+    }
+    if golden.non_finite != found.non_finite {
+        return Some(format!(
+            "{} NaNs and infinities, expected {}",
+            found.non_finite, golden.non_finite
+        ));
+    }
+    let atol = tolerance.atol() * golden.std.unwrap_or(0.0);
+    let near =
+        |found: f64, golden: f64| (found - golden).abs() <= atol + tolerance.rtol() * golden.abs();
+    let agrees = |found: Option<f64>, golden: Option<f64>| match (found, golden) {
+        (Some(found), Some(golden)) => near(found, golden),
+        (found, golden) => found.is_none() && golden.is_none(),
+    };
+    let wide = |value: Option<f32>| value.map(f64::from);
+    let off = golden
+        .samples
+        .iter()
+        .zip(&found.samples)
+        .filter(|(golden, found)| !agrees(wide(**found), wide(**golden)))
+        .count();
+    if off > 0 || golden.samples.len() != found.samples.len() {
+        return Some(format!("{off} of {} sampled values", golden.samples.len()));
+    }
+    // Sums over millions of values depend on their order, in f64 too.
+    let sums = 1e-9 * golden.std.unwrap_or(0.0).max(f64::MIN_POSITIVE);
+    let agrees = |found: Option<f64>, golden: Option<f64>| {
+        agrees(found, golden)
+            || found.zip(golden).is_some_and(|(found, golden)| (found - golden).abs() <= sums)
+    };
+    [
+        ("mean", found.mean, golden.mean),
+        ("standard deviation", found.std, golden.std),
+        ("smallest value", wide(found.min), wide(golden.min)),
+        ("largest value", wide(found.max), wide(golden.max)),
+    ]
+    .into_iter()
+    .find(|&(_, found, golden)| !agrees(found, golden))
+    .map(|(name, found, golden)| format!("{name} {}, expected {}", shown(found), shown(golden)))
+}
+
+fn shown(value: Option<f64>) -> String {
+    value.map_or("none".into(), |value| format!("{value:.9e}"))
+}

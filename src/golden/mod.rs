@@ -1,0 +1,34 @@
+//! Judges any [`Vae`](crate::Vae) against goldens that the reference implementation wrote.
+//!
+//! ```no_run
+//! # fn my_port(_: &vae_fidelity::Checkpoint) -> vae_fidelity::Result<Box<dyn vae_fidelity::Vae>> { todo!() }
+//! use vae_fidelity::golden::Suite;
+//!
+//! # fn main() -> vae_fidelity::Result<()> {
+//! Suite::open("golden")?.only("sd-small").run(|checkpoint| my_port(checkpoint))?.assert_pass();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each step of a case starts from the golden result of the step before it, so that an error is
+//! named where it arises. The harness judges what it is given and never repairs it: what an
+//! implementation does not expose is "not judged", and counted. Nothing here writes a golden:
+//! their only writer is a script that runs the reference itself (`golden/README.md`).
+
+mod compare;
+mod evidence;
+mod judge;
+mod locate;
+mod manifest;
+mod report;
+mod suite;
+mod tensor;
+mod text;
+mod tolerances;
+
+pub use compare::{Bar, Comparison, Over, THRESHOLDS, Tolerance, Worst};
+pub use locate::Location;
+pub use manifest::{Case, Origin, Posterior, PosteriorKind};
+pub use report::{CaseReport, Check, NotRun, Outcome, SCHEMA_VERSION, Step, SuiteReport, Summary};
+pub use suite::{Progress, Suite};
+pub use tensor::Golden;

@@ -1,0 +1,314 @@
+//! A folder of goldens, and running its cases.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use ndarray::Array4;
+
+use super::compare::{Bar, Tolerance};
+use super::evidence::Evidence;
+use super::judge::{CaseFiles, Judge};
+use super::manifest::{Case, Manifest, Origin};
+use super::report::{CaseReport, Check, NotRun, Step, SuiteReport};
+use super::tolerances::Tolerances;
+use crate::checkpoint::{Checkpoint, Source};
+use crate::dtype::Dtype;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image_processor::normalise;
+use crate::pixels;
+use crate::vae::Vae;
+
+type Preprocess = Box<dyn Fn(&Path, Option<(usize, usize)>, Dtype) -> Result<Array4<f32>>>;
+
+/// A folder of goldens: `manifest.json`, `tolerances.json`, `cases/`, `images/`, `models/`.
+pub struct Suite {
+    folder: PathBuf,
+    manifest: Manifest,
+    tolerances: Tolerances,
+    device: String,
+    only: Vec<String>,
+    failures: Option<PathBuf>,
+    pub(super) preprocess: Preprocess,
+    progress: Box<dyn Fn(&Progress<'_>)>,
+}
+
+/// A case that is about to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The case.
+    pub case: &'a Case,
+    /// Its number among the cases to run, from 1.
+    pub number: usize,
+    /// Cases to run.
+    pub total: usize,
+}
+
+impl Suite {
+    /// Opens the suite in `folder`.
+    ///
+    /// Errors when its manifest or tolerances are missing, broken or of another schema version, and
+    /// when it has no cases. Tensors are read, and their SHA-256 checked, as cases run.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref().to_owned();
+        let manifest = Manifest::read(&folder.join("manifest.json"))?;
+        let tolerances = Tolerances::read(&folder.join(&manifest.tolerances))?;
+        Ok(Self {
+            folder,
+            manifest,
+            tolerances,
+            device: "cpu".to_owned(),
+            only: Vec::new(),
+            failures: None,
+            preprocess: Box::new(preprocess),
+            progress: Box::new(|_| ()),
+        })
+    }
+
+    /// Narrows the suite to the cases of one model, or to one case, by name; further calls add to
+    /// that. The other cases are counted as not run.
+    pub fn only(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        if !self.only.contains(&name) {
+            self.only.push(name);
+        }
+        self
+    }
+
+    /// Where the implementation runs: picks the rows of `tolerances.json`. Default: `cpu`.
+    pub fn device(mut self, device: impl Into<String>) -> Self {
+        self.device = device.into();
+        self
+    }
+
+    /// Judges the implementation's own way from an image file, and the size that was asked for as
+    /// (width, height), to the sample. Default: this crate's.
+    pub fn preprocess(
+        mut self,
+        preprocess: impl Fn(&Path, Option<(usize, usize)>, Dtype) -> Result<Array4<f32>> + 'static,
+    ) -> Self {
+        self.preprocess = Box::new(preprocess);
+        self
+    }
+
+    /// Folder for the tensors of failed checks, as `<case>/<tensor>.safetensors`. Default:
+    /// `target/vae-fidelity-failures` in a cargo project, else in the system's temporary folder.
+    pub fn failures(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.failures = Some(folder.into());
+        self
+    }
+
+    /// Called before each case.
+    pub fn progress(mut self, progress: impl Fn(&Progress<'_>) + 'static) -> Self {
+        self.progress = Box::new(progress);
+        self
+    }
+
+    /// What wrote the goldens.
+    pub fn origin(&self) -> &Origin {
+        &self.manifest.origin
+    }
+
+    /// Every case of the manifest, chosen or not.
+    pub fn cases(&self) -> &[Case] {
+        &self.manifest.cases
+    }
+
+    /// The cases that [`Suite::run`] is to run, in the order of the manifest.
+    ///
+    /// Errors when a name given to [`Suite::only`] is that of no model and no case.
+    pub fn chosen(&self) -> Result<Vec<&Case>> {
+        Ok(self.choose()?.chosen.into_iter().map(|(_, case)| case).collect())
+    }
+
+    /// Runs the chosen cases one after another; `load` is called once per model.
+    ///
+    /// Whatever the implementation does wrong, failing to load and errors included, is in the
+    /// report, and the next case runs. Errors are about the suite itself: broken files, a name
+    /// given to [`Suite::only`] that nothing has, no case to run.
+    pub fn run(
+        &self,
+        mut load: impl FnMut(&Checkpoint) -> Result<Box<dyn Vae>>,
+    ) -> Result<SuiteReport> {
+        let Choice { chosen, mut not_run } = self.choose()?;
+        let evidence = Evidence::new(self.failures.clone(), &self.folder)?;
+        let mut reports: Vec<(usize, CaseReport)> = Vec::new();
+        let mut done = 0;
+        for model in models_of(&chosen) {
+            // A checkpoint that does not open is the suite's fault, not the implementation's.
+            let vae = load(&Checkpoint::open(&self.source(model), None)?);
+            for &(at, case) in chosen.iter().filter(|(_, case)| case.model == model) {
+                done += 1;
+                (self.progress)(&Progress { case, number: done, total: chosen.len() });
+                let started = Instant::now();
+                let checks = match &vae {
+                    Err(error) => vec![Check::failed(Step::Load, with_next(error))],
+                    Ok(vae) if vae.dtype() != case.dtype => {
+                        not_run.push((
+                            at,
+                            NotRun {
+                                case: case.name.clone(),
+                                reason: format!(
+                                    "made in {}, the VAE runs in {}",
+                                    case.dtype,
+                                    vae.dtype()
+                                ),
+                            },
+                        ));
+                        continue;
+                    }
+                    Ok(vae) => {
+                        let files = CaseFiles::read(&self.folder, case)?;
+                        Judge::new(self, case, &files, vae.as_ref(), &evidence).run()?
+                    }
+                };
+                reports.push((
+                    at,
+                    CaseReport {
+                        case: case.name.clone(),
+                        model: case.model.clone(),
+                        shows: case.shows.clone(),
+                        passed: CaseReport::passes(&checks),
+                        seconds: started.elapsed().as_secs_f64(),
+                        checks,
+                    },
+                ));
+            }
+        }
+        let not_run = in_order(not_run);
+        if reports.is_empty() {
+            let why = not_run.first().map_or("it has none", |case| &case.reason);
+            return Err(Error::new(
+                ErrorKind::Golden,
+                self.folder.display(),
+                format!("no case was run: {why}"),
+                "give the implementation a dtype that the suite has cases of",
+            ));
+        }
+        let origin = self.manifest.origin.clone();
+        Ok(SuiteReport::new(self.folder.clone(), origin, in_order(reports), not_run))
+    }
+
+    fn choose(&self) -> Result<Choice<'_>> {
+        let named = |case: &Case, name: &String| case.model == *name || case.name == *name;
+        for name in &self.only {
+            if !self.manifest.cases.iter().any(|case| named(case, name)) {
+                let all: Vec<_> = self.manifest.cases.iter().enumerate().collect();
+                return Err(Error::new(
+                    ErrorKind::Golden,
+                    name,
+                    format!("no model or case of {} has this name", self.folder.display()),
+                    format!("choose one of the models: {}", models_of(&all).join(", ")),
+                ));
+            }
+        }
+        let cases = self.manifest.cases.iter().enumerate();
+        let (chosen, others): (Vec<_>, Vec<_>) = cases.partition(|(_, case)| {
+            self.only.is_empty() || self.only.iter().any(|name| named(case, name))
+        });
+        let reason = format!("only {} was asked for", self.only.join(", "));
+        let not_run = others
+            .into_iter()
+            .map(|(at, case)| (at, NotRun { case: case.name.clone(), reason: reason.clone() }));
+        Ok(Choice { chosen, not_run: not_run.collect() })
+    }
+
+    fn source(&self, model: &str) -> Source {
+        match model {
+            "builtin" => Source::Builtin,
+            name => Source::Folder { path: self.folder.join("models").join(name), subfolder: None },
+        }
+    }
+
+    /// The folder of the suite.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn image(&self, case: &Case) -> PathBuf {
+        self.folder.join("images").join(&case.image)
+    }
+
+    /// What `--repo` takes for `model`.
+    pub(super) fn repo(&self, model: &str) -> String {
+        self.source(model).to_string()
+    }
+
+    /// What a step is held to. Steps without arithmetic that machines differ in have to be exact.
+    pub(super) fn bar(&self, case: &Case, step: Step) -> Result<Bar> {
+        let tensor = match step {
+            Step::Moments => "moments",
+            Step::Latents => "latents",
+            Step::Decoded => "decoded",
+            Step::EndToEnd => "decoded_rgb8",
+            Step::Load | Step::Sample | Step::DecodedRgb8 | Step::ToRgb8 => {
+                return Ok(Bar::BitIdentical);
+            }
+        };
+        self.tolerances.bar(tensor, case.dtype, &self.device, &case.model)
+    }
+
+    pub(super) fn trace_tolerance(&self, case: &Case) -> Result<Tolerance> {
+        let bar = self.tolerances.bar("trace", case.dtype, &self.device, &case.model)?;
+        Ok(bar.tolerance())
+    }
+
+    /// Why a failure of a case without a trace is not located, and which case to run for that.
+    pub(super) fn who_has_a_trace(&self, case: &Case) -> String {
+        let others = self.manifest.cases.iter();
+        let traced = others.filter(|other| other.model == case.model && other.trace.is_some());
+        let names: Vec<&str> = traced.map(|other| other.name.as_str()).collect();
+        match names.as_slice() {
+            [] => format!("no case of {} has a trace", case.model),
+            names => format!("this case has no trace: see {} of the same model", names.join(", ")),
+        }
+    }
+}
+
+impl fmt::Debug for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Suite")
+            .field("folder", &self.folder)
+            .field("cases", &self.manifest.cases.len())
+            .field("only", &self.only)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The cases to run and those left out, each with its place in the manifest.
+struct Choice<'a> {
+    chosen: Vec<(usize, &'a Case)>,
+    not_run: Vec<(usize, NotRun)>,
+}
+
+/// An implementation's error, with its advice.
+pub(super) fn with_next(error: &Error) -> String {
+    format!("{error} ({})", error.next())
+}
+
+fn models_of<'a>(cases: &[(usize, &'a Case)]) -> Vec<&'a str> {
+    let mut models = Vec::new();
+    for (_, case) in cases {
+        if !models.contains(&case.model.as_str()) {
+            models.push(&case.model);
+        }
+    }
+    models
+}
+
+fn in_order<T>(mut rows: Vec<(usize, T)>) -> Vec<T> {
+    rows.sort_by_key(|(at, _)| *at);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// The gist's `image_to_tensor`, by this crate.
+fn preprocess(
+    image: &Path,
+    requested: Option<(usize, usize)>,
+    dtype: Dtype,
+) -> Result<Array4<f32>> {
+    let pixels = pixels::open(image)?.pixels;
+    let (width, height) = pixels::target_size(pixels.width(), pixels.height(), requested)?;
+    Ok(normalise(&pixels::resize_bicubic(&pixels, width, height)?, dtype))
+}

@@ -1,0 +1,78 @@
+//! `tolerances.json`: how far another machine may be off, by tensor, dtype, device and model.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::compare::{Bar, Tolerance};
+use super::manifest::{broken, read_text};
+use crate::dtype::Dtype;
+use crate::error::Result;
+
+const SCHEMA_VERSION: u32 = 1;
+
+/// The measured tolerances of a suite.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Tolerances {
+    schema_version: u32,
+    rows: Vec<Row>,
+}
+
+/// Unknown fields are refused: a misspelt `model` would loosen every model's bar.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    dtype: Dtype,
+    device: String,
+    tensor: String,
+    #[serde(default)]
+    model: Option<String>,
+    atol: f64,
+    rtol: f64,
+    #[serde(default)]
+    share: Option<f64>,
+    #[serde(rename = "measured_max_abs")]
+    _measured_max_abs: Option<f64>,
+    #[serde(rename = "measured_on")]
+    _measured_on: String,
+}
+
+impl Tolerances {
+    pub fn read(path: &Path) -> Result<Self> {
+        let tolerances: Self = serde_json::from_str(&read_text(path)?)
+            .map_err(|error| broken(path, error.to_string()))?;
+        if tolerances.schema_version != SCHEMA_VERSION {
+            let found = tolerances.schema_version;
+            return Err(broken(
+                path,
+                format!("expected schema_version {SCHEMA_VERSION}, found {found}"),
+            ));
+        }
+        for row in &tolerances.rows {
+            let problem = |what: &str| broken(path, format!("{}: {what}", row.tensor));
+            Tolerance::new(row.atol, row.rtol).map_err(|error| problem(error.problem()))?;
+            if row.share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+                return Err(problem("expected a share from 0 to 1"));
+            }
+        }
+        Ok(tolerances)
+    }
+
+    /// What `tensor` is held to: the row of `model`, else the row of all models. Where none was
+    /// measured nothing may differ.
+    pub fn bar(&self, tensor: &str, dtype: Dtype, device: &str, model: &str) -> Result<Bar> {
+        let rows = || {
+            self.rows
+                .iter()
+                .filter(|row| (&*row.tensor, row.dtype, &*row.device) == (tensor, dtype, device))
+        };
+        let own = rows().find(|row| row.model.as_deref() == Some(model));
+        Ok(match own.or_else(|| rows().find(|row| row.model.is_none())) {
+            None => Bar::BitIdentical,
+            Some(row) if row.atol == 0.0 && row.rtol == 0.0 => Bar::BitIdentical,
+            Some(row) => {
+                Bar::Within { tolerance: Tolerance::new(row.atol, row.rtol)?, share: row.share }
+            }
+        })
+    }
+}

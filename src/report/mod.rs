@@ -1,0 +1,242 @@
+//! What a run has to say, as one value: text and JSON are views of it.
+
+mod memory;
+mod text;
+
+use std::path::PathBuf;
+
+use ndarray::Array4;
+use serde::Serialize;
+
+use crate::config::{AutoencoderKLConfig, Family};
+use crate::diagnosis::Finding;
+use crate::dtype::Dtype;
+use crate::golden::Tolerance;
+use crate::metrics::{PixelMetrics, TensorMetrics};
+use crate::trace::Statistics;
+use crate::verdict::{Thresholds, Verdict};
+pub use memory::peak_rss_bytes;
+
+/// Version of every JSON object that the tool prints: fields may be added, none is renamed.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One image through one VAE: what `check` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CheckReport {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Pass or fail.
+    pub verdict: Verdict,
+    /// Why it failed; empty for a pass.
+    pub verdict_reasons: Vec<String>,
+    /// The picture.
+    pub input: Input,
+    /// The VAE, and how it ran.
+    pub model: Model,
+    /// How latents were taken from the posterior.
+    pub posterior: Posterior,
+    /// The scaled latents.
+    pub latents: Latents,
+    /// The decoded sample, before clamping.
+    pub decoded: Decoded,
+    /// The decoded picture beside the one that was encoded; `None` where there is no picture.
+    pub metrics: Option<PixelMetrics>,
+    /// What the user asked for.
+    pub thresholds: Thresholds,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// What a reader should know beside the numbers.
+    pub notes: Vec<String>,
+    /// How long the steps took.
+    pub timings_ms: Timings,
+    /// Most memory that the process held so far, in bytes; `None` where the system does not say.
+    pub peak_rss_bytes: Option<u64>,
+}
+
+/// The picture that went in.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Input {
+    /// The file.
+    pub path: PathBuf,
+    /// Its format by Pillow's name, for example `PNG`.
+    pub format: String,
+    /// Its pixels by Pillow's name of the mode, for example `RGB`.
+    pub mode: String,
+    /// Columns in the file.
+    pub source_width: usize,
+    /// Rows in the file.
+    pub source_height: usize,
+    /// Columns that the VAE saw.
+    pub width: usize,
+    /// Rows that the VAE saw.
+    pub height: usize,
+}
+
+/// The VAE, and how it ran.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Model {
+    /// `builtin`, or the folder or file it was loaded from.
+    pub source: String,
+    /// The commit of a model that comes from a hub; `None` for all others.
+    pub revision: Option<String>,
+    /// The family that its config describes.
+    pub family: Family,
+    /// Its config, defaults filled in.
+    pub config: AutoencoderKLConfig,
+    /// Number of its weights.
+    pub parameters: usize,
+    /// Where it ran, for example `cpu` or `cuda:0`.
+    pub device: String,
+    /// The arithmetic it ran in.
+    pub dtype: Dtype,
+    /// Which implementation ran it.
+    pub engine: String,
+}
+
+/// How latents were taken from the posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Posterior {
+    /// Its mode, or a draw.
+    pub kind: PosteriorKind,
+    /// What the noise was drawn from; `None` for the mode.
+    pub seed: Option<i64>,
+}
+
+/// Which latents stand for a posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PosteriorKind {
+    /// The most likely ones.
+    Mode,
+    /// Random ones, with the posterior's mean and spread.
+    Sample,
+}
+
+/// Scaled latents; statistics cover finite values.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Latents {
+    /// (1, channels, height, width).
+    pub shape: [usize; 4],
+    /// What the model's own latents were multiplied by: its `scaling_factor`.
+    pub scaled_by: f64,
+    /// Mean, spread, extremes and how many are not finite.
+    #[serde(flatten)]
+    pub statistics: Statistics,
+}
+
+/// A decoded sample, before clamping; statistics cover finite values.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decoded {
+    /// Where the picture was written; `None` where there is none.
+    pub path: Option<PathBuf>,
+    /// (1, 3, height, width).
+    pub shape: [usize; 4],
+    /// Smallest value; -1 is black.
+    pub min: Option<f32>,
+    /// Largest value; 1 is white.
+    pub max: Option<f32>,
+    /// NaNs and infinities.
+    pub non_finite: usize,
+    /// Share of the finite values outside [-1, 1], from 0 to 1: what the picture cuts off.
+    pub clamped_fraction: Option<f64>,
+}
+
+impl Decoded {
+    /// Measures `sample`; `path` is where the picture went.
+    pub fn of(path: Option<PathBuf>, sample: &Array4<f32>) -> Self {
+        let statistics = Statistics::of(sample);
+        let finite = sample.len() - statistics.non_finite;
+        let outside = sample.iter().filter(|value| value.is_finite() && value.abs() > 1.0).count();
+        Self {
+            path,
+            shape: sample.dim().into(),
+            min: statistics.min,
+            max: statistics.max,
+            non_finite: statistics.non_finite,
+            clamped_fraction: (finite > 0).then(|| outside as f64 / finite as f64),
+        }
+    }
+}
+
+/// Wall-clock time in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Timings {
+    /// Opening and loading the model; once for all images.
+    pub load: f64,
+    /// Encoder, draw and scaling.
+    pub encode: f64,
+    /// Unscaling and decoder.
+    pub decode: f64,
+    /// This image from file to file, and loading the model.
+    pub total: f64,
+}
+
+/// What `check` prints last when it was given several images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CheckSummary {
+    /// Images given.
+    pub images: usize,
+    /// Judged and passed.
+    pub passed: usize,
+    /// Judged and failed.
+    pub failed: usize,
+    /// Those that could not be judged.
+    pub not_judged: usize,
+}
+
+/// Two files beside each other: what `compare` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CompareReport {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Pass where all is identical, or within what was asked.
+    pub verdict: Verdict,
+    /// Why it failed; empty for a pass.
+    pub verdict_reasons: Vec<String>,
+    /// The file that is judged.
+    pub a: PathBuf,
+    /// The file it is held against.
+    pub b: PathBuf,
+    /// What the files hold.
+    #[serde(flatten)]
+    pub compared: Compared,
+    /// What a reader should know beside the numbers.
+    pub notes: Vec<String>,
+}
+
+/// What was compared, by kind of file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Compared {
+    /// Two pictures.
+    Images {
+        /// Width and height of each.
+        sizes: [[usize; 2]; 2],
+        /// `None` where the sizes differ.
+        metrics: Option<PixelMetrics>,
+        /// What the user asked for.
+        thresholds: Thresholds,
+    },
+    /// Two files of tensors.
+    Tensors {
+        /// Tensors of both files, by name.
+        tensors: Vec<ComparedTensor>,
+        /// What the user asked for; `None` asks for identity.
+        tolerance: Option<Tolerance>,
+    },
+}
+
+/// One tensor in two files.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ComparedTensor {
+    /// Its name; `None` where the files do not name it, or not alike.
+    pub name: Option<String>,
+    /// Its shape in each file; `None` where it is missing.
+    pub shapes: [Option<Vec<usize>>; 2],
+    /// How each file stores it; `None` where it is missing.
+    pub dtypes: [Option<Dtype>; 2],
+    /// `None` where it is missing in one, or shapes differ.
+    pub metrics: Option<TensorMetrics>,
+    /// Values outside the tolerance; `None` without one.
+    pub outside_tolerance: Option<usize>,
+}

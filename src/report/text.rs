@@ -1,0 +1,276 @@
+//! Reports for a reader in front of a terminal: one line a fact, with ANSI styles that the caller
+//! strips where nobody would see them.
+
+use std::fmt::{self, Display, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use super::{CheckReport, CheckSummary, CompareReport, Compared, ComparedTensor};
+use crate::diagnosis::Severity;
+use crate::metrics::{PixelMetrics, TensorMetrics};
+use crate::verdict::{Thresholds, Verdict};
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const FAINT: Style = Style::new().dimmed();
+
+impl Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let input = &self.input;
+        let mut size = format!("{} x {}", input.source_width, input.source_height);
+        if (input.width, input.height) != (input.source_width, input.source_height) {
+            write!(size, ", resized to {} x {}", input.width, input.height)?;
+        }
+        let path = input.path.display();
+        line(f, "image", format_args!("{path} ({} {}, {size})", input.format, input.mode))?;
+        let model = &self.model;
+        line(
+            f,
+            "model",
+            format_args!(
+                "{} ({} family, {} parameters), {} on {}",
+                model.source, model.family, model.parameters, model.dtype, model.device
+            ),
+        )?;
+        let taken = match self.posterior.seed {
+            Some(seed) => format!(", drawn with seed {seed}"),
+            None => String::new(),
+        };
+        let latents = &self.latents;
+        let statistics = &latents.statistics;
+        line(
+            f,
+            "latents",
+            format_args!(
+                "{} scaled by {}{taken}; mean {}, std {}, range [{}, {}]{}",
+                tuple(&latents.shape),
+                latents.scaled_by,
+                number(statistics.mean),
+                number(statistics.std),
+                number(statistics.min),
+                number(statistics.max),
+                non_finite(statistics.non_finite),
+            ),
+        )?;
+        let decoded = &self.decoded;
+        line(
+            f,
+            "decoded",
+            format_args!(
+                "{} range [{}, {}], {} outside [-1, 1]{}",
+                tuple(&decoded.shape),
+                number(decoded.min),
+                number(decoded.max),
+                percent(decoded.clamped_fraction),
+                non_finite(decoded.non_finite),
+            ),
+        )?;
+        if let Some(path) = &decoded.path {
+            line(f, "saved", path.display())?;
+        }
+        if let Some(metrics) = &self.metrics {
+            pixel_lines(f, metrics, &self.thresholds)?;
+        }
+        for finding in &self.findings {
+            let (style, word) = match finding.severity {
+                Severity::Error => (BAD, "error"),
+                Severity::Warning => (WARNING, "warning"),
+                Severity::Info => (FAINT, "info"),
+            };
+            let layer = finding.layer.as_ref().map(|layer| format!(" (at {layer})"));
+            let found = format!("{}: {}{}", finding.code, finding.title, layer.unwrap_or_default());
+            line(f, word, format_args!("{style}{found}{style:#}"))?;
+            line(f, "", &finding.remedy)?;
+        }
+        verdict_lines(f, self.verdict, &self.verdict_reasons)
+    }
+}
+
+impl Display for CheckSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { images, passed, failed, not_judged } = self;
+        let style = if passed == images { GOOD } else { BAD };
+        write!(
+            f,
+            "{style}{images} images: {passed} passed, {failed} failed, {not_judged} not judged{style:#}"
+        )
+    }
+}
+
+impl Display for CompareReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.compared {
+            Compared::Images { sizes, metrics, thresholds } => {
+                for (name, path, size) in [("a", &self.a, sizes[0]), ("b", &self.b, sizes[1])] {
+                    let path = path.display();
+                    line(f, name, format_args!("{path} ({} x {})", size[0], size[1]))?;
+                }
+                if let Some(metrics) = metrics {
+                    pixel_lines(f, metrics, thresholds)?;
+                }
+            }
+            Compared::Tensors { tensors, tolerance } => {
+                line(f, "a", self.a.display())?;
+                line(f, "b", self.b.display())?;
+                if let Some(tolerance) = tolerance {
+                    line(
+                        f,
+                        "allowed",
+                        format_args!("{} + {} x |b|", tolerance.atol(), tolerance.rtol()),
+                    )?;
+                }
+                tensors.iter().try_for_each(|tensor| tensor_lines(f, tensor))?;
+            }
+        }
+        verdict_lines(f, self.verdict, &self.verdict_reasons)
+    }
+}
+
+fn pixel_lines(
+    f: &mut fmt::Formatter<'_>,
+    metrics: &PixelMetrics,
+    thresholds: &Thresholds,
+) -> fmt::Result {
+    let asked = |least: Option<f64>, unit| {
+        least.map(|least| format!(" (at least {least}{unit} asked for)")).unwrap_or_default()
+    };
+    let psnr = match metrics.psnr_db {
+        Some(psnr) => format!("{psnr:.2} dB"),
+        None => "infinite: every byte is the same".to_owned(),
+    };
+    line(f, "PSNR", format_args!("{psnr}{}", asked(thresholds.min_psnr, " dB")))?;
+    let ssim = match metrics.ssim {
+        Some(ssim) => format!("{ssim:.4}"),
+        None => "not defined under 11 x 11 pixels".to_owned(),
+    };
+    line(f, "SSIM", format_args!("{ssim}{}", asked(thresholds.min_ssim, "")))?;
+    let Some(at) = metrics.max_abs_diff_at else { return Ok(()) };
+    line(
+        f,
+        "error",
+        format_args!(
+            "mean {:.3} of 255, largest {} at x {} y {} ({})",
+            metrics.mae,
+            metrics.max_abs_diff,
+            at.x,
+            at.y,
+            format!("{:?}", at.channel).to_lowercase(),
+        ),
+    )?;
+    let [red, green, blue] = metrics.mean_error;
+    line(f, "bias", format_args!("red {red:+.3}, green {green:+.3}, blue {blue:+.3}"))
+}
+
+fn tensor_lines(f: &mut fmt::Formatter<'_>, tensor: &ComparedTensor) -> fmt::Result {
+    let name = tensor.name.as_deref().unwrap_or("(unnamed)");
+    let [shape_a, shape_b] = tensor.shapes.each_ref().map(|shape| match shape {
+        Some(shape) => tuple(shape),
+        None => "missing".to_owned(),
+    });
+    let Some(metrics) = &tensor.metrics else {
+        return line(f, "tensor", format_args!("{name} {shape_a} beside {shape_b}"));
+    };
+    line(f, "tensor", format_args!("{name} {shape_a}"))?;
+    if metrics.identical {
+        return line(f, "", "identical");
+    }
+    let TensorMetrics { values, differing, .. } = metrics;
+    line(
+        f,
+        "",
+        format_args!(
+            "{differing} of {values} values differ{}",
+            match tensor.outside_tolerance {
+                Some(outside) => format!(", {outside} by more than allowed"),
+                None => String::new(),
+            }
+        ),
+    )?;
+    if let Some(worst) = &metrics.worst {
+        line(
+            f,
+            "",
+            format_args!(
+                "largest difference {} at {:?}: {} beside {}; {} ULP at most",
+                number(metrics.max_abs_diff),
+                worst.index,
+                worst.actual,
+                worst.expected,
+                metrics.max_ulp.unwrap_or(0),
+            ),
+        )?;
+    }
+    line(
+        f,
+        "",
+        format_args!(
+            "mean {}, RMS {}, cosine {}",
+            number(metrics.mean_abs_diff),
+            number(metrics.rms_diff),
+            number(metrics.cosine)
+        ),
+    )?;
+    let over: Vec<String> = metrics
+        .over
+        .iter()
+        .filter(|over| over.threshold > 0.0)
+        .map(|over| format!("{:e}: {}", over.threshold, over.values))
+        .collect();
+    line(f, "", format_args!("differ by more than {}", over.join(", ")))?;
+    if metrics.non_finite_pairs > 0 {
+        line(
+            f,
+            "",
+            format_args!(
+                "{BAD}{} NaN or infinite in a, {} in b{BAD:#}",
+                metrics.non_finite_actual, metrics.non_finite_expected
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+fn verdict_lines(f: &mut fmt::Formatter<'_>, verdict: Verdict, reasons: &[String]) -> fmt::Result {
+    let (style, word) = match verdict {
+        Verdict::Pass => (GOOD, "pass"),
+        Verdict::Fail => (BAD, "fail"),
+    };
+    line(f, "verdict", format_args!("{style}{word}{style:#}"))?;
+    reasons.iter().try_for_each(|reason| line(f, "", reason))
+}
+
+/// A name in a column of its own, and what it is.
+fn line(f: &mut fmt::Formatter<'_>, name: &str, what: impl Display) -> fmt::Result {
+    writeln!(f, "{FAINT}{name:<8}{FAINT:#} {what}")
+}
+
+/// `(1, 4, 64, 64)`, as Python prints it.
+fn tuple(shape: &[usize]) -> String {
+    let sides: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    match sides.as_slice() {
+        [side] => format!("({side},)"),
+        sides => format!("({})", sides.join(", ")),
+    }
+}
+
+/// Four digits that count, in scientific notation where zeros would fill the line.
+fn number(value: Option<impl Into<f64>>) -> String {
+    match value.map(Into::into) {
+        None => "-".to_owned(),
+        Some(0.0) => "0".to_owned(),
+        Some(value) if (1e-3..1e6).contains(&value.abs()) => format!("{value:.4}"),
+        Some(value) => format!("{value:.3e}"),
+    }
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or("-".to_owned(), |share| format!("{:.2} %", share * 100.0))
+}
+
+fn non_finite(count: usize) -> String {
+    if count == 0 {
+        return String::new();
+    }
+    format!(", {BAD}{count} NaN or infinite{BAD:#}")
+}
