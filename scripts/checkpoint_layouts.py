@@ -183,8 +183,8 @@ def full_checkpoint(where, model, name, dtype="f32", legacy=False):
         "betas": torch.linspace(0, 1, 5, dtype=torch.float64),
     }
     if name.endswith(".safetensors"):
-        return file(where, model, tensors, name, dtype, "tensors are not of the VAE")
-    layout = file(where, model, {"state_dict": tensors}, name, dtype, "tensors are not of the VAE", legacy=legacy)
+        return file(where, model, tensors, name, dtype, "tensors not of the VAE")
+    layout = file(where, model, {"state_dict": tensors}, name, dtype, "tensors not of the VAE", legacy=legacy)
     # As Lightning does. diffusers refuses objects, so it has loaded the file without them.
     loaded = layout.load()
     objects = {"epoch": 3, "hyper_parameters": argparse.Namespace(lr=1e-4, betas=(0.9, 0.999)), "state_dict": tensors}

@@ -349,7 +349,7 @@ fn archives_that_torch_did_not_write_are_refused() {
     let heads = [(&b"PK\x03\x04"[..], 8), (&b"PK\x01\x02"[..], 10)];
     for (mark, at) in heads {
         let places = packed.windows(4).enumerate().filter(|(_, four)| four == &mark);
-        let last = places.map(|(place, _)| place).last().unwrap();
+        let last = places.map(|(place, _)| place).max().unwrap();
         packed[last + at] = 8;
     }
     contains(&open_bytes(&packed, SMALL).unwrap_err().to_string(), &["data/0 is compressed"]);

@@ -78,7 +78,7 @@ fn plural(count: usize) -> &'static str {
 }
 
 /// `3 tensors missing (a, b, ...)`.
-fn some_of(names: &[String], what: &str) -> String {
+pub(super) fn some_of(names: &[String], what: &str) -> String {
     const SHOWN: usize = 3;
     let more = if names.len() > SHOWN { ", ..." } else { "" };
     let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::Entry;
+use super::fit::some_of;
 
 /// Where a file keeps its VAE, the one that diffusers prefers first.
 const PREFIXES: [&str; 3] = ["vae.", "first_stage_model.", ""];
@@ -65,16 +66,14 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>) -> Result<Named, String
     if !prefix.is_empty() {
         named.notes.push(format!("the VAE's tensors are those that begin with {prefix}"));
     }
-    let copies = named.others.keys().filter(|name| name.starts_with("model_ema.")).count();
-    if copies > 0 {
-        named.notes.push(format!(
-            "{copies} tensors are averaged copies (model_ema.), not used, as diffusers does not"
-        ));
+    let (copies, others): (Vec<String>, Vec<String>) =
+        named.others.keys().cloned().partition(|name| name.starts_with("model_ema."));
+    if !copies.is_empty() {
+        let copies = some_of(&copies, "averaged copies");
+        named.notes.push(format!("{copies}, not used, as diffusers does not"));
     }
-    match named.others.len() - copies {
-        0 => {}
-        1 => named.notes.push("1 tensor is not of the VAE, left alone".into()),
-        count => named.notes.push(format!("{count} tensors are not of the VAE, left alone")),
+    if !others.is_empty() {
+        named.notes.push(format!("{}, left alone", some_of(&others, "not of the VAE")));
     }
     Ok(named)
 }
