@@ -74,7 +74,7 @@ mod tests {
             (-7.0, 0),
             (0.0, 128),       // 127.5
             (-0.99607843, 0), // 0.5
-            (-0.9882353, 2),  // 1.5
+            (-0.9882353, 1),  // 1.4999999, though exactly it would be 1.5
             (1.0, 255),
         ] {
             assert_eq!(to_level(value, Dtype::F32), level, "{value}");

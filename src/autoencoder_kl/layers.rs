@@ -1,5 +1,7 @@
 //! Convolution, group norm and linear layers, named as diffusers names them.
 
+use std::borrow::Cow;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::Checkpoint;
@@ -45,16 +47,28 @@ impl<'a> Weights<'a> {
         Module { name: self.prefix.clone(), class }
     }
 
-    /// `prefix.leaf`, converted to the device and dtype that the model runs in.
+    /// `prefix.leaf` in the device and dtype that the model runs in.
+    ///
+    /// f32 weights stay where they are mapped, at the file's alignment, as in diffusers: apart from
+    /// sparing a copy, some kernels round differently at another alignment.
     fn tensor(&self, leaf: &str) -> Result<Tensor> {
         let name = format!("{}.{leaf}", self.prefix);
         let stored = self.checkpoint.tensor(&name)?;
         let shape: Vec<i64> = stored.shape.iter().map(|&size| size as i64).collect();
-        let what = || format!("loading {name}");
-        Tensor::f_from_data_size(&stored.data, &shape, kind_of(stored.dtype))
+        let kind = kind_of(stored.dtype);
+        let tensor = match stored.data {
+            Cow::Borrowed(data) if data.as_ptr().align_offset(kind.elt_size_in_bytes()) == 0 => {
+                // SAFETY: the bytes cover the shape (checked when the file was opened), are
+                // aligned, never written to, and mapped for as long as the model that holds
+                // `Checkpoint::mapped` beside its tensors.
+                unsafe { Tensor::f_from_blob(data.as_ptr(), &shape, &[], kind, Device::Cpu) }
+            }
+            data => Tensor::f_from_data_size(&data, &shape, kind),
+        };
+        tensor
             .and_then(|tensor| tensor.f_to_kind(self.kind))
             .and_then(|tensor| tensor.f_to_device(self.device))
-            .attempt(what)
+            .attempt(|| format!("loading {name}"))
     }
 }
 

@@ -11,6 +11,9 @@ mod layers;
 mod libtorch;
 mod resnet;
 
+use std::any::Any;
+use std::sync::Arc;
+
 use ndarray::{Array4, ArrayView4};
 use tch::Tensor;
 
@@ -38,6 +41,8 @@ pub struct AutoencoderKL {
     decoder: Decoder,
     quant_conv: Option<Conv2d>,
     post_quant_conv: Option<Conv2d>,
+    /// Last, so that it outlives the tensors above, which may lie in the mapped files.
+    _mapped: Arc<dyn Any + Send + Sync>,
 }
 
 impl AutoencoderKL {
@@ -58,6 +63,7 @@ impl AutoencoderKL {
             quant_conv: one_by_one("quant_conv", config.use_quant_conv)?,
             post_quant_conv: one_by_one("post_quant_conv", config.use_post_quant_conv)?,
             config,
+            _mapped: checkpoint.mapped(),
         })
     }
 

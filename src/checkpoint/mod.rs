@@ -16,9 +16,12 @@ mod source;
 mod tensor_files;
 mod weight_files;
 
+#[cfg(feature = "tch")]
+use std::any::Any;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::{AutoencoderKLConfig, Family};
 use crate::error::{Error, ErrorKind, Result, io_reason};
@@ -40,7 +43,8 @@ pub struct Checkpoint {
     family: Family,
     source: Source,
     files: Vec<PathBuf>,
-    weights: Weights,
+    /// Shared with models whose tensors lie in the mapped files.
+    weights: Arc<Weights>,
     notes: Vec<String>,
 }
 
@@ -135,7 +139,14 @@ impl Checkpoint {
             (Source::Builtin, None) => Family::Builtin,
             _ => Family::of(&config),
         };
-        Ok(Self { config, family, source: source.clone(), files, weights, notes })
+        Ok(Self {
+            config,
+            family,
+            source: source.clone(),
+            files,
+            weights: Arc::new(weights),
+            notes,
+        })
     }
 
     /// Weights by recipe for `config`, as golden models without a file have them.
@@ -145,7 +156,7 @@ impl Checkpoint {
             config,
             source: Source::Builtin,
             files: Vec::new(),
-            weights: Weights::Recipe(recipe),
+            weights: Arc::new(Weights::Recipe(recipe)),
             notes: Vec::new(),
         }
     }
@@ -183,6 +194,12 @@ impl Checkpoint {
             .sum()
     }
 
+    /// Keeps the files mapped for as long as it lives.
+    #[cfg(feature = "tch")]
+    pub(crate) fn mapped(&self) -> Arc<dyn Any + Send + Sync> {
+        self.weights.clone()
+    }
+
     /// The tensor `name`, by its diffusers name, as stored.
     ///
     /// Errors when the config asks for no such tensor.
@@ -190,7 +207,7 @@ impl Checkpoint {
         let unknown = || {
             Error::tensor(name, "no such tensor in this checkpoint", "use a diffusers tensor name")
         };
-        match &self.weights {
+        match self.weights.as_ref() {
             Weights::Files(vae) => vae.get(name).and_then(Entry::read).ok_or_else(unknown),
             Weights::Recipe(recipe) => {
                 let spec = expected_tensors(&self.config)
