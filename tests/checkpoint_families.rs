@@ -100,6 +100,8 @@ fn what_shapes_cannot_settle_is_asked_for() {
     contains(&question(&cogview), &["only cogview"]);
     let own = graph(json!({"block_out_channels": [64, 128], "latent_channels": 8}));
     contains(&question(&own), &["no published family", "8 latent channels", "--config"]);
+    let odd = graph(json!({"block_out_channels": [6, 10], "norm_num_groups": 2}));
+    contains(&question(&odd), &["no published family", "widths [6, 10]", "--config"]);
 }
 
 #[test]
@@ -224,4 +226,15 @@ fn a_family_replaces_the_scaling_of_a_config_and_says_so() {
     );
     assert!(!checkpoint.config().defaulted.contains(&"scaling_factor"));
     assert!(open(Family::Flux1).is_err());
+}
+
+#[test]
+fn a_folder_without_its_config_is_asked_about_as_a_file_is() {
+    let model = Model::new(&stable_diffusion(), "");
+    model.write("diffusion_pytorch_model.safetensors");
+    let source = Source::parse(model.folder.path().to_str().unwrap(), None).unwrap();
+    let refused = Checkpoint::open(&source, None).unwrap_err();
+    contains(&refused.to_string(), &["has no config.json", "sd1, sd2, sdxl"]);
+    let options = OpenOptions { family: Some(Family::Sd2), ..OpenOptions::default() };
+    assert!(Checkpoint::open_with(&source, &options).is_ok());
 }

@@ -40,6 +40,9 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<Auto
     let widths = (0..levels)
         .map(|level| size(&format!("encoder.down_blocks.{level}.resnets.0.conv1.weight"), 4, 0))
         .collect::<Result<Vec<_>>>()?;
+    // Widths that 32 groups do not divide are of no published family; with one group they can still
+    // be described in the question that follows.
+    let published = widths.iter().all(|width| width.is_multiple_of(PUBLISHED_GROUPS));
     let text = json!({
         "in_channels": size("encoder.conv_in.weight", 4, 1)?,
         "out_channels": size("decoder.conv_out.weight", 4, 0)?,
@@ -48,7 +51,7 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<Auto
         "up_block_types": vec!["UpDecoderBlock2D"; levels],
         "block_out_channels": widths,
         "layers_per_block": layers,
-        "norm_num_groups": PUBLISHED_GROUPS,
+        "norm_num_groups": if published { PUBLISHED_GROUPS } else { 1 },
         "use_quant_conv": vae.contains_key("quant_conv.weight"),
         "use_post_quant_conv": vae.contains_key("post_quant_conv.weight"),
         "mid_block_add_attention":
