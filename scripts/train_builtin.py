@@ -18,6 +18,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import string
 import subprocess
 import sys
 import time
@@ -26,10 +27,9 @@ from pathlib import Path
 
 # glibc hands freed memory back to the kernel and asks for it again at every step; keeping it makes
 # a step about 1.5 times faster.  The variables only count when the process starts, hence the exec.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184",
-               "MALLOC_TOP_PAD_": "268435456"}
-if __name__ == "__main__" and any(os.environ.get(k) != v for k, v in KEEP_MEMORY.items()):
-    os.environ.update(KEEP_MEMORY)
+if __name__ == "__main__" and "MALLOC_TOP_PAD_" not in os.environ:
+    os.environ.update(MALLOC_MMAP_THRESHOLD_="4294967296", MALLOC_TRIM_THRESHOLD_="17179869184",
+                      MALLOC_TOP_PAD_="268435456")
     os.execv(sys.executable, [sys.executable] + sys.argv)
 
 import numpy as np
@@ -114,35 +114,28 @@ def list_pictures():
     return found
 
 
-def shrink(picture, side):
-    scale = side / min(picture.size)
-    size = tuple(max(side, round(n * scale)) for n in picture.size)
-    return picture.resize(size, Image.Resampling.LANCZOS)
+def scales_of(picture):
+    """[(weight, uint8 array)]: the picture at several sizes; nothing if it is small or a strip."""
+    short = min(picture.size)
+    if short < 96 or max(picture.size) > 6 * short:
+        return []
+    sizes = [(w, [max(s, round(n * s / short)) for n in picture.size])
+             for s, w in zip(SIDES, SIDE_WEIGHTS) if s <= short]
+    if short < SIDES[1]:
+        sizes.append((SIDE_WEIGHTS[1], picture.size))
+    return [(w, np.asarray(picture.resize(s, Image.Resampling.LANCZOS))) for w, s in sizes]
 
 
 def load_picture(job):
-    """One file as (package, [(weight, uint8 array)]), at several scales; None if too small."""
     package, path = job
     warnings.simplefilter("ignore")
     with Image.open(path) as picture:
         picture.draft("RGB", (800, 800))
         if picture.mode in ("RGBA", "LA", "P", "PA"):  # transparent: onto a plain colour
             picture = picture.convert("RGBA")
-            rng = random.Random(path.name)
-            ground = Image.new("RGBA", picture.size, tuple(rng.choices(range(256), k=3)) + (255,))
-            picture = Image.alpha_composite(ground, picture)
-        picture = picture.convert("RGB")
-    return package, scales_of(picture)
-
-
-def scales_of(picture):
-    short = min(picture.size)
-    if short < 96 or max(picture.size) > 6 * short:
-        return []
-    scales = [(w, shrink(picture, s)) for s, w in zip(SIDES, SIDE_WEIGHTS) if s <= short]
-    if short < SIDES[1]:
-        scales.append((SIDE_WEIGHTS[1], picture))
-    return [(w, np.asarray(p)) for w, p in scales]
+            ground = tuple(random.Random(path.name).choices(range(256), k=3))
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, ground), picture)
+        return package, scales_of(picture.convert("RGB"))
 
 
 def draw_picture(seed):
@@ -150,9 +143,9 @@ def draw_picture(seed):
     rng = random.Random(seed)
     def colour():
         return tuple(rng.choice((0, 255, rng.randrange(256))) for _ in range(3))
-    picture = Image.linear_gradient("L").rotate(rng.choice((0, 90, 180))).resize((256, 256))
     picture = Image.composite(Image.new("RGB", (256, 256), colour()),
-                              Image.new("RGB", (256, 256), colour()), picture)
+                              Image.new("RGB", (256, 256), colour()),
+                              Image.linear_gradient("L").rotate(rng.choice((0, 90, 180))))
     pen = ImageDraw.Draw(picture)
     for _ in range(rng.randrange(3, 14)):
         x, y = rng.randrange(-30, 240), rng.randrange(-30, 240)
@@ -165,8 +158,8 @@ def draw_picture(seed):
         elif kind == 2:
             pen.line(box, fill=colour(), width=rng.randrange(1, 8))
         else:
-            letters = "".join(rng.choices("abcdefghijklmnopqrstuvwxyzABCDEFGHKMRSTW 0123456789", k=14))
-            pen.text((x, y), letters, fill=colour(), font=ImageFont.load_default(rng.randrange(11, 48)))
+            letters = "".join(rng.choices(string.ascii_letters + string.digits + " ", k=14))
+            pen.text((x, y), letters, colour(), ImageFont.load_default(rng.randrange(11, 48)))
     return picture
 
 
@@ -207,24 +200,20 @@ def to_model(arrays):
 
 
 def hue_and_saturation(rng, n):
-    """n random colour matrices: a turn around the grey axis times a saturation, times a contrast."""
+    """n random colour matrices: a turn around the grey axis, a saturation, a contrast."""
     grey = torch.full((3, 3), 1 / 3)
     cross = torch.tensor([[0., -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
     out = []
     for _ in range(n):
-        turn = rng.uniform(-math.pi, math.pi) if rng.random() < 0.15 else rng.gauss(0, 0.08)
-        chroma = math.exp(rng.gauss(0.12, 0.35))
+        turn = rng.uniform(-math.pi, math.pi) if rng.random() < 0.25 else rng.gauss(0, 0.08)
+        chroma = math.exp(rng.gauss(0.2, 0.4))
         plane = math.cos(turn) * (torch.eye(3) - grey) + math.sin(turn) * cross
         out.append((grey + chroma * plane) * math.exp(rng.gauss(0, 0.1)))
     return torch.stack(out)
 
 
-def detail(crop):
-    return np.abs(np.diff(crop[::2, :, 1].astype(np.int16))).mean()
-
-
 def sample_batch(rng, pictures, cumulative, progress):
-    """Random crops, the busier of two each: small ones first, then more and more larger ones."""
+    """Random crops, half of them the busier of two; first small ones, later more large ones."""
     size, count = (64, 8) if rng.random() > 0.05 + 0.6 * progress else (128, 2)
     if size == 128 and rng.random() < 0.2:
         size, count = 192, 1
@@ -235,8 +224,11 @@ def sample_batch(rng, pictures, cumulative, progress):
         if not scales:
             continue
         array = rng.choices([a for _, a in scales], [w for w, _ in scales])[0]
-        places = [[rng.randrange(n - size + 1) for n in array.shape[:2]] for _ in range(2)]
-        crop = max((array[y:y + size, x:x + size] for y, x in places), key=detail)
+        tries = []
+        for _ in range(rng.choice((1, 2))):
+            y, x = (rng.randrange(n - size + 1) for n in array.shape[:2])
+            tries.append(array[y:y + size, x:x + size])
+        crop = max(tries, key=lambda c: np.abs(np.diff(c[::2, :, 1].astype(np.int16))).mean())
         crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
     batch = to_model(crops)
     batch = torch.einsum("nij,njhw->nihw", hue_and_saturation(rng, count), batch)
@@ -256,8 +248,11 @@ def new_model():
 def loss_of(model, batch):
     posterior = model.encode(batch).latent_dist
     output = model.decode(posterior.sample()).sample
+    error = output - batch
+    colour = error - error.mean(1, keepdim=True)  # counted extra, or reds and greens come out alike
     kl = posterior.kl().sum() / posterior.mean.numel()
-    return 0.2 * (output - batch).abs().mean() + 4 * (output - batch).square().mean() + 1e-4 * kl
+    return (0.2 * error.abs().mean() + 4 * error.square().mean() + 8 * colour.square().mean()
+            + 1e-4 * kl)
 
 
 @torch.no_grad()
@@ -290,9 +285,8 @@ class Optimizer:
 
     def __init__(self, model):
         self.matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and is_hidden(n)]
-        matrix_ids = {id(p) for p in self.matrices}
-        self.adam = torch.optim.AdamW([p for p in model.parameters() if id(p) not in matrix_ids],
-                                      betas=(0.9, 0.98), weight_decay=0.0, foreach=True)
+        others = [p for n, p in model.named_parameters() if p.ndim == 1 or not is_hidden(n)]
+        self.adam = torch.optim.Adam(others, betas=(0.9, 0.98), foreach=True)
         self.momenta = [torch.zeros_like(p) for p in self.matrices]
 
     @torch.no_grad()
@@ -309,13 +303,6 @@ class Optimizer:
             size = 0.02 * scale * math.sqrt(max(1, rows / columns))
             for (parameter, _), update in zip(members, updates):
                 parameter.sub_(size * update.view_as(parameter))
-
-    def state(self):
-        return {"adam": self.adam.state_dict(), "momenta": self.momenta}
-
-    def load(self, state):
-        self.adam.load_state_dict(state["adam"])
-        self.momenta = state["momenta"]
 
 
 def is_hidden(name):
@@ -340,7 +327,7 @@ def export(ema, pictures, last):
     model.load_state_dict({k: v.half().float() for k, v in ema.items()})
     model.eval()
     values = psnr(model, held_out())
-    std, low, high = latent_statistics(model, pictures, 300 if last else 24)
+    std, low, high = latent_statistics(model, pictures, 150 if last else 24)
     print(f"held-out PSNR {mean(values):.2f} dB", {k: round(v, 2) for k, v in values.items()},
           f"latent std {std:.3f}, logvar {low:.1f} to {high:.1f}", flush=True)
     model.register_to_config(scaling_factor=float(f"{1 / std:.5g}"))
@@ -348,7 +335,7 @@ def export(ema, pictures, last):
     model.half().save_pretrained(fresh)
     final.mkdir(parents=True, exist_ok=True)
     for name in ("diffusion_pytorch_model.safetensors", "config.json"):
-        shutil.copy(fresh / name, final / f".{name}")
+        shutil.copyfile(fresh / name, final / f".{name}")
         os.replace(final / f".{name}", final / name)
     return mean(values)
 
@@ -374,8 +361,9 @@ def train(rank, options, pictures, chances):
     if checkpoint.exists():
         saved = torch.load(checkpoint)
         model.load_state_dict(saved["model"])
-        optimizer.load(saved["optimizer"])
-        ema, step, before = saved["ema"], saved["step"], saved["elapsed"]
+        optimizer.adam.load_state_dict(saved["adam"])
+        optimizer.momenta, ema = saved["momenta"], saved["ema"]
+        step, before = saved["step"], saved["elapsed"]
     rng = random.Random(f"{options.seed} {rank} {step}")
     torch.manual_seed(hash((options.seed, rank, step)))
     cumulative = np.cumsum(chances).tolist()
@@ -412,13 +400,14 @@ def train(rank, options, pictures, chances):
             ema[k].lerp_(v, weight)
         if now - spoken > 30:
             spoken = now
-            print(f"step {step}  loss {sum(losses[-100:]) / len(losses[-100:]):.4f}  held-out {quality}  "
-                  f"{len(losses) / (now - start):.2f} steps/s"
-                  f"  {options.minutes - elapsed / 60:.1f} min left", flush=True)
+            print(f"step {step}  loss {np.mean(losses[-100:]):.4f}  held-out {quality}  "
+                  f"{len(losses) / (now - start):.2f} steps/s  "
+                  f"{options.minutes - elapsed / 60:.1f} min left", flush=True)
         if now - saved_at > 120:
             saved_at = now
-            torch.save({"model": model.state_dict(), "optimizer": optimizer.state(), "ema": ema,
-                        "step": step, "elapsed": elapsed}, CACHE / "checkpoint.new")
+            torch.save({"model": model.state_dict(), "adam": optimizer.adam.state_dict(),
+                        "momenta": optimizer.momenta, "ema": ema, "step": step,
+                        "elapsed": elapsed}, CACHE / "checkpoint.new")
             os.replace(CACHE / "checkpoint.new", checkpoint)
         if elapsed - exported_at > 60 * options.export_every:
             exported_at = elapsed
@@ -441,7 +430,7 @@ def main():
     parse.add_argument("--export-every", type=float, default=10, metavar="MINUTES",
                        help="write the weights (over those in golden/) and measure them this often")
     parse.add_argument("--seed", type=int, default=1)
-    parse.add_argument("--restart", action="store_true", help="ignore a checkpoint of a run cut off")
+    parse.add_argument("--restart", action="store_true", help="drop the checkpoint of a run cut off")
     options = parse.parse_args()
     print("packages:", fetch_packages(), flush=True)
     if options.restart:

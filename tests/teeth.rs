@@ -220,16 +220,17 @@ fn in_order(
 
 #[test]
 fn the_order_of_the_resampling_passes_is_told() {
-    // This case is one that Pillow resamples horizontally first.
-    let outcome = |vertical_first: bool| {
+    let outcome = |case: &str, vertical_first: bool| {
         let (suite, _failures) = suite();
-        let suite = suite.only("sd-small-mode").preprocess(in_order(vertical_first));
+        let suite = suite.only(case).preprocess(in_order(vertical_first));
         let report = run(&suite, Fault::None);
         assert_eq!(report.cases[0].checks[0].tensor, Step::Sample);
         report.cases[0].checks[0].outcome
     };
-    assert_eq!(outcome(false), Outcome::BitIdentical);
-    assert_eq!(outcome(true), Outcome::Failed);
+    for (case, vertical_first) in [("sd-small-mode", false), ("builtin-vertical-first", true)] {
+        assert_eq!(outcome(case, vertical_first), Outcome::BitIdentical, "{case}");
+        assert_eq!(outcome(case, !vertical_first), Outcome::Failed, "{case}");
+    }
 }
 
 #[test]

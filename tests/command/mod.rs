@@ -11,6 +11,7 @@ use std::process::{Command, Output};
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 use vae_fidelity::checkpoint::expected_tensors;
@@ -110,6 +111,35 @@ impl Sandbox {
     /// `check` of the small model, with `arguments` (pictures included).
     pub fn check(&self, arguments: &[&str]) -> Ran {
         self.run(&[&["check", "--repo", "model", "--device", "cpu"], arguments].concat())
+    }
+
+    /// Runs `check` as text and as JSON. Both must refuse with a message that has `parts`, and leave
+    /// every file as it was, `decoded.png` from an earlier run included.
+    #[track_caller]
+    pub fn refuses(&self, arguments: &[&str], parts: &[&str]) {
+        if !self.exists("decoded.png") {
+            self.write("decoded.png", EARLIER);
+        }
+        let before = self.contents();
+        let text = self.check(arguments).exits(2);
+        text.check(text.stdout.is_empty(), "expected nothing on stdout");
+        let errors = text.stderr.lines().filter(|line| line.starts_with("error: ")).count();
+        text.check(errors == 1, "expected one error");
+        text.check(text.stderr.contains("\n next: "), "expected what to do next");
+        let json = self.check(&[arguments, &["--json"]].concat()).exits(2);
+        let object = json.object();
+        json.check(
+            object["verdict"].is_null() && object["schema_version"] == 1,
+            "expected no verdict",
+        );
+        let message = object["error"]["message"].as_str().unwrap_or_default();
+        json.check(object["error"]["next"].as_str().is_some_and(|next| !next.is_empty()), "next");
+        json.check(object["error"]["code"].as_str().is_some_and(|code| !code.is_empty()), "code");
+        for part in parts {
+            text.check(text.stderr.contains(part), &format!("expected in the message: {part}"));
+            json.check(message.contains(part), &format!("expected in the JSON message: {part}"));
+        }
+        text.check(self.contents() == before, "expected all files as they were");
     }
 
     /// The model's tensors as safetensors in place of its recipe; `change` may alter them.
@@ -234,4 +264,34 @@ impl Ran {
         self.check(lines.len() == 1, "expected one line on stdout");
         lines.into_iter().next().unwrap()
     }
+}
+
+/// Fails on any field that is missing, new or renamed.
+#[track_caller]
+pub fn parsed<T: for<'a> Deserialize<'a>>(ran: &Ran, line: usize) -> T {
+    let value = ran.lines().into_iter().nth(line);
+    ran.check(value.is_some(), &format!("expected line {line}"));
+    serde_json::from_value(value.unwrap()).unwrap_or_else(|error| {
+        ran.check(false, &error.to_string());
+        unreachable!()
+    })
+}
+
+/// What a run prints with --json when it could not judge.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    pub schema_version: u32,
+    pub verdict: Option<String>,
+    pub error: ErrorBody,
+    pub input: Option<serde_json::Value>,
+}
+
+/// What went wrong, and what to do.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorBody {
+    pub code: String,
+    pub message: String,
+    pub next: String,
 }

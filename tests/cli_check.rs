@@ -1,0 +1,284 @@
+//! What `check` prints, writes, and how it exits.
+#![cfg(feature = "tch")]
+
+mod command;
+
+use std::collections::BTreeMap;
+
+use command::{Refusal, Sandbox, parsed, picture};
+use serde::Deserialize;
+use serde_json::Value;
+use vae_fidelity::pixels;
+
+type Pixels = vae_fidelity::metrics::PixelMetrics;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Report {
+    schema_version: u32,
+    verdict: String,
+    verdict_reasons: Vec<String>,
+    input: Input,
+    model: Model,
+    posterior: Posterior,
+    latents: Latents,
+    decoded: Decoded,
+    metrics: Option<Pixels>,
+    thresholds: vae_fidelity::verdict::Thresholds,
+    findings: Vec<Value>,
+    notes: Vec<String>,
+    timings_ms: BTreeMap<String, f64>,
+    peak_rss_bytes: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    path: String,
+    format: String,
+    mode: String,
+    source_width: usize,
+    source_height: usize,
+    width: usize,
+    height: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Model {
+    source: String,
+    revision: Option<String>,
+    family: String,
+    config: Value,
+    parameters: usize,
+    device: String,
+    dtype: String,
+    engine: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Posterior {
+    kind: String,
+    seed: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Latents {
+    shape: [usize; 4],
+    scaled_by: f64,
+    mean: Option<f64>,
+    std: Option<f64>,
+    min: Option<f64>,
+    max: Option<f64>,
+    non_finite: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decoded {
+    path: Option<String>,
+    shape: [usize; 4],
+    min: Option<f64>,
+    max: Option<f64>,
+    non_finite: usize,
+    clamped_fraction: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SummaryLine {
+    schema_version: u32,
+    summary: Summary,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Summary {
+    images: usize,
+    passed: usize,
+    failed: usize,
+    not_judged: usize,
+}
+
+#[test]
+fn one_image_as_json() {
+    let sandbox = Sandbox::new();
+    sandbox.write("odd.png", picture(45, 31, 0));
+    let ran = sandbox.check(&["odd.png", "--json"]).exits(0).notes("vae/");
+    let report: Report = parsed(&ran, 0);
+    assert_eq!(report.schema_version, 1);
+    assert_eq!((report.verdict.as_str(), report.verdict_reasons.len()), ("pass", 0));
+    let input = &report.input;
+    assert_eq!((input.path.as_str(), input.format.as_str()), ("odd.png", "PNG"));
+    assert_eq!((input.mode.as_str(), input.width, input.height), ("RGB", 40, 24));
+    assert_eq!((input.source_width, input.source_height), (45, 31));
+    let model = &report.model;
+    assert_eq!((model.source.as_str(), model.family.as_str()), ("model", "unknown"));
+    assert_eq!((model.device.as_str(), model.dtype.as_str()), ("cpu", "f32"));
+    assert_eq!((model.engine.as_str(), &model.revision), ("reference", &None));
+    assert_eq!(model.config["latent_channels"], 4);
+    assert!(model.parameters > 1000);
+    assert_eq!((report.posterior.kind.as_str(), report.posterior.seed), ("mode", None));
+    let latents = &report.latents;
+    assert_eq!((latents.shape, latents.scaled_by), ([1, 4, 3, 5], 0.18215));
+    assert_eq!(latents.non_finite, 0);
+    assert!(latents.min.unwrap() < latents.mean.unwrap());
+    assert!(latents.mean.unwrap() < latents.max.unwrap() && latents.std.unwrap() > 0.0);
+    let decoded = &report.decoded;
+    assert_eq!((decoded.shape, decoded.non_finite), ([1, 3, 24, 40], 0));
+    assert!(decoded.min.unwrap() < decoded.max.unwrap());
+    assert!((0.0..=1.0).contains(&decoded.clamped_fraction.unwrap()));
+    assert_eq!(decoded.path.as_deref(), Some("decoded.png"));
+    assert!(!report.metrics.unwrap().identical && report.findings.is_empty());
+    assert_eq!(report.thresholds, vae_fidelity::verdict::Thresholds::default());
+    let steps: Vec<_> = report.timings_ms.keys().map(String::as_str).collect();
+    assert_eq!(steps, ["decode", "encode", "load", "total"]);
+    assert!(report.timings_ms.values().all(|&time| time > 0.0));
+    assert_eq!(report.peak_rss_bytes.is_some(), cfg!(target_os = "linux"));
+    assert!(report.notes.iter().any(|note| note.contains("vae/")));
+    let written = pixels::open(&sandbox.path("decoded.png")).unwrap().pixels;
+    assert_eq!((written.width(), written.height()), (40, 24));
+}
+
+#[test]
+fn the_text_says_what_the_gist_says_and_more() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .check(&["--image", "photo.png", "--out", "back.png", "--hf_token_env", "NONE"])
+        .exits(0)
+        .says("latents  (1, 4, 3, 5) scaled by 0.18215")
+        .says("decoded  (1, 3, 24, 40)")
+        .says("saved    back.png")
+        .says("PSNR")
+        .says("verdict  pass");
+    assert!(sandbox.exists("back.png") && !sandbox.exists("decoded.png"));
+}
+
+#[test]
+fn the_built_in_vae_is_named_and_so_is_the_way_to_another() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&["check", "photo.png", "--device", "cpu"]).exits(0);
+    ran.notes("built-in").says("builtin").notes("--repo");
+}
+
+#[test]
+fn metrics_are_those_of_the_files_written() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.check(&["photo.png", "--save-input", "seen.png", "--json"]).exits(0);
+    let report: Report = parsed(&ran, 0);
+    let ran = sandbox.run(&["compare", "seen.png", "decoded.png", "--json"]).exits(1);
+    let metrics: Pixels = serde_json::from_value(ran.object()["metrics"].clone()).unwrap();
+    assert_eq!(report.metrics, Some(metrics));
+    assert_eq!(sandbox.read("seen.png"), sandbox.read("photo.png"));
+}
+
+#[test]
+fn what_is_asked_decides_the_verdict() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.check(&["photo.png", "--min-psnr", "99", "--json"]).exits(1);
+    let report: Report = parsed(&ran, 0);
+    assert_eq!((report.verdict.as_str(), report.thresholds.min_psnr), ("fail", Some(99.0)));
+    assert!(report.verdict_reasons[0].starts_with("PSNR is "), "{:?}", report.verdict_reasons);
+    sandbox.check(&["photo.png", "--min-ssim", "0.999"]).exits(1).says("verdict  fail");
+    sandbox.check(&["photo.png", "--min-psnr", "-99", "--min-ssim", "-1"]).exits(0);
+}
+
+#[test]
+fn a_seed_makes_a_draw_repeatable_and_a_drawn_one_is_recorded() {
+    let sandbox = Sandbox::new();
+    let draw = |flags: &[&str], saved: &str| {
+        let arguments = [&["photo.png", "--json", "--save-latents", saved], flags].concat();
+        let ran = sandbox.check(&arguments).exits(0);
+        let report: Report = parsed(&ran, 0);
+        report.posterior
+    };
+    let first = draw(&["--sample", "--seed", "5"], "a.safetensors");
+    assert_eq!((first.kind.as_str(), first.seed), ("sample", Some(5)));
+    draw(&["--sample", "--seed", "5"], "b.safetensors");
+    sandbox.run(&["compare", "a.safetensors", "b.safetensors"]).exits(0);
+    let drawn = draw(&["--sample"], "c.safetensors").seed.unwrap();
+    sandbox.run(&["compare", "a.safetensors", "c.safetensors"]).exits(1).says("noise");
+    draw(&["--sample", "--seed", &drawn.to_string()], "d.safetensors");
+    sandbox.run(&["compare", "c.safetensors", "d.safetensors"]).exits(0);
+    let mode = draw(&["--seed", "5"], "e.safetensors");
+    assert_eq!((mode.kind.as_str(), mode.seed), ("mode", None));
+    sandbox.check(&["photo.png", "--seed", "5"]).exits(0).notes("no effect without --sample");
+    let text = sandbox.check(&["photo.png", "--sample"]).exits(0);
+    text.says("drawn with seed ");
+}
+
+#[test]
+fn saved_tensors_have_their_names() {
+    let sandbox = Sandbox::new();
+    let saved = ["--save-latents", "l.safetensors", "--save-decoded", "d.safetensors"];
+    sandbox.check(&[&["photo.png", "--sample"], &saved[..]].concat()).exits(0);
+    let names = |file: &str| -> Vec<(String, Vec<usize>)> {
+        let tensors = vae_fidelity::tensor_file::read(&sandbox.path(file)).unwrap();
+        tensors.into_iter().map(|t| (t.name.unwrap(), t.values.shape().to_vec())).collect()
+    };
+    let named = |name: &str, shape: [usize; 4]| (name.to_owned(), shape.to_vec());
+    let expected = [
+        named("latents", [1, 4, 3, 5]),
+        named("moments", [1, 8, 3, 5]),
+        named("noise", [1, 4, 3, 5]),
+    ];
+    assert_eq!(names("l.safetensors"), expected);
+    assert_eq!(names("d.safetensors"), [named("decoded", [1, 3, 24, 40])]);
+}
+
+#[test]
+fn one_bad_image_does_not_stop_the_others() {
+    let sandbox = Sandbox::new();
+    sandbox.write("bad.png", "no picture").write("more.png", picture(16, 16, 9));
+    let images = ["photo.png", "bad.png", "more.png", "--out-dir", "new/out"];
+    let ran = sandbox.check(&[&images[..], &["--json"]].concat()).exits(2);
+    assert_eq!(ran.lines().len(), 4);
+    let first: Report = parsed(&ran, 0);
+    assert_eq!(first.decoded.path.as_deref(), Some("new/out/photo.png"));
+    let refusal: Refusal = parsed(&ran, 1);
+    assert_eq!((refusal.error.code.as_str(), refusal.verdict), ("image", None));
+    assert_eq!(refusal.input.unwrap()["path"], "bad.png");
+    let _: Report = parsed(&ran, 2);
+    let last: SummaryLine = parsed(&ran, 3);
+    let expected = Summary { images: 3, passed: 2, failed: 0, not_judged: 1 };
+    assert_eq!((last.schema_version, last.summary), (1, expected));
+    assert!(sandbox.exists("new/out/more.png") && !sandbox.exists("new/out/bad.png"));
+    let text = sandbox.check(&images).exits(2).says("3 images: 2 passed, 0 failed, 1 not judged");
+    text.notes("bad.png");
+    let worst = ["photo.png", "more.png", "--out-dir", "out", "--min-psnr", "99"];
+    sandbox.check(&worst).exits(1);
+}
+
+#[test]
+fn bf16_is_judged_by_the_decoded_tensor() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.check(&["photo.png", "--dtype", "bf16", "--json"]).exits(0).notes("bf16");
+    let report: Report = parsed(&ran, 0);
+    assert_eq!((report.model.dtype.as_str(), report.metrics), ("bf16", None));
+    assert_eq!(report.decoded.path, None);
+    assert!(!sandbox.exists("decoded.png"));
+}
+
+#[test]
+fn a_vae_that_halves_more_often_is_compared_where_both_are() {
+    let sandbox = Sandbox::new();
+    let deeper = command::CONFIG
+        .replace("[8, 8, 8, 8]", "[8, 8, 8, 8, 8]")
+        .replace("[\"Down", "[\"DownEncoderBlock2D\", \"Down")
+        .replace("[\"Up", "[\"UpDecoderBlock2D\", \"Up");
+    sandbox.write("model/vae/config.json", deeper);
+    let ran = sandbox.check(&["photo.png", "--json", "--sample"]).exits(0).notes("32 x 16");
+    let report: Report = parsed(&ran, 0);
+    assert_eq!((report.latents.shape, report.decoded.shape), ([1, 4, 1, 2], [1, 3, 16, 32]));
+    assert_eq!((report.input.width, report.input.height), (40, 24));
+    assert!(report.metrics.is_some());
+}
+
+#[test]
+fn the_last_of_a_repeated_flag_counts_as_in_the_gist() {
+    let sandbox = Sandbox::new();
+    sandbox.check(&["photo.png", "--out", "a.png", "--out", "b.png"]).exits(0);
+    assert!(sandbox.exists("b.png") && !sandbox.exists("a.png"));
+}
