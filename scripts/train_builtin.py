@@ -425,7 +425,7 @@ def main():
     parse.add_argument("--minutes", type=float, default=80, help="length of the schedule")
     parse.add_argument("--from", dest="start", type=Path, metavar="FOLDER",
                        help="start from the weights in FOLDER/vae instead of random ones")
-    parse.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
+    parse.add_argument("--rate", type=float, default=0.4, help="factor on the learning rates")
     parse.add_argument("--workers", type=int, default=2, help="training processes, one core each")
     parse.add_argument("--export-every", type=float, default=10, metavar="MINUTES",
                        help="write the weights (over those in golden/) and measure them this often")

@@ -175,7 +175,7 @@ fn a_stored_dtype_that_is_not_a_float_is_refused() {
     let mut text = text;
     text[at..at + 5].copy_from_slice(b"\"I16\"");
     fs::write(&file, text).unwrap();
-    contains(&model.problem(), &["expected f32, f16 or bf16, found I16"]);
+    contains(&model.problem(), &["expected f32, f16, bf16, f64 or an 8-bit float, found I16"]);
 }
 
 #[test]
@@ -195,7 +195,8 @@ fn recipes_of_another_kind_are_refused() {
 #[test]
 fn what_repo_names_is_said_when_it_is_not_there() {
     let problem = |repo: &str| Source::parse(repo, None).unwrap_err().to_string();
-    contains(&problem("no/such/folder"), &["no such folder", "does not download"]);
-    contains(&problem("Cargo.toml"), &["is a file"]);
+    contains(&problem("no/such/folder"), &["no such file or folder", "does not download"]);
+    let other = Checkpoint::open(&Source::parse("Cargo.toml", None).unwrap(), None).unwrap_err();
+    contains(&other.to_string(), &["Cargo.toml", "not safetensors"]);
     assert!(Source::parse("builtin", Some("vae")).is_err());
 }

@@ -1,23 +1,33 @@
 //! A source of weights, opened, named and checked against its config before anything runs.
+//!
+//! Nothing here trusts a file: sizes and offsets are checked before they are used, pickles are
+//! read without running them, names in an index stay inside the checkpoint, and
+//! memory is bounded by the size of the files.
 
+mod bytes;
+mod entry;
+mod fit;
 mod layout;
+mod names;
+mod pickle;
 mod safetensors_file;
+mod shapes;
 mod source;
+mod tensor_files;
+mod weight_files;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
-
-use half::{bf16, f16};
-use safetensors::Dtype as StoredDtype;
+use std::path::{Path, PathBuf};
 
 use crate::config::{AutoencoderKLConfig, Family};
 use crate::error::{Error, ErrorKind, Result, io_reason};
 use crate::recipe::Recipe;
+use entry::Entry;
+pub use entry::StoredTensor;
 pub use layout::{TensorSpec, expected_tensors};
-use safetensors_file::SafetensorsFile;
 pub use source::Source;
-use source::WeightsFile;
+use weight_files::WeightFiles;
 
 const BUILTIN_CONFIG: &str = include_str!("../../golden/models/builtin/vae/config.json");
 const BUILTIN_WEIGHTS: &[u8] =
@@ -29,74 +39,81 @@ pub struct Checkpoint {
     config: AutoencoderKLConfig,
     family: Family,
     source: Source,
+    files: Vec<PathBuf>,
     weights: Weights,
     notes: Vec<String>,
 }
 
 #[derive(Debug)]
 enum Weights {
-    File(SafetensorsFile),
+    /// By diffusers name.
+    Files(BTreeMap<String, Entry>),
     Recipe(Recipe),
 }
 
-/// One tensor as it is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredTensor<'a> {
-    /// How its values are encoded: f32, f16 or bf16.
-    pub dtype: crate::Dtype,
-    /// Sizes of its dimensions.
-    pub shape: Vec<usize>,
-    /// Little-endian values in C order.
-    pub data: Cow<'a, [u8]>,
+/// What a user can say about a source beside its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// A file that replaces the source's `config.json`, or supplies one (`--config`).
+    pub config: Option<PathBuf>,
+    /// The family whose published scaling replaces that of `config.json`, or supplies it
+    /// (`--family`); checked against the graph.
+    pub family: Option<Family>,
+    /// The variant of the weights to prefer in a folder, such as `fp16` (`--variant`).
+    pub variant: Option<String>,
 }
 
-impl StoredTensor<'_> {
-    /// The values as f32: exact from every dtype that is read.
-    pub fn to_f32(&self) -> Vec<f32> {
-        let pairs = || self.data.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-        match self.dtype {
-            crate::Dtype::F32 => self
-                .data
-                .chunks_exact(4)
-                .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
-                .collect(),
-            crate::Dtype::F16 => pairs().map(|pair| f16::from_le_bytes(pair).to_f32()).collect(),
-            crate::Dtype::Bf16 => pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect(),
-        }
-    }
+/// What a source holds, before config and tensors are brought together.
+struct Found {
+    weights: Weights,
+    files: Vec<PathBuf>,
+    config: Option<PathBuf>,
+    /// Tensors of other models in the same file.
+    others: BTreeMap<String, Entry>,
 }
 
 impl Checkpoint {
     /// Opens `source`; `config` replaces the `config.json` found there.
     ///
-    /// Errors when files are missing or broken, and when a tensor that the config asks for is
-    /// missing, has another shape or is stored in a dtype other than f32, f16 and bf16.
+    /// As [`Checkpoint::open_with`], without a family or variant.
     pub fn open(source: &Source, config: Option<&Path>) -> Result<Self> {
+        let options = OpenOptions { config: config.map(Path::to_owned), ..OpenOptions::default() };
+        Self::open_with(source, &options)
+    }
+
+    /// Opens `source` as `options` say.
+    ///
+    /// Errors when files are missing or broken; when a tensor that the config asks for is missing,
+    /// has another shape or is stored in a dtype that is not read; and when a single file has no
+    /// config and `options` do not say what its shapes leave open.
+    pub fn open_with(source: &Source, options: &OpenOptions) -> Result<Self> {
+        if let (Some(config), Some(family)) = (&options.config, options.family) {
+            return Err(Error::option(
+                format!("--family {family}"),
+                format!("--config {} says the same and more", config.display()),
+                "leave one of them out",
+            ));
+        }
         let mut notes = Vec::new();
-        let (config_file, weights) = match source {
-            Source::Builtin => {
-                let origin = Path::new("the built-in VAE");
-                (None, Weights::File(SafetensorsFile::embedded(BUILTIN_WEIGHTS, origin)?))
+        let Found { weights, files, config, others } = find(source, options, &mut notes)?;
+        let config = match (options.config.as_ref().or(config.as_ref()), source, &weights) {
+            (Some(file), ..) => {
+                let origin = file.display().to_string();
+                let config =
+                    AutoencoderKLConfig::from_json(&read_text(file, ErrorKind::Config)?, &origin)?;
+                with_family(config, options.family, &mut notes)?
             }
-            Source::Folder { path, subfolder } => {
-                let (folder, which) = source::vae_folder(path, subfolder.as_deref())?;
-                notes.push(which);
-                let weights = match source::weights_in(&folder) {
-                    Some(WeightsFile::Safetensors(file)) => {
-                        Weights::File(SafetensorsFile::open(&file)?)
-                    }
-                    Some(WeightsFile::Recipe(file)) => Weights::Recipe(read_recipe(&file)?),
-                    None => return Err(source::no_weights(&folder)),
-                };
-                (Some(folder.join("config.json")), weights)
+            (None, Source::Folder { path, .. } | Source::File { path }, Weights::Files(vae)) => {
+                let origin = files.first().unwrap_or(path);
+                let (config, note) = shapes::config(vae, &others, options.family, origin)?;
+                notes.push(note);
+                config
             }
-        };
-        let config = match config.or(config_file.as_deref()) {
-            Some(file) => AutoencoderKLConfig::from_json(
-                &read_text(file, ErrorKind::Config)?,
-                &file.display().to_string(),
-            )?,
-            None => AutoencoderKLConfig::from_json(BUILTIN_CONFIG, "the built-in config.json")?,
+            (None, ..) => {
+                let origin = "the built-in config.json";
+                let config = AutoencoderKLConfig::from_json(BUILTIN_CONFIG, origin)?;
+                with_family(config, options.family, &mut notes)?
+            }
         };
         if !config.defaulted.is_empty() {
             notes.push(format!(
@@ -110,15 +127,15 @@ impl Checkpoint {
                 config.unknown.join(", ")
             ));
         }
-        let family = match source {
-            Source::Builtin => Family::Builtin,
-            Source::Folder { .. } => Family::of(&config),
+        if let Weights::Files(vae) = &weights {
+            notes.extend(fit::check(&config, vae, &source.to_string())?);
+        }
+        let family = match (source, options.family) {
+            (_, Some(family)) => family,
+            (Source::Builtin, None) => Family::Builtin,
+            _ => Family::of(&config),
         };
-        let mut checkpoint =
-            Self { config, family, source: source.clone(), weights, notes: Vec::new() };
-        notes.extend(checkpoint.check_tensors()?);
-        checkpoint.notes = notes;
-        Ok(checkpoint)
+        Ok(Self { config, family, source: source.clone(), files, weights, notes })
     }
 
     /// Weights by recipe for `config`, as golden models without a file have them.
@@ -127,6 +144,7 @@ impl Checkpoint {
             family: Family::of(&config),
             config,
             source: Source::Builtin,
+            files: Vec::new(),
             weights: Weights::Recipe(recipe),
             notes: Vec::new(),
         }
@@ -147,6 +165,11 @@ impl Checkpoint {
         &self.source
     }
 
+    /// The files that the weights come from; none for the built-in VAE.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// What a user should know: which folder was used, defaults, tensors that are not needed.
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -160,7 +183,7 @@ impl Checkpoint {
             .sum()
     }
 
-    /// The tensor `name` as stored.
+    /// The tensor `name`, by its diffusers name, as stored.
     ///
     /// Errors when the config asks for no such tensor.
     pub fn tensor(&self, name: &str) -> Result<StoredTensor<'_>> {
@@ -168,11 +191,7 @@ impl Checkpoint {
             Error::tensor(name, "no such tensor in this checkpoint", "use a diffusers tensor name")
         };
         match &self.weights {
-            Weights::File(file) => {
-                let (dtype, shape, data) = file.tensor(name).ok_or_else(unknown)?;
-                let dtype = readable(dtype).ok_or_else(|| bad_dtype(name, dtype))?;
-                Ok(StoredTensor { dtype, shape: shape.to_vec(), data: Cow::Borrowed(data) })
-            }
+            Weights::Files(vae) => vae.get(name).and_then(Entry::read).ok_or_else(unknown),
             Weights::Recipe(recipe) => {
                 let spec = expected_tensors(&self.config)
                     .into_iter()
@@ -188,73 +207,87 @@ impl Checkpoint {
             }
         }
     }
+}
 
-    /// Both ways: what the config asks for and is not there is an error, the rest a note.
-    fn check_tensors(&self) -> Result<Option<String>> {
-        let Weights::File(file) = &self.weights else { return Ok(None) };
-        let mut found: BTreeMap<String, Vec<usize>> = file.tensors().collect();
-        let mut missing = Vec::new();
-        let mut misshapen = Vec::new();
-        for TensorSpec { name, shape } in expected_tensors(&self.config) {
-            match found.remove(&name) {
-                None => missing.push(name),
-                Some(other) if other != shape => {
-                    misshapen.push(format!("{name}: expected {shape:?}, found {other:?}"));
-                }
-                Some(_) => {
-                    self.tensor(&name)?;
-                }
+/// Opens the files of `source` and tells the VAE's tensors from others.
+fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Result<Found> {
+    let variant = options.variant.as_deref();
+    let (files, config) = match source {
+        Source::Builtin => {
+            let tensors = tensor_files::embedded(BUILTIN_WEIGHTS, Path::new("the built-in VAE"))?;
+            return Ok(Found {
+                weights: Weights::Files(tensors),
+                files: Vec::new(),
+                config: None,
+                others: BTreeMap::new(),
+            });
+        }
+        Source::Folder { path, subfolder } => {
+            let (folder, which) = source::vae_folder(path, subfolder.as_deref(), variant)?;
+            notes.push(which);
+            let (files, fallback) = weight_files::find(&folder, path, variant)?;
+            notes.extend(fallback);
+            (files, Some(folder.join("config.json")))
+        }
+        Source::File { path } => {
+            if let Some(variant) = variant {
+                return Err(Error::option(
+                    format!("--variant {variant}"),
+                    "--repo names a file, which is one variant already",
+                    "leave it out, or name the folder",
+                ));
             }
+            (WeightFiles::Tensors(vec![path.clone()]), config_beside(path))
         }
-        let unexpected: Vec<String> = found.into_keys().collect();
-        if missing.is_empty() && misshapen.is_empty() {
-            return Ok((!unexpected.is_empty())
-                .then(|| format!("{}, ignored", some_of(&unexpected, "unexpected"))));
+    };
+    let files = match files {
+        // A formula has no shapes to read a graph off: it needs its config.
+        WeightFiles::Recipe(file) => {
+            return Ok(Found {
+                weights: Weights::Recipe(read_recipe(&file)?),
+                files: vec![file],
+                config,
+                others: BTreeMap::new(),
+            });
         }
-        let mut problems = Vec::new();
-        if !missing.is_empty() {
-            problems.push(some_of(&missing, "missing"));
-        }
-        if !misshapen.is_empty() {
-            problems.push(some_of(&misshapen, "with another shape"));
-        }
-        if !unexpected.is_empty() {
-            problems.push(some_of(&unexpected, "unexpected"));
-        }
-        Err(Error::new(
+        WeightFiles::Tensors(files) => files,
+    };
+    let (tensors, said) = tensor_files::open(&files)?;
+    notes.extend(said);
+    let named = names::find_vae(tensors).map_err(|problem| {
+        Error::new(
             ErrorKind::Checkpoint,
-            &self.source,
-            format!("the weights do not fit the config: {}", problems.join("; ")),
-            "check that weights and config.json belong together, and that this is a VAE",
-        ))
-    }
+            source,
+            problem,
+            "the file mixes two VAEs or two conversions of one: fetch or export it again",
+        )
+    })?;
+    notes.extend(named.notes);
+    let config = config.filter(|file| file.exists());
+    Ok(Found { weights: Weights::Files(named.vae), files, config, others: named.others })
 }
 
-fn readable(dtype: StoredDtype) -> Option<crate::Dtype> {
-    match dtype {
-        StoredDtype::F32 => Some(crate::Dtype::F32),
-        StoredDtype::F16 => Some(crate::Dtype::F16),
-        StoredDtype::BF16 => Some(crate::Dtype::Bf16),
-        _ => None,
-    }
+/// The config.json beside a file that diffusers named: it belongs to that file.
+fn config_beside(file: &Path) -> Option<PathBuf> {
+    let name = file.file_name()?.to_str()?;
+    let config = file.with_file_name("config.json");
+    (name.starts_with(weight_files::STEM) && config.is_file()).then_some(config)
 }
 
-fn bad_dtype(name: &str, dtype: StoredDtype) -> Error {
-    Error::new(
-        ErrorKind::Checkpoint,
-        name,
-        format!("expected f32, f16 or bf16, found {dtype:?}"),
-        "convert the checkpoint to one of these",
-    )
-}
-
-/// `3 tensors missing (a, b, ...)`.
-fn some_of(names: &[String], what: &str) -> String {
-    const SHOWN: usize = 3;
-    let more = if names.len() > SHOWN { ", ..." } else { "" };
-    let plural = if names.len() == 1 { "" } else { "s" };
-    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    format!("{} tensor{plural} {what} ({shown}{more})", names.len())
+/// `config` with the scaling that `--family` asks for.
+fn with_family(
+    config: AutoencoderKLConfig,
+    family: Option<Family>,
+    notes: &mut Vec<String>,
+) -> Result<AutoencoderKLConfig> {
+    let Some(family) = family else { return Ok(config) };
+    let before = config.scaling_factor;
+    let config = family.apply(config)?;
+    notes.push(format!(
+        "--family {family} replaces config.json's scaling: {before} becomes {}",
+        config.scaling_factor
+    ));
+    Ok(config)
 }
 
 fn read_text(path: &Path, kind: ErrorKind) -> Result<String> {

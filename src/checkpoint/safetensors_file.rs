@@ -1,91 +1,43 @@
-//! One `.safetensors` file, mapped and checked before anything trusts its header.
+//! One `.safetensors` file, checked before anything trusts its header.
 
-use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
-use memmap2::Mmap;
-use safetensors::tensor::Metadata;
 use safetensors::{Dtype as StoredDtype, SafeTensors};
 
-use crate::error::{Error, Result, io_reason};
+use super::bytes::{Bytes, FETCH_AGAIN};
+use super::entry::{Encoding, Entry};
+use crate::error::{Error, Result};
 
-/// Bytes of a checkpoint: mapped from a file, or part of the binary.
-#[derive(Debug)]
-pub(super) enum Bytes {
-    Mapped(Mmap),
-    Embedded(&'static [u8]),
+/// Every tensor of the file whose bytes are `file`; `origin` names it in errors.
+pub(super) fn entries(file: &Arc<Bytes>, origin: &Path) -> Result<Vec<(String, Entry)>> {
+    let bytes = file.as_slice();
+    let (header_len, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|error| Error::checkpoint(origin, why_unreadable(bytes, &error), FETCH_AGAIN))?;
+    // The crate has checked that the tensors fill the rest of the file without gap or overlap.
+    let data_start = header_len + 8;
+    Ok(metadata
+        .tensors()
+        .into_iter()
+        .map(|(name, info)| {
+            let (start, end) = info.data_offsets;
+            let range = data_start + start..data_start + end;
+            (name, Entry::contiguous(file, encoding(info.dtype), info.shape.clone(), range))
+        })
+        .collect())
 }
 
-/// An open `.safetensors` file.
-#[derive(Debug)]
-pub(super) struct SafetensorsFile {
-    bytes: Bytes,
-    data_start: usize,
-    metadata: Metadata,
-}
-
-impl SafetensorsFile {
-    pub fn open(path: &Path) -> Result<Self> {
-        let refused = |problem: String| {
-            Error::checkpoint(path, problem, "check the path, and that the file can be read")
-        };
-        let file = File::open(path).map_err(|error| refused(io_reason(&error)))?;
-        let metadata = file.metadata().map_err(|error| refused(io_reason(&error)))?;
-        if metadata.is_dir() {
-            return Err(refused("expected a .safetensors file, found a directory".into()));
-        }
-        if metadata.len() == 0 {
-            return Err(Error::checkpoint(path, "is empty (0 bytes)", FETCH_AGAIN));
-        }
-        // SAFETY: a map of a file that another process shortens meanwhile faults, as every reader
-        // of mapped weights accepts; nothing here writes to it.
-        let map = unsafe { Mmap::map(&file) }.map_err(|error| refused(io_reason(&error)))?;
-        Self::from_bytes(Bytes::Mapped(map), path)
-    }
-
-    pub fn embedded(bytes: &'static [u8], origin: &Path) -> Result<Self> {
-        Self::from_bytes(Bytes::Embedded(bytes), origin)
-    }
-
-    fn from_bytes(bytes: Bytes, origin: &Path) -> Result<Self> {
-        let found = bytes.as_slice();
-        if found.starts_with(b"version https://git-lfs") {
-            return Err(Error::checkpoint(
-                origin,
-                "is a git-LFS pointer, not the weights themselves",
-                "run `git lfs pull` in the repository, or download the file from the model's page",
-            ));
-        }
-        let (header_len, metadata) = SafeTensors::read_metadata(found).map_err(|error| {
-            Error::checkpoint(origin, why_unreadable(found, &error), FETCH_AGAIN)
-        })?;
-        Ok(Self { bytes, data_start: header_len + 8, metadata })
-    }
-
-    /// Names and shapes, in no particular order.
-    pub fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>)> {
-        self.metadata.tensors().into_iter().map(|(name, info)| (name, info.shape.clone()))
-    }
-
-    /// Stored dtype, shape and little-endian bytes of `name`.
-    pub fn tensor(&self, name: &str) -> Option<(StoredDtype, &[usize], &[u8])> {
-        let info = self.metadata.info(name)?;
-        let (start, end) = info.data_offsets;
-        let data = &self.bytes.as_slice()[self.data_start + start..self.data_start + end];
-        Some((info.dtype, &info.shape, data))
+fn encoding(dtype: StoredDtype) -> Encoding {
+    match dtype {
+        StoredDtype::F64 => Encoding::F64,
+        StoredDtype::F32 => Encoding::F32,
+        StoredDtype::F16 => Encoding::F16,
+        StoredDtype::BF16 => Encoding::Bf16,
+        StoredDtype::F8_E4M3 => Encoding::F8E4m3,
+        StoredDtype::F8_E5M2 => Encoding::F8E5m2,
+        other => Encoding::Other(format!("{other:?}")),
     }
 }
-
-impl Bytes {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Embedded(bytes) => bytes,
-        }
-    }
-}
-
-const FETCH_AGAIN: &str = "fetch the file again and compare its size and SHA-256 with the source's";
 
 fn why_unreadable(bytes: &[u8], error: &safetensors::SafeTensorError) -> String {
     let Some(length) = bytes.first_chunk::<8>().map(|head| u64::from_le_bytes(*head)) else {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use vae_fidelity::autoencoder_kl::{AutoencoderKL, pick_device_and_dtype, set_threads};
-use vae_fidelity::checkpoint::{Checkpoint, Source};
+use vae_fidelity::checkpoint::{Checkpoint, OpenOptions, Source};
 use vae_fidelity::pixels::requested_size;
 use vae_fidelity::report::{CheckSummary, Model, SCHEMA_VERSION};
 use vae_fidelity::verdict::Thresholds;
@@ -34,7 +34,12 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let progress = Progress::new(images.len(), console);
     progress.step("loading the VAE");
     let started = Instant::now();
-    let checkpoint = Checkpoint::open(&source, args.config.as_deref())?;
+    let options = OpenOptions {
+        config: args.config.clone(),
+        family: args.family,
+        variant: args.variant.clone(),
+    };
+    let checkpoint = Checkpoint::open_with(&source, &options)?;
     let (device, dtype) = pick_device_and_dtype(args.device, args.dtype.dtype())?;
     let vae = AutoencoderKL::load(&checkpoint, device, dtype)?;
     let judge = Judge {
@@ -99,7 +104,7 @@ fn notes(args: &CheckArgs, source: &Source, checkpoint: &Checkpoint) -> Vec<Stri
     let mut notes = checkpoint.notes().to_vec();
     if *source == Source::Builtin {
         notes.push(
-            "the built-in VAE is used, which is small; name the one to judge with --repo FOLDER"
+            "the built-in VAE is used, which is small; name the one to judge with --repo"
                 .to_owned(),
         );
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use vae_fidelity::Dtype;
 use vae_fidelity::autoencoder_kl::DeviceChoice;
+use vae_fidelity::config::Family;
 
 use super::args::LeastArgs;
 
@@ -49,15 +50,23 @@ pub struct CheckArgs {
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub seed: Option<i64>,
 
-    /// The VAE: builtin, or a folder in diffusers' layout (./builtin for a folder of that name)
+    /// The VAE: builtin, a folder in diffusers' layout, or a file (.safetensors, .bin, .pt, .ckpt);
+    /// ./builtin for a folder of that name
     #[arg(long, value_name = "SOURCE", default_value = "builtin")]
     pub repo: String,
     /// The folder below --repo that holds the VAE [default: vae, else --repo itself]
     #[arg(long, value_name = "NAME")]
     pub subfolder: Option<String>,
-    /// A config.json in place of the one beside the weights
+    /// Weights of this variant, such as fp16, if the folder has them
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// A config.json in place of the one beside the weights, or for a file that has none
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The family whose published scaling holds, in place of config.json's or for a file that has
+    /// none
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub family: Option<Family>,
     /// Accepted as the gist's flag; without effect, since no source of this version needs a token
     #[arg(long, alias = "hf_token_env", value_name = "NAME", default_value = "HF_TOKEN")]
     pub hf_token_env: String,

@@ -121,7 +121,7 @@ fn picture(args: &CheckArgs, image: &Path) -> Result<Option<PathBuf>> {
     Ok(Some(folder.join(name)))
 }
 
-/// Everything that a run reads: pictures, and the files that a model folder is loaded from.
+/// Everything that a run reads: pictures, and the files that a model is loaded from.
 fn inputs(args: &CheckArgs, images: &[PathBuf]) -> Vec<PathBuf> {
     let repo = Path::new(&args.repo);
     let below = args.subfolder.as_deref().unwrap_or("vae");
@@ -131,7 +131,11 @@ fn inputs(args: &CheckArgs, images: &[PathBuf]) -> Vec<PathBuf> {
         .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
         .map(|entry| entry.path())
         .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_model_file));
-    images.iter().cloned().chain(args.config.clone()).chain(model_files).collect()
+    let single_file = Some(repo).filter(|path| path.is_file()).into_iter();
+    let single_file =
+        single_file.flat_map(|path| [path.into(), path.with_file_name("config.json")]);
+    let given = images.iter().cloned().chain(args.config.clone());
+    given.chain(model_files).chain(single_file).collect()
 }
 
 fn is_model_file(name: &str) -> bool {

@@ -2,6 +2,7 @@
 
 mod family;
 mod parse;
+mod published;
 
 use serde::Serialize;
 

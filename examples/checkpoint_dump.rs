@@ -1,0 +1,59 @@
+//! Opens checkpoints for `scripts/check_checkpoints.py`.
+//!
+//! Reads one JSON object a line from stdin, `{"repo": PATH, "subfolder", "variant", "family",
+//! "config"}`, and answers each with one on stdout: config, family, notes, and dtype, shape and
+//! SHA-256 of each tensor's bytes, or the error.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use vae_fidelity::checkpoint::{OpenOptions, expected_tensors};
+use vae_fidelity::config::Family;
+use vae_fidelity::{Checkpoint, Result, Source};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Job {
+    repo: String,
+    subfolder: Option<String>,
+    variant: Option<String>,
+    family: Option<String>,
+    config: Option<PathBuf>,
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let job: Job = serde_json::from_str(&line?)?;
+        let family = job.family.as_deref().map(|name| Family::from_str(name, false)).transpose()?;
+        let options = OpenOptions { config: job.config, family, variant: job.variant };
+        let answer = answer(&job.repo, job.subfolder.as_deref(), &options).unwrap_or_else(
+            |error| json!({"code": error.kind().code(), "error": error.to_string(), "next": error.next()}),
+        );
+        writeln!(out, "{answer}")?;
+    }
+    Ok(())
+}
+
+fn answer(repo: &str, subfolder: Option<&str>, options: &OpenOptions) -> Result<Value> {
+    let checkpoint = Checkpoint::open_with(&Source::parse(repo, subfolder)?, options)?;
+    let mut tensors = BTreeMap::new();
+    for spec in expected_tensors(checkpoint.config()) {
+        let stored = checkpoint.tensor(&spec.name)?;
+        let hash: String =
+            Sha256::digest(&stored.data).iter().map(|byte| format!("{byte:02x}")).collect();
+        tensors.insert(spec.name, json!([stored.dtype, stored.shape, hash]));
+    }
+    Ok(json!({
+        "config": checkpoint.config(),
+        "family": checkpoint.family(),
+        "files": checkpoint.files().len(),
+        "notes": checkpoint.notes(),
+        "tensors": tensors,
+    }))
+}

@@ -1,0 +1,54 @@
+//! The bytes of one checkpoint file: mapped, never copied as a whole.
+
+use std::fs::File;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use crate::error::{Error, Result, io_reason};
+
+/// What to do about a file that ends early or was damaged.
+pub(super) const FETCH_AGAIN: &str =
+    "fetch the file again and compare its size and SHA-256 with the source's";
+
+/// Bytes of a checkpoint: mapped from a file, or part of the binary.
+#[derive(Debug)]
+pub(super) enum Bytes {
+    Mapped(Mmap),
+    Embedded(&'static [u8]),
+}
+
+impl Bytes {
+    /// Maps `path`. Errors when it cannot be read, is empty, or is a git-LFS pointer.
+    pub fn open(path: &Path) -> Result<Self> {
+        let refused = |problem: String| {
+            Error::checkpoint(path, problem, "check the path, and that the file can be read")
+        };
+        let file = File::open(path).map_err(|error| refused(io_reason(&error)))?;
+        let metadata = file.metadata().map_err(|error| refused(io_reason(&error)))?;
+        if metadata.is_dir() {
+            return Err(refused("expected a file of weights, found a directory".into()));
+        }
+        if metadata.len() == 0 {
+            return Err(Error::checkpoint(path, "is empty (0 bytes)", FETCH_AGAIN));
+        }
+        // SAFETY: a map of a file that another process shortens meanwhile faults, as every reader
+        // of mapped weights accepts; nothing here writes to it.
+        let map = unsafe { Mmap::map(&file) }.map_err(|error| refused(io_reason(&error)))?;
+        if map.starts_with(b"version https://git-lfs") {
+            return Err(Error::checkpoint(
+                path,
+                "is a git-LFS pointer, not the weights themselves",
+                "run `git lfs pull` in the repository, or download the file from the model's page",
+            ));
+        }
+        Ok(Self::Mapped(map))
+    }
+
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Embedded(bytes) => bytes,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Finds the VAE among the tensors of a file and gives each its present diffusers name.
+//!
+//! Three namings are in use: diffusers' own, diffusers' before 0.17 (`query` for `to_q`), and that
+//! of the LDM code that Stable Diffusion and FLUX were published with. The rules are those of
+//! diffusers 0.42.1 (`convert_ldm_vae_checkpoint`, `_fix_state_dict_keys_on_load`).
+
+use std::collections::BTreeMap;
+
+use super::entry::Entry;
+use super::fit::some_of;
+
+/// Where a file keeps its VAE, the one that diffusers prefers first.
+const PREFIXES: [&str; 3] = ["vae.", "first_stage_model.", ""];
+
+/// The modules of an `AutoencoderKL`.
+const MODULES: [&str; 4] = ["encoder.", "decoder.", "quant_conv.", "post_quant_conv."];
+
+/// Levels of a decoder beyond which a name is not believed.
+const MAX_LEVELS: usize = 64;
+
+/// The tensors of one or more files, told apart.
+#[derive(Debug)]
+pub(super) struct Named {
+    /// The VAE's, by diffusers name.
+    pub vae: BTreeMap<String, Entry>,
+    /// All others by their own name.
+    pub others: BTreeMap<String, Entry>,
+    /// What a user should know about the names.
+    pub notes: Vec<String>,
+}
+
+/// Tells the VAE's tensors from the rest and renames them.
+///
+/// Errors, in words, when two tensors have the same name once renamed.
+pub(super) fn find_vae(entries: BTreeMap<String, Entry>) -> Result<Named, String> {
+    let has = |name: String| entries.contains_key(&name);
+    let prefix = PREFIXES
+        .into_iter()
+        .find(|prefix| {
+            MODULES[..2].iter().any(|module| has(format!("{prefix}{module}conv_in.weight")))
+        })
+        .unwrap_or("");
+    let mut named = Named { vae: BTreeMap::new(), others: BTreeMap::new(), notes: Vec::new() };
+    let levels = decoder_levels(entries.keys().filter_map(|name| name.strip_prefix(prefix)));
+    let mut renamed = 0;
+    for (name, mut entry) in entries {
+        let own = name
+            .strip_prefix(prefix)
+            .filter(|own| MODULES.iter().any(|module| own.starts_with(module)));
+        let Some(own) = own else {
+            named.others.insert(name, entry);
+            continue;
+        };
+        let present = present_name(own, levels);
+        renamed += usize::from(present != own);
+        if is_attention_weight(&present) {
+            entry.squeeze_kernel();
+        }
+        if named.vae.insert(present.clone(), entry).is_some() {
+            return Err(format!("two tensors are {present}; one of them is called {name}"));
+        }
+    }
+    if renamed > 0 {
+        named.notes.push(format!("{renamed} tensors have older names (of LDM or early diffusers)"));
+    }
+    if !prefix.is_empty() {
+        named.notes.push(format!("the VAE's tensors are those that begin with {prefix}"));
+    }
+    let (copies, others): (Vec<String>, Vec<String>) =
+        named.others.keys().cloned().partition(|name| name.starts_with("model_ema."));
+    if !copies.is_empty() {
+        let copies = some_of(&copies, "averaged copies");
+        named.notes.push(format!("{copies}, not used, as diffusers does not"));
+    }
+    if !others.is_empty() {
+        named.notes.push(format!("{}, left alone", some_of(&others, "not of the VAE")));
+    }
+    Ok(named)
+}
+
+/// How many `decoder.up.K` there are: LDM counts them from the picture, diffusers from the latents.
+fn decoder_levels<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names
+        .filter_map(|name| {
+            let (level, _) = name.strip_prefix("decoder.up.")?.split_once('.')?;
+            level.parse::<usize>().ok()
+        })
+        .filter(|&level| level < MAX_LEVELS)
+        .max()
+        .map_or(0, |last| last + 1)
+}
+
+/// The name that diffusers has today for `name`; names that nothing is known about stay.
+fn present_name(name: &str, levels: usize) -> String {
+    let parts: Vec<&str> = name.split('.').collect();
+    let leaf = |part: &str| if part == "nin_shortcut" { "conv_shortcut" } else { part }.to_owned();
+    match parts[..] {
+        [half, "norm_out", kind] => format!("{half}.conv_norm_out.{kind}"),
+        ["encoder", "down", level, "block", layer, part, kind] => {
+            format!("encoder.down_blocks.{level}.resnets.{layer}.{}.{kind}", leaf(part))
+        }
+        ["encoder", "down", level, "downsample", "conv", kind] => {
+            format!("encoder.down_blocks.{level}.downsamplers.0.conv.{kind}")
+        }
+        ["decoder", "up", level, ref rest @ ..] => {
+            let from_latents = level.parse::<usize>().ok().and_then(|level| {
+                // Only as Rust and Python write numbers: not `+1` or `01`.
+                let plain = level.to_string() == parts[2];
+                levels.checked_sub(1)?.checked_sub(level).filter(|_| plain)
+            });
+            match (from_latents, rest) {
+                (Some(level), ["block", layer, part, kind]) => {
+                    format!("decoder.up_blocks.{level}.resnets.{layer}.{}.{kind}", leaf(part))
+                }
+                (Some(level), ["upsample", "conv", kind]) => {
+                    format!("decoder.up_blocks.{level}.upsamplers.0.conv.{kind}")
+                }
+                _ => name.to_owned(),
+            }
+        }
+        [half, "mid", "block_1", part, kind] => {
+            format!("{half}.mid_block.resnets.0.{}.{kind}", leaf(part))
+        }
+        [half, "mid", "block_2", part, kind] => {
+            format!("{half}.mid_block.resnets.1.{}.{kind}", leaf(part))
+        }
+        [half, "mid", "attn_1", part, kind]
+        | [half, "mid_block", "attentions", "0", part, kind] => {
+            format!("{half}.mid_block.attentions.0.{}.{kind}", attention_part(part))
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// A part of the mid block's attention: LDM's name or diffusers' older one to today's.
+fn attention_part(part: &str) -> &str {
+    match part {
+        "norm" => "group_norm",
+        "q" | "query" => "to_q",
+        "k" | "key" => "to_k",
+        "v" | "value" => "to_v",
+        "proj_out" | "proj_attn" => "to_out.0",
+        other => other,
+    }
+}
+
+/// A linear layer that LDM (and some converters) store as a 1x1 convolution.
+fn is_attention_weight(name: &str) -> bool {
+    name.contains(".attentions.0.to_") && name.ends_with(".weight")
+}
