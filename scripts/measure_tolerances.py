@@ -2,10 +2,10 @@
 
     scripts/python.sh scripts/measure_tolerances.py --gist debug_diffusion_vae.py
 
-Runs the golden cases with other thread counts, instruction sets and without
-oneDNN, each in a process of its own, every step from the default run's tensors, as cases are
-judged. A tolerance is the largest excess found, times a margin. Then it plants faults: the table
-at the end says how many times the tolerance each one lands away. A few minutes; run by hand.
+Runs the golden cases with other thread counts, other instruction sets and without oneDNN, each in a
+process of its own, every step from the default run's tensors, as cases are judged. A tolerance is
+the largest excess found, times a margin. Then it plants faults: the table at the end says how many
+times the tolerance each one lands away. Ten minutes; run by hand.
 """
 
 import argparse
