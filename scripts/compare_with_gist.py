@@ -1,7 +1,7 @@
 """Runs the gist and vae-fidelity side by side on one machine: the bar is equal bits.
 
     scripts/python.sh scripts/compare_with_gist.py --gist debug_diffusion_vae.py --small
-    scripts/python.sh scripts/compare_with_gist.py --gist debug_diffusion_vae.py --binary target/release/vae-fidelity
+    scripts/python.sh scripts/compare_with_gist.py --gist debug_diffusion_vae.py --binary target/debug/vae-fidelity
 
 Every golden case and a grid of others goes through the gist's own functions and through
 `vae-fidelity check`, with the same number of threads; the first case of each model also through
@@ -51,8 +51,8 @@ def chosen_cases(small):
 
 
 def build():
-    """Builds the release binary; returns its path as cargo tells it."""
-    command = ["cargo", "build", "--release", "--bin", "vae-fidelity", "--message-format=json"]
+    """Builds the binary; returns its path as cargo tells it."""
+    command = ["cargo", "build", "--locked", "--bin", "vae-fidelity", "--message-format=json-render-diagnostics"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         fail("cargo build failed; see above")
@@ -156,22 +156,22 @@ class Sides:
         self.gist_path, self.binary, self.threads, self.temporary = gist_path, binary, threads, temporary
         self.gist = golden_gist.load_gist(gist_path)
         self.model = self.vae = self.folder = None
+        self.run_as_program = set()  # models
 
     def load(self, case):
-        """Whether the case's model is another than the last."""
-        if case.model == self.model:
-            return False
-        self.folder = repository(GOLDEN / "models" / case.model, self.temporary)
-        self.model, self.vae = case.model, golden_gist.load_vae(self.gist, self.folder)
-        return True
+        if case.model != self.model:
+            self.folder = repository(GOLDEN / "models" / case.model, self.temporary)
+            self.model, self.vae = case.model, golden_gist.load_vae(self.gist, self.folder)
 
     def compare(self, case, rust_case=None):
-        first = self.load(case)
+        """Table cells, and whether everything is identical; a `rust_case` plants a difference."""
+        self.load(case)
         gist = gist_output(self.gist, self.vae, case)
         repo = "builtin" if case.model == "builtin" else self.folder
         cells, same = compare(gist, rust_output(self.binary, repo, rust_case or case, self.threads))
         program = ""
-        if first and rust_case is None:
+        if case.model not in self.run_as_program and rust_case is None:
+            self.run_as_program.add(case.model)
             out = Path(self.temporary) / "command_line.png"
             image = GOLDEN / "images" / case.image
             saved = golden_gist.command_line(self.gist_path, self.folder, image, case.size, case.seed, out)
