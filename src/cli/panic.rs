@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 /// What to do about a bug.
 pub const NEXT: &str =
-    "please report it with the command line: https://crates.io/crates/vae-fidelity";
+    "please report it to the authors with the command line";
 
 /// Where the last panic happened, for the report; its message may be a C++ exception with a
 /// backtrace, which helps nobody at a prompt.
