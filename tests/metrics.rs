@@ -1,5 +1,6 @@
 //! Metrics against slow, literal versions of their definitions, and the laws they obey.
 
+use approx::assert_abs_diff_eq;
 use ndarray::{ArrayD, arr1};
 use proptest::prelude::*;
 use vae_fidelity::Rgb8;
@@ -73,9 +74,9 @@ proptest! {
     #[test]
     fn ssim_is_its_definition((a, b) in pair(11..24)) {
         let (fast, slow) = (ssim(&a, &b).unwrap(), literal_ssim(&a, &b));
-        prop_assert!((fast - slow).abs() < 1e-10, "{fast} and {slow}");
+        assert_abs_diff_eq!(fast, slow, epsilon = 1e-10);
         prop_assert!(fast <= 1.0);
-        prop_assert!((fast - ssim(&b, &a).unwrap()).abs() < 1e-12);
+        assert_abs_diff_eq!(fast, ssim(&b, &a).unwrap(), epsilon = 1e-12);
         prop_assert_eq!(ssim(&a, &a), Some(1.0));
     }
 
@@ -89,7 +90,7 @@ proptest! {
         prop_assert_eq!(there.psnr_db, back.psnr_db);
         prop_assert_eq!(there.mean_error, back.mean_error.map(|error| 0.0 - error));
         if let Some(psnr) = there.psnr_db {
-            prop_assert!((psnr - literal_psnr(&a, &b)).abs() < 1e-9);
+            assert_abs_diff_eq!(psnr, literal_psnr(&a, &b), epsilon = 1e-9);
             let at = there.max_abs_diff_at.unwrap();
             let [a, b] = [&a, &b].map(|p| p.pixel(at.x, at.y)[at.channel as usize]);
             prop_assert_eq!(a.abs_diff(b), there.max_abs_diff);

@@ -1,6 +1,7 @@
 //! The posterior on libtorch: the clamp, seeds, and loading into every dtype.
 #![cfg(feature = "tch")]
 
+use approx::assert_relative_eq;
 use ndarray::Array4;
 use proptest::prelude::*;
 use tch::Tensor;
@@ -21,7 +22,7 @@ proptest! {
         prop_assert_eq!(value(posterior.mean()), mean);
         prop_assert_eq!(value(posterior.logvar()), logvar.clamp(-30.0, 20.0));
         let std = (logvar.clamp(-30.0, 20.0) / 2.0).exp();
-        prop_assert!((value(posterior.std()) - std).abs() <= 1e-6 * std);
+        assert_relative_eq!(value(posterior.std()), std, max_relative = 1e-6);
         let drawn = posterior.sample(&Tensor::from_slice(&[1f32]).reshape([1, 1, 1, 1])).unwrap();
         prop_assert_eq!(value(&drawn), mean + value(posterior.std()));
     }

@@ -4,8 +4,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;
 
 /// What to do about a bug.
-pub const NEXT: &str =
-    "please report it to the authors with the command line";
+pub const NEXT: &str = "please report it to the authors with the command line";
 
 /// Where the last panic happened, for the report; its message may be a C++ exception with a
 /// backtrace, which helps nobody at a prompt.
