@@ -3,6 +3,7 @@
 // In the order in which data flows: a module uses only those above it.
 pub mod error;
 pub mod dtype;
+mod input;
 pub mod output;
 pub mod pixels;
 pub mod image_processor;

@@ -20,11 +20,30 @@ const MAX_LINKS: usize = 40;
 ///
 /// Errors when [`check_writable`] would, and when the disk is full. No temporary file stays behind.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_all_atomically(&[(path, bytes)])
+}
+
+/// Writes several files as [`write_atomically`] does: all of their bytes are on the disk before the
+/// first old file is replaced, so that a full disk leaves every one of them as it was.
+pub fn write_all_atomically(files: &[(&Path, &[u8])]) -> Result<()> {
+    let staged =
+        files.iter().map(|(path, bytes)| stage(path, bytes)).collect::<Result<Vec<_>>>()?;
+    for (staged, (path, _)) in staged.into_iter().zip(files) {
+        let Some((temporary, target)) = staged else { continue };
+        temporary.persist(&target).map_err(|error| write_error(path, &error.error))?;
+    }
+    Ok(())
+}
+
+/// The bytes in a temporary file, and what it is to replace; `None` for a device, which has been
+/// written to.
+fn stage(path: &Path, bytes: &[u8]) -> Result<Option<(NamedTempFile<File>, PathBuf)>> {
     let target = check(path)?;
     let failed = |error: io::Error| write_error(path, &error);
     if !replaceable(&target) {
         let mut device = OpenOptions::new().write(true).open(&target).map_err(failed)?;
-        return device.write_all(bytes).map_err(failed);
+        device.write_all(bytes).map_err(failed)?;
+        return Ok(None);
     }
     let mut temporary = temporary_beside(&target).map_err(failed)?;
     temporary.write_all(bytes).map_err(failed)?;
@@ -33,8 +52,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     }
     // A full disk may only be noticed when the data reaches it.
     temporary.as_file().sync_data().map_err(failed)?;
-    temporary.persist(&target).map_err(|error| failed(error.error))?;
-    Ok(())
+    Ok(Some((temporary, target)))
 }
 
 /// Checks before slow work that [`write_atomically`] will be able to write to `path`.

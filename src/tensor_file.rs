@@ -1,7 +1,6 @@
 //! Tensors in files: `.safetensors` and `.npy`, read as f32.
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use half::{bf16, f16};
@@ -10,7 +9,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype as StoredDtype, SafeTensors};
 
 use crate::dtype::Dtype;
-use crate::error::{Error, ErrorKind, Result, io_reason};
+use crate::error::{Error, ErrorKind, Result};
+use crate::input::read_bytes;
 
 /// One tensor of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,11 +50,11 @@ pub fn read(path: &Path) -> Result<Vec<FileTensor>> {
     let Some(format) = extension(path) else {
         return Err(broken(path, "expected a name that ends in .safetensors or .npy"));
     };
-    let bytes = fs::read(path).map_err(|error| {
+    let bytes = read_bytes(path).map_err(|problem| {
         Error::new(
             ErrorKind::Tensor,
             path.display(),
-            io_reason(&error),
+            problem,
             "give the path of a .safetensors or .npy file that can be read",
         )
     })?;

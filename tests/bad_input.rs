@@ -29,6 +29,34 @@ mod images {
         Sandbox::new().refuses(&["model"], &["model", "directory"]);
     }
 
+    /// Opening one for reading would wait for a writer that never comes.
+    #[test]
+    fn a_pipe() {
+        let sandbox = Sandbox::new();
+        let made = std::process::Command::new("mkfifo").arg(sandbox.path("pipe")).status();
+        assert!(made.unwrap().success());
+        for arguments in [["pipe", "--quiet"], ["photo.png", "--config=pipe"]] {
+            let ran = sandbox.check(&arguments).exits(2);
+            ran.check(ran.stderr.contains("pipe or device"), "expected what it is");
+        }
+    }
+
+    /// JSON has no place for the byte 0xff, and the next picture runs all the same.
+    #[test]
+    fn a_name_that_is_not_utf8() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let sandbox = Sandbox::new();
+        let name = OsStr::from_bytes(b"\xff.png");
+        fs::copy(sandbox.path("photo.png"), sandbox.path("").join(name)).unwrap();
+        let mut arguments = vec![name];
+        let others = ["photo.png", "--repo", "model", "--out-dir", "out", "--json"];
+        arguments.extend(others.map(OsStr::new));
+        arguments.insert(0, OsStr::new("check"));
+        let ran = sandbox.run(&arguments).exits(0);
+        ran.check(ran.lines().len() == 3, "expected two results and a summary");
+    }
+
     #[test]
     fn an_empty_file() {
         refused_image("empty.png", b"", &["empty"]);

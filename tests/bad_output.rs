@@ -59,6 +59,12 @@ fn a_full_device() {
     Sandbox::new().refuses(&["photo.png", "--out", "/dev/full"], &["/dev/full", "space"]);
 }
 
+#[test]
+fn a_later_output_that_fails_leaves_the_earlier_ones_too() {
+    let sandbox = Sandbox::new();
+    sandbox.refuses(&["photo.png", "--save-latents", "/dev/full"], &["/dev/full", "space"]);
+}
+
 /// The limit on file sizes stops a write half-way on any machine, as a full disk does.
 #[test]
 fn a_write_that_stops_half_way() {

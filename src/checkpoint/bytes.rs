@@ -1,11 +1,11 @@
 //! The bytes of one checkpoint file: mapped, never copied as a whole.
 
-use std::fs::File;
 use std::path::Path;
 
 use memmap2::Mmap;
 
 use crate::error::{Error, Result, io_reason};
+use crate::input::open_regular;
 
 /// What to do about a file that ends early or was damaged.
 pub(super) const FETCH_AGAIN: &str =
@@ -24,11 +24,8 @@ impl Bytes {
         let refused = |problem: String| {
             Error::checkpoint(path, problem, "check the path, and that the file can be read")
         };
-        let file = File::open(path).map_err(|error| refused(io_reason(&error)))?;
+        let file = open_regular(path).map_err(refused)?;
         let metadata = file.metadata().map_err(|error| refused(io_reason(&error)))?;
-        if metadata.is_dir() {
-            return Err(refused("expected a file of weights, found a directory".into()));
-        }
         if metadata.len() == 0 {
             return Err(Error::checkpoint(path, "is empty (0 bytes)", FETCH_AGAIN));
         }

@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{AutoencoderKLConfig, Family};
-use crate::error::{Error, ErrorKind, Result, io_reason};
+use crate::error::{Error, ErrorKind, Result};
+use crate::input;
 use crate::recipe::Recipe;
 use entry::Entry;
 pub use entry::StoredTensor;
@@ -308,11 +309,11 @@ fn with_family(
 }
 
 fn read_text(path: &Path, kind: ErrorKind) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| {
+    input::read_text(path).map_err(|problem| {
         Error::new(
             kind,
             path.display(),
-            io_reason(&error),
+            problem,
             "a VAE needs its config.json: fetch it, or pass one with --config",
         )
     })

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::error::{Error, Result, io_reason};
+use crate::input::read_text;
 
 /// diffusers' name for the weights of a model, before any variant and ending.
 pub(super) const STEM: &str = "diffusion_pytorch_model";
@@ -92,7 +93,7 @@ fn shards(index: &Path, folder: &Path, root: &Path) -> Result<Vec<PathBuf>> {
     let broken = |problem: String| {
         Error::checkpoint(index, problem, "fetch the index and the files it names again")
     };
-    let text = std::fs::read_to_string(index).map_err(|error| broken(io_reason(&error)))?;
+    let text = read_text(index).map_err(broken)?;
     let index: Index = serde_json::from_str(&text)
         .map_err(|error| broken(format!("is not an index of shards: {error}")))?;
     let names: BTreeSet<&String> = index.weight_map.values().collect();

@@ -164,9 +164,10 @@ fn refuse_overlap(outputs: &[(&str, &Path)], inputs: &[PathBuf]) -> Result<()> {
 }
 
 /// Whether two paths lead to one file, through symbolic and hard links, or would if they existed.
-/// Devices can be written twice.
+/// Devices can be written twice, and a pipe must not even be opened: that waits for its writer.
 fn same_file(a: &Path, b: &Path) -> bool {
-    if fs::metadata(a).is_ok_and(|metadata| !metadata.is_file()) {
+    let special = |path| fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    if special(a) || special(b) {
         return false;
     }
     same_file::is_same_file(a, b).unwrap_or(false)

@@ -8,7 +8,7 @@ use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device, noise};
 use vae_fidelity::diagnosis::non_finite_output;
 use vae_fidelity::image_processor::{denormalise, normalise};
 use vae_fidelity::metrics::{PixelMetrics, WINDOW};
-use vae_fidelity::output::write_atomically;
+use vae_fidelity::output::write_all_atomically;
 use vae_fidelity::pixels::{self, encode_png, resize_bicubic, target_size};
 use vae_fidelity::report::{
     CheckReport, Decoded, Input, Latents, Model, Posterior, PosteriorKind, SCHEMA_VERSION, Timings,
@@ -162,23 +162,26 @@ fn write(
     noise: Option<&Array4<f32>>,
     decoded: &Array4<f32>,
 ) -> Result<()> {
+    let mut files: Vec<(&Path, Vec<u8>)> = Vec::new();
     if let (Some(path), Some(picture)) = (&outputs.picture, picture) {
-        write_atomically(path, &encode_png(picture)?)?;
+        files.push((path, encode_png(picture)?));
     }
     if let Some(path) = &outputs.input {
-        write_atomically(path, &encode_png(seen)?)?;
+        files.push((path, encode_png(seen)?));
     }
     if let Some(path) = &outputs.latents {
         let mut tensors = vec![("latents", latents.view())];
         for (name, tensor) in [("moments", moments), ("noise", noise)] {
             tensors.extend(tensor.map(|tensor| (name, tensor.view())));
         }
-        write_atomically(path, &to_safetensors(&tensors)?)?;
+        files.push((path, to_safetensors(&tensors)?));
     }
     if let Some(path) = &outputs.decoded {
-        write_atomically(path, &to_safetensors(&[("decoded", decoded.view())])?)?;
+        files.push((path, to_safetensors(&[("decoded", decoded.view())])?));
     }
-    Ok(())
+    let files: Vec<(&Path, &[u8])> =
+        files.iter().map(|(path, bytes)| (*path, bytes.as_slice())).collect();
+    write_all_atomically(&files)
 }
 
 /// The top left of both pictures that both have, and a note where that is not all of them: a VAE

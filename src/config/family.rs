@@ -12,6 +12,7 @@ use super::{AutoencoderKLConfig, SampleSize};
 pub enum Family {
     /// The small VAE inside this crate.
     #[serde(rename = "builtin")]
+    #[value(skip)]
     Builtin,
     /// Stable Diffusion 1.x, and the ft-mse and ft-ema decoders.
     #[serde(rename = "sd1")]
@@ -41,6 +42,7 @@ pub enum Family {
     X4Upscaler,
     /// None of these.
     #[serde(rename = "unknown")]
+    #[value(skip)]
     Unknown,
 }
 

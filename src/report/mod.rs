@@ -3,10 +3,10 @@
 mod memory;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ndarray::Array4;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::config::{AutoencoderKLConfig, Family};
 use crate::diagnosis::Finding;
@@ -57,6 +57,7 @@ pub struct CheckReport {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Input {
     /// The file.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// Its format by Pillow's name, for example `PNG`.
     pub format: String,
@@ -128,6 +129,7 @@ pub struct Latents {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Decoded {
     /// Where the picture was written; `None` where there is none.
+    #[serde(serialize_with = "lossy_option")]
     pub path: Option<PathBuf>,
     /// (1, 3, height, width).
     pub shape: [usize; 4],
@@ -194,8 +196,10 @@ pub struct CompareReport {
     /// Why it failed; empty for a pass.
     pub verdict_reasons: Vec<String>,
     /// The file that is judged.
+    #[serde(serialize_with = "lossy")]
     pub a: PathBuf,
     /// The file it is held against.
+    #[serde(serialize_with = "lossy")]
     pub b: PathBuf,
     /// What the files hold.
     #[serde(flatten)]
@@ -239,4 +243,13 @@ pub struct ComparedTensor {
     pub metrics: Option<TensorMetrics>,
     /// Values outside the tolerance; `None` without one.
     pub outside_tolerance: Option<usize>,
+}
+
+/// A path in JSON, which has no place for bytes that are not UTF-8.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+fn lossy_option<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
 }
