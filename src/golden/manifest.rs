@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::dtype::Dtype;
-use crate::error::{Error, ErrorKind, Result, io_reason};
+use crate::error::{Error, ErrorKind, Result};
+use crate::input;
 
 const SCHEMA_VERSION: u32 = 1;
 const WRITE_AGAIN: &str =
@@ -174,7 +175,7 @@ fn plain(name: &str) -> std::result::Result<(), String> {
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| broken(path, io_reason(&error)))
+    input::read_text(path).map_err(|problem| broken(path, problem))
 }
 
 /// An error about a file of the suite itself.

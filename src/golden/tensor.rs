@@ -7,7 +7,8 @@ use safetensors::{Dtype as StoredDtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Element, Stored, TensorRow, broken};
-use crate::error::{Result, io_reason};
+use crate::error::Result;
+use crate::input;
 use crate::pixels;
 use crate::trace::sample_indices;
 
@@ -136,7 +137,7 @@ fn read_png(path: &Path, shape: &[usize]) -> Result<Vec<f32>> {
 }
 
 fn read_safetensors(path: &Path, key: &str, element: Element, shape: &[usize]) -> Result<Vec<f32>> {
-    let bytes = std::fs::read(path).map_err(|error| broken(path, io_reason(&error)))?;
+    let bytes = input::read_bytes(path).map_err(|problem| broken(path, problem))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(path, error.to_string()))?;
     let tensor = file.tensor(key).map_err(|error| broken(path, format!("{key}: {error}")))?;
     let dtype = match element {
