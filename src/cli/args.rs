@@ -25,6 +25,7 @@ pub enum Command {
     #[command(disable_help_flag = true)]
     Check(NeedsLibtorch),
     Compare(CompareArgs),
+    Explain(ExplainArgs),
     #[command(subcommand)]
     Golden(GoldenCommand),
 }
@@ -68,6 +69,15 @@ pub struct CompareArgs {
     /// Tensors: see --atol [default: 0 if --atol is given]
     #[arg(long, value_parser = not_negative)]
     pub rtol: Option<f64>,
+}
+
+/// Say what a finding means, how it is decided, and how to mend it
+///
+/// Codes are those of the findings that check prints, such as channel-swap.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The code of a finding [default: list them all]
+    pub code: Option<String>,
 }
 
 /// What two pictures must at least reach.

@@ -7,6 +7,7 @@ mod check;
 mod check_args;
 mod compare;
 mod console;
+mod explain;
 mod golden;
 #[cfg(feature = "tch")]
 mod outputs;
@@ -78,6 +79,7 @@ fn run(cli: Cli, json: bool) -> Outcome {
         #[cfg(not(feature = "tch"))]
         Command::Check(_) => Err(needs_libtorch("check")),
         Command::Compare(args) => compare::run(&args, console),
+        Command::Explain(args) => explain::run(&args, console),
         Command::Golden(GoldenCommand::List(args)) => golden::list(&args, console),
         #[cfg(feature = "tch")]
         Command::Golden(GoldenCommand::Verify(args)) => golden::verify(&args, console),

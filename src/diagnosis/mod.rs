@@ -1,10 +1,14 @@
 //! From evidence to findings: what is wrong with a VAE, and what mends it.
 
+mod codes;
 mod non_finite;
+
+use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use codes::{Code, code, codes};
 pub use non_finite::non_finite_output;
 
 /// One thing that was found, with the numbers that show it.
@@ -34,4 +38,56 @@ pub enum Severity {
     Warning,
     /// Worth knowing.
     Info,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        })
+    }
+}
+
+impl Finding {
+    /// A finding of `code` with the severity and remedy of its row, no layer and no evidence.
+    ///
+    /// Panics for a name that is no code: findings are made by rules, and a rule without a row is
+    /// a bug.
+    pub fn new(code: &str, title: impl Into<String>) -> Self {
+        let Some(row) = codes::code(code) else { panic!("{code} is not in the table of codes") };
+        Self {
+            code: row.code,
+            severity: row.severity,
+            title: title.into(),
+            layer: None,
+            evidence: Map::new(),
+            remedy: row.remedy.to_owned(),
+        }
+    }
+
+    /// The same, at `layer`.
+    pub fn at(mut self, layer: impl Into<String>) -> Self {
+        self.layer = Some(layer.into());
+        self
+    }
+
+    /// The same, with one more measured value. A number that JSON cannot hold becomes `null`.
+    pub fn evidence(mut self, name: &str, value: impl Serialize) -> Self {
+        self.evidence.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
+        self
+    }
+
+    /// The same, of another severity than its row says.
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    /// The same, with another remedy than its row gives.
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
 }

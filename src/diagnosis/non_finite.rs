@@ -1,8 +1,6 @@
 //! NaN and infinity in what a VAE puts out.
 
-use serde_json::{Map, Value};
-
-use super::{Finding, Severity};
+use super::Finding;
 use crate::dtype::Dtype;
 
 /// A finding where latents or the decoded sample hold NaN or infinity; the arguments count them,
@@ -34,22 +32,13 @@ pub fn non_finite_output(latents: usize, decoded: usize, dtype: Dtype) -> Option
             "check the weights for NaN, for example by fetching the file again"
         }
     };
-    let evidence = [
-        ("latents_non_finite", Value::from(latents)),
-        ("decoded_non_finite", Value::from(decoded)),
-        ("dtype", Value::from(dtype.to_string())),
-    ];
-    Some(Finding {
-        code: "non-finite-output",
-        severity: Severity::Error,
-        title,
-        layer: Some(if latents > 0 { "encoder" } else { "decoder" }.to_owned()),
-        evidence: evidence
-            .map(|(name, value)| (name.to_owned(), value))
-            .into_iter()
-            .collect::<Map<_, _>>(),
-        remedy: remedy.to_owned(),
-    })
+    let finding = Finding::new("non-finite-output", title)
+        .at(if latents > 0 { "encoder" } else { "decoder" })
+        .evidence("latents_non_finite", latents)
+        .evidence("decoded_non_finite", decoded)
+        .evidence("dtype", dtype)
+        .remedy(remedy);
+    Some(finding)
 }
 
 fn values(of: &str, count: usize) -> String {
