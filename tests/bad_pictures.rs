@@ -132,6 +132,63 @@ fn decompression_bombs_are_refused_by_their_header() {
     assert!(problem(&png_header(7, 25_565_282)).contains("decompression bomb"));
 }
 
+/// The decoder would set aside 32 bytes for each value that a tag claims, and as much as a tile does.
+#[test]
+fn tiff_tags_that_claim_more_than_the_file_holds_are_refused() {
+    let mut checked = 0;
+    let whole = image("picture.tiff");
+    let directory = u32::from_le_bytes(whole[4..8].try_into().unwrap()) as usize;
+    let entries = usize::from(u16::from_le_bytes([whole[directory], whole[directory + 1]]));
+    for entry in 0..entries {
+        let mut tiff = whole.clone();
+        let count = directory + 2 + 12 * entry + 4;
+        tiff[count..count + 4].copy_from_slice(&0xFFFF_FF00_u32.to_le_bytes());
+        assert!(problem(&tiff).contains("bytes of values, the whole file has"));
+        checked += 1;
+    }
+    assert!(checked > 8);
+    // The same in BigTIFF, where a count has eight bytes.
+    let mut big = b"II\x2b\0\x08\0\0\0\x10\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\x01\x04\0".to_vec();
+    big.extend([0xff; 7]);
+    big.extend([0; 9]);
+    assert!(problem(&big).contains("tag 256 claims"), "{}", problem(&big));
+    // What places its strips, made to place tiles; rows a strip and planes become a tile's sides.
+    let mut tiff = whole;
+    for entry in tiff[directory + 2..].chunks_exact_mut(12).take(entries) {
+        let tag = match u16::from_le_bytes([entry[0], entry[1]]) {
+            273 => 324_u16,
+            279 => 325,
+            278 => 322,
+            284 => 323,
+            _ => continue,
+        };
+        entry[..2].copy_from_slice(&tag.to_le_bytes());
+        if matches!(tag, 322 | 323) {
+            entry[2..].copy_from_slice(&[4, 0, 1, 0, 0, 0, 0, 0, 1, 0]);
+        }
+    }
+    assert!(problem(&tiff).contains("tiles of 65536 x 65536 pixels"), "{}", problem(&tiff));
+}
+
+/// The decoder would make room for the frame, whatever the file says of the picture.
+#[test]
+fn a_webp_frame_of_another_size_than_its_picture_is_refused() {
+    let extended = |frame: &[u8]| {
+        let mut webp = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec();
+        webp.extend_from_slice(frame);
+        let length = webp.len() as u32 - 8;
+        webp[4..8].copy_from_slice(&length.to_le_bytes());
+        webp
+    };
+    let lossy = extended(b"VP8 \x0c\0\0\0\xb0\x01\0\x9d\x01\x2a\xff\x3f\xff\x3f\0\0");
+    let lossless = extended(b"VP8L\x0a\0\0\0\x2f\xff\xff\xff\x0f\0\0\0\0\0");
+    for (bytes, frame) in [(lossy, "16383 x 16383"), (lossless, "16384 x 16384")] {
+        let problem = problem(&bytes);
+        let reason = format!("a frame of {frame} pixels in a picture of 1 x 1");
+        assert!(problem.contains(&reason), "{problem}");
+    }
+}
+
 /// Every golden image that is small, cut after every byte: refused, or still whole.
 #[test]
 fn cut_files_are_refused_or_whole() {

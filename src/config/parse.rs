@@ -110,10 +110,12 @@ impl AutoencoderKLConfig {
                 format!("expected a divisor of every width in block_out_channels, found {groups} beside {width}"),
             ));
         }
-        if !self.scaling_factor.is_finite() || self.scaling_factor as f32 == 0.0 {
+        // Latents are scaled in f32.
+        let scaling = self.scaling_factor as f32;
+        if !scaling.is_finite() || scaling == 0.0 {
             return Err(fields.bad(
                 "scaling_factor",
-                format!("expected a finite number other than 0, found {}", self.scaling_factor),
+                format!("expected a finite f32 other than 0, found {}", self.scaling_factor),
             ));
         }
         for (name, list) in
@@ -307,6 +309,10 @@ mod tests {
         );
         assert!(with("\"latent_channels\": 4", "\"latent_channels\": 99999").contains("16384"));
         assert!(with("\"silu\"", "\"tanh\"").contains("tanh"));
+        for beyond_f32 in ["0", "1e39", "-1e-46"] {
+            let config = format!("{{\"scaling_factor\": {beyond_f32}}}");
+            assert!(problem(&config).contains("finite f32 other than 0"), "{beyond_f32}");
+        }
         assert!(problem("{").contains("not valid JSON"));
         assert!(problem("[]").contains("found a list"));
     }

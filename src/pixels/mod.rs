@@ -22,6 +22,7 @@ mod rgb8;
 mod size;
 mod tga;
 mod tiff;
+mod tiff_tags;
 mod to_rgb;
 mod webp;
 

@@ -10,9 +10,10 @@ use ::tiff::{TiffError, TiffUnsupportedError};
 
 use super::exif::ICC_NOTE;
 use super::format::ImageFormat;
-use super::limit::check_pixels;
+use super::limit::{MAX_PIXELS_REFUSED, check_pixels};
 use super::open::{OpenedImage, broken, failed_read, no_memory, unsupported};
 use super::rgb8::Rgb8;
+use super::tiff_tags;
 use super::to_rgb::{ToRgb, unpack};
 use crate::error::{Error, Result};
 
@@ -24,12 +25,14 @@ const FORMAT: ImageFormat = ImageFormat::Tiff;
 ///
 /// Errors for palettes, YCbCr, Lab, floating-point and signed samples, premultiplied alpha, planes,
 /// JPEG and fax compression.
-pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
+pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
+    tiff_tags::check(path, &mut file)?;
     let failed = |error| failed(path, error);
     let mut decoder = Decoder::new(BufReader::new(file)).map_err(failed)?;
     let (width, height) = decoder.dimensions().map_err(failed)?;
     let mut notes: Vec<_> = check_pixels(path, width.into(), height.into())?.into_iter().collect();
-    // The size is checked already; what stays limited is the length of a tag.
+    // What could grow is checked: the picture above, tags and tiles by what they claim.
+    check_tile(path, &mut decoder)?;
     let mut limits = Limits::default();
     limits.decoding_buffer_size = usize::MAX;
     limits.intermediate_buffer_size = usize::MAX;
@@ -56,6 +59,18 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
         notes.push(format!("turned upright (orientation {orientation}), as Pillow does for TIFF"));
     }
     Ok(OpenedImage { pixels, format: FORMAT, mode: layout.mode, notes })
+}
+
+/// Errors when a tile, which the decoder takes in one piece, is larger than any picture may be.
+fn check_tile(path: &Path, decoder: &mut Decoder<BufReader<File>>) -> Result<()> {
+    let mut side = |tag| -> Result<u64> {
+        Ok(decoder.find_tag_unsigned::<u64>(tag).map_err(|e| failed(path, e))?.unwrap_or(1))
+    };
+    let (width, height) = (side(Tag::TileWidth)?, side(Tag::TileLength)?);
+    match width.checked_mul(height) {
+        Some(pixels) if pixels <= MAX_PIXELS_REFUSED => Ok(()),
+        _ => Err(broken(path, FORMAT, format!("it has tiles of {width} x {height} pixels"))),
+    }
 }
 
 /// How samples are laid out, and the mode that Pillow opens them in.

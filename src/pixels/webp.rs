@@ -1,7 +1,7 @@
 //! WebP files.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use image_webp::{DecodingError, WebPDecoder};
@@ -18,12 +18,18 @@ use crate::error::{Error, Result};
 /// Errors for animations, and as [`super::open()`] does.
 pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
     check_length(path, &mut file)?;
+    let frame = frame_size(&mut file).map_err(|e| failed_read(path, ImageFormat::Webp, &e))?;
     let failed = |error| failed(path, error);
     let mut decoder = WebPDecoder::new(BufReader::new(file)).map_err(failed)?;
     let (width, height) = decoder.dimensions();
     let mut notes: Vec<_> = check_pixels(path, width.into(), height.into())?.into_iter().collect();
     if decoder.is_animated() {
         return Err(unsupported(path, ImageFormat::Webp, "an animation"));
+    }
+    // The decoder would make room for the frame before it compares the two.
+    if let Some((w, h)) = frame.filter(|&size| size != (width, height)) {
+        let reason = format!("a frame of {w} x {h} pixels in a picture of {width} x {height}");
+        return Err(broken(path, ImageFormat::Webp, reason));
     }
     if decoder.icc_profile().map_err(failed)?.is_some() {
         notes.push(ICC_NOTE.into());
@@ -64,6 +70,35 @@ fn check_length(path: &Path, file: &mut File) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Width and height in the header of the first frame; `None` where there is none to be found. Leaves
+/// `file` at its start.
+fn frame_size(file: &mut File) -> io::Result<Option<(u32, u32)>> {
+    let length = file.metadata()?.len();
+    let mut at = 12;
+    let mut size = None;
+    while at + 18 <= length {
+        let mut head = [0; 18];
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut head)?;
+        let u32_at =
+            |i: usize| u32::from_le_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]);
+        // RFC 9649: 14 bits a side, behind three bytes and a start code or behind a signature.
+        let sides = match &head[..4] {
+            b"VP8 " => Some((u32_at(14) & 0x3FFF, u32_at(14) >> 16 & 0x3FFF)),
+            b"VP8L" => Some(((u32_at(9) & 0x3FFF) + 1, (u32_at(9) >> 14 & 0x3FFF) + 1)),
+            _ => None,
+        };
+        if sides.is_some() {
+            size = sides;
+            break;
+        }
+        let body = u64::from(u32_at(4));
+        at += 8 + body + body % 2;
+    }
+    file.rewind()?;
+    Ok(size)
 }
 
 fn failed(path: &Path, error: DecodingError) -> Error {

@@ -1,0 +1,206 @@
+//! What is fuzzed: each target hands a file's bytes to the crate as a user's file would come to it.
+//!
+//! A target fails by a panic: the crate's own, or one of the checks here. `tests/fuzz_corpus.rs` runs
+//! them over the corpus on stable Rust, cargo-fuzz (`scripts/fuzz.sh`) for as long as one likes.
+
+#[path = "../support/peak.rs"]
+mod peak;
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use vae_fidelity::checkpoint::{OpenOptions, expected_tensors};
+use vae_fidelity::config::Family;
+use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Source, pixels, tensor_file};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+/// A function that takes a file's bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target by the name that its corpus has.
+pub const TARGETS: [(&str, Target); 7] = [
+    ("safetensors", safetensors),
+    ("pickle", pickle),
+    ("torch_file", torch_file),
+    ("index", index),
+    ("config", config),
+    ("npy", npy),
+    ("image", image),
+];
+
+/// A VAE of some hundred values, which the corpus has in every format.
+const CONFIG: &str = include_str!("config.json");
+/// Two shards whose tensors are this VAE's.
+const SHARDS: [&[u8]; 2] = [include_bytes!("a.safetensors"), include_bytes!("b.safetensors")];
+
+/// The most that a reader may hold at once: a fixed amount, and so much for each byte of the file.
+const BASE_BYTES: usize = 4 << 20;
+const BYTES_PER_BYTE: usize = 256;
+/// Pictures are compressed: what one may take depends on the pixels that it declares, not on its
+/// bytes. cargo-fuzz sets `fuzzing`, under which the crate opens 1024 x 1024 pixels at most.
+const PICTURE_BYTES: usize = if cfg!(fuzzing) { 64 << 20 } else { 3 << 30 };
+
+/// `.safetensors`, as a checkpoint and as a file of tensors.
+pub fn safetensors(bytes: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.file("model.safetensors", bytes);
+    bounded(bytes, || {
+        open_file(&path);
+        let _ = tensor_file::read(&path);
+    });
+}
+
+/// The pickle of a zip file, which is sound, around storages of 256 bytes.
+pub fn pickle(bytes: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.file("model.pt", &zipped(bytes));
+    bounded(bytes, || open_file(&path));
+}
+
+/// Whole files of torch.save: zip, or the format before it.
+pub fn torch_file(bytes: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.file("model.ckpt", bytes);
+    bounded(bytes, || open_file(&path));
+}
+
+/// An index of shards, which must not lead out of its folder.
+pub fn index(bytes: &[u8]) {
+    let folder = Folder::new();
+    let inside = folder.path().join("model");
+    fs::create_dir_all(&inside).unwrap();
+    for (name, shard) in ["a", "b"].into_iter().zip(SHARDS) {
+        fs::write(inside.join(format!("{name}.safetensors")), shard).unwrap();
+        fs::write(folder.path().join(format!("{name}.safetensors")), shard).unwrap();
+    }
+    fs::write(inside.join("config.json"), CONFIG).unwrap();
+    fs::write(inside.join("diffusion_pytorch_model.safetensors.index.json"), bytes).unwrap();
+    #[cfg(unix)]
+    let _ = std::os::unix::fs::symlink("../a.safetensors", inside.join("link"));
+    let source = Source::Folder { path: inside.clone(), subfolder: None };
+    bounded(bytes, || {
+        let Ok(checkpoint) = Checkpoint::open(&source, None) else { return };
+        read_all(&checkpoint);
+        let root = inside.canonicalize().unwrap();
+        for file in checkpoint.files() {
+            assert!(file.canonicalize().unwrap().starts_with(&root), "{}", file.display());
+        }
+    });
+}
+
+/// `config.json`.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    bounded(bytes, || {
+        let Ok(config) = AutoencoderKLConfig::from_json(text, "config.json") else { return };
+        assert!(config.scaling_factor.is_finite());
+        assert!(config.unscale(1.0, Dtype::F32) != 0.0);
+        for tensor in expected_tensors(&config) {
+            assert!(!tensor.shape.contains(&0), "{}: {:?}", tensor.name, tensor.shape);
+        }
+        let _ = (Family::of(&config), config.downsampling());
+        let _ = serde_json::to_string(&config).unwrap();
+    });
+}
+
+/// `.npy`.
+pub fn npy(bytes: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.file("latents.npy", bytes);
+    bounded(bytes, || {
+        if let Ok(tensors) = tensor_file::read(&path) {
+            assert!(tensors[0].values.len() <= bytes.len());
+        }
+    });
+}
+
+/// A picture in any format, and its way to the VAE.
+pub fn image(bytes: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.file("picture", bytes);
+    let ((), held) = peak::peak(|| {
+        let Ok(opened) = pixels::open(&path) else { return };
+        let picture = opened.pixels;
+        assert_eq!(picture.data().len(), picture.width() * picture.height() * 3);
+        let (width, height) = pixels::target_size(picture.width(), picture.height(), None).unwrap();
+        // One pixel wide and all the rest high is a picture that grows eightfold.
+        let sizes =
+            if width * height > 16 << 20 { vec![(7, 5)] } else { vec![(width, height), (7, 5)] };
+        for (width, height) in sizes {
+            let resized = pixels::resize_bicubic(&picture, width, height).unwrap();
+            assert_eq!((resized.width(), resized.height()), (width, height));
+        }
+    });
+    assert!(held <= PICTURE_BYTES, "{held} bytes held for a picture of {} bytes", bytes.len());
+}
+
+/// Opens a checkpoint file in each of the ways that a user can ask for, and reads all of it.
+fn open_file(path: &Path) {
+    let config = path.with_file_name("config.json");
+    fs::write(&config, CONFIG).unwrap();
+    let source = Source::File { path: path.to_owned() };
+    let ways = [
+        OpenOptions::default(),
+        OpenOptions { config: Some(config), ..OpenOptions::default() },
+        OpenOptions { family: Some(Family::Sdxl), ..OpenOptions::default() },
+    ];
+    for options in ways {
+        if let Ok(checkpoint) = Checkpoint::open_with(&source, &options) {
+            read_all(&checkpoint);
+        }
+    }
+}
+
+fn read_all(checkpoint: &Checkpoint) {
+    for spec in expected_tensors(checkpoint.config()) {
+        let tensor = checkpoint.tensor(&spec.name).unwrap();
+        assert_eq!(tensor.shape, spec.shape);
+        assert_eq!(tensor.to_f32().len(), spec.shape.iter().product::<usize>());
+    }
+}
+
+/// The archive that torch.save would have made of this pickle.
+fn zipped(pickle: &[u8]) -> Vec<u8> {
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let mut member = |name: &str, bytes: &[u8]| {
+        archive.start_file(format!("archive/{name}"), stored).unwrap();
+        archive.write_all(bytes).unwrap();
+    };
+    member("data.pkl", pickle);
+    for key in 0..4 {
+        member(&format!("data/{key}"), &[key; 256]);
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+/// Fails when `run` holds more than a file of these bytes explains.
+fn bounded(bytes: &[u8], run: impl FnOnce()) {
+    let ((), held) = peak::peak(run);
+    let most = BASE_BYTES + BYTES_PER_BYTE * bytes.len();
+    assert!(held <= most, "{held} bytes held for a file of {} bytes", bytes.len());
+}
+
+/// A folder in memory where there is one, that goes when this does.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let memory = Path::new("/dev/shm");
+        let within = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        Self(tempfile::tempdir_in(within).unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+}
