@@ -88,6 +88,8 @@ SMALL = [
     *small("act-gelu", "act_fn gelu, by the exact error function.", (40, 24)),
     *small("act-relu", "act_fn relu.", (40, 24)),
     *small("extreme-logvar", "A log-variance far beyond both clamps, -30 and 20; the upper one decides what a draw is."),
+    *small("posterior-clamps", "Channels at log-variances of -230, -40, 0 and 40: without the clamp, standard deviations of 0 "
+           "and 4.9e8 where 3.1e-7 and 2.2e4 are right, which draws alone can show."),
     *small("tiny-variance", "Every GroupNorm sees variances near its eps of 1e-6, so that another eps in any of them shows."),
 ]  # fmt: skip
 

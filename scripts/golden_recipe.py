@@ -72,16 +72,17 @@ def values(name, shape, factor=1.0):
 
 
 def read_recipe(path):
-    """The factors of a recipe.json; refuses what would not reproduce exactly."""
+    """The factors, and the replaced tensors, of a recipe.json; refuses what would not reproduce exactly."""
     recipe = json.loads(path.read_text())
-    unknown = set(recipe) - {"schema_version", "hash", "multiply"}
+    unknown = set(recipe) - {"schema_version", "hash", "multiply", "replace"}
     if recipe.get("schema_version") != SCHEMA_VERSION or recipe.get("hash") != HASH or unknown:
-        sys.exit(f"{path}: expected schema_version {SCHEMA_VERSION}, hash {HASH} and at most 'multiply'")
+        sys.exit(f"{path}: expected schema_version {SCHEMA_VERSION}, hash {HASH} and at most 'multiply' and 'replace'")
     factors = recipe.get("multiply", {})
     for name, factor in factors.items():
         if math.frexp(factor)[0] != 0.5:
             sys.exit(f"{path}: the factor of {name} is {factor}, expected a power of two")
-    return factors
+    replaced = {name: np.array(given, np.float32) for name, given in recipe.get("replace", {}).items()}
+    return factors, replaced
 
 
 def tensor_shapes(config):
@@ -100,10 +101,11 @@ def materialise(model, out):
 
     config = json.loads((model / "vae" / "config.json").read_text())
     shapes = tensor_shapes(config)
-    factors = read_recipe(model / "vae" / "recipe.json")
-    for name in set(factors) - set(shapes):
-        sys.exit(f"{model}/vae/recipe.json: multiply names {name}, which the model does not have")
+    factors, replaced = read_recipe(model / "vae" / "recipe.json")
+    for name in (set(factors) | set(replaced)) - set(shapes):
+        sys.exit(f"{model}/vae/recipe.json: names {name}, which the model does not have")
     tensors = {name: values(name, shape, factors.get(name, 1.0)) for name, shape in shapes.items()}
+    tensors |= {name: given.reshape(shapes[name]) for name, given in replaced.items()}
     (out / "vae").mkdir(parents=True)
     shutil.copy(model / "vae" / "config.json", out / "vae" / "config.json")
     save_file(tensors, out / "vae" / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})

@@ -28,6 +28,9 @@ pub enum ErrorKind {
     Golden,
     /// libtorch refused an operation.
     Libtorch,
+    /// The implementation does not offer what was asked: the golden harness reports it as not
+    /// judged, where any other error of an implementation is a failure.
+    Unsupported,
 }
 
 impl ErrorKind {
@@ -43,6 +46,7 @@ impl ErrorKind {
             Self::Device => "device",
             Self::Golden => "golden",
             Self::Libtorch => "libtorch",
+            Self::Unsupported => "unsupported",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind as IoErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::error::{Error, Result, io_reason};
 
@@ -79,11 +79,7 @@ fn check(path: &Path) -> Result<PathBuf> {
     }
     let parent = parent(&target);
     if !parent.is_dir() {
-        return Err(Error::output(
-            path,
-            format!("the directory {} does not exist", parent.display()),
-            format!("create it: mkdir -p {}", parent.display()),
-        ));
+        return Err(missing_directory(path, parent));
     }
     // Only trying tells: permissions, read-only mounts and quotas all have a say.
     temporary_beside(&target).map_err(|error| write_error(path, &error))?;
@@ -129,7 +125,86 @@ fn temporary_beside(target: &Path) -> io::Result<NamedTempFile<File>> {
     builder.tempfile_in(parent(target))
 }
 
-fn write_error(path: &Path, error: &io::Error) -> Error {
+/// A folder that appears whole or not at all: it is filled under another name beside its place.
+pub(crate) struct NewFolder {
+    temporary: TempDir,
+    target: PathBuf,
+}
+
+impl NewFolder {
+    /// Errors when something other than an empty folder is at `target`, and when the folder it is
+    /// to lie in is missing or not writable.
+    pub fn create(target: &Path) -> Result<Self> {
+        let target = resolve(target)?;
+        let occupied = match fs::read_dir(&target) {
+            Ok(mut entries) => entries
+                .next()
+                .is_some()
+                .then_some("expected an empty or new folder, found one with files in it"),
+            Err(_) if target.exists() => Some("expected a folder, found a file"),
+            Err(_) => None,
+        };
+        if let Some(problem) = occupied {
+            return Err(Error::output(&target, problem, "name a new folder"));
+        }
+        let parent = parent(&target);
+        if !parent.is_dir() {
+            return Err(missing_directory(&target, parent));
+        }
+        let temporary = tempfile::Builder::new()
+            .prefix(".vae-fidelity-")
+            .tempdir_in(parent)
+            .map_err(|error| write_error(&target, &error))?;
+        Ok(Self { temporary, target })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Errors unless the disk has room for `bytes` and something to spare.
+    pub fn check_room(&self, bytes: u64) -> Result<()> {
+        let Ok(free) = fs4::available_space(self.path()) else { return Ok(()) };
+        let needed = bytes + bytes / 50 + (4 << 20);
+        if free >= needed {
+            return Ok(());
+        }
+        let megabytes = |bytes: u64| bytes / 1_000_000;
+        Err(Error::output(
+            &self.target,
+            format!("needs {} MB, the disk has {} MB free", megabytes(needed), megabytes(free)),
+            "free some disk space, choose another place, or ask for less",
+        ))
+    }
+
+    /// Puts the folder in its place.
+    pub fn finish(self) -> Result<()> {
+        let failed = |error: io::Error| write_error(&self.target, &error);
+        if self.target.is_dir() {
+            fs::remove_dir(&self.target).map_err(failed)?;
+        }
+        // Temporary folders are their owner's alone; this one gets what the umask leaves others.
+        let usual = self.path().join(".usual");
+        fs::create_dir(&usual).map_err(failed)?;
+        let permissions = fs::metadata(&usual).map_err(failed)?.permissions();
+        fs::remove_dir(&usual).map_err(failed)?;
+        fs::set_permissions(self.path(), permissions).map_err(failed)?;
+        fs::rename(self.path(), &self.target).map_err(failed)?;
+        let _ = self.temporary.keep();
+        Ok(())
+    }
+}
+
+fn missing_directory(path: &Path, parent: &Path) -> Error {
+    Error::output(
+        path,
+        format!("the directory {} does not exist", parent.display()),
+        format!("create it: mkdir -p {}", parent.display()),
+    )
+}
+
+pub(crate) fn write_error(path: &Path, error: &io::Error) -> Error {
     let next = match error.kind() {
         IoErrorKind::PermissionDenied => "choose a place that you may write to",
         IoErrorKind::ReadOnlyFilesystem => "choose a place on a writable disk",

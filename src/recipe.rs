@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// `recipe.json`: which hash, and powers of two that single tensors are multiplied by.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `recipe.json`: which hash, powers of two that single tensors are multiplied by, and small
+/// tensors that are given instead.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Version of this file's layout: 1.
@@ -19,6 +20,9 @@ pub struct Recipe {
     /// Tensor name to factor.
     #[serde(default)]
     pub multiply: BTreeMap<String, f32>,
+    /// Tensor name to all of its values, in C order.
+    #[serde(default)]
+    pub replace: BTreeMap<String, Vec<f32>>,
 }
 
 impl Recipe {
@@ -27,6 +31,9 @@ impl Recipe {
 
     /// The values of tensor `name` with `shape`, in C order.
     pub fn values(&self, name: &str, shape: &[usize]) -> Vec<f32> {
+        if let Some(values) = self.replace.get(name) {
+            return values.clone();
+        }
         let factor = self.multiply.get(name).copied().unwrap_or(1.0);
         let hash = name_hash(name);
         let fan_in: usize = shape.iter().skip(1).product();

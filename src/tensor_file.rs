@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use half::{bf16, f16};
-use ndarray::{ArrayD, ArrayView4, IxDyn, ShapeBuilder};
+use ndarray::{ArrayD, ArrayView4, ArrayViewD, IxDyn, ShapeBuilder};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype as StoredDtype, SafeTensors};
 
@@ -86,6 +86,29 @@ pub fn to_safetensors(tensors: &[(&str, ArrayView4<f32>)]) -> Result<Vec<u8>> {
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(refused)?;
     safetensors::serialize(views, None).map_err(refused)
+}
+
+/// The bytes of an `.npy` file (version 1) that holds `values` as f32 in C order.
+///
+/// ```
+/// let values = ndarray::arr1(&[1.0_f32, 2.0]);
+/// let bytes = vae_fidelity::tensor_file::to_npy(values.view().into_dyn());
+/// assert!(bytes.starts_with(b"\x93NUMPY\x01\x00"));
+/// assert_eq!(bytes.len(), 128 + 8);
+/// ```
+pub fn to_npy(values: ArrayViewD<f32>) -> Vec<u8> {
+    let sides: String = values.shape().iter().map(|side| format!("{side}, ")).collect();
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", sides.trim_end());
+    // Magic, version and length take 10 bytes, the newline one; numpy aligns data to 64.
+    let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    header.extend(std::iter::repeat_n(' ', padded - 1 - header.len()));
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    bytes
 }
 
 fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<FileTensor>> {

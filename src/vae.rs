@@ -23,6 +23,15 @@ pub trait Vae {
     /// `noise`, a draw with it (noise has the latents' shape).
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded>;
 
+    /// `count` draws from the posterior of `sample`, each as `encode` gives latents, with random
+    /// numbers of the implementation's own. For implementations whose `encode` takes no noise and
+    /// answers with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported): their draws are
+    /// judged by mean and spread. `None` where there is no such thing.
+    fn draws(&self, sample: ArrayView4<f32>, count: usize) -> Option<Result<Vec<Array4<f32>>>> {
+        let _ = (sample, count);
+        None
+    }
+
     /// Unscaled `latents` (N, C, h, w) to a decoded sample (N, 3, h * f, w * f), not clamped.
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>>;
 

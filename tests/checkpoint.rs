@@ -20,7 +20,7 @@ fn config() -> AutoencoderKLConfig {
 }
 
 fn recipe() -> Recipe {
-    Recipe { schema_version: 1, hash: Recipe::HASH.into(), multiply: BTreeMap::new() }
+    Recipe { schema_version: 1, hash: Recipe::HASH.into(), ..Recipe::default() }
 }
 
 /// A folder in diffusers' layout, and what is to be spoilt in it.

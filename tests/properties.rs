@@ -42,7 +42,7 @@ fn dtype() -> impl Strategy<Value = Dtype> {
 }
 
 fn recipe() -> Recipe {
-    Recipe { schema_version: 1, hash: Recipe::HASH.to_owned(), multiply: Default::default() }
+    Recipe { schema_version: 1, hash: Recipe::HASH.to_owned(), ..Recipe::default() }
 }
 
 proptest! {

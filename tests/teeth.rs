@@ -81,7 +81,7 @@ fn the_full_topology_passes_without_a_fault() {
 fn symmetric_padding_is_at_the_first_downsampler() {
     let report = judged("sd-small-mode", Fault::SymmetricPadding);
     first_at(&report, Step::Moments, "encoder.down_blocks.0.downsamplers.0.conv");
-    assert_eq!(failed(&report), [Step::Moments, Step::Latents], "decoding is innocent");
+    assert_eq!(failed(&report), [Step::Moments, Step::Std, Step::Latents], "decoding is innocent");
 }
 
 #[test]
@@ -94,7 +94,10 @@ fn another_eps_is_at_the_first_group_norm() {
 #[test]
 fn a_missing_clamp_is_behind_the_moments() {
     let report = judged("extreme-logvar-sample", Fault::NoLogvarClamp);
-    assert_eq!(failed(&report), [Step::Latents]);
+    assert_eq!(failed(&report), [Step::Std, Step::Latents]);
+    for check in report.checks.iter().filter(|check| check.outcome == Outcome::Failed) {
+        assert!(check.looks_like.as_ref().unwrap().contains("without a clamp"), "{check:?}");
+    }
 }
 
 #[test]
@@ -167,6 +170,7 @@ fn truncated_levels_are_in_the_conversion_to_pixels_alone() {
     let check = report.checks.iter().find(|check| check.tensor == Step::ToRgb8).unwrap();
     let comparison = check.comparison.as_ref().unwrap();
     assert_eq!(comparison.max_abs_diff, Some(1.0), "one level, and no more");
+    assert!(check.looks_like.as_ref().unwrap().contains("cut off on the way to u8"));
 }
 
 #[test]

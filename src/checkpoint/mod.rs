@@ -132,6 +132,13 @@ impl Checkpoint {
                 config.unknown.join(", ")
             ));
         }
+        if let Weights::Recipe(recipe) = &weights {
+            check_replaced(
+                recipe,
+                &config,
+                files.first().map_or(Path::new("recipe.json"), |file| file),
+            )?;
+        }
         if let Weights::Files(vae) = &weights {
             notes.extend(fit::check(&config, vae, &source.to_string())?);
         }
@@ -317,6 +324,24 @@ fn read_text(path: &Path, kind: ErrorKind) -> Result<String> {
             "a VAE needs its config.json: fetch it, or pass one with --config",
         )
     })
+}
+
+/// Tensors that a recipe gives by value have to be the config's.
+fn check_replaced(recipe: &Recipe, config: &AutoencoderKLConfig, path: &Path) -> Result<()> {
+    let specs = expected_tensors(config);
+    for (name, values) in &recipe.replace {
+        let spec = specs.iter().find(|spec| spec.name == *name);
+        let size = spec.map(|spec| spec.shape.iter().product::<usize>());
+        if size != Some(values.len()) || values.iter().any(|value| !value.is_finite()) {
+            let expected = size.map_or("no such tensor".into(), |size| format!("{size} values"));
+            return Err(Error::checkpoint(
+                path,
+                format!("replace: {name}: expected {expected}, found {} values", values.len()),
+                "restore the file from this crate's golden/models",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn read_recipe(path: &Path) -> Result<Recipe> {

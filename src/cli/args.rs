@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use vae_fidelity::golden::TensorFormat;
 
 /// Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
 ///
@@ -96,13 +97,36 @@ pub struct LeastArgs {
 pub enum GoldenCommand {
     /// List the cases
     List(GoldenArgs),
-    /// Run the cases on the CPU in f32 and compare every step; the whole suite takes minutes
-    #[cfg(feature = "tch")]
-    Verify(GoldenArgs),
-    /// Not in this binary: it was built without libtorch
-    #[cfg(not(feature = "tch"))]
-    #[command(disable_help_flag = true)]
-    Verify(NeedsLibtorch),
+    /// Compare every step of every case: of this crate's model, or of files from another program
+    ///
+    /// Without --candidate, runs this crate's model on the CPU in f32; the whole suite takes minutes.
+    /// Exit code 0: every case passed; 1: some failed; 2: could not judge.
+    Verify(VerifyArgs),
+    /// Write inputs, weights and instructions for a port in any language into a new folder
+    ///
+    /// What the port makes of them is judged by golden verify --candidate.
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub suite: GoldenArgs,
+    /// Judge the files DIR/<case>/{moments,latents,decoded}.{safetensors,npy} and decoded.png
+    #[arg(long, value_name = "DIR")]
+    pub candidate: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The folder to write; it must be new or empty
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    #[command(flatten)]
+    pub suite: GoldenArgs,
+    /// How tensors are written: safetensors, npy or both
+    #[arg(long, value_name = "FORMAT", default_value = "safetensors")]
+    pub format: TensorFormat,
 }
 
 #[derive(Debug, Args)]
@@ -111,7 +135,7 @@ pub struct GoldenArgs {
     #[arg(long, value_name = "DIR")]
     pub golden: Option<PathBuf>,
     /// Only the cases of this model, or the case of this name; may be repeated
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL|CASE")]
     pub only: Vec<String>,
 }
 

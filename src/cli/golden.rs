@@ -1,4 +1,4 @@
-//! `golden`: what the reference implementation wrote, and this crate judged by it.
+//! `golden`: what the reference implementation wrote, this crate and other programs judged by it.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 #[cfg(feature = "tch")]
 use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
-use vae_fidelity::golden::{Case, PosteriorKind, Suite};
+use vae_fidelity::golden::{Case, ExportSize, PosteriorKind, Suite, SuiteReport};
 use vae_fidelity::report::SCHEMA_VERSION;
 #[cfg(feature = "tch")]
 use vae_fidelity::{Dtype, Vae};
 use vae_fidelity::{Error, ErrorKind, Result};
 
 use super::Outcome;
-use super::args::GoldenArgs;
+use super::args::{ExportArgs, GoldenArgs, VerifyArgs};
 use super::console::Console;
-#[cfg(feature = "tch")]
 use super::progress::Progress;
 
 /// Where the suite lay when this binary was built.
@@ -49,20 +48,58 @@ pub fn list(args: &GoldenArgs, console: Console) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-#[cfg(feature = "tch")]
-pub fn verify(args: &GoldenArgs, console: Console) -> Result<Outcome> {
-    let suite = open(args)?;
+pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
+    let suite = open(&args.suite)?;
     let progress = Progress::new(1, console);
     let suite = suite.progress(move |now| {
         progress.step(&format!("case {} of {}: {}", now.number, now.total, now.case.name));
     });
-    let report = suite.run(|checkpoint| {
-        let vae = AutoencoderKL::load(checkpoint, Device::CPU, Dtype::F32)?;
-        Ok(Box::new(vae) as Box<dyn Vae>)
-    })?;
+    let report = match &args.candidate {
+        Some(candidate) => suite.judge(candidate)?,
+        None => this_crate(&suite)?,
+    };
     drop(suite); // and the progress line with it
     console.result(&report, format_args!("{report}\n"))?;
     Ok(if report.passed { Outcome::Passed } else { Outcome::Failed })
+}
+
+#[cfg(feature = "tch")]
+fn this_crate(suite: &Suite) -> Result<SuiteReport> {
+    suite.run(|checkpoint| {
+        let vae = AutoencoderKL::load(checkpoint, Device::CPU, Dtype::F32)?;
+        Ok(Box::new(vae) as Box<dyn Vae>)
+    })
+}
+
+#[cfg(not(feature = "tch"))]
+fn this_crate(_: &Suite) -> Result<SuiteReport> {
+    Err(Error::option(
+        "golden verify",
+        "runs a VAE, and this binary was built without libtorch",
+        "judge files of another program with --candidate DIR, or build with the default features: \
+         cargo install vae-fidelity",
+    ))
+}
+
+pub fn export(args: &ExportArgs, console: Console) -> Result<Outcome> {
+    let suite = open(&args.suite)?;
+    let ExportSize { cases, models, bytes } = suite.export_size(args.format)?;
+    let megabytes = bytes as f64 / 1e6;
+    let folder = args.folder.display();
+    console
+        .note(format_args!("{cases} cases of {models} models take {megabytes:.1} MB in {folder}"));
+    let progress = Progress::new(1, console);
+    suite.export(&args.folder, args.format, |step| progress.step(step))?;
+    drop(progress);
+    let object = json!({
+        "schema_version": SCHEMA_VERSION, "folder": args.folder, "cases": cases, "models": models,
+        "bytes": bytes,
+    });
+    let text = format!(
+        "wrote {cases} cases of {models} models to {folder}; {folder}/README.md says what to compute\n"
+    );
+    console.result(&object, text)?;
+    Ok(Outcome::Passed)
 }
 
 fn open(args: &GoldenArgs) -> Result<Suite> {

@@ -12,7 +12,6 @@ mod golden;
 #[cfg(feature = "tch")]
 mod outputs;
 mod panic;
-#[cfg(feature = "tch")]
 mod progress;
 #[cfg(feature = "tch")]
 mod round_trip;
@@ -81,10 +80,8 @@ fn run(cli: Cli, json: bool) -> Outcome {
         Command::Compare(args) => compare::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),
         Command::Golden(GoldenCommand::List(args)) => golden::list(&args, console),
-        #[cfg(feature = "tch")]
         Command::Golden(GoldenCommand::Verify(args)) => golden::verify(&args, console),
-        #[cfg(not(feature = "tch"))]
-        Command::Golden(GoldenCommand::Verify(_)) => Err(needs_libtorch("golden verify")),
+        Command::Golden(GoldenCommand::Export(args)) => golden::export(&args, console),
     };
     outcome.unwrap_or_else(|error| not_judged(&error, console))
 }

@@ -1,5 +1,6 @@
 //! What is being done, on stderr, while somebody watches.
 
+#[cfg(feature = "tch")]
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,10 +12,13 @@ use super::console::Console;
 /// terminal, nor for --quiet.
 pub struct Progress {
     bar: ProgressBar,
+    #[cfg(feature = "tch")]
     images: usize,
 }
 
 impl Progress {
+    /// For a run over `images` pictures; other commands name their steps themselves.
+    #[cfg_attr(not(feature = "tch"), allow(unused_variables))]
     pub fn new(images: usize, console: Console) -> Self {
         // indicatif hides a bar by itself where stderr is no terminal.
         let target = match console.quiet {
@@ -26,7 +30,11 @@ impl Progress {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self { bar, images }
+        Self {
+            bar,
+            #[cfg(feature = "tch")]
+            images,
+        }
     }
 
     /// Shows a step that concerns no image.
@@ -34,6 +42,7 @@ impl Progress {
         self.bar.set_message(what.to_owned());
     }
 
+    #[cfg(feature = "tch")]
     /// Shows a step of image number `index`, from 0.
     pub fn image(&self, index: usize, image: &Path, what: &str) {
         let which = match self.images {
@@ -43,6 +52,7 @@ impl Progress {
         self.bar.set_message(format!("{which}{what} {}", image.display()));
     }
 
+    #[cfg(feature = "tch")]
     /// Clears the line while `print` writes to the terminal.
     pub fn around<T>(&self, print: impl FnOnce() -> T) -> T {
         self.bar.suspend(print)

@@ -1,56 +1,20 @@
 //! The steps of one case, each from the golden result of the step before it.
 
-use std::path::Path;
-
 use ndarray::{Array4, ArrayView4};
 
-use super::compare::Comparison;
+use super::case_files::CaseFiles;
+use super::checks::{Actual, Checks, Keep, Tracer};
 use super::evidence::Evidence;
-use super::locate::{GoldenTrace, Location, first_divergence};
+use super::explain;
 use super::manifest::Case;
-use super::report::{Check, Outcome, Step};
+use super::report::{Check, Step};
+use super::spread;
 use super::suite::{Suite, with_next};
 use super::tensor::Golden;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::image_processor::denormalise;
-use crate::pixels::Rgb8;
-use crate::trace::Stage;
+use crate::trace::{Stage, Trace};
 use crate::vae::{Encoded, Vae};
-
-/// The golden tensors of one case.
-pub(super) struct CaseFiles {
-    sample: Golden,
-    moments: Golden,
-    latents: Golden,
-    noise: Option<Golden>,
-    decoded: Golden,
-    decoded_rgb8: Option<Golden>,
-    trace: Option<GoldenTrace>,
-}
-
-impl CaseFiles {
-    /// Reads all of them; an error is about the suite.
-    pub fn read(suite: &Path, case: &Case) -> Result<Self> {
-        let folder = suite.join("cases").join(&case.name);
-        let read = |name: &str| {
-            case.tensors.get(name).map(|row| Golden::read(&folder, name, row)).transpose()
-        };
-        let needed = |name: &str| Golden::read(&folder, name, &case.tensors[name]);
-        Ok(Self {
-            sample: needed("sample")?,
-            moments: needed("moments")?,
-            latents: needed("latents")?,
-            noise: read("noise")?,
-            decoded: needed("decoded")?,
-            decoded_rgb8: read("decoded_rgb8")?,
-            trace: case
-                .trace
-                .as_ref()
-                .map(|file| GoldenTrace::read(&folder.join(file)))
-                .transpose()?,
-        })
-    }
-}
 
 /// Judges one implementation on one case.
 pub(super) struct Judge<'a> {
@@ -58,14 +22,8 @@ pub(super) struct Judge<'a> {
     case: &'a Case,
     files: &'a CaseFiles,
     vae: &'a dyn Vae,
-    evidence: &'a Evidence,
-    /// Looked up once per stage: tracing runs the model again.
-    located: Option<(Stage, Location)>,
-    checks: Vec<Check>,
+    checks: Checks<'a>,
 }
-
-/// What a stage of the model was given, to trace it if its output is wrong.
-type Input<'v> = Option<(Stage, ArrayView4<'v, f32>)>;
 
 /// The implementation's decoded sample.
 struct Decoded {
@@ -81,7 +39,8 @@ impl<'a> Judge<'a> {
         vae: &'a dyn Vae,
         evidence: &'a Evidence,
     ) -> Self {
-        Self { suite, case, files, vae, evidence, located: None, checks: Vec::new() }
+        let checks = Checks::new(suite, case, files, Keep::Save(evidence));
+        Self { suite, case, files, vae, checks }
     }
 
     /// All steps; an error is about the suite, not about the implementation.
@@ -90,17 +49,15 @@ impl<'a> Judge<'a> {
         self.encode(sample)?;
         let decoded = self.decode()?;
         self.picture(decoded.as_ref())?;
-        Ok(self.checks)
+        Ok(self.checks.into_list())
     }
 
     /// Image file to sample. Returns the golden sample, where there is a way to have it.
     fn sample(&mut self) -> Result<Option<Array4<f32>>> {
-        let image = self.suite.image(self.case);
-        let requested = self.case.width.zip(self.case.height);
         let golden = &self.files.sample;
-        let own = match (self.suite.preprocess)(&image, requested, self.case.dtype) {
+        let own = match self.suite.sample_of(self.case) {
             Err(error) => {
-                self.fail(&[Step::Sample], &error);
+                self.checks.fail(&[Step::Sample], &error);
                 None
             }
             Ok(own) => self.compare(Step::Sample, golden, own.view(), None)?.then_some(own),
@@ -108,39 +65,82 @@ impl<'a> Judge<'a> {
         Ok(golden.array().or(own))
     }
 
-    /// Golden sample to moments and scaled latents.
+    /// Golden sample to moments, standard deviation and scaled latents.
     fn encode(&mut self, sample: Option<Array4<f32>>) -> Result<()> {
         const STEPS: [Step; 2] = [Step::Moments, Step::Latents];
         let files = self.files;
         let Some(sample) = sample else {
-            self.skip(&STEPS, "the golden sample is kept as a hash, and was not reproduced");
+            let why = "the golden sample is kept as a hash, and was not reproduced";
+            self.checks.skip(&STEPS, why);
             return Ok(());
         };
         let noise = files.noise.as_ref().map(Golden::array);
         if let Some(None) = noise {
-            self.skip(&STEPS, "the golden noise is kept as a hash");
+            self.checks.skip(&STEPS, "the golden noise is kept as a hash");
             return Ok(());
         }
         let noise = noise.flatten();
         let encoded = self.vae.encode(sample.view(), noise.as_ref().map(Array4::view));
-        let Encoded { moments, latents, .. } = match encoded {
+        let Encoded { moments, std, latents } = match encoded {
             Ok(encoded) => encoded,
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                self.checks.skip(&STEPS, &with_next(&error));
+                return self.draws(sample.view());
+            }
             Err(error) => {
-                self.fail(&STEPS, &error);
+                self.checks.fail(&STEPS, &error);
                 return Ok(());
             }
         };
-        let input = Some((Stage::Encode, sample.view()));
+        let vae = self.vae;
+        let record = || traced(vae, Stage::Encode, sample.view());
+        let trace: Tracer = Some((Stage::Encode, &record));
         match moments {
-            None => self.skip(&[Step::Moments], "the implementation does not expose them"),
+            None => self.checks.skip(&[Step::Moments], "the implementation does not expose them"),
             Some(moments) => {
-                self.compare(Step::Moments, &files.moments, moments.view(), input)?;
+                self.compare(Step::Moments, &files.moments, moments.view(), trace)?;
             }
         }
+        if let Some(std) = std {
+            self.std(std.view())?;
+        }
         match self.vae.scale(latents.view()) {
-            Err(error) => self.fail(&[Step::Latents], &error),
+            Err(error) => self.refused(&[Step::Latents], &error),
             Ok(scaled) => {
-                self.compare(Step::Latents, &files.latents, scaled.view(), input)?;
+                let values: Vec<f32> = scaled.iter().copied().collect();
+                let actual = Actual { shape: scaled.shape(), values: &values, trace };
+                let factor = self.vae.config().scaling_factor as f32;
+                let why = || explain::latents(files, &values, factor);
+                self.checks.explained(Step::Latents, &files.latents, actual, why)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The standard deviation, against that of the golden log-variance.
+    fn std(&mut self, std: ArrayView4<f32>) -> Result<()> {
+        let Some(golden) = self.files.std() else {
+            self.checks.skip(&[Step::Std], "the golden moments are kept as a hash");
+            return Ok(());
+        };
+        let values: Vec<f32> = std.iter().copied().collect();
+        let actual = Actual { shape: std.shape(), values: &values, trace: None };
+        let why = || explain::std(self.files, &values);
+        self.checks.explained(Step::Std, &golden, actual, why).map(drop)
+    }
+
+    /// Draws with random numbers of the implementation's own, where it takes none of ours.
+    fn draws(&mut self, sample: ArrayView4<f32>) -> Result<()> {
+        let Some(moments) = self.files.moments.array() else {
+            self.checks.skip(&[Step::Draws], "the golden moments are kept as a hash");
+            return Ok(());
+        };
+        match self.vae.draws(sample, spread::DRAWS) {
+            None => self.checks.skip(&[Step::Draws], "the implementation offers no draws"),
+            Some(Err(error)) => self.refused(&[Step::Draws], &error),
+            Some(Ok(draws)) => {
+                let tolerance = self.suite.bar(self.case, Step::Moments)?.tolerance();
+                self.checks.push(spread::check(moments.view(), &draws, tolerance));
             }
         }
         Ok(())
@@ -149,7 +149,7 @@ impl<'a> Judge<'a> {
     /// Golden scaled latents to the decoded sample; returns the implementation's.
     fn decode(&mut self) -> Result<Option<Decoded>> {
         let Some(latents) = self.files.latents.array() else {
-            self.skip(&[Step::Decoded], "the golden latents are kept as a hash");
+            self.checks.skip(&[Step::Decoded], "the golden latents are kept as a hash");
             return Ok(None);
         };
         let decoded = self.vae.unscale(latents.view()).and_then(|unscaled| {
@@ -159,13 +159,15 @@ impl<'a> Judge<'a> {
         let (unscaled, values) = match decoded {
             Ok(both) => both,
             Err(error) => {
-                self.fail(&[Step::Decoded], &error);
+                self.refused(&[Step::Decoded], &error);
                 return Ok(None);
             }
         };
-        let input = Some((Stage::Decode, unscaled.view()));
+        let vae = self.vae;
+        let record = || traced(vae, Stage::Decode, unscaled.view());
+        let trace: Tracer = Some((Stage::Decode, &record));
         let bit_identical =
-            self.compare(Step::Decoded, &self.files.decoded, values.view(), input)?;
+            self.compare(Step::Decoded, &self.files.decoded, values.view(), trace)?;
         Ok(Some(Decoded { values, bit_identical }))
     }
 
@@ -175,20 +177,24 @@ impl<'a> Judge<'a> {
         let dtype = self.case.dtype;
         let Some(golden) = &files.decoded_rgb8 else {
             let steps = [Step::DecodedRgb8, Step::ToRgb8, Step::EndToEnd];
-            self.skip(&steps, &format!("the gist makes no pixels in {dtype}"));
+            self.checks.skip(&steps, &format!("the gist makes no pixels in {dtype}"));
             return Ok(());
         };
         let same = own.filter(|own| own.bit_identical);
         match files.decoded.array().or_else(|| same.map(|own| own.values.clone())) {
-            None => self.skip(
+            None => self.checks.skip(
                 &[Step::DecodedRgb8, Step::ToRgb8],
                 "the golden decoded sample is kept as a hash, and was not reproduced",
             ),
             Some(decoded) => {
-                self.pixels(Step::DecodedRgb8, golden, denormalise(decoded.view(), dtype))?;
+                let ours = denormalise(decoded.view(), dtype);
+                self.checks.pixels(Step::DecodedRgb8, golden, ours.clone(), |_| None)?;
                 match self.vae.to_rgb8(decoded.view()) {
-                    Some(pixels) => self.pixels(Step::ToRgb8, golden, pixels)?,
-                    None => self.skip(
+                    Some(pixels) => {
+                        let why = |pixels: &_| explain::levels(pixels, ours.as_ref().ok()?);
+                        self.checks.pixels(Step::ToRgb8, golden, pixels, why)?;
+                    }
+                    None => self.checks.skip(
                         &[Step::ToRgb8],
                         "the implementation has no conversion to pixels of its own",
                     ),
@@ -196,23 +202,14 @@ impl<'a> Judge<'a> {
             }
         }
         match own {
-            None => self.skip(&[Step::EndToEnd], "there is no decoded sample to make pixels of"),
+            None => {
+                let why = "there is no decoded sample to make pixels of";
+                self.checks.skip(&[Step::EndToEnd], why);
+            }
             Some(Decoded { values, .. }) => {
                 let pixels = self.vae.to_rgb8(values.view());
                 let pixels = pixels.unwrap_or_else(|| denormalise(values.view(), dtype));
-                self.pixels(Step::EndToEnd, golden, pixels)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn pixels(&mut self, step: Step, golden: &Golden, pixels: Result<Rgb8>) -> Result<()> {
-        match pixels {
-            Err(error) => self.fail(&[step], &error),
-            Ok(pixels) => {
-                let levels: Vec<f32> = pixels.data().iter().copied().map(f32::from).collect();
-                let shape = [pixels.height(), pixels.width(), 3];
-                self.judge(step, golden, &shape, &levels, None)?;
+                self.checks.pixels(Step::EndToEnd, golden, pixels, |_| None)?;
             }
         }
         Ok(())
@@ -223,101 +220,30 @@ impl<'a> Judge<'a> {
         step: Step,
         golden: &Golden,
         actual: ArrayView4<f32>,
-        input: Input,
+        trace: Tracer,
     ) -> Result<bool> {
         // `iter` walks in C order whatever the array's strides are.
         let values: Vec<f32> = actual.iter().copied().collect();
-        self.judge(step, golden, actual.shape(), &values, input)
+        self.checks.compare(step, golden, Actual { shape: actual.shape(), values: &values, trace })
     }
 
-    /// Pushes the check of one tensor; returns whether it was bit-identical.
-    fn judge(
-        &mut self,
-        step: Step,
-        golden: &Golden,
-        shape: &[usize],
-        values: &[f32],
-        input: Input,
-    ) -> Result<bool> {
-        let comparison = Comparison::new(golden, shape, values, self.suite.bar(self.case, step)?)?;
-        let bit_identical = comparison.bit_identical;
-        let mut check = Check::compared(step, comparison);
-        if check.outcome == Outcome::Failed {
-            if let Some((stage, input)) = input {
-                check.location = Some(self.locate(stage, input)?);
-            }
-            match self.evidence.save(&self.case.name, step, shape, values) {
-                Ok(path) => check.saved = Some(path),
-                Err(problem) => check.reason = Some(format!("the tensor was not saved: {problem}")),
-            }
-            check.next = Some(next_command(self.suite, self.case, &check, golden));
+    /// An error of the implementation: it cannot by design, or it failed.
+    fn refused(&mut self, steps: &[Step], error: &Error) {
+        match error.kind() {
+            ErrorKind::Unsupported => self.checks.skip(steps, &with_next(error)),
+            _ => self.checks.fail(steps, error),
         }
-        self.checks.push(check);
-        Ok(bit_identical)
-    }
-
-    /// Runs `stage` again with every module recorded, and finds the first that differs.
-    fn locate(&mut self, stage: Stage, input: ArrayView4<f32>) -> Result<Location> {
-        if let Some((known, location)) = &self.located
-            && *known == stage
-        {
-            return Ok(location.clone());
-        }
-        let unknown = |reason: String| Location::Unknown { reason };
-        let location = match &self.files.trace {
-            None => unknown(self.suite.who_has_a_trace(self.case)),
-            Some(golden) => match self.vae.trace(stage, input) {
-                None => unknown("the implementation records no trace".to_owned()),
-                Some(Err(error)) => unknown(format!("tracing failed: {}", with_next(&error))),
-                Some(Ok(actual)) => {
-                    let tolerance = self.suite.trace_tolerance(self.case)?;
-                    first_divergence(golden.stage(stage), &actual, tolerance)
-                }
-            },
-        };
-        self.located = Some((stage, location.clone()));
-        Ok(location)
-    }
-
-    fn skip(&mut self, steps: &[Step], reason: &str) {
-        self.checks.extend(steps.iter().map(|&step| Check::not_judged(step, reason)));
-    }
-
-    /// What the implementation answered with an error.
-    fn fail(&mut self, steps: &[Step], error: &crate::Error) {
-        let reason = with_next(error);
-        self.checks.extend(steps.iter().map(|&step| Check::failed(step, reason.clone())));
     }
 }
 
-/// What to type to look closer at a failed check.
-fn next_command(suite: &Suite, case: &Case, check: &Check, golden: &Golden) -> String {
-    let folder = suite.folder().join("cases").join(&case.name);
-    // `compare` takes a file's only tensor, or the one named latents.
-    let file = match check.tensor {
-        Step::Sample => Some("sample.safetensors"),
-        Step::Latents => Some("latents.safetensors"),
-        Step::Decoded => Some("decoded.safetensors"),
-        Step::DecodedRgb8 | Step::ToRgb8 | Step::EndToEnd => Some("decoded.png"),
-        Step::Load | Step::Moments => None,
-    };
-    let located = matches!(check.location, Some(Location::Module { .. }));
-    match (&check.saved, file, &case.trace) {
-        (_, _, Some(trace)) if located => {
-            let size = match case.width.zip(case.height) {
-                Some((width, height)) => format!(" --width {width} --height {height}"),
-                None => String::new(),
-            };
-            format!(
-                "vae-fidelity trace {}{size} --repo {} --against {}",
-                suite.image(case).display(),
-                suite.repo(&case.model),
-                folder.join(trace).display()
-            )
-        }
-        (Some(saved), Some(file), _) if golden.values().is_some() => {
-            format!("vae-fidelity compare {} {}", saved.display(), folder.join(file).display())
-        }
-        _ => format!("vae-fidelity golden verify --only {}", case.name),
+/// Runs `stage` again with every module recorded.
+fn traced(
+    vae: &dyn Vae,
+    stage: Stage,
+    input: ArrayView4<f32>,
+) -> std::result::Result<Trace, String> {
+    match vae.trace(stage, input) {
+        None => Err("the implementation records no trace".to_owned()),
+        Some(trace) => trace.map_err(|error| format!("tracing failed: {}", with_next(&error))),
     }
 }

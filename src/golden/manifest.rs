@@ -95,6 +95,13 @@ pub(super) struct TensorRow {
     pub file: String,
 }
 
+impl TensorRow {
+    /// Whether every value is kept.
+    pub fn is_full(&self) -> bool {
+        self.stored == Stored::Full
+    }
+}
+
 /// The type that a tensor was hashed and stored in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

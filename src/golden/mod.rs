@@ -15,18 +15,26 @@
 //! implementation does not expose is "not judged", and counted. Nothing here writes a golden:
 //! their only writer is a script that runs the reference itself (`golden/README.md`).
 
+mod candidate;
+mod case_files;
+mod checks;
 mod compare;
 mod evidence;
+mod explain;
+mod export;
 mod judge;
 mod locate;
 mod manifest;
+mod posterior;
 mod report;
+mod spread;
 mod suite;
 mod tensor;
 mod text;
 mod tolerances;
 
 pub use compare::{Bar, Comparison, Over, THRESHOLDS, Tolerance, Worst};
+pub use export::{ExportSize, TensorFormat};
 pub use locate::Location;
 pub use manifest::{Case, Origin, Posterior, PosteriorKind};
 pub use report::{CaseReport, Check, NotRun, Outcome, SCHEMA_VERSION, Step, SuiteReport, Summary};

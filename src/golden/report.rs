@@ -1,12 +1,13 @@
 //! What a run of the suite found: one struct, of which JSON and text are views.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::compare::Comparison;
 use super::locate::Location;
-use super::manifest::Origin;
+use super::manifest::{Case, Origin};
 
 /// Version of the JSON that [`SuiteReport`] serialises to. Fields may be added, none renamed.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -30,6 +31,8 @@ pub struct SuiteReport {
     pub cases: Vec<CaseReport>,
     /// The cases that were not run.
     pub not_run: Vec<NotRun>,
+    /// What else was noticed: files and folders of a candidate's that no case asks for.
+    pub notes: Vec<String>,
 }
 
 /// Counts over all cases that were run.
@@ -88,6 +91,8 @@ pub struct Check {
     pub outcome: Outcome,
     /// Why it was not judged, or the error that the implementation gave.
     pub reason: Option<String>,
+    /// What a failure looks like, where it has the print of a known mistake.
+    pub looks_like: Option<String>,
     /// The numbers, where there was something to compare.
     pub comparison: Option<Comparison>,
     /// Where in the model a failure arises, for tensors that a model computes.
@@ -108,8 +113,13 @@ pub enum Step {
     Sample,
     /// Golden sample to moments.
     Moments,
+    /// Golden sample to the standard deviation, against that of the golden moments.
+    Std,
     /// Golden sample (and noise) to scaled latents.
     Latents,
+    /// Golden sample to draws with random numbers of the implementation's own: their means and
+    /// spread, for implementations that take no noise.
+    Draws,
     /// Golden scaled latents, unscaled, to the decoded sample.
     Decoded,
     /// Golden decoded sample to pixels by this crate's conversion, bit for bit.
@@ -127,11 +137,24 @@ impl Step {
             Self::Load => "load",
             Self::Sample => "sample",
             Self::Moments => "moments",
+            Self::Std => "std",
             Self::Latents => "latents",
+            Self::Draws => "draws",
             Self::Decoded => "decoded",
             Self::DecodedRgb8 => "decoded_rgb8",
             Self::ToRgb8 => "to_rgb8",
             Self::EndToEnd => "end_to_end",
+        }
+    }
+
+    /// The files that a candidate may have for it.
+    pub(super) fn files(self) -> Vec<String> {
+        match self {
+            Self::Moments | Self::Latents | Self::Decoded => {
+                ["safetensors", "npy"].map(|ending| format!("{}.{ending}", self.name())).into()
+            }
+            Self::ToRgb8 | Self::EndToEnd => vec!["decoded.png".to_owned()],
+            Self::Load | Self::Sample | Self::Std | Self::Draws | Self::DecodedRgb8 => Vec::new(),
         }
     }
 }
@@ -168,11 +191,17 @@ impl Check {
         Self { comparison: Some(comparison), ..Self::new(tensor, outcome) }
     }
 
+    /// What was judged by statistics, and agrees.
+    pub(super) fn within(tensor: Step, reason: impl Into<String>) -> Self {
+        Self { reason: Some(reason.into()), ..Self::new(tensor, Outcome::WithinTolerance) }
+    }
+
     fn new(tensor: Step, outcome: Outcome) -> Self {
         Self {
             tensor,
             outcome,
             reason: None,
+            looks_like: None,
             comparison: None,
             location: None,
             saved: None,
@@ -207,7 +236,17 @@ impl SuiteReport {
             + summary.tensors_within_tolerance
             + summary.tensors_failed;
         let passed = summary.cases > 0 && summary.cases_failed == 0;
-        Self { schema_version: SCHEMA_VERSION, suite, passed, origin, summary, cases, not_run }
+        let notes = Vec::new();
+        Self {
+            schema_version: SCHEMA_VERSION,
+            suite,
+            passed,
+            origin,
+            summary,
+            cases,
+            not_run,
+            notes,
+        }
     }
 
     /// Every failed check with the case it belongs to.
@@ -228,7 +267,18 @@ impl SuiteReport {
 }
 
 impl CaseReport {
-    pub(super) fn passes(checks: &[Check]) -> bool {
+    pub(super) fn new(case: &Case, checks: Vec<Check>, took: Duration) -> Self {
+        Self {
+            case: case.name.clone(),
+            model: case.model.clone(),
+            shows: case.shows.clone(),
+            passed: Self::passes(&checks),
+            seconds: took.as_secs_f64(),
+            checks,
+        }
+    }
+
+    fn passes(checks: &[Check]) -> bool {
         let judged = checks.iter().any(|check| check.outcome != Outcome::NotJudged);
         judged && checks.iter().all(|check| check.outcome != Outcome::Failed)
     }

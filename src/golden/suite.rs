@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use ndarray::Array4;
 
+use super::case_files::CaseFiles;
 use super::compare::{Bar, Tolerance};
 use super::evidence::Evidence;
-use super::judge::{CaseFiles, Judge};
+use super::judge::Judge;
 use super::manifest::{Case, Manifest, Origin};
 use super::report::{CaseReport, Check, NotRun, Step, SuiteReport};
+use super::spread::half_logvar;
 use super::tolerances::Tolerances;
 use crate::checkpoint::{Checkpoint, Source};
 use crate::dtype::Dtype;
@@ -29,7 +31,7 @@ pub struct Suite {
     device: String,
     only: Vec<String>,
     failures: Option<PathBuf>,
-    pub(super) preprocess: Preprocess,
+    preprocess: Preprocess,
     progress: Box<dyn Fn(&Progress<'_>)>,
 }
 
@@ -63,6 +65,28 @@ impl Suite {
             preprocess: Box::new(preprocess),
             progress: Box::new(|_| ()),
         })
+    }
+
+    /// Opens the goldens that come with this crate's sources, of this very version.
+    ///
+    /// Errors when the sources that this crate was built from are gone.
+    ///
+    /// ```
+    /// let suite = vae_fidelity::golden::Suite::builtin()?;
+    /// assert!(suite.cases().iter().any(|case| case.model == "builtin"));
+    /// # Ok::<(), vae_fidelity::Error>(())
+    /// ```
+    pub fn builtin() -> Result<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+        if !folder.is_dir() {
+            return Err(Error::new(
+                ErrorKind::Golden,
+                folder.display(),
+                "the sources that vae-fidelity was built from are not there any more",
+                "build again, or name a copy of its golden/ to Suite::open",
+            ));
+        }
+        Self::open(folder)
     }
 
     /// Narrows the suite to the cases of one model, or to one case, by name; further calls add to
@@ -124,7 +148,8 @@ impl Suite {
     /// Runs the chosen cases one after another; `load` is called once per model.
     ///
     /// Whatever the implementation does wrong, failing to load and errors included, is in the
-    /// report, and the next case runs. Errors are about the suite itself: broken files, a name
+    /// report, and the next case runs. An error of [`ErrorKind::Unsupported`] is no failure: a model
+    /// that is refused so is not run, a step is not judged. Errors are about the suite itself: broken files, a name
     /// given to [`Suite::only`] that nothing has, no case to run.
     pub fn run(
         &self,
@@ -136,12 +161,17 @@ impl Suite {
         let mut done = 0;
         for model in models_of(&chosen) {
             // A checkpoint that does not open is the suite's fault, not the implementation's.
-            let vae = load(&Checkpoint::open(&self.source(model), None)?);
+            let vae = load(&self.checkpoint(model)?);
             for &(at, case) in chosen.iter().filter(|(_, case)| case.model == model) {
                 done += 1;
-                (self.progress)(&Progress { case, number: done, total: chosen.len() });
+                self.tell(case, done, chosen.len());
                 let started = Instant::now();
                 let checks = match &vae {
+                    Err(error) if error.kind() == ErrorKind::Unsupported => {
+                        let reason = format!("{}: {error}", case.model);
+                        not_run.push((at, NotRun { case: case.name.clone(), reason }));
+                        continue;
+                    }
                     Err(error) => vec![Check::failed(Step::Load, with_next(error))],
                     Ok(vae) if vae.dtype() != case.dtype => {
                         not_run.push((
@@ -162,17 +192,7 @@ impl Suite {
                         Judge::new(self, case, &files, vae.as_ref(), &evidence).run()?
                     }
                 };
-                reports.push((
-                    at,
-                    CaseReport {
-                        case: case.name.clone(),
-                        model: case.model.clone(),
-                        shows: case.shows.clone(),
-                        passed: CaseReport::passes(&checks),
-                        seconds: started.elapsed().as_secs_f64(),
-                        checks,
-                    },
-                ));
+                reports.push((at, CaseReport::new(case, checks, started.elapsed())));
             }
         }
         let not_run = in_order(not_run);
@@ -185,11 +205,20 @@ impl Suite {
                 "give the implementation a dtype that the suite has cases of",
             ));
         }
-        let origin = self.manifest.origin.clone();
-        Ok(SuiteReport::new(self.folder.clone(), origin, in_order(reports), not_run))
+        Ok(self.report(in_order(reports), not_run))
     }
 
-    fn choose(&self) -> Result<Choice<'_>> {
+    /// The report of a run.
+    pub(super) fn report(&self, cases: Vec<CaseReport>, not_run: Vec<NotRun>) -> SuiteReport {
+        SuiteReport::new(self.folder.clone(), self.manifest.origin.clone(), cases, not_run)
+    }
+
+    /// Tells whoever watches that `case` is next.
+    pub(super) fn tell(&self, case: &Case, number: usize, total: usize) {
+        (self.progress)(&Progress { case, number, total });
+    }
+
+    pub(super) fn choose(&self) -> Result<Choice<'_>> {
         let named = |case: &Case, name: &String| case.model == *name || case.name == *name;
         for name in &self.only {
             if !self.manifest.cases.iter().any(|case| named(case, name)) {
@@ -211,6 +240,16 @@ impl Suite {
             .into_iter()
             .map(|(at, case)| (at, NotRun { case: case.name.clone(), reason: reason.clone() }));
         Ok(Choice { chosen, not_run: not_run.collect() })
+    }
+
+    /// The config and weights of `model`.
+    pub(super) fn checkpoint(&self, model: &str) -> Result<Checkpoint> {
+        Checkpoint::open(&self.source(model), None)
+    }
+
+    /// What the implementation's preprocessing makes of the case's picture.
+    pub(super) fn sample_of(&self, case: &Case) -> Result<Array4<f32>> {
+        (self.preprocess)(&self.image(case), case.width.zip(case.height), case.dtype)
     }
 
     fn source(&self, model: &str) -> Source {
@@ -237,10 +276,16 @@ impl Suite {
     /// What a step is held to. Steps without arithmetic that machines differ in have to be exact.
     pub(super) fn bar(&self, case: &Case, step: Step) -> Result<Bar> {
         let tensor = match step {
-            Step::Moments => "moments",
+            Step::Moments | Step::Draws => "moments",
             Step::Latents => "latents",
             Step::Decoded => "decoded",
             Step::EndToEnd => "decoded_rgb8",
+            Step::Std => {
+                let moments = self.bar(case, Step::Moments)?.tolerance();
+                // A last bit more: not every `exp` is rounded correctly.
+                let tolerance = Tolerance::new(0.0, half_logvar(moments) + 1e-6)?;
+                return Ok(Bar::Within { tolerance, share: None });
+            }
             Step::Load | Step::Sample | Step::DecodedRgb8 | Step::ToRgb8 => {
                 return Ok(Bar::BitIdentical);
             }
@@ -277,9 +322,16 @@ impl fmt::Debug for Suite {
 }
 
 /// The cases to run and those left out, each with its place in the manifest.
-struct Choice<'a> {
+pub(super) struct Choice<'a> {
     chosen: Vec<(usize, &'a Case)>,
     not_run: Vec<(usize, NotRun)>,
+}
+
+impl<'a> Choice<'a> {
+    /// The chosen cases with their places, and the others.
+    pub fn into_parts(self) -> (Vec<(usize, &'a Case)>, Vec<NotRun>) {
+        (self.chosen, in_order(self.not_run))
+    }
 }
 
 /// An implementation's error, with its advice.

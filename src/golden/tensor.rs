@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::manifest::{Element, Stored, TensorRow, broken};
 use crate::error::Result;
 use crate::input;
-use crate::pixels;
+use crate::pixels::{self, Rgb8};
 use crate::trace::sample_indices;
 
 /// Values that a hashed golden keeps, at [`sample_indices`].
@@ -72,6 +72,29 @@ impl Golden {
         Ok(golden)
     }
 
+    /// What follows from goldens by arithmetic.
+    pub(super) fn derived(name: &str, tensor: &Array4<f32>) -> Self {
+        let values = tensor.iter().copied().collect();
+        Self::of(name, tensor.shape(), Element::F32, values)
+    }
+
+    /// Pixels that follow from a decoded sample.
+    pub(super) fn pixels(name: &str, pixels: &Rgb8) -> Self {
+        let shape = [pixels.height(), pixels.width(), 3];
+        let levels = pixels.data().iter().copied().map(f32::from).collect();
+        Self::of(name, &shape, Element::U8, levels)
+    }
+
+    fn of(name: &str, shape: &[usize], element: Element, values: Vec<f32>) -> Self {
+        Self {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            element,
+            sha256: sha256(element, &values),
+            expected: Expected::Values(values),
+        }
+    }
+
     /// The tensor's name in the manifest.
     pub fn name(&self) -> &str {
         &self.name
@@ -113,17 +136,20 @@ impl Golden {
 
     /// Whether `values`, in the golden's type, are the very bytes that the manifest hashed.
     pub(super) fn has_hash_of(&self, values: &[f32]) -> bool {
-        let mut hash = Sha256::new();
-        for chunk in values.chunks(1 << 14) {
-            let bytes: Vec<u8> = match self.element {
-                Element::F32 => chunk.iter().flat_map(|value| value.to_le_bytes()).collect(),
-                Element::U8 => chunk.iter().map(|&level| level as u8).collect(),
-            };
-            hash.update(&bytes);
-        }
-        let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        found == self.sha256
+        sha256(self.element, values) == self.sha256
     }
+}
+
+fn sha256(element: Element, values: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    for chunk in values.chunks(1 << 14) {
+        let bytes: Vec<u8> = match element {
+            Element::F32 => chunk.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Element::U8 => chunk.iter().map(|&level| level as u8).collect(),
+        };
+        hash.update(&bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_png(path: &Path, shape: &[usize]) -> Result<Vec<f32>> {

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::compare::{Bar, Comparison};
 use super::locate::Location;
-use super::report::{CaseReport, Check, Outcome, SuiteReport};
+use super::report::{CaseReport, Check, Outcome, Step, SuiteReport};
 
 /// On another machine nearly every tensor is one: more would bury the rest.
 const MOST_NEAR_MISSES: usize = 10;
@@ -34,7 +34,8 @@ impl Display for SuiteReport {
         }
         self.near_misses(f)?;
         self.not_judged(f)?;
-        self.left_out(f)
+        self.left_out(f)?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
     }
 }
 
@@ -47,6 +48,9 @@ impl SuiteReport {
                 Some((case, check.tensor, check.comparison.as_ref().filter(|_| within)?))
             })
         });
+        // Derived here from the golden moments, so that equal bits are not to be expected.
+        let (derived, all): (Vec<_>, Vec<_>) = all.partition(|(_, step, _)| *step == Step::Std);
+        let all = all.into_iter();
         for (case, step, comparison) in all.clone().take(MOST_NEAR_MISSES) {
             let difference = comparison.max_abs_diff.unwrap_or(0.0);
             let share = comparison.share() * 100.0;
@@ -54,8 +58,12 @@ impl SuiteReport {
             writeln!(f, "{share:.2} % differ, by at most {difference:.3e}")?;
         }
         match all.count().saturating_sub(MOST_NEAR_MISSES) {
+            0 => (),
+            more => writeln!(f, "within tolerance: {more} more")?,
+        }
+        match derived.len() {
             0 => Ok(()),
-            more => writeln!(f, "within tolerance: {more} more"),
+            count => writeln!(f, "within tolerance ({count}x): std, derived from golden moments"),
         }
     }
 
@@ -88,10 +96,14 @@ fn failure(f: &mut Formatter<'_>, case: &CaseReport, check: &Check) -> fmt::Resu
     writeln!(f, "\nFAILED {} / {} (model {})", case.case, check.tensor.name(), case.model)?;
     writeln!(f, "  shows:  {}", case.shows)?;
     if let Some(reason) = &check.reason {
-        writeln!(f, "  error:  {reason}")?;
+        let label = if check.tensor == Step::Draws { "draws: " } else { "error: " };
+        writeln!(f, "  {label} {reason}")?;
     }
     if let Some(comparison) = &check.comparison {
         numbers(f, comparison)?;
+    }
+    if let Some(looks_like) = &check.looks_like {
+        writeln!(f, "  like:   {looks_like}")?;
     }
     if let Some(location) = &check.location {
         writeln!(f, "  where:  {location}")?;

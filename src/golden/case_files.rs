@@ -1,0 +1,53 @@
+//! What the goldens hold of one case.
+
+use std::path::Path;
+
+use ndarray::Axis;
+
+use super::locate::GoldenTrace;
+use super::manifest::Case;
+use super::posterior::std_of;
+use super::tensor::Golden;
+use crate::error::Result;
+
+/// The golden tensors of one case.
+pub(super) struct CaseFiles {
+    pub sample: Golden,
+    pub moments: Golden,
+    pub latents: Golden,
+    pub noise: Option<Golden>,
+    pub decoded: Golden,
+    pub decoded_rgb8: Option<Golden>,
+    pub trace: Option<GoldenTrace>,
+}
+
+impl CaseFiles {
+    /// Reads all of them; an error is about the suite.
+    pub fn read(suite: &Path, case: &Case) -> Result<Self> {
+        let folder = suite.join("cases").join(&case.name);
+        let read = |name: &str| {
+            case.tensors.get(name).map(|row| Golden::read(&folder, name, row)).transpose()
+        };
+        let needed = |name: &str| Golden::read(&folder, name, &case.tensors[name]);
+        Ok(Self {
+            sample: needed("sample")?,
+            moments: needed("moments")?,
+            latents: needed("latents")?,
+            noise: read("noise")?,
+            decoded: needed("decoded")?,
+            decoded_rgb8: read("decoded_rgb8")?,
+            trace: case
+                .trace
+                .as_ref()
+                .map(|file| GoldenTrace::read(&folder.join(file)))
+                .transpose()?,
+        })
+    }
+
+    /// The standard deviation that the golden moments stand for, where all of them are kept.
+    pub fn std(&self) -> Option<Golden> {
+        let moments = self.moments.array()?;
+        let (_, logvar) = moments.view().split_at(Axis(1), moments.dim().1 / 2);
+        Some(Golden::derived("std", &std_of(logvar)))
+    }
+}
