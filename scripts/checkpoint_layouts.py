@@ -227,6 +227,27 @@ def eight_bit_file(where, model, dtype, name, prefix=""):
     return layout
 
 
+def scaled_file(where, model, dtype, name, scale="scale_weight", prefix="", marked=True):
+    """8-bit weights with one scale a tensor, as ComfyUI keeps them; torch multiplies in f32."""
+    tensors = cast(model.state_dict(), torch.float32)
+    stored = {}
+    for key, tensor in tensors.items():
+        stored[key] = tensor
+        if tensor.ndim > 1:
+            factor = tensor.abs().max() / torch.finfo(dtype).max
+            stored[key] = (tensor / factor).to(dtype)
+            layer = key.removesuffix("weight")
+            stored[layer + scale] = factor
+            stored[layer + {"scale_weight": "scale_input", "weight_scale": "input_scale"}[scale]] = torch.tensor(0.5)
+            tensors[key] = stored[key].float() * factor
+    stored = ldm(stored, prefix)
+    if marked:
+        stored[f"{prefix}scaled_fp8"] = torch.empty(0).to(dtype)
+    layout = file(where, model, stored, name, "f32", "8-bit floats with a scale", single=False)
+    layout.load = lambda: tensors
+    return layout
+
+
 def layouts():
     """Name and writer of each layout; a writer takes a folder."""
     f8 = {"e4m3": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
@@ -262,6 +283,10 @@ def layouts():
         for name, dtype in f8.items():
             yield (f"file, 8-bit {name}, {ending}",
                    lambda at, ending=ending, dtype=dtype: eight_bit_file(at, vae(), dtype, f"vae.{ending}"))
+        for scale in ("scale_weight", "weight_scale"):
+            for name, dtype in f8.items():
+                yield (f"file, scaled 8-bit {name}, {scale}, {ending}",
+                       lambda at, ending=ending, dtype=dtype, scale=scale: scaled_file(at, vae(), dtype, f"vae.{ending}", scale))
     yield "file, strided tensors", lambda at: strided_file(at, vae())
     yield "file, strided tensors, before 1.6", lambda at: strided_file(at, vae(), legacy=True)
     yield "file, parameters", lambda at: parameters_file(at, vae())

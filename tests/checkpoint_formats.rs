@@ -160,24 +160,101 @@ fn eight_bit_floats_become_f16_exactly_as_torch_casts_them() {
 }
 
 #[test]
-fn one_changed_bit_of_a_fixture_shows() {
-    for (fixture, file) in [("full", "model.ckpt"), ("variant", "vae/diffusion_pytorch_model.bin")]
-    {
-        let folder = copy_of(fixture);
-        let path = folder.path().join(file);
-        let mut bytes = fs::read(&path).unwrap();
-        let checkpoint = open(&path, with_config()).unwrap();
-        let values = checkpoint.tensor("decoder.conv_in.weight").unwrap().data.into_owned();
-        let at = bytes.windows(values.len()).position(|window| *window == *values).unwrap();
-        bytes[at] ^= 1;
-        fs::write(&path, bytes).unwrap();
-        let spoilt = hash_of_all(&open(&path, with_config()).unwrap());
-        assert_ne!(spoilt, hash_of_all(&checkpoint_of(fixture, file)), "{fixture}");
-    }
+fn scaled_eight_bit_floats_are_multiplied_in_f32_as_torch_does() {
+    let file = same_as_diffusers("scaled-e4m3", "scaled-e4m3/vae.safetensors", with_config());
+    let notes = file.notes().join("\n");
+    contains(&notes, &["stored as 8-bit floats with a scale, read as f32"]);
+    assert!(!notes.contains("unexpected") && !notes.contains("left alone"), "{notes}");
+    // Without its scales the same file would be a thousand times too large, and say nothing.
+    let path = fixtures().join("scaled-e4m3/vae.safetensors");
+    let spoilt = TempDir::new().unwrap();
+    let path_of = |name: &str| spoilt.path().join(name);
+    let mut bytes = fs::read(path).unwrap();
+    let text = b"first_stage_model.decoder.conv_in.scale_weight";
+    let at = bytes.windows(text.len()).position(|window| window == text).unwrap();
+    bytes[at + 18..at + 25].copy_from_slice(b"encoder");
+    bytes[at + 26..at + 33].copy_from_slice(b"conv_ox");
+    fs::write(path_of("vae.safetensors"), bytes).unwrap();
+    let refused = open(&path_of("vae.safetensors"), with_config()).unwrap_err();
+    contains(&refused.to_string(), &["encoder.conv_ox.weight, which is not there"]);
 }
 
-fn checkpoint_of(fixture: &str, file: &str) -> Checkpoint {
-    open(&fixtures().join(fixture).join(file), with_config()).unwrap()
+/// Flips a bit of decoder.conv_in.weight and opens the file again.
+fn opened_with_a_flipped_bit(fixture: &str, file: &str) -> Result<Checkpoint, Error> {
+    let folder = copy_of(fixture);
+    let path = folder.path().join(file);
+    let mut bytes = fs::read(&path).unwrap();
+    let checkpoint = open(&path, with_config()).unwrap();
+    let values = checkpoint.tensor("decoder.conv_in.weight").unwrap().data.into_owned();
+    let at = bytes.windows(values.len()).position(|window| *window == *values).unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    open(&path, with_config())
+}
+
+#[test]
+fn a_flipped_bit_of_an_archive_is_refused_by_its_checksum() {
+    for (fixture, file) in [("full", "model.ckpt"), ("variant", "vae/diffusion_pytorch_model.bin")]
+    {
+        let refused = opened_with_a_flipped_bit(fixture, file).unwrap_err();
+        contains(&refused.to_string(), &["was damaged after it was written", "checksum"]);
+        assert!(refused.next().contains("fetch the file again"), "{}", refused.next());
+    }
+    // Only the VAE is looked at: what else lies in the file is not read.
+    let folder = copy_of("full");
+    let path = folder.path().join("model.ckpt");
+    let bytes = fs::read(&path).unwrap();
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(&bytes)).unwrap();
+    let (mut refused, mut opened) = (0, 0);
+    for index in 0..archive.len() {
+        let member = archive.by_index_raw(index).unwrap();
+        let start = member.data_start().unwrap() as usize;
+        if member.size() == 0 {
+            continue;
+        }
+        let mut spoilt = bytes.clone();
+        spoilt[start] ^= 1;
+        fs::write(&path, spoilt).unwrap();
+        match open(&path, with_config()) {
+            Ok(checkpoint) => {
+                assert_eq!(hash_of_all(&checkpoint), expected("full"));
+                opened += 1;
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    let tensors = 124;
+    assert!(refused >= tensors && opened >= 4, "{refused} refused, {opened} opened");
+}
+
+#[test]
+fn an_archive_without_checksums_is_read() {
+    // torch.serialization.set_crc32_options(False) leaves zeros.
+    let folder = copy_of("full");
+    let path = folder.path().join("model.ckpt");
+    let mut bytes = fs::read(&path).unwrap();
+    let mut spoilt = 0;
+    for at in 0..bytes.len() - 4 {
+        if bytes[at..].starts_with(b"PK\x01\x02") {
+            bytes[at + 16..at + 20].fill(0);
+            spoilt += 1;
+        }
+    }
+    assert!(spoilt > 100);
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(hash_of_all(&open(&path, with_config()).unwrap()), expected("full"));
+}
+
+#[test]
+fn one_changed_bit_of_a_fixture_shows() {
+    // The older format has no checksums: the last value comes back as it is.
+    let folder = copy_of("e5m2-before-1.6");
+    let path = folder.path().join("vae.pt");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let spoilt = open(&path, with_config()).unwrap();
+    assert_ne!(hash_of_all(&spoilt), expected("e5m2-before-1.6"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One tensor inside a file, whatever the file's format: where its bytes lie and how to read them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use half::{bf16, f16};
 
 use super::bytes::Bytes;
+use super::seal::Seal;
 use crate::Dtype;
 
 /// How the values of a tensor are written in its file.
@@ -29,7 +31,7 @@ pub(super) enum Encoding {
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredTensor<'a> {
     /// How its values are encoded: f32, f16 or bf16. (f64 has been rounded to f32; 8-bit floats
-    /// have become f16, which holds each of them exactly.)
+    /// have become f16, which holds each of them exactly, or f32 where the file scales them.)
     pub dtype: Dtype,
     /// Sizes of its dimensions.
     pub shape: Vec<usize>,
@@ -89,6 +91,10 @@ pub(super) struct Entry {
     strides: Option<Vec<usize>>,
     file: Arc<Bytes>,
     range: Range<usize>,
+    /// The file's checksum of the part that holds it.
+    seal: Option<Arc<Seal>>,
+    /// What 8-bit values are multiplied by; none for values that stand for themselves.
+    scale: Option<f32>,
 }
 
 impl Entry {
@@ -99,7 +105,13 @@ impl Entry {
         shape: Vec<usize>,
         range: Range<usize>,
     ) -> Self {
-        Self { encoding, shape, strides: None, file: Arc::clone(file), range }
+        let file = Arc::clone(file);
+        Self { encoding, shape, strides: None, file, range, seal: None, scale: None }
+    }
+
+    /// The same, in a part of the file that has a checksum.
+    pub fn sealed(self, seal: Option<Arc<Seal>>) -> Self {
+        Self { seal, ..self }
     }
 
     /// Something that a file has under a tensor's name and that is not a readable tensor.
@@ -121,13 +133,7 @@ impl Entry {
         strides: Vec<usize>,
     ) -> Result<Self, String> {
         let Some(width) = encoding.width() else {
-            return Ok(Self {
-                encoding,
-                shape,
-                strides: None,
-                file: Arc::clone(file),
-                range: 0..0,
-            });
+            return Ok(Self::contiguous(file, encoding, shape, 0..0));
         };
         if strides.len() != shape.len() {
             return Err(format!("shape {shape:?} has other dimensions than strides {strides:?}"));
@@ -162,7 +168,7 @@ impl Entry {
             _ => stride,
         });
         let (strides, range) = (Some(strides.collect()), start..storage.end);
-        Ok(Self { encoding, shape, strides, file: Arc::clone(file), range })
+        Ok(Self { strides, ..Self::contiguous(file, encoding, shape, range) })
     }
 
     /// Drops the trailing dimensions of a 1x1 convolution that stands for a linear layer.
@@ -173,6 +179,39 @@ impl Entry {
                 strides.pop();
             }
         }
+    }
+
+    /// Multiplies what is read from now on by `scale`.
+    ///
+    /// Errors, in words, when the values are none that are stored scaled.
+    pub fn set_scale(&mut self, scale: f32) -> Result<(), String> {
+        match self.encoding {
+            Encoding::F8E4m3 | Encoding::F8E5m2 => self.scale = Some(scale),
+            _ => return Err(format!("expected 8-bit floats, found {}", self.encoding)),
+        }
+        Ok(())
+    }
+
+    /// Whether its values are multiplied by a scale when they are read.
+    pub fn is_scaled(&self) -> bool {
+        self.scale.is_some()
+    }
+
+    /// Errors, in words, when the file's own checksums say that it was damaged; `checked` is what
+    /// was looked at before.
+    pub fn check_seal(&self, checked: &mut HashSet<*const Seal>) -> Result<(), String> {
+        match &self.seal {
+            Some(seal) if checked.insert(Arc::as_ptr(seal)) => seal.check(&self.file),
+            _ => Ok(()),
+        }
+    }
+
+    /// 8-bit values times their scale, in f32.
+    fn scaled(&self, data: &[u8]) -> Vec<u8> {
+        let to_f16 = if self.encoding == Encoding::F8E4m3 { e4m3_to_f16 } else { e5m2_to_f16 };
+        let scale = self.scale.unwrap_or(1.0);
+        let value = |byte: u8| f16::from_bits(to_f16(byte)).to_f32() * scale;
+        data.iter().flat_map(|&byte| value(byte).to_le_bytes()).collect()
     }
 
     /// The values; borrowed from the file where it holds them as they are.
@@ -187,6 +226,9 @@ impl Entry {
             }
         };
         let (dtype, data) = match self.encoding {
+            Encoding::F8E4m3 | Encoding::F8E5m2 if self.scale.is_some() => {
+                (Dtype::F32, Cow::Owned(self.scaled(&data)))
+            }
             Encoding::F32 => (Dtype::F32, data),
             Encoding::F16 => (Dtype::F16, data),
             Encoding::Bf16 => (Dtype::Bf16, data),

@@ -26,6 +26,10 @@ pub(super) fn check(
         match entry.encoding {
             Encoding::Other(_) => return Err(bad_encoding(&name, &entry.encoding)),
             Encoding::F64 => *converted.entry("f64, rounded to f32").or_default() += 1,
+            Encoding::F8E4m3 | Encoding::F8E5m2 if entry.is_scaled() => {
+                let what = "8-bit floats with a scale, read as f32";
+                *converted.entry(what).or_default() += 1;
+            }
             Encoding::F8E4m3 => {
                 *converted.entry("float8_e4m3fn, read as f16 (exact)").or_default() += 1;
             }

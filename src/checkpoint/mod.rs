@@ -11,6 +11,8 @@ mod layout;
 mod names;
 mod pickle;
 mod safetensors_file;
+mod scaled;
+mod seal;
 mod shapes;
 mod source;
 mod tensor_files;
@@ -19,7 +21,7 @@ mod weight_files;
 #[cfg(feature = "tch")]
 use std::any::Any;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -279,15 +281,22 @@ fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Resu
     };
     let (tensors, said) = tensor_files::open(&files)?;
     notes.extend(said);
-    let named = names::find_vae(tensors).map_err(|problem| {
-        Error::new(
-            ErrorKind::Checkpoint,
-            source,
+    let refused =
+        |problem: String, next: &str| Error::new(ErrorKind::Checkpoint, source, problem, next);
+    let mut named = names::find_vae(tensors).map_err(|problem| {
+        refused(
             problem,
             "the file mixes two VAEs or two conversions of one: fetch or export it again",
         )
     })?;
     notes.extend(named.notes);
+    scaled::apply(&mut named.vae).map_err(|problem| {
+        refused(problem, "take the checkpoint in f16, bf16 or f32, or 8-bit floats without scales")
+    })?;
+    let mut checked = HashSet::new();
+    for entry in named.vae.values() {
+        entry.check_seal(&mut checked).map_err(|problem| refused(problem, bytes::FETCH_AGAIN))?;
+    }
     let config = config.filter(|file| file.exists());
     Ok(Found { weights: Weights::Files(named.vae), files, config, others: named.others })
 }

@@ -72,6 +72,9 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>) -> Result<Named, String
         let copies = some_of(&copies, "averaged copies");
         named.notes.push(format!("{copies}, not used, as diffusers does not"));
     }
+    // ComfyUI's mark of a file with scaled 8-bit weights; it holds nothing.
+    let others: Vec<String> =
+        others.into_iter().filter(|name| name.rsplit('.').next() != Some("scaled_fp8")).collect();
     if !others.is_empty() {
         named.notes.push(format!("{}, left alone", some_of(&others, "not of the VAE")));
     }

@@ -9,16 +9,20 @@ use super::machine::Machine;
 use super::value::{Node, Storage, Tensor, Value};
 use crate::checkpoint::bytes::Bytes;
 use crate::checkpoint::entry::{Encoding, Entry};
+use crate::checkpoint::seal::Seal;
 
 /// `{"state_dict": {"state_dict": ...}}` is followed this far. A pickle may contain itself.
 const MAX_NESTING: usize = 8;
+
+/// Where a storage lies, and the file's checksum of the part that it lies in.
+type Found = (Range<usize>, Option<Arc<Seal>>);
 
 /// Places the tensors of a `state_dict`; `find` says where in `file` a storage lies.
 pub(super) fn entries<'a>(
     machine: &Machine<'a>,
     state_dict: BTreeMap<&'a str, Value<'a>>,
     file: &Arc<Bytes>,
-    find: impl Fn(&Storage<'a>, usize) -> Result<Range<usize>, String>,
+    find: impl Fn(&Storage<'a>, usize) -> Result<Found, String>,
 ) -> Result<Pickled, String> {
     let mut entries = BTreeMap::new();
     for (name, value) in state_dict {
@@ -68,7 +72,7 @@ pub(super) fn find<'a>(machine: &Machine<'a>) -> Result<BTreeMap<&'a str, Value<
 fn entry<'a>(
     tensor: &Tensor<'a>,
     file: &Arc<Bytes>,
-    find: impl Fn(&Storage<'a>, usize) -> Result<Range<usize>, String>,
+    find: impl Fn(&Storage<'a>, usize) -> Result<Found, String>,
 ) -> Result<Entry, String> {
     let Tensor { storage, dtype, offset, shape, strides } = tensor;
     // An untyped storage counts bytes, and the tensor brings its dtype.
@@ -76,8 +80,9 @@ fn entry<'a>(
         Some(dtype) => (encoding_of(dtype), 1),
         None => (encoding_of(storage.kind), width_of(storage.kind)?),
     };
-    let range = find(storage, width)?;
-    Entry::strided(file, encoding, range, *offset, shape.clone(), strides.clone())
+    let (range, seal) = find(storage, width)?;
+    let entry = Entry::strided(file, encoding, range, *offset, shape.clone(), strides.clone())?;
+    Ok(entry.sealed(seal))
 }
 
 /// Bytes of an element of torch's storage classes.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::Cursor;
-use std::ops::Range;
 use std::sync::Arc;
 
 use zip::{CompressionMethod, ZipArchive};
@@ -11,6 +10,7 @@ use super::machine::Machine;
 use super::reader::Reader;
 use super::{Pickled, state_dict};
 use crate::checkpoint::bytes::Bytes;
+use crate::checkpoint::seal::Seal;
 
 pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
     let members = members(file.as_slice())?;
@@ -19,33 +19,37 @@ pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
         return Err("it is a TorchScript program, not a state dict".into());
     }
     let stored = |name: &str| match members.get(&format!("{folder}{name}")) {
-        Some(Member::Stored(range)) => Ok(range.clone()),
+        Some(Member::Stored(seal)) => Ok(seal),
         Some(Member::Packed) => Err(format!("{name} is compressed, which torch.save never does")),
         None => Err(format!("{name} is missing in the archive")),
     };
-    if let Ok(range) = stored("byteorder")
-        && file.as_slice()[range.clone()] != *b"little"
+    if let Ok(seal) = stored("byteorder")
+        && file.as_slice()[seal.range()] != *b"little"
     {
         return Err("it was written on a big-endian machine".into());
     }
-    let mut pickle = Reader::new(&file.as_slice()[stored("data.pkl")?]);
+    let seal = stored("data.pkl")?;
+    seal.check(file)?;
+    let mut pickle = Reader::new(&file.as_slice()[seal.range()]);
     let machine = Machine::run(&mut pickle)?;
     state_dict::entries(&machine, state_dict::find(&machine)?, file, |storage, width| {
-        let block = stored(&format!("data/{}", storage.key))?;
-        state_dict::within(&block, storage, width).ok_or_else(|| {
+        let seal = stored(&format!("data/{}", storage.key))?;
+        let block = seal.range();
+        let range = state_dict::within(&block, storage, width).ok_or_else(|| {
             let (len, key) = (storage.len, storage.key);
             format!(
                 "expected {len} values of {width} bytes in data/{key}, found {} bytes",
                 block.len()
             )
-        })
+        })?;
+        Ok((range, Some(Arc::clone(seal))))
     })
 }
 
 /// A file of the archive.
 enum Member {
-    /// Its bytes as they are, at this place of the archive.
-    Stored(Range<usize>),
+    /// Its bytes as they are, at a place of the archive.
+    Stored(Arc<Seal>),
     /// Compressed or encrypted. Unpacking could take any amount of memory, so it is not done.
     Packed,
 }
@@ -64,7 +68,7 @@ fn members(bytes: &[u8]) -> Result<HashMap<String, Member>, String> {
                 (end <= bytes.len()).then_some(start..end)
             });
             let range = range.ok_or_else(|| format!("{name} reaches past the end of the file"))?;
-            Member::Stored(range)
+            Member::Stored(Arc::new(Seal::new(&name, &range, member.crc32())))
         } else {
             Member::Packed
         };

@@ -1,0 +1,45 @@
+//! Checksums that a file keeps of its parts.
+
+use std::ops::Range;
+
+use super::bytes::Bytes;
+
+/// A range of a file and the CRC-32 that the file says it has.
+#[derive(Debug)]
+pub(super) struct Seal {
+    /// What the file calls this part, for the message.
+    name: String,
+    range: Range<usize>,
+    crc32: u32,
+}
+
+impl Seal {
+    pub fn new(name: &str, range: &Range<usize>, crc32: u32) -> Self {
+        Self { name: name.to_owned(), range: range.clone(), crc32 }
+    }
+
+    /// Where it lies.
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    /// Errors, in words, when the bytes of `file` are not those that were written.
+    ///
+    /// torch.load looks at no checksum, and loads a damaged file without a word. A checksum of 0 is
+    /// none: `torch.serialization.set_crc32_options(False)` writes that.
+    pub fn check(&self, file: &Bytes) -> Result<(), String> {
+        // A fuzzer would never get past a checksum.
+        if cfg!(fuzzing) || self.crc32 == 0 {
+            return Ok(());
+        }
+        let found = crc32fast::hash(&file.as_slice()[self.range()]);
+        match found == self.crc32 {
+            true => Ok(()),
+            false => Err(format!(
+                "{} was damaged after it was written: its checksum is {found:08x}, the archive says \
+                 {:08x}",
+                self.name, self.crc32
+            )),
+        }
+    }
+}
