@@ -26,6 +26,7 @@ struct Report {
     metrics: Option<Pixels>,
     thresholds: vae_fidelity::verdict::Thresholds,
     findings: Vec<Value>,
+    not_decided: Vec<Value>,
     notes: Vec<String>,
     timings_ms: BTreeMap<String, f64>,
     peak_rss_bytes: Option<u64>,
@@ -131,7 +132,11 @@ fn one_image_as_json() {
     assert!(decoded.min.unwrap() < decoded.max.unwrap());
     assert!((0.0..=1.0).contains(&decoded.clamped_fraction.unwrap()));
     assert_eq!(decoded.path.as_deref(), Some("decoded.png"));
-    assert!(!report.metrics.unwrap().identical && report.findings.is_empty());
+    assert!(!report.metrics.unwrap().identical);
+    let codes: Vec<_> = report.findings.iter().map(|finding| &finding["code"]).collect();
+    assert_eq!(codes, ["size-rounded"]);
+    let needs: Vec<_> = report.not_decided.iter().map(|row| &row["needs"]).collect();
+    assert_eq!(needs, ["--latents", "--preprocessed", "--decoded-image", "--against"]);
     assert_eq!(report.thresholds, vae_fidelity::verdict::Thresholds::default());
     let steps: Vec<_> = report.timings_ms.keys().map(String::as_str).collect();
     assert_eq!(steps, ["decode", "encode", "load", "total"]);

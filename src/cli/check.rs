@@ -44,6 +44,9 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let vae = AutoencoderKL::load(&checkpoint, device, dtype)?;
     let judge = Judge {
         vae: &vae,
+        checkpoint: &checkpoint,
+        files: args.files.read()?,
+        cross_check: args.cross_check,
         device,
         model: Model {
             source: checkpoint.source().to_string(),

@@ -8,6 +8,7 @@ use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::config::Family;
 
 use super::args::LeastArgs;
+use super::user_files::FilesArgs;
 
 /// Encode and decode pictures, and judge what comes back
 ///
@@ -93,6 +94,16 @@ pub struct CheckArgs {
     /// Save the tensor decoded, before clamping
     #[arg(long, value_name = "F.safetensors")]
     pub save_decoded: Option<PathBuf>,
+
+    /// Save a trace of every layer: shapes, statistics and sampled values, as JSON
+    #[arg(long, value_name = "F.json")]
+    pub save_trace: Option<PathBuf>,
+
+    /// Also run on the CPU in f32, and name the first layer that differs
+    #[arg(long)]
+    pub cross_check: bool,
+    #[command(flatten)]
+    pub files: FilesArgs,
 
     #[command(flatten)]
     pub least: LeastArgs,

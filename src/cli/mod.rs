@@ -15,6 +15,8 @@ mod panic;
 mod progress;
 #[cfg(feature = "tch")]
 mod round_trip;
+#[cfg(feature = "tch")]
+mod user_files;
 
 use std::ffi::OsString;
 use std::io::Write;

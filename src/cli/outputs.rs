@@ -16,6 +16,7 @@ pub struct Outputs {
     pub input: Option<PathBuf>,
     pub latents: Option<PathBuf>,
     pub decoded: Option<PathBuf>,
+    pub trace: Option<PathBuf>,
 }
 
 impl Outputs {
@@ -36,6 +37,7 @@ impl Outputs {
                     input: args.save_input.clone(),
                     latents: args.save_latents.clone(),
                     decoded: args.save_decoded.clone(),
+                    trace: args.save_trace.clone(),
                 })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -51,6 +53,7 @@ impl Outputs {
             ("--save-input", &self.input),
             ("--save-latents", &self.latents),
             ("--save-decoded", &self.decoded),
+            ("--save-trace", &self.trace),
         ];
         paths.into_iter().filter_map(|(name, path)| Some((name, path.as_deref()?)))
     }
@@ -62,6 +65,7 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         ("--save-input", &args.save_input),
         ("--save-latents", &args.save_latents),
         ("--save-decoded", &args.save_decoded),
+        ("--save-trace", &args.save_trace),
     ];
     let has_picture = args.dtype != DtypeChoice::Bf16;
     if images.len() > 1 {
@@ -70,6 +74,13 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
                 flag,
                 format!("holds the result of one image, {} were given", images.len()),
                 "give the images one by one, or only --out-dir DIR",
+            ));
+        }
+        if let Some((flag, _)) = args.files.given().next() {
+            return Err(Error::option(
+                flag,
+                format!("belongs to one image, {} were given", images.len()),
+                "give the images one by one",
             ));
         }
         if args.out_dir.is_none() && has_picture {
@@ -135,7 +146,8 @@ fn inputs(args: &CheckArgs, images: &[PathBuf]) -> Vec<PathBuf> {
     let single_file =
         single_file.flat_map(|path| [path.into(), path.with_file_name("config.json")]);
     let given = images.iter().cloned().chain(args.config.clone());
-    given.chain(model_files).chain(single_file).collect()
+    let files = args.files.given().map(|(_, path)| path.to_owned());
+    given.chain(files).chain(model_files).chain(single_file).collect()
 }
 
 fn is_model_file(name: &str) -> bool {

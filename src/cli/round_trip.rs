@@ -5,25 +5,30 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array4;
 use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device, noise};
-use vae_fidelity::diagnosis::non_finite_output;
+use vae_fidelity::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
 use vae_fidelity::image_processor::{denormalise, normalise};
 use vae_fidelity::metrics::{PixelMetrics, WINDOW};
 use vae_fidelity::output::write_all_atomically;
-use vae_fidelity::pixels::{self, encode_png, resize_bicubic, target_size};
+use vae_fidelity::pixels::{self, OpenedImage, encode_png, resize_bicubic, target_size};
 use vae_fidelity::report::{
     CheckReport, Decoded, Input, Latents, Model, Posterior, PosteriorKind, SCHEMA_VERSION, Timings,
     peak_rss_bytes,
 };
 use vae_fidelity::tensor_file::to_safetensors;
-use vae_fidelity::trace::Statistics;
+use vae_fidelity::trace::{Stage, Statistics, Trace, TraceFile};
 use vae_fidelity::verdict::{Thresholds, Verdict};
-use vae_fidelity::{Dtype, Error, Result, Rgb8, Vae};
+use vae_fidelity::{Checkpoint, Dtype, Encoded, Error, Result, Rgb8, Vae};
 
 use super::outputs::Outputs;
 
 /// A loaded VAE, and what holds for every image that it judges.
 pub struct Judge<'a> {
     pub vae: &'a AutoencoderKL,
+    pub checkpoint: &'a Checkpoint,
+    /// Files of the user's own pipeline.
+    pub files: UserFiles,
+    /// Whether the CPU in f32 is asked as well.
+    pub cross_check: bool,
     pub device: Device,
     pub model: Model,
     /// Width and height to encode at; `None` goes down to multiples of 8.
@@ -70,12 +75,30 @@ impl Judge<'_> {
             Dtype::Bf16 => None,
             _ => Some(denormalise(decoded.view(), dtype)?),
         };
+        progress("diagnosing");
+        let diagnosis = self.diagnosis(&Trip {
+            opened: &opened,
+            seen: &seen,
+            sample: &sample,
+            encoded: &encoded,
+            latents: &latents,
+            decoded: &decoded,
+        })?;
+        let trace = match &outputs.trace {
+            Some(_) => Some(self.trace(&sample, &encoded.latents)?),
+            None => None,
+        };
         let moments = encoded.moments.as_ref();
-        write(outputs, &seen, picture.as_ref(), &latents, moments, noise.as_ref(), &decoded)?;
+        let tensors =
+            Tensors { latents: &latents, moments, noise: noise.as_ref(), decoded: &decoded };
+        write(outputs, &seen, picture.as_ref(), &tensors, trace.as_ref())?;
 
         let mut notes = self.notes.clone();
         notes.extend(opened.notes);
+        // On the way to 8 bits NaN becomes black, and a number about it would say nothing.
+        let sound = decoded.iter().all(|value| value.is_finite());
         let metrics = picture
+            .filter(|_| sound)
             .map(|picture| {
                 let (seen, picture, cropped) = common_area(&seen, &picture)?;
                 notes.extend(cropped);
@@ -88,10 +111,7 @@ impl Judge<'_> {
             statistics: Statistics::of(&latents),
         };
         let decoded = Decoded::of(outputs.picture.clone(), &decoded);
-        let findings: Vec<_> =
-            non_finite_output(latents.statistics.non_finite, decoded.non_finite, dtype)
-                .into_iter()
-                .collect();
+        let Diagnosis { findings, not_decided } = diagnosis;
         let (verdict, verdict_reasons) =
             Verdict::of(&findings, decoded.non_finite, metrics.as_ref(), &self.thresholds);
         Ok(CheckReport {
@@ -120,6 +140,7 @@ impl Judge<'_> {
             metrics,
             thresholds: self.thresholds,
             findings,
+            not_decided,
             notes,
             timings_ms: Timings {
                 load: milliseconds(self.load),
@@ -129,6 +150,38 @@ impl Judge<'_> {
             },
             peak_rss_bytes: peak_rss_bytes(),
         })
+    }
+
+    /// What the rules say of one trip.
+    fn diagnosis(&self, trip: &Trip) -> Result<Diagnosis> {
+        let load = || -> Result<Box<dyn Vae>> {
+            Ok(Box::new(AutoencoderKL::load(self.checkpoint, Device::CPU, Dtype::F32)?))
+        };
+        let elsewhere = self.device != Device::CPU || self.vae.dtype() != Dtype::F32;
+        let evidence = Evidence {
+            vae: self.vae,
+            family: self.model.family,
+            source: &trip.opened.pixels,
+            orientation: trip.opened.orientation,
+            size_requested: self.size.is_some(),
+            seen: trip.seen,
+            sample: trip.sample,
+            encoded: trip.encoded,
+            drawn: self.seed.is_some(),
+            latents: trip.latents,
+            decoded: trip.decoded,
+            reference: elsewhere.then_some(&load as Reference),
+            files: &self.files,
+        };
+        diagnose(&evidence, self.cross_check)
+    }
+
+    /// Every layer of both stages.
+    fn trace(&self, sample: &Array4<f32>, latents: &Array4<f32>) -> Result<TraceFile> {
+        let stage = |stage, input: &Array4<f32>| -> Result<Trace> {
+            self.vae.trace(stage, input.view()).unwrap_or_else(|| Ok(Trace::new()))
+        };
+        Ok(TraceFile::new(stage(Stage::Encode, sample)?, stage(Stage::Decode, latents)?))
     }
 
     fn check_ssim_is_defined(&self, width: usize, height: usize) -> Result<()> {
@@ -153,14 +206,30 @@ impl Judge<'_> {
     }
 }
 
+/// One picture on its way.
+struct Trip<'a> {
+    opened: &'a OpenedImage,
+    seen: &'a Rgb8,
+    sample: &'a Array4<f32>,
+    encoded: &'a Encoded,
+    latents: &'a Array4<f32>,
+    decoded: &'a Array4<f32>,
+}
+
+/// What the tensor files hold.
+struct Tensors<'a> {
+    latents: &'a Array4<f32>,
+    moments: Option<&'a Array4<f32>>,
+    noise: Option<&'a Array4<f32>>,
+    decoded: &'a Array4<f32>,
+}
+
 fn write(
     outputs: &Outputs,
     seen: &Rgb8,
     picture: Option<&Rgb8>,
-    latents: &Array4<f32>,
-    moments: Option<&Array4<f32>>,
-    noise: Option<&Array4<f32>>,
-    decoded: &Array4<f32>,
+    tensors: &Tensors,
+    trace: Option<&TraceFile>,
 ) -> Result<()> {
     let mut files: Vec<(&Path, Vec<u8>)> = Vec::new();
     if let (Some(path), Some(picture)) = (&outputs.picture, picture) {
@@ -170,14 +239,17 @@ fn write(
         files.push((path, encode_png(seen)?));
     }
     if let Some(path) = &outputs.latents {
-        let mut tensors = vec![("latents", latents.view())];
-        for (name, tensor) in [("moments", moments), ("noise", noise)] {
-            tensors.extend(tensor.map(|tensor| (name, tensor.view())));
+        let mut saved = vec![("latents", tensors.latents.view())];
+        for (name, tensor) in [("moments", tensors.moments), ("noise", tensors.noise)] {
+            saved.extend(tensor.map(|tensor| (name, tensor.view())));
         }
-        files.push((path, to_safetensors(&tensors)?));
+        files.push((path, to_safetensors(&saved)?));
     }
     if let Some(path) = &outputs.decoded {
-        files.push((path, to_safetensors(&[("decoded", decoded.view())])?));
+        files.push((path, to_safetensors(&[("decoded", tensors.decoded.view())])?));
+    }
+    if let (Some(path), Some(trace)) = (&outputs.trace, trace) {
+        files.push((path, trace.to_json()));
     }
     let files: Vec<(&Path, &[u8])> =
         files.iter().map(|(path, bytes)| (*path, bytes.as_slice())).collect();

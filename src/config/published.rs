@@ -46,7 +46,7 @@ const SUPPLIED: [&str; 6] = [
 
 impl Family {
     /// Families that have published a config, in the order in which a question names them.
-    const PUBLISHED: [Self; 8] = [
+    pub(crate) const PUBLISHED: [Self; 8] = [
         Self::Sd1,
         Self::Sd2,
         Self::Sdxl,
@@ -101,6 +101,11 @@ impl Family {
             },
             Self::Builtin | Self::Unknown => return None,
         })
+    }
+
+    /// The `scaling_factor` that this family published; `None` where it published nothing.
+    pub fn scaling_factor(self) -> Option<f64> {
+        self.published().map(|published| published.scaling_factor)
     }
 
     /// Families whose VAE has the graph of `config`, whatever its scaling.

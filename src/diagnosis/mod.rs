@@ -1,7 +1,24 @@
 //! From evidence to findings: what is wrong with a VAE, and what mends it.
 
 mod codes;
+mod evidence;
+mod fit;
+mod resampling;
+mod changes;
+mod input;
+mod posterior;
+mod round_trip;
 mod non_finite;
+mod overflow;
+mod divergence;
+mod cross_check;
+mod scaling;
+mod latents;
+mod preprocessed;
+mod tiles;
+mod quantisation;
+mod picture;
+mod rules;
 
 use std::fmt;
 
@@ -9,7 +26,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use codes::{Code, code, codes};
+pub use evidence::{Evidence, LatentsScale, Reference, UserFiles};
 pub use non_finite::non_finite_output;
+pub use overflow::{F16_MAX, F16_WARN, extreme, f16_headroom};
+pub use rules::{Diagnosis, NotDecided, diagnose};
 
 /// One thing that was found, with the numbers that show it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

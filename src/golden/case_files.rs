@@ -4,11 +4,12 @@ use std::path::Path;
 
 use ndarray::Axis;
 
-use super::locate::GoldenTrace;
+use super::locate::read_trace;
 use super::manifest::Case;
 use super::posterior::std_of;
 use super::tensor::Golden;
 use crate::error::Result;
+use crate::trace::TraceFile;
 
 /// The golden tensors of one case.
 pub(super) struct CaseFiles {
@@ -18,7 +19,7 @@ pub(super) struct CaseFiles {
     pub noise: Option<Golden>,
     pub decoded: Golden,
     pub decoded_rgb8: Option<Golden>,
-    pub trace: Option<GoldenTrace>,
+    pub trace: Option<TraceFile>,
 }
 
 impl CaseFiles {
@@ -36,11 +37,7 @@ impl CaseFiles {
             noise: read("noise")?,
             decoded: needed("decoded")?,
             decoded_rgb8: read("decoded_rgb8")?,
-            trace: case
-                .trace
-                .as_ref()
-                .map(|file| GoldenTrace::read(&folder.join(file)))
-                .transpose()?,
+            trace: case.trace.as_ref().map(|file| read_trace(&folder.join(file))).transpose()?,
         })
     }
 

@@ -1,48 +1,21 @@
 //! The first module whose output is not the golden's.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::HashMap;
 use std::path::Path;
 
 use super::compare::Tolerance;
-use super::manifest::{broken, read_text};
+use super::manifest::broken;
 use crate::error::Result;
-use crate::trace::{Activation, Stage, Trace};
+use crate::trace::{Activation, Trace, TraceFile};
 
-const SCHEMA_VERSION: u32 = 1;
-
-/// `trace.json` of a case.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct GoldenTrace {
-    schema_version: u32,
-    encode: Trace,
-    decode: Trace,
-}
-
-impl GoldenTrace {
-    pub fn read(path: &Path) -> Result<Self> {
-        let trace: Self = serde_json::from_str(&read_text(path)?)
-            .map_err(|error| broken(path, error.to_string()))?;
-        if trace.schema_version != SCHEMA_VERSION {
-            let found = trace.schema_version;
-            return Err(broken(
-                path,
-                format!("expected schema_version {SCHEMA_VERSION}, found {found}"),
-            ));
-        }
-        if trace.encode.is_empty() || trace.decode.is_empty() {
-            return Err(broken(path, "has a stage without modules".into()));
-        }
-        Ok(trace)
+/// `trace.json` of a case, which has both stages.
+pub(super) fn read_trace(path: &Path) -> Result<TraceFile> {
+    let trace = TraceFile::read(path).map_err(|error| broken(path, error.problem().to_owned()))?;
+    if trace.encode.is_empty() || trace.decode.is_empty() {
+        return Err(broken(path, "has a stage without modules".into()));
     }
-
-    pub fn stage(&self, stage: Stage) -> &Trace {
-        match stage {
-            Stage::Encode => &self.encode,
-            Stage::Decode => &self.decode,
-        }
-    }
+    Ok(trace)
 }
 
 /// Where in the model a wrong tensor comes from.

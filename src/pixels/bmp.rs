@@ -63,7 +63,13 @@ pub(super) fn open(path: &Path, data: &[u8]) -> Result<OpenedImage> {
         }
     }
     let (pixels, lost) = out.finish()?;
-    Ok(OpenedImage { pixels, format: FORMAT, mode, notes: notes.into_iter().chain(lost).collect() })
+    Ok(OpenedImage {
+        pixels,
+        format: FORMAT,
+        mode,
+        orientation: None,
+        notes: notes.into_iter().chain(lost).collect(),
+    })
 }
 
 const RAW: u32 = 0;

@@ -68,7 +68,7 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     let (pixels, lost) = out.finish()?;
     notes.extend(lost);
     let mode = if colours.is_some() { "P" } else { "L" };
-    Ok(OpenedImage { pixels, format: ImageFormat::Gif, mode, notes })
+    Ok(OpenedImage { pixels, format: ImageFormat::Gif, mode, orientation: None, notes })
 }
 
 /// Whether colour i is the grey level i, so that indices can be used as they are.

@@ -60,7 +60,8 @@ fn decode(path: &Path, source: Source, starved: &Cell<bool>) -> Result<OpenedIma
         .map_err(failed)?;
     let (width, height) = decoder.size();
     let mut notes: Vec<_> = check_pixels(path, width as u64, height as u64)?.into_iter().collect();
-    notes.extend(marker_notes(&decoder));
+    let (told, turned) = marker_notes(&decoder);
+    notes.extend(told);
 
     let components = decoder.components().len();
     let (mode, space) = match components {
@@ -98,16 +99,18 @@ fn decode(path: &Path, source: Source, starved: &Cell<bool>) -> Result<OpenedIma
     started.finish().map_err(failed)?;
     let (pixels, lost) = out.finish()?;
     notes.extend(lost);
-    Ok(OpenedImage { pixels, format: ImageFormat::Jpeg, mode, notes })
+    Ok(OpenedImage { pixels, format: ImageFormat::Jpeg, mode, orientation: turned, notes })
 }
 
-/// What APP1 and APP2 hold that the pixels do not show.
-fn marker_notes<R>(decoder: &Decompress<R>) -> Vec<String> {
+/// What APP1 and APP2 hold that the pixels do not show, and the orientation among it.
+fn marker_notes<R>(decoder: &Decompress<R>) -> (Vec<String>, Option<u16>) {
     let mut notes = Vec::new();
+    let mut turned = None;
     let mut icc = false;
     for marker in decoder.markers() {
         if marker.data.starts_with(b"Exif\0\0") {
-            notes.extend(orientation(marker.data).map(orientation_note));
+            turned = orientation(marker.data);
+            notes.extend(turned.map(orientation_note));
         }
         icc |= marker.data.starts_with(b"ICC_PROFILE\0");
         if marker.data.starts_with(b"MPF\0") {
@@ -115,7 +118,7 @@ fn marker_notes<R>(decoder: &Decompress<R>) -> Vec<String> {
         }
     }
     notes.extend(icc.then(|| ICC_NOTE.into()));
-    notes
+    (notes, turned)
 }
 
 /// The file, remembering whether the decoder asked for more bytes than there are.

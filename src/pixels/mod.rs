@@ -30,6 +30,6 @@ pub use encode::encode_png;
 pub use format::ImageFormat;
 pub use limit::{MAX_PIXELS_REFUSED, MAX_PIXELS_UNWARNED};
 pub use open::{OpenedImage, open};
-pub use resize::resize_bicubic;
+pub use resize::{Filter, PassOrder, resize, resize_bicubic};
 pub use rgb8::Rgb8;
 pub use size::{requested_size, target_size};

@@ -22,6 +22,9 @@ pub struct OpenedImage {
     pub format: ImageFormat,
     /// The mode in which Pillow opens the file, before the conversion: `L`, `RGBA`, `I;16`, ...
     pub mode: &'static str,
+    /// The EXIF orientation (2 to 8) that the pixels do not have: Pillow's `open` ignores it, except
+    /// in TIFF. `None` where they are upright.
+    pub orientation: Option<u16>,
     /// What the user should know: alpha dropped, an orientation or a profile ignored, more frames,
     /// more pixels than Pillow is silent about. Sentences without a full stop.
     pub notes: Vec<String>,

@@ -45,7 +45,8 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     if info.icc_profile.is_some() {
         notes.push(ICC_NOTE.into());
     }
-    if let Some(value) = info.exif_metadata.as_deref().and_then(orientation) {
+    let turned = info.exif_metadata.as_deref().and_then(orientation);
+    if let Some(value) = turned {
         notes.push(orientation_note(value));
     }
     if info.animation_control.is_some_and(|control| control.num_frames > 1) {
@@ -80,7 +81,13 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     }
     let (pixels, lost) = out.finish()?;
     notes.extend(lost);
-    Ok(OpenedImage { pixels, format: ImageFormat::Png, mode: mode(colour, depth), notes })
+    Ok(OpenedImage {
+        pixels,
+        format: ImageFormat::Png,
+        mode: mode(colour, depth),
+        orientation: turned,
+        notes,
+    })
 }
 
 /// Pillow's name for what a colour type and depth open as.

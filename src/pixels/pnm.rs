@@ -57,7 +57,13 @@ pub(super) fn open(path: &Path, data: &[u8]) -> Result<OpenedImage> {
         _ if deep => "I",
         _ => "L",
     };
-    Ok(OpenedImage { pixels, format: FORMAT, mode, notes: notes.into_iter().chain(lost).collect() })
+    Ok(OpenedImage {
+        pixels,
+        format: FORMAT,
+        mode,
+        orientation: None,
+        notes: notes.into_iter().chain(lost).collect(),
+    })
 }
 
 /// `value / most * to` in f64, halves to even, at most `to`: Python's `round`.

@@ -70,7 +70,7 @@ pub(super) fn open(path: &Path, data: &[u8]) -> Result<OpenedImage> {
     }
     let (pixels, lost) = out.finish()?;
     let notes = notes.into_iter().chain(lost).collect();
-    Ok(OpenedImage { pixels, format: FORMAT, mode: samples.mode(), notes })
+    Ok(OpenedImage { pixels, format: FORMAT, mode: samples.mode(), orientation: None, notes })
 }
 
 /// What one pixel is made of.

@@ -58,7 +58,7 @@ pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
         pixels = upright(&pixels, orientation)?;
         notes.push(format!("turned upright (orientation {orientation}), as Pillow does for TIFF"));
     }
-    Ok(OpenedImage { pixels, format: FORMAT, mode: layout.mode, notes })
+    Ok(OpenedImage { pixels, format: FORMAT, mode: layout.mode, orientation: None, notes })
 }
 
 /// Errors when a tile, which the decoder takes in one piece, is larger than any picture may be.

@@ -35,7 +35,8 @@ pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
         notes.push(ICC_NOTE.into());
     }
     let exif = decoder.exif_metadata().map_err(failed)?;
-    notes.extend(exif.as_deref().and_then(orientation).map(orientation_note));
+    let turned = exif.as_deref().and_then(orientation);
+    notes.extend(turned.map(orientation_note));
 
     let size = decoder.output_buffer_size().ok_or_else(|| no_memory(path))?;
     let mut data = Vec::new();
@@ -52,7 +53,7 @@ pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
     };
     let (pixels, lost) = out.finish()?;
     notes.extend(lost);
-    Ok(OpenedImage { pixels, format: ImageFormat::Webp, mode, notes })
+    Ok(OpenedImage { pixels, format: ImageFormat::Webp, mode, orientation: turned, notes })
 }
 
 /// Refuses a file that is shorter than it says. The decoder would go by what it needs.

@@ -9,7 +9,7 @@ use ndarray::Array4;
 use serde::{Serialize, Serializer};
 
 use crate::config::{AutoencoderKLConfig, Family};
-use crate::diagnosis::Finding;
+use crate::diagnosis::{Finding, NotDecided};
 use crate::dtype::Dtype;
 use crate::golden::Tolerance;
 use crate::metrics::{PixelMetrics, TensorMetrics};
@@ -45,6 +45,8 @@ pub struct CheckReport {
     pub thresholds: Thresholds,
     /// What was found.
     pub findings: Vec<Finding>,
+    /// Causes that this run could not decide, and the flags that would let it.
+    pub not_decided: Vec<NotDecided>,
     /// What a reader should know beside the numbers.
     pub notes: Vec<String>,
     /// How long the steps took.

@@ -82,6 +82,23 @@ impl Display for CheckReport {
             let found = format!("{}: {}{}", finding.code, finding.title, layer.unwrap_or_default());
             line(f, word, format_args!("{style}{found}{style:#}"))?;
             line(f, "", &finding.remedy)?;
+            line(
+                f,
+                "",
+                format_args!("{FAINT}more: vae-fidelity explain {}{FAINT:#}", finding.code),
+            )?;
+        }
+        // Without a file of the user's there is no question that these would answer.
+        let asked = |needs: &str| !self.not_decided.iter().any(|row| row.needs == needs);
+        if ["--latents", "--preprocessed", "--decoded-image", "--against"].into_iter().any(asked) {
+            for row in &self.not_decided {
+                let codes = row.codes.join(", ");
+                line(
+                    f,
+                    "",
+                    format_args!("{FAINT}not decided without {}: {codes}{FAINT:#}", row.needs),
+                )?;
+            }
         }
         verdict_lines(f, self.verdict, &self.verdict_reasons)
     }

@@ -24,7 +24,7 @@ pub(super) const CODES: &[Code] = &[
             "comfyanonymous/ComfyUI#1401",
             "invoke-ai/InvokeAI#4532",
         ],
-        decided_by: &[],
+        decided_by: &["check --dtype f16"],
     },
     Code {
         code: "fp16-overflow-encoder",
@@ -38,7 +38,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "start with --fp32-vae or --bf16-vae, or load the fp16-fix VAE with Load VAE",
         ports: "run the encoder in f32 or bf16",
         sources: &["huggingface/diffusers#7188"],
-        decided_by: &[],
+        decided_by: &["check --dtype f16"],
     },
     Code {
         code: "non-finite-output",
@@ -55,7 +55,7 @@ pub(super) const CODES: &[Code] = &[
         ports: "check each layer's output for NaN, beginning with the one that is named; never \
                 cast to 8 bits without checking",
         sources: &["huggingface/diffusers#6815"],
-        decided_by: &["check"],
+        decided_by: &["check", "check --latents", "check --preprocessed"],
     },
     Code {
         code: "device-kernel-broken",
@@ -74,7 +74,7 @@ pub(super) const CODES: &[Code] = &[
             "comfyanonymous/ComfyUI#16433",
             "leejet/stable-diffusion.cpp#1471",
         ],
-        decided_by: &[],
+        decided_by: &["check --cross-check"],
     },
     Code {
         code: "trace-diverges",
@@ -91,6 +91,6 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "modules have LDM names there: down_blocks.i is down.i, up_blocks.i is up.(n-1-i)",
         ports: "feed the layer the reference's input: if the output is right, the fault lies before",
         sources: &[],
-        decided_by: &[],
+        decided_by: &["check --against"],
     },
 ];

@@ -20,7 +20,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "its Downsample pads (0, 1, 0, 1); check a custom one",
         ports: "PyTorch's padding=1, or one row of zeros on every side, is not it: pad by hand",
         sources: &["divamgupta/stable-diffusion-tensorflow#41"],
-        decided_by: &[],
+        decided_by: &["check --latents", "check --decoded-image", "check --against"],
     },
     Code {
         code: "tile-seams",
@@ -40,7 +40,7 @@ pub(super) const CODES: &[Code] = &[
             "comfyanonymous/ComfyUI#500",
             "leejet/stable-diffusion.cpp#353",
         ],
-        decided_by: &[],
+        decided_by: &["check --decoded-image"],
     },
     Code {
         code: "tile-blend-units",
@@ -71,7 +71,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "Load Image applies it",
         ports: "read the orientation tag, and decide once for the whole pipeline",
         sources: &["AUTOMATIC1111/stable-diffusion-webui#3628"],
-        decided_by: &[],
+        decided_by: &["check", "check --preprocessed", "check --latents", "check --decoded-image"],
     },
     Code {
         code: "size-rounded",
@@ -86,7 +86,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "VAE Encode crops to a multiple of 8 from both sides",
         ports: "pad by reflection to the next multiple, and crop the result",
         sources: &["comfyanonymous/ComfyUI#1510"],
-        decided_by: &[],
+        decided_by: &["check"],
     },
     Code {
         code: "size-mismatch",
@@ -100,6 +100,6 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "pass the size of the image that went into VAE Encode",
         ports: "latents are (N, C, H / 2^(levels - 1), W / 2^(levels - 1))",
         sources: &[],
-        decided_by: &[],
+        decided_by: &["check --latents", "check --preprocessed", "check --decoded-image"],
     },
 ];

@@ -24,7 +24,7 @@ pub(super) const CODES: &[Code] = &[
         ports: "read scaling_factor from vae/config.json; 0.18215 for Stable Diffusion 1 and 2, \
                 0.13025 for SDXL, 1.5305 for SD3, 0.3611 for FLUX.1",
         sources: &["huggingface/diffusers#6923", "huggingface/diffusers#6753"],
-        decided_by: &[],
+        decided_by: &["check --latents", "check --decoded-image", "check"],
     },
     Code {
         code: "shift-factor-dropped",
@@ -41,7 +41,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "process_in and process_out of the model's latent format do it",
         ports: "(z - shift) * scale in, z / scale + shift out",
         sources: &["huggingface/diffusers#8887", "huggingface/diffusers#13611"],
-        decided_by: &[],
+        decided_by: &["check --latents", "check --decoded-image"],
     },
     Code {
         code: "latent-stats-ignored",
@@ -57,7 +57,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "use the model's own latent format (SDXL_Playground_2_5)",
         ports: "read latents_mean and latents_std of vae/config.json, one value a channel",
         sources: &["huggingface/diffusers#7111"],
-        decided_by: &[],
+        decided_by: &["check --latents"],
     },
     Code {
         code: "layout-scrambled",
@@ -73,7 +73,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "images are (N, H, W, C): movedim(-1, 1) before a model",
         ports: "transpose, and make the copy contiguous before handing on raw memory",
         sources: &["huggingface/diffusers#6238"],
-        decided_by: &[],
+        decided_by: &["check --latents", "check --preprocessed", "check --decoded-image"],
     },
     Code {
         code: "sample-vs-mode",
@@ -90,7 +90,7 @@ pub(super) const CODES: &[Code] = &[
         ports: "the first half of the moments is the mode; the second is log-variance, clamped to \
                 [-30, 20]",
         sources: &["bghira/SimpleTuner#1722"],
-        decided_by: &[],
+        decided_by: &["check --latents"],
     },
     Code {
         code: "posterior-collapsed",
@@ -106,7 +106,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "load another copy of the VAE and compare",
         ports: "check that the moments are split into halves along the channels, not interleaved",
         sources: &[],
-        decided_by: &[],
+        decided_by: &["check"],
     },
     Code {
         code: "latents-differ",
@@ -121,7 +121,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "check that both sides load the same VAE file",
         ports: "save a trace of your encoder, and pass it with --against",
         sources: &[],
-        decided_by: &[],
+        decided_by: &["check --latents"],
     },
     Code {
         code: "expected-loss",
@@ -136,6 +136,6 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "paste the unmasked part back after inpainting, so that it makes no trip",
         ports: "nothing to mend",
         sources: &["comfyanonymous/ComfyUI#673"],
-        decided_by: &[],
+        decided_by: &["check"],
     },
 ];

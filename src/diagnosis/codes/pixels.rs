@@ -17,7 +17,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "flip the last axis in the custom node that loads with OpenCV",
         ports: "RGB throughout; check loader and writer each on its own",
         sources: &["deforum/sd-webui-deforum#8"],
-        decided_by: &[],
+        decided_by: &["check", "check --latents", "check --preprocessed", "check --decoded-image"],
     },
     Code {
         code: "resize-mismatch",
@@ -33,7 +33,21 @@ pub(super) const CODES: &[Code] = &[
         ports: "F.interpolate needs antialias=True to come near; only Pillow's fixed-point passes \
                 give the same bytes",
         sources: &["pytorch/vision#2950"],
-        decided_by: &[],
+        decided_by: &["check --preprocessed", "check --latents", "check --decoded-image"],
+    },
+    Code {
+        code: "preprocessed-differs",
+        severity: Warning,
+        title: "the tensor you fed is not this picture, and no rule says why",
+        meaning: "It was made from another file, or by a step that has no rule here.",
+        rule: "Shapes agree, and neither a range, an order of channels or axes, a symmetry nor a \
+               way of resizing brings the expected tensor to yours.",
+        remedy: "check that both sides open the same file, and save the tensor right before encode",
+        diffusers: "save what VaeImageProcessor.preprocess returns",
+        comfyui: "save the image that goes into VAE Encode, times 2, minus 1",
+        ports: "save the encoder's argument itself",
+        sources: &[],
+        decided_by: &["check --preprocessed"],
     },
     Code {
         code: "decoded-differs",
@@ -48,6 +62,6 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "save the latent, and pass it as well",
         ports: "save a trace of your decoder, and pass it with --against",
         sources: &[],
-        decided_by: &[],
+        decided_by: &["check --decoded-image"],
     },
 ];

@@ -20,7 +20,7 @@ pub(super) const CODES: &[Code] = &[
         ports: "x / 255 * 2 - 1, once: also check that nothing normalises twice or with ImageNet's \
                 mean and standard deviation",
         sources: &["black-forest-labs/flux#402", "mlcommons/training#721"],
-        decided_by: &[],
+        decided_by: &["check", "check --preprocessed", "check --latents", "check --decoded-image"],
     },
     Code {
         code: "output-not-denormalised",
@@ -35,7 +35,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "use the VAE Decode node; in a custom node, (y + 1) / 2",
         ports: "y / 2 + 0.5, clamp to [0, 1], times 255, round",
         sources: &["Nerogar/OneTrainer#440"],
-        decided_by: &[],
+        decided_by: &["check", "check --decoded-image"],
     },
     Code {
         code: "u8-wraparound",
@@ -50,7 +50,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "np.clip(image, 0, 255) before astype(np.uint8), as SaveImage does",
         ports: "clamp, then cast; saturating casts hide it in one language and not in another",
         sources: &["Nerogar/OneTrainer#440"],
-        decided_by: &[],
+        decided_by: &["check --decoded-image"],
     },
     Code {
         code: "u8-truncated",
@@ -66,7 +66,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "SaveImage truncates by design; compare tensors instead of its files",
         ports: "round half to even, then cast, to agree with numpy",
         sources: &["pytorch/vision#8141"],
-        decided_by: &[],
+        decided_by: &["check --decoded-image"],
     },
     Code {
         code: "banding",
@@ -82,6 +82,6 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "update: the conversion is done in f32 since; or start with --fp32-vae",
         ports: "cast the decoded tensor to f32 first, then halve, move, clamp and round",
         sources: &["comfyanonymous/ComfyUI#1663"],
-        decided_by: &[],
+        decided_by: &["check --decoded-image"],
     },
 ];

@@ -115,7 +115,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "Load VAE: ae.safetensors for FLUX.1, the checkpoint's own for Stable Diffusion",
         ports: "read latent_channels from the config, and check it against the tensor",
         sources: &["comfyanonymous/ComfyUI#4802"],
-        decided_by: &[],
+        decided_by: &["check --latents"],
     },
     Code {
         code: "wrong-family-values",
@@ -130,7 +130,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "use the checkpoint's own VAE output",
         ports: "keep weights and config together",
         sources: &["AUTOMATIC1111/stable-diffusion-webui#12182"],
-        decided_by: &[],
+        decided_by: &["check"],
     },
     Code {
         code: "defective-release",

@@ -1,8 +1,12 @@
 //! What each module of a VAE put out: statistics and a fixed sample of values, by diffusers' name.
 
+mod file;
+
 use serde::{Deserialize, Serialize};
 
 use crate::recipe::{name_hash, scrambled};
+
+pub use file::TraceFile;
 
 /// How many values of a tensor a trace keeps.
 pub const SAMPLES: usize = 32;

@@ -1,0 +1,81 @@
+//! What the rules look at: one run, and files of the user's own pipeline.
+
+use ndarray::{Array4, ArrayD};
+
+use crate::config::Family;
+use crate::error::Result;
+use crate::pixels::Rgb8;
+use crate::trace::TraceFile;
+use crate::vae::{Encoded, Vae};
+
+/// One picture's way through a VAE, and what the user holds against it.
+pub struct Evidence<'a> {
+    /// What ran, and runs again where a rule tries an explanation.
+    pub vae: &'a dyn Vae,
+    /// The family that its config describes.
+    pub family: Family,
+    /// The file's pixels, before any resizing.
+    pub source: &'a Rgb8,
+    /// The EXIF orientation that the pixels do not have.
+    pub orientation: Option<u16>,
+    /// Whether the user asked for the size that was encoded.
+    pub size_requested: bool,
+    /// What the VAE saw.
+    pub seen: &'a Rgb8,
+    /// The same in [-1, 1], (1, 3, H, W).
+    pub sample: &'a Array4<f32>,
+    /// Moments and raw latents.
+    pub encoded: &'a Encoded,
+    /// Whether the raw latents are a draw from the posterior, not its mode.
+    pub drawn: bool,
+    /// Scaled latents, as the gist scales them.
+    pub latents: &'a Array4<f32>,
+    /// The decoded sample before clamping, (1, 3, H, W).
+    pub decoded: &'a Array4<f32>,
+    /// The same VAE on the CPU in f32, loaded when it is needed; `None` where that is what ran.
+    pub reference: Option<Reference<'a>>,
+    /// Files of the user's own pipeline.
+    pub files: &'a UserFiles,
+}
+
+/// Loads a VAE.
+pub type Reference<'a> = &'a dyn Fn() -> Result<Box<dyn Vae>>;
+
+/// What the user's own pipeline made of the same picture, with what should be the same VAE.
+#[derive(Debug, Clone, Default)]
+pub struct UserFiles {
+    /// Its latents.
+    pub latents: Option<ArrayD<f32>>,
+    /// How they are scaled.
+    pub latents_scale: LatentsScale,
+    /// Its decoded picture.
+    pub decoded_image: Option<Rgb8>,
+    /// The tensor that it fed to the encoder.
+    pub preprocessed: Option<ArrayD<f32>>,
+    /// A trace of its layers.
+    pub against: Option<TraceFile>,
+}
+
+/// What has been done to latents since the encoder made them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LatentsScale {
+    /// Scaled for diffusion: times `scaling_factor`, after shift or per-channel statistics.
+    #[default]
+    Scaled,
+    /// As the model makes them.
+    Raw,
+}
+
+impl Evidence<'_> {
+    /// Mean of the posterior (N, C, h, w): the first half of the moments, else the latents where
+    /// they are the mode.
+    pub(super) fn mean(&self) -> Option<Array4<f32>> {
+        match &self.encoded.moments {
+            Some(moments) => {
+                let channels = moments.dim().1 / 2;
+                Some(moments.slice(ndarray::s![.., ..channels, .., ..]).to_owned())
+            }
+            None => (!self.drawn).then(|| self.encoded.latents.clone()),
+        }
+    }
+}

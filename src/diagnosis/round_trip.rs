@@ -1,0 +1,78 @@
+//! Input against output of one trip: ranges and channel orders that weights, or a port, get wrong.
+
+use ndarray::Axis;
+
+use super::changes::CHANNEL_ORDERS;
+use super::evidence::Evidence;
+use super::fit::Line;
+use super::{Finding, Severity};
+
+/// Below this spread (of 2), a picture is too flat for a slope.
+const FLAT: f64 = 0.08;
+/// A line that explains less has no say.
+const EXPLAINED: f64 = 0.9;
+const NEAR: f64 = 0.1;
+
+/// `input-not-normalised`, `output-not-denormalised`, `channel-swap`.
+pub(super) fn findings(evidence: &Evidence) -> Vec<Finding> {
+    if evidence.sample.dim() != evidence.decoded.dim() {
+        return Vec::new();
+    }
+    match Line::through(evidence.sample, evidence.decoded) {
+        Some(line) if line.spread[0] >= FLAT => range(&line).or_else(|| channels(evidence)),
+        _ => None,
+    }
+    .into_iter()
+    .collect()
+}
+
+fn range(line: &Line) -> Option<Finding> {
+    // In [0, 1], as the rule is written.
+    let (a, b) = (line.slope, (line.offset + 1.0 - line.slope) / 2.0);
+    if line.correlation < EXPLAINED {
+        return None;
+    }
+    let near =
+        |slope: f64, offset: f64, by: f64| (a - slope).abs() <= by && (b - offset).abs() <= by;
+    let finding = if near(0.5, 0.5, NEAR) {
+        Finding::new(
+            "input-not-normalised",
+            "the output is the input with half its contrast, moved up: the VAE takes [0, 1] for [-1, 1]",
+        )
+    } else if near(2.0, -1.0, 2.0 * NEAR) {
+        Finding::new(
+            "output-not-denormalised",
+            "the output has twice the input's contrast, moved down: its range is converted once too often, or not at all",
+        )
+    } else {
+        return None;
+    };
+    Some(finding.evidence("a", a).evidence("b", b).evidence("correlation", line.correlation))
+}
+
+fn channels(evidence: &Evidence) -> Option<Finding> {
+    let error = |order: [usize; 3]| -> f64 {
+        (0..3)
+            .map(|channel| {
+                let input = evidence.sample.index_axis(Axis(1), order[channel]);
+                let output = evidence.decoded.index_axis(Axis(1), channel);
+                super::fit::rms_difference(input, output).powi(2)
+            })
+            .sum()
+    };
+    let identity = error([0, 1, 2]);
+    let (order, name, swapped) = CHANNEL_ORDERS
+        .into_iter()
+        .map(|(order, name)| (order, name, error(order)))
+        .min_by(|a, b| a.2.total_cmp(&b.2))?;
+    // Greyish pictures hardly change with the order; a tint must not decide.
+    let grey =
+        super::fit::rms_difference(&evidence.sample.select(Axis(1), &order), evidence.sample);
+    let found = swapped.is_finite() && swapped <= identity / 2.0 && grey >= FLAT;
+    found.then(|| {
+        Finding::new("channel-swap", format!("the output fits the input best in {name} order"))
+            .evidence("order", name)
+            .evidence("mean_squared_error_ratio", swapped / identity)
+            .severity(Severity::Error)
+    })
+}
