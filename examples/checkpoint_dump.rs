@@ -1,7 +1,7 @@
-//! Opens checkpoints for `scripts/check_checkpoints.py`.
+//! Opens checkpoints for `scripts/check_checkpoints.py` and `scripts/check_hub.py`.
 //!
-//! Reads one JSON object a line from stdin, `{"repo": PATH, "subfolder", "variant", "family",
-//! "config"}`, and answers each with one on stdout: config, family, notes, and dtype, shape and
+//! Reads one JSON object a line from stdin, `{"repo": SOURCE, "subfolder", "revision", "variant",
+//! "family", "config"}`, and answers each with one on stdout: config, family, notes, and dtype, shape and
 //! SHA-256 of each tensor's bytes, or the error.
 
 use std::collections::BTreeMap;
@@ -21,6 +21,7 @@ use vae_fidelity::{Checkpoint, Result, Source};
 struct Job {
     repo: String,
     subfolder: Option<String>,
+    revision: Option<String>,
     variant: Option<String>,
     family: Option<String>,
     config: Option<PathBuf>,
@@ -31,8 +32,11 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     for line in std::io::stdin().lock().lines() {
         let job: Job = serde_json::from_str(&line?)?;
         let family = job.family.as_deref().map(|name| Family::from_str(name, false)).transpose()?;
-        let options = OpenOptions { config: job.config, family, variant: job.variant };
-        let answer = answer(&job.repo, job.subfolder.as_deref(), &options).unwrap_or_else(
+        let answer = source(&job).and_then(|source| {
+            let Job { variant, config, .. } = job;
+            answer(&source, &OpenOptions { config, family, variant, ..OpenOptions::default() })
+        });
+        let answer = answer.unwrap_or_else(
             |error| json!({"code": error.kind().code(), "error": error.to_string(), "next": error.next()}),
         );
         writeln!(out, "{answer}")?;
@@ -40,8 +44,16 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn answer(repo: &str, subfolder: Option<&str>, options: &OpenOptions) -> Result<Value> {
-    let checkpoint = Checkpoint::open_with(&Source::parse(repo, subfolder)?, options)?;
+fn source(job: &Job) -> Result<Source> {
+    let source = Source::parse(&job.repo, job.subfolder.as_deref())?;
+    match &job.revision {
+        Some(revision) => source.at_revision(revision),
+        None => Ok(source),
+    }
+}
+
+fn answer(source: &Source, options: &OpenOptions) -> Result<Value> {
+    let checkpoint = Checkpoint::open_with(source, options)?;
     let mut tensors = BTreeMap::new();
     for spec in expected_tensors(checkpoint.config()) {
         let stored = checkpoint.tensor(&spec.name)?;
@@ -54,6 +66,7 @@ fn answer(repo: &str, subfolder: Option<&str>, options: &OpenOptions) -> Result<
         "family": checkpoint.family(),
         "files": checkpoint.files().len(),
         "notes": checkpoint.notes(),
+        "revision": checkpoint.revision(),
         "tensors": tensors,
     }))
 }

@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Image,
     /// Weights could not be read, or do not fit their config.
     Checkpoint,
+    /// A hub, or its cache on disk, does not give what was asked of it.
+    Hub,
     /// A `config.json` is absent, broken or describes a model that this crate does not run.
     Config,
     /// A tensor (from a caller or a file) has the wrong shape, name or dtype.
@@ -39,6 +41,7 @@ impl ErrorKind {
         match self {
             Self::Image => "image",
             Self::Checkpoint => "checkpoint",
+            Self::Hub => "hub",
             Self::Config => "config",
             Self::Tensor => "tensor",
             Self::Option => "option",

@@ -158,7 +158,8 @@ mod options {
     #[test]
     fn a_source_that_is_none() {
         let sandbox = Sandbox::new();
-        sandbox.refuses(&["photo.png", "--repo", "nobody/nothing"], &["--repo nobody/nothing"]);
+        sandbox.refuses(&["photo.png", "--repo", "no/such/folder"], &["--repo no/such/folder"]);
+        sandbox.refuses(&["photo.png", "--repo", "nobody/nothing"], &["nobody/nothing: is not in"]);
         let subfolder = ["photo.png", "--repo", "builtin", "--subfolder", "vae"];
         sandbox.refuses(&subfolder, &["--subfolder vae"]);
         sandbox.refuses(&["photo.png", "--subfolder", "unet"], &["unet"]);

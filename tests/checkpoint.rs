@@ -195,7 +195,19 @@ fn recipes_of_another_kind_are_refused() {
 #[test]
 fn what_repo_names_is_said_when_it_is_not_there() {
     let problem = |repo: &str| Source::parse(repo, None).unwrap_err().to_string();
-    contains(&problem("no/such/folder"), &["no such file or folder", "does not download"]);
+    contains(&problem("no/such/folder"), &["no such file or folder", "OWNER/NAME"]);
+    for no_id in
+        ["model", "model.safetensors", "./a/b", "a/b.ckpt", "a--b/c", "a/..", "a/b/", "a/.b"]
+    {
+        contains(&problem(no_id), &["no such file or folder", no_id]);
+    }
+    let hub = Source::Hub { id: "A-1/b_.2".into(), revision: None, subfolder: Some("x".into()) };
+    assert_eq!(Source::parse("A-1/b_.2", Some("x")).unwrap(), hub);
+    let address = Source::parse("https://huggingface.co/a/b/tree/main", None).unwrap_err();
+    contains(address.next(), &["--repo a/b"]);
+    assert!(
+        Source::Builtin.at_revision("main").unwrap_err().to_string().contains("--revision main")
+    );
     let other = Checkpoint::open(&Source::parse("Cargo.toml", None).unwrap(), None).unwrap_err();
     contains(&other.to_string(), &["Cargo.toml", "not safetensors"]);
     assert!(Source::parse("builtin", Some("vae")).is_err());

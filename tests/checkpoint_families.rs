@@ -198,7 +198,7 @@ fn config_and_family_together_are_refused() {
     let options = OpenOptions {
         config: Some("config.json".into()),
         family: Some(Family::Sdxl),
-        variant: None,
+        ..OpenOptions::default()
     };
     let refused = Checkpoint::open_with(&Source::File { path }, &options).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Option);

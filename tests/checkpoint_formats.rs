@@ -327,6 +327,12 @@ fn links_of_an_index_are_followed_inside_the_checkpoint_and_into_its_hub_cache_o
     fs::create_dir_all(snapshot.parent().unwrap()).unwrap();
     fs::rename(folder.path(), &snapshot).unwrap();
     assert!(open(&snapshot, OpenOptions::default()).is_ok());
+    // Or further, to the blobs that all repositories of the cache share.
+    let blob = repository.join("blobs/0123");
+    fs::create_dir_all(cache.path().join("blobs/ab")).unwrap();
+    fs::rename(&blob, cache.path().join("blobs/ab/abcd")).unwrap();
+    symlink("../../blobs/ab/abcd", &blob).unwrap();
+    assert!(open(&snapshot, OpenOptions::default()).is_ok());
 }
 
 #[test]

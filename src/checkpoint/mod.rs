@@ -7,6 +7,7 @@
 mod bytes;
 mod entry;
 mod fit;
+mod hub;
 mod layout;
 mod names;
 mod pickle;
@@ -31,6 +32,7 @@ use crate::input;
 use crate::recipe::Recipe;
 use entry::Entry;
 pub use entry::StoredTensor;
+pub use hub::{HubOptions, HubProgress, HubStep, Token};
 pub use layout::{TensorSpec, expected_tensors};
 pub use source::Source;
 use weight_files::WeightFiles;
@@ -45,6 +47,7 @@ pub struct Checkpoint {
     config: AutoencoderKLConfig,
     family: Family,
     source: Source,
+    revision: Option<String>,
     files: Vec<PathBuf>,
     /// Shared with models whose tensors lie in the mapped files.
     weights: Arc<Weights>,
@@ -59,7 +62,7 @@ enum Weights {
 }
 
 /// What a user can say about a source beside its name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
     /// A file that replaces the source's `config.json`, or supplies one (`--config`).
     pub config: Option<PathBuf>,
@@ -68,6 +71,9 @@ pub struct OpenOptions {
     pub family: Option<Family>,
     /// The variant of the weights to prefer in a folder, such as `fp16` (`--variant`).
     pub variant: Option<String>,
+    /// How a hub is reached, for a source on one; `None` leaves it to the environment
+    /// ([`HubOptions::from_environment`]).
+    pub hub: Option<HubOptions>,
 }
 
 /// What a source holds, before config and tensors are brought together.
@@ -77,6 +83,8 @@ struct Found {
     config: Option<PathBuf>,
     /// Tensors of other models in the same file.
     others: BTreeMap<String, Entry>,
+    /// The commit of a repository.
+    revision: Option<String>,
 }
 
 impl Checkpoint {
@@ -102,7 +110,7 @@ impl Checkpoint {
             ));
         }
         let mut notes = Vec::new();
-        let Found { weights, files, config, others } = find(source, options, &mut notes)?;
+        let Found { weights, files, config, others, revision } = find(source, options, &mut notes)?;
         let config = match (options.config.as_ref().or(config.as_ref()), source, &weights) {
             (Some(file), ..) => {
                 let origin = file.display().to_string();
@@ -110,8 +118,8 @@ impl Checkpoint {
                     AutoencoderKLConfig::from_json(&read_text(file, ErrorKind::Config)?, &origin)?;
                 with_family(config, options.family, &mut notes)?
             }
-            (None, Source::Folder { path, .. } | Source::File { path }, Weights::Files(vae)) => {
-                let origin = files.first().unwrap_or(path);
+            (None, source, Weights::Files(vae)) if *source != Source::Builtin => {
+                let origin = files.first().map_or(Path::new("the checkpoint"), PathBuf::as_path);
                 let (config, note) = shapes::config(vae, &others, options.family, origin)?;
                 notes.push(note);
                 config
@@ -153,6 +161,7 @@ impl Checkpoint {
             config,
             family,
             source: source.clone(),
+            revision,
             files,
             weights: Arc::new(weights),
             notes,
@@ -165,6 +174,7 @@ impl Checkpoint {
             family: Family::of(&config),
             config,
             source: Source::Builtin,
+            revision: None,
             files: Vec::new(),
             weights: Arc::new(Weights::Recipe(recipe)),
             notes: Vec::new(),
@@ -184,6 +194,11 @@ impl Checkpoint {
     /// Where it was opened from.
     pub fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// The commit that a repository of a hub was at; `None` for all other sources.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
     }
 
     /// The files that the weights come from; none for the built-in VAE.
@@ -239,6 +254,7 @@ impl Checkpoint {
 /// Opens the files of `source` and tells the VAE's tensors from others.
 fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Result<Found> {
     let variant = options.variant.as_deref();
+    let mut revision = None;
     let (files, config) = match source {
         Source::Builtin => {
             let tensors = tensor_files::embedded(BUILTIN_WEIGHTS, Path::new("the built-in VAE"))?;
@@ -247,14 +263,23 @@ fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Resu
                 files: Vec::new(),
                 config: None,
                 others: BTreeMap::new(),
+                revision: None,
             });
         }
         Source::Folder { path, subfolder } => {
-            let (folder, which) = source::vae_folder(path, subfolder.as_deref(), variant)?;
-            notes.push(which);
-            let (files, fallback) = weight_files::find(&folder, path, variant)?;
-            notes.extend(fallback);
-            (files, Some(folder.join("config.json")))
+            find_in_folder(path, subfolder.as_deref(), variant, notes)?
+        }
+        Source::Hub { id, revision: wanted, subfolder } => {
+            let settings = match &options.hub {
+                Some(settings) => settings.clone(),
+                None => HubOptions::from_environment(None)?,
+            };
+            let (wanted, subfolder) = (wanted.as_deref(), subfolder.as_deref());
+            let wanted = hub::Wanted { id, revision: wanted, subfolder, variant };
+            let snapshot = hub::fetch(wanted, &settings)?;
+            notes.extend(snapshot.notes);
+            revision = Some(snapshot.commit);
+            find_in_folder(&snapshot.folder, subfolder, variant, notes)?
         }
         Source::File { path } => {
             if let Some(variant) = variant {
@@ -275,6 +300,7 @@ fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Resu
                 files: vec![file],
                 config,
                 others: BTreeMap::new(),
+                revision,
             });
         }
         WeightFiles::Tensors(files) => files,
@@ -298,7 +324,22 @@ fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Resu
         entry.check_seal(&mut checked).map_err(|problem| refused(problem, bytes::FETCH_AGAIN))?;
     }
     let config = config.filter(|file| file.exists());
-    Ok(Found { weights: Weights::Files(named.vae), files, config, others: named.others })
+    let weights = Weights::Files(named.vae);
+    Ok(Found { weights, files, config, others: named.others, revision })
+}
+
+/// The weights of the folder `path`, and the `config.json` beside them, which may not be there.
+fn find_in_folder(
+    path: &Path,
+    subfolder: Option<&str>,
+    variant: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Result<(WeightFiles, Option<PathBuf>)> {
+    let (folder, which) = source::vae_folder(path, subfolder, variant)?;
+    notes.push(which);
+    let (files, fallback) = weight_files::find(&folder, path, variant)?;
+    notes.extend(fallback);
+    Ok((files, Some(folder.join("config.json"))))
 }
 
 /// The config.json beside a file that diffusers named: it belongs to that file.

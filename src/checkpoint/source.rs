@@ -23,13 +23,22 @@ pub enum Source {
         /// The file as the user named it: `.safetensors`, or a pickle of torch's.
         path: PathBuf,
     },
+    /// A repository of a hub: downloaded to its cache as far as needed.
+    Hub {
+        /// `OWNER/NAME`, such as `CompVis/stable-diffusion-v1-4`.
+        id: String,
+        /// A branch, tag or commit; without one, `main`.
+        revision: Option<String>,
+        /// Only look here in it; without one, `vae/` and then the top.
+        subfolder: Option<String>,
+    },
 }
 
 impl Source {
-    /// Reads `--repo`: `builtin`, or the path of a folder or file (`./builtin` for one of that
-    /// name).
+    /// Reads `--repo`: `builtin`; or else the path of a folder or file (`./builtin` for one of that
+    /// name); or else the id of a repository on a hub, `OWNER/NAME`.
     ///
-    /// Errors when nothing is there.
+    /// Errors when it is none of them, and for a subfolder of what has none.
     pub fn parse(repo: &str, subfolder: Option<&str>) -> Result<Self> {
         let refuse_subfolder = |what: &str| match subfolder {
             None => Ok(()),
@@ -49,13 +58,68 @@ impl Source {
         if path.exists() {
             return refuse_subfolder("a file").map(|()| Self::File { path });
         }
+        if !is_hub_id(repo) {
+            return Err(unknown(repo));
+        }
+        let subfolder = subfolder.map(str::to_owned);
+        Ok(Self::Hub { id: repo.to_owned(), revision: None, subfolder })
+    }
+
+    /// The same source at a branch, tag or commit (`--revision`).
+    ///
+    /// Errors when it is no repository of a hub.
+    pub fn at_revision(self, revision: &str) -> Result<Self> {
+        let what = match self {
+            Self::Hub { id, subfolder, .. } => {
+                return Ok(Self::Hub { id, revision: Some(revision.to_owned()), subfolder });
+            }
+            Self::Builtin => "the built-in VAE",
+            Self::Folder { .. } => "a folder",
+            Self::File { .. } => "a file",
+        };
         Err(Error::option(
-            format!("--repo {repo}"),
-            "no such file or folder, and this version does not download from a hub",
-            "name a folder that holds a diffusers model or a file of weights, or leave --repo out \
-             to use the built-in VAE",
+            format!("--revision {revision}"),
+            format!("{what} has no revisions"),
+            "leave it out, or name a repository of a hub with --repo OWNER/NAME",
         ))
     }
+}
+
+/// Whether `text` is `OWNER/NAME` as a hub allows it. (Python also takes a name alone, which no
+/// VAE has and which may as well be a folder that is not there.)
+pub(super) fn is_hub_id(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = |name: &str| {
+        name.len() <= 96
+            && name.chars().all(|c| word(c) || c == '-' || c == '.')
+            && name.starts_with(word)
+            && name.ends_with(word)
+    };
+    text.split_once('/').is_some_and(|(owner, name)| is_name(owner) && is_name(name))
+        && !text.contains("--")
+        && !text.contains("..")
+        && ![".git", ".safetensors", ".bin", ".ckpt", ".pt"].iter().any(|end| text.ends_with(end))
+}
+
+fn unknown(repo: &str) -> Error {
+    let address = ["https://", "http://", "hf://"].iter().find_map(|s| repo.strip_prefix(s));
+    let subject = format!("--repo {repo}");
+    if let Some(address) = address {
+        return Error::option(
+            subject,
+            "expected a path or a hub's OWNER/NAME, found an address",
+            match address.split('/').skip_while(|part| part.contains('.')).collect::<Vec<_>>()[..] {
+                [owner, name, ..] => format!("name the repository alone: --repo {owner}/{name}"),
+                _ => "name the repository alone: --repo OWNER/NAME".to_owned(),
+            },
+        );
+    }
+    Error::option(
+        subject,
+        "no such file or folder, and no repository of a hub can have this name: those are OWNER/NAME",
+        "name a folder that holds a diffusers model, a file of weights, or a repository such as \
+         CompVis/stable-diffusion-v1-4; or leave --repo out to use the built-in VAE",
+    )
 }
 
 impl fmt::Display for Source {
@@ -63,6 +127,7 @@ impl fmt::Display for Source {
         match self {
             Self::Builtin => f.write_str("builtin"),
             Self::Folder { path, .. } | Self::File { path } => write!(f, "{}", path.display()),
+            Self::Hub { id, .. } => f.write_str(id),
         }
     }
 }
@@ -73,31 +138,49 @@ pub(super) fn vae_folder(
     subfolder: Option<&str>,
     variant: Option<&str>,
 ) -> Result<(PathBuf, String)> {
-    let holds_vae = |folder: &Path| {
-        folder.join("config.json").is_file() || weight_files::any_in(folder, variant)
-    };
-    if let Some(name) = subfolder {
-        let folder = path.join(name);
-        return if holds_vae(&folder) {
-            Ok((folder, format!("using the subfolder {name}/")))
-        } else {
-            Err(Error::checkpoint(
-                &folder,
-                "expected config.json and diffusion_pytorch_model.safetensors, found neither",
-                "name another --subfolder, or leave it out",
-            ))
+    if let Some(name) = vae_place(&|name| path.join(name).exists(), subfolder, variant) {
+        let which = match name.as_str() {
+            "" => "using the folder itself: it has no vae/".into(),
+            name => format!("using the subfolder {name}/"),
         };
+        return Ok((path.join(name), which));
     }
-    let below = path.join("vae");
-    if holds_vae(&below) {
-        return Ok((below, "using the subfolder vae/".into()));
+    Err(match subfolder {
+        Some(name) => Error::checkpoint(
+            &path.join(name),
+            "expected config.json and diffusion_pytorch_model.safetensors, found neither",
+            "name another --subfolder, or leave it out",
+        ),
+        None => Error::checkpoint(
+            path,
+            "expected config.json and diffusion_pytorch_model.safetensors in it or in its vae/, found neither",
+            "point --repo at a folder written by diffusers' save_pretrained, or at a file of weights",
+        ),
+    })
+}
+
+/// Where a checkpoint that `has` files of some names keeps its VAE: a subfolder, or `""` for the
+/// checkpoint's own folder. Without `subfolder`, `vae` comes first.
+pub(super) fn vae_place(
+    has: &dyn Fn(&str) -> bool,
+    subfolder: Option<&str>,
+    variant: Option<&str>,
+) -> Option<String> {
+    let places = match subfolder {
+        Some(name) => vec![name],
+        None => vec!["vae", ""],
+    };
+    let holds_vae = |place: &&str| {
+        let has = |name: &str| has(&in_place(place, name));
+        has("config.json") || weight_files::any_in(&has, variant)
+    };
+    places.into_iter().find(holds_vae).map(str::to_owned)
+}
+
+/// The path of the file `name` in a place of [`vae_place`].
+pub(super) fn in_place(place: &str, name: &str) -> String {
+    match place {
+        "" => name.to_owned(),
+        place => format!("{}/{name}", place.trim_end_matches('/')),
     }
-    if holds_vae(path) {
-        return Ok((path.to_owned(), "using the folder itself: it has no vae/".into()));
-    }
-    Err(Error::checkpoint(
-        path,
-        "expected config.json and diffusion_pytorch_model.safetensors in it or in its vae/, found neither",
-        "point --repo at a folder written by diffusers' save_pretrained, or at a file of weights",
-    ))
 }

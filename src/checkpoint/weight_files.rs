@@ -27,56 +27,77 @@ pub(super) fn find(
     root: &Path,
     variant: Option<&str>,
 ) -> Result<(WeightFiles, Option<String>)> {
-    if let Some(name) = variant {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || !name.chars().all(plain) || name.contains("..") {
-            return Err(Error::option(
-                format!("--variant {name}"),
-                "expected a part of a file name, such as fp16",
-                "look at the names of the files in the model's folder",
-            ));
-        }
-    }
-    let wanted = first_present(folder, variant);
-    let fallback = || first_present(folder, None);
-    let Some(file) = wanted.clone().or_else(fallback) else {
+    check_variant(variant)?;
+    let Some(Chosen { name, is_variant }) = choose(&|name| folder.join(name).exists(), variant)
+    else {
         let recipe = folder.join("recipe.json");
         return match recipe.exists() {
             true => Ok((WeightFiles::Recipe(recipe), None)),
             false => Err(no_weights(folder)),
         };
     };
-    let note = variant.filter(|_| wanted.is_none()).map(|variant| {
-        let used = file.file_name().unwrap_or_default().display();
-        format!("no weights of variant {variant} in {}: using {used}", folder.display())
+    let note = variant.filter(|_| !is_variant).map(|variant| {
+        format!("no weights of variant {variant} in {}: using {name}", folder.display())
     });
-    let files = match file.extension() {
-        Some(ending) if ending == "json" => shards(&file, folder, root)?,
-        _ => vec![file],
+    let file = folder.join(&name);
+    let files = match is_index(&name) {
+        true => shards(&file, folder, root)?,
+        false => vec![file],
     };
     Ok((WeightFiles::Tensors(files), note))
 }
 
-/// Whether there is anything that [`find`] could use.
-pub(super) fn any_in(folder: &Path, variant: Option<&str>) -> bool {
-    let present = |variant| first_present(folder, variant).is_some();
-    present(None)
-        || variant.is_some_and(|_| present(variant))
-        || folder.join("recipe.json").exists()
+/// Refuses a variant that could lead out of the folder.
+pub(super) fn check_variant(variant: Option<&str>) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match variant {
+        Some(name) if name.is_empty() || !name.chars().all(plain) || name.contains("..") => {
+            Err(Error::option(
+                format!("--variant {name}"),
+                "expected a part of a file name, such as fp16",
+                "look at the names of the files in the model's folder",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
-/// The first file of the variant that is there: an index before a single file, safetensors before
-/// pickles. diffusers has put the variant into two places of an index's name.
-fn first_present(folder: &Path, variant: Option<&str>) -> Option<PathBuf> {
-    let names = ["safetensors", "bin"].into_iter().flat_map(|ending| match variant {
+/// The weights that diffusers would take from a folder.
+pub(super) struct Chosen {
+    /// A file's name: the weights themselves, or the index of their shards.
+    pub name: String,
+    /// Whether it is of the variant that was asked for.
+    pub is_variant: bool,
+}
+
+/// What diffusers would take of the names that a folder `has`; without the variant, the plain ones.
+pub(super) fn choose(has: &dyn Fn(&str) -> bool, variant: Option<&str>) -> Option<Chosen> {
+    let first = |variant| names(variant).find(|name| has(name));
+    let of_variant = first(variant).map(|name| Chosen { name, is_variant: variant.is_some() });
+    of_variant.or_else(|| first(None).map(|name| Chosen { name, is_variant: false }))
+}
+
+/// Whether a file that [`choose`] chose names shards.
+pub(super) fn is_index(name: &str) -> bool {
+    name.ends_with(".json")
+}
+
+/// Whether there is anything that [`find`] could use among the names that a folder `has`.
+pub(super) fn any_in(has: &dyn Fn(&str) -> bool, variant: Option<&str>) -> bool {
+    choose(has, variant).is_some() || has("recipe.json")
+}
+
+/// Names of the variant's files in order of preference: an index before a single file, safetensors
+/// before pickles. diffusers has put the variant into two places of an index's name.
+fn names(variant: Option<&str>) -> impl Iterator<Item = String> {
+    ["safetensors", "bin"].into_iter().flat_map(move |ending| match variant {
         None => vec![format!("{STEM}.{ending}.index.json"), format!("{STEM}.{ending}")],
         Some(variant) => vec![
             format!("{STEM}.{ending}.index.{variant}.json"),
             format!("{STEM}.{ending}.{variant}.index.json"),
             format!("{STEM}.{variant}.{ending}"),
         ],
-    });
-    names.map(|name| folder.join(name)).find(|path| path.exists())
+    })
 }
 
 /// What diffusers writes beside shards.
@@ -85,29 +106,38 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The files that `index` names, each once.
+/// The names of the files that `index` names, each once.
 ///
-/// An index comes from whoever made the checkpoint, so its names must be those of files beside it
-/// that, links followed, lie inside the checkpoint.
-fn shards(index: &Path, folder: &Path, root: &Path) -> Result<Vec<PathBuf>> {
-    let broken = |problem: String| {
-        Error::checkpoint(index, problem, "fetch the index and the files it names again")
-    };
+/// An index comes from whoever made the checkpoint, so its names must be those of files beside it.
+pub(super) fn shard_names(index: &Path) -> Result<BTreeSet<String>> {
+    let broken = |problem: String| broken_index(index, problem);
     let text = read_text(index).map_err(broken)?;
-    let index: Index = serde_json::from_str(&text)
+    let parsed: Index = serde_json::from_str(&text)
         .map_err(|error| broken(format!("is not an index of shards: {error}")))?;
-    let names: BTreeSet<&String> = index.weight_map.values().collect();
+    let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
     if names.is_empty() {
         return Err(broken("names no files".into()));
     }
-    let allowed = places_of(root).map_err(|error| broken(io_reason(&error)))?;
-    let mut files = Vec::new();
-    for name in names {
+    for name in &names {
         let is_plain = Path::new(name).file_name().is_some_and(|file| file == name.as_str());
         if !is_plain || name.contains('\\') {
             return Err(broken(format!("names {name:?}, which is not a file beside it")));
         }
-        let file = folder.join(name);
+    }
+    Ok(names)
+}
+
+fn broken_index(index: &Path, problem: String) -> Error {
+    Error::checkpoint(index, problem, "fetch the index and the files it names again")
+}
+
+/// The files that `index` names; links followed, they lie inside the checkpoint.
+fn shards(index: &Path, folder: &Path, root: &Path) -> Result<Vec<PathBuf>> {
+    let broken = |problem: String| broken_index(index, problem);
+    let allowed = places_of(root).map_err(|error| broken(io_reason(&error)))?;
+    let mut files = Vec::new();
+    for name in shard_names(index)? {
+        let file = folder.join(&name);
         let target = file
             .canonicalize()
             .map_err(|error| broken(format!("names {name}: {}", io_reason(&error))))?;
@@ -120,54 +150,65 @@ fn shards(index: &Path, folder: &Path, root: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Where the files of a checkpoint may lie: below its folder, and for one in a hub cache, whose
-/// files are links, in the cache's `blobs` of the same repository.
+/// files are links, in the `blobs` of the same repository, or in those that all repositories of the
+/// cache share.
 fn places_of(root: &Path) -> std::io::Result<Vec<PathBuf>> {
     let root = root.canonicalize()?;
-    let blobs = root
+    let repository = root
         .ancestors()
         .find(|folder| folder.file_name().is_some_and(|name| name == "snapshots"))
         .and_then(|snapshots| snapshots.parent())
         .filter(|repository| {
             let name = repository.file_name().unwrap_or_default().to_string_lossy();
             name.starts_with("models--")
-        })
-        .map(|repository| repository.join("blobs"));
-    Ok(blobs.into_iter().chain([root]).collect())
+        });
+    let shared = repository.and_then(Path::parent);
+    let blobs = repository.into_iter().chain(shared).map(|folder| folder.join("blobs"));
+    Ok(blobs.chain([root.clone()]).collect())
 }
 
 /// The error for a folder without weights that can be read here; names what lies there instead.
 fn no_weights(folder: &Path) -> Error {
-    let others: Vec<String> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| {
-            let endings = [".bin", ".safetensors", ".ckpt", ".pt", ".index.json"];
-            endings.iter().any(|ending| name.ends_with(ending))
-        })
-        .collect();
-    let variant = others.iter().find_map(|name| {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let others = other_weights(entries.filter_map(|entry| entry.file_name().into_string().ok()));
+    let next = match (&others.variant, others.names.first()) {
+        (Some(variant), _) => format!("pass --variant {variant}"),
+        (None, Some(name)) => {
+            let file = folder.join(name);
+            format!("if one of them is the VAE, name it: --repo {}", file.display())
+        }
+        (None, None) => "save the VAE with diffusers' save_pretrained(folder)".to_owned(),
+    };
+    Error::checkpoint(folder, others.problem(), next)
+}
+
+/// Weights that [`choose`] does not take.
+pub(super) struct OtherWeights {
+    /// Names of files.
+    pub names: Vec<String>,
+    /// The variant that one of them is of.
+    pub variant: Option<String>,
+}
+
+/// Those among `names` that may be weights all the same.
+pub(super) fn other_weights(names: impl Iterator<Item = String>) -> OtherWeights {
+    let endings = [".bin", ".safetensors", ".ckpt", ".pt", ".index.json"];
+    let names: Vec<String> =
+        names.filter(|name| endings.iter().any(|ending| name.ends_with(ending))).collect();
+    let variant = names.iter().find_map(|name| {
         let variant = name.strip_prefix(STEM)?.strip_prefix('.')?;
         variant.strip_suffix(".safetensors").or_else(|| variant.strip_suffix(".bin"))
     });
-    let (found, next) = match (others.as_slice(), variant) {
-        ([], _) => (
-            "no weights".to_owned(),
-            "save the VAE with diffusers' save_pretrained(folder)".to_owned(),
-        ),
-        (names, Some(variant)) => (names.join(", "), format!("pass --variant {variant}")),
-        (names, None) => (
-            names.join(", "),
-            format!(
-                "if one of them is the VAE, name it: --repo {}",
-                folder.join(&names[0]).display()
-            ),
-        ),
-    };
-    Error::checkpoint(
-        folder,
-        format!("expected {STEM}.safetensors or {STEM}.bin, found {found}"),
-        next,
-    )
+    OtherWeights { variant: variant.map(str::to_owned), names }
+}
+
+impl OtherWeights {
+    /// What was expected and what there is instead.
+    pub fn problem(&self) -> String {
+        let found = match self.names.as_slice() {
+            [] => "no weights".to_owned(),
+            names => names.join(", "),
+        };
+        format!("expected {STEM}.safetensors or {STEM}.bin, found {found}")
+    }
 }

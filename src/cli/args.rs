@@ -81,6 +81,21 @@ pub struct ExplainArgs {
     pub code: Option<String>,
 }
 
+/// How a hub is asked, for a source on one.
+#[derive(Debug, Clone, Args)]
+pub struct HubArgs {
+    /// The branch, tag or commit of a repository on a hub [default: main]
+    #[arg(long, value_name = "REV")]
+    pub revision: Option<String>,
+    /// Never ask the hub: use what is in its cache
+    #[arg(long)]
+    pub offline: bool,
+    /// The environment variable with the token that the hub is shown [default: HF_TOKEN, else the
+    /// file of `hf auth login`]
+    #[arg(long, alias = "hf_token_env", value_name = "NAME")]
+    pub hf_token_env: Option<String>,
+}
+
 /// What two pictures must at least reach.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct LeastArgs {

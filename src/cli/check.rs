@@ -15,6 +15,7 @@ use vae_fidelity::{Error, Result};
 use super::Outcome;
 use super::check_args::{CheckArgs, DtypeChoice};
 use super::console::Console;
+use super::hub::{hub_options, source};
 use super::outputs::Outputs;
 use super::progress::Progress;
 use super::round_trip::Judge;
@@ -25,7 +26,7 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
         return Err(Error::option("IMAGE", "no picture was given", "name at least one"));
     }
     let size = requested_size(args.width, args.height)?;
-    let source = Source::parse(&args.repo, args.subfolder.as_deref())?;
+    let source = source(&args.repo, args.subfolder.as_deref(), &args.hub)?;
     let outputs = Outputs::settle(args, &images)?;
     if let Some(threads) = args.threads {
         set_threads(threads as usize);
@@ -38,6 +39,7 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
         config: args.config.clone(),
         family: args.family,
         variant: args.variant.clone(),
+        hub: hub_options(&source, &args.hub, &progress)?,
     };
     let checkpoint = Checkpoint::open_with(&source, &options)?;
     let (device, dtype) = pick_device_and_dtype(args.device, args.dtype.dtype())?;
@@ -50,7 +52,7 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
         device,
         model: Model {
             source: checkpoint.source().to_string(),
-            revision: None,
+            revision: checkpoint.revision().map(str::to_owned),
             family: checkpoint.family(),
             config: checkpoint.config().clone(),
             parameters: checkpoint.parameters(),

@@ -7,7 +7,7 @@ use vae_fidelity::Dtype;
 use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::config::Family;
 
-use super::args::LeastArgs;
+use super::args::{HubArgs, LeastArgs};
 use super::user_files::FilesArgs;
 
 /// Encode and decode pictures, and judge what comes back
@@ -51,8 +51,9 @@ pub struct CheckArgs {
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub seed: Option<i64>,
 
-    /// The VAE: builtin, a folder in diffusers' layout, or a file (.safetensors, .bin, .pt, .ckpt);
-    /// ./builtin for a folder of that name
+    /// The VAE: builtin, a folder in diffusers' layout, a file (.safetensors, .bin, .pt, .ckpt), or
+    /// a repository of a hub, such as CompVis/stable-diffusion-v1-4; ./builtin for a folder of that
+    /// name
     #[arg(long, value_name = "SOURCE", default_value = "builtin")]
     pub repo: String,
     /// The folder below --repo that holds the VAE [default: vae, else --repo itself]
@@ -68,9 +69,8 @@ pub struct CheckArgs {
     /// none
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub family: Option<Family>,
-    /// Accepted as the gist's flag; without effect, since no source of this version needs a token
-    #[arg(long, alias = "hf_token_env", value_name = "NAME", default_value = "HF_TOKEN")]
-    pub hf_token_env: String,
+    #[command(flatten)]
+    pub hub: HubArgs,
 
     /// auto, cpu, cuda, cuda:N or mps; auto is CUDA where it is, else the CPU
     #[arg(long, value_name = "DEVICE", default_value = "auto")]

@@ -10,6 +10,8 @@ mod console;
 mod explain;
 mod golden;
 #[cfg(feature = "tch")]
+mod hub;
+#[cfg(feature = "tch")]
 mod outputs;
 mod panic;
 mod progress;

@@ -2,11 +2,21 @@
 
 #[cfg(feature = "tch")]
 use std::path::Path;
+#[cfg(feature = "tch")]
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+#[cfg(feature = "tch")]
+use vae_fidelity::checkpoint::{HubProgress, HubStep};
+
 use super::console::Console;
+
+const STEP: &str = "{spinner} {msg} [{elapsed}]";
+#[cfg(feature = "tch")]
+const DOWNLOAD: &str =
+    "{spinner} {msg} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
 
 /// A line on stderr that names the current step and goes away; nothing where stderr is no
 /// terminal, nor for --quiet.
@@ -26,9 +36,7 @@ impl Progress {
             false => ProgressDrawTarget::stderr(),
         };
         let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{elapsed}]") {
-            bar.set_style(style);
-        }
+        set_style(&bar, STEP);
         bar.enable_steady_tick(Duration::from_millis(120));
         Self {
             bar,
@@ -52,6 +60,40 @@ impl Progress {
         self.bar.set_message(format!("{which}{what} {}", image.display()));
     }
 
+    /// Shows how a download goes: how much is here, how fast it comes, and the time left.
+    #[cfg(feature = "tch")]
+    pub fn of_hub(&self) -> HubProgress {
+        let bar = self.bar.clone();
+        let current = Mutex::new(String::new());
+        Arc::new(move |step| {
+            let mut current = current.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            match step {
+                HubStep::Asking => bar.set_message("asking the hub"),
+                HubStep::Waiting { file } => {
+                    bar.set_message(format!("waiting for another process that downloads {file}"));
+                }
+                HubStep::Downloading { file, received, total } => {
+                    if *current != file {
+                        file.clone_into(&mut current);
+                        set_style(&bar, DOWNLOAD);
+                        bar.set_message(format!("downloading {file}"));
+                        bar.set_length(total);
+                        bar.set_position(received);
+                        // What an earlier run brought says nothing about how fast this one is.
+                        bar.reset_eta();
+                    }
+                    bar.set_position(received);
+                    if received == total {
+                        current.clear();
+                        bar.unset_length();
+                        set_style(&bar, STEP);
+                        bar.set_message("loading the VAE");
+                    }
+                }
+            }
+        })
+    }
+
     #[cfg(feature = "tch")]
     /// Clears the line while `print` writes to the terminal.
     pub fn around<T>(&self, print: impl FnOnce() -> T) -> T {
@@ -62,5 +104,11 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
     }
 }

@@ -25,11 +25,13 @@ impl Display for CheckReport {
         let path = input.path.display();
         line(f, "image", format_args!("{path} ({} {}, {size})", input.format, input.mode))?;
         let model = &self.model;
+        let commit = model.revision.as_deref().and_then(|commit| commit.get(..12));
+        let at = commit.map(|commit| format!(" at {commit}")).unwrap_or_default();
         line(
             f,
             "model",
             format_args!(
-                "{} ({} family, {} parameters), {} on {}",
+                "{}{at} ({} family, {} parameters), {} on {}",
                 model.source, model.family, model.parameters, model.dtype, model.device
             ),
         )?;

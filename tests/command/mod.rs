@@ -99,6 +99,8 @@ impl Sandbox {
         for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(variable);
         }
+        // No test asks a hub that is not its own.
+        command.env("HF_HUB_OFFLINE", "1");
         // A backtrace must not appear even for those who ask Rust for one.
         command.env("RUST_BACKTRACE", "1");
         command
