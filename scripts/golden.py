@@ -3,6 +3,10 @@
     scripts/python.sh scripts/golden.py --gist debug_diffusion_vae.py
     scripts/python.sh scripts/golden.py --gist debug_diffusion_vae.py --check
 
+and, for any diffusers AutoencoderKL and any pictures, a suite of the same layout in a new folder:
+
+    scripts/python.sh scripts/golden.py --gist debug_diffusion_vae.py --repo MODEL --images a.png b.jpg --out DIR
+
 It runs the gist's own functions in the gist's order and keeps what they pass along, then runs the
 gist's command line on the same input and demands the same picture. `--check` writes nothing: it
 recomputes, and compares bit for bit where the machine is of the kind that wrote the goldens, within
@@ -23,6 +27,7 @@ import numpy as np
 import torch
 
 import golden_gist
+import golden_own
 import golden_self_test
 from golden_cases import CASES
 from golden_recipe import GOLDEN, repository
@@ -176,13 +181,34 @@ def check_case(case, run, row, folder, tolerances):
     return list(filter(None, wrong))
 
 
+def write_own(parser, args):
+    if not (args.repo and args.images) or args.out == GOLDEN or args.check or args.only:
+        parser.error("goldens of one's own need --repo, --images and --out, and take neither --only nor --check")
+    if (args.width is None) != (args.height is None):
+        parser.error("--width and --height go together")
+    torch.set_num_threads(THREADS)
+    size = (args.width, args.height) if args.width else None
+    try:
+        golden_own.write(args.gist, args.repo, args.images, size, args.seed, args.out, environment(), manifest_row)
+    except golden_gist.WrongGist as refusal:
+        sys.exit(str(refusal))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gist", required=True, help="path of the unmodified gist, debug_diffusion_vae.py")
     parser.add_argument("--only", nargs="+", metavar="CASE", help="these cases; 'builtin-*' and the like work")
     parser.add_argument("--out", type=Path, default=GOLDEN, help="folder of manifest.json and cases/ (default: golden)")
     parser.add_argument("--check", action="store_true", help="recompute and compare, write nothing; exit 1 on a difference")
+    own = parser.add_argument_group("goldens of one's own")
+    own.add_argument("--repo", type=Path, metavar="MODEL", help="folder of a diffusers AutoencoderKL, or of a pipeline with vae/")
+    own.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="pictures, each a case by mode and one by a draw")
+    own.add_argument("--width", type=int, help="encode at this width, with --height (default: each picture's own, rounded down)")
+    own.add_argument("--height", type=int)
+    own.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
     args = parser.parse_args()
+    if args.repo or args.images:
+        return write_own(parser, args)
     cases = [case for case in CASES if not args.only or any(Path(case.name).match(name) for name in args.only)]
     if not cases:
         sys.exit(f"no case is named {' or '.join(args.only)}; scripts/golden_cases.py lists them")

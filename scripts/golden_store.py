@@ -39,9 +39,9 @@ def sha256(tensor):
     return hashlib.sha256(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
 
-def row(name, tensor):
-    """What the manifest says about a tensor."""
-    full = tensor.size <= LARGEST_IN_FULL
+def row(name, tensor, largest_in_full=LARGEST_IN_FULL):
+    """What the manifest says about a tensor; None stores all of them in full."""
+    full = largest_in_full is None or tensor.size <= largest_in_full
     return {
         "shape": list(tensor.shape),
         "dtype": {"float32": "f32", "uint8": "u8"}[str(tensor.dtype)],
@@ -55,12 +55,12 @@ def sampled(tensor):
     return tensor.reshape(-1)[sample_indices(tensor.size, SAMPLES)]
 
 
-def write_case(folder, run):
+def write_case(folder, run, largest_in_full=LARGEST_IN_FULL):
     """Writes the files of a case into `folder`; returns the manifest's rows for its tensors."""
     folder.mkdir(parents=True)
     rows, files = {}, {}
     for name, tensor in tensors_of(run).items():
-        rows[name] = row(name, tensor)
+        rows[name] = row(name, tensor, largest_in_full)
         if rows[name]["stored"] == "samples":
             files.setdefault(FILES[name], {})[f"{name}.samples"] = sampled(tensor)
         elif name == "decoded_rgb8":

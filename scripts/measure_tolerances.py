@@ -6,6 +6,10 @@ Runs the golden cases with other thread counts, other instruction sets and witho
 process of its own, every step from the default run's tensors, as cases are judged. A tolerance is
 the largest excess found, times a margin. Then it plants faults: the table at the end says how many
 times the tolerance each one lands away. Ten minutes; run by hand.
+
+    scripts/python.sh scripts/measure_tolerances.py --gist debug_diffusion_vae.py --only CASE...
+
+measures these cases alone and writes nothing: it says how much of the present tolerances they use.
 """
 
 import argparse
@@ -15,7 +19,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +53,14 @@ class Variant:
     environment: dict = field(default_factory=dict)
     large: bool = False
     fault: str = ""
+    only: tuple = ()
 
     @property
     def cases(self):
         if self.fault:
             return [CASE_BY_NAME[name] for name in FAULTS[self.fault].cases]
+        if self.only:
+            return [case for case in CASES if case.name in self.only]
         return [case for case in CASES if self.large or case.name not in LARGE]
 
 
@@ -197,9 +204,33 @@ def faults(rows, default, start, gist_path, temporary):
     return found
 
 
+def used(gist_path, names):
+    """How much of the present tolerances these cases use, in every variant of the sweep."""
+    present = json.loads((GOLDEN / "tolerances.json").read_text())["rows"]
+    most = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        default, start = spawn(replace(DEFAULT, only=names), gist_path, temporary)
+        for variant in SWEEP:
+            runs, _ = spawn(replace(variant, only=names), gist_path, temporary, start)
+            for name, run in runs.items():
+                for tensor, expected, actual in pairs(default[name], run):
+                    if np.array_equal(expected, actual):
+                        continue
+                    if tensor == "decoded_rgb8":
+                        row = tolerance({"rows": present}, tensor, CASE_BY_NAME[name].model)
+                        ratio = (expected != actual).mean() / row["share"]
+                    else:
+                        ratio = beyond(present, tensor, CASE_BY_NAME[name].model, expected, actual)
+                    most[tensor] = max(most.get(tensor, (0, "")), (float(ratio), f"{name}, {variant.name}"))
+    for tensor, (ratio, where) in sorted(most.items()):
+        print(f"{tensor:13} uses {ratio:.2%} of its tolerance at most: {where}")
+    return most
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gist", help="path of the unmodified gist, debug_diffusion_vae.py")
+    parser.add_argument("--only", nargs="+", metavar="CASE", help="measure these, say what they use, write nothing")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -207,6 +238,11 @@ def main():
         return work(Variant(**variant), *rest)
     if not args.gist:
         parser.error("--gist is needed")
+    if args.only:
+        unknown = set(args.only) - set(CASE_BY_NAME)
+        if unknown:
+            parser.error(f"no case is named {', '.join(sorted(unknown))}")
+        sys.exit(any(ratio > 1 for ratio, _ in used(args.gist, tuple(args.only)).values()))
     with tempfile.TemporaryDirectory() as temporary:
         default, start, spreads = sweep(args.gist, temporary)
         rows = [row(tensor, model, spread) for (tensor, model), spread in spreads.items()]

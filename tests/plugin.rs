@@ -9,12 +9,12 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use ndarray::Array4;
+use ndarray::{Array4, ArrayView4};
 use serde_json::Value;
 use toy::{TOY, Toy};
 use vae_fidelity::golden::{Check, Location, Outcome, Step, Suite, SuiteReport};
 use vae_fidelity::trace::sample_indices;
-use vae_fidelity::{Dtype, Error, ErrorKind};
+use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Encoded, Error, ErrorKind, Vae};
 
 fn suite(folder: &Path) -> Suite {
     Suite::open(TOY).unwrap().failures(folder)
@@ -227,6 +227,73 @@ fn an_implementation_that_does_not_load_fails_every_case() {
     assert!(!report.passed);
     assert_eq!(report.summary.cases_failed, 3);
     assert_eq!(report.cases[0].checks[0].tensor, Step::Load);
+}
+
+/// A VAE that takes no noise and shows no moments: its own draws are what there is.
+struct Random {
+    toy: Toy,
+    spread: f32,
+}
+
+impl Vae for Random {
+    fn config(&self) -> &AutoencoderKLConfig {
+        self.toy.config()
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.toy.dtype()
+    }
+
+    fn encode(&self, _: ArrayView4<f32>, _: Option<ArrayView4<f32>>) -> Result<Encoded, Error> {
+        Err(Error::new(ErrorKind::Unsupported, "encode", "takes no noise", "judge its draws"))
+    }
+
+    fn draws(
+        &self,
+        sample: ArrayView4<f32>,
+        count: usize,
+    ) -> Option<Result<Vec<Array4<f32>>, Error>> {
+        let signs = |draw: usize| if draw.is_multiple_of(2) { self.spread } else { -self.spread };
+        let drawn = (0..count).map(|draw| {
+            let latents = self.toy.encode(sample, None)?.latents;
+            let noise = latents.mapv(|_| signs(draw));
+            Ok(self.toy.encode(sample, Some(noise.view()))?.latents)
+        });
+        Some(drawn.collect())
+    }
+
+    fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>, Error> {
+        self.toy.decode(latents)
+    }
+}
+
+#[test]
+fn a_vae_that_takes_no_noise_is_judged_by_its_draws() {
+    let failures = tempfile::tempdir().unwrap();
+    let run = |spread: f32| {
+        let load = |checkpoint: &Checkpoint| {
+            Ok(Box::new(Random { toy: Toy::load(checkpoint)?, spread }) as Box<dyn Vae>)
+        };
+        suite(failures.path()).only("mode").run(load).unwrap()
+    };
+    let report = run(1.0);
+    report.assert_pass();
+    assert_eq!(check(&report, Step::Latents).outcome, Outcome::NotJudged);
+    assert_eq!(check(&report, Step::Draws).outcome, Outcome::WithinTolerance);
+    let report = run(1.5);
+    assert_eq!(check(&report, Step::Draws).outcome, Outcome::Failed);
+    assert!(
+        report.to_string().contains("draws:  where the log-variance is not clamped, draws spread")
+    );
+}
+
+#[test]
+fn a_model_that_an_implementation_does_not_support_is_not_run() {
+    let failures = tempfile::tempdir().unwrap();
+    let refused =
+        || Error::new(ErrorKind::Unsupported, "act_fn", "only silu", "nothing to be done");
+    let error = suite(failures.path()).run(|_| Err(refused())).unwrap_err();
+    assert!(error.problem().contains("no case was run: toy: act_fn: only silu"), "{error}");
 }
 
 #[test]

@@ -197,10 +197,11 @@ impl Candidate<'_> {
                 checks.skip(&[Step::ToRgb8], "there is no decoded tensor that it could be made of");
             }
         }
-        match own.or(made_here) {
+        let why = |own: &_| explain::levels(own, made_here.as_ref()?.as_ref().ok()?);
+        match own.or_else(|| made_here.clone()) {
             None => checks.skip(&[Step::EndToEnd], "there is no decoded sample to make pixels of"),
             Some(Err(error)) => checks.fail(&[Step::EndToEnd], &error),
-            Some(pixels) => checks.pixels(Step::EndToEnd, golden, pixels, |_| None)?,
+            Some(pixels) => checks.pixels(Step::EndToEnd, golden, pixels, why)?,
         }
         Ok(())
     }

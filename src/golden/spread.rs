@@ -150,15 +150,22 @@ fn spread(
     if (found - 1.0).abs() <= allowed {
         return None;
     }
-    // Times the grain's share, as in what is expected.
-    let unclamped = ratio(&|one| f64::from(one.logvar).exp() + one.grain.powi(2) / 12.0);
     let text = format!(
         "where the log-variance is {which}, draws spread {found:.3e} times as far as they should \
          ({} latents, {draws} draws)",
         told.len()
     );
-    let matches = (found - unclamped).abs() <= allowed * unclamped + 1e-2;
-    Some((text, matches && (unclamped - 1.0).abs() > allowed))
+    // Latent by latent, since the largest log-variance would outweigh all others in a sum; and with a
+    // little added to both, since a standard deviation may have underflowed to 0.
+    let against_unclamped: f64 = told
+        .iter()
+        .map(|one| {
+            let little = 1e-3 * one.variance();
+            (one.drawn_variance + little) / (f64::from(one.logvar).exp() + little)
+        })
+        .sum();
+    let as_unclamped = (against_unclamped / told.len() as f64).sqrt();
+    Some((text, (as_unclamped - 1.0).abs() <= allowed.max(0.1)))
 }
 
 /// By how much a standard deviation may be off, relatively, when its log-variance may be off by
@@ -166,4 +173,94 @@ fn spread(
 pub(super) fn half_logvar(tolerance: Tolerance) -> f64 {
     let widest = f64::from(LOGVAR_RANGE.0.abs().max(LOGVAR_RANGE.1));
     0.5 * (tolerance.atol() + tolerance.rtol() * widest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Outcome;
+    use crate::recipe::scrambled;
+
+    /// Mean 0.5 and these log-variances, over 10 x 10 latents each.
+    fn moments(logvars: &[f32]) -> Array4<f32> {
+        let channels = logvars.len();
+        Array4::from_shape_fn((1, 2 * channels, 10, 10), |(_, channel, ..)| {
+            channel.checked_sub(channels).map_or(0.5, |at| logvars[at])
+        })
+    }
+
+    /// Draws of mean + `std`(logvar) * noise, the noise by Box and Muller from the recipe's hash.
+    fn draws(moments: &Array4<f32>, std: impl Fn(f32) -> f32) -> Vec<Array4<f32>> {
+        let channels = moments.dim().1 / 2;
+        let (mean, logvar) = moments.view().split_at(Axis(1), channels);
+        let mut seed = 0;
+        let mut uniform = || {
+            seed += 1;
+            ((scrambled(1, seed) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+        };
+        (0..DRAWS)
+            .map(|_| {
+                let noise = mean.mapv(|_| {
+                    let radius = (-2.0 * uniform().ln()).sqrt();
+                    (radius * (std::f64::consts::TAU * uniform()).cos()) as f32
+                });
+                &mean + &logvar.mapv(&std) * &noise
+            })
+            .collect()
+    }
+
+    fn judged(logvars: &[f32], std: impl Fn(f32) -> f32) -> Check {
+        let moments = moments(logvars);
+        check(moments.view(), &draws(&moments, std), Tolerance::new(1e-5, 1e-5).unwrap())
+    }
+
+    fn clamped(logvar: f32) -> f32 {
+        (0.5 * logvar.clamp(-30.0, 20.0)).exp()
+    }
+
+    const LOGVARS: [f32; 4] = [-20.0, 0.0, 3.0, 40.0];
+
+    #[test]
+    fn honest_draws_pass() {
+        let found = judged(&LOGVARS, clamped);
+        assert_eq!(found.outcome, Outcome::WithinTolerance, "{found:?}");
+        assert!(found.reason.unwrap().contains("64 draws"));
+    }
+
+    #[test]
+    fn another_spread_or_mean_fails() {
+        for factor in [0.8, 1.25, 0.0] {
+            let found = judged(&LOGVARS, |logvar| factor * clamped(logvar));
+            assert_eq!(found.outcome, Outcome::Failed, "{factor}");
+            assert_eq!(found.looks_like, None, "{factor} is no missing clamp");
+        }
+        let moments = moments(&LOGVARS);
+        let mut shifted = draws(&moments, clamped);
+        shifted.iter_mut().for_each(|draw| draw[[0, 0, 3, 4]] += 0.01);
+        let found = check(moments.view(), &shifted, Tolerance::new(1e-5, 1e-5).unwrap());
+        assert!(found.reason.unwrap().contains("in 1 of 400 latents"));
+    }
+
+    #[test]
+    fn a_missing_clamp_is_named_at_either_end_and_where_it_overflows() {
+        for logvars in [&[-40.0][..], &[40.0], &[30.0, 45.0, 60.0, 90.0], &[250.0, 0.0]] {
+            let found = judged(logvars, |logvar| (0.5 * logvar).exp());
+            assert_eq!(found.outcome, Outcome::Failed, "{logvars:?}");
+            assert!(found.looks_like.as_ref().unwrap().contains("without a clamp"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn nan_and_shapes_fail() {
+        let moments = moments(&LOGVARS);
+        let tolerance = Tolerance::new(1e-5, 1e-5).unwrap();
+        let mut some = draws(&moments, clamped);
+        some[5][[0, 1, 2, 3]] = f32::NAN;
+        let found = check(moments.view(), &some, tolerance);
+        assert!(found.reason.unwrap().contains("1 of 25600 drawn values are NaN"));
+        let narrow = vec![Array4::zeros((1, 4, 10, 9)); 2];
+        let found = check(moments.view(), &narrow, tolerance);
+        assert!(found.reason.unwrap().contains("expected [1, 4, 10, 10]"));
+        assert_eq!(check(moments.view(), &some[..1], tolerance).outcome, Outcome::Failed);
+    }
 }

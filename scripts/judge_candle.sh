@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds examples/candle and judges candle-transformers' AutoEncoderKL with the goldens. Names of
+# models or cases narrow it; the first run compiles candle, which takes minutes.
+#
+#   scripts/judge_candle.sh [sd-small builtin-small ...]
+#
+# Exit code 0: all that was judged passed; 1: something failed (as of candle 0.11.1 it does: the
+# report says what); 2: could not judge.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cargo build --locked --quiet --manifest-path examples/candle/Cargo.toml || exit 2
+target=$(cargo metadata --format-version 1 --no-deps --manifest-path examples/candle/Cargo.toml |
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+exec "$target/debug/judge-candle" "$@"
