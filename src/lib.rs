@@ -12,7 +12,6 @@ pub mod recipe;
 pub mod trace;
 pub mod vae;
 pub mod checkpoint;
-#[cfg(feature = "tch")]
 pub mod autoencoder_kl;
 pub mod tensor_file;
 pub mod metrics;
@@ -23,6 +22,7 @@ pub mod report;
 
 #[cfg(feature = "tch")]
 pub use autoencoder_kl::AutoencoderKL;
+pub use autoencoder_kl::FastAutoencoderKL;
 pub use checkpoint::{Checkpoint, Source};
 pub use config::AutoencoderKLConfig;
 pub use dtype::Dtype;

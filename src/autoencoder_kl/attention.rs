@@ -1,27 +1,25 @@
 //! diffusers `models/attention_processor.py`, `Attention` with `AttnProcessor2_0`.
 
-use tch::Tensor;
-
 use crate::config::AutoencoderKLConfig;
 use crate::error::Result;
 
+use super::engine::Engine;
 use super::layers::{GroupNorm, Linear, Module, Watch, Weights};
-use super::libtorch::Attempt;
 
 /// `Attention` of a mid block: one head as wide as the block, biased projections, a residual.
 #[derive(Debug)]
-pub(super) struct Attention {
+pub(super) struct Attention<E: Engine> {
     module: Module,
-    group_norm: GroupNorm,
-    to_q: Linear,
-    to_k: Linear,
-    to_v: Linear,
+    group_norm: GroupNorm<E>,
+    to_q: Linear<E>,
+    to_k: Linear<E>,
+    to_v: Linear<E>,
     /// `to_out.0`; `to_out.1` is a dropout that does nothing here.
-    to_out: Linear,
+    to_out: Linear<E>,
 }
 
-impl Attention {
-    pub fn load(weights: &Weights, config: &AutoencoderKLConfig) -> Result<Self> {
+impl<E: Engine> Attention<E> {
+    pub fn load(weights: &Weights<E>, config: &AutoencoderKLConfig) -> Result<Self> {
         Ok(Self {
             module: weights.module("Attention"),
             group_norm: GroupNorm::load(&weights.at("group_norm"), config.norm_num_groups)?,
@@ -33,41 +31,28 @@ impl Attention {
     }
 
     /// (N, C, H, W) to (N, C, H, W); every position attends to every other, H * W squared.
-    pub fn forward(&self, xs: &Tensor, watch: Watch) -> Result<Tensor> {
-        let at = || &self.module.name;
-        let (n, c, h, w) = xs.size4().attempt(at)?;
+    pub fn forward(
+        &self,
+        engine: &E,
+        xs: &E::Tensor,
+        watch: Watch<E::Tensor>,
+    ) -> Result<E::Tensor> {
+        let at = &self.module.name;
         // (N, C, H * W)
-        let flat = xs.f_view([n, c, h * w]).attempt(at)?;
-        // (N, H * W, C), a transposed view, as diffusers hands it to the projections
-        let hidden = self.group_norm.forward(&flat, watch)?.f_transpose(1, 2).attempt(at)?;
-        let query = self.to_q.forward(&hidden, watch)?;
-        let key = self.to_k.forward(&hidden, watch)?;
-        let value = self.to_v.forward(&hidden, watch)?;
+        let flat = engine.flatten(xs, at)?;
+        let normed = self.group_norm.forward(engine, &flat, watch)?;
+        drop(flat);
+        // (N, H * W, C)
+        let hidden = engine.to_tokens(&normed, at)?;
+        drop(normed);
+        let query = self.to_q.forward(engine, &hidden, watch)?;
+        let key = self.to_k.forward(engine, &hidden, watch)?;
+        let value = self.to_v.forward(engine, &hidden, watch)?;
         drop(hidden);
-        // (N, 1, H * W, C)
-        let heads = |tensor: Tensor| {
-            tensor.f_view([n, -1, 1, c]).and_then(|tensor| tensor.f_transpose(1, 2)).attempt(at)
-        };
-        let hidden = Tensor::f_scaled_dot_product_attention(
-            &heads(query)?,
-            &heads(key)?,
-            &heads(value)?,
-            None::<Tensor>,
-            0.0,
-            false,
-            None,
-            false,
-        )
-        .and_then(|tensor| tensor.f_transpose(1, 2))
-        .and_then(|tensor| tensor.f_reshape([n, -1, c]))
-        .attempt(at)?;
-        let output = self
-            .to_out
-            .forward(&hidden, watch)?
-            .f_transpose(-1, -2)
-            .and_then(|tensor| tensor.f_reshape([n, c, h, w]))
-            .and_then(|tensor| tensor.f_add(xs))
-            .attempt(at)?;
+        let hidden = engine.attend(query, key, value, at)?;
+        let hidden = self.to_out.forward(engine, &hidden, watch)?;
+        // (N, C, H, W)
+        let output = engine.add_residual(engine.to_image(&hidden, xs, at)?, xs, at)?;
         watch(&self.module, &output)?;
         Ok(output)
     }

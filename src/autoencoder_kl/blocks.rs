@@ -1,24 +1,23 @@
 //! diffusers `models/unets/unet_2d_blocks.py`: the blocks that `Encoder` and `Decoder` stack.
 
-use tch::Tensor;
-
 use crate::config::AutoencoderKLConfig;
 use crate::error::Result;
 
 use super::attention::Attention;
+use super::engine::Engine;
 use super::layers::{Module, Watch, Weights};
 use super::resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 
 /// `DownEncoderBlock2D`; the last level has no downsampler.
 #[derive(Debug)]
-pub(super) struct DownEncoderBlock2D {
+pub(super) struct DownEncoderBlock2D<E: Engine> {
     module: Module,
-    resnets: Vec<ResnetBlock2D>,
-    downsamplers: Vec<Downsample2D>,
+    resnets: Vec<ResnetBlock2D<E>>,
+    downsamplers: Vec<Downsample2D<E>>,
 }
 
-impl DownEncoderBlock2D {
-    pub fn load(weights: &Weights, config: &AutoencoderKLConfig, level: usize) -> Result<Self> {
+impl<E: Engine> DownEncoderBlock2D<E> {
+    pub fn load(weights: &Weights<E>, config: &AutoencoderKLConfig, level: usize) -> Result<Self> {
         let widths = &config.block_out_channels;
         let before = widths[level.saturating_sub(1)];
         let resnets =
@@ -32,12 +31,17 @@ impl DownEncoderBlock2D {
     }
 
     /// (N, in, H, W) to (N, out, H / 2, W / 2), or the same size without a downsampler
-    pub fn forward(&self, mut xs: Tensor, watch: Watch) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        engine: &E,
+        mut xs: E::Tensor,
+        watch: Watch<E::Tensor>,
+    ) -> Result<E::Tensor> {
         for resnet in &self.resnets {
-            xs = resnet.forward(&xs, watch)?;
+            xs = resnet.forward(engine, &xs, watch)?;
         }
         for downsampler in &self.downsamplers {
-            xs = downsampler.forward(&xs, watch)?;
+            xs = downsampler.forward(engine, &xs, watch)?;
         }
         watch(&self.module, &xs)?;
         Ok(xs)
@@ -46,15 +50,15 @@ impl DownEncoderBlock2D {
 
 /// `UpDecoderBlock2D`; the last level has no upsampler.
 #[derive(Debug)]
-pub(super) struct UpDecoderBlock2D {
+pub(super) struct UpDecoderBlock2D<E: Engine> {
     module: Module,
-    resnets: Vec<ResnetBlock2D>,
-    upsamplers: Vec<Upsample2D>,
+    resnets: Vec<ResnetBlock2D<E>>,
+    upsamplers: Vec<Upsample2D<E>>,
 }
 
-impl UpDecoderBlock2D {
+impl<E: Engine> UpDecoderBlock2D<E> {
     /// `level` counts from the latents outwards.
-    pub fn load(weights: &Weights, config: &AutoencoderKLConfig, level: usize) -> Result<Self> {
+    pub fn load(weights: &Weights<E>, config: &AutoencoderKLConfig, level: usize) -> Result<Self> {
         let widths: Vec<usize> = config.block_out_channels.iter().rev().copied().collect();
         let before = widths[level.saturating_sub(1)];
         let layers = config.layers_per_block + 1;
@@ -68,12 +72,17 @@ impl UpDecoderBlock2D {
     }
 
     /// (N, in, H, W) to (N, out, 2 H, 2 W), or the same size without an upsampler
-    pub fn forward(&self, mut xs: Tensor, watch: Watch) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        engine: &E,
+        mut xs: E::Tensor,
+        watch: Watch<E::Tensor>,
+    ) -> Result<E::Tensor> {
         for resnet in &self.resnets {
-            xs = resnet.forward(&xs, watch)?;
+            xs = resnet.forward(engine, &xs, watch)?;
         }
         for upsampler in &self.upsamplers {
-            xs = upsampler.forward(&xs, watch)?;
+            xs = upsampler.forward(engine, &xs, watch)?;
         }
         watch(&self.module, &xs)?;
         Ok(xs)
@@ -82,14 +91,14 @@ impl UpDecoderBlock2D {
 
 /// `UNetMidBlock2D`: resnet, attention where the config has it, resnet.
 #[derive(Debug)]
-pub(super) struct UNetMidBlock2D {
+pub(super) struct UNetMidBlock2D<E: Engine> {
     module: Module,
-    resnets: [ResnetBlock2D; 2],
-    attentions: Option<Attention>,
+    resnets: [ResnetBlock2D<E>; 2],
+    attentions: Option<Attention<E>>,
 }
 
-impl UNetMidBlock2D {
-    pub fn load(weights: &Weights, config: &AutoencoderKLConfig) -> Result<Self> {
+impl<E: Engine> UNetMidBlock2D<E> {
+    pub fn load(weights: &Weights<E>, config: &AutoencoderKLConfig) -> Result<Self> {
         let width = config.block_out_channels[config.block_out_channels.len() - 1];
         let resnet =
             |i| ResnetBlock2D::load(&weights.at(format!("resnets.{i}")), config, width, width);
@@ -105,24 +114,29 @@ impl UNetMidBlock2D {
     }
 
     /// (N, C, H, W) to (N, C, H, W)
-    pub fn forward(&self, xs: &Tensor, watch: Watch) -> Result<Tensor> {
-        let mut xs = self.resnets[0].forward(xs, watch)?;
+    pub fn forward(
+        &self,
+        engine: &E,
+        xs: &E::Tensor,
+        watch: Watch<E::Tensor>,
+    ) -> Result<E::Tensor> {
+        let mut xs = self.resnets[0].forward(engine, xs, watch)?;
         if let Some(attention) = &self.attentions {
-            xs = attention.forward(&xs, watch)?;
+            xs = attention.forward(engine, &xs, watch)?;
         }
-        xs = self.resnets[1].forward(&xs, watch)?;
+        xs = self.resnets[1].forward(engine, &xs, watch)?;
         watch(&self.module, &xs)?;
         Ok(xs)
     }
 }
 
-fn load_resnets(
-    weights: &Weights,
+fn load_resnets<E: Engine>(
+    weights: &Weights<E>,
     config: &AutoencoderKLConfig,
     before: usize,
     width: usize,
     layers: usize,
-) -> Result<Vec<ResnetBlock2D>> {
+) -> Result<Vec<ResnetBlock2D<E>>> {
     (0..layers)
         .map(|i| {
             let in_channels = if i == 0 { before } else { width };

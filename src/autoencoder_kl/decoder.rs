@@ -1,26 +1,25 @@
 //! diffusers `models/autoencoders/vae.py`, `Decoder`.
 
-use tch::Tensor;
-
 use crate::config::{Activation, AutoencoderKLConfig};
 use crate::error::Result;
 
 use super::blocks::{UNetMidBlock2D, UpDecoderBlock2D};
+use super::engine::Engine;
 use super::layers::{Conv2d, GroupNorm, Module, Watch, Weights};
 
 /// `Decoder`: latents, after `post_quant_conv`, to a sample.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub(super) struct Decoder<E: Engine> {
     module: Module,
-    conv_in: Conv2d,
-    mid_block: UNetMidBlock2D,
-    up_blocks: Vec<UpDecoderBlock2D>,
-    conv_norm_out: GroupNorm,
-    conv_out: Conv2d,
+    conv_in: Conv2d<E>,
+    mid_block: UNetMidBlock2D<E>,
+    up_blocks: Vec<UpDecoderBlock2D<E>>,
+    conv_norm_out: GroupNorm<E>,
+    conv_out: Conv2d<E>,
 }
 
-impl Decoder {
-    pub fn load(weights: &Weights, config: &AutoencoderKLConfig) -> Result<Self> {
+impl<E: Engine> Decoder<E> {
+    pub fn load(weights: &Weights<E>, config: &AutoencoderKLConfig) -> Result<Self> {
         let up_blocks = (0..config.block_out_channels.len())
             .map(|i| UpDecoderBlock2D::load(&weights.at(format!("up_blocks.{i}")), config, i))
             .collect::<Result<_>>()?;
@@ -35,16 +34,21 @@ impl Decoder {
     }
 
     /// (N, C, h, w) to (N, 3, h * f, w * f)
-    pub fn forward(&self, latents: &Tensor, watch: Watch) -> Result<Tensor> {
-        let mut xs = self.conv_in.forward(latents, watch)?;
-        xs = self.mid_block.forward(&xs, watch)?;
+    pub fn forward(
+        &self,
+        engine: &E,
+        latents: &E::Tensor,
+        watch: Watch<E::Tensor>,
+    ) -> Result<E::Tensor> {
+        let mut xs = self.conv_in.forward(engine, latents, watch)?;
+        xs = self.mid_block.forward(engine, &xs, watch)?;
         for block in &self.up_blocks {
-            xs = block.forward(xs, watch)?;
+            xs = block.forward(engine, xs, watch)?;
         }
-        xs = self.conv_norm_out.forward(&xs, watch)?;
+        xs = self.conv_norm_out.forward(engine, &xs, watch)?;
         // `conv_act` is SiLU whatever `act_fn` says.
-        xs = Activation::Silu.forward(&xs)?;
-        xs = self.conv_out.forward(&xs, watch)?;
+        xs = engine.activation(xs, Activation::Silu)?;
+        xs = self.conv_out.forward(engine, &xs, watch)?;
         watch(&self.module, &xs)?;
         Ok(xs)
     }

@@ -1,26 +1,25 @@
 //! diffusers `models/autoencoders/vae.py`, `Encoder`.
 
-use tch::Tensor;
-
 use crate::config::{Activation, AutoencoderKLConfig};
 use crate::error::Result;
 
 use super::blocks::{DownEncoderBlock2D, UNetMidBlock2D};
+use super::engine::Engine;
 use super::layers::{Conv2d, GroupNorm, Module, Watch, Weights};
 
 /// `Encoder`: sample to moments, before `quant_conv`.
 #[derive(Debug)]
-pub(super) struct Encoder {
+pub(super) struct Encoder<E: Engine> {
     module: Module,
-    conv_in: Conv2d,
-    down_blocks: Vec<DownEncoderBlock2D>,
-    mid_block: UNetMidBlock2D,
-    conv_norm_out: GroupNorm,
-    conv_out: Conv2d,
+    conv_in: Conv2d<E>,
+    down_blocks: Vec<DownEncoderBlock2D<E>>,
+    mid_block: UNetMidBlock2D<E>,
+    conv_norm_out: GroupNorm<E>,
+    conv_out: Conv2d<E>,
 }
 
-impl Encoder {
-    pub fn load(weights: &Weights, config: &AutoencoderKLConfig) -> Result<Self> {
+impl<E: Engine> Encoder<E> {
+    pub fn load(weights: &Weights<E>, config: &AutoencoderKLConfig) -> Result<Self> {
         let down_blocks = (0..config.block_out_channels.len())
             .map(|i| DownEncoderBlock2D::load(&weights.at(format!("down_blocks.{i}")), config, i))
             .collect::<Result<_>>()?;
@@ -35,16 +34,21 @@ impl Encoder {
     }
 
     /// (N, 3, H, W) to (N, 2C, H / f, W / f)
-    pub fn forward(&self, sample: &Tensor, watch: Watch) -> Result<Tensor> {
-        let mut xs = self.conv_in.forward(sample, watch)?;
+    pub fn forward(
+        &self,
+        engine: &E,
+        sample: &E::Tensor,
+        watch: Watch<E::Tensor>,
+    ) -> Result<E::Tensor> {
+        let mut xs = self.conv_in.forward(engine, sample, watch)?;
         for block in &self.down_blocks {
-            xs = block.forward(xs, watch)?;
+            xs = block.forward(engine, xs, watch)?;
         }
-        xs = self.mid_block.forward(&xs, watch)?;
-        xs = self.conv_norm_out.forward(&xs, watch)?;
+        xs = self.mid_block.forward(engine, &xs, watch)?;
+        xs = self.conv_norm_out.forward(engine, &xs, watch)?;
         // `conv_act` is SiLU whatever `act_fn` says.
-        xs = Activation::Silu.forward(&xs)?;
-        xs = self.conv_out.forward(&xs, watch)?;
+        xs = engine.activation(xs, Activation::Silu)?;
+        xs = self.conv_out.forward(engine, &xs, watch)?;
         watch(&self.module, &xs)?;
         Ok(xs)
     }

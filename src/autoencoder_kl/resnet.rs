@@ -1,28 +1,26 @@
 //! diffusers `models/resnet.py`, `models/downsampling.py` and `models/upsampling.py`.
 
-use tch::Tensor;
-
 use crate::config::{Activation, AutoencoderKLConfig};
 use crate::error::Result;
 
+use super::engine::Engine;
 use super::layers::{Conv2d, GroupNorm, Module, Watch, Weights};
-use super::libtorch::Attempt;
 
 /// `ResnetBlock2D` without a time embedding, `output_scale_factor` 1.
 #[derive(Debug)]
-pub(super) struct ResnetBlock2D {
+pub(super) struct ResnetBlock2D<E: Engine> {
     module: Module,
-    norm1: GroupNorm,
-    conv1: Conv2d,
-    norm2: GroupNorm,
-    conv2: Conv2d,
-    conv_shortcut: Option<Conv2d>,
+    norm1: GroupNorm<E>,
+    conv1: Conv2d<E>,
+    norm2: GroupNorm<E>,
+    conv2: Conv2d<E>,
+    conv_shortcut: Option<Conv2d<E>>,
     nonlinearity: Activation,
 }
 
-impl ResnetBlock2D {
+impl<E: Engine> ResnetBlock2D<E> {
     pub fn load(
-        weights: &Weights,
+        weights: &Weights<E>,
         config: &AutoencoderKLConfig,
         in_channels: usize,
         out_channels: usize,
@@ -43,18 +41,25 @@ impl ResnetBlock2D {
     }
 
     /// (N, in, H, W) to (N, out, H, W)
-    pub fn forward(&self, input: &Tensor, watch: Watch) -> Result<Tensor> {
-        let mut hidden = self.norm1.forward(input, watch)?;
-        hidden = self.nonlinearity.forward(&hidden)?;
-        hidden = self.conv1.forward(&hidden, watch)?;
-        hidden = self.norm2.forward(&hidden, watch)?;
-        hidden = self.nonlinearity.forward(&hidden)?;
-        hidden = self.conv2.forward(&hidden, watch)?;
+    pub fn forward(
+        &self,
+        engine: &E,
+        input: &E::Tensor,
+        watch: Watch<E::Tensor>,
+    ) -> Result<E::Tensor> {
+        let mut hidden = self.norm1.forward(engine, input, watch)?;
+        hidden = engine.activation(hidden, self.nonlinearity)?;
+        hidden = self.conv1.forward(engine, &hidden, watch)?;
+        hidden = self.norm2.forward(engine, &hidden, watch)?;
+        hidden = engine.activation(hidden, self.nonlinearity)?;
+        hidden = self.conv2.forward(engine, &hidden, watch)?;
         let output = match &self.conv_shortcut {
-            Some(conv) => conv.forward(input, watch)?.f_add(&hidden),
-            None => input.f_add(&hidden),
-        }
-        .attempt(|| &self.module.name)?;
+            Some(conv) => {
+                let shortcut = conv.forward(engine, input, watch)?;
+                engine.add_to_input(&shortcut, hidden, &self.module.name)?
+            }
+            None => engine.add_to_input(input, hidden, &self.module.name)?,
+        };
         watch(&self.module, &output)?;
         Ok(output)
     }
@@ -63,21 +68,26 @@ impl ResnetBlock2D {
 /// `Downsample2D` with `padding=0`: a zero column on the right and a zero row at the bottom, then
 /// a 3x3 convolution of stride 2.
 #[derive(Debug)]
-pub(super) struct Downsample2D {
+pub(super) struct Downsample2D<E: Engine> {
     module: Module,
-    conv: Conv2d,
+    conv: Conv2d<E>,
 }
 
-impl Downsample2D {
-    pub fn load(weights: &Weights) -> Result<Self> {
+impl<E: Engine> Downsample2D<E> {
+    pub fn load(weights: &Weights<E>) -> Result<Self> {
         let conv = Conv2d::load(&weights.at("conv"), 2, 0)?;
         Ok(Self { module: weights.module("Downsample2D"), conv })
     }
 
     /// (N, C, H, W) to (N, C, H / 2, W / 2)
-    pub fn forward(&self, xs: &Tensor, watch: Watch) -> Result<Tensor> {
-        let padded = xs.f_pad([0, 1, 0, 1], "constant", Some(0.0)).attempt(|| &self.module.name)?;
-        let ys = self.conv.forward(&padded, watch)?;
+    pub fn forward(
+        &self,
+        engine: &E,
+        xs: &E::Tensor,
+        watch: Watch<E::Tensor>,
+    ) -> Result<E::Tensor> {
+        let padded = engine.pad(xs, &self.module.name)?;
+        let ys = self.conv.forward(engine, &padded, watch)?;
         watch(&self.module, &ys)?;
         Ok(ys)
     }
@@ -85,23 +95,26 @@ impl Downsample2D {
 
 /// `Upsample2D`: each value becomes a 2x2 square, then a 3x3 convolution.
 #[derive(Debug)]
-pub(super) struct Upsample2D {
+pub(super) struct Upsample2D<E: Engine> {
     module: Module,
-    conv: Conv2d,
+    conv: Conv2d<E>,
 }
 
-impl Upsample2D {
-    pub fn load(weights: &Weights) -> Result<Self> {
+impl<E: Engine> Upsample2D<E> {
+    pub fn load(weights: &Weights<E>) -> Result<Self> {
         let conv = Conv2d::load(&weights.at("conv"), 1, 1)?;
         Ok(Self { module: weights.module("Upsample2D"), conv })
     }
 
     /// (N, C, H, W) to (N, C, 2 H, 2 W)
-    pub fn forward(&self, xs: &Tensor, watch: Watch) -> Result<Tensor> {
-        let doubled = xs
-            .f_upsample_nearest2d_vec(None::<&[i64]>, [2.0, 2.0])
-            .attempt(|| &self.module.name)?;
-        let ys = self.conv.forward(&doubled, watch)?;
+    pub fn forward(
+        &self,
+        engine: &E,
+        xs: &E::Tensor,
+        watch: Watch<E::Tensor>,
+    ) -> Result<E::Tensor> {
+        let doubled = engine.double(xs, &self.module.name)?;
+        let ys = self.conv.forward(engine, &doubled, watch)?;
         watch(&self.module, &ys)?;
         Ok(ys)
     }

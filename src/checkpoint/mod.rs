@@ -42,7 +42,7 @@ const BUILTIN_WEIGHTS: &[u8] =
     include_bytes!("../../golden/models/builtin/vae/diffusion_pytorch_model.safetensors");
 
 /// A VAE's config and tensors. Every tensor that the config asks for is there with its shape.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Checkpoint {
     config: AutoencoderKLConfig,
     family: Family,
@@ -225,13 +225,20 @@ impl Checkpoint {
         self.weights.clone()
     }
 
+    /// The shape of the tensor `name`, which its values need not be read for.
+    pub(crate) fn tensor_shape(&self, name: &str) -> Result<Vec<usize>> {
+        expected_tensors(&self.config)
+            .into_iter()
+            .find(|spec| spec.name == name)
+            .map(|spec| spec.shape)
+            .ok_or_else(|| no_such_tensor(name))
+    }
+
     /// The tensor `name`, by its diffusers name, as stored.
     ///
     /// Errors when the config asks for no such tensor.
     pub fn tensor(&self, name: &str) -> Result<StoredTensor<'_>> {
-        let unknown = || {
-            Error::tensor(name, "no such tensor in this checkpoint", "use a diffusers tensor name")
-        };
+        let unknown = || no_such_tensor(name);
         match self.weights.as_ref() {
             Weights::Files(vae) => vae.get(name).and_then(Entry::read).ok_or_else(unknown),
             Weights::Recipe(recipe) => {
@@ -249,6 +256,10 @@ impl Checkpoint {
             }
         }
     }
+}
+
+fn no_such_tensor(name: &str) -> Error {
+    Error::tensor(name, "no such tensor in this checkpoint", "use a diffusers tensor name")
 }
 
 /// Opens the files of `source` and tells the VAE's tensors from others.

@@ -9,6 +9,8 @@ mod compare;
 mod console;
 mod explain;
 mod golden;
+#[cfg(all(feature = "tch", target_os = "linux", target_env = "gnu"))]
+mod huge_pages;
 #[cfg(feature = "tch")]
 mod hub;
 #[cfg(feature = "tch")]

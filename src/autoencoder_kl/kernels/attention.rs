@@ -1,0 +1,153 @@
+//! Scaled dot-product attention with one head, block by block, so that the scores never exist as a
+//! whole (Dao and others, "FlashAttention", 2022).
+
+use pulp::{Simd, WithSimd};
+
+use super::image::Image;
+use super::norm::exp;
+use super::product::{Shape, columns, product};
+use super::threads::{Shared, Threads, at_least, for_each_with};
+
+/// Queries that a thread works on at once.
+const QUERIES: usize = 48;
+
+/// Keys that are scored at once, a multiple of the columns of any panel.
+const KEYS: usize = 512;
+
+/// `softmax(query * key^T / sqrt(channels)) * value`, over all pixels of the three.
+pub fn attend(threads: Threads, query: &Image, key: &Image, value: &Image) -> Image {
+    pulp::Arch::new().dispatch(Run { threads, query, key, value })
+}
+
+/// What [`attend`] does, for one instruction set.
+pub struct Run<'a> {
+    pub threads: Threads,
+    pub query: &'a Image,
+    pub key: &'a Image,
+    pub value: &'a Image,
+}
+
+impl WithSimd for Run<'_> {
+    type Output = Image;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Image {
+        let Self { threads, query, key, value } = self;
+        let mut out = Image::zeros(query.height, query.width, query.channels);
+        let (tokens, pitch) = (query.pixels(), out.pitch);
+        let (keys, values) = (packed_keys::<S>(key), packed_values::<S>(value));
+        let shared = Shared::new(out.values_mut());
+        let mut scratch = vec![Vec::new(); threads.0];
+        for_each_with(&mut scratch, tokens.div_ceil(QUERIES), |task, scores| {
+            let first = task * QUERIES;
+            let rows = QUERIES.min(tokens - first);
+            // SAFETY: each task has pixels of its own.
+            let out = unsafe { shared.part(first * pitch, rows * pitch) };
+            let (keys, values) = (&keys, &values);
+            simd.vectorize(Block { query, tokens, first, rows, keys, values, scores, out });
+        });
+        out
+    }
+}
+
+/// By panel of tokens, channel, token of the panel.
+fn packed_keys<S: Simd>(key: &Image) -> Vec<f32> {
+    let (columns, channels) = (columns::<S>(), key.channels);
+    let mut packed = vec![0.0; key.pixels().div_ceil(columns) * channels * columns];
+    for (token, pixel) in key.values().chunks_exact(key.pitch).enumerate() {
+        let panel = &mut packed[token / columns * channels * columns..];
+        for (channel, value) in pixel[..channels].iter().enumerate() {
+            panel[channel * columns + token % columns] = *value;
+        }
+    }
+    packed
+}
+
+/// By panel of channels, token, channel of the panel.
+fn packed_values<S: Simd>(value: &Image) -> Vec<f32> {
+    let (columns, tokens) = (columns::<S>(), value.pixels());
+    let mut packed = vec![0.0; value.channels.div_ceil(columns) * tokens * columns];
+    for (token, pixel) in value.values().chunks_exact(value.pitch).enumerate() {
+        for (panel, values) in pixel[..value.channels].chunks(columns).enumerate() {
+            packed[(panel * tokens + token) * columns..][..values.len()].copy_from_slice(values);
+        }
+    }
+    packed
+}
+
+/// `rows` queries from `first` on.
+struct Block<'a> {
+    query: &'a Image,
+    tokens: usize,
+    first: usize,
+    rows: usize,
+    keys: &'a [f32],
+    values: &'a [f32],
+    scores: &'a mut Vec<f32>,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { query, tokens, first, rows, keys, values, scores, out } = self;
+        let (columns, channels, pitch) = (columns::<S>(), query.channels, query.pitch);
+        let scale = 1.0 / (channels as f32).sqrt();
+        let scores = at_least(scores, QUERIES * KEYS);
+        let mut largest = [f32::NEG_INFINITY; QUERIES];
+        let mut sums = [0f32; QUERIES];
+        for start in (0..tokens).step_by(KEYS) {
+            let count = KEYS.min(tokens - start);
+            let scored = Shape {
+                rows,
+                depth: channels,
+                panels: count.div_ceil(columns),
+                left_stride: pitch,
+                panel_stride: channels * columns,
+                out_stride: KEYS,
+                add: false,
+            };
+            product(
+                simd,
+                scored,
+                &query.values()[first * pitch..],
+                &keys[start * channels..],
+                scores,
+            );
+            for row in 0..rows {
+                let scores = &mut scores[row * KEYS..][..count];
+                let before = largest[row];
+                let most = scores.iter().fold(before, |most, score| most.max(score * scale));
+                // Sums so far were made with a smaller largest score.
+                let shrink = exp(before - most);
+                largest[row] = most;
+                for score in &mut *scores {
+                    *score = exp(*score * scale - most);
+                }
+                sums[row] = sums[row] * shrink + scores.iter().sum::<f32>();
+                if shrink != 1.0 {
+                    for value in &mut out[row * pitch..][..pitch] {
+                        *value *= shrink;
+                    }
+                }
+            }
+            let weighted = Shape {
+                rows,
+                depth: count,
+                panels: channels.div_ceil(columns),
+                left_stride: KEYS,
+                panel_stride: tokens * columns,
+                out_stride: pitch,
+                add: true,
+            };
+            product(simd, weighted, scores, &values[start * columns..], out);
+        }
+        for (pixel, sum) in out.chunks_exact_mut(pitch).zip(sums) {
+            for value in pixel {
+                *value /= sum;
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One activation as the kernels keep it: pixel by pixel, all channels of a pixel side by side.
+
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
+use memmap2::MmapMut;
+
+/// Room for any vector width: channels are filled up with zeros to a multiple of this.
+pub const CHANNEL_STEP: usize = 32;
+
+/// Above this, values lie in memory of their own, which huge pages back and which goes back to the
+/// system at once: what freed blocks would hold on to is more than the model needs.
+const LARGE: usize = 1 << 20;
+
+/// Height x width pixels of `channels` values, each pixel `pitch` values after the one before.
+#[derive(Debug)]
+pub struct Image {
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    pub pitch: usize,
+    values: Values,
+}
+
+#[derive(Debug)]
+enum Values {
+    Small(Vec<f32>),
+    Large(MmapMut),
+}
+
+impl Image {
+    /// All zero.
+    pub fn zeros(height: usize, width: usize, channels: usize) -> Self {
+        let pitch = pitch_of(channels);
+        let values = Values::zeros(height * width * pitch);
+        Self { height, width, channels, pitch, values }
+    }
+
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    pub fn values(&self) -> &[f32] {
+        match &self.values {
+            Values::Small(values) => values,
+            Values::Large(map) => bytemuck::cast_slice(map),
+        }
+    }
+
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        match &mut self.values {
+            Values::Small(values) => values,
+            Values::Large(map) => bytemuck::cast_slice_mut(map),
+        }
+    }
+
+    /// One channel after the other, rows from top to bottom, as `(channels, height, width)`.
+    pub fn to_planes(&self, planes: &mut [f32]) {
+        for (channel, plane) in planes.chunks_exact_mut(self.pixels()).enumerate() {
+            for (value, pixel) in plane.iter_mut().zip(self.values().chunks_exact(self.pitch)) {
+                *value = pixel[channel];
+            }
+        }
+    }
+
+    /// One pixel after the other, as `(height, width, channels)`.
+    pub fn to_pixels(&self, pixels: &mut [f32]) {
+        let from = self.values().chunks_exact(self.pitch);
+        for (out, pixel) in pixels.chunks_exact_mut(self.channels).zip(from) {
+            out.copy_from_slice(&pixel[..self.channels]);
+        }
+    }
+
+    /// Each pixel four times, as a square.
+    pub fn doubled(&self) -> Self {
+        self.rearranged(2 * self.height, 2 * self.width, |y, x| Some((y / 2, x / 2)))
+    }
+
+    /// A zero column on the right and a zero row at the bottom.
+    pub fn padded(&self) -> Self {
+        let inside = |y, x| (y < self.height && x < self.width).then_some((y, x));
+        self.rearranged(self.height + 1, self.width + 1, inside)
+    }
+
+    fn rearranged(
+        &self,
+        height: usize,
+        width: usize,
+        from: impl Fn(usize, usize) -> Option<(usize, usize)>,
+    ) -> Self {
+        let mut out = Self::zeros(height, width, self.channels);
+        for (place, pixel) in out.values_mut().chunks_exact_mut(self.pitch).enumerate() {
+            if let Some((y, x)) = from(place / width, place % width) {
+                let start = (y * self.width + x) * self.pitch;
+                pixel.copy_from_slice(&self.values()[start..start + self.pitch]);
+            }
+        }
+        out
+    }
+
+    /// From `(channels, height, width)` values.
+    pub fn from_planes(height: usize, width: usize, channels: usize, planes: &[f32]) -> Self {
+        let mut image = Self::zeros(height, width, channels);
+        let (pixels, pitch) = (image.pixels(), image.pitch);
+        for (channel, plane) in planes.chunks_exact(pixels).enumerate() {
+            for (value, pixel) in plane.iter().zip(image.values_mut().chunks_exact_mut(pitch)) {
+                pixel[channel] = *value;
+            }
+        }
+        image
+    }
+}
+
+/// `channels` filled up to whole vectors.
+pub fn pitch_of(channels: usize) -> usize {
+    channels.next_multiple_of(CHANNEL_STEP)
+}
+
+impl Clone for Image {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeros(self.height, self.width, self.channels);
+        copy.values_mut().copy_from_slice(self.values());
+        copy
+    }
+}
+
+impl Values {
+    fn zeros(len: usize) -> Self {
+        let bytes = len * size_of::<f32>();
+        if bytes < LARGE {
+            return Self::Small(vec![0.0; len]);
+        }
+        match MmapMut::map_anon(bytes) {
+            Ok(map) => {
+                // A refusal costs speed alone.
+                #[cfg(target_os = "linux")]
+                let _ = map.advise(Advice::HugePage);
+                Self::Large(map)
+            }
+            Err(_) => Self::Small(vec![0.0; len]),
+        }
+    }
+}

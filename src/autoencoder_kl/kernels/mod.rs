@@ -1,0 +1,18 @@
+//! Fast convolution, group norm and attention on the CPU, for readers of kernels; readers of the
+//! model need not come here.
+
+pub mod attention;
+pub mod direct;
+pub mod image;
+#[cfg(test)]
+mod literal;
+pub mod norm;
+pub mod product;
+pub mod threads;
+pub mod transform;
+pub mod vectors;
+pub mod winograd;
+pub mod winograd_weights;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Work split over threads, each with scratch memory of its own.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many threads the kernels use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Threads(pub usize);
+
+impl Threads {
+    /// As many as the process may use at once.
+    pub fn available() -> Self {
+        Self(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+    }
+
+    /// Runs `work` for each of `tasks`, in any order.
+    pub fn for_each(self, tasks: usize, work: impl Fn(usize) + Sync) {
+        let mut nothing = vec![(); self.0];
+        for_each_with(&mut nothing, tasks, |task, ()| work(task));
+    }
+}
+
+/// Runs `work` for each of `tasks`, in any order, in as many threads as there is scratch memory for.
+pub fn for_each_with<T: Send>(
+    scratch: &mut [T],
+    tasks: usize,
+    work: impl Fn(usize, &mut T) + Sync,
+) {
+    let next = AtomicUsize::new(0);
+    let run = |own: &mut T| {
+        loop {
+            let task = next.fetch_add(1, Ordering::Relaxed);
+            if task >= tasks {
+                break;
+            }
+            work(task, own);
+        }
+    };
+    let Some((first, others)) = scratch.split_first_mut() else { return };
+    std::thread::scope(|scope| {
+        for own in others.iter_mut().take(tasks.saturating_sub(1)) {
+            scope.spawn(|| run(own));
+        }
+        run(first);
+    });
+}
+
+/// The first `len` values of `room`, which grows when it has to; what they hold is left over.
+pub fn at_least(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if room.len() < len {
+        room.resize(len, 0.0);
+    }
+    &mut room[..len]
+}
+
+/// A slice that several threads write to, each in places of its own.
+pub struct Shared<'a, T> {
+    start: *mut T,
+    len: usize,
+    borrowed: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: the only way in is `Shared::part`, whose caller promises that no two threads hold
+// overlapping parts at once.
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
+
+impl<'a, T> Shared<'a, T> {
+    pub fn new(slice: &'a mut [T]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), borrowed: PhantomData }
+    }
+
+    /// `len` values from `start` on.
+    ///
+    /// # Safety
+    ///
+    /// No other part that is held at the same time may overlap this one.
+    #[expect(clippy::mut_from_ref, reason = "exclusive by the caller's promise")]
+    #[inline(always)]
+    pub unsafe fn part(&self, start: usize, len: usize) -> &mut [T] {
+        assert!(start <= self.len && len <= self.len - start, "part outside of the slice");
+        // SAFETY: in bounds, and not aliased by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+}

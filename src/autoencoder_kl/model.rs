@@ -1,0 +1,109 @@
+//! diffusers `models/autoencoders/autoencoder_kl.py`, `AutoencoderKL`, for any engine.
+
+use ndarray::ArrayView4;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::AutoencoderKLConfig;
+use crate::error::{Error, Result};
+use crate::trace::{Activation, Stage, Trace};
+
+use super::decoder::Decoder;
+use super::encoder::Encoder;
+use super::engine::Engine;
+use super::layers::{Conv2d, Module, Watch, Weights};
+
+/// Encoder, decoder and the 1x1 convolutions between them.
+#[derive(Debug)]
+pub(super) struct Model<E: Engine> {
+    pub engine: E,
+    pub config: AutoencoderKLConfig,
+    encoder: Encoder<E>,
+    decoder: Decoder<E>,
+    quant_conv: Option<Conv2d<E>>,
+    post_quant_conv: Option<Conv2d<E>>,
+}
+
+impl<E: Engine> Model<E> {
+    pub fn load(checkpoint: &Checkpoint, engine: E) -> Result<Self> {
+        let config = checkpoint.config().clone();
+        let weights = Weights::new(checkpoint, &engine);
+        let one_by_one =
+            |name, wanted: bool| wanted.then(|| Conv2d::load(&weights.at(name), 1, 0)).transpose();
+        Ok(Self {
+            encoder: Encoder::load(&weights.at("encoder"), &config)?,
+            decoder: Decoder::load(&weights.at("decoder"), &config)?,
+            quant_conv: one_by_one("quant_conv", config.use_quant_conv)?,
+            post_quant_conv: one_by_one("post_quant_conv", config.use_post_quant_conv)?,
+            config,
+            engine,
+        })
+    }
+
+    /// (N, 3, H, W) to (N, 2C, H / f, W / f)
+    pub fn moments(&self, sample: &E::Tensor, watch: Watch<E::Tensor>) -> Result<E::Tensor> {
+        let moments = self.encoder.forward(&self.engine, sample, watch)?;
+        match &self.quant_conv {
+            Some(conv) => conv.forward(&self.engine, &moments, watch),
+            None => Ok(moments),
+        }
+    }
+
+    /// Unscaled (N, C, h, w) to (N, 3, h * f, w * f)
+    pub fn decoded(&self, latents: &E::Tensor, watch: Watch<E::Tensor>) -> Result<E::Tensor> {
+        match &self.post_quant_conv {
+            Some(conv) => {
+                let latents = conv.forward(&self.engine, latents, watch)?;
+                self.decoder.forward(&self.engine, &latents, watch)
+            }
+            None => self.decoder.forward(&self.engine, latents, watch),
+        }
+    }
+
+    /// The outputs of all modules of `stage`.
+    pub fn trace(&self, stage: Stage, input: &E::Tensor) -> Result<Trace> {
+        let mut trace = Trace::new();
+        let mut record = |module: &Module, output: &E::Tensor| {
+            let (shape, values) = self.engine.values(output)?;
+            trace.push(Activation::new(&module.name, module.class, &shape, &values));
+            Ok(())
+        };
+        match stage {
+            Stage::Encode => self.moments(input, &mut record),
+            Stage::Decode => self.decoded(input, &mut record),
+        }?;
+        Ok(trace)
+    }
+
+    pub fn check_sample(&self, sample: &ArrayView4<f32>) -> Result<()> {
+        let (n, channels, height, width) = sample.dim();
+        let (expected, least) = (self.config.in_channels, self.config.downsampling());
+        if n == 0 || channels != expected || height < least || width < least {
+            return Err(Error::tensor(
+                "sample",
+                format!(
+                    "expected (N, {expected}, H, W) with sides of at least {least}, found {:?}",
+                    sample.shape()
+                ),
+                "resize the picture; this model halves each side until one latent is left",
+            ));
+        }
+        Ok(())
+    }
+
+    pub fn check_latents(&self, latents: &ArrayView4<f32>) -> Result<()> {
+        let expected = self.config.latent_channels;
+        if latents.is_empty() || latents.dim().1 != expected {
+            return Err(Error::tensor(
+                "latents",
+                format!("expected (N, {expected}, h, w), found {:?}", latents.shape()),
+                "pass latents made by a VAE with the same number of latent channels",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// For runs of which only the result counts.
+pub(super) fn unwatched<T>(_: &Module, _: &T) -> Result<()> {
+    Ok(())
+}

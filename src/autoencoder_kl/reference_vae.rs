@@ -1,0 +1,123 @@
+//! `AutoencoderKL` on libtorch.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use ndarray::{Array4, ArrayView4};
+use tch::Tensor;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::AutoencoderKLConfig;
+use crate::dtype::Dtype;
+use crate::error::Result;
+use crate::trace::{Stage, Trace};
+use crate::vae::{Encoded, Vae};
+
+use super::device::Device;
+use super::diagonal_gaussian::DiagonalGaussian;
+use super::libtorch::{Attempt, kind_of, to_array, to_tensor};
+use super::model::{Model, unwatched};
+use super::reference::Reference;
+
+/// The model that [`Checkpoint`]s are loaded into; follows `AutoencoderKL` of diffusers 0.42.1
+/// (`models/autoencoders/autoencoder_kl.py`).
+#[derive(Debug)]
+pub struct AutoencoderKL {
+    model: Model<Reference>,
+    dtype: Dtype,
+    /// Last, so that it outlives the tensors above, which may lie in the mapped files.
+    _mapped: Arc<dyn Any + Send + Sync>,
+}
+
+impl AutoencoderKL {
+    /// Loads the weights of `checkpoint` onto `device`, converted to `dtype`.
+    ///
+    /// Errors when libtorch cannot hold them; names and shapes were checked when the checkpoint
+    /// was opened.
+    pub fn load(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Self> {
+        let engine = Reference { device: device.0, kind: kind_of(dtype) };
+        Ok(Self { model: Model::load(checkpoint, engine)?, dtype, _mapped: checkpoint.mapped() })
+    }
+
+    /// The device that the weights are on.
+    pub fn device(&self) -> Device {
+        Device(self.model.engine.device)
+    }
+
+    /// The posterior of `sample` (N, 3, H, W), as `AutoencoderKL.encode(x).latent_dist`.
+    pub fn posterior(&self, sample: ArrayView4<f32>) -> Result<DiagonalGaussian> {
+        DiagonalGaussian::from_moments(&self.moments(sample)?)
+    }
+
+    fn moments(&self, sample: ArrayView4<f32>) -> Result<Tensor> {
+        self.model.check_sample(&sample)?;
+        let sample = self.tensor(sample)?;
+        tch::no_grad(|| self.model.moments(&sample, &mut unwatched))
+    }
+
+    fn tensor(&self, array: ArrayView4<f32>) -> Result<Tensor> {
+        to_tensor(array, self.model.engine.device, self.model.engine.kind)
+    }
+
+    /// Runs `change` in the model's dtype on its device, as the gist scales latents there.
+    fn rescaled(
+        &self,
+        latents: ArrayView4<f32>,
+        change: impl FnOnce(&Tensor) -> std::result::Result<Tensor, tch::TchError>,
+    ) -> Result<Array4<f32>> {
+        let latents = self.tensor(latents)?;
+        change(&latents).attempt(|| "scaling the latents").and_then(|scaled| to_array(&scaled))
+    }
+}
+
+impl Vae for AutoencoderKL {
+    fn config(&self) -> &AutoencoderKLConfig {
+        &self.model.config
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded> {
+        let moments = self.moments(sample)?;
+        let posterior = DiagonalGaussian::from_moments(&moments)?;
+        let latents = match noise {
+            None => to_array(posterior.mode())?,
+            Some(noise) => {
+                let noise = self.tensor(noise)?;
+                to_array(&posterior.sample(&noise)?)?
+            }
+        };
+        Ok(Encoded {
+            moments: Some(to_array(&moments)?),
+            std: Some(to_array(posterior.std())?),
+            latents,
+        })
+    }
+
+    fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        self.model.check_latents(&latents)?;
+        let latents = self.tensor(latents)?;
+        to_array(&tch::no_grad(|| self.model.decoded(&latents, &mut unwatched))?)
+    }
+
+    fn scale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        self.rescaled(latents, |latents| latents.f_mul_scalar(self.model.config.scaling_factor))
+    }
+
+    fn unscale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        self.rescaled(latents, |latents| latents.f_div_scalar(self.model.config.scaling_factor))
+    }
+
+    fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
+        let checked = match stage {
+            Stage::Encode => self.model.check_sample(&input),
+            Stage::Decode => self.model.check_latents(&input),
+        };
+        let traced = checked
+            .and_then(|()| self.tensor(input))
+            .and_then(|input| tch::no_grad(|| self.model.trace(stage, &input)));
+        Some(traced)
+    }
+}
