@@ -7,16 +7,19 @@
 download from it, and to raise the error that is meant for each refusal. Then, for each layout:
 diffusers downloads, and the crate opens Python's cache offline; the crate downloads, and diffusers
 opens the crate's cache offline; all tensors are compared bit for bit, and so are the two caches.
-Last, where both look for the cache and the token in different environments. Exits 1 on any
-difference, also if one that was made on purpose does not show.
+Last, https, and where both look for the cache and the token in different environments. Exits 1 on
+any difference, also if one that was made on purpose does not show.
 """
 
+import contextlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -244,6 +247,44 @@ def environments(crate, hub, at):
     return problems, len(cases)
 
 
+def encrypt(certificate, key):
+    """Lets https on a new port lead to the hub; returns the port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(client):
+        with contextlib.suppress(OSError), context.wrap_socket(client, server_side=True) as client, socket.create_connection(("127.0.0.1", PORT)) as hub:
+            hub.sendall(client.recv(1 << 16))
+            while data := hub.recv(1 << 16):
+                client.sendall(data)
+
+    def listen():
+        while True:
+            threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=listen, daemon=True).start()
+    return listener.getsockname()[1]
+
+
+def encrypted(crate, at):
+    """The crate asks a hub with a certificate that the system trusts, and no other; and does not follow it to plain HTTP."""
+    at.mkdir()
+    certificate, key = at / "certificate.pem", at / "key.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", certificate, *names], check=True, stderr=subprocess.DEVNULL)
+    variables = {"HF_ENDPOINT": f"https://localhost:{encrypt(certificate, key)}", "HF_HUB_CACHE": os.fspath(at / "cache")}
+    problems = []
+    for trusted, expected in ((False, "cannot be trusted"), (True, "a redirect from https to http")):
+        more = {"SSL_CERT_FILE": os.fspath(certificate)} if trusted else {}
+        answer = crate.open({"repo": "a/safetensors"}, variables | more)
+        if expected not in answer.get("error", ""):
+            problems.append(f"trusted: {trusted}: expected an error with {expected!r}, found {answer}")
+        if bool(list((at / "cache").rglob("config.json"))) != trusted:
+            problems.append(f"trusted: {trusted}: config.json came, or did not, against what was expected")
+    return problems
+
+
 def main():
     diffusers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()
@@ -274,6 +315,7 @@ def main():
                 problems, tensors = layout(crate, hub, name, asked, written_as.load, written_as.dtype, token, Path(at, "caches"))
                 compared += 3 * tensors
                 wrong += show(f"{name}, {tensors} tensors", problems)
+            wrong += show("https, with a certificate that is trusted and without", encrypted(crate, Path(at, "https")))
             problems, cases = environments(crate, hub, Path(at, "environments"))
             wrong += show(f"cache and token in {cases} environments", problems)
         finally:

@@ -188,6 +188,20 @@ fn a_server_without_parts_sends_it_all_again() {
         let requests = world.hub.requests();
         assert_eq!(content(&requests)[0].range_start(), Some(1000));
     }
+    // Half-way through a download of its own, nothing that is wrong gets as far as the hash.
+    for (what, expected) in [
+        (What::IgnoreRange, &[None, Some(1000)][..]),
+        (What::RefuseRange, &[None, Some(1000), None]),
+    ] {
+        let world = world();
+        world.hub.fault(Place::Content, "", 1, What::CutAfter(1000));
+        world.hub.fault(Place::Content, "", 1, what);
+        world.opens_as("variant");
+        world.hub.faults_are_over();
+        let requests = world.hub.requests();
+        let starts: Vec<_> = content(&requests).iter().map(|r| r.range_start()).collect();
+        assert_eq!(starts, expected);
+    }
 }
 
 #[test]

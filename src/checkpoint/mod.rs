@@ -100,7 +100,9 @@ impl Checkpoint {
     ///
     /// Errors when files are missing or broken; when a tensor that the config asks for is missing,
     /// has another shape or is stored in a dtype that is not read; and when a single file has no
-    /// config and `options` do not say what its shapes leave open.
+    /// config and `options` do not say what its shapes leave open. For a repository of a hub also
+    /// ([`ErrorKind::Hub`]): when the hub cannot be reached, refuses, or sends something else than
+    /// it states, and its cache does not have what is needed; and when that cannot be written.
     pub fn open_with(source: &Source, options: &OpenOptions) -> Result<Self> {
         if let (Some(config), Some(family)) = (&options.config, options.family) {
             return Err(Error::option(

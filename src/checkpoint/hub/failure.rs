@@ -78,6 +78,10 @@ impl Failure {
             }
             ureq::Error::Timeout(_) => format!("nothing came for {}", seconds(timeout)),
             ureq::Error::HostNotFound => "its host name is not known here".to_owned(),
+            // A handshake that fails comes as an error of the connection.
+            ureq::Error::Io(error) if is_of_tls(&error) => {
+                return Self::Untrusted(error.to_string());
+            }
             ureq::Error::Io(error) => match error.kind() {
                 io::ErrorKind::UnexpectedEof => "the connection was cut".to_owned(),
                 _ => io_reason(&error),
@@ -211,6 +215,10 @@ impl Failure {
             _ => error(reason, format!("look at {hub}/{id}, and check HF_ENDPOINT")),
         }
     }
+}
+
+fn is_of_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn seconds(time: Duration) -> String {
