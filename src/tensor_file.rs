@@ -1,4 +1,4 @@
-//! Tensors in files: `.safetensors` and `.npy`, read as f32.
+//! Tensors in files: `.safetensors` and `.npy`.
 
 use std::fmt;
 use std::path::Path;
@@ -7,8 +7,8 @@ use half::{bf16, f16};
 use ndarray::{ArrayD, ArrayView4, ArrayViewD, IxDyn, ShapeBuilder};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype as StoredDtype, SafeTensors};
+use serde::Serialize;
 
-use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::read_bytes;
 
@@ -18,9 +18,56 @@ pub struct FileTensor {
     /// Its name; `None` in an `.npy` file, which has none.
     pub name: Option<String>,
     /// How the file stores its values.
-    pub dtype: Dtype,
-    /// The values: exact, since f16 and bf16 are f32 with fewer bits.
+    pub stored: Stored,
+    /// The values: exact, but for those of f64 that f32 does not hold, which are rounded.
     pub values: ArrayD<f32>,
+    /// All values as stored, where `values` does not hold each of them exactly.
+    pub wide: Option<ArrayD<f64>>,
+}
+
+impl FileTensor {
+    /// The values as stored, in f64: exact from everything that is read.
+    pub fn exact(&self) -> ArrayD<f64> {
+        self.wide.clone().unwrap_or_else(|| self.values.mapv(f64::from))
+    }
+}
+
+/// The types of values that are read from tensor files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stored {
+    /// 64-bit IEEE 754.
+    F64,
+    /// 32-bit IEEE 754.
+    F32,
+    /// 16-bit IEEE 754.
+    F16,
+    /// bfloat16.
+    Bf16,
+    /// Levels and other bytes.
+    U8,
+}
+
+impl Stored {
+    fn width(self) -> usize {
+        match self {
+            Self::F64 => 8,
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+            Self::U8 => 1,
+        }
+    }
+
+    /// The values of little-endian `bytes`.
+    fn values(self, bytes: &[u8]) -> Vec<f64> {
+        match self {
+            Self::F64 => widen(bytes, f64::from_le_bytes),
+            Self::F32 => widen(bytes, |four| f64::from(f32::from_le_bytes(four))),
+            Self::F16 => widen(bytes, |two| f16::from_le_bytes(two).to_f64()),
+            Self::Bf16 => widen(bytes, |two| bf16::from_le_bytes(two).to_f64()),
+            Self::U8 => bytes.iter().copied().map(f64::from).collect(),
+        }
+    }
 }
 
 /// Whether [`read`] is meant for `path`: its name ends in `.safetensors` or `.npy`.
@@ -44,8 +91,8 @@ fn extension(path: &Path) -> Option<Format> {
 
 /// All tensors of `path`, sorted by name.
 ///
-/// Errors when the file is missing, broken, holds no tensor, or one that is not f32, f16 or bf16:
-/// narrowing f64 to f32 would hide differences.
+/// Errors when the file is missing, broken, holds no tensor, or one that is not f64, f32, f16, bf16
+/// or u8.
 pub fn read(path: &Path) -> Result<Vec<FileTensor>> {
     let Some(format) = extension(path) else {
         return Err(broken(path, "expected a name that ends in .safetensors or .npy"));
@@ -117,19 +164,17 @@ fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<FileTensor>> {
     let mut tensors = file
         .iter()
         .map(|(name, view)| {
-            let (dtype, values) = match view.dtype() {
-                StoredDtype::F32 => (Dtype::F32, widen(view.data(), f32::from_le_bytes)),
-                StoredDtype::F16 => {
-                    (Dtype::F16, widen(view.data(), |two| f16::from_le_bytes(two).to_f32()))
-                }
-                StoredDtype::BF16 => {
-                    (Dtype::Bf16, widen(view.data(), |two| bf16::from_le_bytes(two).to_f32()))
-                }
+            let stored = match view.dtype() {
+                StoredDtype::F64 => Stored::F64,
+                StoredDtype::F32 => Stored::F32,
+                StoredDtype::F16 => Stored::F16,
+                StoredDtype::BF16 => Stored::Bf16,
+                StoredDtype::U8 => Stored::U8,
                 other => return Err(unreadable(path, Some(name), other)),
             };
-            let values = ArrayD::from_shape_vec(view.shape(), values)
+            let values = ArrayD::from_shape_vec(view.shape(), stored.values(view.data()))
                 .map_err(|error| broken(path, format!("{name}: {error}")))?;
-            Ok(FileTensor { name: Some(name.to_owned()), dtype, values })
+            Ok(tensor(Some(name.to_owned()), stored, values))
         })
         .collect::<Result<Vec<_>>>()?;
     if tensors.is_empty() {
@@ -139,7 +184,17 @@ fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<FileTensor>> {
     Ok(tensors)
 }
 
-fn widen<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+/// A tensor of a file, narrowed to f32 where that loses nothing.
+fn tensor(name: Option<String>, stored: Stored, exact: ArrayD<f64>) -> FileTensor {
+    let values = exact.mapv(|value| value as f32);
+    let rounded = exact
+        .iter()
+        .zip(&values)
+        .any(|(&exact, &value)| exact.is_finite() && f64::from(value) != exact);
+    FileTensor { name, stored, values, wide: rounded.then_some(exact) }
+}
+
+fn widen<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<f64> {
     let (chunks, _) = bytes.as_chunks::<N>();
     chunks.iter().map(|&chunk| value(chunk)).collect()
 }
@@ -160,23 +215,22 @@ fn read_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
         .map(|side| side.parse::<usize>().ok())
         .collect::<Option<Vec<_>>>()
         .ok_or_else(not_npy)?;
-    let (dtype, width) = match stored {
-        "<f4" => (Dtype::F32, 4),
-        "<f2" => (Dtype::F16, 2),
+    let stored = match stored {
+        "<f8" => Stored::F64,
+        "<f4" => Stored::F32,
+        "<f2" => Stored::F16,
+        "|u1" => Stored::U8,
         other => return Err(unreadable(path, None, other)),
     };
-    let wanted = shape.iter().try_fold(width, |product: usize, &side| product.checked_mul(side));
+    let wanted =
+        shape.iter().try_fold(stored.width(), |product: usize, &side| product.checked_mul(side));
     if wanted != Some(data.len()) {
         let found = data.len();
-        return Err(broken(path, format!("{shape:?} of {stored} does not fit {found} bytes")));
+        return Err(broken(path, format!("{shape:?} of {stored:?} does not fit {found} bytes")));
     }
-    let values = match dtype {
-        Dtype::F16 => widen(data, |two| f16::from_le_bytes(two).to_f32()),
-        _ => widen(data, f32::from_le_bytes),
-    };
-    let values = ArrayD::from_shape_vec(IxDyn(&shape).set_f(fortran), values)
+    let values = ArrayD::from_shape_vec(IxDyn(&shape).set_f(fortran), stored.values(data))
         .map_err(|error| broken(path, error))?;
-    Ok(FileTensor { name: None, dtype, values })
+    Ok(tensor(None, stored, values))
 }
 
 /// The header's text, a Python dict, and the bytes after it.
@@ -211,7 +265,7 @@ fn unreadable(path: &Path, name: Option<&str>, found: impl fmt::Debug) -> Error 
     Error::new(
         ErrorKind::Tensor,
         path.display(),
-        format!("{name}expected float32, float16 or bfloat16, found {found:?}"),
+        format!("{name}expected float64, float32, float16, bfloat16 or uint8, found {found:?}"),
         "convert it first, for example with tensor.float() or array.astype(\"float32\")",
     )
 }
@@ -241,7 +295,31 @@ mod tests {
         assert_eq!(c.values[[0, 1]], 2.0);
         let scalar = "{'descr': '<f2', 'fortran_order': False, 'shape': (), }";
         let scalar = read_npy(path, &npy(scalar, &[0x00, 0x3c])).unwrap();
-        assert_eq!((scalar.values.ndim(), scalar.values.sum(), scalar.dtype), (0, 1.0, Dtype::F16));
+        assert_eq!(
+            (scalar.values.ndim(), scalar.values.sum(), scalar.stored),
+            (0, 1.0, Stored::F16)
+        );
+    }
+
+    #[test]
+    fn f64_and_u8_are_read_exactly() {
+        let header =
+            |descr| format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (2,), }}");
+        let path = Path::new("a.npy");
+        let bytes = |values: [f64; 2]| values.map(f64::to_le_bytes).concat();
+        let exact = read_npy(path, &npy(&header("<f8"), &bytes([0.5, f64::NAN]))).unwrap();
+        assert_eq!((exact.stored, &exact.wide), (Stored::F64, &None));
+        let tenth = read_npy(path, &npy(&header("<f8"), &bytes([0.1, 1e300]))).unwrap();
+        assert_eq!(tenth.values.as_slice().unwrap(), [0.1, f32::INFINITY]);
+        assert_eq!(tenth.exact().as_slice().unwrap(), [0.1, 1e300]);
+        let levels = read_npy(path, &npy(&header("|u1"), &[0, 255])).unwrap();
+        assert_eq!((levels.stored, levels.values.sum()), (Stored::U8, 255.0));
+        for (stored, descr) in [(StoredDtype::F64, Stored::F64), (StoredDtype::U8, Stored::U8)] {
+            let data = vec![0; 2 * descr.width()];
+            let view = TensorView::new(stored, vec![2], &data).unwrap();
+            let file = safetensors::serialize([("a", view)], None).unwrap();
+            assert_eq!(read_safetensors(path, &file).unwrap()[0].stored, descr);
+        }
     }
 
     #[test]
@@ -252,7 +330,7 @@ mod tests {
         assert!(problem(&npy(&header("<f4", "(2,)"), &[0; 4])).contains("does not fit 4 bytes"));
         let huge = "(18446744073709551615, 18446744073709551615)";
         assert!(problem(&npy(&header("<f4", huge), &[0; 4])).contains("does not fit"));
-        assert!(problem(&npy(&header("<f8", "(1,)"), &[0; 8])).contains("found \"<f8\""));
+        assert!(problem(&npy(&header("<i8", "(1,)"), &[0; 8])).contains("found \"<i8\""));
         for wrong in [header("<f4", "(-1,)"), header("<f4", "(2"), "{}".into(), "(".repeat(60000)] {
             assert!(problem(&npy(&wrong, &[])).contains("is not an .npy file"), "{wrong}");
         }

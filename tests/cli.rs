@@ -161,6 +161,23 @@ mod compare {
     }
 
     #[test]
+    fn f64_is_compared_as_such() {
+        let sandbox = Sandbox::new();
+        let npy = |values: [f64; 2]| {
+            let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }\n";
+            let length = (header.len() as u16).to_le_bytes();
+            let data = values.map(f64::to_le_bytes).concat();
+            [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &data].concat()
+        };
+        sandbox.write("a.npy", npy([0.1, 1.0])).write("b.npy", npy([0.1 + 1e-12, 1.0]));
+        sandbox.run(&["compare", "a.npy", "a.npy"]).exits(0);
+        // f32 would hold the two for the same.
+        sandbox.run(&["compare", "a.npy", "b.npy"]).exits(1).says("1 of 2 values differ");
+        sandbox.run(&["compare", "a.npy", "b.npy", "--atol", "1e-11"]).exits(0);
+        sandbox.run(&["compare", "a.npy", "b.npy", "--atol", "1e-13"]).exits(1);
+    }
+
+    #[test]
     fn nan_passes_no_comparison_not_even_with_itself() {
         let sandbox = Sandbox::new();
         tensors(&sandbox, "nan.safetensors", &[("x", &[f32::NAN, 1.0])]);

@@ -107,17 +107,18 @@ fn tensors(args: &CompareArgs) -> Result<Judged> {
         let mut compared = ComparedTensor {
             name,
             shapes: [&a, &b].map(|t| Some(t.as_ref()?.values.shape().to_vec())),
-            dtypes: [&a, &b].map(|t| Some(t.as_ref()?.dtype)),
+            dtypes: [&a, &b].map(|t| Some(t.as_ref()?.stored)),
             metrics: None,
             outside_tolerance: None,
         };
         match (a, b) {
             (Some(a), Some(b)) if a.values.shape() == b.values.shape() => {
+                let (a, b) = (a.exact(), b.exact());
                 compared.outside_tolerance = tolerance.map(|tolerance| {
-                    let pairs = a.values.iter().zip(&b.values);
-                    pairs.filter(|&(&a, &b)| !tolerance.allows(a, b)).count()
+                    let pairs = a.iter().zip(&b);
+                    pairs.filter(|&(&a, &b)| !tolerance.allows_f64(a, b)).count()
                 });
-                let metrics = TensorMetrics::of(a.values.view(), b.values.view())?;
+                let metrics = TensorMetrics::of_f64(a.view(), b.view())?;
                 reasons.extend(why(&label, &metrics, compared.outside_tolerance));
                 compared.metrics = Some(metrics);
             }

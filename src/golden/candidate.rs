@@ -173,7 +173,16 @@ impl Candidate<'_> {
             let problem = format!("holds {} tensors and none is named {name}", tensors.len());
             return Err(wrong(path, problem, "name the tensor so, or write it alone"));
         };
-        Ok(tensors.swap_remove(at))
+        let tensor = tensors.swap_remove(at);
+        if tensor.wide.is_some() {
+            let problem = "holds f64 values that f32 does not hold exactly".to_owned();
+            return Err(wrong(
+                path,
+                problem,
+                "write the tensor as f32, rounded your port's own way",
+            ));
+        }
+        Ok(tensor)
     }
 
     /// The picture that the port made, or the one made here of its decoded sample.

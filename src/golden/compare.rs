@@ -74,14 +74,15 @@ impl Tolerance {
 
     /// Whether `actual` is near enough; always false when either is NaN or infinite.
     pub fn allows(self, actual: f32, expected: f32) -> bool {
-        actual.is_finite()
-            && expected.is_finite()
-            && self.allows_f64(f64::from(actual), f64::from(expected))
+        // In f64, where the difference of two f32 is exact.
+        self.allows_f64(f64::from(actual), f64::from(expected))
     }
 
-    /// The formula in f64, where the difference of two f32 is exact.
-    pub(super) fn allows_f64(self, actual: f64, expected: f64) -> bool {
-        (actual - expected).abs() <= self.atol + self.rtol * expected.abs()
+    /// As [`Tolerance::allows`], for f64.
+    pub fn allows_f64(self, actual: f64, expected: f64) -> bool {
+        actual.is_finite()
+            && expected.is_finite()
+            && (actual - expected).abs() <= self.atol + self.rtol * expected.abs()
     }
 
     /// By how much the bound is passed; infinite for NaN and infinity.

@@ -49,11 +49,16 @@ pub(super) fn latents(files: &CaseFiles, actual: &[f32], factor: f32) -> Option<
 /// What a wrong standard deviation looks like.
 pub(super) fn std(files: &CaseFiles, actual: &[f32]) -> Option<String> {
     let moments = files.moments.array()?;
-    let (_, logvar) = halves(moments.view());
+    let (mean, logvar) = halves(moments.view());
     let golden: Vec<f32> = std_of(logvar).iter().copied().collect();
     let of = |change: &dyn Fn(f32) -> f32| logvar.iter().map(|&value| change(value)).collect();
     let (low, high) = LOGVAR_RANGE;
-    let prints: [(Vec<f32>, String); 3] = [
+    let prints: [(Vec<f32>, String); 4] = [
+        (
+            std_of(mean).iter().copied().collect(),
+            "this is exp(mean / 2): mean and log-variance are swapped, the mean comes first"
+                .to_owned(),
+        ),
         (of(&|logvar| (0.5 * logvar).exp()), clamp_missing()),
         (
             of(&|logvar| logvar.clamp(low, high).exp()),

@@ -34,6 +34,9 @@ pub enum Location {
         /// The last module before it that agrees; `None` where it is the first, so that its input
         /// may be at fault as well.
         after: Option<String>,
+        /// The first module of the golden between `after` and `module` that the implementation's
+        /// trace does not name: if it has no such module, that is the fault.
+        lacks: Option<String>,
         /// Modules of the golden that the implementation's trace does not name.
         absent: usize,
     },
@@ -74,11 +77,19 @@ pub(super) fn first_divergence(expected: &Trace, actual: &Trace, tolerance: Tole
     };
     for (at, (golden, found)) in pairs.iter().enumerate() {
         if let Some(difference) = difference(golden, found, tolerance) {
+            let after = at.checked_sub(1).map(|before| pairs[before].0.module.clone());
+            let between = expected
+                .iter()
+                .map(|golden| &golden.module)
+                .skip_while(|name| after.is_some() && Some(*name) != after.as_ref())
+                .skip(usize::from(after.is_some()))
+                .take_while(|name| **name != golden.module);
             return Location::Module {
                 module: golden.module.clone(),
                 kind: golden.kind.clone(),
                 difference,
-                after: at.checked_sub(1).map(|before| pairs[before].0.module.clone()),
+                lacks: between.into_iter().next().cloned(),
+                after,
                 absent,
             };
         }

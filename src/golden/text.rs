@@ -172,11 +172,14 @@ impl Display for Bar {
 impl Display for Location {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let absent = match self {
-            Self::Module { module, kind, difference, after, absent } => {
+            Self::Module { module, kind, difference, after, lacks, absent } => {
                 write!(f, "first diverging module {module} ({kind}): {difference}")?;
                 match after {
                     Some(after) => write!(f, "; agrees up to {after}")?,
                     None => write!(f, "; it is the first, so look at its input too")?,
+                }
+                if let Some(lacks) = lacks {
+                    write!(f, "; before it the trace lacks {lacks}")?;
                 }
                 *absent
             }

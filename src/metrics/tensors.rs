@@ -79,6 +79,12 @@ impl TensorMetrics {
     /// assert_eq!(metrics.worst.unwrap().index, [1]);
     /// ```
     pub fn of(actual: ArrayViewD<f32>, expected: ArrayViewD<f32>) -> Result<Self> {
+        Self::of_f64(actual.mapv(f64::from).view(), expected.mapv(f64::from).view())
+    }
+
+    /// As [`TensorMetrics::of`], for f64: nothing is rounded but the values of [`WorstPair`] and
+    /// those between which `max_ulp` counts.
+    pub fn of_f64(actual: ArrayViewD<f64>, expected: ArrayViewD<f64>) -> Result<Self> {
         same_shape(&actual, &expected)?;
         let mut sums = Sums::default();
         for (flat, (&actual, &expected)) in actual.iter().zip(expected.iter()).enumerate() {
@@ -93,8 +99,8 @@ impl TensorMetrics {
             max_abs_diff: of_finite(sums.worst.map_or(0.0, |(difference, ..)| difference)),
             worst: sums.worst.map(|(_, flat, a, e)| WorstPair {
                 index: unravel(flat, actual.shape()),
-                actual: a,
-                expected: e,
+                actual: a as f32,
+                expected: e as f32,
             }),
             mean_abs_diff: of_finite(sums.absolute / finite),
             rms_diff: of_finite((sums.squares / finite).sqrt()),
@@ -119,7 +125,7 @@ impl TensorMetrics {
 /// What one pass over the pairs gathers.
 #[derive(Default)]
 struct Sums {
-    worst: Option<(f64, usize, f32, f32)>,
+    worst: Option<(f64, usize, f64, f64)>,
     absolute: f64,
     squares: f64,
     square_actual: f64,
@@ -132,15 +138,15 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, flat: usize, actual: f32, expected: f32) {
+    fn add(&mut self, flat: usize, actual: f64, expected: f64) {
         if !actual.is_finite() || !expected.is_finite() {
             self.differing += 1;
             self.non_finite_pairs += 1;
             return;
         }
         self.differing += usize::from(actual.to_bits() != expected.to_bits());
-        self.ulp = self.ulp.max(ulp_distance(actual, expected));
-        let (a, e) = (f64::from(actual), f64::from(expected));
+        self.ulp = self.ulp.max(ulp_distance(actual as f32, expected as f32));
+        let (a, e) = (actual, expected);
         let difference = (a - e).abs();
         if difference > self.worst.map_or(0.0, |(largest, ..)| largest) {
             self.worst = Some((difference, flat, actual, expected));
@@ -156,7 +162,7 @@ impl Sums {
     }
 }
 
-/// Steps between two finite f32 values.
+/// Steps between two f32 values; f64 beyond the range of f32 count as infinity, one step further.
 fn ulp_distance(a: f32, b: f32) -> u32 {
     // Sign and magnitude to a number line on which neighbours are one apart and both zeros meet.
     let on_the_line = |value: f32| {
@@ -181,7 +187,7 @@ fn unravel(mut flat: usize, shape: &[usize]) -> Vec<usize> {
     index
 }
 
-fn same_shape(actual: &ArrayViewD<f32>, expected: &ArrayViewD<f32>) -> Result<()> {
+fn same_shape(actual: &ArrayViewD<f64>, expected: &ArrayViewD<f64>) -> Result<()> {
     if actual.shape() == expected.shape() {
         return Ok(());
     }

@@ -13,6 +13,7 @@ use crate::diagnosis::{Finding, NotDecided};
 use crate::dtype::Dtype;
 use crate::golden::Tolerance;
 use crate::metrics::{PixelMetrics, TensorMetrics};
+use crate::tensor_file::Stored;
 use crate::trace::Statistics;
 use crate::verdict::{Thresholds, Verdict};
 pub use memory::peak_rss_bytes;
@@ -240,7 +241,7 @@ pub struct ComparedTensor {
     /// Its shape in each file; `None` where it is missing.
     pub shapes: [Option<Vec<usize>>; 2],
     /// How each file stores it; `None` where it is missing.
-    pub dtypes: [Option<Dtype>; 2],
+    pub dtypes: [Option<Stored>; 2],
     /// `None` where it is missing in one, or shapes differ.
     pub metrics: Option<TensorMetrics>,
     /// Values outside the tolerance; `None` without one.

@@ -6,9 +6,12 @@
 //! rounding of the reference itself. With [`Fault::None`] it has to pass, within tolerance: that is
 //! the control without which no fault proves anything.
 
+mod fault;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+pub use fault::Fault;
 use ndarray::{Array4, ArrayView4, Axis, s};
 use tch::{Kind, Tensor};
 use vae_fidelity::checkpoint::expected_tensors;
@@ -16,43 +19,6 @@ use vae_fidelity::config::Activation as ActFn;
 use vae_fidelity::image_processor::denormalise;
 use vae_fidelity::trace::{Activation, Stage, Trace};
 use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Encoded, Error, Result, Rgb8, Vae};
-
-/// What is wrong with the model: mistakes that ports have been seen to make.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Fault {
-    /// Nothing.
-    None,
-    /// Downsampling pads one pixel on all sides, not right and bottom only.
-    SymmetricPadding,
-    /// Group norms with PyTorch's default eps.
-    Eps1e5,
-    /// The log-variance is used as it comes.
-    NoLogvarClamp,
-    /// Attention without 1 / sqrt(d).
-    NoAttentionScale,
-    /// Weights went through f16 on the way in.
-    HalfWeights,
-    /// Blue first at the encoder's end.
-    BgrInput,
-    /// Blue first at the decoder's end.
-    BgrOutput,
-    /// SDXL's scaling factor, whatever the config says.
-    ScalingFactor,
-    /// Latents are shifted as diffusion pipelines do.
-    Shift,
-    /// The last activation is the config's, not SiLU.
-    ConvActFollowsConfig,
-    /// Upsampling interpolates.
-    BilinearUpsampling,
-    /// Levels are cut off, not rounded.
-    Truncation,
-    /// One NaN in the output of this module.
-    Nan(&'static str),
-    /// The decoded sample lacks its last column.
-    NarrowOutput,
-    /// Decoding is an error.
-    DecodeFails,
-}
 
 pub struct Planted {
     config: AutoencoderKLConfig,
@@ -71,7 +37,16 @@ impl Planted {
                 values.iter_mut().for_each(|value| *value = Dtype::F16.round(*value));
             }
             let shape: Vec<i64> = spec.shape.iter().map(|&size| size as i64).collect();
-            weights.insert(spec.name, tensor64(&values, &shape));
+            let tensor = tensor64(&values, &shape);
+            let tensor = match (fault, spec.name.as_str()) {
+                (Fault::TransposedQuery, "encoder.mid_block.attentions.0.to_q.weight") => {
+                    tensor.tr()
+                }
+                (Fault::FlippedKernel, "encoder.conv_in.weight") => tensor.flip([2, 3]),
+                (Fault::MissingBias, "decoder.conv_out.bias") => tensor.zeros_like(),
+                _ => tensor,
+            };
+            weights.insert(spec.name, tensor);
         }
         let config = checkpoint.config().clone();
         Ok(Self { config, weights, fault, trace: RefCell::new(None) })
@@ -111,7 +86,8 @@ impl Planted {
     fn norm(&self, name: &str, x: &Tensor) -> Tensor {
         let eps = if self.fault == Fault::Eps1e5 { 1e-5 } else { 1e-6 };
         let size = x.size();
-        let groups = x.reshape([size[0], self.config.norm_num_groups as i64, -1]);
+        let factor = if self.fault == Fault::Groups { 2 } else { 1 };
+        let groups = x.reshape([size[0], factor * self.config.norm_num_groups as i64, -1]);
         let centred = &groups - groups.mean_dim([2i64].as_slice(), true, Kind::Double);
         let variance = (&centred * &centred).mean_dim([2i64].as_slice(), true, Kind::Double);
         let normed = (centred / (variance + eps).sqrt()).reshape(&size);
@@ -124,6 +100,8 @@ impl Planted {
 
     fn act(&self, x: Tensor) -> Tensor {
         match self.config.act_fn {
+            _ if self.fault == Fault::GeluForSilu => x.gelu("none"),
+            ActFn::Gelu if self.fault == Fault::TanhGelu => x.gelu("tanh"),
             ActFn::Silu => silu(&x),
             ActFn::Mish => &x * (x.exp() + 1.0).log().tanh(),
             ActFn::Gelu => &x * 0.5 * ((&x / 2f64.sqrt()).erf() + 1.0),
@@ -136,13 +114,24 @@ impl Planted {
     }
 
     fn resnet(&self, name: &str, x: &Tensor) -> Tensor {
-        let h = self.act(self.norm(&format!("{name}.norm1"), x));
+        let normed = self.norm(&format!("{name}.norm1"), x);
+        let into_shortcut = match self.fault {
+            Fault::ShortcutAfterNorm => normed.shallow_clone(),
+            _ => x.shallow_clone(),
+        };
+        let h = self.act(normed);
         let h = self.conv(&format!("{name}.conv1"), &h, 1, 1);
         let h = self.act(self.norm(&format!("{name}.norm2"), &h));
         let h = self.conv(&format!("{name}.conv2"), &h, 1, 1);
         let shortcut = format!("{name}.conv_shortcut");
         let y = match self.weights.contains_key(&format!("{shortcut}.weight")) {
-            true => self.conv(&shortcut, x, 1, 0) + h,
+            true => self.conv(&shortcut, &into_shortcut, 1, 0) + h,
+            false
+                if self.fault == Fault::MissingResidual
+                    && name == "decoder.up_blocks.1.resnets.1" =>
+            {
+                h
+            }
             false => x + h,
         };
         self.record(name, "ResnetBlock2D", y)
@@ -160,9 +149,12 @@ impl Planted {
             Fault::NoAttentionScale => 1.0,
             _ => (channels as f64).sqrt().recip(),
         };
-        let weights = (q.matmul(&k.transpose(1, 2)) * scale).softmax(-1, Kind::Double);
+        let over = if self.fault == Fault::SoftmaxOverQueries { 1 } else { -1 };
+        let weights = (q.matmul(&k.transpose(1, 2)) * scale).softmax(over, Kind::Double);
         let out = self.linear(&format!("{name}.to_out.0"), &weights.matmul(&v));
-        self.record(name, "Attention", out.transpose(1, 2).reshape(&size) + x)
+        let out = out.transpose(1, 2).reshape(&size);
+        let y = if self.fault == Fault::MissingAttentionResidual { out } else { out + x };
+        self.record(name, "Attention", y)
     }
 
     fn mid_block(&self, name: &str, x: &Tensor) -> Tensor {
@@ -185,6 +177,11 @@ impl Planted {
 
     fn upsample(&self, name: &str, x: &Tensor) -> Tensor {
         let size = x.size();
+        if self.fault == Fault::ConvBeforeUpsampling {
+            let y = self.conv(&format!("{name}.conv"), x, 1, 1);
+            let y = y.upsample_nearest2d([2 * size[2], 2 * size[3]], None, None);
+            return self.record(name, "Upsample2D", y);
+        }
         let larger = match self.fault {
             Fault::BilinearUpsampling => {
                 x.upsample_bilinear2d([2 * size[2], 2 * size[3]], false, None, None)
@@ -225,7 +222,8 @@ impl Planted {
         let mut x = self.mid_block("decoder.mid_block", &x);
         for level in 0..levels {
             let block = format!("decoder.up_blocks.{level}");
-            for layer in 0..=self.config.layers_per_block {
+            let fewer = usize::from(self.fault == Fault::OneResnetLess);
+            for layer in 0..=self.config.layers_per_block - fewer {
                 x = self.resnet(&format!("{block}.resnets.{layer}"), &x);
             }
             if level + 1 < levels {
@@ -280,9 +278,13 @@ impl Vae for Planted {
 
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded> {
         let moments = tch::no_grad(|| array(&self.moments(sample)));
-        let (mean, logvar) = moments.view().split_at(Axis(1), self.config.latent_channels);
+        let (mut mean, mut logvar) = moments.view().split_at(Axis(1), self.config.latent_channels);
+        if self.fault == Fault::HalvesSwapped {
+            (mean, logvar) = (logvar, mean);
+        }
         let std = logvar.map(|&logvar| match self.fault {
             Fault::NoLogvarClamp => (0.5 * logvar).exp(),
+            Fault::VarianceForStd => logvar.clamp(-30.0, 20.0).exp(),
             _ => (0.5 * logvar.clamp(-30.0, 20.0)).exp(),
         });
         let latents = match noise {
@@ -300,21 +302,28 @@ impl Vae for Planted {
     }
 
     fn to_rgb8(&self, decoded: ArrayView4<f32>) -> Option<Result<Rgb8>> {
-        if self.fault != Fault::Truncation {
-            return Some(denormalise(decoded, Dtype::F32));
-        }
+        let level = match self.fault {
+            Fault::Truncation => |value: f32| ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0) as u8,
+            Fault::Wraparound => {
+                |value: f32| ((value / 2.0 + 0.5) * 255.0).round_ties_even() as i32 as u8
+            }
+            _ => return Some(denormalise(decoded, Dtype::F32)),
+        };
         let (_, _, height, width) = decoded.dim();
-        let level = |value: f32| ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0) as u8;
         let first = decoded.index_axis(Axis(0), 0);
         let data = first.permuted_axes([1, 2, 0]).iter().map(|&value| level(value)).collect();
         Some(Rgb8::new(width, height, data))
     }
 
     fn scale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
-        Ok(latents.map(|latent| (latent - self.shift()) * self.factor()))
+        let again = if self.fault == Fault::ScaledTwice { self.factor() } else { 1.0 };
+        Ok(latents.map(|latent| (latent - self.shift()) * self.factor() * again))
     }
 
     fn unscale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        if self.fault == Fault::NotUnscaled {
+            return Ok(latents.to_owned());
+        }
         Ok(latents.map(|latent| latent / self.factor() + self.shift()))
     }
 
