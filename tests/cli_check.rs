@@ -287,3 +287,32 @@ fn the_last_of_a_repeated_flag_counts_as_in_the_gist() {
     sandbox.check(&["photo.png", "--out", "a.png", "--out", "b.png"]).exits(0);
     assert!(sandbox.exists("b.png") && !sandbox.exists("a.png"));
 }
+
+#[test]
+fn the_fast_engine_judges_and_says_that_it_did() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&["check", "photo.png", "--engine", "fast", "--json"]).exits(0);
+    let report: Report = parsed(&ran, 0);
+    assert_eq!(report.model.engine, "fast");
+    ran.check(report.notes.iter().any(|note| note.contains("rounds otherwise")), "its error");
+    let fast = std::fs::read(sandbox.path("decoded.png")).unwrap();
+    sandbox.run(&["check", "photo.png", "--engine", "reference"]).exits(0);
+    let picture = |bytes: &[u8]| {
+        std::fs::write(sandbox.path("one.png"), bytes).unwrap();
+        pixels::open(&sandbox.path("one.png")).unwrap().pixels
+    };
+    let reference = std::fs::read(sandbox.path("decoded.png")).unwrap();
+    let metrics = Pixels::of(&picture(&reference), &picture(&fast)).unwrap();
+    assert!(metrics.psnr_db.is_none_or(|psnr_db| psnr_db >= 60.0), "{metrics:?}");
+}
+
+#[test]
+fn the_fast_engine_refuses_what_it_cannot_do() {
+    let sandbox = Sandbox::new();
+    let fast = ["check", "photo.png", "--engine", "fast"];
+    let refused = |more: &[&str], says: &str| {
+        sandbox.run(&[&fast, more].concat()).exits(2).notes(says);
+    };
+    refused(&["--dtype", "f16"], "computes in f32 alone");
+    refused(&["--device", "cuda"], "runs on the CPU alone");
+}

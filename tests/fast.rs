@@ -1,5 +1,5 @@
 //! The fast engine: held to the goldens like any port, and to the reference engine at sizes and in
-//! batches that no golden has.
+//! batches that no golden has. Without libtorch only the goldens judge it.
 
 use vae_fidelity::golden::Suite;
 use vae_fidelity::{FastAutoencoderKL, Vae};
@@ -15,4 +15,121 @@ fn the_fast_engine_passes_every_golden() {
         .unwrap();
     report.assert_pass();
     assert_eq!(report.not_run, [], "a full run leaves nothing out");
+}
+
+#[cfg(feature = "tch")]
+mod beside_the_reference_engine {
+    use ndarray::{Array4, s};
+    use vae_fidelity::autoencoder_kl::Device;
+    use vae_fidelity::image_processor::denormalise;
+    use vae_fidelity::metrics::PixelMetrics;
+    use vae_fidelity::trace::Stage;
+    use vae_fidelity::{AutoencoderKL, Checkpoint, Dtype, FastAutoencoderKL, Source, Vae};
+
+    /// What `check --engine fast` says of itself.
+    const LATENTS: f32 = 1e-3;
+    const PSNR_DB: f64 = 60.0;
+
+    /// Two pictures with edges and ramps, (2, 3, height, width) in [-1, 1].
+    fn samples(height: usize, width: usize) -> Array4<f32> {
+        Array4::from_shape_fn((2, 3, height, width), |(n, c, y, x)| {
+            let ramp = (x * (c + 1) + y * (n + 1)) as f32 / (width * 4 + height * 2) as f32;
+            let stripes = if (x / 5 + y / 7).is_multiple_of(2) { 0.2 } else { -0.2 };
+            ramp * 1.6 - 0.8 + stripes
+        })
+    }
+
+    fn models() -> Vec<(String, Checkpoint)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/models");
+        let mut models: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir())
+            .map(|path| {
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                let source = Source::Folder { path, subfolder: None };
+                (name, Checkpoint::open(&source, None).unwrap())
+            })
+            .collect();
+        models.sort_by(|a, b| a.0.cmp(&b.0));
+        assert!(models.len() >= 14, "found {} models", models.len());
+        models
+    }
+
+    fn largest_difference(a: &Array4<f32>, b: &Array4<f32>) -> f32 {
+        assert_eq!(a.dim(), b.dim());
+        let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+        // Not `f32::max`, which passes over NaN.
+        differences.fold(0.0, |most, one| if one <= most { most } else { one })
+    }
+
+    #[test]
+    fn it_stays_within_what_is_said_of_it() {
+        // Tiles of four do not fit 44 x 68, nor do blocks of tiles.
+        let samples = samples(44, 68);
+        for (name, checkpoint) in models() {
+            let reference = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
+            let fast = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap();
+            let expected = reference.encode(samples.view(), None).unwrap();
+            let found = fast.encode(samples.view(), None).unwrap();
+            let off = largest_difference(&expected.latents, &found.latents);
+            assert!(off <= LATENTS, "{name}: latents differ by {off}");
+
+            // The first alone, so that two in one call are told from one.
+            let expected = reference.decode(expected.latents.slice(s![..1, .., .., ..])).unwrap();
+            let found = fast.decode(found.latents.view()).unwrap();
+            let found = found.slice(s![..1, .., .., ..]);
+            let pictures = [expected.view(), found].map(|decoded| denormalise(decoded, Dtype::F32));
+            let [expected, found] = pictures.map(Result::unwrap);
+            let metrics = PixelMetrics::of(&expected, &found).unwrap();
+            let psnr_db = metrics.psnr_db.unwrap_or(f64::INFINITY);
+            assert!(psnr_db >= PSNR_DB, "{name}: pixels agree to {psnr_db} dB");
+        }
+    }
+
+    #[test]
+    fn noise_moves_latents_as_the_reference_engine_moves_them() {
+        let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
+        let reference = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
+        let fast = FastAutoencoderKL::load(&checkpoint, Some(1)).unwrap();
+        let samples = samples(16, 24);
+        let noise = Array4::from_shape_fn((2, 16, 2, 3), |(n, c, y, x)| {
+            ((n * 97 + c * 31 + y * 7 + x) as f32 * 1.7).sin() * 2.0
+        });
+        let encode = |vae: &dyn Vae| vae.encode(samples.view(), Some(noise.view())).unwrap();
+        let (expected, found) = (encode(&reference), encode(&fast));
+        assert!(largest_difference(&expected.latents, &found.latents) <= LATENTS);
+        let mode = fast.encode(samples.view(), None).unwrap();
+        assert!(largest_difference(&mode.latents, &found.latents) > LATENTS, "no noise was added");
+        let wrong = fast.encode(samples.view(), Some(Array4::zeros((1, 16, 2, 3)).view()));
+        assert!(wrong.unwrap_err().to_string().contains("noise"));
+    }
+
+    #[test]
+    fn traces_name_the_same_modules_with_the_same_shapes() {
+        let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
+        let reference = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
+        let fast = FastAutoencoderKL::load(&checkpoint, None).unwrap();
+        let sample = samples(16, 24);
+        let latents = reference.encode(sample.view(), None).unwrap().latents;
+        for (stage, input) in [(Stage::Encode, &sample), (Stage::Decode, &latents)] {
+            let [expected, found] = [&reference as &dyn Vae, &fast]
+                .map(|vae| vae.trace(stage, input.view()).unwrap().unwrap());
+            assert_eq!(expected.len(), found.len());
+            for (expected, found) in expected.iter().zip(&found) {
+                assert_eq!(expected.module, found.module);
+                assert_eq!(expected.shape, found.shape, "{}", found.module);
+                let pairs = expected.samples.iter().zip(&found.samples);
+                for (expected, found_value) in pairs {
+                    let (a, b) = (expected.unwrap(), found_value.unwrap());
+                    let most = 1e-4 * expected_scale(found.std);
+                    assert!((a - b).abs() <= most, "{}: {b} instead of {a}", found.module);
+                }
+            }
+        }
+    }
+
+    fn expected_scale(std: Option<f64>) -> f32 {
+        std.unwrap_or_default().max(1.0) as f32
+    }
 }

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use vae_fidelity::golden::TensorFormat;
 
+#[cfg(feature = "tch")]
+use super::engine::Engine;
+
 /// Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
 ///
 /// Exit codes: 0 pass, 1 judged and failed, 2 could not judge.
@@ -130,6 +133,10 @@ pub struct VerifyArgs {
     /// Judge the files DIR/<case>/{moments,latents,decoded}.{safetensors,npy} and decoded.png
     #[arg(long, value_name = "DIR")]
     pub candidate: Option<PathBuf>,
+    /// Which of this crate's implementations is judged
+    #[cfg(feature = "tch")]
+    #[arg(long, value_enum, default_value_t = Engine::Reference, conflicts_with = "candidate")]
+    pub engine: Engine,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::json;
-use vae_fidelity::autoencoder_kl::{AutoencoderKL, pick_device_and_dtype, set_threads};
 use vae_fidelity::checkpoint::{Checkpoint, OpenOptions, Source};
 use vae_fidelity::pixels::requested_size;
 use vae_fidelity::report::{CheckSummary, Model, SCHEMA_VERSION};
@@ -15,6 +14,7 @@ use vae_fidelity::{Error, Result};
 use super::Outcome;
 use super::check_args::{CheckArgs, DtypeChoice};
 use super::console::Console;
+use super::engine::Settled;
 use super::hub::{hub_options, source};
 use super::outputs::Outputs;
 use super::progress::Progress;
@@ -28,9 +28,8 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let size = requested_size(args.width, args.height)?;
     let source = source(&args.repo, args.subfolder.as_deref(), &args.hub)?;
     let outputs = Outputs::settle(args, &images)?;
-    if let Some(threads) = args.threads {
-        set_threads(threads as usize);
-    }
+    let threads = args.threads.map(|threads| threads as usize);
+    let settled = args.engine.settle(args.device, args.dtype.dtype(), threads)?;
 
     let progress = Progress::new(images.len(), console);
     progress.step("loading the VAE");
@@ -42,28 +41,27 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
         hub: hub_options(&source, &args.hub, &progress)?,
     };
     let checkpoint = Checkpoint::open_with(&source, &options)?;
-    let (device, dtype) = pick_device_and_dtype(args.device, args.dtype.dtype())?;
-    let vae = AutoencoderKL::load(&checkpoint, device, dtype)?;
+    let vae = settled.load(&checkpoint)?;
     let judge = Judge {
-        vae: &vae,
+        vae: vae.as_ref(),
         checkpoint: &checkpoint,
         files: args.files.read()?,
         cross_check: args.cross_check,
-        device,
+        settled,
         model: Model {
             source: checkpoint.source().to_string(),
             revision: checkpoint.revision().map(str::to_owned),
             family: checkpoint.family(),
             config: checkpoint.config().clone(),
             parameters: checkpoint.parameters(),
-            device: device.to_string(),
-            dtype,
+            device: settled.device.to_string(),
+            dtype: settled.dtype,
             engine: args.engine.name().to_owned(),
         },
         size,
         seed: args.sample.then(|| args.seed.unwrap_or_else(draw_seed)),
         thresholds: Thresholds { min_psnr: args.least.min_psnr, min_ssim: args.least.min_ssim },
-        notes: notes(args, &source, &checkpoint),
+        notes: notes(args, settled, &source, &checkpoint),
         load: started.elapsed(),
     };
     progress.around(|| judge.notes.iter().for_each(|note| console.note(note)));
@@ -105,8 +103,14 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
 }
 
 /// What holds for every image of the run.
-fn notes(args: &CheckArgs, source: &Source, checkpoint: &Checkpoint) -> Vec<String> {
+fn notes(
+    args: &CheckArgs,
+    settled: Settled,
+    source: &Source,
+    checkpoint: &Checkpoint,
+) -> Vec<String> {
     let mut notes = checkpoint.notes().to_vec();
+    notes.extend(settled.note().map(str::to_owned));
     if *source == Source::Builtin {
         notes.push(
             "the built-in VAE is used, which is small; name the one to judge with --repo"

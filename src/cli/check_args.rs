@@ -8,6 +8,7 @@ use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::config::Family;
 
 use super::args::{HubArgs, LeastArgs};
+use super::engine::Engine;
 use super::user_files::FilesArgs;
 
 /// Encode and decode pictures, and judge what comes back
@@ -81,7 +82,7 @@ pub struct CheckArgs {
     /// How many threads compute [default: libtorch's choice]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: Option<u32>,
-    /// Which implementation runs the VAE
+    /// Which implementation runs the VAE; fast is for the CPU in f32
     #[arg(long, value_enum, default_value_t = Engine::Reference)]
     pub engine: Engine,
 
@@ -124,20 +125,6 @@ impl DtypeChoice {
             Self::F32 => Some(Dtype::F32),
             Self::F16 => Some(Dtype::F16),
             Self::Bf16 => Some(Dtype::Bf16),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
-    /// diffusers' operations in diffusers' order
-    Reference,
-}
-
-impl Engine {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Reference => "reference",
         }
     }
 }

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 #[cfg(feature = "tch")]
-use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
+use vae_fidelity::Dtype;
+#[cfg(feature = "tch")]
+use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::golden::{Case, ExportSize, PosteriorKind, Suite, SuiteReport};
 use vae_fidelity::report::SCHEMA_VERSION;
-#[cfg(feature = "tch")]
-use vae_fidelity::{Dtype, Vae};
 use vae_fidelity::{Error, ErrorKind, Result};
+#[cfg(not(feature = "tch"))]
+use vae_fidelity::{FastAutoencoderKL, Vae};
 
 use super::Outcome;
 use super::args::{ExportArgs, GoldenArgs, VerifyArgs};
@@ -56,7 +58,7 @@ pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
     });
     let report = match &args.candidate {
         Some(candidate) => suite.judge(candidate)?,
-        None => this_crate(&suite)?,
+        None => this_crate(&suite, args)?,
     };
     drop(suite); // and the progress line with it
     console.result(&report, format_args!("{report}\n"))?;
@@ -64,21 +66,15 @@ pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
 }
 
 #[cfg(feature = "tch")]
-fn this_crate(suite: &Suite) -> Result<SuiteReport> {
-    suite.run(|checkpoint| {
-        let vae = AutoencoderKL::load(checkpoint, Device::CPU, Dtype::F32)?;
-        Ok(Box::new(vae) as Box<dyn Vae>)
-    })
+fn this_crate(suite: &Suite, args: &VerifyArgs) -> Result<SuiteReport> {
+    let settled = args.engine.settle(DeviceChoice::Cpu, Some(Dtype::F32), None)?;
+    suite.run(|checkpoint| settled.load(checkpoint))
 }
 
+/// Without libtorch there is one implementation.
 #[cfg(not(feature = "tch"))]
-fn this_crate(_: &Suite) -> Result<SuiteReport> {
-    Err(Error::option(
-        "golden verify",
-        "runs a VAE, and this binary was built without libtorch",
-        "judge files of another program with --candidate DIR, or build with the default features: \
-         cargo install vae-fidelity",
-    ))
+fn this_crate(suite: &Suite, _: &VerifyArgs) -> Result<SuiteReport> {
+    suite.run(|checkpoint| Ok(Box::new(FastAutoencoderKL::load(checkpoint, None)?) as Box<dyn Vae>))
 }
 
 pub fn export(args: &ExportArgs, console: Console) -> Result<Outcome> {

@@ -7,6 +7,8 @@ mod check;
 mod check_args;
 mod compare;
 mod console;
+#[cfg(feature = "tch")]
+mod engine;
 mod explain;
 mod golden;
 #[cfg(all(feature = "tch", target_os = "linux", target_env = "gnu"))]

@@ -19,17 +19,18 @@ use vae_fidelity::trace::{Stage, Statistics, Trace, TraceFile};
 use vae_fidelity::verdict::{Thresholds, Verdict};
 use vae_fidelity::{Checkpoint, Dtype, Encoded, Error, Result, Rgb8, Vae};
 
+use super::engine::{Engine, Settled};
 use super::outputs::Outputs;
 
 /// A loaded VAE, and what holds for every image that it judges.
 pub struct Judge<'a> {
-    pub vae: &'a AutoencoderKL,
+    pub vae: &'a dyn Vae,
     pub checkpoint: &'a Checkpoint,
     /// Files of the user's own pipeline.
     pub files: UserFiles,
     /// Whether the CPU in f32 is asked as well.
     pub cross_check: bool,
-    pub device: Device,
+    pub settled: Settled,
     pub model: Model,
     /// Width and height to encode at; `None` goes down to multiples of 8.
     pub size: Option<(usize, usize)>,
@@ -157,7 +158,8 @@ impl Judge<'_> {
         let load = || -> Result<Box<dyn Vae>> {
             Ok(Box::new(AutoencoderKL::load(self.checkpoint, Device::CPU, Dtype::F32)?))
         };
-        let elsewhere = self.device != Device::CPU || self.vae.dtype() != Dtype::F32;
+        let Settled { engine, device, dtype, .. } = self.settled;
+        let elsewhere = (engine, device, dtype) != (Engine::Reference, Device::CPU, Dtype::F32);
         let evidence = Evidence {
             vae: self.vae,
             family: self.model.family,
@@ -202,7 +204,7 @@ impl Judge<'_> {
         let config = self.vae.config();
         let smaller = config.downsampling();
         let shape = (1, config.latent_channels, height / smaller, width / smaller);
-        self.seed.map(|seed| noise(shape, seed, self.device, self.vae.dtype())).transpose()
+        self.seed.map(|seed| noise(shape, seed, self.settled.device, self.vae.dtype())).transpose()
     }
 }
 
