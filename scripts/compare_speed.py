@@ -6,8 +6,8 @@
 
 Weights are the golden recipe's, the full Stable Diffusion 1.4 graph. Every round runs each side once,
 so that a noisy clock hits all alike; what counts are ratios of medians. Outputs are compared with
-the gist's. stdout is a markdown table; --json F keeps every single figure. OpenVINO and candle are
-installed on demand: scripts/.venv for the first, cargo for the second.
+the gist's. stdout is a markdown table; --json F keeps every single figure. OpenVINO comes with pip, on
+demand; candle is built by cargo from examples/candle.
 
 Exit code 1: a side's output disagrees; 2: could not be measured.
 """
@@ -79,12 +79,17 @@ class Bench:
     def prepare(self, side):
         if side in PEERS:
             print(f"preparing {side}", file=sys.stderr)
+            if side == "openvino":
+                timed([self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "openvino==2026.4.1"])
             command = [self.python, ROOT / "scripts/speed_peer.py", "prepare", side, self.model, self.args.side, self.cache(side)]
             timed(command)
         if side == "candle":
             manifest = ROOT / "examples/candle/Cargo.toml"
             command = ["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", manifest, "--bin", "speed"]
             timed(command)
+            self.run("reference")
+            scaled, config = load_file(self.folder / "l.safetensors")["latents"], self.model / "vae/config.json"
+            np.save(self.folder / "latents.npy", scaled / json.loads(config.read_text()).get("scaling_factor", 0.18215))
 
     def cache(self, side):
         return self.folder / ("onnx" if side in ("onnxruntime", "openvino") else side)
@@ -107,7 +112,7 @@ class Bench:
         result = self.folder / "out.npz"
         if side == "candle":
             target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "examples/candle/target"))
-            files = [self.folder / name for name in ("sample.npy", "candle-latents.npy", "candle-decoded.npy")]
+            files = [self.folder / name for name in ("sample.npy", "latents.npy", "candle-decoded.npy")]
             figure, stdout = timed([target / "release/speed", self.model, *files])
             return figure | json.loads(stdout), {"decoded": np.load(files[2])}
         command = [self.python, ROOT / "scripts/speed_peer.py", "run", side, self.model, self.folder / "sample.npy", result, self.cache(side)]
