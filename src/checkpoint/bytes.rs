@@ -11,6 +11,9 @@ use crate::input::open_regular;
 pub(super) const FETCH_AGAIN: &str =
     "fetch the file again and compare its size and SHA-256 with the source's";
 
+/// How git-lfs begins the text that it leaves in place of a file.
+pub(super) const LFS_POINTER: &[u8] = b"version https://git-lfs";
+
 /// Bytes of a checkpoint: mapped from a file, or part of the binary.
 #[derive(Debug)]
 pub(super) enum Bytes {
@@ -21,24 +24,35 @@ pub(super) enum Bytes {
 impl Bytes {
     /// Maps `path`. Errors when it cannot be read, is empty, or is a git-LFS pointer.
     pub fn open(path: &Path) -> Result<Self> {
-        let refused = |problem: String| {
-            Error::checkpoint(path, problem, "check the path, and that the file can be read")
-        };
-        let file = open_regular(path).map_err(refused)?;
-        let metadata = file.metadata().map_err(|error| refused(io_reason(&error)))?;
-        if metadata.len() == 0 {
+        let bytes = Self::map(path)?;
+        let slice = bytes.as_slice();
+        if slice.is_empty() {
             return Err(Error::checkpoint(path, "is empty (0 bytes)", FETCH_AGAIN));
         }
-        // SAFETY: a map of a file that another process shortens meanwhile faults, as every reader
-        // of mapped weights accepts; nothing here writes to it.
-        let map = unsafe { Mmap::map(&file) }.map_err(|error| refused(io_reason(&error)))?;
-        if map.starts_with(b"version https://git-lfs") {
+        if slice.starts_with(LFS_POINTER) {
             return Err(Error::checkpoint(
                 path,
                 "is a git-LFS pointer, not the weights themselves",
                 "run `git lfs pull` in the repository, or download the file from the model's page",
             ));
         }
+        Ok(bytes)
+    }
+
+    /// Maps `path`, whatever it holds. Errors when it cannot be read.
+    pub fn map(path: &Path) -> Result<Self> {
+        let refused = |problem: String| {
+            Error::checkpoint(path, problem, "check the path, and that the file can be read")
+        };
+        let file = open_regular(path).map_err(refused)?;
+        let metadata = file.metadata().map_err(|error| refused(io_reason(&error)))?;
+        if metadata.len() == 0 {
+            // Nothing can be mapped.
+            return Ok(Self::Embedded(&[]));
+        }
+        // SAFETY: a map of a file that another process shortens meanwhile faults, as every reader
+        // of mapped weights accepts; nothing here writes to it.
+        let map = unsafe { Mmap::map(&file) }.map_err(|error| refused(io_reason(&error)))?;
         Ok(Self::Mapped(map))
     }
 

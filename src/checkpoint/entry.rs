@@ -9,8 +9,10 @@ use std::sync::Arc;
 use half::{bf16, f16};
 
 use super::bytes::Bytes;
+use super::layout::TensorSpec;
 use super::seal::Seal;
 use crate::Dtype;
+use crate::recipe::Recipe;
 
 /// How the values of a tensor are written in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,18 +42,37 @@ pub struct StoredTensor<'a> {
 }
 
 impl StoredTensor<'_> {
+    /// The tensor that `recipe` makes for `spec`.
+    pub(super) fn of(recipe: &Recipe, spec: &TensorSpec) -> Self {
+        let values = recipe.values(&spec.name, &spec.shape);
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { dtype: Dtype::F32, shape: spec.shape.clone(), data: Cow::Owned(data) }
+    }
+
+    /// Calls `visit` with each value as f32, in C order, without room for all of them.
+    pub fn for_each(&self, mut visit: impl FnMut(f32)) {
+        match self.dtype {
+            Dtype::F32 => {
+                self.data.as_chunks().0.iter().for_each(|&b| visit(f32::from_le_bytes(b)))
+            }
+            Dtype::F16 => {
+                self.data.as_chunks().0.iter().for_each(|&b| visit(f16::from_le_bytes(b).to_f32()));
+            }
+            Dtype::Bf16 => {
+                self.data
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .for_each(|&b| visit(bf16::from_le_bytes(b).to_f32()));
+            }
+        }
+    }
+
     /// The values as f32: exact from every dtype that is read.
     pub fn to_f32(&self) -> Vec<f32> {
-        let pairs = || self.data.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-        match self.dtype {
-            Dtype::F32 => self
-                .data
-                .chunks_exact(4)
-                .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
-                .collect(),
-            Dtype::F16 => pairs().map(|pair| f16::from_le_bytes(pair).to_f32()).collect(),
-            Dtype::Bf16 => pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect(),
-        }
+        let mut values = Vec::with_capacity(self.shape.iter().product());
+        self.for_each(|value| values.push(value));
+        values
     }
 }
 

@@ -1,9 +1,11 @@
 //! The tensors that diffusers' `AutoencoderKL` has for a config: names and shapes, in its order.
 
+use serde::Serialize;
+
 use crate::config::AutoencoderKLConfig;
 
 /// Name and shape of one tensor of a checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TensorSpec {
     /// The checkpoint key, for example `encoder.conv_in.weight`.
     pub name: String,

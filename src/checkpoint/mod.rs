@@ -5,6 +5,8 @@
 //! memory is bounded by the size of the files.
 
 mod bytes;
+mod contents;
+mod damage;
 mod entry;
 mod fit;
 mod hub;
@@ -21,7 +23,6 @@ mod weight_files;
 
 #[cfg(feature = "tch")]
 use std::any::Any;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ use crate::config::{AutoencoderKLConfig, Family};
 use crate::error::{Error, ErrorKind, Result};
 use crate::input;
 use crate::recipe::Recipe;
+pub use contents::{Contents, Origin, Settled, TensorInfo};
+pub use damage::{Damage, DamageKind};
 use entry::Entry;
 pub use entry::StoredTensor;
 pub use hub::{HubOptions, HubProgress, HubStep, Token};
@@ -104,13 +107,7 @@ impl Checkpoint {
     /// ([`ErrorKind::Hub`]): when the hub cannot be reached, refuses, or sends something else than
     /// it states, and its cache does not have what is needed; and when that cannot be written.
     pub fn open_with(source: &Source, options: &OpenOptions) -> Result<Self> {
-        if let (Some(config), Some(family)) = (&options.config, options.family) {
-            return Err(Error::option(
-                format!("--family {family}"),
-                format!("--config {} says the same and more", config.display()),
-                "leave one of them out",
-            ));
-        }
+        refuse_config_with_family(options)?;
         let mut notes = Vec::new();
         let Found { weights, files, config, others, revision } = find(source, options, &mut notes)?;
         let config = match (options.config.as_ref().or(config.as_ref()), source, &weights) {
@@ -248,13 +245,7 @@ impl Checkpoint {
                     .into_iter()
                     .find(|spec| spec.name == name)
                     .ok_or_else(unknown)?;
-                let values = recipe.values(name, &spec.shape);
-                let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                Ok(StoredTensor {
-                    dtype: crate::Dtype::F32,
-                    shape: spec.shape,
-                    data: Cow::Owned(data),
-                })
+                Ok(StoredTensor::of(recipe, &spec))
             }
         }
     }
@@ -264,21 +255,31 @@ fn no_such_tensor(name: &str) -> Error {
     Error::tensor(name, "no such tensor in this checkpoint", "use a diffusers tensor name")
 }
 
-/// Opens the files of `source` and tells the VAE's tensors from others.
-fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Result<Found> {
+fn refuse_config_with_family(options: &OpenOptions) -> Result<()> {
+    let (Some(config), Some(family)) = (&options.config, options.family) else { return Ok(()) };
+    Err(Error::option(
+        format!("--family {family}"),
+        format!("--config {} says the same and more", config.display()),
+        "leave one of them out",
+    ))
+}
+
+/// Where the parts of a source lie, before anything is read.
+struct Located {
+    /// None for the built-in VAE.
+    weights: Option<WeightFiles>,
+    /// The config beside the weights, which may not be there.
+    config: Option<PathBuf>,
+    /// The commit of a repository.
+    revision: Option<String>,
+}
+
+/// Finds the files of `source`.
+fn locate(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Result<Located> {
     let variant = options.variant.as_deref();
     let mut revision = None;
-    let (files, config) = match source {
-        Source::Builtin => {
-            let tensors = tensor_files::embedded(BUILTIN_WEIGHTS, Path::new("the built-in VAE"))?;
-            return Ok(Found {
-                weights: Weights::Files(tensors),
-                files: Vec::new(),
-                config: None,
-                others: BTreeMap::new(),
-                revision: None,
-            });
-        }
+    let (weights, config) = match source {
+        Source::Builtin => return Ok(Located { weights: None, config: None, revision }),
         Source::Folder { path, subfolder } => {
             find_in_folder(path, subfolder.as_deref(), variant, notes)?
         }
@@ -305,9 +306,25 @@ fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Resu
             (WeightFiles::Tensors(vec![path.clone()]), config_beside(path))
         }
     };
-    let files = match files {
+    Ok(Located { weights: Some(weights), config, revision })
+}
+
+/// Opens the files of `source` and tells the VAE's tensors from others.
+fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Result<Found> {
+    let Located { weights, config, revision } = locate(source, options, notes)?;
+    let files = match weights {
+        None => {
+            let tensors = tensor_files::embedded(BUILTIN_WEIGHTS, Path::new("the built-in VAE"))?;
+            return Ok(Found {
+                weights: Weights::Files(tensors),
+                files: Vec::new(),
+                config: None,
+                others: BTreeMap::new(),
+                revision,
+            });
+        }
         // A formula has no shapes to read a graph off: it needs its config.
-        WeightFiles::Recipe(file) => {
+        Some(WeightFiles::Recipe(file)) => {
             return Ok(Found {
                 weights: Weights::Recipe(read_recipe(&file)?),
                 files: vec![file],
@@ -316,7 +333,7 @@ fn find(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Resu
                 revision,
             });
         }
-        WeightFiles::Tensors(files) => files,
+        Some(WeightFiles::Tensors(files)) => files,
     };
     let (tensors, said) = tensor_files::open(&files)?;
     notes.extend(said);

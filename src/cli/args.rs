@@ -29,6 +29,7 @@ pub enum Command {
     #[command(disable_help_flag = true)]
     Check(NeedsLibtorch),
     Compare(CompareArgs),
+    Inspect(super::inspect_args::InspectArgs),
     Explain(ExplainArgs),
     #[command(subcommand)]
     Golden(GoldenCommand),

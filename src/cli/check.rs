@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::json;
-use vae_fidelity::checkpoint::{Checkpoint, OpenOptions, Source};
+use vae_fidelity::checkpoint::{Checkpoint, Source};
 use vae_fidelity::pixels::requested_size;
 use vae_fidelity::report::{CheckSummary, Model, SCHEMA_VERSION};
 use vae_fidelity::verdict::Thresholds;
@@ -15,7 +15,6 @@ use super::Outcome;
 use super::check_args::{CheckArgs, DtypeChoice};
 use super::console::Console;
 use super::engine::Settled;
-use super::hub::{hub_options, source};
 use super::outputs::Outputs;
 use super::progress::Progress;
 use super::round_trip::Judge;
@@ -26,7 +25,7 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
         return Err(Error::option("IMAGE", "no picture was given", "name at least one"));
     }
     let size = requested_size(args.width, args.height)?;
-    let source = source(&args.repo, args.subfolder.as_deref(), &args.hub)?;
+    let source = args.about.source(&args.repo)?;
     let outputs = Outputs::settle(args, &images)?;
     let threads = args.threads.map(|threads| threads as usize);
     let settled = args.engine.settle(args.device, args.dtype.dtype(), threads)?;
@@ -34,12 +33,7 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let progress = Progress::new(images.len(), console);
     progress.step("loading the VAE");
     let started = Instant::now();
-    let options = OpenOptions {
-        config: args.config.clone(),
-        family: args.family,
-        variant: args.variant.clone(),
-        hub: hub_options(&source, &args.hub, &progress)?,
-    };
+    let options = args.about.options(&source, &progress)?;
     let checkpoint = Checkpoint::open_with(&source, &options)?;
     let vae = settled.load(&checkpoint)?;
     let judge = Judge {

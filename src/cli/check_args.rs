@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use vae_fidelity::Dtype;
 use vae_fidelity::autoencoder_kl::DeviceChoice;
-use vae_fidelity::config::Family;
 
-use super::args::{HubArgs, LeastArgs};
+use super::args::LeastArgs;
 use super::engine::Engine;
+use super::source_args::SourceArgs;
 use super::user_files::FilesArgs;
 
 /// Encode and decode pictures, and judge what comes back
@@ -57,21 +57,8 @@ pub struct CheckArgs {
     /// name
     #[arg(long, value_name = "SOURCE", default_value = "builtin")]
     pub repo: String,
-    /// The folder below --repo that holds the VAE [default: vae, else --repo itself]
-    #[arg(long, value_name = "NAME")]
-    pub subfolder: Option<String>,
-    /// Weights of this variant, such as fp16, if the folder has them
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
-    /// A config.json in place of the one beside the weights, or for a file that has none
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The family whose published scaling holds, in place of config.json's or for a file that has
-    /// none
-    #[arg(long, value_name = "NAME", conflicts_with = "config")]
-    pub family: Option<Family>,
     #[command(flatten)]
-    pub hub: HubArgs,
+    pub about: SourceArgs,
 
     /// auto, cpu, cuda, cuda:N or mps; auto is CUDA where it is, else the CPU
     #[arg(long, value_name = "DEVICE", default_value = "auto")]

@@ -13,14 +13,15 @@ mod explain;
 mod golden;
 #[cfg(all(feature = "tch", target_os = "linux", target_env = "gnu"))]
 mod huge_pages;
-#[cfg(feature = "tch")]
-mod hub;
+mod inspect;
+mod inspect_args;
 #[cfg(feature = "tch")]
 mod outputs;
 mod panic;
 mod progress;
 #[cfg(feature = "tch")]
 mod round_trip;
+mod source_args;
 #[cfg(feature = "tch")]
 mod user_files;
 
@@ -86,6 +87,7 @@ fn run(cli: Cli, json: bool) -> Outcome {
         #[cfg(not(feature = "tch"))]
         Command::Check(_) => Err(needs_libtorch("check")),
         Command::Compare(args) => compare::run(&args, console),
+        Command::Inspect(args) => inspect::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),
         Command::Golden(GoldenCommand::List(args)) => golden::list(&args, console),
         Command::Golden(GoldenCommand::Verify(args)) => golden::verify(&args, console),

@@ -135,7 +135,7 @@ fn picture(args: &CheckArgs, image: &Path) -> Result<Option<PathBuf>> {
 /// Everything that a run reads: pictures, and the files that a model is loaded from.
 fn inputs(args: &CheckArgs, images: &[PathBuf]) -> Vec<PathBuf> {
     let repo = Path::new(&args.repo);
-    let below = args.subfolder.as_deref().unwrap_or("vae");
+    let below = args.about.subfolder.as_deref().unwrap_or("vae");
     let model_files = [repo.to_owned(), repo.join(below)]
         .into_iter()
         .filter(|_| args.repo != "builtin")
@@ -145,7 +145,7 @@ fn inputs(args: &CheckArgs, images: &[PathBuf]) -> Vec<PathBuf> {
     let single_file = Some(repo).filter(|path| path.is_file()).into_iter();
     let single_file =
         single_file.flat_map(|path| [path.into(), path.with_file_name("config.json")]);
-    let given = images.iter().cloned().chain(args.config.clone());
+    let given = images.iter().cloned().chain(args.about.config.clone());
     let files = args.files.given().map(|(_, path)| path.to_owned());
     given.chain(files).chain(model_files).chain(single_file).collect()
 }

@@ -2,19 +2,15 @@
 
 #[cfg(feature = "tch")]
 use std::path::Path;
-#[cfg(feature = "tch")]
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-#[cfg(feature = "tch")]
 use vae_fidelity::checkpoint::{HubProgress, HubStep};
 
 use super::console::Console;
 
 const STEP: &str = "{spinner} {msg} [{elapsed}]";
-#[cfg(feature = "tch")]
 const DOWNLOAD: &str =
     "{spinner} {msg} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
 
@@ -61,7 +57,6 @@ impl Progress {
     }
 
     /// Shows how a download goes: how much is here, how fast it comes, and the time left.
-    #[cfg(feature = "tch")]
     pub fn of_hub(&self) -> HubProgress {
         let bar = self.bar.clone();
         let current = Mutex::new(String::new());

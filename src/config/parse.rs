@@ -56,6 +56,13 @@ impl AutoencoderKLConfig {
         Ok(config)
     }
 
+    /// The class that the text of a `config.json` names, where it is another than `AutoencoderKL`.
+    pub(crate) fn other_class(text: &str) -> Option<String> {
+        let fields = Fields::parse(text, "").ok()?;
+        let class = fields.other_class()?;
+        Some(class.as_str().map_or_else(|| class.to_string(), str::to_owned))
+    }
+
     fn validate(&self, fields: &Fields) -> Result<()> {
         let levels = self.block_out_channels.len();
         if !(1..=MAX_LEVELS).contains(&levels) {
@@ -176,11 +183,8 @@ impl<'a> Fields<'a> {
 
     /// diffusers writes the class beside the fields; Flax checkpoints hold the same graph.
     fn check_class(&self) -> Result<()> {
-        match self.map.get("_class_name") {
+        match self.other_class() {
             None => Ok(()),
-            Some(Value::String(name)) if name == "AutoencoderKL" || name == "FlaxAutoencoderKL" => {
-                Ok(())
-            }
             Some(other) => Err(Error::new(
                 ErrorKind::Config,
                 self.origin,
@@ -188,6 +192,13 @@ impl<'a> Fields<'a> {
                 "this tool runs AutoencoderKL only; point it at the vae/ folder of an image model",
             )),
         }
+    }
+
+    /// The class that the file names, where it is none that this crate runs.
+    fn other_class(&self) -> Option<&Value> {
+        let known = ["AutoencoderKL", "FlaxAutoencoderKL"];
+        let class = self.map.get("_class_name")?;
+        (!class.as_str().is_some_and(|name| known.contains(&name))).then_some(class)
     }
 
     fn take<T: DeserializeOwned>(

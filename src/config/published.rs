@@ -34,17 +34,17 @@ const STABLE_DIFFUSION: Published = Published {
 const SIXTEEN_CHANNELS: Published =
     Published { latent_channels: 16, quant_convs: false, sample_size: 1024, ..STABLE_DIFFUSION };
 
-/// Fields that [`Family::apply`] sets.
-const SUPPLIED: [&str; 6] = [
-    "sample_size",
-    "scaling_factor",
-    "shift_factor",
-    "latents_mean",
-    "latents_std",
-    "force_upcast",
-];
-
 impl Family {
+    /// Fields that [`Family::apply`] sets.
+    pub(crate) const SUPPLIED: [&str; 6] = [
+        "sample_size",
+        "scaling_factor",
+        "shift_factor",
+        "latents_mean",
+        "latents_std",
+        "force_upcast",
+    ];
+
     /// Families that have published a config, in the order in which a question names them.
     pub(crate) const PUBLISHED: [Self; 8] = [
         Self::Sd1,
@@ -150,7 +150,7 @@ impl Family {
             defaulted: config
                 .defaulted
                 .into_iter()
-                .filter(|name| !SUPPLIED.contains(name))
+                .filter(|name| !Self::SUPPLIED.contains(name))
                 .collect(),
             ..config
         })

@@ -19,6 +19,7 @@ mod tiles;
 mod quantisation;
 mod picture;
 mod rules;
+mod weights;
 
 use std::fmt;
 
@@ -30,6 +31,7 @@ pub use evidence::{Evidence, LatentsScale, Reference, UserFiles};
 pub use non_finite::non_finite_output;
 pub use overflow::{F16_MAX, F16_WARN, extreme, f16_headroom};
 pub use rules::{Diagnosis, NotDecided, diagnose};
+pub use weights::{Measured, Misfit, checkpoint_findings};
 
 /// One thing that was found, with the numbers that show it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -1,5 +1,7 @@
 //! What a run has to say, as one value: text and JSON are views of it.
 
+mod inspect;
+mod inspect_text;
 mod memory;
 mod text;
 
@@ -16,6 +18,10 @@ use crate::metrics::{PixelMetrics, TensorMetrics};
 use crate::tensor_file::Stored;
 use crate::trace::Statistics;
 use crate::verdict::{Thresholds, Verdict};
+pub use inspect::{
+    ConfigReport, FamilyReport, FileReport, InspectDifference, InspectReport, MisshapenTensor,
+    StoredAs, TensorReport, TensorsReport,
+};
 pub use memory::peak_rss_bytes;
 
 /// Version of every JSON object that the tool prints: fields may be added, none is renamed.

@@ -6,14 +6,14 @@ use std::fmt::{self, Display, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::{CheckReport, CheckSummary, CompareReport, Compared, ComparedTensor};
-use crate::diagnosis::Severity;
+use crate::diagnosis::{Finding, Severity};
 use crate::metrics::{PixelMetrics, TensorMetrics};
 use crate::verdict::{Thresholds, Verdict};
 
-const GOOD: Style = AnsiColor::Green.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
-const FAINT: Style = Style::new().dimmed();
+pub(super) const FAINT: Style = Style::new().dimmed();
 
 impl Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,22 +74,7 @@ impl Display for CheckReport {
         if let Some(metrics) = &self.metrics {
             pixel_lines(f, metrics, &self.thresholds)?;
         }
-        for finding in &self.findings {
-            let (style, word) = match finding.severity {
-                Severity::Error => (BAD, "error"),
-                Severity::Warning => (WARNING, "warning"),
-                Severity::Info => (FAINT, "info"),
-            };
-            let layer = finding.layer.as_ref().map(|layer| format!(" (at {layer})"));
-            let found = format!("{}: {}{}", finding.code, finding.title, layer.unwrap_or_default());
-            line(f, word, format_args!("{style}{found}{style:#}"))?;
-            line(f, "", &finding.remedy)?;
-            line(
-                f,
-                "",
-                format_args!("{FAINT}more: vae-fidelity explain {}{FAINT:#}", finding.code),
-            )?;
-        }
+        finding_lines(f, &self.findings)?;
         // Without a file of the user's there is no question that these would answer.
         let asked = |needs: &str| !self.not_decided.iter().any(|row| row.needs == needs);
         if ["--latents", "--preprocessed", "--decoded-image", "--against"].into_iter().any(asked) {
@@ -250,7 +235,28 @@ fn tensor_lines(f: &mut fmt::Formatter<'_>, tensor: &ComparedTensor) -> fmt::Res
     Ok(())
 }
 
-fn verdict_lines(f: &mut fmt::Formatter<'_>, verdict: Verdict, reasons: &[String]) -> fmt::Result {
+/// What was found, each with its remedy.
+pub(super) fn finding_lines(f: &mut fmt::Formatter<'_>, findings: &[Finding]) -> fmt::Result {
+    for finding in findings {
+        let (style, word) = match finding.severity {
+            Severity::Error => (BAD, "error"),
+            Severity::Warning => (WARNING, "warning"),
+            Severity::Info => (FAINT, "info"),
+        };
+        let layer = finding.layer.as_ref().map(|layer| format!(" (at {layer})"));
+        let found = format!("{}: {}{}", finding.code, finding.title, layer.unwrap_or_default());
+        line(f, word, format_args!("{style}{found}{style:#}"))?;
+        line(f, "", &finding.remedy)?;
+        line(f, "", format_args!("{FAINT}more: vae-fidelity explain {}{FAINT:#}", finding.code))?;
+    }
+    Ok(())
+}
+
+pub(super) fn verdict_lines(
+    f: &mut fmt::Formatter<'_>,
+    verdict: Verdict,
+    reasons: &[String],
+) -> fmt::Result {
     let (style, word) = match verdict {
         Verdict::Pass => (GOOD, "pass"),
         Verdict::Fail => (BAD, "fail"),
@@ -260,12 +266,12 @@ fn verdict_lines(f: &mut fmt::Formatter<'_>, verdict: Verdict, reasons: &[String
 }
 
 /// A name in a column of its own, and what it is.
-fn line(f: &mut fmt::Formatter<'_>, name: &str, what: impl Display) -> fmt::Result {
+pub(super) fn line(f: &mut fmt::Formatter<'_>, name: &str, what: impl Display) -> fmt::Result {
     writeln!(f, "{FAINT}{name:<8}{FAINT:#} {what}")
 }
 
 /// `(1, 4, 64, 64)`, as Python prints it.
-fn tuple(shape: &[usize]) -> String {
+pub(super) fn tuple(shape: &[usize]) -> String {
     let sides: Vec<String> = shape.iter().map(ToString::to_string).collect();
     match sides.as_slice() {
         [side] => format!("({side},)"),
@@ -274,7 +280,7 @@ fn tuple(shape: &[usize]) -> String {
 }
 
 /// Four digits that count, in scientific notation where zeros would fill the line.
-fn number(value: Option<impl Into<f64>>) -> String {
+pub(super) fn number(value: Option<impl Into<f64>>) -> String {
     match value.map(Into::into) {
         None => "-".to_owned(),
         Some(0.0) => "0".to_owned(),

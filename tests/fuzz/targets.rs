@@ -11,8 +11,11 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use vae_fidelity::checkpoint::{OpenOptions, expected_tensors};
+use vae_fidelity::checkpoint::{Contents, OpenOptions, expected_tensors};
 use vae_fidelity::config::Family;
+use vae_fidelity::metrics::CheckpointDifference;
+use vae_fidelity::report::InspectReport;
+use vae_fidelity::verdict::Verdict;
 use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Source, pixels, tensor_file};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -82,7 +85,9 @@ pub fn index(bytes: &[u8]) {
     let _ = std::os::unix::fs::symlink("../a.safetensors", inside.join("link"));
     let source = Source::Folder { path: inside.clone(), subfolder: None };
     bounded(bytes, || {
-        let Ok(checkpoint) = Checkpoint::open(&source, None) else { return };
+        let checkpoint = Checkpoint::open(&source, None);
+        inspect(&source, &OpenOptions::default(), checkpoint.is_ok());
+        let Ok(checkpoint) = checkpoint else { return };
         read_all(&checkpoint);
         let root = inside.canonicalize().unwrap();
         for file in checkpoint.files() {
@@ -148,10 +153,31 @@ fn open_file(path: &Path) {
         OpenOptions { family: Some(Family::Sdxl), ..OpenOptions::default() },
     ];
     for options in ways {
-        if let Ok(checkpoint) = Checkpoint::open_with(&source, &options) {
-            read_all(&checkpoint);
+        let checkpoint = Checkpoint::open_with(&source, &options);
+        if let Ok(checkpoint) = &checkpoint {
+            read_all(checkpoint);
         }
+        inspect(&source, &options, checkpoint.is_ok());
     }
+}
+
+/// Looks into a source; what can be opened has to pass there, or be found fault with.
+fn inspect(source: &Source, options: &OpenOptions, opens: bool) {
+    let contents = match Contents::open(source, options) {
+        Ok(contents) => contents,
+        Err(error) => {
+            assert!(!opens, "opened, and not inspected: {error}");
+            return;
+        }
+    };
+    let report = InspectReport::of(&contents).unwrap();
+    assert!(opens || report.verdict == Verdict::Fail || contents.config_file().is_none());
+    assert!(serde_json::to_string(&report).is_ok() && !report.to_string().is_empty());
+    let _ = report.tensor_lines();
+    let itself = CheckpointDifference::of(&contents, &contents);
+    assert!(
+        itself.identical || itself.compared < itself.tensors.len() || itself.tensors.is_empty()
+    );
 }
 
 fn read_all(checkpoint: &Checkpoint) {

@@ -38,6 +38,11 @@ pub(super) fn is_pickled(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04") || pickle
 }
 
+/// Why a file of the older format ends early, if it does.
+pub(super) fn ends_early(file: &Arc<Bytes>) -> Option<String> {
+    legacy::read(file).err().filter(|problem| problem.starts_with(reader::ENDS_EARLY))
+}
+
 /// Every tensor of the state dict in `file`; `origin` names it in errors.
 pub(super) fn read(file: &Arc<Bytes>, origin: &Path) -> Result<Pickled> {
     let read = if file.as_slice().starts_with(b"PK") { zip_file::read } else { legacy::read };

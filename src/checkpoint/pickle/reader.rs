@@ -1,5 +1,8 @@
 //! Takes bytes off the front of a file, and says so when there are too few.
 
+/// How the error begins for a file that has fewer bytes than it announces.
+pub(super) const ENDS_EARLY: &str = "ends early";
+
 /// A place in a slice of bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Reader<'a> {
@@ -26,7 +29,7 @@ impl<'a> Reader<'a> {
         let taken = usize::try_from(count).ok().and_then(|count| left.get(..count));
         let taken = taken.ok_or_else(|| {
             format!(
-                "ends early: at byte {} it claims {count} more bytes and has {}",
+                "{ENDS_EARLY}: at byte {} it claims {count} more bytes and has {}",
                 self.at,
                 left.len()
             )

@@ -16,7 +16,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "the loader picks the class by the weights",
         ports: "check _class_name before loading",
         sources: &[],
-        decided_by: &[],
+        decided_by: &["inspect"],
     },
     Code {
         code: "lfs-pointer",
@@ -30,7 +30,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "download the file through the browser, and look at its size",
         ports: "look at the first bytes, and say so",
         sources: &["huggingface/transformers#27923"],
-        decided_by: &[],
+        decided_by: &["inspect"],
     },
     Code {
         code: "file-truncated",
@@ -43,6 +43,21 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "download the file again",
         ports: "check offsets against the file's length before reading",
         sources: &["huggingface/transformers#27923"],
-        decided_by: &[],
+        decided_by: &["inspect"],
+    },
+    Code {
+        code: "file-damaged",
+        severity: Error,
+        title: "a checksum inside the file does not fit",
+        meaning: "Bits changed after the file was written: a bad disk, memory or transfer. torch.load \
+                  compares no checksums and loads it.",
+        rule: "The CRC-32 that a .pt, .ckpt or .bin archive keeps of a tensor's values is not theirs \
+               (0 counts as none). safetensors keeps no checksums.",
+        remedy: "download the file again, and compare its SHA-256",
+        diffusers: "from_pretrained(force_download=True)",
+        comfyui: "download the file again",
+        ports: "compare the archive's checksums on loading, or the file's SHA-256 with its source's",
+        sources: &[],
+        decided_by: &["inspect"],
     },
 ];

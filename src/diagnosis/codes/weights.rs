@@ -9,14 +9,14 @@ pub(super) const CODES: &[Code] = &[
         severity: Error,
         title: "tensors that the config asks for are not in the file",
         meaning: "A loader that goes on leaves those layers at random: noise or garbage.",
-        rule: "The config's names less the file's, after renaming old and LDM names, are not \
-               empty.",
+        rule: "The config's names less the file's, after renaming old and LDM names, are not empty; \
+               or a tensor is stored in a dtype that is not read.",
         remedy: "fetch the complete file, or the config that belongs to it",
         diffusers: "from_pretrained warns 'newly initialized': take it for an error",
         comfyui: "'missing keys' in the log: load the VAE as a file of its own",
         ports: "refuse to run with a missing tensor",
         sources: &["AUTOMATIC1111/stable-diffusion-webui#10006", "huggingface/diffusers#6226"],
-        decided_by: &[],
+        decided_by: &["inspect"],
     },
     Code {
         code: "weights-unexpected",
@@ -30,7 +30,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "'unexpected keys' in the log: the wrong VAE class was detected",
         ports: "list the names that are left over after loading",
         sources: &["AUTOMATIC1111/stable-diffusion-webui#10006", "huggingface/diffusers#6226"],
-        decided_by: &[],
+        decided_by: &["inspect"],
     },
     Code {
         code: "weights-shape",
@@ -44,21 +44,23 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "load the VAE of the model's own family",
         ports: "convolutions are (out, in, kh, kw) in files; MLX and TensorFlow want them otherwise",
         sources: &["AUTOMATIC1111/stable-diffusion-webui#10006", "huggingface/diffusers#6226"],
-        decided_by: &[],
+        decided_by: &["inspect"],
     },
     Code {
         code: "weights-untrained",
         severity: Error,
         title: "weights look freshly initialised",
         meaning: "Layers that were never loaded, or a model that was never trained: noise.",
-        rule: "Biases and norm weights are all exactly what initialisation leaves, or weights are \
-               spread as PyTorch's initialisation spreads them.",
+        rule: "Initialisation draws uniformly within 1 / sqrt(fan_in), and training leaves tails. \
+               Weights are fresh when mean, largest value and kurtosis (1.8) all lie within five \
+               standard errors of a uniform draw's: most of them, or single layers at PyTorch's own \
+               bound. A warning where only the norms are as initialised (1 and 0).",
         remedy: "load the trained file, and check that the loader matched its names",
         diffusers: "AutoencoderKL.from_config makes random weights; use from_pretrained",
         comfyui: "'missing keys' in the log: the file was not understood",
         ports: "compare a few values of a loaded layer with those in the file",
         sources: &["Vchitect/Latte#66"],
-        decided_by: &[],
+        decided_by: &["inspect"],
     },
     Code {
         code: "weights-non-finite",
@@ -72,20 +74,20 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "load another copy of the VAE",
         ports: "check on loading: it costs one pass",
         sources: &["Vchitect/Latte#66"],
-        decided_by: &[],
+        decided_by: &["inspect"],
     },
     Code {
         code: "weights-zero",
         severity: Error,
         title: "tensors that should carry weights are all zero",
         meaning: "A layer of zeros passes nothing on: grey, or missing detail.",
-        rule: "A weight of two or more dimensions is zero throughout.",
+        rule: "A layer's weight, or the factor of a norm, is zero throughout.",
         remedy: "fetch the file again, and check what converted it",
         diffusers: "compare with the original file's tensors",
         comfyui: "load another copy of the VAE",
         ports: "check that buffers were filled before they were written",
         sources: &["Vchitect/Latte#66"],
-        decided_by: &[],
+        decided_by: &["inspect"],
     },
     Code {
         code: "config-defaults",
@@ -93,14 +95,14 @@ pub(super) const CODES: &[Code] = &[
         title: "the config was not found, and class defaults stand in for it",
         meaning: "AutoencoderKL's defaults describe a VAE of one level of 64 channels that nobody \
                   published.",
-        rule: "block_out_channels is absent, or the first convolution's width differs from the \
-               config's.",
+        rule: "block_out_channels is absent, and the first convolution has another width than the \
+               default. Information where it has that width.",
         remedy: "pass the config.json that the model's authors published",
         diffusers: "check subfolder='vae', and that config.json lies beside the weights",
         comfyui: "configs are detected from the weights there",
         ports: "make fields without a sensible default mandatory",
         sources: &["Vchitect/Latte#66"],
-        decided_by: &[],
+        decided_by: &["inspect"],
     },
     Code {
         code: "wrong-family-channels",
@@ -115,7 +117,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "Load VAE: ae.safetensors for FLUX.1, the checkpoint's own for Stable Diffusion",
         ports: "read latent_channels from the config, and check it against the tensor",
         sources: &["comfyanonymous/ComfyUI#4802"],
-        decided_by: &["check --latents"],
+        decided_by: &["inspect", "check --latents"],
     },
     Code {
         code: "wrong-family-values",

@@ -1,0 +1,28 @@
+//! The flags of `inspect`.
+
+use clap::Args;
+
+use super::source_args::SourceArgs;
+
+/// Look into a checkpoint without running it, or say what differs between two
+///
+/// Prints the config with its defaults, the family, files with their SHA-256, tensors that are
+/// missing, unexpected or misshapen, and what the weights look like: zero, not finite, or never
+/// trained. Exit code 0: nothing is wrong; 1: something is; 2: could not judge. With two sources:
+/// 0 identical to the bit, 1 different. The flags hold for both.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct InspectArgs {
+    /// builtin, a folder in diffusers' layout, a file (.safetensors, .bin, .pt, .ckpt), or a
+    /// repository of a hub, such as CompVis/stable-diffusion-v1-4
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// A second one, to be held against the first
+    #[arg(value_name = "SOURCE")]
+    pub other: Option<String>,
+    /// List every tensor with its values in numbers
+    #[arg(long)]
+    pub tensors: bool,
+    #[command(flatten)]
+    pub about: SourceArgs,
+}

@@ -1,0 +1,63 @@
+//! Which checkpoint is meant: the flags that are the same for every command.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use vae_fidelity::Result;
+use vae_fidelity::checkpoint::{HubOptions, OpenOptions, Source};
+use vae_fidelity::config::Family;
+
+use super::args::HubArgs;
+use super::progress::Progress;
+
+/// What a user can say about a checkpoint beside its name.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// The folder below the source that holds the VAE [default: vae, else the source itself]
+    #[arg(long, value_name = "NAME")]
+    pub subfolder: Option<String>,
+    /// Weights of this variant, such as fp16, if the folder has them
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// A config.json in place of the one beside the weights, or for a file that has none
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The family whose published scaling holds, in place of config.json's or for a file that has
+    /// none
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub family: Option<Family>,
+    #[command(flatten)]
+    pub hub: HubArgs,
+}
+
+impl SourceArgs {
+    /// What `repo`, `--subfolder` and `--revision` name together.
+    pub fn source(&self, repo: &str) -> Result<Source> {
+        let source = Source::parse(repo, self.subfolder.as_deref())?;
+        match &self.hub.revision {
+            Some(revision) => source.at_revision(revision),
+            None => Ok(source),
+        }
+    }
+
+    /// How `source` is to be opened; `progress` shows what is downloaded.
+    pub fn options(&self, source: &Source, progress: &Progress) -> Result<OpenOptions> {
+        Ok(OpenOptions {
+            config: self.config.clone(),
+            family: self.family,
+            variant: self.variant.clone(),
+            hub: self.hub_options(source, progress)?,
+        })
+    }
+
+    /// For a source on a hub: the environment's options with those of the command line.
+    fn hub_options(&self, source: &Source, progress: &Progress) -> Result<Option<HubOptions>> {
+        if !matches!(source, Source::Hub { .. }) {
+            return Ok(None);
+        }
+        let mut options = HubOptions::from_environment(self.hub.hf_token_env.as_deref())?;
+        options.offline |= self.hub.offline;
+        options.progress = Some(progress.of_hub());
+        Ok(Some(options))
+    }
+}

@@ -1,0 +1,221 @@
+//! `inspect` for a reader in front of a terminal.
+
+use std::fmt::{self, Display};
+
+use serde_json::Value;
+
+use super::inspect::{InspectDifference, InspectReport};
+use super::text::{BAD, FAINT, GOOD, finding_lines, line, number, tuple, verdict_lines};
+use crate::checkpoint::Origin;
+use crate::metrics::{TensorDifference, WeightStatistics};
+
+/// How many names of a list are printed.
+const SHOWN: usize = 12;
+
+impl Display for InspectReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.revision.as_ref().map(|commit| format!(" at {commit}")).unwrap_or_default();
+        line(f, "source", format_args!("{}{at}", self.source))?;
+        for file in &self.files {
+            line(f, "file", format_args!("{} ({} bytes)", file.path.display(), file.bytes))?;
+            line(f, "", format_args!("{FAINT}sha256{FAINT:#} {}", file.sha256))?;
+        }
+        self.config_lines(f)?;
+        line(f, "family", format_args!("{}: {}", self.family.name, self.family.why))?;
+        let tensors = &self.tensors;
+        let count = |count: usize, what: &str| match count {
+            0 => format!("0 {what}"),
+            _ => format!("{BAD}{count} {what}{BAD:#}"),
+        };
+        line(
+            f,
+            "tensors",
+            format_args!(
+                "{} found, {} expected: {}, {}, {}; {} of other models",
+                tensors.found,
+                tensors.expected,
+                count(tensors.missing.len(), "missing"),
+                count(tensors.unexpected.len(), "unexpected"),
+                count(tensors.misshapen.len(), "misshapen"),
+                tensors.others,
+            ),
+        )?;
+        let missing =
+            tensors.missing.iter().map(|t| format!("missing {} {}", t.name, tuple(&t.shape)));
+        let unexpected = tensors.unexpected.iter();
+        let unexpected =
+            unexpected.map(|t| format!("unexpected {} {} {}", t.name, tuple(&t.shape), t.dtype));
+        let misshapen = tensors.misshapen.iter().map(|t| {
+            format!("misshapen {} {}, expected {}", t.name, tuple(&t.found), tuple(&t.expected))
+        });
+        listed(f, missing)?;
+        listed(f, unexpected)?;
+        listed(f, misshapen)?;
+        let dtypes: Vec<String> = self
+            .dtypes
+            .iter()
+            .map(|(dtype, stored)| format!("{dtype} in {} tensors", stored.tensors))
+            .collect();
+        line(f, "weights", format_args!("{} parameters: {}", self.parameters, dtypes.join(", ")))?;
+        line(f, "values", in_numbers(&self.statistics))?;
+        finding_lines(f, &self.findings)?;
+        verdict_lines(f, self.verdict, &self.verdict_reasons)
+    }
+}
+
+impl InspectReport {
+    /// A line for each tensor that is there (`--tensors`).
+    pub fn tensor_lines(&self) -> String {
+        let each = &self.tensors.each;
+        let width = each.iter().map(|tensor| tensor.info.name.len()).max().unwrap_or(0);
+        let shapes = each.iter().map(|tensor| tuple(&tensor.info.shape).len()).max().unwrap_or(0);
+        each.iter()
+            .map(|tensor| {
+                let info = &tensor.info;
+                let values = match &tensor.statistics {
+                    Some(statistics) => in_numbers(statistics),
+                    None => "not read".to_owned(),
+                };
+                let (name, shape) = (&info.name, tuple(&info.shape));
+                format!("{name:<width$}  {shape:<shapes$}  {:<5} {values}\n", info.dtype)
+            })
+            .collect()
+    }
+
+    fn config_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = &self.config;
+        match (&config.path, &config.other_class) {
+            (Some(path), None) => line(f, "config", path.display())?,
+            (Some(path), Some(class)) => {
+                line(f, "config", format_args!("{} ({BAD}{class}{BAD:#})", path.display()))?;
+            }
+            (None, _) if self.files.is_empty() => line(f, "config", "built in")?,
+            (None, _) => line(f, "config", "no file")?,
+        }
+        for (field, value) in &config.values {
+            let from = match config.from.get(field) {
+                Some(Origin::File) => "",
+                Some(Origin::Default) => "left out: diffusers' default",
+                Some(Origin::Shapes) => "off the shapes",
+                Some(Origin::Family) => "as the family published it",
+                Some(Origin::Assumed) => "as every published family has it",
+                None => "not settled: pass --family or --config",
+            };
+            let value = match value {
+                Value::Null if !config.from.contains_key(field) => "?".to_owned(),
+                Value::Array(items) => repeated(items),
+                value => value.to_string(),
+            };
+            match from {
+                "" => line(f, "", format_args!("{field:<24} {value}"))?,
+                _ => line(f, "", format_args!("{field:<24} {value:<20} {FAINT}{from}{FAINT:#}"))?,
+            }
+        }
+        if !config.unknown.is_empty() {
+            line(f, "", format_args!("{FAINT}not known:{FAINT:#} {}", config.unknown.join(", ")))?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for InspectDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let difference = &self.difference;
+        line(f, "a", &self.a)?;
+        line(f, "b", &self.b)?;
+        for field in &difference.config {
+            line(f, "config", format_args!("{}: {} in A, {} in B", field.field, field.a, field.b))?;
+        }
+        line(
+            f,
+            "tensors",
+            format_args!(
+                "{} compared: {} equal to the bit, {} in value; {} only in A, {} only in B, {} of \
+                 other shapes",
+                difference.compared,
+                difference.bit_equal,
+                difference.equal,
+                difference.only_in_a.len(),
+                difference.only_in_b.len(),
+                difference.other_shapes.len(),
+            ),
+        )?;
+        // The farthest first.
+        let mut differing: Vec<&TensorDifference> =
+            difference.tensors.iter().filter(|t| t.values.is_none_or(|v| !v.bit_equal)).collect();
+        differing.sort_by(|a, b| farness(b).total_cmp(&farness(a)));
+        listed(f, differing.into_iter().map(of_tensor))?;
+        let style = if difference.identical { GOOD } else { BAD };
+        line(f, "verdict", format_args!("{style}{}{style:#}", difference.conclusion))
+    }
+}
+
+/// How far apart a tensor's values lie; those that cannot be compared come first.
+fn farness(tensor: &TensorDifference) -> f64 {
+    tensor.values.and_then(|values| values.max_abs_diff).unwrap_or(f64::INFINITY)
+}
+
+fn of_tensor(tensor: &TensorDifference) -> String {
+    let side = |which: usize| match (&tensor.shapes[which], &tensor.dtypes[which]) {
+        (Some(shape), Some(dtype)) => format!("{} {dtype}", tuple(shape)),
+        _ => "missing".to_owned(),
+    };
+    let name = &tensor.name;
+    let Some(values) = &tensor.values else {
+        return format!("{name}: {} beside {}", side(0), side(1));
+    };
+    let what = match (values.equal, values.b_rounds_a, values.a_rounds_b) {
+        (true, ..) => "the same values".to_owned(),
+        (_, true, _) => "B is A rounded".to_owned(),
+        (_, _, true) => "A is B rounded".to_owned(),
+        _ => format!("{} values differ", values.differing),
+    };
+    let most = number(values.max_abs_diff);
+    format!("{name} {}: {what}, by {most} at most", side(0))
+}
+
+/// A list; the names of blocks, which are all alike, once.
+fn repeated(items: &[Value]) -> String {
+    match items {
+        [first @ Value::String(name), rest @ ..] if rest.iter().all(|item| item == first) => {
+            format!("{} x {name}", items.len())
+        }
+        _ => {
+            let items: Vec<String> = items.iter().map(Value::to_string).collect();
+            format!("[{}]", items.join(", "))
+        }
+    }
+}
+
+fn listed(f: &mut fmt::Formatter<'_>, lines: impl ExactSizeIterator<Item = String>) -> fmt::Result {
+    let more = lines.len().saturating_sub(SHOWN);
+    for text in lines.take(SHOWN) {
+        line(f, "", text)?;
+    }
+    match more {
+        0 => Ok(()),
+        more => line(f, "", format_args!("{FAINT}and {more} more; --json has all{FAINT:#}")),
+    }
+}
+
+fn in_numbers(statistics: &WeightStatistics) -> String {
+    let mut text = format!(
+        "mean {}, std {}, range [{}, {}]",
+        number(statistics.mean),
+        number(statistics.std),
+        number(statistics.min),
+        number(statistics.max),
+    );
+    if let Some(kurtosis) = statistics.kurtosis {
+        text += &format!(", kurtosis {kurtosis:.2}");
+    }
+    if statistics.is_zero() {
+        text += ", all zero";
+    } else if statistics.constant {
+        text += ", constant";
+    }
+    if statistics.non_finite > 0 {
+        text += &format!(", {BAD}{} NaN or infinite{BAD:#}", statistics.non_finite);
+    }
+    text
+}
