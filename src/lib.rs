@@ -17,6 +17,7 @@ pub mod tensor_file;
 pub mod metrics;
 pub mod diagnosis;
 pub mod verdict;
+pub mod baseline;
 pub mod golden;
 pub mod report;
 

@@ -37,10 +37,7 @@ impl Thresholds {
     /// assert!(Thresholds::default().missed(None).is_empty());
     /// ```
     pub fn missed(&self, metrics: Option<&PixelMetrics>) -> Vec<String> {
-        let psnr = metrics.and_then(|metrics| match metrics.identical {
-            true => Some(f64::INFINITY),
-            false => metrics.psnr_db,
-        });
+        let psnr = metrics.and_then(PixelMetrics::psnr_or_infinity);
         let ssim = metrics.and_then(|metrics| metrics.ssim);
         let missed = |name, asked: Option<f64>, found: Option<f64>, unit| -> Option<String> {
             let asked = asked?;

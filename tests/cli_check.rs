@@ -27,6 +27,7 @@ struct Report {
     thresholds: vae_fidelity::verdict::Thresholds,
     findings: Vec<Value>,
     not_decided: Vec<Value>,
+    forecast: Option<Value>,
     notes: Vec<String>,
     timings_ms: BTreeMap<String, f64>,
     peak_rss_bytes: Option<u64>,
@@ -61,7 +62,7 @@ struct Model {
 #[serde(deny_unknown_fields)]
 struct Posterior {
     kind: String,
-    seed: Option<i64>,
+    seed: Option<i128>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,6 +136,7 @@ fn one_image_as_json() {
     assert!(!report.metrics.unwrap().identical);
     let codes: Vec<_> = report.findings.iter().map(|finding| &finding["code"]).collect();
     assert_eq!(codes, ["size-rounded"]);
+    assert_eq!(report.forecast, None);
     let needs: Vec<_> = report.not_decided.iter().map(|row| &row["needs"]).collect();
     assert_eq!(needs, ["--latents", "--preprocessed", "--decoded-image", "--against"]);
     assert_eq!(report.thresholds, vae_fidelity::verdict::Thresholds::default());
@@ -206,6 +208,10 @@ fn a_seed_makes_a_draw_repeatable_and_a_drawn_one_is_recorded() {
     let drawn = draw(&["--sample"], "c.safetensors").seed.unwrap();
     sandbox.run(&["compare", "a.safetensors", "c.safetensors"]).exits(1).says("noise");
     draw(&["--sample", "--seed", &drawn.to_string()], "d.safetensors");
+    // As torch: negative seeds are 2^64 more.
+    draw(&["--sample", "--seed", "18446744073709551615"], "f.safetensors");
+    draw(&["--sample", "--seed", "-1"], "g.safetensors");
+    sandbox.run(&["compare", "f.safetensors", "g.safetensors"]).exits(0);
     sandbox.run(&["compare", "c.safetensors", "d.safetensors"]).exits(0);
     let mode = draw(&["--seed", "5"], "e.safetensors");
     assert_eq!((mode.kind.as_str(), mode.seed), ("mode", None));
@@ -315,4 +321,83 @@ fn the_fast_engine_refuses_what_it_cannot_do() {
     };
     refused(&["--dtype", "f16"], "computes in f32 alone");
     refused(&["--device", "cuda"], "runs on the CPU alone");
+}
+
+#[test]
+fn a_baseline_fails_what_got_worse_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.check(&["photo.png", "--json"]).exits(0);
+    sandbox.write("run.json", &ran.stdout);
+    let against = ["photo.png", "--baseline", "run.json"];
+    sandbox.check(&against).exits(0).says("verdict  pass");
+    let psnr = ran.object()["metrics"]["psnr_db"].as_f64().unwrap();
+    let better = ran.stdout.replace(&format!("{psnr}"), &format!("{}", psnr + 1.0));
+    assert_ne!(better, ran.stdout);
+    sandbox.write("run.json", better);
+    sandbox.check(&against).exits(1).says("PSNR fell from");
+    sandbox.refuses(&[&against[..], &["--width", "32", "--height", "32"]].concat(), &["40 x 24"]);
+    sandbox.write("run.json", "{}");
+    sandbox.refuses(&against, &["no judged picture"]);
+    sandbox.write("run.json", "not JSON");
+    sandbox.refuses(&against, &["--baseline", "is not JSON"]);
+}
+
+#[test]
+fn a_forecast_lists_both_dtypes_and_the_tightest_layers() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.check(&["photo.png", "--forecast", "--json"]).exits(0);
+    let forecast = &ran.object()["forecast"];
+    let dtypes: Vec<_> = forecast["dtypes"].as_array().unwrap().iter().collect();
+    assert_eq!((&dtypes[0]["dtype"], &dtypes[1]["dtype"]), (&"f16".into(), &"bf16".into()));
+    assert_eq!(dtypes[0]["non_finite"], 0);
+    // bf16 has 3 bits less, 18 dB.
+    let psnr = |at: usize| dtypes[at]["psnr_from_f32_db"].as_f64().unwrap_or(99.0);
+    assert!(psnr(0) > psnr(1) + 6.0, "{forecast}");
+    assert!(forecast["tightest"][0]["headroom"].as_f64().unwrap() > 1.0);
+    assert!(sandbox.check(&["photo.png", "--json"]).object()["forecast"].is_null());
+}
+
+#[test]
+fn a_picture_is_not_written_under_the_name_of_another_format() {
+    let sandbox = Sandbox::new();
+    sandbox.refuses(&["photo.png", "--out", "x.jpg"], &["--out writes PNG", ".jpg"]);
+    sandbox.refuses(&["photo.png", "--save-input", "x.WEBP"], &["--save-input writes PNG"]);
+    let builtin = ["check", "photo.png", "--repo", "builtin", "--variant", "fp16"];
+    sandbox.run(&builtin).exits(2).notes("no variants");
+    sandbox
+        .run(&["check", "photo.png", "--width", "-8", "--height", "8"])
+        .exits(2)
+        .notes("multiple of 8");
+}
+
+#[test]
+fn nan_has_no_psnr_and_the_layer_that_makes_it_is_named() {
+    let sandbox = Sandbox::new();
+    sandbox.store_weights(|tensors| {
+        let conv = tensors.iter_mut().find(|t| t.name == "decoder.mid_block.resnets.0.conv1.bias");
+        conv.unwrap().values[0] = f32::NAN;
+    });
+    let object = sandbox.check(&["photo.png", "--json"]).exits(1).object();
+    assert!(object["metrics"].is_null());
+    let finding = &object["findings"][0];
+    assert_eq!(finding["code"], "non-finite-output");
+    assert_eq!(finding["layer"], "decoder.mid_block.resnets.0.conv1");
+}
+
+#[test]
+fn a_folder_and_a_list_stand_for_their_pictures() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in/b.png", picture(16, 16, 1)).write("in/a.PNG", picture(16, 24, 2));
+    sandbox.write("in/notes.txt", "none").write("empty/notes.txt", "none");
+    let ran = sandbox.check(&["in", "--out-dir", "out", "--json"]).exits(0);
+    let first: Report = parsed(&ran, 0);
+    assert_eq!((first.input.path.as_str(), ran.lines().len()), ("in/a.PNG", 3));
+    assert!(sandbox.exists("out/a.png") && sandbox.exists("out/b.png"));
+    sandbox.refuses(&["empty"], &["empty", "holds no picture"]);
+    let script = "printf 'in/b.png\\n\\nphoto.png\\n' | \"$0\" \"$@\"";
+    let arguments = ["check", "-", "--repo", "model", "--device", "cpu", "--out-dir", "list"];
+    command::Ran::of(sandbox.shell(script, &arguments)).exits(0).says("2 images: 2 passed");
+    assert!(sandbox.exists("list/photo.png"));
+    let none = command::Ran::of(sandbox.shell("\"$0\" \"$@\" < /dev/null", &arguments));
+    none.exits(2).notes("names no picture");
 }

@@ -119,8 +119,8 @@ fn sizes_that_do_not_fit_are_refused() {
     let problem = |width, height| requested_size(width, height).unwrap_err().to_string();
     assert_eq!(requested_size(None, None).unwrap(), None);
     assert_eq!(requested_size(Some(64), Some(8)).unwrap(), Some((64, 8)));
-    assert_eq!(problem(Some(64), None), "--width: --width 64 was given without --height");
-    assert_eq!(problem(None, Some(64)), "--height: --height 64 was given without --width");
+    assert_eq!(problem(Some(64), None), "--width: 64 was given without --height");
+    assert_eq!(problem(None, Some(64)), "--height: 64 was given without --width");
     assert_eq!(
         problem(Some(64), Some(63)),
         "--height: expected a multiple of 8, at least 8, found 63"

@@ -22,6 +22,8 @@ mod diagonal_gaussian;
 mod reference;
 #[cfg(feature = "tch")]
 mod reference_vae;
+#[cfg(feature = "tch")]
+mod rounded;
 mod kernels;
 mod fast;
 mod fast_vae;
@@ -33,3 +35,5 @@ pub use diagonal_gaussian::DiagonalGaussian;
 pub use fast_vae::FastAutoencoderKL;
 #[cfg(feature = "tch")]
 pub use reference_vae::AutoencoderKL;
+#[cfg(feature = "tch")]
+pub use rounded::{RoundedTrip, rounded_trip};

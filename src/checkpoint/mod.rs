@@ -23,11 +23,13 @@ mod weight_files;
 
 #[cfg(feature = "tch")]
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{AutoencoderKLConfig, Family};
+use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Result};
 use crate::input;
 use crate::recipe::Recipe;
@@ -54,6 +56,8 @@ pub struct Checkpoint {
     files: Vec<PathBuf>,
     /// Shared with models whose tensors lie in the mapped files.
     weights: Arc<Weights>,
+    /// What values are rounded to on their way out.
+    rounded: Option<Dtype>,
     notes: Vec<String>,
 }
 
@@ -163,6 +167,7 @@ impl Checkpoint {
             revision,
             files,
             weights: Arc::new(weights),
+            rounded: None,
             notes,
         })
     }
@@ -176,6 +181,7 @@ impl Checkpoint {
             revision: None,
             files: Vec::new(),
             weights: Arc::new(Weights::Recipe(recipe)),
+            rounded: None,
             notes: Vec::new(),
         }
     }
@@ -233,10 +239,33 @@ impl Checkpoint {
             .ok_or_else(|| no_such_tensor(name))
     }
 
+    /// The same checkpoint, whose tensors are rounded to `dtype` and given as f32: weights of half
+    /// precision for arithmetic that is not.
+    pub fn rounded_to(&self, dtype: Dtype) -> Self {
+        Self {
+            config: self.config.clone(),
+            family: self.family,
+            source: self.source.clone(),
+            files: self.files.clone(),
+            weights: Arc::clone(&self.weights),
+            revision: self.revision.clone(),
+            rounded: Some(dtype),
+            notes: self.notes.clone(),
+        }
+    }
+
     /// The tensor `name`, by its diffusers name, as stored.
     ///
     /// Errors when the config asks for no such tensor.
     pub fn tensor(&self, name: &str) -> Result<StoredTensor<'_>> {
+        let stored = self.stored(name)?;
+        let Some(dtype) = self.rounded else { return Ok(stored) };
+        let values = stored.to_f32().into_iter().map(|value| dtype.round(value));
+        let data = values.flat_map(f32::to_le_bytes).collect();
+        Ok(StoredTensor { dtype: Dtype::F32, shape: stored.shape, data: Cow::Owned(data) })
+    }
+
+    fn stored(&self, name: &str) -> Result<StoredTensor<'_>> {
         let unknown = || no_such_tensor(name);
         match self.weights.as_ref() {
             Weights::Files(vae) => vae.get(name).and_then(Entry::read).ok_or_else(unknown),
@@ -279,7 +308,16 @@ fn locate(source: &Source, options: &OpenOptions, notes: &mut Vec<String>) -> Re
     let variant = options.variant.as_deref();
     let mut revision = None;
     let (weights, config) = match source {
-        Source::Builtin => return Ok(Located { weights: None, config: None, revision }),
+        Source::Builtin => {
+            if let Some(variant) = variant {
+                return Err(Error::option(
+                    format!("--variant {variant}"),
+                    "the built-in VAE has no variants",
+                    "leave it out, or name a folder with --repo; --dtype sets the arithmetic",
+                ));
+            }
+            return Ok(Located { weights: None, config: None, revision });
+        }
         Source::Folder { path, subfolder } => {
             find_in_folder(path, subfolder.as_deref(), variant, notes)?
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::json;
+use vae_fidelity::baseline::Baseline;
 use vae_fidelity::checkpoint::{Checkpoint, Source};
 use vae_fidelity::pixels::requested_size;
 use vae_fidelity::report::{CheckSummary, Model, SCHEMA_VERSION};
@@ -15,15 +16,27 @@ use super::Outcome;
 use super::check_args::{CheckArgs, DtypeChoice};
 use super::console::Console;
 use super::engine::Settled;
+use super::images::expand;
 use super::outputs::Outputs;
 use super::progress::Progress;
 use super::round_trip::Judge;
 
 pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
-    let images: Vec<PathBuf> = args.image_flags.iter().chain(&args.images).cloned().collect();
+    let given: Vec<PathBuf> = args.image_flags.iter().chain(&args.images).cloned().collect();
+    let images = expand(&given)?;
     if images.is_empty() {
         return Err(Error::option("IMAGE", "no picture was given", "name at least one"));
     }
+    // libtorch would say it in C++.
+    if std::env::current_dir().is_err() {
+        return Err(Error::option(
+            "the working directory",
+            "is gone, or may not be read",
+            "change to another one: cd",
+        ));
+    }
+    let files = args.files.read()?;
+    let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let size = requested_size(args.width, args.height)?;
     let source = args.about.source(&args.repo)?;
     let outputs = Outputs::settle(args, &images)?;
@@ -39,8 +52,10 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let judge = Judge {
         vae: vae.as_ref(),
         checkpoint: &checkpoint,
-        files: args.files.read()?,
+        files,
         cross_check: args.cross_check,
+        forecast: args.forecast,
+        baseline,
         settled,
         model: Model {
             source: checkpoint.source().to_string(),
@@ -124,7 +139,7 @@ fn notes(
 }
 
 /// A seed short enough to type again.
-fn draw_seed() -> i64 {
+fn draw_seed() -> i128 {
     // The standard library's hash keys are random, and cost no dependency.
-    i64::from(RandomState::new().hash_one(std::process::id()) as u32)
+    i128::from(RandomState::new().hash_one(std::process::id()) as u32)
 }

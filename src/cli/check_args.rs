@@ -23,7 +23,7 @@ use super::user_files::FilesArgs;
                         judge with --repo."
 )]
 pub struct CheckArgs {
-    /// Pictures to judge
+    /// Pictures to judge; a folder for all in it, - for paths on standard input, one a line
     #[arg(value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     /// A picture to judge, the same as naming it alone
@@ -39,18 +39,18 @@ pub struct CheckArgs {
     pub out_dir: Option<PathBuf>,
 
     /// Encode at this width, a multiple of 8; needs --height [default: down to a multiple of 8]
-    #[arg(long, value_name = "W")]
+    #[arg(long, value_name = "W", value_parser = side, allow_negative_numbers = true)]
     pub width: Option<usize>,
     /// Encode at this height, a multiple of 8; needs --width [default: down to a multiple of 8]
-    #[arg(long, value_name = "H")]
+    #[arg(long, value_name = "H", value_parser = side, allow_negative_numbers = true)]
     pub height: Option<usize>,
 
     /// Draw latents from the posterior instead of taking its mode
     #[arg(long)]
     pub sample: bool,
     /// What --sample draws from: torch.Generator's seed [default: drawn, and printed]
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
-    pub seed: Option<i64>,
+    #[arg(long, value_name = "S", value_parser = seed, allow_negative_numbers = true)]
+    pub seed: Option<i128>,
 
     /// The VAE: builtin, a folder in diffusers' layout, a file (.safetensors, .bin, .pt, .ckpt), or
     /// a repository of a hub, such as CompVis/stable-diffusion-v1-4; ./builtin for a folder of that
@@ -67,7 +67,7 @@ pub struct CheckArgs {
     #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
     pub dtype: DtypeChoice,
     /// How many threads compute [default: libtorch's choice]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
     pub threads: Option<u32>,
     /// Which implementation runs the VAE; fast is for the CPU in f32
     #[arg(long, value_enum, default_value_t = Engine::Reference)]
@@ -90,11 +90,17 @@ pub struct CheckArgs {
     /// Also run on the CPU in f32, and name the first layer that differs
     #[arg(long)]
     pub cross_check: bool,
+    /// Also say what f16 and bf16 would do: overflow, head-room, and PSNR
+    #[arg(long)]
+    pub forecast: bool,
     #[command(flatten)]
     pub files: FilesArgs,
 
     #[command(flatten)]
     pub least: LeastArgs,
+    /// Fail where PSNR or SSIM fall below those of an earlier --json, or an error is new
+    #[arg(long, value_name = "RUN.json")]
+    pub baseline: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -114,4 +120,16 @@ impl DtypeChoice {
             Self::Bf16 => Some(Dtype::Bf16),
         }
     }
+}
+
+/// torch takes seeds from -2^63 to 2^64 - 1, and negative ones as 2^64 more.
+fn seed(text: &str) -> Result<i128, String> {
+    match text.parse::<i128>() {
+        Ok(seed) if (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&seed) => Ok(seed),
+        _ => Err("expected a whole number from -2^63 to 2^64 - 1, as torch takes".to_owned()),
+    }
+}
+
+fn side(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a multiple of 8, at least 8".to_owned())
 }

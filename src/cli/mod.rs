@@ -10,6 +10,10 @@ mod console;
 #[cfg(feature = "tch")]
 mod engine;
 mod explain;
+#[cfg(feature = "tch")]
+mod forecast;
+#[cfg(feature = "tch")]
+mod images;
 mod golden;
 #[cfg(all(feature = "tch", target_os = "linux", target_env = "gnu"))]
 mod huge_pages;

@@ -91,6 +91,17 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
             ));
         }
     }
+    let pictures = [("--out", &args.out), ("--save-input", &args.save_input)];
+    for (flag, path) in pictures.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)))
+    {
+        if let Some(extension) = other_format(path) {
+            return Err(Error::output(
+                path,
+                format!("{flag} writes PNG, and the name ends in .{extension}"),
+                format!("name it {}", path.with_extension("png").display()),
+            ));
+        }
+    }
     let needs_picture = [
         ("--out", args.out.is_some()),
         ("--out-dir", args.out_dir.is_some()),
@@ -105,6 +116,13 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         )),
         None => Ok(()),
     }
+}
+
+/// The ending of a name that promises another format than PNG.
+fn other_format(path: &Path) -> Option<String> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    let others = ["jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "tga", "avif"];
+    others.contains(&extension.as_str()).then_some(extension)
 }
 
 fn create(folder: &Path) -> Result<()> {
@@ -145,7 +163,7 @@ fn inputs(args: &CheckArgs, images: &[PathBuf]) -> Vec<PathBuf> {
     let single_file = Some(repo).filter(|path| path.is_file()).into_iter();
     let single_file =
         single_file.flat_map(|path| [path.into(), path.with_file_name("config.json")]);
-    let given = images.iter().cloned().chain(args.about.config.clone());
+    let given = images.iter().chain(&args.about.config).chain(&args.baseline).cloned();
     let files = args.files.given().map(|(_, path)| path.to_owned());
     given.chain(files).chain(model_files).chain(single_file).collect()
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array4;
 use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device, noise};
+use vae_fidelity::baseline::Baseline;
 use vae_fidelity::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
 use vae_fidelity::image_processor::{denormalise, normalise};
 use vae_fidelity::metrics::{PixelMetrics, WINDOW};
@@ -20,6 +21,7 @@ use vae_fidelity::verdict::{Thresholds, Verdict};
 use vae_fidelity::{Checkpoint, Dtype, Encoded, Error, Result, Rgb8, Vae};
 
 use super::engine::{Engine, Settled};
+use super::forecast::forecast;
 use super::outputs::Outputs;
 
 /// A loaded VAE, and what holds for every image that it judges.
@@ -30,12 +32,15 @@ pub struct Judge<'a> {
     pub files: UserFiles,
     /// Whether the CPU in f32 is asked as well.
     pub cross_check: bool,
+    /// Whether f16 and bf16 are looked into.
+    pub forecast: bool,
+    pub baseline: Option<Baseline>,
     pub settled: Settled,
     pub model: Model,
     /// Width and height to encode at; `None` goes down to multiples of 8.
     pub size: Option<(usize, usize)>,
     /// What latents are drawn with; `None` takes the mode.
-    pub seed: Option<i64>,
+    pub seed: Option<i128>,
     pub thresholds: Thresholds,
     pub notes: Vec<String>,
     pub load: Duration,
@@ -55,6 +60,9 @@ impl Judge<'_> {
         let (source_width, source_height) = (opened.pixels.width(), opened.pixels.height());
         let (width, height) = target_size(source_width, source_height, self.size)?;
         self.check_ssim_is_defined(width, height)?;
+        if let Some(baseline) = &self.baseline {
+            baseline.check(path, [width, height])?;
+        }
         let seen = resize_bicubic(&opened.pixels, width, height)?;
 
         progress("encoding");
@@ -112,9 +120,25 @@ impl Judge<'_> {
             statistics: Statistics::of(&latents),
         };
         let decoded = Decoded::of(outputs.picture.clone(), &decoded);
-        let Diagnosis { findings, not_decided } = diagnosis;
-        let (verdict, verdict_reasons) =
+        let Diagnosis { mut findings, not_decided } = diagnosis;
+        let forecast = match self.forecast {
+            true => {
+                progress("forecasting f16 and bf16");
+                let sample = normalise(&seen, Dtype::F32);
+                let (forecast, warnings) = forecast(self.checkpoint, &seen, &sample)?;
+                findings.extend(warnings);
+                Some(forecast)
+            }
+            false => None,
+        };
+        let (_, mut verdict_reasons) =
             Verdict::of(&findings, decoded.non_finite, metrics.as_ref(), &self.thresholds);
+        if let Some(baseline) = &self.baseline {
+            let size = [width, height];
+            let worse = baseline.regressions(path, size, metrics.as_ref(), &findings)?;
+            verdict_reasons.extend(worse);
+        }
+        let verdict = Verdict::from_reasons(&verdict_reasons);
         Ok(CheckReport {
             schema_version: SCHEMA_VERSION,
             verdict,
@@ -142,6 +166,7 @@ impl Judge<'_> {
             thresholds: self.thresholds,
             findings,
             not_decided,
+            forecast,
             notes,
             timings_ms: Timings {
                 load: milliseconds(self.load),
@@ -204,7 +229,10 @@ impl Judge<'_> {
         let config = self.vae.config();
         let smaller = config.downsampling();
         let shape = (1, config.latent_channels, height / smaller, width / smaller);
-        self.seed.map(|seed| noise(shape, seed, self.settled.device, self.vae.dtype())).transpose()
+        // As torch reads a seed: by its lowest 64 bits.
+        self.seed
+            .map(|seed| noise(shape, seed as i64, self.settled.device, self.vae.dtype()))
+            .transpose()
     }
 }
 

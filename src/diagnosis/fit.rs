@@ -11,6 +11,8 @@ pub(super) struct Line {
     pub correlation: f64,
     /// RMS of what the line leaves, in units of y.
     pub residual: f64,
+    /// Standard error of the slope.
+    pub slope_error: f64,
     /// Spread of x and of y.
     pub spread: [f64; 2],
     pub mean: [f64; 2],
@@ -43,11 +45,13 @@ impl Line {
         let nothing = |variance: f64, square: f64| variance <= 1e-12 * square / n;
         let flat = nothing(variance_x, x2) || nothing(variance_y, y2);
         let slope = if flat { 0.0 } else { covariance / variance_x };
+        let residual = (variance_y - slope * slope * variance_x).max(0.0).sqrt();
         Some(Self {
             slope,
+            slope_error: if flat { 0.0 } else { residual / (variance_x * n).sqrt() },
             offset: mean[1] - slope * mean[0],
             correlation: if flat { 0.0 } else { covariance / (variance_x * variance_y).sqrt() },
-            residual: (variance_y - slope * slope * variance_x).max(0.0).sqrt(),
+            residual,
             spread: [variance_x.sqrt(), variance_y.sqrt()],
             mean,
         })

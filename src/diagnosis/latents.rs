@@ -8,6 +8,7 @@ use super::evidence::{Evidence, LatentsScale};
 use super::fit::{Line, spread};
 use super::scaling::{self, Affine};
 use super::{Finding, Severity};
+use crate::dtype::Dtype;
 use crate::error::Result;
 
 /// Relative residual that f16, bf16 and other kernels may leave.
@@ -19,6 +20,8 @@ const LINE: f64 = 0.08;
 /// How much of the residual an explanation has to take away, and what it may leave.
 const EXPLAINED: f64 = 0.35;
 const LEFT: f64 = 0.3;
+/// The same for a move, which is only nearly what padding does.
+const MOVED: (f64, f64) = (0.6, 0.7);
 
 /// What is wrong with the user's latents; empty where they are the expected ones.
 pub(super) fn findings(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Vec<Finding>> {
@@ -46,10 +49,17 @@ pub(super) fn findings(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Vec<
     }
     let Some(line) = Line::through(expected, &found) else { return Ok(Vec::new()) };
     let residual = line.residual / line.spread[1];
-    let straight = residual <= LINE.max(2.0 * noise) && line.slope != 0.0;
-    if straight {
+    // A wide posterior hides the line, but not from who knows where to look.
+    if let (false, Some(finding)) =
+        (affine.per_channel(), draw(evidence, affine.line(), &found, noise))
+    {
+        return Ok(vec![finding]);
+    }
+    let drawn = draw(evidence, (line.slope, line.offset), &found, noise);
+    // A posterior as wide as the latents leaves no line; its draws are known by their statistics.
+    let straight = residual <= LINE || (residual <= 2.0 * noise && drawn.is_some());
+    if straight && line.slope != 0.0 {
         let mut findings = scaling::line(&affine, &line);
-        let drawn = draw(evidence, &line, &found);
         if drawn.is_some() || residual <= PRECISE {
             findings.extend(drawn);
             return Ok(findings);
@@ -129,10 +139,18 @@ fn posterior_noise(evidence: &Evidence) -> f64 {
     noise / spread(&evidence.encoded.latents).max(1e-12)
 }
 
-/// `sample-vs-mode`: whether what the line leaves is a draw from the posterior.
-fn draw(evidence: &Evidence, line: &Line, found: &Array4<f32>) -> Option<Finding> {
+/// `sample-vs-mode`: whether what the line of this slope and offset leaves is a draw from the posterior.
+fn draw(
+    evidence: &Evidence,
+    (slope, offset): (f64, f64),
+    found: &Array4<f32>,
+    noise: f64,
+) -> Option<Finding> {
+    if slope == 0.0 || noise <= 3.0 * coarseness(found) {
+        return None;
+    }
     let (mean, std) = (evidence.mean()?, evidence.encoded.std.as_ref()?);
-    let (slope, offset) = (line.slope as f32, line.offset as f32);
+    let (slope, offset) = (slope as f32, offset as f32);
     let standard = ndarray::Zip::from(found)
         .and(&mean)
         .and(std)
@@ -161,6 +179,16 @@ fn draw(evidence: &Evidence, line: &Line, found: &Array4<f32>) -> Option<Finding
             .evidence("standardised_mean", level)
             .evidence("standardised_std", spread),
     )
+}
+
+/// Relative size of the steps in which values are stored, where that is f16 or bf16; 0 for f32.
+fn coarseness(found: &Array4<f32>) -> f64 {
+    let stored = |dtype: Dtype| found.iter().all(|&value| dtype.round(value) == value);
+    match () {
+        () if stored(Dtype::Bf16) => 1.0 / 256.0,
+        () if stored(Dtype::F16) => 1.0 / 2048.0,
+        () => 0.0,
+    }
 }
 
 /// `layout-scrambled`: latents whose own axes were mixed up.
@@ -215,7 +243,13 @@ fn explain(
         }
     }
     Ok(best
-        .filter(|(left, before, ..)| *left <= EXPLAINED * before && *left <= LEFT.max(2.0 * noise))
+        .filter(|(left, before, _, explanation)| {
+            let (share, most) = match explanation.change {
+                Change::Moved(_) => MOVED,
+                _ => (EXPLAINED, LEFT.max((2.0 * noise).min(0.5))),
+            };
+            *left <= share * before && *left <= most
+        })
         .map(|(left, before, line, explanation)| {
             let title = format!("your latents are those of the picture {}", explanation.what);
             let finding = Finding::new(explanation.code, title)

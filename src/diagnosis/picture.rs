@@ -40,7 +40,7 @@ pub(super) fn findings(evidence: &Evidence, theirs: &Rgb8) -> Result<Vec<Finding
     if before >= AGREES_DB || conversion.is_some() {
         return Ok(conversion.into_iter().collect());
     }
-    let mut search = Search { theirs, before, best: None };
+    let mut search = Search { theirs, ours: &ours, best: None };
     for (conversion, code, what) in Conversion::RANGES {
         search.offer(code, what, &conversion.apply(&decoded)?, 0);
     }
@@ -200,7 +200,12 @@ fn by_latents(evidence: &Evidence, search: &mut Search) -> Result<()> {
 
 /// Tries what can have happened to the picture before the encoder.
 fn by_input(evidence: &Evidence, search: &mut Search) -> Result<()> {
-    for Explanation { code, what, change } in explanations(evidence) {
+    // Exchanged channels and sides look the same before and after: those were tried on the output.
+    let only_before = |explanation: &Explanation| {
+        matches!(explanation.change, Change::Range(_) | Change::Moved(_) | Change::Resized(_))
+    };
+    for Explanation { code, what, change } in explanations(evidence).into_iter().filter(only_before)
+    {
         let Some(sample) = change.apply(evidence)? else { continue };
         if sample.dim() != evidence.sample.dim() {
             continue;
@@ -225,28 +230,37 @@ fn by_input(evidence: &Evidence, search: &mut Search) -> Result<()> {
 /// The explanation that brings the reference nearest to the user's picture.
 struct Search<'a> {
     theirs: &'a Rgb8,
+    ours: &'a Rgb8,
+    best: Option<Best>,
+}
+
+struct Best {
+    /// Of the reference, and of the explanation, where both are compared.
     before: f64,
-    best: Option<(f64, &'static str, String)>,
+    after: f64,
+    code: &'static str,
+    what: String,
 }
 
 impl Search<'_> {
     fn offer(&mut self, code: &'static str, what: &str, candidate: &Rgb8, border: usize) {
         let Some(after) = inner_psnr(candidate, self.theirs, border) else { return };
-        if self.best.as_ref().is_none_or(|(best, ..)| after > *best) {
-            self.best = Some((after, code, what.to_owned()));
+        let Some(before) = inner_psnr(self.ours, self.theirs, border) else { return };
+        if self.best.as_ref().is_none_or(|best| after > best.after) {
+            self.best = Some(Best { before, after, code, what: what.to_owned() });
         }
     }
 
     fn done(&self) -> bool {
-        self.best.as_ref().is_some_and(|(after, ..)| *after >= SAME_DB)
+        self.best.as_ref().is_some_and(|best| best.after >= SAME_DB)
     }
 
     fn found(self) -> Option<Finding> {
-        let (after, code, what) = self.best?;
-        let found = after >= self.before + GAIN_DB && after >= NEAR_DB;
+        let Best { before, after, code, what } = self.best?;
+        let found = after >= before + GAIN_DB && after >= NEAR_DB;
         found.then(|| {
             let finding = Finding::new(code, format!("your picture is the reference's, {what}"))
-                .evidence("psnr_db", self.before)
+                .evidence("psnr_db", before)
                 .evidence("psnr_explained_db", Some(after).filter(|db| db.is_finite()));
             match code {
                 "symmetric-downsample-padding" => {

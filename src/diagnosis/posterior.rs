@@ -112,7 +112,7 @@ fn is_natural(evidence: &Evidence) -> bool {
     // Half the squared step over the variance is 1 - the correlation of neighbours.
     let rough = steps / 2.0 / deviation.max(1e-9);
     (deviation / pixels).sqrt() >= 25.0
-        && distinct >= 128
+        && distinct >= 96
         && (0.001..0.25).contains(&rough)
         && (equal as f64) < 0.5 * pixels
 }

@@ -12,6 +12,8 @@ pub(super) enum Resampling {
     Bilinear,
     /// Four taps a side without antialiasing, Keys' cubic with a = -0.75: the same libraries.
     Bicubic,
+    /// The pixel at the rounded-down position: OpenCV, `F.interpolate`.
+    NearestFromCorner,
     /// Without resampling, from the middle: ComfyUI.
     CentreCrop,
     /// Without resampling, from the top left.
@@ -20,12 +22,13 @@ pub(super) enum Resampling {
 
 impl Resampling {
     /// All that are told apart, in words.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::Pillow(Filter::Lanczos, PassOrder::Pillow), "Pillow's lanczos filter"),
         (Self::Pillow(Filter::Bilinear, PassOrder::Pillow), "an antialiased bilinear filter"),
         (Self::Bilinear, "bilinear interpolation without antialiasing"),
         (Self::Bicubic, "bicubic interpolation without antialiasing"),
         (Self::Pillow(Filter::Nearest, PassOrder::Pillow), "the nearest pixel"),
+        (Self::NearestFromCorner, "the nearest pixel, counted from the corner"),
         (Self::Pillow(Filter::Box, PassOrder::Pillow), "a box filter (area)"),
         (Self::Pillow(Filter::Hamming, PassOrder::Pillow), "Pillow's hamming filter"),
         (Self::CentreCrop, "a crop from the middle in place of a resize"),
@@ -43,6 +46,13 @@ impl Resampling {
             Self::Pillow(filter, order) => resize(pixels, width, height, filter, order)?,
             Self::Bilinear => interpolated(pixels, width, height, &triangle)?,
             Self::Bicubic => interpolated(pixels, width, height, &keys)?,
+            Self::NearestFromCorner => {
+                let bytes = (0..width * height).flat_map(|i| {
+                    let (x, y) = (i % width, i / width);
+                    pixels.pixel(x * pixels.width() / width, y * pixels.height() / height)
+                });
+                Rgb8::new(width, height, bytes.collect())?
+            }
             Self::CentreCrop | Self::TopLeftCrop => {
                 if pixels.width() < width || pixels.height() < height {
                     return Ok(None);

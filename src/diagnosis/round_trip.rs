@@ -10,7 +10,7 @@ use super::{Finding, Severity};
 /// Below this spread (of 2), a picture is too flat for a slope.
 const FLAT: f64 = 0.08;
 /// A line that explains less has no say.
-const EXPLAINED: f64 = 0.9;
+const EXPLAINED: f64 = 0.8;
 const NEAR: f64 = 0.1;
 
 /// `input-not-normalised`, `output-not-denormalised`, `channel-swap`.
@@ -39,7 +39,7 @@ fn range(line: &Line) -> Option<Finding> {
             "input-not-normalised",
             "the output is the input with half its contrast, moved up: the VAE takes [0, 1] for [-1, 1]",
         )
-    } else if near(2.0, -1.0, 2.0 * NEAR) {
+    } else if near(2.0, -1.0, 3.5 * NEAR) {
         Finding::new(
             "output-not-denormalised",
             "the output has twice the input's contrast, moved down: its range is converted once too often, or not at all",
@@ -47,6 +47,8 @@ fn range(line: &Line) -> Option<Finding> {
     } else {
         return None;
     };
+    // Textured pictures flatten the line: found in 90 % of planted cases, so a warning here.
+    let finding = finding.severity(Severity::Warning);
     Some(finding.evidence("a", a).evidence("b", b).evidence("correlation", line.correlation))
 }
 

@@ -47,10 +47,19 @@ impl Affine {
     }
 }
 
+impl Affine {
+    /// Slope and offset from raw latents to what is asked for, without per-channel statistics.
+    pub fn line(&self) -> (f64, f64) {
+        (self.factor, -self.shift * self.factor)
+    }
+}
+
 /// What is wrong with a line from the expected raw latents to the user's.
 pub(super) fn line(affine: &Affine, line: &Line) -> Vec<Finding> {
     let k = line.slope / affine.factor;
-    if (k - 1.0).abs() > FACTOR {
+    // Draws from a wide posterior leave the slope uncertain.
+    let uncertain = 3.0 * line.slope_error / affine.factor.abs();
+    if (k - 1.0).abs() > FACTOR + uncertain {
         return vec![wrong_factor(affine, line, k)];
     }
     let expected = -affine.shift * affine.factor;

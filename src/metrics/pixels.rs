@@ -54,6 +54,11 @@ pub enum Channel {
 }
 
 impl PixelMetrics {
+    /// [`PixelMetrics::psnr_db`], infinite for identical pictures.
+    pub fn psnr_or_infinity(&self) -> Option<f64> {
+        if self.identical { Some(f64::INFINITY) } else { self.psnr_db }
+    }
+
     /// Compares `b` with `a`. Errors where their sizes differ.
     ///
     /// ```

@@ -46,7 +46,7 @@ pub fn requested_size(
 fn one_alone(given: &str, value: usize, missing: &str) -> Error {
     Error::option(
         given,
-        format!("{given} {value} was given without {missing}"),
+        format!("{value} was given without {missing}"),
         format!("give both {given} and {missing}, or neither"),
     )
 }

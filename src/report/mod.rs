@@ -54,6 +54,8 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// Causes that this run could not decide, and the flags that would let it.
     pub not_decided: Vec<NotDecided>,
+    /// What f16 and bf16 would do; `None` where it was not asked for.
+    pub forecast: Option<Forecast>,
     /// What a reader should know beside the numbers.
     pub notes: Vec<String>,
     /// How long the steps took.
@@ -109,7 +111,7 @@ pub struct Posterior {
     /// Its mode, or a draw.
     pub kind: PosteriorKind,
     /// What the noise was drawn from; `None` for the mode.
-    pub seed: Option<i64>,
+    pub seed: Option<i128>,
 }
 
 /// Which latents stand for a posterior.
@@ -167,6 +169,39 @@ impl Decoded {
             clamped_fraction: (finite > 0).then(|| outside as f64 / finite as f64),
         }
     }
+}
+
+/// What half precision would do to one picture, from runs in f32.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Forecast {
+    /// f16 and bf16.
+    pub dtypes: Vec<DtypeForecast>,
+    /// The layers that come nearest to the largest f16, the tightest first.
+    pub tightest: Vec<Headroom>,
+}
+
+/// What one dtype would do: f32 arithmetic with weights and outputs rounded to it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DtypeForecast {
+    /// f16 or bf16.
+    pub dtype: Dtype,
+    /// NaNs and infinities in the decoded sample.
+    pub non_finite: usize,
+    /// Between its picture and the f32 one; `None` where they are the same, or not finite.
+    pub psnr_from_f32_db: Option<f64>,
+    /// How much PSNR to the input falls; `None` where it cannot be measured.
+    pub psnr_cost_db: Option<f64>,
+}
+
+/// How near one layer comes to the largest f16.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Headroom {
+    /// diffusers' name.
+    pub module: String,
+    /// Its largest absolute output in f32.
+    pub largest: f32,
+    /// 65504 over that: below 1, f16 overflows.
+    pub headroom: f32,
 }
 
 /// Wall-clock time in milliseconds.

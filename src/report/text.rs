@@ -5,7 +5,9 @@ use std::fmt::{self, Display, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{CheckReport, CheckSummary, CompareReport, Compared, ComparedTensor};
+use super::{
+    CheckReport, CheckSummary, CompareReport, Compared, ComparedTensor, Forecast, Headroom,
+};
 use crate::diagnosis::{Finding, Severity};
 use crate::metrics::{PixelMetrics, TensorMetrics};
 use crate::verdict::{Thresholds, Verdict};
@@ -74,6 +76,9 @@ impl Display for CheckReport {
         if let Some(metrics) = &self.metrics {
             pixel_lines(f, metrics, &self.thresholds)?;
         }
+        if let Some(forecast) = &self.forecast {
+            forecast_lines(f, forecast)?;
+        }
         finding_lines(f, &self.findings)?;
         // Without a file of the user's there is no question that these would answer.
         let asked = |needs: &str| !self.not_decided.iter().any(|row| row.needs == needs);
@@ -129,6 +134,28 @@ impl Display for CompareReport {
         }
         verdict_lines(f, self.verdict, &self.verdict_reasons)
     }
+}
+
+fn forecast_lines(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result {
+    for dtype in &forecast.dtypes {
+        let name = dtype.dtype.to_string();
+        match (dtype.non_finite, dtype.psnr_from_f32_db, dtype.psnr_cost_db) {
+            (0, Some(psnr), Some(cost)) => line(
+                f,
+                &name,
+                format_args!("would lie {psnr:.1} dB from f32 and cost {cost:+.3} dB of PSNR"),
+            )?,
+            (0, ..) => line(f, &name, "would give the same picture as f32")?,
+            (count, ..) => line(
+                f,
+                &name,
+                format_args!("{BAD}would decode {count} values that are NaN or infinite{BAD:#}"),
+            )?,
+        }
+    }
+    let Some(tightest) = forecast.tightest.first() else { return Ok(()) };
+    let Headroom { module, largest, headroom } = tightest;
+    line(f, "f16", format_args!("has room for {headroom:.3} times {module}'s {largest:.1}"))
 }
 
 fn pixel_lines(

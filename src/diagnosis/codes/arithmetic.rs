@@ -24,7 +24,7 @@ pub(super) const CODES: &[Code] = &[
             "comfyanonymous/ComfyUI#1401",
             "invoke-ai/InvokeAI#4532",
         ],
-        decided_by: &["check --dtype f16"],
+        decided_by: &["check --dtype f16", "check --forecast"],
     },
     Code {
         code: "fp16-overflow-encoder",
@@ -38,7 +38,7 @@ pub(super) const CODES: &[Code] = &[
         comfyui: "start with --fp32-vae or --bf16-vae, or load the fp16-fix VAE with Load VAE",
         ports: "run the encoder in f32 or bf16",
         sources: &["huggingface/diffusers#7188"],
-        decided_by: &["check --dtype f16"],
+        decided_by: &["check --dtype f16", "check --forecast"],
     },
     Code {
         code: "non-finite-output",
