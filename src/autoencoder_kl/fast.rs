@@ -46,23 +46,20 @@ pub(super) struct Stored {
 impl Stored {
     fn values(&self) -> Result<Cow<'_, [f32]>> {
         let stored = self.checkpoint.tensor(&self.name)?;
-        Ok(match (stored.dtype, stored.data) {
-            (Dtype::F32, Cow::Borrowed(data)) => match bytemuck::try_cast_slice(data) {
-                Ok(values) => Cow::Borrowed(values),
-                Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(data)),
-            },
-            (Dtype::F32, Cow::Owned(data)) => Cow::Owned(bytemuck::pod_collect_to_vec(&data)),
-            (dtype, data) => data
-                .chunks_exact(2)
-                .map(|half| {
-                    let bits = u16::from_le_bytes([half[0], half[1]]);
-                    match dtype {
-                        Dtype::Bf16 => half::bf16::from_bits(bits).to_f32(),
-                        _ => half::f16::from_bits(bits).to_f32(),
-                    }
-                })
-                .collect(),
+        Ok(match &stored.data {
+            Cow::Borrowed(data) if stored.dtype == Dtype::F32 => {
+                match bytemuck::try_cast_slice(data) {
+                    Ok(values) => Cow::Borrowed(values),
+                    Err(_) => Cow::Owned(stored.to_f32()),
+                }
+            }
+            _ => Cow::Owned(stored.to_f32()),
         })
+    }
+
+    /// Gives back the memory that the mapped file takes, once the layer has run.
+    fn forget(&self) {
+        self.checkpoint.forget(&self.name);
     }
 }
 
@@ -185,7 +182,9 @@ impl Engine for Fast {
                 |length: usize| (length + 2 * padding + usize::from(xs.padded) - side) / stride + 1;
             direct::convolve(self.threads, of, image, (size(image.height), size(image.width)))
         };
-        Ok(Pending::new(xs.images.iter().enumerate().map(convolve).collect()))
+        let images = xs.images.iter().enumerate().map(convolve).collect();
+        layer.weight.forget();
+        Ok(Pending::new(images))
     }
 
     fn group_norm(
@@ -256,7 +255,9 @@ impl Engine for Fast {
     }
 
     fn add_residual(&self, a: Pending, b: &Pending, _: &str) -> Result<Pending> {
-        let (a, b) = (a.settled(self.threads), b.settled(self.threads));
+        // Not a clone: what nobody else holds is added to where it lies.
+        let a = if a.is_plain() { a } else { a.settled(self.threads) };
+        let b = b.settled(self.threads);
         let sum = |(a, b): (Arc<Image>, &Arc<Image>)| {
             let mut sum = Arc::unwrap_or_clone(a);
             add(self.threads, &mut sum, b);

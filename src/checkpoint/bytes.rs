@@ -1,8 +1,11 @@
 //! The bytes of one checkpoint file: mapped, never copied as a whole.
 
+use std::ops::Range;
 use std::path::Path;
 
 use memmap2::Mmap;
+#[cfg(target_os = "linux")]
+use memmap2::UncheckedAdvice;
 
 use crate::error::{Error, Result, io_reason};
 use crate::input::open_regular;
@@ -54,6 +57,22 @@ impl Bytes {
         // of mapped weights accepts; nothing here writes to it.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| refused(io_reason(&error)))?;
         Ok(Self::Mapped(map))
+    }
+
+    /// Lets go of the pages that lie in `range` as a whole, until they are read again.
+    pub fn forget(&self, range: &Range<usize>) {
+        #[cfg(target_os = "linux")]
+        if let Self::Mapped(map) = self {
+            const PAGE: usize = 1 << 16;
+            let (start, end) = (range.start.next_multiple_of(PAGE), range.end / PAGE * PAGE);
+            if start < end {
+                // SAFETY: the map is never written to, so what is read again from the file is what
+                // was there. A refusal costs memory alone.
+                let _ = unsafe {
+                    map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start)
+                };
+            }
+        }
     }
 
     pub fn as_slice(&self) -> &[u8] {

@@ -135,6 +135,11 @@ impl Entry {
         Self { seal, ..self }
     }
 
+    /// See [`Bytes::forget`].
+    pub fn forget(&self) {
+        self.file.forget(&self.range);
+    }
+
     /// Something that a file has under a tensor's name and that is not a readable tensor.
     pub fn unreadable(file: &Arc<Bytes>, what: String) -> Self {
         Self::contiguous(file, Encoding::Other(what), Vec::new(), 0..0)

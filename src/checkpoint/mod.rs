@@ -254,6 +254,14 @@ impl Checkpoint {
         }
     }
 
+    /// Lets go of the memory that `name` takes while its file is mapped; it is read anew when it is
+    /// asked for again.
+    pub(crate) fn forget(&self, name: &str) {
+        if let Weights::Files(vae) = self.weights.as_ref() {
+            vae.get(name).into_iter().for_each(Entry::forget);
+        }
+    }
+
     /// The tensor `name`, by its diffusers name, as stored.
     ///
     /// Errors when the config asks for no such tensor.

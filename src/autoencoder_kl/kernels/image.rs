@@ -1,5 +1,7 @@
 //! One activation as the kernels keep it: pixel by pixel, all channels of a pixel side by side.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 #[cfg(target_os = "linux")]
 use memmap2::Advice;
 use memmap2::MmapMut;
@@ -19,6 +21,8 @@ pub struct Image {
     pub channels: usize,
     pub pitch: usize,
     values: Values,
+    /// Where large values go when they are dropped.
+    spare: Option<Spare>,
 }
 
 #[derive(Debug)]
@@ -27,12 +31,63 @@ enum Values {
     Large(MmapMut),
 }
 
+/// Large blocks of the size that was asked for last, for the next layer: fresh ones have to be
+/// cleared by the system first. Blocks of other sizes go back to it.
+#[derive(Debug, Clone, Default)]
+pub struct Spare(Arc<Mutex<Vec<MmapMut>>>);
+
+impl Spare {
+    fn blocks(&self) -> std::sync::MutexGuard<'_, Vec<MmapMut>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, bytes: usize) -> Option<MmapMut> {
+        let mut blocks = self.blocks();
+        blocks.retain(|block| block.len() == bytes);
+        blocks.pop()
+    }
+
+    fn give(&self, block: MmapMut) {
+        let mut blocks = self.blocks();
+        if blocks.iter().all(|other| other.len() == block.len()) {
+            blocks.push(block);
+        }
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let values = std::mem::replace(&mut self.values, Values::Small(Vec::new()));
+        if let (Some(spare), Values::Large(block)) = (&self.spare, values) {
+            spare.give(block);
+        }
+    }
+}
+
 impl Image {
     /// All zero.
     pub fn zeros(height: usize, width: usize, channels: usize) -> Self {
         let pitch = pitch_of(channels);
         let values = Values::zeros(height * width * pitch);
-        Self { height, width, channels, pitch, values }
+        Self { height, width, channels, pitch, values, spare: None }
+    }
+
+    /// For a layer that writes every channel of every pixel: what they hold is left over. Channels
+    /// that fill up are zero.
+    pub fn left_over(height: usize, width: usize, channels: usize, spare: &Spare) -> Self {
+        let pitch = pitch_of(channels);
+        let block = (pitch == channels)
+            .then(|| spare.take(height * width * pitch * size_of::<f32>()))
+            .flatten();
+        let mut image = match block {
+            Some(block) => {
+                let values = Values::Large(block);
+                Self { height, width, channels, pitch, values, spare: None }
+            }
+            None => Self::zeros(height, width, channels),
+        };
+        image.spare = Some(spare.clone());
+        image
     }
 
     pub fn pixels(&self) -> usize {

@@ -209,3 +209,27 @@ fn threads_change_no_bit() {
     let run = |threads| winograd::convolve(Threads(threads), of, &input, &mut Default::default());
     assert_close(&run(1), &run(5), 0.0);
 }
+
+#[test]
+fn a_block_that_another_layer_left_over_changes_nothing() {
+    // Large enough to be kept, and as many channels as the pitch.
+    let input = image(100, 96, 32, 22);
+    let (weight, bias) = (values(32 * 32 * 9, 23), values(32, 24));
+    let of = winograd::Convolution {
+        weight: &weight,
+        bias: &bias,
+        inputs: 32,
+        outputs: 32,
+        normalise: None,
+        doubled: false,
+    };
+    let mut room = winograd::Workspace::default();
+    let mut first = winograd::convolve(THREADS, of, &input, &mut room);
+    let kept = first.clone();
+    let place = first.values().as_ptr();
+    first.values_mut().fill(f32::NAN);
+    drop(first);
+    let second = winograd::convolve(THREADS, of, &input, &mut room);
+    assert_eq!(second.values().as_ptr(), place, "the block was not used again");
+    assert_close(&second, &kept, 0.0);
+}

@@ -9,7 +9,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::image::Image;
+use super::image::{Image, Spare};
 use super::norm::Normalise;
 use super::product::{Shape, columns, product};
 use super::threads::{Shared, Threads, at_least, for_each_with};
@@ -47,6 +47,7 @@ pub struct Convolution<'a> {
 pub struct Workspace {
     weights: Vec<f32>,
     scratch: Vec<Scratch>,
+    pub spare: Spare,
 }
 
 #[cfg(test)]
@@ -55,7 +56,11 @@ impl Workspace {
     pub fn full_of(value: f32) -> Self {
         let room = || vec![value; 1 << 20];
         let scratch = || Scratch { patch: room(), points: room(), products: room() };
-        Self { weights: room(), scratch: vec![scratch(), scratch(), scratch()] }
+        Self {
+            weights: room(),
+            scratch: vec![scratch(), scratch(), scratch()],
+            spare: Spare::default(),
+        }
     }
 }
 
@@ -104,7 +109,7 @@ impl WithSimd for Run<'_> {
         let Self { threads, of, input, workspace } = self;
         let times = 1 + usize::from(of.doubled);
         let (height, width) = (input.height * times, input.width * times);
-        let mut out = Image::zeros(height, width, of.outputs);
+        let mut out = Image::left_over(height, width, of.outputs, &workspace.spare);
 
         let panels = of.outputs.div_ceil(columns::<S>());
         let weights = at_least(&mut workspace.weights, ALL * panels * of.inputs * columns::<S>());
