@@ -12,10 +12,11 @@ use serde_json::Value;
 use super::bytes::Bytes;
 use super::damage::{self, Damage, DamageKind};
 use super::entry::{Encoding, Entry, StoredTensor};
+use super::find::{Located, locate, read_recipe, read_text};
 use super::weight_files::WeightFiles;
 use super::{
-    BUILTIN_CONFIG, BUILTIN_WEIGHTS, Located, OpenOptions, Source, TensorSpec, expected_tensors,
-    locate, names, read_recipe, read_text, refuse_config_with_family, scaled, shapes, tensor_files,
+    BUILTIN_CONFIG, BUILTIN_WEIGHTS, OpenOptions, Source, TensorSpec, expected_tensors, names,
+    refuse_config_with_family, scaled, shapes, tensor_files,
 };
 use crate::config::{AutoencoderKLConfig, Family};
 use crate::error::{Error, ErrorKind, Result};
