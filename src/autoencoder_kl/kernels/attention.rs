@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 use super::image::Image;
 use super::norm::exp;
 use super::product::{Shape, columns, product};
-use super::threads::{Shared, Threads, at_least, for_each_with};
+use super::threads::{Threads, at_least, for_each_part_with};
 
 /// Queries that a thread works on at once.
 const QUERIES: usize = 48;
@@ -34,17 +34,12 @@ impl WithSimd for Run<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> Image {
         let Self { threads, query, key, value } = self;
         let mut out = Image::zeros(query.height, query.width, query.channels);
-        let (tokens, pitch) = (query.pixels(), out.pitch);
+        let block = QUERIES * out.pitch;
         let (keys, values) = (packed_keys::<S>(key), packed_values::<S>(value));
-        let shared = Shared::new(out.values_mut());
         let mut scratch = vec![Vec::new(); threads.0];
-        for_each_with(&mut scratch, tokens.div_ceil(QUERIES), |task, scores| {
-            let first = task * QUERIES;
-            let rows = QUERIES.min(tokens - first);
-            // SAFETY: each task has pixels of its own.
-            let out = unsafe { shared.part(first * pitch, rows * pitch) };
-            let (keys, values) = (&keys, &values);
-            simd.vectorize(Block { query, tokens, first, rows, keys, values, scores, out });
+        for_each_part_with(&mut scratch, out.values_mut(), block, |part, out, scores| {
+            let (first, keys, values) = (part * QUERIES, &*keys, &*values);
+            simd.vectorize(Block { query, first, keys, values, scores, out });
         });
         out
     }
@@ -75,12 +70,10 @@ fn packed_values<S: Simd>(value: &Image) -> Vec<f32> {
     packed
 }
 
-/// `rows` queries from `first` on.
+/// Queries from `first` on.
 struct Block<'a> {
     query: &'a Image,
-    tokens: usize,
     first: usize,
-    rows: usize,
     keys: &'a [f32],
     values: &'a [f32],
     scores: &'a mut Vec<f32>,
@@ -92,8 +85,9 @@ impl WithSimd for Block<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { query, tokens, first, rows, keys, values, scores, out } = self;
+        let Self { query, first, keys, values, scores, out } = self;
         let (columns, channels, pitch) = (columns::<S>(), query.channels, query.pitch);
+        let (tokens, rows) = (query.pixels(), out.len() / pitch);
         let scale = 1.0 / (channels as f32).sqrt();
         let scores = at_least(scores, QUERIES * KEYS);
         let mut largest = [f32::NEG_INFINITY; QUERIES];

@@ -3,10 +3,10 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::image::{CHANNEL_STEP, Image};
+use super::image::{CHANNEL_STEP, Image, filled_up};
 use super::norm::Normalise;
 use super::product::{Shape, columns, product};
-use super::threads::{Shared, Threads, at_least, for_each_with};
+use super::threads::{Threads, at_least, for_each_part_with};
 
 /// Output pixels that a thread makes at once.
 const BLOCK: usize = 96;
@@ -55,19 +55,12 @@ impl WithSimd for Run<'_> {
         let mut out = Image::zeros(height, width, of.outputs);
         let depth = of.side * of.side * of.inputs;
         let weights = packed::<S>(of, depth);
-        let mut bias = vec![0.0; out.pitch];
-        bias[..of.outputs].copy_from_slice(of.bias);
-        let (pixels, pitch) = (out.pixels(), out.pitch);
-        let shared = Shared::new(out.values_mut());
+        let bias = filled_up(of.bias);
+        let block = BLOCK * out.pitch;
         let mut scratch = vec![Vec::new(); threads.0];
-        for_each_with(&mut scratch, pixels.div_ceil(BLOCK), |task, left| {
-            let first = task * BLOCK;
-            let rows = BLOCK.min(pixels - first);
-            // SAFETY: each task has pixels of its own.
-            let out = unsafe { shared.part(first * pitch, rows * pitch) };
-            let bias = &bias;
-            let weights = &weights;
-            simd.vectorize(Block { of, input, first, rows, width, weights, bias, left, out });
+        for_each_part_with(&mut scratch, out.values_mut(), block, |part, out, left| {
+            let (first, weights, bias) = (part * BLOCK, &*weights, &*bias);
+            simd.vectorize(Block { of, input, first, width, weights, bias, left, out });
         });
         out
     }
@@ -88,12 +81,11 @@ fn packed<S: Simd>(of: Convolution, depth: usize) -> Vec<f32> {
     weights
 }
 
-/// `rows` output pixels from `first` on.
+/// Output pixels from `first` on.
 struct Block<'a> {
     of: Convolution<'a>,
     input: &'a Image,
     first: usize,
-    rows: usize,
     width: usize,
     weights: &'a [f32],
     bias: &'a [f32],
@@ -106,8 +98,9 @@ impl WithSimd for Block<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of, input, first, rows, width, weights, bias, left, out } = self;
+        let Self { of, input, first, width, weights, bias, left, out } = self;
         let pitch = bias.len();
+        let rows = out.len() / pitch;
         for pixel in out.chunks_exact_mut(pitch) {
             pixel.copy_from_slice(bias);
         }

@@ -178,6 +178,13 @@ impl Clone for Image {
     }
 }
 
+/// One value for each channel, and zeros for those that fill up.
+pub fn filled_up(values: &[f32]) -> Vec<f32> {
+    let mut all = vec![0.0; pitch_of(values.len())];
+    all[..values.len()].copy_from_slice(values);
+    all
+}
+
 impl Values {
     fn zeros(len: usize) -> Self {
         let bytes = len * size_of::<f32>();

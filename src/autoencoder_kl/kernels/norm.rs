@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 use crate::config::Activation;
 
 use super::image::Image;
-use super::threads::{Shared, Threads};
+use super::threads::Threads;
 
 /// What happens to each value before a convolution: `activation(factor * value + offset)`.
 #[derive(Debug, Clone, Default)]
@@ -53,11 +53,8 @@ pub fn group_norm(
 pub fn normalised(threads: Threads, image: &Image, normalise: &Normalise) -> Image {
     let mut out = Image::zeros(image.height, image.width, image.channels);
     let (row, pitch) = (image.width * image.pitch, image.pitch);
-    let shared = Shared::new(out.values_mut());
-    threads.for_each(image.height, |task| {
-        // SAFETY: each task has a row of its own.
-        let out = unsafe { shared.part(task * row, row) };
-        let pixels = &image.values()[task * row..][..row];
+    threads.for_each_part(out.values_mut(), row, |y, out| {
+        let pixels = &image.values()[y * row..][..row];
         pulp::Arch::new().dispatch(Apply { normalise, pixels, out, pitch });
     });
     out
@@ -87,12 +84,8 @@ impl WithSimd for Apply<'_> {
 pub fn add(threads: Threads, sum: &mut Image, image: &Image) {
     assert_eq!((sum.height, sum.width, sum.pitch), (image.height, image.width, image.pitch));
     let row = image.width * image.pitch;
-    let height = image.height;
-    let shared = Shared::new(sum.values_mut());
-    threads.for_each(height, |task| {
-        // SAFETY: each task has a row of its own.
-        let sums = unsafe { shared.part(task * row, row) };
-        for (sum, value) in sums.iter_mut().zip(&image.values()[task * row..]) {
+    threads.for_each_part(sum.values_mut(), row, |y, sums| {
+        for (sum, value) in sums.iter_mut().zip(&image.values()[y * row..]) {
             *sum += value;
         }
     });
@@ -108,11 +101,8 @@ fn channel_sums(threads: Threads, image: &Image) -> Vec<(f64, f64)> {
     // Sums of all channels, then sums of squares, for each task: their order does not depend on
     // which thread comes first.
     let mut partial = vec![0f64; tasks * 2 * pitch];
-    let shared = Shared::new(&mut partial);
-    threads.for_each(tasks, |task| {
+    threads.for_each_part(&mut partial, 2 * pitch, |task, out| {
         let values = image.values().chunks(band * pitch).nth(task).unwrap_or_default();
-        // SAFETY: each task has a place of its own.
-        let out = unsafe { shared.part(task * 2 * pitch, 2 * pitch) };
         let (sums, squares) = out.split_at_mut(pitch);
         pulp::Arch::new().dispatch(SumUp { values, sums, squares });
     });

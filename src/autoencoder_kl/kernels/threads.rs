@@ -18,6 +18,17 @@ impl Threads {
         let mut nothing = vec![(); self.0];
         for_each_with(&mut nothing, tasks, |task, ()| work(task));
     }
+
+    /// Runs `work` for each `len` values of `slice`, of which the last may be fewer, in any order.
+    pub fn for_each_part<T: Send>(
+        self,
+        slice: &mut [T],
+        len: usize,
+        work: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        let mut nothing = vec![(); self.0];
+        for_each_part_with(&mut nothing, slice, len, |part, values, ()| work(part, values));
+    }
 }
 
 /// Runs `work` for each of `tasks`, in any order, in as many threads as there is scratch memory for.
@@ -42,6 +53,24 @@ pub fn for_each_with<T: Send>(
             scope.spawn(|| run(own));
         }
         run(first);
+    });
+}
+
+/// Runs `work` for each `len` values of `slice`, of which the last may be fewer, in any order, in as
+/// many threads as there is scratch memory for.
+pub fn for_each_part_with<T: Send, W: Send>(
+    scratch: &mut [W],
+    slice: &mut [T],
+    len: usize,
+    work: impl Fn(usize, &mut [T], &mut W) + Sync,
+) {
+    let all = slice.len();
+    let shared = Shared::new(slice);
+    for_each_with(scratch, all.div_ceil(len), |part, own| {
+        let start = part * len;
+        // SAFETY: no two tasks have the same number, so no two parts overlap.
+        let values = unsafe { shared.part(start, len.min(all - start)) };
+        work(part, values, own);
     });
 }
 

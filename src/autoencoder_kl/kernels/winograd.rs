@@ -9,7 +9,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::image::{Image, Spare};
+use super::image::{Image, Spare, filled_up};
 use super::norm::Normalise;
 use super::product::{Shape, columns, product};
 use super::threads::{Shared, Threads, at_least, for_each_with};
@@ -114,8 +114,7 @@ impl WithSimd for Run<'_> {
         let panels = of.outputs.div_ceil(columns::<S>());
         let weights = at_least(&mut workspace.weights, ALL * panels * of.inputs * columns::<S>());
         transform_weights(simd, threads, of, panels, weights);
-        let mut bias = vec![0.0; out.pitch];
-        bias[..of.outputs].copy_from_slice(of.bias);
+        let bias = filled_up(of.bias);
         let blocks = Blocks::of(height, width, input.pitch);
         let layer = Layer { of, input, panels, weights, bias: &bias, blocks };
         let pitch = out.pitch;
