@@ -16,13 +16,14 @@ pub(super) trait Engine: Debug {
     /// The tensor `name`, as this engine keeps it.
     fn weight(&self, checkpoint: &Checkpoint, name: &str) -> Result<Self::Weight>;
 
-    /// `torch.nn.functional.conv2d`; `at` names the module in errors.
+    /// `torch.nn.functional.conv2d`; here and below, `at` names the module in errors.
     fn conv2d(
         &self,
         xs: &Self::Tensor,
         layer: Layer<Self::Weight>,
         stride: usize,
         padding: usize,
+        at: &str,
     ) -> Result<Self::Tensor>;
 
     /// `torch.nn.functional.group_norm`.
@@ -32,10 +33,16 @@ pub(super) trait Engine: Debug {
         layer: Layer<Self::Weight>,
         groups: usize,
         eps: f64,
+        at: &str,
     ) -> Result<Self::Tensor>;
 
     /// `torch.nn.functional.linear` over tokens (N, H * W, C).
-    fn linear(&self, xs: &Self::Tensor, layer: Layer<Self::Weight>) -> Result<Self::Tensor>;
+    fn linear(
+        &self,
+        xs: &Self::Tensor,
+        layer: Layer<Self::Weight>,
+        at: &str,
+    ) -> Result<Self::Tensor>;
 
     /// `activation` of what nothing else needs any more.
     fn activation(&self, xs: Self::Tensor, activation: Activation) -> Result<Self::Tensor>;
@@ -89,10 +96,9 @@ pub(super) trait Engine: Debug {
     fn values(&self, xs: &Self::Tensor) -> Result<(Vec<usize>, Vec<f32>)>;
 }
 
-/// Weight and bias of a layer, and its name for errors.
+/// Weight and bias of a layer.
 #[derive(Debug)]
 pub(super) struct Layer<'a, W> {
     pub weight: &'a W,
     pub bias: &'a W,
-    pub name: &'a str,
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::checkpoint::Checkpoint;
 use crate::config::Activation;
 use crate::dtype::Dtype;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 use super::engine::{Engine, Layer};
 use super::kernels::image::Image;
@@ -20,46 +20,29 @@ const WINOGRAD_INPUTS: usize = 16;
 /// Computes with the kernels of this crate.
 #[derive(Debug)]
 pub(super) struct Fast {
+    checkpoint: Checkpoint,
     threads: Threads,
     workspace: Mutex<winograd::Workspace>,
 }
 
 impl Fast {
-    pub fn new(threads: Threads) -> Self {
-        Self { threads, workspace: Mutex::default() }
+    pub fn new(checkpoint: &Checkpoint, threads: Threads) -> Self {
+        Self { checkpoint: checkpoint.clone(), threads, workspace: Mutex::default() }
+    }
+
+    fn values(&self, name: &str) -> Result<Cow<'_, [f32]>> {
+        let stored = self.checkpoint.tensor(name)?;
+        if let (Dtype::F32, Cow::Borrowed(data)) = (stored.dtype, &stored.data)
+            && let Ok(values) = bytemuck::try_cast_slice(data)
+        {
+            return Ok(Cow::Borrowed(values));
+        }
+        Ok(Cow::Owned(stored.to_f32()))
     }
 
     fn workspace(&self) -> MutexGuard<'_, winograd::Workspace> {
         // What an interrupted layer left there is written over before it is read.
         self.workspace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One tensor of a checkpoint, read when it is used.
-#[derive(Debug)]
-pub(super) struct Stored {
-    checkpoint: Checkpoint,
-    name: String,
-    shape: Vec<usize>,
-}
-
-impl Stored {
-    fn values(&self) -> Result<Cow<'_, [f32]>> {
-        let stored = self.checkpoint.tensor(&self.name)?;
-        Ok(match &stored.data {
-            Cow::Borrowed(data) if stored.dtype == Dtype::F32 => {
-                match bytemuck::try_cast_slice(data) {
-                    Ok(values) => Cow::Borrowed(values),
-                    Err(_) => Cow::Owned(stored.to_f32()),
-                }
-            }
-            _ => Cow::Owned(stored.to_f32()),
-        })
-    }
-
-    /// Gives back the memory that the mapped file takes, once the layer has run.
-    fn forget(&self) {
-        self.checkpoint.forget(&self.name);
     }
 }
 
@@ -91,18 +74,14 @@ impl Pending {
         Self { images, normalise: None, doubled: false, padded: false, layout: Layout::Image }
     }
 
-    fn is_plain(&self) -> bool {
-        self.normalise.is_none() && !self.doubled && !self.padded
-    }
-
     fn normalise_of(&self, image: usize) -> Option<&Normalise> {
         self.normalise.as_ref().map(|all| &all[image])
     }
 
     /// The same with nothing left to do.
-    fn settled(&self, threads: Threads) -> Self {
-        if self.is_plain() {
-            return self.clone();
+    fn settled(self, threads: Threads) -> Self {
+        if self.normalise.is_none() && !self.doubled && !self.padded {
+            return self;
         }
         let settle = |(number, image): (usize, &Arc<Image>)| {
             let image = match self.normalise_of(number) {
@@ -119,41 +98,29 @@ impl Pending {
 
 impl Engine for Fast {
     type Tensor = Pending;
-    type Weight = Stored;
+    /// The tensor's name: it is read when it is used.
+    type Weight = String;
 
-    fn weight(&self, checkpoint: &Checkpoint, name: &str) -> Result<Stored> {
-        let shape = checkpoint.tensor_shape(name)?;
-        Ok(Stored { checkpoint: checkpoint.clone(), name: name.to_owned(), shape })
+    fn weight(&self, _: &Checkpoint, name: &str) -> Result<String> {
+        Ok(name.to_owned())
     }
 
     fn conv2d(
         &self,
         xs: &Pending,
-        layer: Layer<Stored>,
+        layer: Layer<String>,
         stride: usize,
         padding: usize,
+        _: &str,
     ) -> Result<Pending> {
-        let (weight, bias) = (layer.weight.values()?, layer.bias.values()?);
-        let &[outputs, inputs, side, _] = layer.weight.shape.as_slice() else {
-            return Err(Error::tensor(
-                layer.name,
-                format!(
-                    "expected (out, in, 3, 3) or (out, in, 1, 1), found {:?}",
-                    layer.weight.shape
-                ),
-                "report this: shapes are checked when a checkpoint is opened",
-            ));
-        };
+        let (weight, bias) = (self.values(layer.weight)?, self.values(layer.bias)?);
+        let (inputs, outputs) = (xs.images[0].channels, bias.len());
+        // Weights are (out, in, side, side).
+        let side = (weight.len() / (inputs * outputs)).isqrt();
         let winograd = side == 3 && (stride, padding) == (1, 1) && inputs >= WINOGRAD_INPUTS;
-        let settled;
-        let xs = match xs {
-            _ if winograd && !xs.padded => xs,
-            _ if !winograd && !xs.doubled => xs,
-            _ => {
-                settled = xs.settled(self.threads);
-                &settled
-            }
-        };
+        let readable = if winograd { !xs.padded } else { !xs.doubled };
+        let xs = xs.clone();
+        let xs = if readable { xs } else { xs.settled(self.threads) };
         let convolve = |(number, image): (usize, &Arc<Image>)| {
             let normalise = xs.normalise_of(number);
             if winograd {
@@ -183,19 +150,21 @@ impl Engine for Fast {
             direct::convolve(self.threads, of, image, (size(image.height), size(image.width)))
         };
         let images = xs.images.iter().enumerate().map(convolve).collect();
-        layer.weight.forget();
+        // What the mapped file takes is not needed again in this run.
+        self.checkpoint.forget(layer.weight);
         Ok(Pending::new(images))
     }
 
     fn group_norm(
         &self,
         xs: &Pending,
-        layer: Layer<Stored>,
+        layer: Layer<String>,
         groups: usize,
         eps: f64,
+        _: &str,
     ) -> Result<Pending> {
-        let (weight, bias) = (layer.weight.values()?, layer.bias.values()?);
-        let mut xs = xs.settled(self.threads);
+        let (weight, bias) = (self.values(layer.weight)?, self.values(layer.bias)?);
+        let mut xs = xs.clone().settled(self.threads);
         let normalise = xs
             .images
             .iter()
@@ -205,8 +174,8 @@ impl Engine for Fast {
         Ok(xs)
     }
 
-    fn linear(&self, xs: &Pending, layer: Layer<Stored>) -> Result<Pending> {
-        let (weight, bias) = (layer.weight.values()?, layer.bias.values()?);
+    fn linear(&self, xs: &Pending, layer: Layer<String>, _: &str) -> Result<Pending> {
+        let (weight, bias) = (self.values(layer.weight)?, self.values(layer.bias)?);
         let linear = |(number, image): (usize, &Arc<Image>)| {
             let of = direct::Convolution {
                 weight: &weight,
@@ -242,11 +211,12 @@ impl Engine for Fast {
     }
 
     fn pad(&self, xs: &Pending, _: &str) -> Result<Pending> {
-        Ok(Pending { padded: true, ..xs.settled(self.threads) })
+        Ok(Pending { padded: true, ..xs.clone().settled(self.threads) })
     }
 
     fn double(&self, xs: &Pending, _: &str) -> Result<Pending> {
-        let xs = if xs.doubled || xs.padded { xs.settled(self.threads) } else { xs.clone() };
+        let xs = xs.clone();
+        let xs = if xs.doubled || xs.padded { xs.settled(self.threads) } else { xs };
         Ok(Pending { doubled: true, ..xs })
     }
 
@@ -255,10 +225,9 @@ impl Engine for Fast {
     }
 
     fn add_residual(&self, a: Pending, b: &Pending, _: &str) -> Result<Pending> {
-        // Not a clone: what nobody else holds is added to where it lies.
-        let a = if a.is_plain() { a } else { a.settled(self.threads) };
-        let b = b.settled(self.threads);
+        let (a, b) = (a.settled(self.threads), b.clone().settled(self.threads));
         let sum = |(a, b): (Arc<Image>, &Arc<Image>)| {
+            // What nobody else holds is added to where it lies.
             let mut sum = Arc::unwrap_or_clone(a);
             add(self.threads, &mut sum, b);
             sum
@@ -287,7 +256,7 @@ impl Engine for Fast {
     }
 
     fn values(&self, xs: &Pending) -> Result<(Vec<usize>, Vec<f32>)> {
-        let xs = xs.settled(self.threads);
+        let xs = xs.clone().settled(self.threads);
         let first = &xs.images[0];
         let (n, c, h, w) = (xs.images.len(), first.channels, first.height, first.width);
         let mut values = vec![0.0; n * c * h * w];

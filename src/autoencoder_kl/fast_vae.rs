@@ -40,7 +40,7 @@ impl FastAutoencoderKL {
     /// Errors when a tensor is missing, which opening the checkpoint has ruled out.
     pub fn load(checkpoint: &Checkpoint, threads: Option<usize>) -> Result<Self> {
         let threads = threads.map_or_else(Threads::available, |threads| Threads(threads.max(1)));
-        Ok(Self { model: Model::load(checkpoint, Fast::new(threads))? })
+        Ok(Self { model: Model::load(checkpoint, Fast::new(checkpoint, threads))? })
     }
 
     fn array(&self, tensor: &Pending) -> Result<Array4<f32>> {
@@ -103,10 +103,7 @@ impl Vae for FastAutoencoderKL {
     }
 
     fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
-        let checked = match stage {
-            Stage::Encode => self.model.check_sample(&input),
-            Stage::Decode => self.model.check_latents(&input),
-        };
-        Some(checked.and_then(|()| self.model.trace(stage, &images(input))))
+        let traced = self.model.check_input(stage, &input);
+        Some(traced.and_then(|()| self.model.trace(stage, &images(input))))
     }
 }

@@ -74,8 +74,8 @@ impl<E: Engine> Conv2d<E> {
         xs: &E::Tensor,
         watch: Watch<E::Tensor>,
     ) -> Result<E::Tensor> {
-        let layer = Layer { weight: &self.weight, bias: &self.bias, name: &self.module.name };
-        let ys = engine.conv2d(xs, layer, self.stride, self.padding)?;
+        let layer = Layer { weight: &self.weight, bias: &self.bias };
+        let ys = engine.conv2d(xs, layer, self.stride, self.padding, &self.module.name)?;
         watch(&self.module, &ys)?;
         Ok(ys)
     }
@@ -108,8 +108,8 @@ impl<E: Engine> GroupNorm<E> {
         xs: &E::Tensor,
         watch: Watch<E::Tensor>,
     ) -> Result<E::Tensor> {
-        let layer = Layer { weight: &self.weight, bias: &self.bias, name: &self.module.name };
-        let ys = engine.group_norm(xs, layer, self.groups, Self::EPS)?;
+        let layer = Layer { weight: &self.weight, bias: &self.bias };
+        let ys = engine.group_norm(xs, layer, self.groups, Self::EPS, &self.module.name)?;
         watch(&self.module, &ys)?;
         Ok(ys)
     }
@@ -138,8 +138,8 @@ impl<E: Engine> Linear<E> {
         xs: &E::Tensor,
         watch: Watch<E::Tensor>,
     ) -> Result<E::Tensor> {
-        let layer = Layer { weight: &self.weight, bias: &self.bias, name: &self.module.name };
-        let ys = engine.linear(xs, layer)?;
+        let layer = Layer { weight: &self.weight, bias: &self.bias };
+        let ys = engine.linear(xs, layer, &self.module.name)?;
         watch(&self.module, &ys)?;
         Ok(ys)
     }

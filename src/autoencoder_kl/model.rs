@@ -74,6 +74,14 @@ impl<E: Engine> Model<E> {
         Ok(trace)
     }
 
+    /// [`Self::check_sample`] or [`Self::check_latents`], whichever `stage` begins with.
+    pub fn check_input(&self, stage: Stage, input: &ArrayView4<f32>) -> Result<()> {
+        match stage {
+            Stage::Encode => self.check_sample(input),
+            Stage::Decode => self.check_latents(input),
+        }
+    }
+
     pub fn check_sample(&self, sample: &ArrayView4<f32>) -> Result<()> {
         let (n, channels, height, width) = sample.dim();
         let (expected, least) = (self.config.in_channels, self.config.downsampling());

@@ -49,10 +49,10 @@ impl Engine for Reference {
         layer: Layer<Tensor>,
         stride: usize,
         padding: usize,
+        at: &str,
     ) -> Result<Tensor> {
         let (stride, padding) = ([stride as i64; 2], [padding as i64; 2]);
-        xs.f_conv2d(layer.weight, Some(layer.bias), stride, padding, [1, 1], 1)
-            .attempt(|| layer.name)
+        xs.f_conv2d(layer.weight, Some(layer.bias), stride, padding, [1, 1], 1).attempt(|| at)
     }
 
     fn group_norm(
@@ -61,13 +61,14 @@ impl Engine for Reference {
         layer: Layer<Tensor>,
         groups: usize,
         eps: f64,
+        at: &str,
     ) -> Result<Tensor> {
         xs.f_group_norm(groups as i64, Some(layer.weight), Some(layer.bias), eps, true)
-            .attempt(|| layer.name)
+            .attempt(|| at)
     }
 
-    fn linear(&self, xs: &Tensor, layer: Layer<Tensor>) -> Result<Tensor> {
-        xs.f_linear(layer.weight, Some(layer.bias)).attempt(|| layer.name)
+    fn linear(&self, xs: &Tensor, layer: Layer<Tensor>, at: &str) -> Result<Tensor> {
+        xs.f_linear(layer.weight, Some(layer.bias)).attempt(|| at)
     }
 
     /// In place, which rounds no differently and takes no more memory.

@@ -111,11 +111,9 @@ impl Vae for AutoencoderKL {
     }
 
     fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
-        let checked = match stage {
-            Stage::Encode => self.model.check_sample(&input),
-            Stage::Decode => self.model.check_latents(&input),
-        };
-        let traced = checked
+        let traced = self
+            .model
+            .check_input(stage, &input)
             .and_then(|()| self.tensor(input))
             .and_then(|input| tch::no_grad(|| self.model.trace(stage, &input)));
         Some(traced)

@@ -219,15 +219,6 @@ impl Checkpoint {
         self.weights.clone()
     }
 
-    /// The shape of the tensor `name`, which its values need not be read for.
-    pub(crate) fn tensor_shape(&self, name: &str) -> Result<Vec<usize>> {
-        expected_tensors(&self.config)
-            .into_iter()
-            .find(|spec| spec.name == name)
-            .map(|spec| spec.shape)
-            .ok_or_else(|| no_such_tensor(name))
-    }
-
     /// The same checkpoint, whose tensors are rounded to `dtype` and given as f32: weights of half
     /// precision for arithmetic that is not.
     pub fn rounded_to(&self, dtype: Dtype) -> Self {
