@@ -1,6 +1,6 @@
 //! What the rules look at: one run, and files of the user's own pipeline.
 
-use ndarray::{Array4, ArrayD};
+use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix3, Ix4};
 
 use crate::config::Family;
 use crate::error::Result;
@@ -77,5 +77,14 @@ impl Evidence<'_> {
             }
             None => (!self.drawn).then(|| self.encoded.latents.clone()),
         }
+    }
+}
+
+/// A tensor of four dimensions, or of three that lack the batch's; `None` for any other.
+pub(super) fn with_batch(tensor: &ArrayD<f32>) -> Option<ArrayView4<'_, f32>> {
+    let view = tensor.view();
+    match tensor.ndim() {
+        3 => view.into_dimensionality::<Ix3>().ok().map(|view| view.insert_axis(Axis(0))),
+        _ => view.into_dimensionality::<Ix4>().ok(),
     }
 }

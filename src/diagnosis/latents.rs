@@ -1,10 +1,10 @@
 //! The user's latents beside the expected ones: scale, shift, statistics, draw, layout, and what
 //! happened to the picture before.
 
-use ndarray::{Array4, ArrayD, Axis, Ix3, Ix4, s};
+use ndarray::{Array4, ArrayD, Axis, s};
 
 use super::changes::{Change, Layout, SYMMETRIES, explanations, interior, resizings};
-use super::evidence::{Evidence, LatentsScale};
+use super::evidence::{Evidence, LatentsScale, with_batch};
 use super::fit::{Line, spread};
 use super::scaling::{self, Affine};
 use super::{Finding, Severity};
@@ -97,10 +97,7 @@ fn as_nchw(
 ) -> std::result::Result<Array4<f32>, Box<Finding>> {
     let shape = expected.dim();
     let (n, channels, height, width) = shape;
-    let four = match tensor.ndim() {
-        3 => tensor.view().into_dimensionality::<Ix3>().ok().map(|view| view.insert_axis(Axis(0))),
-        _ => tensor.view().into_dimensionality::<Ix4>().ok(),
-    };
+    let four = with_batch(tensor);
     let title = format!("your latents are {:?}, expected {:?}", tensor.shape(), expected.shape());
     let wrong = |code: &str, more: String| {
         Box::new(

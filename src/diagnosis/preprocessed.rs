@@ -1,10 +1,10 @@
 //! The tensor that the user's code fed to the encoder, beside the one that it should have fed.
 
-use ndarray::{Array4, ArrayD, Axis, Ix3, Ix4};
+use ndarray::{Array4, ArrayD, Axis};
 
 use super::Finding;
 use super::changes::{Change, Explanation, explanations, resizings};
-use super::evidence::Evidence;
+use super::evidence::{Evidence, with_batch};
 use super::fit::{Line, rms_difference};
 use crate::error::Result;
 
@@ -63,11 +63,7 @@ pub(super) fn findings(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Vec<
 
 /// A tensor of four dimensions, or three, in the order of `shape` or with channels last.
 fn as_nchw(tensor: &ArrayD<f32>, shape: (usize, usize, usize, usize)) -> Option<Array4<f32>> {
-    let four = match tensor.ndim() {
-        3 => tensor.view().into_dimensionality::<Ix3>().ok()?.insert_axis(Axis(0)),
-        4 => tensor.view().into_dimensionality::<Ix4>().ok()?,
-        _ => return None,
-    };
+    let four = with_batch(tensor)?;
     let last = four.permuted_axes([0, 3, 1, 2]);
     let found = [four, last].into_iter().find(|view| view.dim() == shape)?;
     Some(found.as_standard_layout().to_owned())
