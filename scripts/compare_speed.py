@@ -28,7 +28,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import golden_gist
-from compare_with_gist import build
+from compare_with_gist import build, picture
 from golden_recipe import GOLDEN, repository
 
 ROOT = GOLDEN.parent
@@ -39,7 +39,7 @@ TUNED = {  # glibc keeps freed memory: what a careful user of PyTorch sets
     "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
 }  # fmt: skip
-AGREES = {"latents": 1e-3, "decoded_db": 60.0}
+LEAST_DB = 60.0  # a picture and the gist's
 
 
 # A process counts what its parent held when it was forked as its own peak: this one holds little.
@@ -77,10 +77,9 @@ class Bench:
         self.picture = self.folder / "picture.png"
         with Image.open(GOLDEN / "images" / "astronaut_512.jpg") as photo:
             photo.convert("RGB").resize((args.side, args.side), Image.Resampling.BICUBIC).save(self.picture)
-        self.binary = args.binary or build_release()
+        self.binary = args.binary or build("--release")
         self.python = sys.executable
-        gist = golden_gist.load_gist(args.gist)
-        del gist  # loaded to check its SHA-256
+        golden_gist.load_gist(args.gist)  # refuses another SHA-256
         pixels = np.asarray(Image.open(self.picture), np.float32).transpose(2, 0, 1)[None]
         np.save(self.folder / "sample.npy", pixels / 127.5 - 1)
 
@@ -108,7 +107,7 @@ class Bench:
         if side == "gist":
             command = [self.python, self.args.gist, "--image", self.picture, "--repo", self.model, "--out", out]
             figure, _ = timed(command)
-            return figure, {"picture": read(out)}
+            return figure, {"picture": picture(out).astype(np.float64)}
         if side in OWN:
             latents, decoded = self.folder / "l.safetensors", self.folder / "d.safetensors"
             command = [self.binary, "check", self.picture, "--repo", self.model, "--engine", side, "--json", "--device", "cpu"]
@@ -116,7 +115,7 @@ class Bench:
             figure, stdout = timed(command)
             times = json.loads(stdout)["timings_ms"]
             figure |= {"encode_s": times["encode"] / 1e3, "decode_s": times["decode"] / 1e3}
-            return figure, {"picture": read(out), "decoded": load_file(decoded)["decoded"]}
+            return figure, {"picture": picture(out).astype(np.float64), "decoded": load_file(decoded)["decoded"]}
         result = self.folder / "out.npz"
         if side == "candle":
             target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "examples/candle/target"))
@@ -126,11 +125,6 @@ class Bench:
         command = [self.python, ROOT / "scripts/speed_peer.py", "run", side, self.model, self.folder / "sample.npy", result, self.cache(side)]
         figure, stdout = timed(command, TUNED if side == "diffusers" else None)
         return figure | json.loads(stdout), {"decoded": np.load(result)["decoded"]}
-
-
-def read(path):
-    with Image.open(path) as picture:
-        return np.asarray(picture, np.float64)
 
 
 def picture_of(output):
@@ -143,14 +137,6 @@ def picture_of(output):
 def psnr_db(a, b):
     mse = np.mean((a - b) ** 2)
     return float("inf") if mse == 0 else 10 * np.log10(255**2 / mse)
-
-
-def build_release():
-    command = ["cargo", "build", "--release", "--locked", "--bin", "vae-fidelity", "--message-format=json-render-diagnostics"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(2)
-    return next(m["executable"] for m in map(json.loads, done.stdout.splitlines()) if m.get("executable"))
 
 
 def table(figures, agreement, gist):
@@ -216,7 +202,7 @@ def main():
         Path(args.json).write_text(json.dumps({"side": args.side, "figures": figures}, indent=1) + "\n")
     if args.plot:
         plot(figures, args.plot)
-    wrong = [side for side, db in agreement.items() if not db >= AGREES["decoded_db"]]
+    wrong = [side for side, db in agreement.items() if not db >= LEAST_DB]
     if wrong:
         print(f"disagrees: {', '.join(wrong)}", file=sys.stderr)
         sys.exit(1)

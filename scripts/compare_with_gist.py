@@ -50,9 +50,9 @@ def chosen_cases(small):
     return sorted(cases, key=lambda case: case.model)
 
 
-def build():
-    """Builds the binary; returns its path as cargo tells it."""
-    command = ["cargo", "build", "--locked", "--bin", "vae-fidelity", "--message-format=json-render-diagnostics"]
+def build(*flags):
+    """Builds the binary with cargo's `flags`; returns its path as cargo tells it."""
+    command = ["cargo", "build", "--locked", "--bin", "vae-fidelity", "--message-format=json-render-diagnostics", *flags]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         fail("cargo build failed; see above")
