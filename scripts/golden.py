@@ -63,18 +63,21 @@ class Writer:
     def __init__(self, gist_path, temporary):
         self.gist_path, self.temporary = gist_path, temporary
         self.gist = golden_gist.load_gist(gist_path)
-        self.model = self.vae = None
+        self.loaded = self.vae = None
 
     def run(self, case):
-        if case.model != self.model:
+        if (case.model, case.dtype) != self.loaded:
             folder = repository(GOLDEN / "models" / case.model, self.temporary)
-            self.model, self.vae = case.model, golden_gist.load_vae(self.gist, folder)
-        run = golden_gist.run(self.gist, self.vae, GOLDEN / "images" / case.image, case.size, case.seed, case.trace)
+            self.vae = None  # or two full models are in memory
+            self.loaded, self.vae = (case.model, case.dtype), golden_gist.load_vae(self.gist, folder, case.dtype)
+        run = golden_gist.run(self.gist, self.vae, GOLDEN / "images", case)
         refuse_degenerate(case.name, run)
         return run
 
     def check_command_line(self, case, run):
-        """The gist as a program must save the pixels that its functions gave."""
+        """The gist as a program must save the pixels that its functions gave, where it can be asked for them."""
+        if case.dtype != "f32" or case.tiling or case.batch:
+            return
         folder = repository(GOLDEN / "models" / case.model, self.temporary)
         out = Path(self.temporary) / "command_line.png"
         image = GOLDEN / "images" / case.image
@@ -84,7 +87,7 @@ class Writer:
 
 
 def manifest_row(case, tensors):
-    return {
+    row = {
         "name": case.name,
         "shows": case.shows,
         "model": case.model,
@@ -92,11 +95,15 @@ def manifest_row(case, tensors):
         "width": case.width,
         "height": case.height,
         "posterior": {"kind": "mode" if case.seed is None else "sample", "seed": case.seed},
-        "dtype": "f32",
-        "device": "cpu",
+        "dtype": case.dtype,
+        "device": case.device,
         "trace": "trace.json" if case.trace else None,
-        "tensors": tensors,
     }
+    if case.tiling:
+        row["tiling"] = {"tile_sample_min_size": case.tile_size}
+    if case.batch:
+        row |= {"slicing": True, "batch": list(case.batch)}
+    return row | {"tensors": tensors}
 
 
 def replace(new, old):
@@ -170,12 +177,13 @@ def check_case(case, run, row, folder, tolerances):
     if set(row["tensors"]) != set(tensors):
         wrong.append(f"tensors {sorted(row['tensors'])}, expected {sorted(tensors)}")
     for name in set(tensors) & set(row["tensors"]):
-        allowed = tolerances and tolerance(tolerances, name, case.model)
+        allowed = tolerances and tolerance(tolerances, name, case.model, case.dtype)
         wrong.append(difference(folder, name, row["tensors"][name], tensors[name], allowed))
     if case.trace:
         stored = (folder / "trace.json").read_text()
         if tolerances:
-            wrong.append(trace_difference(json.loads(stored), run.trace, tolerance(tolerances, "trace", case.model)))
+            allowed = tolerance(tolerances, "trace", case.model, case.dtype)
+            wrong.append(trace_difference(json.loads(stored), run.trace, allowed))
         elif stored != to_json(run.trace):
             wrong.append("the trace differs")
     return list(filter(None, wrong))

@@ -13,6 +13,11 @@ class Case:
     size: Optional[tuple] = None  # (width, height), or the picture's own rounded down
     seed: Optional[int] = None  # sample with this seed, or take the mode
     trace: bool = False
+    dtype: str = "f32"  # f32, f16 or bf16
+    device: str = "cpu"  # where an implementation runs it; it is written on the CPU in any case
+    tiling: bool = False  # enable_tiling(), with tiles of the config's sample_size
+    tile_size: Optional[int] = None  # or of this side in pixels
+    batch: tuple = ()  # pictures that follow the first in one batch, with enable_slicing()
 
     @property
     def width(self):
@@ -59,10 +64,29 @@ BUILTIN = [
     builtin("sample-tiny", "tiny.png", "16 values of noise: the least that torch draws as a block.", seed=7),
 ]
 
+
+def config_case(model, shows):
+    return Case(f"{model}-config", model, "coffee.jpg", shows, (16, 24))
+
+
 FULL_TOPOLOGY = [
     Case("sd-v1-4-512", "sd-v1-4", "astronaut_512.jpg", "Stable Diffusion 1.4's graph at its own size."),
     Case("sd-v1-4-96x64", "sd-v1-4", "coffee.jpg", "Stable Diffusion 1.4's graph, module by module.", (96, 64), trace=True),
     Case("sd-v1-4-sample", "sd-v1-4", "coffee.jpg", "Stable Diffusion 1.4's graph, sampled.", (40, 56), seed=3),
+    config_case("sd-v2-1", "Stable Diffusion 2.1's config on the graph that it shares with 1.4: sample_size 768."),
+    config_case("sdxl", "SDXL's config on Stable Diffusion 1.4's graph: scaling_factor 0.13025."),
+    config_case("playground-v2.5", "Playground v2.5's config on Stable Diffusion 1.4's graph: scaling_factor 0.5, and "
+                "latents_mean and latents_std, which the gist ignores."),
+    Case("sd3-96x64", "sd3", "coffee.jpg", "Stable Diffusion 3's graph, which is FLUX.1's too, module by module: 16 latent "
+         "channels and no quant convs.", (96, 64), trace=True),
+    Case("sd3-sample", "sd3", "astronaut.png", "Stable Diffusion 3's graph, sampled; the gist ignores shift_factor.", (24, 16),
+         seed=3),
+    config_case("flux1", "FLUX.1's config on Stable Diffusion 3's graph: scaling_factor 0.3611, shift_factor 0.1159."),
+    Case("cogview4-96x64", "cogview4", "coffee.jpg", "CogView 4's graph, module by module: up to 1024 channels, three layers a "
+         "block, no mid attention.", (96, 64), trace=True),
+    Case("x4-upscaler-96x64", "x4-upscaler", "coffee.jpg", "The x4 upscaler's graph, module by module: three blocks, so "
+         "attention over four times as many latents.", (96, 64), trace=True),
+    Case("x4-upscaler-sample", "x4-upscaler", "astronaut.png", "The x4 upscaler's graph, sampled.", (24, 16), seed=3),
 ]
 
 
@@ -93,4 +117,46 @@ SMALL = [
     *small("tiny-variance", "Every GroupNorm sees variances near its eps of 1e-6, so that another eps in any of them shows."),
 ]  # fmt: skip
 
-CASES = BUILTIN + FULL_TOPOLOGY + SMALL
+
+def half(model, shows, size=(32, 24)):
+    """The gist's functions in f16 and bf16, by mode and by a draw."""
+    return [
+        Case(f"{model}-{dtype}-{kind}", model, image, f"{shows}, in {dtype}{said}", size, seed, trace, dtype)
+        for dtype in ("f16", "bf16")
+        for kind, image, seed, trace, said in [
+            ("mode", "astronaut.png", None, model == "sd-small", "."),
+            ("sample", "coffee.jpg", 1, False, "; sampled."),
+        ]
+    ]
+
+
+HALF = [
+    *half("sd-small", "Every operation rounds to the dtype, the picture's own steps too"),
+    *half("builtin", "Trained weights, whose activations are larger"),
+]
+
+# No GPU wrote goldens. Values are those of f16 on the CPU, and judged as such.
+CUDA = [
+    Case("sd-small-cuda", "sd-small", "astronaut.png", "The gist's choice where CUDA is: f16 on the GPU.", (24, 16),
+         dtype="f16", device="cuda"),
+    Case("builtin-cuda", "builtin", "coffee.jpg", "The gist's choice where CUDA is, with trained weights; sampled.", (24, 16),
+         seed=1, dtype="f16", device="cuda"),
+]
+
+TILED = [
+    Case("tiles-mode", "tiles", "astronaut.png", "enable_tiling() with the config's sample_size of 32: four columns of tiles and "
+         "three rows, the last of them narrow.", (88, 72), tiling=True),
+    Case("tiles-sample", "tiles", "coffee.jpg", "Tiles, sampled; the second row is one latent high.", (40, 32), seed=1, tiling=True),
+    Case("tiles-small", "tiles", "astronaut.png", "A picture as large as a tile is not tiled.", (24, 32), tiling=True),
+    Case("builtin-tiles", "builtin", "astronaut.png", "Tiles of a size of one's own, with trained weights: seams are blended "
+         "over a quarter.", (96, 72), tiling=True, tile_size=64),
+    Case("builtin-slices", "builtin", "astronaut.png", "Two pictures in one batch with enable_slicing(); the pixels are the "
+         "first one's.", (24, 16), batch=("coffee.jpg",)),
+    Case("tiles-f16", "tiles", "astronaut.png", "Seams are blended in f16.", (40, 24), dtype="f16", tiling=True),
+    Case("tiles-slices", "tiles", "astronaut.png", "Two pictures in slices, each in tiles.", (40, 16), tiling=True,
+         batch=("coffee.jpg",)),
+]  # fmt: skip
+
+CASES = BUILTIN + FULL_TOPOLOGY + SMALL + TILED + HALF + CUDA
+# Hundreds of megabytes of weights: for runs that take minutes.
+FULL_MODELS = {case.model for case in FULL_TOPOLOGY}

@@ -33,6 +33,7 @@ diffusers_logging.set_verbosity_error()  # or each load advises installing accel
 diffusers_logging.disable_progress_bar()
 warnings.filterwarnings("ignore", "Palette images with Transparency")  # that is the case's point
 
+DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 GIST_SHA256 = "5b466e037587f9cb339c0f6891f2775061f017347e141f33705e324e644f8049"
 
 
@@ -48,7 +49,7 @@ class Run:
     moments: np.ndarray
     latents: np.ndarray
     decoded: np.ndarray
-    picture: Image.Image
+    picture: Optional[Image.Image]  # of the first picture of a batch; the gist makes none of bf16
     noise: Optional[np.ndarray] = None
     trace: dict = field(default_factory=dict)
 
@@ -64,37 +65,71 @@ def load_gist(path):
     return gist
 
 
-def load_vae(gist, repository):
-    device, dtype = gist.pick_device_and_dtype()
-    return gist.load_vae(str(repository), device=device, dtype=dtype)
+def load_vae(gist, repository, dtype="f32"):
+    """The gist's pick is f32 on the CPU; another dtype is given to the same function."""
+    device, picked = gist.pick_device_and_dtype()
+    assert (device.type, picked) == ("cpu", torch.float32)
+    return gist.load_vae(str(repository), device=device, dtype=DTYPES[dtype])
 
 
-def run(gist, vae, image, size=None, seed=None, trace=False, start=None):
-    """One trip, in the order of the gist's main(): `size` is (width, height), a seed samples.
+def run(gist, vae, images, case, start=None):
+    """One trip of a case, whose pictures lie in folder `images`, in the order of the gist's main().
 
     With `start`, another Run, noise and latents are taken from that one, as a case is judged.
     """
-    recording = recorded if trace else lambda _: nullcontext()
-    device, dtype = gist.pick_device_and_dtype()
-    picture = Image.open(image)
-    sample = gist.image_to_tensor(picture, size, device=device, dtype=dtype)
-    with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace:
-        latents = gist.encode_to_latents(vae, sample, sample=seed is not None, seed=seed)
-    with recording(vae) as decode_trace:
-        decoded = gist.decode_from_latents(vae, torch.from_numpy(start.latents) if start else latents)
+    recording = recorded if case.trace else lambda _: nullcontext()
+    device, dtype = gist.pick_device_and_dtype()[0], DTYPES[case.dtype]
+    pictures = [Image.open(images / name) for name in (case.image, *case.batch)]
+    sample = torch.cat([gist.image_to_tensor(picture, case.size, device=device, dtype=dtype) for picture in pictures])
+    with split(vae, case):
+        with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace:
+            latents = gist.encode_to_latents(vae, sample, sample=case.seed is not None, seed=case.seed)
+        with recording(vae) as decode_trace:
+            decoded = gist.decode_from_latents(vae, torch.from_numpy(start.latents).to(dtype) if start else latents)
     return Run(
         sample=array(sample),
         moments=array(seen["moments"]),
         latents=array(latents),
         decoded=array(decoded),
-        picture=gist.tensor_to_image(decoded),
+        picture=to_image(gist, decoded),
         noise=array(seen["noise"]) if "noise" in seen else None,
-        trace={"encode": encode_trace, "decode": decode_trace} if trace else {},
+        trace={"encode": encode_trace, "decode": decode_trace} if case.trace else {},
     )
 
 
+def to_image(gist, decoded):
+    """The gist's picture; None for bf16, at which the gist stops: numpy has no such type."""
+    if decoded.dtype != torch.bfloat16:
+        return gist.tensor_to_image(decoded)
+    try:
+        gist.tensor_to_image(decoded)
+    except TypeError:
+        return None
+    raise AssertionError("the gist made a picture of bf16: its cases can have one")
+
+
 def array(tensor):
-    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+    """As f32, which holds every f16 and bf16."""
+    return np.ascontiguousarray(tensor.detach().cpu().float().numpy())
+
+
+@contextmanager
+def split(vae, case):
+    """The VAE with tiling and slicing as the case asks."""
+    whole = vae.tile_sample_min_size, vae.tile_latent_min_size
+    if case.tiling:
+        vae.enable_tiling()
+    if case.tile_size:
+        vae.tile_sample_min_size = case.tile_size
+        vae.tile_latent_min_size = case.tile_size // 2 ** (len(vae.config.block_out_channels) - 1)
+    if case.batch:
+        vae.enable_slicing()
+    try:
+        yield
+    finally:
+        vae.disable_tiling()
+        vae.disable_slicing()
+        vae.tile_sample_min_size, vae.tile_latent_min_size = whole
 
 
 @contextmanager
@@ -111,7 +146,7 @@ def observed_encode(vae, noise=None):
     def observing_randn(*args, **kwargs):
         drawn = randn_tensor(*args, **kwargs)
         seen["noise"] = drawn.clone()
-        return drawn if noise is None else torch.from_numpy(noise)
+        return drawn if noise is None else torch.from_numpy(noise).to(drawn.dtype)
 
     vae.encode, diffusers_vae.randn_tensor = observing_encode, observing_randn
     try:

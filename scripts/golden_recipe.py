@@ -8,8 +8,10 @@ and Rust agree to the bit.
 """
 
 import argparse
+import hashlib
 import json
 import math
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ import numpy as np
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 HASH = "fnv1a64-splitmix64"
 SCHEMA_VERSION = 1
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 # Tensor name, shape, flat index: at least one of every kind of tensor, and both ends of one.
 TEST_VALUES = [
@@ -108,7 +111,7 @@ def materialise(model, out):
     tensors |= {name: given.reshape(shapes[name]) for name, given in replaced.items()}
     (out / "vae").mkdir(parents=True)
     shutil.copy(model / "vae" / "config.json", out / "vae" / "config.json")
-    save_file(tensors, out / "vae" / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+    save_file(tensors, out / "vae" / WEIGHTS, metadata={"format": "pt"})
     return out
 
 
@@ -119,7 +122,27 @@ def repository(model, temporary):
     if not (model / "vae" / "recipe.json").is_file():
         return model
     out = Path(temporary) / model.name
-    return out if out.is_dir() else materialise(model, out)
+    if out.is_dir():
+        return out
+    key = weights_key(model)
+    # Full models take gigabytes; those of one graph and recipe have the same weights.
+    twins = (known for known in Path(temporary).glob("*/weights_key") if known.read_text() == key)
+    twin = next(twins, None)
+    if twin is None:
+        materialise(model, out)
+    else:
+        (out / "vae").mkdir(parents=True)
+        shutil.copy(model / "vae" / "config.json", out / "vae" / "config.json")
+        os.link(twin.parent / "vae" / WEIGHTS, out / "vae" / WEIGHTS)
+    (out / "weights_key").write_text(key)
+    return out
+
+
+def weights_key(model):
+    """Equal for models with the same weights."""
+    shapes = tensor_shapes(json.loads((model / "vae" / "config.json").read_text()))
+    recipe = json.loads((model / "vae" / "recipe.json").read_text())
+    return hashlib.sha256(json.dumps([shapes, recipe]).encode()).hexdigest()
 
 
 def write_test_values(path):

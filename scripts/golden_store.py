@@ -30,7 +30,7 @@ PICTURE = "decoded.png"
 def tensors_of(run):
     """Every expected tensor of a run, by the name it is stored under."""
     tensors = {name: getattr(run, name) for name in ("sample", "moments", "latents", "noise", "decoded")}
-    tensors["decoded_rgb8"] = np.array(run.picture)
+    tensors["decoded_rgb8"] = run.picture and np.array(run.picture)
     return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
@@ -100,9 +100,11 @@ def difference(folder, name, row, tensor, tolerance):
     return None if within else f"{said}: beyond {json.dumps(tolerance)}"
 
 
-def tolerance(tolerances, tensor, model):
-    """The row for a tensor of a model: the model's own if there is one."""
-    rows = [row for row in tolerances["rows"] if row["tensor"] == tensor and row.get("model", model) == model]
+def tolerance(tolerances, tensor, model, dtype="f32"):
+    """The CPU's row for a tensor of a model: the model's own if there is one."""
+    key = (tensor, dtype, "cpu")
+    rows = [row for row in tolerances["rows"] if (row["tensor"], row["dtype"], row["device"]) == key]
+    rows = [row for row in rows if row.get("model", model) == model]
     return max(rows, key=lambda row: "model" in row)
 
 

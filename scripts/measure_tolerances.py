@@ -91,8 +91,7 @@ def work(variant, gist_path, models, start, out):
             model, vae = case.model, golden_gist.load_vae(gist, repository(GOLDEN / "models" / case.model, models))
             if variant.fault:
                 FAULTS[variant.fault].plant(vae)
-        image = GOLDEN / "images" / case.image
-        runs[case.name] = golden_gist.run(gist, vae, image, case.size, case.seed, case.trace, before.get(case.name))
+        runs[case.name] = golden_gist.run(gist, vae, GOLDEN / "images", case, before.get(case.name))
     Path(out).write_bytes(pickle.dumps(runs))
 
 

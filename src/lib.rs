@@ -10,6 +10,7 @@ pub mod image_processor;
 pub mod config;
 pub mod recipe;
 pub mod trace;
+pub mod tiling;
 pub mod vae;
 pub mod checkpoint;
 pub mod autoencoder_kl;

@@ -4,8 +4,9 @@ use ndarray::{Array4, ArrayView4};
 
 use crate::config::AutoencoderKLConfig;
 use crate::dtype::Dtype;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::pixels::Rgb8;
+use crate::tiling::Splitting;
 use crate::trace::{Stage, Trace};
 
 /// A VAE that can be judged: the libtorch model of this crate, or a port of yours.
@@ -52,8 +53,26 @@ pub trait Vae {
         Ok(latents.map(|&latent| self.config().unscale(latent, self.dtype())))
     }
 
-    /// Runs `stage` on `input` (a sample, or unscaled latents) and records every module's output;
-    /// `None` where the implementation cannot.
+    /// Encodes and decodes in tiles or slices from now on, as after diffusers' `enable_tiling()` and
+    /// `enable_slicing()`, or whole again.
+    ///
+    /// Errors with [`ErrorKind::Unsupported`] where the implementation cannot; goldens that ask for it
+    /// are then not run.
+    fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {
+        if splitting == Splitting::default() {
+            return Ok(());
+        }
+        let what = if splitting.tiling.is_some() { "tiling" } else { "slicing" };
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            what,
+            "the implementation does not offer it",
+            "implement Vae::set_splitting, with the help of vae_fidelity::tiling",
+        ))
+    }
+
+    /// Runs `stage` on the whole `input` (a sample, or unscaled latents) and records every module's
+    /// output; `None` where the implementation cannot.
     fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
         let _ = (stage, input);
         None

@@ -56,6 +56,8 @@ struct Model {
     device: String,
     dtype: String,
     engine: String,
+    tiling: Option<Value>,
+    slicing: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -321,6 +323,44 @@ fn the_fast_engine_refuses_what_it_cannot_do() {
     };
     refused(&["--dtype", "f16"], "computes in f32 alone");
     refused(&["--device", "cuda"], "runs on the CPU alone");
+}
+
+#[test]
+fn tiles_change_the_picture_and_are_told() {
+    let sandbox = Sandbox::new();
+    let saved = |file: &str| vae_fidelity::tensor_file::read(&sandbox.path(file)).unwrap();
+    let base = ["check", "photo.png", "--json", "--save-decoded"];
+    let whole = sandbox.run(&[&base[..], &["whole.safetensors"]].concat()).exits(0);
+    let report: Report = parsed(&whole, 0);
+    assert_eq!((report.model.tiling, report.model.slicing), (None, false));
+    for engine in ["reference", "fast"] {
+        let tiled = [&base[..], &["tiled.safetensors", "--engine", engine, "--tiling"]].concat();
+        sandbox.run(&tiled).exits(0);
+        let (a, b) = (&saved("whole.safetensors")[0].values, &saved("tiled.safetensors")[0].values);
+        let gap = |a: &ndarray::ArrayD<f32>, b: &ndarray::ArrayD<f32>| {
+            a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        };
+        assert!(gap(a, b) < 1e-3, "40 x 24 is smaller than the built-in VAE's tiles of 256");
+        let tiled = [&tiled[..], &["--tile-size", "32", "--slicing"]].concat();
+        let report: Report = parsed(&sandbox.run(&tiled).exits(0), 0);
+        let tiles = serde_json::json!({"tile_sample_min_size": 32, "tile_latent_min_size": 4});
+        assert_eq!((report.model.tiling, report.model.slicing), (Some(tiles), true));
+        assert!(gap(a, &saved("tiled.safetensors")[0].values) > 1e-2, "norms see a tile");
+    }
+}
+
+#[test]
+fn tiling_refuses_what_does_not_go_with_it() {
+    let sandbox = Sandbox::new();
+    let tiling = ["check", "photo.png", "--tiling"];
+    let refused = |more: &[&str], says: &str| {
+        sandbox.run(&[&tiling, more].concat()).exits(2).notes(says);
+    };
+    refused(&["--tile-size", "40"], "expected a multiple of 32");
+    refused(&["--tile-size", "0"], "expected a multiple of 32");
+    refused(&["--save-trace", "t.json"], "--save-trace");
+    refused(&["--forecast"], "--forecast");
+    sandbox.run(&["check", "photo.png", "--tile-size", "64"]).exits(2).notes("--tiling");
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! This crate's libtorch model against every golden, on the CPU in f32.
+//! This crate's libtorch model against every golden: in f32, f16 and bf16 on the CPU, whole, in tiles
+//! and in slices, and on CUDA where it is.
 #![cfg(feature = "tch")]
 
-use vae_fidelity::autoencoder_kl::{Device, set_threads};
+use vae_fidelity::autoencoder_kl::{Device, DeviceChoice, pick_device_and_dtype, set_threads};
 use vae_fidelity::golden::Suite;
-use vae_fidelity::{AutoencoderKL, Dtype};
+use vae_fidelity::{AutoencoderKL, Dtype, Error, ErrorKind, Vae};
 
 #[test]
 fn the_libtorch_model_reproduces_every_golden() {
@@ -12,9 +13,22 @@ fn the_libtorch_model_reproduces_every_golden() {
         .progress(|at| println!("[{}/{}] {}", at.number, at.total, at.case.name));
     // Sums are split among threads, so their number is part of what was measured.
     set_threads(suite.origin().threads);
+    let cuda = pick_device_and_dtype(DeviceChoice::Cuda(0), Some(Dtype::F16));
     let report = suite
-        .run(|checkpoint| Ok(Box::new(AutoencoderKL::load(checkpoint, Device::CPU, Dtype::F32)?)))
+        .run_in_each(|checkpoint, dtype, device| {
+            let device = match device {
+                "cuda" => cuda.clone().map_err(|lacking| {
+                    let (subject, problem) = (lacking.subject(), lacking.problem());
+                    Error::new(ErrorKind::Unsupported, subject, problem, lacking.next())
+                })?,
+                _ => (Device::CPU, dtype),
+            };
+            Ok(Box::new(AutoencoderKL::load(checkpoint, device.0, dtype)?) as Box<dyn Vae>)
+        })
         .unwrap();
     report.assert_pass();
-    assert_eq!(report.not_run, [], "a full run leaves nothing out");
+    let on_cuda = suite.cases().iter().filter(|case| case.device == "cuda").count();
+    let left_out = if cuda.is_ok() { 0 } else { on_cuda };
+    assert_eq!(report.not_run.len(), left_out, "{:?}", report.not_run);
+    assert!(report.not_run.iter().all(|case| case.reason.contains("no CUDA")), "and says so");
 }

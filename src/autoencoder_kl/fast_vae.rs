@@ -6,6 +6,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::AutoencoderKLConfig;
 use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Result};
+use crate::tiling::Splitting;
 use crate::trace::{Stage, Trace};
 use crate::vae::{Encoded, Vae};
 
@@ -31,6 +32,7 @@ use super::model::{Model, unwatched};
 #[derive(Debug)]
 pub struct FastAutoencoderKL {
     model: Model<Fast>,
+    splitting: Splitting,
 }
 
 impl FastAutoencoderKL {
@@ -40,7 +42,8 @@ impl FastAutoencoderKL {
     /// Errors when a tensor is missing, which opening the checkpoint has ruled out.
     pub fn load(checkpoint: &Checkpoint, threads: Option<usize>) -> Result<Self> {
         let threads = threads.map_or_else(Threads::available, |threads| Threads(threads.max(1)));
-        Ok(Self { model: Model::load(checkpoint, Fast::new(checkpoint, threads))? })
+        let model = Model::load(checkpoint, Fast::new(checkpoint, threads))?;
+        Ok(Self { model, splitting: Splitting::default() })
     }
 
     fn array(&self, tensor: &Pending) -> Result<Array4<f32>> {
@@ -73,7 +76,10 @@ impl Vae for FastAutoencoderKL {
 
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded> {
         self.model.check_sample(&sample)?;
-        let moments = self.array(&self.model.moments(&images(sample), &mut unwatched)?)?;
+        let moments = self.splitting.moments(sample, self.dtype(), |part| {
+            self.model.check_sample(&part)?;
+            self.array(&self.model.moments(&images(part), &mut unwatched)?)
+        })?;
         let channels = moments.dim().1 / 2;
         let mean = moments.slice(s![.., ..channels, .., ..]);
         // diffusers' `DiagonalGaussianDistribution`
@@ -99,7 +105,14 @@ impl Vae for FastAutoencoderKL {
 
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
         self.model.check_latents(&latents)?;
-        self.array(&self.model.decoded(&images(latents), &mut unwatched)?)
+        self.splitting.decoded(latents, self.dtype(), |part| {
+            self.array(&self.model.decoded(&images(part), &mut unwatched)?)
+        })
+    }
+
+    fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {
+        self.splitting = splitting;
+        Ok(())
     }
 
     fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {

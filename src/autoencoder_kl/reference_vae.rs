@@ -10,6 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::AutoencoderKLConfig;
 use crate::dtype::Dtype;
 use crate::error::Result;
+use crate::tiling::Splitting;
 use crate::trace::{Stage, Trace};
 use crate::vae::{Encoded, Vae};
 
@@ -25,6 +26,7 @@ use super::reference::Reference;
 pub struct AutoencoderKL {
     model: Model<Reference>,
     dtype: Dtype,
+    splitting: Splitting,
     /// Last, so that it outlives the tensors above, which may lie in the mapped files.
     _mapped: Arc<dyn Any + Send + Sync>,
 }
@@ -36,7 +38,12 @@ impl AutoencoderKL {
     /// was opened.
     pub fn load(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Self> {
         let engine = Reference { device: device.0, kind: kind_of(dtype) };
-        Ok(Self { model: Model::load(checkpoint, engine)?, dtype, _mapped: checkpoint.mapped() })
+        Ok(Self {
+            model: Model::load(checkpoint, engine)?,
+            dtype,
+            splitting: Splitting::default(),
+            _mapped: checkpoint.mapped(),
+        })
     }
 
     /// The device that the weights are on.
@@ -51,6 +58,18 @@ impl AutoencoderKL {
 
     fn moments(&self, sample: ArrayView4<f32>) -> Result<Tensor> {
         self.model.check_sample(&sample)?;
+        if !self.splitting.splits_sample(&sample) {
+            return self.moments_of(sample);
+        }
+        let part = |part: ArrayView4<f32>| {
+            self.model.check_sample(&part)?;
+            to_array(&self.moments_of(part)?)
+        };
+        let moments = self.splitting.moments(sample, self.dtype, part)?;
+        self.tensor(moments.view())
+    }
+
+    fn moments_of(&self, sample: ArrayView4<f32>) -> Result<Tensor> {
         let sample = self.tensor(sample)?;
         tch::no_grad(|| self.model.moments(&sample, &mut unwatched))
     }
@@ -98,8 +117,15 @@ impl Vae for AutoencoderKL {
 
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
         self.model.check_latents(&latents)?;
-        let latents = self.tensor(latents)?;
-        to_array(&tch::no_grad(|| self.model.decoded(&latents, &mut unwatched))?)
+        self.splitting.decoded(latents, self.dtype, |part| {
+            let part = self.tensor(part)?;
+            to_array(&tch::no_grad(|| self.model.decoded(&part, &mut unwatched))?)
+        })
+    }
+
+    fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {
+        self.splitting = splitting;
+        Ok(())
     }
 
     fn scale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {

@@ -9,6 +9,7 @@ use vae_fidelity::baseline::Baseline;
 use vae_fidelity::checkpoint::{Checkpoint, Source};
 use vae_fidelity::pixels::requested_size;
 use vae_fidelity::report::{CheckSummary, Model, SCHEMA_VERSION};
+use vae_fidelity::tiling::{Splitting, Tiling};
 use vae_fidelity::verdict::Thresholds;
 use vae_fidelity::{Error, Result};
 
@@ -48,7 +49,11 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let started = Instant::now();
     let options = args.about.options(&source, &progress)?;
     let checkpoint = Checkpoint::open_with(&source, &options)?;
-    let vae = settled.load(&checkpoint)?;
+    let tiling =
+        args.tiling.then(|| Tiling::new(checkpoint.config(), args.tile_size)).transpose()?;
+    let splitting = Splitting { tiling, slicing: args.slicing };
+    let mut vae = settled.load(&checkpoint)?;
+    vae.set_splitting(splitting)?;
     let judge = Judge {
         vae: vae.as_ref(),
         checkpoint: &checkpoint,
@@ -66,6 +71,7 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
             device: settled.device.to_string(),
             dtype: settled.dtype,
             engine: args.engine.name().to_owned(),
+            splitting,
         },
         size,
         seed: args.sample.then(|| args.seed.unwrap_or_else(draw_seed)),

@@ -73,6 +73,16 @@ pub struct CheckArgs {
     #[arg(long, value_enum, default_value_t = Engine::Reference)]
     pub engine: Engine,
 
+    /// Encode and decode in tiles, as diffusers' enable_tiling() does; pictures up to a tile stay whole
+    #[arg(long, conflicts_with_all = ["save_trace", "forecast", "against"])]
+    pub tiling: bool,
+    /// Side of a tile in pixels, a multiple of 32 for most models [default: the config's sample_size]
+    #[arg(long, value_name = "N", requires = "tiling", allow_negative_numbers = true)]
+    pub tile_size: Option<usize>,
+    /// One picture of a batch at a time, as diffusers' enable_slicing() does; check sends one anyway
+    #[arg(long)]
+    pub slicing: bool,
+
     /// Save what the VAE saw, as PNG
     #[arg(long, value_name = "F.png")]
     pub save_input: Option<PathBuf>,

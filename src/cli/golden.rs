@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 #[cfg(feature = "tch")]
-use vae_fidelity::Dtype;
 #[cfg(feature = "tch")]
 use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::golden::{Case, ExportSize, PosteriorKind, Suite, SuiteReport};
@@ -32,7 +31,8 @@ pub fn list(args: &GoldenArgs, console: Console) -> Result<Outcome> {
                 "name": case.name, "model": case.model, "image": case.image,
                 "width": case.width, "height": case.height,
                 "posterior": {"kind": kind(case), "seed": case.posterior.seed},
-                "dtype": case.dtype, "device": case.device, "shows": case.shows,
+                "dtype": case.dtype, "device": case.device, "tiling": case.tiling.is_some(),
+                "slicing": case.slicing, "shows": case.shows,
             })
         })
         .collect();
@@ -41,7 +41,10 @@ pub fn list(args: &GoldenArgs, console: Console) -> Result<Outcome> {
     let mut text = String::new();
     for case in &cases {
         let Case { name, model, image, dtype, shows, .. } = case;
-        let what = format_args!("{model}, {image}, {}, {dtype}", kind(case));
+        let more = case.tiling.map_or("", |_| ", tiling");
+        let more = if case.slicing { format!("{more}, slicing") } else { more.to_owned() };
+        let on = if case.device == "cpu" { String::new() } else { format!(" on {}", case.device) };
+        let what = format_args!("{model}, {image}, {}, {dtype}{on}{more}", kind(case));
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<widest$}  {what}\n{:<widest$}  {shows}", "");
     }
@@ -67,8 +70,15 @@ pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
 
 #[cfg(feature = "tch")]
 fn this_crate(suite: &Suite, args: &VerifyArgs) -> Result<SuiteReport> {
-    let settled = args.engine.settle(DeviceChoice::Cpu, Some(Dtype::F32), None)?;
-    suite.run(|checkpoint| settled.load(checkpoint))
+    suite.run_in_each(|checkpoint, dtype, device| {
+        let choice = if device == "cuda" { DeviceChoice::Cuda(0) } else { DeviceChoice::Cpu };
+        // Not every machine has every device, nor every engine every dtype.
+        let lacks = |error: Error| {
+            Error::new(ErrorKind::Unsupported, error.subject(), error.problem(), error.next())
+        };
+        let settled = args.engine.settle(choice, Some(dtype), None).map_err(lacks)?;
+        settled.load(checkpoint)
+    })
 }
 
 /// Without libtorch there is one implementation.

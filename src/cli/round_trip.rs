@@ -181,7 +181,9 @@ impl Judge<'_> {
     /// What the rules say of one trip.
     fn diagnosis(&self, trip: &Trip) -> Result<Diagnosis> {
         let load = || -> Result<Box<dyn Vae>> {
-            Ok(Box::new(AutoencoderKL::load(self.checkpoint, Device::CPU, Dtype::F32)?))
+            let mut vae = AutoencoderKL::load(self.checkpoint, Device::CPU, Dtype::F32)?;
+            vae.set_splitting(self.model.splitting)?;
+            Ok(Box::new(vae))
         };
         let Settled { engine, device, dtype, .. } = self.settled;
         let elsewhere = (engine, device, dtype) != (Engine::Reference, Device::CPU, Dtype::F32);

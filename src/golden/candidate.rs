@@ -11,7 +11,7 @@ use super::case_files::CaseFiles;
 use super::checks::{Actual, Checks, Keep, Tracer};
 use super::explain;
 use super::manifest::Case;
-use super::report::{CaseReport, Check, Step, SuiteReport};
+use super::report::{CaseReport, Check, NotRun, Step, SuiteReport};
 use super::suite::{Suite, with_next};
 use super::tensor::Golden;
 use crate::error::{Error, ErrorKind, Result, io_reason};
@@ -30,7 +30,8 @@ impl Suite {
     /// there is a `<case>/decoded.png`, it is judged as the port's own conversion of its `decoded`;
     /// where there is a `<case>/trace.json` or `trace.safetensors`, failures are located with it.
     ///
-    /// Missing files and cases are failures. Errors are about the suite, and about a `folder` that
+    /// Missing files and cases are failures; cases that ask for another dtype than f32, another device,
+    /// tiling or slicing are not run where they have no folder. Errors are about the suite, and about a `folder` that
     /// is not there.
     pub fn judge(&self, folder: impl AsRef<Path>) -> Result<SuiteReport> {
         let folder = folder.as_ref();
@@ -42,7 +43,7 @@ impl Suite {
                 "name the folder that holds a folder for each case, with what your port made",
             )
         })?;
-        let (chosen, not_run) = self.choose()?.into_parts();
+        let (chosen, mut not_run) = self.choose()?.into_parts();
         let mut reports = Vec::new();
         let mut notes = Vec::new();
         for (number, &(_, case)) in chosen.iter().enumerate() {
@@ -50,9 +51,23 @@ impl Suite {
             let started = Instant::now();
             let files = CaseFiles::read(self.folder(), case)?;
             let own = folder.join(&case.name);
+            if let Some(asked) = case.optional().filter(|_| !own.exists()) {
+                let reason = format!("there is no folder of a case that asks for {asked}");
+                not_run.push(NotRun { case: case.name.clone(), reason });
+                continue;
+            }
             let candidate = Candidate { suite: self, case, files: &files, folder: &own };
             let checks = candidate.judge(&mut notes)?;
             reports.push(CaseReport::new(case, checks, started.elapsed()));
+        }
+        if reports.is_empty() {
+            let why = not_run.last().map_or("it has none", |case| &case.reason);
+            return Err(Error::new(
+                ErrorKind::Golden,
+                folder.display(),
+                format!("no case was run: {why}"),
+                "write what your port makes of the cases that it can run",
+            ));
         }
         let known: BTreeSet<&str> = self.cases().iter().map(|case| case.name.as_str()).collect();
         let others: Vec<&str> =

@@ -172,7 +172,7 @@ impl Writer<'_> {
             PosteriorKind::Mode => "mode",
             PosteriorKind::Sample => "sample",
         };
-        Ok(json!({
+        let mut row = json!({
             "name": case.name, "shows": case.shows, "model": case.model,
             "posterior": {"kind": kind, "seed": case.posterior.seed},
             "dtype": case.dtype,
@@ -181,7 +181,16 @@ impl Writer<'_> {
                 "moments": shape("moments"), "latents": shape("latents"), "decoded": shape("decoded"),
             },
             "trace_judged": case.trace.is_some(),
-        }))
+        });
+        if let Some(asked) = case.optional() {
+            let config = self.suite.checkpoint(&case.model)?.config().clone();
+            let splitting = case.splitting(&config)?;
+            row["device"] = json!(case.device);
+            row["tiling"] = json!(splitting.tiling);
+            row["slicing"] = json!(splitting.slicing);
+            row["optional"] = json!(asked);
+        }
+        Ok(row)
     }
 
     /// A sample of which the golden keeps the hash alone, made anew and held against it.

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::AutoencoderKLConfig;
 use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Result};
 use crate::input;
+use crate::tiling::{Splitting, Tiling};
 
 const SCHEMA_VERSION: u32 = 1;
 const WRITE_AGAIN: &str =
@@ -59,11 +61,27 @@ pub struct Case {
     pub posterior: Posterior,
     /// The arithmetic of the gist's run.
     pub dtype: Dtype,
-    /// The device of the gist's run.
+    /// The device that the case is for; the gist's run was on the CPU.
     pub device: String,
+    /// diffusers' `enable_tiling()` was called.
+    pub tiling: Option<CaseTiling>,
+    /// diffusers' `enable_slicing()` was called.
+    #[serde(default)]
+    pub slicing: bool,
+    /// Names of files in `images/` that follow `image` in one batch.
+    #[serde(default)]
+    pub batch: Vec<String>,
     /// File with the outputs of every module, where the case has one.
     pub trace: Option<String>,
     pub(super) tensors: BTreeMap<String, TensorRow>,
+}
+
+/// Tiling as a case has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseTiling {
+    /// Side of a tile in pixels; `None` is the config's `sample_size`.
+    pub tile_sample_min_size: Option<usize>,
 }
 
 /// How latents were taken from the posterior.
@@ -147,8 +165,25 @@ impl Manifest {
 }
 
 impl Case {
+    /// How the work on its pictures is split, for a model with `config`.
+    pub(super) fn splitting(&self, config: &AutoencoderKLConfig) -> Result<Splitting> {
+        let tiling = self.tiling.map(|tiling| Tiling::new(config, tiling.tile_sample_min_size));
+        Ok(Splitting { tiling: tiling.transpose()?, slicing: self.slicing })
+    }
+
+    /// What it asks for that not every implementation has; an implementation without is not judged.
+    pub(super) fn optional(&self) -> Option<String> {
+        let dtype = (self.dtype != Dtype::F32).then(|| self.dtype.to_string());
+        let device = (self.device != "cpu").then(|| self.device.clone());
+        let tiling = self.tiling.map(|_| "tiling".to_owned());
+        let slicing = self.slicing.then(|| "slicing".to_owned());
+        let asked: Vec<String> = [dtype, device, tiling, slicing].into_iter().flatten().collect();
+        (!asked.is_empty()).then(|| asked.join(", "))
+    }
+
     fn validate(&self) -> std::result::Result<(), String> {
-        for name in [&self.name, &self.model, &self.image].into_iter().chain(&self.trace) {
+        let files = self.trace.iter().chain(&self.batch);
+        for name in [&self.name, &self.model, &self.image].into_iter().chain(files) {
             plain(name)?;
         }
         for (name, row) in &self.tensors {

@@ -7,9 +7,13 @@ use super::compare::Tolerance;
 use super::explain::clamp_missing;
 use super::posterior::{LOGVAR_RANGE, std_of};
 use super::report::{Check, Step};
+use crate::dtype::Dtype;
+use crate::error::Result;
 
 /// Draws that are asked for.
 pub(super) const DRAWS: usize = 64;
+/// The largest magnitude of a clamped log-variance.
+const WIDEST_LOGVAR: f64 = -LOGVAR_RANGE.0 as f64;
 /// How many standard errors a statistic may be off: one honest run in 500 million is further.
 const SIGMAS: f64 = 6.0;
 
@@ -170,9 +174,23 @@ fn spread(
 
 /// By how much a standard deviation may be off, relatively, when its log-variance may be off by
 /// `tolerance`: half of it.
-pub(super) fn half_logvar(tolerance: Tolerance) -> f64 {
-    let widest = f64::from(LOGVAR_RANGE.0.abs().max(LOGVAR_RANGE.1));
-    0.5 * (tolerance.atol() + tolerance.rtol() * widest)
+fn half_logvar(tolerance: Tolerance) -> f64 {
+    0.5 * (tolerance.atol() + tolerance.rtol() * WIDEST_LOGVAR)
+}
+
+/// By how much a standard deviation may be off when its moments may be off by `moments`, and it is
+/// computed from them in `dtype`.
+pub(super) fn std_tolerance(dtype: Dtype, moments: Tolerance) -> Result<Tolerance> {
+    let inherited = half_logvar(moments);
+    // Half the log-variance is rounded before its exponential is: by half a step each.
+    let rounded = |half_step: f64| half_step * (0.5 * WIDEST_LOGVAR + 1.0);
+    match dtype {
+        // A last bit more: not every `exp` is rounded correctly.
+        Dtype::F32 => Tolerance::new(0.0, inherited + 1e-6),
+        // The smallest f16 above zero is 2^-24.
+        Dtype::F16 => Tolerance::new(2f64.powi(-24), inherited.exp_m1() + rounded(2f64.powi(-11))),
+        Dtype::Bf16 => Tolerance::new(0.0, inherited.exp_m1() + rounded(2f64.powi(-8))),
+    }
 }
 
 #[cfg(test)]

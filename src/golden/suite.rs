@@ -1,25 +1,20 @@
-//! A folder of goldens, and running its cases.
+//! A folder of goldens, and what its cases are held to.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use ndarray::Array4;
+use ndarray::{Array4, Axis, concatenate};
 
-use super::case_files::CaseFiles;
 use super::compare::{Bar, Tolerance};
-use super::evidence::Evidence;
-use super::judge::Judge;
 use super::manifest::{Case, Manifest, Origin};
-use super::report::{CaseReport, Check, NotRun, Step, SuiteReport};
-use super::spread::half_logvar;
+use super::report::{CaseReport, NotRun, Step, SuiteReport};
+use super::spread::std_tolerance;
 use super::tolerances::Tolerances;
 use crate::checkpoint::{Checkpoint, Source};
 use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_processor::normalise;
 use crate::pixels;
-use crate::vae::Vae;
 
 type Preprocess = Box<dyn Fn(&Path, Option<(usize, usize)>, Dtype) -> Result<Array4<f32>>>;
 
@@ -28,9 +23,9 @@ pub struct Suite {
     folder: PathBuf,
     manifest: Manifest,
     tolerances: Tolerances,
-    device: String,
+    pub(super) device: String,
     only: Vec<String>,
-    failures: Option<PathBuf>,
+    pub(super) failures: Option<PathBuf>,
     preprocess: Preprocess,
     progress: Box<dyn Fn(&Progress<'_>)>,
 }
@@ -145,69 +140,6 @@ impl Suite {
         Ok(self.choose()?.chosen.into_iter().map(|(_, case)| case).collect())
     }
 
-    /// Runs the chosen cases one after another; `load` is called once per model.
-    ///
-    /// Whatever the implementation does wrong, failing to load and errors included, is in the
-    /// report, and the next case runs. An error of [`ErrorKind::Unsupported`] is no failure: a model
-    /// that is refused so is not run, a step is not judged. Errors are about the suite itself: broken files, a name
-    /// given to [`Suite::only`] that nothing has, no case to run.
-    pub fn run(
-        &self,
-        mut load: impl FnMut(&Checkpoint) -> Result<Box<dyn Vae>>,
-    ) -> Result<SuiteReport> {
-        let Choice { chosen, mut not_run } = self.choose()?;
-        let evidence = Evidence::new(self.failures.clone(), &self.folder)?;
-        let mut reports: Vec<(usize, CaseReport)> = Vec::new();
-        let mut done = 0;
-        for model in models_of(&chosen) {
-            // A checkpoint that does not open is the suite's fault, not the implementation's.
-            let vae = load(&self.checkpoint(model)?);
-            for &(at, case) in chosen.iter().filter(|(_, case)| case.model == model) {
-                done += 1;
-                self.tell(case, done, chosen.len());
-                let started = Instant::now();
-                let checks = match &vae {
-                    Err(error) if error.kind() == ErrorKind::Unsupported => {
-                        let reason = format!("{}: {error}", case.model);
-                        not_run.push((at, NotRun { case: case.name.clone(), reason }));
-                        continue;
-                    }
-                    Err(error) => vec![Check::failed(Step::Load, with_next(error))],
-                    Ok(vae) if vae.dtype() != case.dtype => {
-                        not_run.push((
-                            at,
-                            NotRun {
-                                case: case.name.clone(),
-                                reason: format!(
-                                    "made in {}, the VAE runs in {}",
-                                    case.dtype,
-                                    vae.dtype()
-                                ),
-                            },
-                        ));
-                        continue;
-                    }
-                    Ok(vae) => {
-                        let files = CaseFiles::read(&self.folder, case)?;
-                        Judge::new(self, case, &files, vae.as_ref(), &evidence).run()?
-                    }
-                };
-                reports.push((at, CaseReport::new(case, checks, started.elapsed())));
-            }
-        }
-        let not_run = in_order(not_run);
-        if reports.is_empty() {
-            let why = not_run.first().map_or("it has none", |case| &case.reason);
-            return Err(Error::new(
-                ErrorKind::Golden,
-                self.folder.display(),
-                format!("no case was run: {why}"),
-                "give the implementation a dtype that the suite has cases of",
-            ));
-        }
-        Ok(self.report(in_order(reports), not_run))
-    }
-
     /// The report of a run.
     pub(super) fn report(&self, cases: Vec<CaseReport>, not_run: Vec<NotRun>) -> SuiteReport {
         SuiteReport::new(self.folder.clone(), self.manifest.origin.clone(), cases, not_run)
@@ -247,9 +179,30 @@ impl Suite {
         Checkpoint::open(&self.source(model), None)
     }
 
-    /// What the implementation's preprocessing makes of the case's picture.
+    /// What the implementation's preprocessing makes of the case's pictures.
     pub(super) fn sample_of(&self, case: &Case) -> Result<Array4<f32>> {
-        (self.preprocess)(&self.image(case), case.width.zip(case.height), case.dtype)
+        let sample = |name: &String| {
+            let image = self.folder.join("images").join(name);
+            (self.preprocess)(&image, case.width.zip(case.height), case.dtype)
+        };
+        let first = sample(&case.image)?;
+        let mut batch = vec![first];
+        for name in &case.batch {
+            batch.push(sample(name)?);
+        }
+        let views: Vec<_> = batch.iter().map(Array4::view).collect();
+        concatenate(Axis(0), &views).map_err(|error| {
+            Error::tensor(
+                &case.name,
+                format!("the pictures of a batch have different sizes: {error}"),
+                "preprocess each to the size that was asked for",
+            )
+        })
+    }
+
+    /// Where `case` runs: its own device, or the one named with [`Suite::device`].
+    pub(super) fn device_of<'a>(&'a self, case: &'a Case) -> &'a str {
+        if case.device == "cpu" { &self.device } else { &case.device }
     }
 
     fn source(&self, model: &str) -> Source {
@@ -282,19 +235,18 @@ impl Suite {
             Step::EndToEnd => "decoded_rgb8",
             Step::Std => {
                 let moments = self.bar(case, Step::Moments)?.tolerance();
-                // A last bit more: not every `exp` is rounded correctly.
-                let tolerance = Tolerance::new(0.0, half_logvar(moments) + 1e-6)?;
+                let tolerance = std_tolerance(case.dtype, moments)?;
                 return Ok(Bar::Within { tolerance, share: None });
             }
             Step::Load | Step::Sample | Step::DecodedRgb8 | Step::ToRgb8 => {
                 return Ok(Bar::BitIdentical);
             }
         };
-        self.tolerances.bar(tensor, case.dtype, &self.device, &case.model)
+        self.tolerances.bar(tensor, case.dtype, self.device_of(case), &case.model)
     }
 
     pub(super) fn trace_tolerance(&self, case: &Case) -> Result<Tolerance> {
-        let bar = self.tolerances.bar("trace", case.dtype, &self.device, &case.model)?;
+        let bar = self.tolerances.bar("trace", case.dtype, self.device_of(case), &case.model)?;
         Ok(bar.tolerance())
     }
 
@@ -323,8 +275,8 @@ impl fmt::Debug for Suite {
 
 /// The cases to run and those left out, each with its place in the manifest.
 pub(super) struct Choice<'a> {
-    chosen: Vec<(usize, &'a Case)>,
-    not_run: Vec<(usize, NotRun)>,
+    pub chosen: Vec<(usize, &'a Case)>,
+    pub not_run: Vec<(usize, NotRun)>,
 }
 
 impl<'a> Choice<'a> {
@@ -339,7 +291,7 @@ pub(super) fn with_next(error: &Error) -> String {
     format!("{error} ({})", error.next())
 }
 
-fn models_of<'a>(cases: &[(usize, &'a Case)]) -> Vec<&'a str> {
+pub(super) fn models_of<'a>(cases: &[(usize, &'a Case)]) -> Vec<&'a str> {
     let mut models = Vec::new();
     for (_, case) in cases {
         if !models.contains(&case.model.as_str()) {
@@ -349,7 +301,7 @@ fn models_of<'a>(cases: &[(usize, &'a Case)]) -> Vec<&'a str> {
     models
 }
 
-fn in_order<T>(mut rows: Vec<(usize, T)>) -> Vec<T> {
+pub(super) fn in_order<T>(mut rows: Vec<(usize, T)>) -> Vec<T> {
     rows.sort_by_key(|(at, _)| *at);
     rows.into_iter().map(|(_, row)| row).collect()
 }

@@ -16,6 +16,7 @@ use crate::dtype::Dtype;
 use crate::golden::Tolerance;
 use crate::metrics::{PixelMetrics, TensorMetrics};
 use crate::tensor_file::Stored;
+use crate::tiling::Splitting;
 use crate::trace::Statistics;
 use crate::verdict::{Thresholds, Verdict};
 pub use inspect::{
@@ -103,6 +104,9 @@ pub struct Model {
     pub dtype: Dtype,
     /// Which implementation ran it.
     pub engine: String,
+    /// `tiling`, the sides of tiles or `None`, and `slicing`.
+    #[serde(flatten)]
+    pub splitting: Splitting,
 }
 
 /// How latents were taken from the posterior.

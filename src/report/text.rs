@@ -29,11 +29,15 @@ impl Display for CheckReport {
         let model = &self.model;
         let commit = model.revision.as_deref().and_then(|commit| commit.get(..12));
         let at = commit.map(|commit| format!(" at {commit}")).unwrap_or_default();
+        let tiles = match model.splitting.tiling {
+            Some(tiling) => format!(", in tiles of {}", tiling.tile_sample_min_size()),
+            None => String::new(),
+        };
         line(
             f,
             "model",
             format_args!(
-                "{}{at} ({} family, {} parameters), {} on {}",
+                "{}{at} ({} family, {} parameters), {} on {}{tiles}",
                 model.source, model.family, model.parameters, model.dtype, model.device
             ),
         )?;
