@@ -70,6 +70,48 @@ impl Tiling {
     }
 }
 
+/// Ways in which decoders get the units of tiles wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnitMistake {
+    /// Pixels are blended over as many as the overlap has latents.
+    BlendInLatents,
+    /// The same, and as much less is left out of each tile, so that parts of the picture come twice.
+    KeepInLatents,
+    /// The overlap in pixels is multiplied once more by what a latent covers.
+    BlendTooWide,
+}
+
+impl UnitMistake {
+    pub(crate) const ALL: [Self; 3] =
+        [Self::BlendInLatents, Self::KeepInLatents, Self::BlendTooWide];
+}
+
+impl Tiling {
+    /// As [`Splitting::decoded`] in f32, with `mistake` in the arithmetic of tiles; cut off at the size
+    /// that the picture should have.
+    pub(crate) fn decoded_with(
+        self,
+        mistake: UnitMistake,
+        latents: ArrayView4<f32>,
+        mut decode: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
+    ) -> Result<Array4<f32>> {
+        let Self { tile_sample_min_size: side, tile_latent_min_size: from } = self;
+        let cuts = Cuts::new(from, side);
+        let cuts = match mistake {
+            UnitMistake::BlendInLatents => Cuts { overlap: from / 4, ..cuts },
+            UnitMistake::KeepInLatents => Cuts { overlap: from / 4, kept: side - from / 4, ..cuts },
+            UnitMistake::BlendTooWide => Cuts { overlap: cuts.overlap * (side / from), ..cuts },
+        };
+        let mut decoded = cuts.run(latents, Dtype::F32, &mut decode)?;
+        let (_, _, height, width) = latents.dim();
+        for (axis, latents) in [(Axis(2), height), (Axis(3), width)] {
+            let right = Slice::from(..(latents * (side / from)) as isize);
+            decoded.slice_axis_inplace(axis, within(right, decoded.len_of(axis)));
+        }
+        Ok(decoded)
+    }
+}
+
 /// How the work on one input is split: not at all, by tiles, by pictures of a batch, or both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Splitting {
@@ -104,9 +146,8 @@ impl Splitting {
         dtype: Dtype,
         encode: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
     ) -> Result<Array4<f32>> {
-        let cuts = self.tiling.map(|Tiling { tile_sample_min_size, tile_latent_min_size }| Cuts {
-            from: tile_sample_min_size,
-            to: tile_latent_min_size,
+        let cuts = self.tiling.map(|Tiling { tile_sample_min_size, tile_latent_min_size }| {
+            Cuts::new(tile_sample_min_size, tile_latent_min_size)
         });
         self.run(sample, cuts, dtype, encode)
     }
@@ -119,9 +160,8 @@ impl Splitting {
         dtype: Dtype,
         decode: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
     ) -> Result<Array4<f32>> {
-        let cuts = self.tiling.map(|Tiling { tile_sample_min_size, tile_latent_min_size }| Cuts {
-            from: tile_latent_min_size,
-            to: tile_sample_min_size,
+        let cuts = self.tiling.map(|Tiling { tile_sample_min_size, tile_latent_min_size }| {
+            Cuts::new(tile_latent_min_size, tile_sample_min_size)
         });
         self.run(latents, cuts, dtype, decode)
     }
@@ -150,14 +190,22 @@ impl Splitting {
     }
 }
 
-/// The side of a tile before and after the model.
+/// Tiles before and after the model, in units of what goes in and of what comes out.
 #[derive(Debug, Clone, Copy)]
 struct Cuts {
+    /// The side of a tile before the model.
     from: usize,
-    to: usize,
+    /// Over how much the tiles that come out are blended.
+    overlap: usize,
+    /// How much of each is kept.
+    kept: usize,
 }
 
 impl Cuts {
+    fn new(from: usize, to: usize) -> Self {
+        Self { from, overlap: to / 4, kept: to - to / 4 }
+    }
+
     /// Every tile through `run`, blended with the one above and then with the one on its left, both
     /// blended before; what the next tile covers is left out.
     fn run(
@@ -167,9 +215,9 @@ impl Cuts {
         run: &mut impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
     ) -> Result<Array4<f32>> {
         let (_, _, height, width) = input.dim();
-        let (step, overlap) = (self.from / 4 * 3, self.to / 4);
+        let (step, overlap) = (self.from / 4 * 3, self.overlap);
         let kept = |tile: &Array4<f32>| {
-            let kept = Slice::from(..(self.to - overlap) as isize);
+            let kept = Slice::from(..self.kept as isize);
             let mut tile = tile.view();
             for axis in [Axis(2), Axis(3)] {
                 tile.slice_axis_inplace(axis, within(kept, tile.len_of(axis)));

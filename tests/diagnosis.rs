@@ -14,6 +14,8 @@ mod matrix;
 mod planted;
 #[path = "support/runs.rs"]
 mod runs;
+#[path = "support/tiles.rs"]
+mod tiles;
 #[path = "support/weights.rs"]
 mod weights;
 

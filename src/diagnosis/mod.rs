@@ -15,6 +15,7 @@ mod cross_check;
 mod scaling;
 mod latents;
 mod preprocessed;
+mod seams;
 mod tiles;
 mod quantisation;
 mod picture;

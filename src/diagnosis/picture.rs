@@ -5,13 +5,15 @@ use ndarray::{Array4, Axis};
 use super::changes::{CHANNEL_ORDERS, Change, Explanation, Layout, SYMMETRIES, explanations};
 use super::evidence::{Evidence, LatentsScale};
 use super::quantisation::{self, Conversion};
-use super::{Finding, tiles};
+use super::tiles::{self, Tiles};
+use super::{Finding, seams};
 use crate::config::Family;
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::image_processor::denormalise;
 use crate::metrics::PixelMetrics;
 use crate::pixels::Rgb8;
+use crate::tiling::UnitMistake;
 
 /// From here on only the conversion to 8 bits is looked into; JPEG at high quality and half
 /// precision stay above.
@@ -27,7 +29,7 @@ const WORSE_DB: f64 = 1.0;
 
 /// What is wrong with the user's picture; empty where it is the expected one.
 pub(super) fn findings(evidence: &Evidence, theirs: &Rgb8) -> Result<Vec<Finding>> {
-    let decoded = reference(evidence)?;
+    let Reference { latents, decoded } = reference(evidence)?;
     let ours = denormalise(decoded.view(), Dtype::F32)?;
     if let Some(finding) = other_size(&ours, theirs) {
         return Ok(vec![finding]);
@@ -48,15 +50,18 @@ pub(super) fn findings(evidence: &Evidence, theirs: &Rgb8) -> Result<Vec<Finding
         search.offer(code, &what, &denormalise(changed.view(), Dtype::F32)?, 0);
     }
     if !search.done() {
-        by_latents(evidence, &mut search)?;
+        by_latents(evidence, &latents, &mut search)?;
     }
     if !search.done() && evidence.files.latents.is_none() {
         by_input(evidence, &mut search)?;
     }
+    if !search.done() {
+        by_tiles(evidence, &latents, &mut search)?;
+    }
     if let Some(finding) = search.found() {
         return Ok(vec![finding]);
     }
-    if let Some(finding) = tiles::seams(&ours, theirs) {
+    if let Some(finding) = seams::seams(&ours, theirs) {
         return Ok(vec![finding.evidence("psnr_db", before)]);
     }
     let loss = (psnr(evidence.seen, &ours), psnr(evidence.seen, theirs));
@@ -73,8 +78,16 @@ pub(super) fn findings(evidence: &Evidence, theirs: &Rgb8) -> Result<Vec<Finding
         .collect())
 }
 
+/// What the user's picture is held against.
+struct Reference {
+    /// Raw, (1, C, h, w).
+    latents: Array4<f32>,
+    /// Decoded from them, (1, 3, H, W).
+    decoded: Array4<f32>,
+}
+
 /// What the user's latents decode to here where they are given and fit, else this run's output.
-fn reference(evidence: &Evidence) -> Result<Array4<f32>> {
+fn reference(evidence: &Evidence) -> Result<Reference> {
     let latents = evidence.files.latents.as_ref().and_then(|latents| {
         let latents = match latents.ndim() {
             3 => latents.clone().insert_axis(Axis(0)),
@@ -85,7 +98,10 @@ fn reference(evidence: &Evidence) -> Result<Array4<f32>> {
         (fits && latents.iter().all(|value| value.is_finite())).then_some(latents)
     });
     match latents {
-        None => Ok(evidence.decoded.clone()),
+        None => Ok(Reference {
+            latents: evidence.vae.unscale(evidence.latents.view())?,
+            decoded: evidence.decoded.clone(),
+        }),
         Some(latents) => {
             let config = evidence.vae.config();
             let raw =
@@ -104,7 +120,7 @@ fn reference(evidence: &Evidence) -> Result<Array4<f32>> {
                         latents.mapv(|z| z / config.scaling_factor as f32 + shift)
                     }
                 };
-            evidence.vae.decode(raw.view())
+            Ok(Reference { decoded: evidence.vae.decode(raw.view())?, latents: raw })
         }
     }
 }
@@ -159,7 +175,7 @@ fn rearranged(decoded: &Array4<f32>) -> Vec<(&'static str, String, Array4<f32>)>
 }
 
 /// Tries factors and shifts between latents and decoder.
-fn by_latents(evidence: &Evidence, search: &mut Search) -> Result<()> {
+fn by_latents(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) -> Result<()> {
     let config = evidence.vae.config();
     let own = config.scaling_factor;
     let mut factors = vec![(own, "not divided by scaling_factor".to_owned())];
@@ -173,7 +189,7 @@ fn by_latents(evidence: &Evidence, search: &mut Search) -> Result<()> {
     }
     factors.push((1.0 / own, format!("divided by {own} twice")));
     for (k, what) in factors {
-        let latents = evidence.encoded.latents.mapv(|z| z * k as f32);
+        let latents = raw.mapv(|z| z * k as f32);
         let decoded = evidence.vae.decode(latents.view())?;
         let what = format!("decoded from latents {what}");
         search.offer(
@@ -190,7 +206,7 @@ fn by_latents(evidence: &Evidence, search: &mut Search) -> Result<()> {
         [(-1.0, "without the shift being added back"), (1.0, "with the shift added twice")]
     {
         let Some(by) = config.shift_factor.filter(|by| *by != 0.0) else { break };
-        let latents = evidence.encoded.latents.mapv(|z| z + (shift * by) as f32);
+        let latents = raw.mapv(|z| z + (shift * by) as f32);
         let decoded = evidence.vae.decode(latents.view())?;
         let what = format!("decoded {what}");
         search.offer("shift-factor-dropped", &what, &denormalise(decoded.view(), Dtype::F32)?, 0);
@@ -222,6 +238,22 @@ fn by_input(evidence: &Evidence, search: &mut Search) -> Result<()> {
         );
         if search.done() {
             return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Tries tiles, blended as diffusers does and in wrong units.
+fn by_tiles(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) -> Result<()> {
+    for tiling in tiles::sizes(evidence.vae, raw.view()) {
+        let mut tiles = Tiles::new(evidence.vae, tiling, raw.view());
+        for mistake in [None].into_iter().chain(UnitMistake::ALL.map(Some)) {
+            let code = if mistake.is_some() { "tile-blend-units" } else { "tile-seams" };
+            let decoded = denormalise(tiles.blended(mistake)?.view(), Dtype::F32)?;
+            search.offer(code, &tiles::described(tiling, mistake), &decoded, 0);
+            if search.done() {
+                return Ok(());
+            }
         }
     }
     Ok(())

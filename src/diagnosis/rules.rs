@@ -39,8 +39,14 @@ const LATENTS: [&str; 5] = [
     "layout-scrambled",
 ];
 const PREPROCESSED: [&str; 2] = ["resize-mismatch", "input-not-normalised"];
-const DECODED: [&str; 5] =
-    ["output-not-denormalised", "u8-truncated", "u8-wraparound", "banding", "tile-seams"];
+const DECODED: [&str; 6] = [
+    "output-not-denormalised",
+    "u8-truncated",
+    "u8-wraparound",
+    "banding",
+    "tile-seams",
+    "tile-blend-units",
+];
 const AGAINST: [&str; 2] = ["trace-diverges", "symmetric-downsample-padding"];
 
 /// Applies every rule to `evidence`; `cross_check` also compares with the CPU in f32.

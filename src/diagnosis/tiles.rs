@@ -1,73 +1,82 @@
-//! Seams: steps in the difference of two pictures that repeat at one stride.
+//! Latents decoded in tiles, as diffusers blends them and with mistakes in the units.
 
-use super::Finding;
-use crate::pixels::Rgb8;
+use ndarray::{Array4, ArrayView4};
 
-const LEAST_STRIDE: usize = 32;
-/// How much stronger than other columns on the latent grid a seam is.
-const STRONGER: f64 = 2.5;
-/// Lines, of both directions together, that have to show it.
-const LINES: usize = 2;
+use crate::dtype::Dtype;
+use crate::error::Result;
+use crate::tiling::{Splitting, Tiling, UnitMistake};
+use crate::vae::Vae;
 
-/// `tile-seams` in `theirs`, by its difference to `ours` of the same size.
-pub(super) fn seams(ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
-    let (width, height) = (ours.width(), ours.height());
-    let difference = |x: usize, y: usize| -> [f64; 3] {
-        let (a, b) = (ours.pixel(x, y), theirs.pixel(x, y));
-        std::array::from_fn(|c| f64::from(b[c]) - f64::from(a[c]))
-    };
-    let step = |a: [f64; 3], b: [f64; 3]| (0..3).map(|c| (a[c] - b[c]).abs()).sum::<f64>() / 3.0;
-    let columns: Vec<f64> = (1..width)
-        .map(|x| {
-            let steps = (0..height).map(|y| step(difference(x, y), difference(x - 1, y)));
-            steps.sum::<f64>() / height as f64
-        })
-        .collect();
-    let rows: Vec<f64> = (1..height)
-        .map(|y| {
-            let steps = (0..width).map(|x| step(difference(x, y), difference(x, y - 1)));
-            steps.sum::<f64>() / width as f64
-        })
-        .collect();
-    let longest = width.max(height) / 2;
-    let strides = (LEAST_STRIDE..=longest).step_by(8);
-    let (stride, ratio, lines) = strides
-        .filter_map(|stride| {
-            let (on, off) = split(&columns, &rows, stride);
-            if on.len() < LINES || off.is_empty() {
-                return None;
-            }
-            // Every line has to stand out, so that one edge of the picture does not make a seam;
-            // the shortest stride that does is the stride.
-            let weakest = on.iter().copied().fold(f64::INFINITY, f64::min);
-            Some((stride, weakest / median(off).max(0.05), on.len()))
-        })
-        .max_by(|a, b| a.1.total_cmp(&b.1))?;
-    (ratio >= STRONGER).then(|| {
-        Finding::new("tile-seams", format!("seams every {stride} pixels, in {lines} lines"))
-            .evidence("stride", stride)
-            .evidence("lines", lines)
-            .evidence("step_over_others", ratio)
-    })
+/// How many sizes of tiles are tried, the largest first: each costs more than one decoding.
+const SIZES: usize = 4;
+
+/// The tiles that a picture of these latents may have been decoded in: the config's own, and powers of
+/// two of the smallest.
+pub(super) fn sizes(vae: &dyn Vae, latents: ArrayView4<f32>) -> Vec<Tiling> {
+    let (_, _, height, width) = latents.dim();
+    let config = vae.config();
+    let smallest = 4 * config.downsampling();
+    let longest = height.max(width) * config.downsampling();
+    let doubled = std::iter::successors(Some(smallest), |side| Some(2 * side))
+        .take_while(|&side| side < longest);
+    let mut sides: Vec<Option<usize>> = doubled.map(Some).collect();
+    sides.push(None);
+    let mut tilings: Vec<Tiling> =
+        sides.into_iter().rev().filter_map(|side| Tiling::new(config, side).ok()).collect();
+    tilings.retain(|tiling| tiling.tile_sample_min_size() < longest);
+    tilings.dedup();
+    tilings.truncate(SIZES);
+    tilings
 }
 
-/// Steps at multiples of `stride`, and at the other multiples of 8: the latent grid shows by
-/// itself. Index i is the step between i and i + 1.
-fn split(columns: &[f64], rows: &[f64], stride: usize) -> (Vec<f64>, Vec<f64>) {
-    let (mut on, mut off) = (Vec::new(), Vec::new());
-    for steps in [columns, rows] {
-        for (index, &step) in steps.iter().enumerate() {
-            match index + 1 {
-                at if at % stride == 0 => on.push(step),
-                at if at % 8 == 0 => off.push(step),
-                _ => {}
+/// One size of tiles; each tile is decoded once, however it is blended.
+pub(super) struct Tiles<'a> {
+    pub vae: &'a dyn Vae,
+    pub tiling: Tiling,
+    pub latents: ArrayView4<'a, f32>,
+    made: Vec<Array4<f32>>,
+}
+
+impl<'a> Tiles<'a> {
+    pub fn new(vae: &'a dyn Vae, tiling: Tiling, latents: ArrayView4<'a, f32>) -> Self {
+        Self { vae, tiling, latents, made: Vec::new() }
+    }
+
+    /// The whole picture, blended as diffusers does or with this mistake.
+    pub fn blended(&mut self, mistake: Option<UnitMistake>) -> Result<Array4<f32>> {
+        let Self { vae, tiling, latents, made } = self;
+        let mut at = 0;
+        let decode = |tile: ArrayView4<f32>| {
+            if at == made.len() {
+                made.push(vae.decode(tile)?);
+            }
+            at += 1;
+            Ok(made[at - 1].clone())
+        };
+        match mistake {
+            Some(mistake) => tiling.decoded_with(mistake, *latents, decode),
+            None => {
+                let splitting = Splitting { tiling: Some(*tiling), slicing: false };
+                splitting.decoded(*latents, Dtype::F32, decode)
             }
         }
     }
-    (on, off)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+/// What such a picture is, after "your picture is the reference's, ".
+pub(super) fn described(tiling: Tiling, mistake: Option<UnitMistake>) -> String {
+    let side = tiling.tile_sample_min_size();
+    let how = match mistake {
+        None => "blended as diffusers does",
+        Some(UnitMistake::BlendInLatents) => {
+            "blended over as many pixels as the overlap has latents"
+        }
+        Some(UnitMistake::KeepInLatents) => {
+            "cut and blended by the overlap in latents, not in pixels"
+        }
+        Some(UnitMistake::BlendTooWide) => {
+            "blended over the overlap in pixels times the size of a latent"
+        }
+    };
+    format!("decoded in tiles of {side} pixels, {how}")
 }

@@ -15,6 +15,7 @@ use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 
 use crate::planted::Fault as PortFault;
 use crate::runs::{Model, Numbers, Run, UNTOUCHED};
+use crate::tiles::{hard, overlapping};
 
 /// One way of going wrong.
 pub struct Fault {
@@ -286,8 +287,18 @@ fn in_pictures() -> Vec<Fault> {
         strong!("turned by 180 degrees", "exif-ignored", TRAINED, |plot| {
             picture(&plot.run.decoded.slice(s![.., .., ..;-1, ..;-1]).to_owned())
         }),
-        strong!("hard tiles of 32 pixels", "tile-seams", TRAINED, |plot| tiled(plot, 4)),
-        weak!("hard tiles of 64 pixels", "tile-seams", TRAINED, |plot| tiled(plot, 8)),
+        strong!("hard tiles of 32 pixels", "tile-seams", TRAINED, |plot| decoded_in(hard(plot, 4))),
+        weak!("hard tiles of 64 pixels", "tile-seams", TRAINED, |plot| decoded_in(hard(plot, 8))),
+        // Parts of the picture come twice, or stand behind each other.
+        strong!("tiles cut by latents, not pixels", "tile-blend-units", TRAINED, |plot| {
+            decoded_in(overlapping(plot, 4, |overlap| (overlap / 8, overlap / 8)))
+        }),
+        strong!("tiles blended over 8 times the overlap", "tile-blend-units", TRAINED, |plot| {
+            decoded_in(overlapping(plot, 4, |overlap| (overlap, overlap * 8)))
+        }),
+        weak!("tiles blended by latents, not pixels", "tile-blend-units", TRAINED, |plot| {
+            decoded_in(overlapping(plot, 4, |overlap| (overlap, overlap / 8)))
+        }),
         strong!("a picture of another size", "size-mismatch", TRAINED, |plot| {
             picture(&plot.run.decoded.slice(s![.., .., 8.., ..]).to_owned())
         }),
@@ -334,6 +345,9 @@ pub fn clean() -> Vec<(&'static str, Plant)> {
         ("the same tensor fed", |plot| fed(plot.run.sample.clone())),
         ("the tensor in bf16", |plot| fed(plot.run.sample.mapv(|x| Dtype::Bf16.round(x)))),
         ("the same picture", |plot| picture(&plot.run.decoded)),
+        ("a picture in diffusers' tiles", |plot| {
+            decoded_in(overlapping(plot, 4, |overlap| (overlap, overlap)))
+        }),
         ("a picture with noise of 2 levels", |plot| {
             let mut numbers = Numbers(plot.seed);
             picture(&plot.run.decoded.mapv(|value| value + numbers.normal() * 2.0 / 127.5))
@@ -361,6 +375,13 @@ fn fed(values: Array4<f32>) -> Result<Option<UserFiles>> {
 fn picture(decoded: &Array4<f32>) -> Result<Option<UserFiles>> {
     let decoded_image = Some(denormalise(decoded.view(), Dtype::F32)?);
     Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
+}
+
+fn decoded_in(tiles: Result<Option<Array4<f32>>>) -> Result<Option<UserFiles>> {
+    match tiles? {
+        Some(whole) => picture(&whole),
+        None => Ok(None),
+    }
 }
 
 /// Latents as a diffusion pipeline has them.
@@ -414,27 +435,6 @@ fn converted(plot: &Plot, level: impl Fn(f32) -> u8) -> Result<Option<UserFiles>
 fn decoded(plot: &Plot, change: impl Fn(f32) -> f32) -> Result<Option<UserFiles>> {
     let latents = plot.run.encoded.latents.mapv(change);
     picture(&plot.model.vae.decode(latents.view())?)
-}
-
-/// Every tile by itself, side by side without overlap.
-fn tiled(plot: &Plot, side: usize) -> Result<Option<UserFiles>> {
-    let latents = &plot.run.encoded.latents;
-    let scale = plot.model.vae.config().downsampling();
-    let (_, _, height, width) = latents.dim();
-    if height < 2 * side + 1 || width < 2 * side + 1 {
-        return Ok(None);
-    }
-    let mut whole = plot.run.decoded.clone();
-    for top in (0..height).step_by(side) {
-        for left in (0..width).step_by(side) {
-            let (bottom, right) = ((top + side).min(height), (left + side).min(width));
-            let tile = latents.slice(s![.., .., top..bottom, left..right]).to_owned();
-            let tile = plot.model.vae.decode(tile.view())?;
-            let (rows, columns) = (top * scale..bottom * scale, left * scale..right * scale);
-            whole.slice_mut(s![.., .., rows, columns]).assign(&tile);
-        }
-    }
-    picture(&whole)
 }
 
 fn traced(plot: &Plot, fault: PortFault) -> Result<Option<UserFiles>> {

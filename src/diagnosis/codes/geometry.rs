@@ -48,14 +48,15 @@ pub(super) const CODES: &[Code] = &[
         title: "tiles are blended in the wrong units",
         meaning: "Overlap in latents taken for pixels, or the reverse: tiles are repeated, cut or \
                   blended over the wrong width.",
-        rule: "Seams as for tile-seams, and the picture lies below 35 dB of the untiled \
-               reference.",
+        rule: "The reference's latents, decoded here in tiles of several sizes, give your picture \
+               when they are blended or cut in the wrong unit (at least 27 dB, and 4 dB nearer \
+               than the whole), and do not when they are blended as diffusers does.",
         remedy: "count the overlap in latents before decoding, and in pixels (times 8) after",
         diffusers: "update; leave tile_latent_min_size at tile_sample_min_size / 8",
         comfyui: "update; tile_size and overlap are in pixels",
         ports: "one unit a variable: stride and blend in latents times 2^(levels - 1) are pixels",
         sources: &["hao-ai-lab/FastVideo#1181"],
-        decided_by: &[],
+        decided_by: &["check --decoded-image"],
     },
     Code {
         code: "exif-ignored",
