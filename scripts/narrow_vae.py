@@ -39,7 +39,8 @@ def components(model, channels):
 @torch.no_grad()
 def narrowed(wide, channels):
     mean, turn = components(wide, channels)
-    config = dict(wide.config, latent_channels=channels, use_quant_conv=False, use_post_quant_conv=False)
+    config = {k: v for k, v in wide.config.items() if not k.startswith("_")}
+    config |= dict(latent_channels=channels, use_quant_conv=False, use_post_quant_conv=False)
     narrow = AutoencoderKL.from_config(config)
     weights = {k: v.double() for k, v in wide.state_dict().items()}
     of = wide.config.latent_channels

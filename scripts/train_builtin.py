@@ -239,7 +239,11 @@ def sample_batch(rng, pictures, cumulative, progress):
 def new_model(start=None):
     from diffusers import AutoencoderKL
     if start:
-        return AutoencoderKL.from_pretrained(start / "vae", torch_dtype=torch.float32)
+        from safetensors.torch import load_file
+        model = AutoencoderKL.from_config(AutoencoderKL.load_config(start / "vae"))
+        stored = load_file(start / "vae" / "diffusion_pytorch_model.safetensors")
+        model.load_state_dict({k: v.float() for k, v in stored.items()})
+        return model
     model = AutoencoderKL(**CONFIG)
     for name, parameter in model.named_parameters():
         if name.endswith(("conv2.weight", "to_out.0.weight")):
@@ -352,7 +356,7 @@ def train(rank, options, pictures, chances):
     dist.init_process_group("gloo", init_method=f"file://{CACHE}/rendezvous", rank=rank,
                             world_size=options.workers)
     torch.manual_seed(options.seed)
-    model = new_model(options.start).train()
+    model = new_model(options.start)
     optimizer, step, before = Optimizer(model), 0, 0.0
     ema = {k: v.detach().clone() for k, v in model.state_dict().items()}
     checkpoint = CACHE / "checkpoint.pt"
