@@ -26,7 +26,7 @@ from golden_recipe import GOLDEN, repository, sample_indices
 from golden_spread import pairs
 from golden_store import tolerance
 
-LADDER = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
+LADDER = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
 MODELS = {"sd-small": ("sd-small-mode", "sd-small-sample"), "builtin": ("builtin-small", "builtin-sample-tiny"),
           "tiny-variance": ("tiny-variance-mode", "tiny-variance-sample")}  # fmt: skip
 OPERATIONS = ("Conv2d", "GroupNorm", "Linear", "SiLU", "ResnetBlock2D", "Attention", "Downsample2D", "Upsample2D")
