@@ -1,160 +1,77 @@
-"""Measures how far the same gist lands on other kernels, and writes golden/tolerances.json.
+"""Measures how far the same gist lands on other kernels, and derives golden/tolerances.json.
 
     scripts/python.sh scripts/measure_tolerances.py --gist debug_diffusion_vae.py
 
-Runs the golden cases with other thread counts, other instruction sets and without oneDNN, each in a
-process of its own, every step from the default run's tensors, as cases are judged. A tolerance is
-the largest excess found, times a margin. Then it plants faults: the table at the end says how many
-times the tolerance each one lands away. Ten minutes; run by hand.
+Runs the golden cases with other thread counts, other instruction sets and without oneDNN
+(golden_spread.py). golden/spread.json keeps the worst of each case, tensor and layer; a tolerance is
+the largest excess of its rows, times a margin, and names the row. Then it plants faults: the table at
+the end of tolerances.json says how many times the tolerance each one lands away. Half an hour on two
+idle cores; run by hand.
 
-    scripts/python.sh scripts/measure_tolerances.py --gist debug_diffusion_vae.py --only CASE...
+    scripts/python.sh scripts/measure_tolerances.py --gist debug_diffusion_vae.py --only CASE... [--write]
 
-measures these cases alone and writes nothing: it says how much of the present tolerances they use.
+measures these cases alone and says how much of the present tolerances they use; with `--write` they
+take the place of their rows, and tolerances are derived anew.
 """
 
 import argparse
 import json
-import os
-import pickle
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
-import torch
 
-import golden_gist
 from golden_cases import CASES
 from golden_faults import FAULTS
-from golden_recipe import GOLDEN, repository
+from golden_recipe import GOLDEN
+from golden_spread import CASE_BY_NAME, MEASURED, RELATIVE, Spread, Variant, pairs, spawn, sweep, sweep_here
 from golden_store import tolerance
 
-MARGIN = 8
-RELATIVE = 1e-5  # the part of a difference that counts as relative, before the margin
-CASE_BY_NAME = {case.name: case for case in CASES}
-# Slow, so run in the variants that ask for it.
-LARGE = ("sd-v1-4-512", "builtin-demo", "builtin-coffee")
+# Other machines than these variants. Halves round to the same few bits everywhere, and what is left to
+# chance is which way.
+MARGINS = {"f32": 8, "f16": 3, "bf16": 3}
 # Tensors whose values, or sums, are far larger than other models'; they get rows of their own.
-OWN_ROWS = {
-    "extreme-logvar": ("moments", "latents"),
-    "sd-v1-4": ("moments", "latents", "decoded", "trace"),
-}
-
-
-@dataclass
-class Variant:
-    """A way to run the same functions."""
-
-    name: str
-    threads: int = 2
-    onednn: bool = True
-    environment: dict = field(default_factory=dict)
-    large: bool = False
-    fault: str = ""
-    only: tuple = ()
-
-    @property
-    def cases(self):
-        if self.fault:
-            return [CASE_BY_NAME[name] for name in FAULTS[self.fault].cases]
-        if self.only:
-            return [case for case in CASES if case.name in self.only]
-        return [case for case in CASES if self.large or case.name not in LARGE]
-
-
-DEFAULT = Variant("default", large=True)
-SWEEP = [
-    Variant("1 thread", threads=1),
-    Variant("ATEN_CPU_CAPABILITY=default", environment={"ATEN_CPU_CAPABILITY": "default"}),
-    Variant("ATEN_CPU_CAPABILITY=avx2", environment={"ATEN_CPU_CAPABILITY": "avx2"}),
-    Variant("ONEDNN_MAX_CPU_ISA=SSE41", environment={"ONEDNN_MAX_CPU_ISA": "SSE41"}),
-    Variant("ONEDNN_MAX_CPU_ISA=AVX", environment={"ONEDNN_MAX_CPU_ISA": "AVX"}),
-    Variant("ONEDNN_MAX_CPU_ISA=AVX2", environment={"ONEDNN_MAX_CPU_ISA": "AVX2"}),
-    Variant("without oneDNN", onednn=False, large=True),
-    Variant("without oneDNN, ATEN_CPU_CAPABILITY=default, 1 thread", 1, False, {"ATEN_CPU_CAPABILITY": "default"}),
+# Models of one graph share them.
+GRAPHS = [
+    (("extreme-logvar",), ("moments", "latents")),
+    (("sd-v1-4", "sd-v2-1", "sdxl", "playground-v2.5"), ("moments", "latents", "decoded", "trace")),
+    (("sd3", "flux1"), ("moments", "latents", "decoded", "trace")),
+    (("cogview4",), ("moments", "latents", "decoded", "trace")),
+    (("x4-upscaler",), ("moments", "latents", "decoded", "trace")),
 ]
-
-NO_CHANGE_ON_AVX2 = [{"ATEN_CPU_CAPABILITY": "avx2"}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}]
-
-
-def work(variant, gist_path, models, start, out):
-    """Runs a variant's cases; in a process of its own, since torch reads its settings once."""
-    torch.set_num_threads(variant.threads)
-    torch.backends.mkldnn.enabled = variant.onednn
-    gist = golden_gist.load_gist(gist_path)
-    before = pickle.loads(Path(start).read_bytes()) if start else {}
-    runs, model = {}, None
-    for case in variant.cases:
-        if case.model != model:
-            model, vae = case.model, golden_gist.load_vae(gist, repository(GOLDEN / "models" / case.model, models))
-            if variant.fault:
-                FAULTS[variant.fault].plant(vae)
-        runs[case.name] = golden_gist.run(gist, vae, GOLDEN / "images", case, before.get(case.name))
-    Path(out).write_bytes(pickle.dumps(runs))
+SPREAD, TOLERANCES = GOLDEN / "spread.json", GOLDEN / "tolerances.json"
+TENSORS = ("sample", "moments", "latents", "decoded", "decoded_rgb8", "trace", "noise")
 
 
-def spawn(variant, gist_path, temporary, start=None):
-    """Runs a variant in a process of its own; returns its runs by case name, and their file."""
-    out = Path(temporary) / f"{variant.name}.runs".replace(" ", "-").replace("/", "")
-    request = json.dumps([vars(variant), str(gist_path), str(temporary), str(start or ""), str(out)])
-    environment = {**os.environ, "OMP_NUM_THREADS": str(variant.threads), **variant.environment}
-    print(f"{variant.name} ...", file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, __file__, "--worker", request], env=environment, check=True)
-    return pickle.loads(out.read_bytes()), out
+def short(value):
+    return float(f"{value:.3g}")
 
 
-def pairs(expected, actual):
-    """(tensor, expected, actual) as flat f64 arrays; a trace's samples in units of the entry's std."""
-    for name in ("sample", "noise", "moments", "latents", "decoded"):
-        if getattr(expected, name) is not None:
-            yield name, flat(getattr(expected, name)), flat(getattr(actual, name))
-    yield "decoded_rgb8", flat(np.array(expected.picture)), flat(np.array(actual.picture))
-    for stage in expected.trace:
-        for one, other in zip(expected.trace[stage], actual.trace[stage]):
-            yield "trace", flat(one["samples"]) / one["std"], flat(other["samples"]) / one["std"]
+def read_spread():
+    """{(case, tensor): Spread} of the table."""
+    table = json.loads(SPREAD.read_text()) if SPREAD.is_file() else {"rows": []}
+    names = table.get("variants", [])
+    return {
+        (case, tensor): Spread(excess, max_abs, share, names[variant] if variant is not None else "")
+        for case, tensor, max_abs, excess, share, variant in table["rows"]
+    }
 
 
-def flat(values):
-    return np.asarray(values, np.float64).reshape(-1)
-
-
-@dataclass
-class Spread:
-    """The worst that a tensor did in the sweep."""
-
-    excess: float = 0.0  # largest |difference| - RELATIVE * |expected|
-    max_abs: float = 0.0
-    share: float = 0.0  # largest share of values that differ at all, in one run
-    where: str = "no difference in any run"
-
-    def take(self, expected, actual, where):
-        gap = np.abs(actual - expected)
-        self.excess = max(self.excess, (gap - RELATIVE * np.abs(expected)).max())
-        self.share = max(self.share, (gap > 0).mean())
-        if gap.max() > self.max_abs:
-            self.max_abs, self.where = gap.max(), where
-
-
-def sweep(gist_path, temporary):
-    """The default runs, their file, and {(tensor, model or None): Spread}."""
-    default, start = spawn(DEFAULT, gist_path, temporary)
-    spreads = {}
-    for variant in SWEEP:
-        if variant.environment in NO_CHANGE_ON_AVX2 and torch.backends.cpu.get_cpu_capability() == "AVX2":
-            continue
-        runs, _ = spawn(variant, gist_path, temporary, start)
-        worst = {}
-        for name, run in runs.items():
-            model = CASE_BY_NAME[name].model
-            for tensor, expected, actual in pairs(default[name], run):
-                key = (tensor, model if tensor in OWN_ROWS.get(model, ()) else None)
-                spreads.setdefault(key, Spread()).take(expected, actual, f"{name}, {variant.name}")
-                worst.setdefault(tensor, Spread()).take(expected, actual, name)
-        for tensor, spread in worst.items():
-            print(f"  {tensor:13} max |diff| {spread.max_abs:9.3g}  share {spread.share:7.2%}  {spread.where}")
-    return default, start, spreads
+def write_spread(spreads):
+    """A line for each case and tensor, in the order of the cases."""
+    names = [variant.name for variant in sweep_here()]
+    names += sorted({spread.variant for spread in spreads.values()} - {*names, ""})
+    order = {case.name: number for number, case in enumerate(CASES)}
+    rows = [
+        [case, tensor, short(s.max_abs), short(s.excess), short(s.share), names.index(s.variant) if s.variant else None]
+        for (case, tensor), s in sorted(spreads.items(), key=lambda item: order[item[0][0]])
+        if case in order
+    ]
+    SPREAD.write_text(
+        f'{{\n "schema_version": 1,\n "relative": {RELATIVE},\n "variants": {json.dumps(names)},\n'
+        ' "columns": ["case", "tensor or layer", "max_abs", "excess", "share", "variant"],\n "rows": [\n  '
+        + ",\n  ".join(map(json.dumps, rows)) + "\n ]\n}\n"
+    )  # fmt: skip
 
 
 def round_up(value):
@@ -165,21 +82,49 @@ def round_up(value):
     return float(f"{np.ceil(value / step) * step:.1e}")
 
 
-def row(tensor, model, spread):
-    fields = {"dtype": "f32", "device": "cpu", "tensor": tensor}
-    if model:
-        fields["model"] = model
+def derive(spreads):
+    """A row for each dtype and tensor, and for models of their own, with the row it comes from."""
+    groups = {}
+    for (case, layer), spread in spreads.items():
+        tensor = layer.split(" ")[0]  # a trace's row is all of its layers
+        model, dtype = CASE_BY_NAME[case].model, CASE_BY_NAME[case].dtype
+        own = (models for models, tensors in GRAPHS if model in models and tensor in tensors and dtype == "f32")
+        groups.setdefault((dtype, tensor, next(own, ())), []).append((case, layer, spread))
+    keys = sorted(groups, key=lambda key: (key[0] != "f32", key[0], key[2], TENSORS.index(key[1])))
+    rows = [
+        row(dtype, tensor, model, groups[dtype, tensor, models])
+        for dtype, tensor, models in keys
+        for model in models or (None,)
+    ]
+    # No GPU has been measured: f16 rounds alike on all of them, but sums in other orders.
+    rows += [
+        {**row, "device": "cuda", "measured_on": f"the CPU's row, for want of a GPU: {row['measured_on']}"}
+        for row in rows
+        if row["dtype"] == "f16" and row["tensor"] not in ("sample", "noise")
+    ]
+    return rows
+
+
+def row(dtype, tensor, model, group):
+    """From (case, tensor or layer, spread) of all that it covers."""
+    fields = {"dtype": dtype, "device": "cpu", "tensor": tensor} | ({"model": model} if model else {})
+    share = max(spread.share for *_, spread in group)
+    case, layer, worst = max(group, key=lambda one: one[2].share if tensor == "decoded_rgb8" else one[2].excess)
     if tensor == "decoded_rgb8":
         # A value next to .5 falls either way; the share is what kernels can move.
-        fields |= {"atol": 1.0, "rtol": 0.0, "share": round_up(max(spread.share, 1e-3) * MARGIN)}
+        levels = max(1.0, max(spread.max_abs for *_, spread in group))
+        fields |= {"atol": levels, "rtol": 0.0, "share": min(1.0, round_up(max(share, 1e-3) * MARGINS[dtype]))}
     else:
-        fields |= {"atol": round_up(spread.excess * MARGIN), "rtol": MARGIN * RELATIVE if spread.max_abs else 0.0}
-    return fields | {"measured_max_abs": float(f"{spread.max_abs:.3g}"), "measured_on": spread.where}
+        rtol = MARGINS[dtype] * RELATIVE if worst.max_abs else 0.0
+        fields |= {"atol": round_up(worst.excess * MARGINS[dtype]), "rtol": short(rtol)}
+    where = f"{case}, {worst.variant}" if worst.variant else "no difference in any run"
+    measured_row = f"{case} / {layer}" if worst.variant else None
+    return fields | {"measured_max_abs": short(worst.max_abs), "measured_on": where, "measured_row": measured_row}
 
 
-def beyond(rows, tensor, model, expected, actual):
+def beyond(rows, tensor, case, expected, actual):
     """How many times the tolerance the worst value is away."""
-    used = tolerance({"rows": rows}, tensor, model)
+    used = tolerance({"rows": rows}, tensor.split(" ")[0], case.model, case.dtype)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.abs(actual - expected) / (used["atol"] + used["rtol"] * np.abs(expected))
     return float(np.nanmax(ratio))
@@ -191,65 +136,72 @@ def faults(rows, default, start, gist_path, temporary):
     for name in FAULTS:
         runs, _ = spawn(Variant(name, fault=name), gist_path, temporary, start)
         for case, run in runs.items():
-            model = CASE_BY_NAME[case].model
             judged = [
-                (beyond(rows, tensor, model, expected, actual), tensor, np.abs(actual - expected).max())
+                (beyond(rows, tensor, CASE_BY_NAME[case], expected, actual), tensor, np.abs(actual - expected).max())
                 for tensor, expected, actual in pairs(default[case], run)
                 if tensor in ("moments", "latents", "decoded")
             ]
             times, tensor, max_abs = max(judged)
-            found.append({"fault": name, "case": case, "tensor": tensor, "max_abs": float(f"{max_abs:.3g}"),
-                          "times_tolerance": float(f"{times:.3g}")})  # fmt: skip
+            found.append({"fault": name, "case": case, "tensor": tensor, "max_abs": short(max_abs),
+                          "times_tolerance": short(times)})  # fmt: skip
     return found
 
 
-def used(gist_path, names):
-    """How much of the present tolerances these cases use, in every variant of the sweep."""
-    present = json.loads((GOLDEN / "tolerances.json").read_text())["rows"]
+def used(spreads, rows):
+    """Prints, for each tensor, how much of the present tolerances these spreads use; returns the most."""
     most = {}
-    with tempfile.TemporaryDirectory() as temporary:
-        default, start = spawn(replace(DEFAULT, only=names), gist_path, temporary)
-        for variant in SWEEP:
-            runs, _ = spawn(replace(variant, only=names), gist_path, temporary, start)
-            for name, run in runs.items():
-                for tensor, expected, actual in pairs(default[name], run):
-                    if np.array_equal(expected, actual):
-                        continue
-                    if tensor == "decoded_rgb8":
-                        row = tolerance({"rows": present}, tensor, CASE_BY_NAME[name].model)
-                        ratio = (expected != actual).mean() / row["share"]
-                    else:
-                        ratio = beyond(present, tensor, CASE_BY_NAME[name].model, expected, actual)
-                    most[tensor] = max(most.get(tensor, (0, "")), (float(ratio), f"{name}, {variant.name}"))
-    for tensor, (ratio, where) in sorted(most.items()):
-        print(f"{tensor:13} uses {ratio:.2%} of its tolerance at most: {where}")
-    return most
+    for (name, tensor), spread in spreads.items():
+        case = CASE_BY_NAME[name]
+        try:
+            row = tolerance({"rows": rows}, tensor.split(" ")[0], case.model, case.dtype)
+        except ValueError:
+            continue  # a dtype that has no rows yet
+        if tensor == "decoded_rgb8":
+            ratio = spread.share / row["share"]
+        else:
+            ratio = spread.excess / row["atol"] if row["atol"] else float(spread.max_abs > 0)
+        key = (case.dtype, tensor.split(" ")[0])
+        most[key] = max(most.get(key, (0, "")), (float(ratio), f"{name}, {spread.variant}"))
+    for (dtype, tensor), (ratio, where) in sorted(most.items()):
+        print(f"{dtype:5}{tensor:13} uses {ratio:.2%} of its tolerance at most: {where}")
+    return max((ratio for ratio, _ in most.values()), default=0)
+
+
+def write(rows, planted):
+    lines = [f' "schema_version": 1,\n "margin": {MARGINS["f32"]},\n "margins": {json.dumps(MARGINS)},\n "measurements": "spread.json"']
+    for key, entries in (("rows", rows), ("faults", planted)):
+        lines.append(f' "{key}": [\n  ' + ",\n  ".join(map(json.dumps, entries)) + "\n ]")
+    TOLERANCES.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gist", help="path of the unmodified gist, debug_diffusion_vae.py")
-    parser.add_argument("--only", nargs="+", metavar="CASE", help="measure these, say what they use, write nothing")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--gist", required=True, help="path of the unmodified gist, debug_diffusion_vae.py")
+    parser.add_argument("--only", nargs="+", metavar="CASE", default=(), help="measure these, say what they use")
+    parser.add_argument("--write", action="store_true", help="with --only: put their rows into the table")
+    parser.add_argument("--faults", action="store_true", help="measure nothing, but plant the faults")
     args = parser.parse_args()
-    if args.worker:
-        variant, *rest = json.loads(args.worker)
-        return work(Variant(**variant), *rest)
-    if not args.gist:
-        parser.error("--gist is needed")
-    if args.only:
-        unknown = set(args.only) - set(CASE_BY_NAME)
-        if unknown:
-            parser.error(f"no case is named {', '.join(sorted(unknown))}")
-        sys.exit(any(ratio > 1 for ratio, _ in used(args.gist, tuple(args.only)).values()))
+    if unknown := set(args.only) - {case.name for case in MEASURED}:
+        parser.error(f"no case on the CPU is named {', '.join(sorted(unknown))}")
+    before = json.loads(TOLERANCES.read_text())
     with tempfile.TemporaryDirectory() as temporary:
-        default, start, spreads = sweep(args.gist, temporary)
-        rows = [row(tensor, model, spread) for (tensor, model), spread in spreads.items()]
-        planted = faults(rows, default, start, args.gist, temporary)
-    lines = [f' "schema_version": 1,\n "margin": {MARGIN}']
-    for key, entries in (("rows", rows), ("faults", planted)):
-        lines.append(f' "{key}": [\n  ' + ",\n  ".join(map(json.dumps, entries)) + "\n ]")
-    (GOLDEN / "tolerances.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        if args.faults:
+            only = tuple(name for fault in FAULTS.values() for name in fault.cases)
+            default, start = spawn(Variant("default", large=True, full=True, only=only), args.gist, temporary)
+            rows, planted = before["rows"], None
+        else:
+            default, start, spreads = sweep(args.gist, temporary, tuple(args.only))
+            most = used(spreads, before["rows"])
+            if args.only and not args.write:
+                sys.exit(most > 1)
+            if args.only:
+                spreads = {key: spread for key, spread in read_spread().items() if key[0] not in args.only} | spreads
+            write_spread(spreads)
+            # From the table, so that it says what tolerances come from to the last digit.
+            rows, planted = derive(read_spread()), before["faults"] if args.only else None
+        if planted is None:
+            planted = faults(rows, default, start, args.gist, temporary)
+    write(rows, planted)
     for entry in planted:
         print(f"{entry['fault']:40} {entry['case']:24} {entry['tensor']:8} {entry['times_tolerance']:g} x the tolerance")
     if any(entry["times_tolerance"] < 2 for entry in planted):

@@ -105,6 +105,25 @@ fn what_shapes_cannot_settle_is_asked_for() {
 }
 
 #[test]
+fn goldens_of_full_graphs_have_the_configs_of_their_families() {
+    for (name, family) in [
+        ("sd-v1-4", Family::Sd1),
+        ("sd-v2-1", Family::Sd2),
+        ("sdxl", Family::Sdxl),
+        ("playground-v2.5", Family::PlaygroundV25),
+        ("sd3", Family::Sd3),
+        ("flux1", Family::Flux1),
+        ("cogview4", Family::Cogview),
+        ("x4-upscaler", Family::X4Upscaler),
+    ] {
+        let path = format!("golden/models/{name}/vae/config.json");
+        let json = std::fs::read_to_string(&path).unwrap();
+        let config = AutoencoderKLConfig::from_json(&json, &path).unwrap();
+        assert_eq!(Family::of(&config), family, "{name}");
+    }
+}
+
+#[test]
 fn a_family_supplies_what_it_published_and_is_checked_against_the_shapes() {
     let published = [
         (Family::Sd1, 0.18215, None, 512),

@@ -35,6 +35,9 @@ struct Row {
     _measured_max_abs: Option<f64>,
     #[serde(rename = "measured_on")]
     _measured_on: String,
+    /// Where in the table of measurements it comes from.
+    #[serde(rename = "measured_row", default)]
+    _measured_row: Option<String>,
 }
 
 impl Tolerances {
