@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import golden_blocks
 import golden_gist
 import golden_own
 import golden_self_test
@@ -69,7 +70,7 @@ class Writer:
         if case.model != self.model:
             folder = repository(GOLDEN / "models" / case.model, self.temporary)
             self.model, self.vae = case.model, golden_gist.load_vae(self.gist, folder)
-        run = golden_gist.run(self.gist, self.vae, GOLDEN / "images" / case.image, case.size, case.seed, case.trace)
+        run = golden_gist.run(self.gist, self.vae, GOLDEN / "images" / case.image, case.size, case.seed, case.trace, blocks=case.blocks)
         refuse_degenerate(case.name, run)
         return run
 
@@ -83,8 +84,8 @@ class Writer:
             sys.exit(f"{case.name}: the gist's command line saved another picture than its functions gave")
 
 
-def manifest_row(case, tensors):
-    return {
+def manifest_row(case, tensors, blocks=None):
+    row = {
         "name": case.name,
         "shows": case.shows,
         "model": case.model,
@@ -95,8 +96,8 @@ def manifest_row(case, tensors):
         "dtype": "f32",
         "device": "cpu",
         "trace": "trace.json" if case.trace else None,
-        "tensors": tensors,
     }
+    return {**row, **({"blocks": blocks} if case.blocks else {}), "tensors": tensors}
 
 
 def replace(new, old):
@@ -122,7 +123,8 @@ def write(writer, cases, out):
             run = writer.run(case)
             writer.check_command_line(case, run)
             folder = Path(staging) / case.name
-            rows[case.name] = manifest_row(case, write_case(folder, run))
+            tensors = write_case(folder, run)
+            rows[case.name] = manifest_row(case, tensors, golden_blocks.write(folder, run.blocks) if case.blocks else None)
             if case.trace:
                 (folder / "trace.json").write_text(to_json(run.trace))
             print(f"[{number}/{len(cases)}] {case.name} {time.monotonic() - started:.1f} s", flush=True)
@@ -165,7 +167,7 @@ def check(writer, cases, out):
 def check_case(case, run, row, folder, tolerances):
     tensors = tensors_of(run)
     wrong = []
-    if row != manifest_row(case, row["tensors"]):
+    if row != manifest_row(case, row["tensors"], row.get("blocks")):
         wrong.append("the manifest's row describes another case")
     if set(row["tensors"]) != set(tensors):
         wrong.append(f"tensors {sorted(row['tensors'])}, expected {sorted(tensors)}")
@@ -178,6 +180,9 @@ def check_case(case, run, row, folder, tolerances):
             wrong.append(trace_difference(json.loads(stored), run.trace, tolerance(tolerances, "trace", case.model)))
         elif stored != to_json(run.trace):
             wrong.append("the trace differs")
+    if case.blocks:
+        allowed = tolerances and tolerance(tolerances, "trace", case.model)
+        wrong.append(golden_blocks.difference(folder, row["blocks"], run.blocks, allowed))
     return list(filter(None, wrong))
 
 

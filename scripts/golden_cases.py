@@ -13,6 +13,7 @@ class Case:
     size: Optional[tuple] = None  # (width, height), or the picture's own rounded down
     seed: Optional[int] = None  # sample with this seed, or take the mode
     trace: bool = False
+    blocks: bool = False  # keep whole tensors at the cut points, too
 
     @property
     def width(self):
@@ -93,4 +94,17 @@ SMALL = [
     *small("tiny-variance", "Every GroupNorm sees variances near its eps of 1e-6, so that another eps in any of them shows."),
 ]  # fmt: skip
 
-CASES = BUILTIN + FULL_TOPOLOGY + SMALL
+
+
+def blocks(model, shows, size):
+    return Case(f"{model}-blocks", model, "astronaut.png", shows, size, trace=True, blocks=True)
+
+
+BLOCKS = [
+    blocks("sd-small", "What each block of a Stable Diffusion graph is given and makes of it, whole.", (16, 8)),
+    blocks("builtin", "The same of trained weights.", (16, 8)),
+    blocks("cogview-small", "The same without mid attention and quant convs.", (8, 8)),
+    blocks("x4-upscaler-small", "The same of a graph of three levels.", (8, 8)),
+]
+
+CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS

@@ -27,6 +27,7 @@ from diffusers.models.autoencoders import vae as diffusers_vae
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 
+import golden_blocks
 from golden_trace import recorded
 
 diffusers_logging.set_verbosity_error()  # or each load advises installing accelerate
@@ -51,6 +52,7 @@ class Run:
     picture: Image.Image
     noise: Optional[np.ndarray] = None
     trace: dict = field(default_factory=dict)
+    blocks: dict = field(default_factory=dict)
 
 
 def load_gist(path):
@@ -69,18 +71,19 @@ def load_vae(gist, repository):
     return gist.load_vae(str(repository), device=device, dtype=dtype)
 
 
-def run(gist, vae, image, size=None, seed=None, trace=False, start=None):
+def run(gist, vae, image, size=None, seed=None, trace=False, start=None, blocks=False):
     """One trip, in the order of the gist's main(): `size` is (width, height), a seed samples.
 
     With `start`, another Run, noise and latents are taken from that one, as a case is judged.
     """
     recording = recorded if trace else lambda _: nullcontext()
+    keeping = golden_blocks.recorded if blocks else lambda _: nullcontext()
     device, dtype = gist.pick_device_and_dtype()
     picture = Image.open(image)
     sample = gist.image_to_tensor(picture, size, device=device, dtype=dtype)
-    with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace:
+    with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace, keeping(vae) as encode_blocks:
         latents = gist.encode_to_latents(vae, sample, sample=seed is not None, seed=seed)
-    with recording(vae) as decode_trace:
+    with recording(vae) as decode_trace, keeping(vae) as decode_blocks:
         decoded = gist.decode_from_latents(vae, torch.from_numpy(start.latents) if start else latents)
     return Run(
         sample=array(sample),
@@ -90,6 +93,7 @@ def run(gist, vae, image, size=None, seed=None, trace=False, start=None):
         picture=gist.tensor_to_image(decoded),
         noise=array(seen["noise"]) if "noise" in seen else None,
         trace={"encode": encode_trace, "decode": decode_trace} if trace else {},
+        blocks={"encode": encode_blocks, "decode": decode_blocks} if blocks else {},
     )
 
 
