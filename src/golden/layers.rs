@@ -185,3 +185,83 @@ fn difference(expected: &Activation, found: &Activation, tolerance: Tolerance) -
 fn shown(value: Option<f64>) -> String {
     value.map_or("none".into(), |value| format!("{value:.9e}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(module: &str, values: &[f32]) -> Activation {
+        Activation::new(module, "Conv2d", &[1, values.len()], values)
+    }
+
+    /// A ramp with a standard deviation of 10 or so.
+    fn values() -> Vec<f32> {
+        (0..36).map(|at| at as f32 + 0.25).collect()
+    }
+
+    fn compared(expected: &Trace, found: &Trace) -> StageComparison {
+        let tolerance = Tolerance::new(1e-5, 1e-5).unwrap();
+        StageComparison::new(Stage::Encode, expected, found, tolerance)
+    }
+
+    /// Where no sample is taken, so that only the hash can tell.
+    fn unsampled() -> usize {
+        let sampled: Vec<usize> = crate::trace::sample_indices(36, crate::trace::SAMPLES).collect();
+        (1..35).find(|at| !sampled.contains(at)).unwrap()
+    }
+
+    #[test]
+    fn identical_rounding_and_fault_are_told_apart() {
+        let mut near = values();
+        near[unsampled()] = near[unsampled()].next_up();
+        let mut far = values();
+        far[7] += 1.0;
+        let expected = ["a", "b", "c", "d"].map(|name| layer(name, &values())).to_vec();
+        let found =
+            vec![layer("a", &values()), layer("b", &near), layer("c", &far), layer("d", &values())];
+        let stage = compared(&expected, &found);
+        assert_eq!((stage.identical, stage.within_rounding, stage.beyond_rounding), (2, 1, 1));
+        assert_eq!(stage.first_not_identical.as_deref(), Some("b"));
+        assert_eq!(stage.first_beyond_rounding.as_deref(), Some("c"));
+        assert_eq!(stage.last_that_agrees.as_deref(), Some("b"));
+        assert_eq!(stage.layers[1].largest_in_std, Some(0.0), "no sample shows it");
+    }
+
+    #[test]
+    fn one_ulp_in_any_value_is_no_identity() {
+        for at in 0..36 {
+            let mut near = values();
+            near[at] = near[at].next_up();
+            let stage = compared(&vec![layer("a", &values())], &vec![layer("a", &near)]);
+            assert_eq!(stage.layers[0].agreement, Agreement::WithinRounding, "value {at}");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_is_missing_or_of_other_values_proves_nothing() {
+        let with = layer("a", &values());
+        let without = Activation { sha256: None, ..with.clone() };
+        for (expected, found) in [(&with, &without), (&without, &with), (&without, &without)] {
+            let stage = compared(&vec![expected.clone()], &vec![found.clone()]);
+            assert_eq!(stage.layers[0].agreement, Agreement::WithinRounding);
+        }
+        let mut edited = with.clone();
+        edited.samples[3] = edited.samples[3].map(f32::next_up);
+        let stage = compared(&vec![with], &vec![edited]);
+        assert_eq!(stage.layers[0].agreement, Agreement::WithinRounding);
+    }
+
+    #[test]
+    fn nan_agrees_with_nothing_and_shapes_come_first() {
+        let nan: Vec<f32> = values().iter().map(|_| f32::NAN).collect();
+        let one = layer("a", &nan);
+        let stage = compared(&vec![one.clone()], &vec![one.clone()]);
+        assert_eq!(stage.layers[0].agreement, Agreement::BeyondRounding, "{stage:?}");
+        assert_eq!(stage.layers[0].largest_in_std, None);
+        let expected = vec![layer("a", &values()), layer("only here", &values())];
+        let shorter = vec![layer("a", &values()[1..]), layer("elsewhere", &values())];
+        let stage = compared(&expected, &shorter);
+        assert!(stage.layers[0].difference.as_ref().unwrap().contains("shape [1, 35]"));
+        assert_eq!((stage.layers.len(), stage.absent), (1, vec!["only here".to_owned()]));
+    }
+}

@@ -44,3 +44,4 @@ pub use manifest::{Case, Origin, Posterior, PosteriorKind};
 pub use report::{CaseReport, Check, NotRun, Outcome, SCHEMA_VERSION, Step, SuiteReport, Summary};
 pub use suite::{Progress, Suite};
 pub use tensor::Golden;
+pub use tolerances::layer_rounding;
