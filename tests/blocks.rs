@@ -9,7 +9,7 @@ mod planted;
 use ndarray::{ArrayD, ArrayView4, ArrayViewD, Axis};
 use planted::{Fault, Planted};
 use vae_fidelity::autoencoder_kl::Device;
-use vae_fidelity::golden::{Fault as Verdict, Location, Outcome, Step, Suite};
+use vae_fidelity::golden::{Fault as Verdict, Location, Outcome, Step, Suite, TensorFormat};
 use vae_fidelity::tensor_file::read;
 use vae_fidelity::trace::{Activation, Stage, Trace, TraceFile};
 use vae_fidelity::{
@@ -316,6 +316,46 @@ fn spoiled_blocks_are_refused() {
     }
     std::fs::remove_file(&file).unwrap();
     assert!(ask().is_err());
+}
+
+/// What a port in another language needs to run its blocks alone.
+#[test]
+fn an_export_hands_out_what_is_between_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("inputs");
+    let suite = suite().only("x4-upscaler-small-blocks").only("x4-upscaler-small-mode");
+    let announced = suite.export_size(TensorFormat::Both).unwrap().bytes;
+    suite.export(&out, TensorFormat::Both, |_| ()).unwrap();
+    let listing = std::fs::read(out.join("cases.json")).unwrap();
+    let listing: serde_json::Value = serde_json::from_slice(&listing).unwrap();
+    let row = |name: &str| {
+        let mut rows = listing["cases"].as_array().unwrap().iter();
+        rows.find(|row| row["name"] == name).unwrap()["blocks"].clone()
+    };
+    assert!(row("x4-upscaler-small-mode").is_null());
+    let listed = row("x4-upscaler-small-blocks");
+    let golden = "golden/cases/x4-upscaler-small-blocks/blocks.safetensors";
+    let file = out.join(listed["safetensors"].as_str().unwrap());
+    assert_eq!(std::fs::read(file).unwrap(), std::fs::read(golden).unwrap());
+    let names = ["encode", "decode"].map(|stage| listed[stage].as_array().unwrap().clone());
+    let names: Vec<String> = names.concat().iter().map(|b| b["module"].to_string()).collect();
+    assert_eq!(names.len(), blocks("x4-upscaler-small-blocks").len());
+    let arrays = out.join(listed["npy"].as_str().unwrap());
+    for tensor in read(golden.as_ref()).unwrap() {
+        let file = arrays.join(format!("{}.npy", tensor.name.as_deref().unwrap()));
+        assert_eq!(read(&file).unwrap()[0].values, tensor.values);
+    }
+    let written = size_of_folder(&out);
+    assert!(written.abs_diff(announced) < announced / 10, "{written} written, {announced} said");
+}
+
+fn size_of_folder(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let size = |path: std::path::PathBuf| match path.is_dir() {
+        true => size_of_folder(&path),
+        false => path.metadata().unwrap().len(),
+    };
+    entries.map(size).sum()
 }
 
 /// The suite's lists, and the cases and models whose names begin with one of `names`.
