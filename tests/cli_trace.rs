@@ -46,7 +46,7 @@ struct Layer {
 struct Against {
     path: String,
     tolerance: Tolerance,
-    fault: Option<CannotTell>,
+    fault: Option<Fault>,
     stages: Vec<Stage>,
 }
 
@@ -58,10 +58,11 @@ struct Tolerance {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CannotTell {
-    verdict: String,
-    reason: String,
+#[serde(tag = "verdict", rename_all = "snake_case", deny_unknown_fields)]
+enum Fault {
+    BrokenHere { block: String, difference: String, broken: Vec<String> },
+    Inherited { block: String, broken: Vec<String> },
+    CannotTell { reason: String },
 }
 
 #[derive(Debug, Deserialize)]
@@ -225,9 +226,8 @@ fn one_ulp_is_rounding_and_a_tenth_of_the_spread_is_not() {
         assert!(reason.contains(part), "{part}: {reason}");
     }
     let against = report.against.unwrap();
-    let fault = against.fault.unwrap();
-    assert_eq!(fault.verdict, "cannot_tell");
-    assert!(fault.reason.contains("whole tensors"), "{}", fault.reason);
+    let Some(Fault::CannotTell { reason }) = &against.fault else { panic!("{:?}", against.fault) };
+    assert!(reason.contains("whole tensors"), "{reason}");
     let stage = &against.stages[0];
     assert_eq!(stage.first_beyond_rounding.as_deref(), Some(module));
     let norm = "encoder.down_blocks.1.resnets.0.norm1";
@@ -318,6 +318,52 @@ fn goldens_and_draws_are_compared() {
     };
     assert_eq!(again("a.json", "7"), again("b.json", "7"));
     assert_ne!(again("a.json", "7"), again("b.json", "8"));
+}
+
+/// Beside some goldens' traces there are whole tensors, by which a fault is told from its effects.
+#[test]
+fn against_a_golden_with_whole_tensors_the_block_is_run_alone() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let path = |name: &str| golden.join(name).to_str().unwrap().to_owned();
+    let sandbox = Sandbox::new();
+    let block = "decoder.up_blocks.2";
+    let recipe = serde_json::json!({
+        "schema_version": 1, "hash": "fnv1a64-splitmix64",
+        "multiply": {format!("{block}.resnets.1.conv1.weight"): 2},
+    });
+    let config = std::fs::read(golden.join("models/sd-small/vae/config.json")).unwrap();
+    sandbox.write("spoiled/vae/config.json", config);
+    sandbox.write("spoiled/vae/recipe.json", recipe.to_string());
+    let fault = |repo: &str, image: &str| {
+        let against = path("cases/sd-small-blocks/trace.json");
+        let ran = sandbox.run(&[
+            "trace",
+            image,
+            "--repo",
+            repo,
+            "--against",
+            &against,
+            "--width",
+            "16",
+            "--height",
+            "8",
+            "--device",
+            "cpu",
+            "--json",
+        ]);
+        let report: Report = parsed(&ran.exits(1), 0);
+        report.against.unwrap().fault.unwrap()
+    };
+    let found = fault("spoiled", &path("images/astronaut.png"));
+    let Fault::BrokenHere { block: named, difference, broken } = &found else {
+        panic!("{found:?}")
+    };
+    assert_eq!((named.as_str(), &broken[..]), (block, &[block.to_owned()][..]));
+    assert!(difference.contains("values"), "{difference}");
+    // The model is right, and the picture is another one.
+    let found = fault(&path("models/sd-small"), "photo.png");
+    let Fault::Inherited { block, broken } = &found else { panic!("{found:?}") };
+    assert_eq!((block.as_str(), broken.len()), ("encoder.conv_in", 0));
 }
 
 #[track_caller]

@@ -98,6 +98,11 @@ impl Against {
         Self { path, tolerance, fault, stages }
     }
 
+    /// The first layer beyond rounding, of the first stage that has one.
+    pub fn first_beyond(&self) -> Option<&str> {
+        self.stages.iter().find_map(|stage| stage.first_beyond_rounding.as_deref())
+    }
+
     /// Layers that both traces name.
     pub fn compared(&self) -> usize {
         self.stages.iter().map(|stage| stage.layers.len()).sum()
