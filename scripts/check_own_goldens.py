@@ -42,6 +42,14 @@ def verify(binary, *arguments):
     return ran.returncode, json.loads(ran.stdout)
 
 
+def spoil(suite):
+    """Changes one weight of the suite's own copy of the model."""
+    weights = suite / "models" / "my-vae" / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors["decoder.mid_block.resnets.1.conv1.weight"] *= 1.01
+    save_file(tensors, weights, metadata={"format": "pt"})
+
+
 def expect(holds, what):
     if not holds:
         sys.exit(f"FAILED: {what}")
@@ -73,16 +81,26 @@ def main():
         export = [args.binary, "golden", "export", str(inputs), "--golden", str(suite)]
         expect(subprocess.run(export, capture_output=True).returncode == 0, "golden export --golden takes it")
 
-        weights = suite / "models" / "my-vae" / "vae" / "diffusion_pytorch_model.safetensors"
-        tensors = load_file(weights)
-        tensors["decoder.mid_block.resnets.1.conv1.weight"] *= 1.01
-        save_file(tensors, weights, metadata={"format": "pt"})
+        spoil(suite)
         code, report = verify(args.binary, "--golden", suite)
         located = {
             check["location"]["module"] for case in report["cases"] for check in case["checks"]
             if (check["location"] or {}).get("found") == "module"
         }  # fmt: skip
         expect(code == 1 and located == {"decoder.mid_block.resnets.1.conv1"}, f"a changed weight fails, at {located}")
+
+        small = temporary / "small"
+        ran = write(args.gist, repo, small, IMAGES[:1], ("--width", "32", "--height", "24"))
+        expect(ran.returncode == 0, f"a suite of a small picture is written\n{ran.stdout}{ran.stderr}")
+        spoil(small)
+        code, report = verify(args.binary, "--golden", small)
+        faults = [
+            (check["location"]["fault"]["verdict"], check["location"]["fault"].get("broken"))
+            for case in report["cases"] for check in case["checks"] if check["tensor"] == "decoded" and check["location"]
+            if check["location"]["found"] == "module"
+        ]  # fmt: skip
+        expected = [("broken_here", ["decoder.mid_block.resnets.1"])]
+        expect(faults == expected, f"its blocks are kept, and the spoiled one is broken alone {faults}")
 
         refusals = [
             (write(args.gist, repo, suite), "exists; name a new folder"),

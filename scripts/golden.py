@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import golden_blocks
 import golden_gist
 import golden_own
 import golden_self_test
@@ -86,7 +87,7 @@ class Writer:
             sys.exit(f"{case.name}: the gist's command line saved another picture than its functions gave")
 
 
-def manifest_row(case, tensors):
+def manifest_row(case, tensors, blocks=None):
     row = {
         "name": case.name,
         "shows": case.shows,
@@ -103,6 +104,8 @@ def manifest_row(case, tensors):
         row["tiling"] = {"tile_sample_min_size": case.tile_size}
     if case.batch:
         row |= {"slicing": True, "batch": list(case.batch)}
+    if case.blocks:
+        row["blocks"] = blocks
     return row | {"tensors": tensors}
 
 
@@ -129,7 +132,8 @@ def write(writer, cases, out):
             run = writer.run(case)
             writer.check_command_line(case, run)
             folder = Path(staging) / case.name
-            rows[case.name] = manifest_row(case, write_case(folder, run))
+            tensors = write_case(folder, run)
+            rows[case.name] = manifest_row(case, tensors, golden_blocks.write(folder, run.blocks) if case.blocks else None)
             if case.trace:
                 (folder / "trace.json").write_text(to_json(run.trace))
             print(f"[{number}/{len(cases)}] {case.name} {time.monotonic() - started:.1f} s", flush=True)
@@ -172,7 +176,7 @@ def check(writer, cases, out):
 def check_case(case, run, row, folder, tolerances):
     tensors = tensors_of(run)
     wrong = []
-    if row != manifest_row(case, row["tensors"]):
+    if row != manifest_row(case, row["tensors"], row.get("blocks")):
         wrong.append("the manifest's row describes another case")
     if set(row["tensors"]) != set(tensors):
         wrong.append(f"tensors {sorted(row['tensors'])}, expected {sorted(tensors)}")
@@ -186,6 +190,9 @@ def check_case(case, run, row, folder, tolerances):
             wrong.append(trace_difference(json.loads(stored), run.trace, allowed))
         elif stored != to_json(run.trace):
             wrong.append("the trace differs")
+    if case.blocks:
+        allowed = tolerances and tolerance(tolerances, "trace", case.model)
+        wrong.append(golden_blocks.difference(folder, row["blocks"], run.blocks, allowed))
     return list(filter(None, wrong))
 
 

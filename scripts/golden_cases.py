@@ -18,6 +18,7 @@ class Case:
     tiling: bool = False  # enable_tiling(), with tiles of the config's sample_size
     tile_size: Optional[int] = None  # or of this side in pixels
     batch: tuple = ()  # pictures that follow the first in one batch, with enable_slicing()
+    blocks: bool = False  # keep whole tensors at the cut points, too
 
     @property
     def width(self):
@@ -157,6 +158,18 @@ TILED = [
          batch=("coffee.jpg",)),
 ]  # fmt: skip
 
-CASES = BUILTIN + FULL_TOPOLOGY + SMALL + TILED + HALF + CUDA
+
+def blocks(model, shows, size):
+    return Case(f"{model}-blocks", model, "astronaut.png", shows, size, trace=True, blocks=True)
+
+
+BLOCKS = [
+    blocks("sd-small", "What each block of a Stable Diffusion graph is given and makes of it, whole.", (16, 8)),
+    blocks("builtin", "The same of trained weights.", (16, 8)),
+    blocks("cogview-small", "The same without mid attention and quant convs.", (8, 8)),
+    blocks("x4-upscaler-small", "The same of a graph of three levels.", (8, 8)),
+]
+
+CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA
 # Hundreds of megabytes of weights: for runs that take minutes.
 FULL_MODELS = {case.model for case in FULL_TOPOLOGY}

@@ -27,6 +27,7 @@ from diffusers.models.autoencoders import vae as diffusers_vae
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 
+import golden_blocks
 from golden_trace import recorded
 
 diffusers_logging.set_verbosity_error()  # or each load advises installing accelerate
@@ -52,6 +53,7 @@ class Run:
     picture: Optional[Image.Image]  # of the first picture of a batch; the gist makes none of bf16
     noise: Optional[np.ndarray] = None
     trace: dict = field(default_factory=dict)
+    blocks: dict = field(default_factory=dict)
 
 
 def load_gist(path):
@@ -78,13 +80,14 @@ def run(gist, vae, images, case, start=None):
     With `start`, another Run, noise and latents are taken from that one, as a case is judged.
     """
     recording = recorded if case.trace else lambda _: nullcontext()
+    keeping = golden_blocks.recorded if case.blocks else lambda _: nullcontext()
     device, dtype = gist.pick_device_and_dtype()[0], DTYPES[case.dtype]
     pictures = [Image.open(images / name) for name in (case.image, *case.batch)]
     sample = torch.cat([gist.image_to_tensor(picture, case.size, device=device, dtype=dtype) for picture in pictures])
     with split(vae, case):
-        with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace:
+        with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace, keeping(vae) as encode_blocks:
             latents = gist.encode_to_latents(vae, sample, sample=case.seed is not None, seed=case.seed)
-        with recording(vae) as decode_trace:
+        with recording(vae) as decode_trace, keeping(vae) as decode_blocks:
             decoded = gist.decode_from_latents(vae, torch.from_numpy(start.latents).to(dtype) if start else latents)
     return Run(
         sample=array(sample),
@@ -94,6 +97,7 @@ def run(gist, vae, images, case, start=None):
         picture=to_image(gist, decoded),
         noise=array(seen["noise"]) if "noise" in seen else None,
         trace={"encode": encode_trace, "decode": decode_trace} if case.trace else {},
+        blocks={"encode": encode_blocks, "decode": decode_blocks} if case.blocks else {},
     )
 
 

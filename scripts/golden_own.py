@@ -11,7 +11,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+import golden_blocks
 import golden_gist
 from golden_cases import Case
 from golden_recipe import GOLDEN
@@ -35,13 +37,19 @@ In Rust: `Suite::open("{folder}")?.run(..)`. The tolerances in tolerances.json w
 
 
 def own_cases(model, images, size, seed):
-    """For each picture the mode with a trace, and a draw."""
+    """For each picture the mode with a trace, and a draw; small ones with the tensors between blocks."""
     cases = []
     for image in images:
         shows = f"{image.name} through {model}"
-        cases.append(Case(f"{image.stem}-mode", model, image.name, f"{shows}.", size, trace=True))
+        cases.append(Case(f"{image.stem}-mode", model, image.name, f"{shows}.", size, trace=True, blocks=is_small(image, size)))
         cases.append(Case(f"{image.stem}-sample", model, image.name, f"{shows}, sampled.", size, seed=seed))
     return cases
+
+
+def is_small(image, size):
+    """Whether the picture is encoded at a size of which blocks are kept."""
+    with Image.open(image) as picture:
+        return max(side - side % 8 for side in size or picture.size) <= golden_blocks.LARGEST_SIDE
 
 
 def refuse_arguments(repo, images, out):
@@ -113,7 +121,8 @@ def write(gist_path, repo, images, size, seed, out, environment, manifest_row):
             finite(case.name, run)
             check_command_line(gist_path, suite / "models" / model, case, run, Path(temporary))
             folder = suite / "cases" / case.name
-            rows.append(manifest_row(case, write_case(folder, run, largest_in_full=None)))
+            tensors = write_case(folder, run, largest_in_full=None)
+            rows.append(manifest_row(case, tensors, golden_blocks.write(folder, run.blocks) if case.blocks else None))
             if case.trace:
                 (folder / "trace.json").write_text(to_json(run.trace))
             for tensor in ("moments", "latents", "decoded"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import golden_blocks
 from golden_gist import Run, WrongGist, load_gist
 from golden_store import Degenerate, difference, refuse_degenerate, tensors_of, write_case
 
@@ -72,8 +73,34 @@ def sees_one_bit():
         assert any(wrong), "self-test: an edited file passed"
 
 
+def sees_one_bit_between_blocks():
+    random = np.random.default_rng(1)
+    picture, hidden, latents = (random.standard_normal((1, 3, 4, side)).astype(np.float32) for side in (8, 4, 2))
+    stages = {
+        "encode": [("encoder.conv_in", picture, hidden), ("encoder", picture, latents)],
+        "decode": [("decoder.conv_out", latents, hidden)],
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        row = golden_blocks.write(Path(temporary), stages)
+        assert row["encode"][1]["input"] == "encoder.conv_in.input", "self-test: one tensor is stored twice"
+        loose = {"atol": 1e-4, "rtol": 0.0}
+        for tolerance in (None, loose):
+            assert golden_blocks.difference(Path(temporary), row, stages, tolerance) is None
+        for which in (1, 2):
+            for change, tolerance in ((np.float32(1e-7), None), (np.float32(1e-2), loose)):
+                changed = list(stages["encode"][0])
+                changed[which] = changed[which] + change
+                spoiled = {**stages, "encode": [tuple(changed), stages["encode"][1]]}
+                found = golden_blocks.difference(Path(temporary), row, spoiled, tolerance)
+                assert found, f"self-test: a block that is off by {change} passed"
+        file = Path(temporary) / row["file"]
+        file.write_bytes(file.read_bytes()[:-1] + b"\0")
+        assert golden_blocks.difference(Path(temporary), row, stages, loose), "self-test: an edited file passed"
+
+
 def run(gist_path):
     refuses_another_gist(gist_path)
     refuses_degenerate_output()
     sees_one_bit()
+    sees_one_bit_between_blocks()
     print("self-test: another gist and degenerate output are refused, a flipped bit is seen")

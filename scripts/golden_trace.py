@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from golden_recipe import sample_indices
+from golden_store import sha256
 
 SCHEMA_VERSION = 1
 SAMPLES = 32
@@ -38,7 +39,7 @@ def recorded(vae):
 
 def entry(name, kind, output):
     flat = np.ascontiguousarray(output).reshape(-1)
-    return {"module": name, "kind": kind, "shape": list(output.shape), **statistics(flat),
+    return {"module": name, "kind": kind, "shape": list(output.shape), "sha256": sha256(flat), **statistics(flat),
             "samples": [short(value) for value in flat[sample_indices(flat.size, SAMPLES)]]}  # fmt: skip
 
 

@@ -106,7 +106,7 @@ pub fn read(path: &Path) -> Result<Vec<FileTensor>> {
         )
     })?;
     match format {
-        Format::Safetensors => read_safetensors(path, &bytes),
+        Format::Safetensors => from_safetensors(path, &bytes),
         Format::Npy => Ok(vec![read_npy(path, &bytes)?]),
     }
 }
@@ -158,7 +158,8 @@ pub fn to_npy(values: ArrayViewD<f32>) -> Vec<u8> {
     bytes
 }
 
-fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<FileTensor>> {
+/// All tensors of the safetensors file that `bytes` are, sorted by name; `path` names it in errors.
+pub(crate) fn from_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<FileTensor>> {
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| broken(path, format!("is not a whole safetensors file: {error}")))?;
     let mut tensors = file
@@ -318,7 +319,7 @@ mod tests {
             let data = vec![0; 2 * descr.width()];
             let view = TensorView::new(stored, vec![2], &data).unwrap();
             let file = safetensors::serialize([("a", view)], None).unwrap();
-            assert_eq!(read_safetensors(path, &file).unwrap()[0].stored, descr);
+            assert_eq!(from_safetensors(path, &file).unwrap()[0].stored, descr);
         }
     }
 
@@ -345,7 +346,7 @@ mod tests {
         let values =
             ndarray::Array4::from_shape_fn((1, 2, 3, 1), |(_, c, y, _)| (c * 3 + y) as f32);
         let bytes = to_safetensors(&[("z", values.view()), ("a", values.view())]).unwrap();
-        let tensors = read_safetensors(Path::new("a.safetensors"), &bytes).unwrap();
+        let tensors = from_safetensors(Path::new("a.safetensors"), &bytes).unwrap();
         let names: Vec<_> = tensors.iter().map(|tensor| tensor.name.as_deref()).collect();
         assert_eq!(names, [Some("a"), Some("z")]);
         assert_eq!(tensors[0].values, values.into_dyn());

@@ -1,13 +1,13 @@
 //! What any VAE implementation offers, and one trip through it.
 
-use ndarray::{Array4, ArrayView4};
+use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD};
 
 use crate::config::AutoencoderKLConfig;
 use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pixels::Rgb8;
 use crate::tiling::Splitting;
-use crate::trace::{Stage, Trace};
+use crate::trace::{Stage, Trace, TraceFile};
 
 /// A VAE that can be judged: the libtorch model of this crate, or a port of yours.
 ///
@@ -77,6 +77,17 @@ pub trait Vae {
         let _ = (stage, input);
         None
     }
+
+    /// Runs the module of diffusers' name `name` alone on `input`, and returns what it makes of it:
+    /// images (N, C, H, W), inside attention (N, C, H * W) for its norm and tokens (N, H * W, C) for
+    /// its projections. With this the golden harness tells a block that is wrong from one that was
+    /// given something wrong.
+    ///
+    /// `None` where the model has no such module, or the implementation cannot run it alone.
+    fn forward_module(&self, name: &str, input: ArrayViewD<f32>) -> Option<Result<ArrayD<f32>>> {
+        let _ = (name, input);
+        None
+    }
 }
 
 /// What `encode` gives; what an implementation does not expose is `None`.
@@ -113,4 +124,25 @@ pub fn round_trip(
     let latents = vae.scale(encoded.latents.view())?;
     let decoded = vae.decode(vae.unscale(latents.view())?.view())?;
     Ok(RoundTrip { moments: encoded.moments, latents, decoded })
+}
+
+/// The outputs of every module of `vae` for `sample`, and of its decoder for `unscaled` latents.
+///
+/// Errors with [`ErrorKind::Unsupported`] where the implementation records no trace.
+pub fn trace<'a>(
+    vae: &dyn Vae,
+    sample: ArrayView4<'a, f32>,
+    unscaled: ArrayView4<'a, f32>,
+) -> Result<TraceFile> {
+    let stage = |stage, input| {
+        vae.trace(stage, input).unwrap_or_else(|| {
+            Err(Error::new(
+                ErrorKind::Unsupported,
+                "trace",
+                "the implementation records no trace",
+                "implement Vae::trace",
+            ))
+        })
+    };
+    Ok(TraceFile::new(stage(Stage::Encode, sample)?, stage(Stage::Decode, unscaled)?))
 }

@@ -4,7 +4,7 @@ use crate::config::AutoencoderKLConfig;
 use crate::error::Result;
 
 use super::engine::Engine;
-use super::layers::{GroupNorm, Linear, Module, Watch, Weights};
+use super::layers::{GroupNorm, Linear, Module, Node, Watch, Weights, unwatched};
 
 /// `Attention` of a mid block: one head as wide as the block, biased projections, a residual.
 #[derive(Debug)]
@@ -55,5 +55,19 @@ impl<E: Engine> Attention<E> {
         let output = engine.add_residual(engine.to_image(&hidden, xs, at)?, xs, at)?;
         watch(&self.module, &output)?;
         Ok(output)
+    }
+}
+
+impl<E: Engine> Node<E> for Attention<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        vec![&self.group_norm, &self.to_q, &self.to_k, &self.to_v, &self.to_out]
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, &xs, &mut unwatched)
     }
 }

@@ -5,7 +5,7 @@ use crate::error::Result;
 
 use super::attention::Attention;
 use super::engine::Engine;
-use super::layers::{Module, Watch, Weights};
+use super::layers::{Module, Node, Watch, Weights, unwatched};
 use super::resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 
 /// `DownEncoderBlock2D`; the last level has no downsampler.
@@ -45,6 +45,21 @@ impl<E: Engine> DownEncoderBlock2D<E> {
         }
         watch(&self.module, &xs)?;
         Ok(xs)
+    }
+}
+
+impl<E: Engine> Node<E> for DownEncoderBlock2D<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        let inside = self.resnets.iter().map(|resnet| resnet as &dyn Node<E>);
+        inside.chain(self.downsamplers.iter().map(|sampler| sampler as &dyn Node<E>)).collect()
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, xs, &mut unwatched)
     }
 }
 
@@ -89,6 +104,21 @@ impl<E: Engine> UpDecoderBlock2D<E> {
     }
 }
 
+impl<E: Engine> Node<E> for UpDecoderBlock2D<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        let inside = self.resnets.iter().map(|resnet| resnet as &dyn Node<E>);
+        inside.chain(self.upsamplers.iter().map(|sampler| sampler as &dyn Node<E>)).collect()
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, xs, &mut unwatched)
+    }
+}
+
 /// `UNetMidBlock2D`: resnet, attention where the config has it, resnet.
 #[derive(Debug)]
 pub(super) struct UNetMidBlock2D<E: Engine> {
@@ -127,6 +157,23 @@ impl<E: Engine> UNetMidBlock2D<E> {
         xs = self.resnets[1].forward(engine, &xs, watch)?;
         watch(&self.module, &xs)?;
         Ok(xs)
+    }
+}
+
+impl<E: Engine> Node<E> for UNetMidBlock2D<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        let mut children: Vec<&dyn Node<E>> = vec![&self.resnets[0]];
+        children.extend(self.attentions.iter().map(|attention| attention as &dyn Node<E>));
+        children.push(&self.resnets[1]);
+        children
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, &xs, &mut unwatched)
     }
 }
 

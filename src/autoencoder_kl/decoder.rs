@@ -5,7 +5,7 @@ use crate::error::Result;
 
 use super::blocks::{UNetMidBlock2D, UpDecoderBlock2D};
 use super::engine::Engine;
-use super::layers::{Conv2d, GroupNorm, Module, Watch, Weights};
+use super::layers::{Conv2d, GroupNorm, Module, Node, Watch, Weights, unwatched};
 
 /// `Decoder`: latents, after `post_quant_conv`, to a sample.
 #[derive(Debug)]
@@ -51,5 +51,23 @@ impl<E: Engine> Decoder<E> {
         xs = self.conv_out.forward(engine, &xs, watch)?;
         watch(&self.module, &xs)?;
         Ok(xs)
+    }
+}
+
+impl<E: Engine> Node<E> for Decoder<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        let mut children: Vec<&dyn Node<E>> = vec![&self.conv_in];
+        children.push(&self.mid_block);
+        children.extend(self.up_blocks.iter().map(|block| block as &dyn Node<E>));
+        children.extend([&self.conv_norm_out as &dyn Node<E>, &self.conv_out]);
+        children
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, &xs, &mut unwatched)
     }
 }

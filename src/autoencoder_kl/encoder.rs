@@ -5,7 +5,7 @@ use crate::error::Result;
 
 use super::blocks::{DownEncoderBlock2D, UNetMidBlock2D};
 use super::engine::Engine;
-use super::layers::{Conv2d, GroupNorm, Module, Watch, Weights};
+use super::layers::{Conv2d, GroupNorm, Module, Node, Watch, Weights, unwatched};
 
 /// `Encoder`: sample to moments, before `quant_conv`.
 #[derive(Debug)]
@@ -51,5 +51,27 @@ impl<E: Engine> Encoder<E> {
         xs = self.conv_out.forward(engine, &xs, watch)?;
         watch(&self.module, &xs)?;
         Ok(xs)
+    }
+}
+
+impl<E: Engine> Node<E> for Encoder<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        let mut children: Vec<&dyn Node<E>> = vec![&self.conv_in];
+        children.extend(self.down_blocks.iter().map(|block| block as &dyn Node<E>));
+        children.push(&self.mid_block);
+        children.extend([&self.conv_norm_out as &dyn Node<E>, &self.conv_out]);
+        children
+    }
+
+    fn least_side(&self) -> usize {
+        1 << (self.down_blocks.len() - 1)
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, &xs, &mut unwatched)
     }
 }

@@ -1,6 +1,6 @@
 //! `AutoencoderKL` on the fast engine.
 
-use ndarray::{Array4, ArrayView4, Axis, Zip, s};
+use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD, Axis, Zip, s};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::AutoencoderKLConfig;
@@ -14,7 +14,8 @@ use super::engine::Engine;
 use super::fast::{Fast, Pending};
 use super::kernels::image::Image;
 use super::kernels::threads::Threads;
-use super::model::{Model, unwatched};
+use super::layers::unwatched;
+use super::model::Model;
 
 /// `AutoencoderKL` in f32 on the CPU with convolutions by Winograd's algorithm: several times as
 /// fast as libtorch, in less memory, and needing no libtorch.
@@ -118,5 +119,9 @@ impl Vae for FastAutoencoderKL {
     fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
         let traced = self.model.check_input(stage, &input);
         Some(traced.and_then(|()| self.model.trace(stage, &images(input))))
+    }
+
+    fn forward_module(&self, name: &str, input: ArrayViewD<f32>) -> Option<Result<ArrayD<f32>>> {
+        self.model.forward_module(name, input, |image| Ok(images(image)))
     }
 }

@@ -15,6 +15,38 @@ pub(super) struct Module {
     pub class: &'static str,
 }
 
+/// For runs of which only the result counts.
+pub(super) fn unwatched<T>(_: &Module, _: &T) -> Result<()> {
+    Ok(())
+}
+
+/// A module as a part of the tree that the model is, to be found by its name and run alone.
+pub(super) trait Node<E: Engine> {
+    fn module(&self) -> &Module;
+
+    /// The modules inside it; the first is given what this one is given.
+    fn children(&self) -> Vec<&dyn Node<E>>;
+
+    /// The smallest height and width of an image that it can be given.
+    fn least_side(&self) -> usize {
+        self.children().iter().map(|child| child.least_side()).max().unwrap_or(1)
+    }
+
+    /// What the module makes of `xs`.
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor>;
+}
+
+/// The module of this name among `nodes` and what is inside them.
+pub(super) fn find<'a, E: Engine>(
+    nodes: Vec<&'a dyn Node<E>>,
+    name: &str,
+) -> Option<&'a dyn Node<E>> {
+    nodes.into_iter().find_map(|node| match node.module().name == name {
+        true => Some(node),
+        false => find(node.children(), name),
+    })
+}
+
 /// A place in the checkpoint from which layers are loaded.
 #[derive(Debug)]
 pub(super) struct Weights<'a, E> {
@@ -81,6 +113,25 @@ impl<E: Engine> Conv2d<E> {
     }
 }
 
+impl<E: Engine> Node<E> for Conv2d<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        Vec::new()
+    }
+
+    fn least_side(&self) -> usize {
+        // Without padding, which is the module's around it, a downsampler's kernel has to fit.
+        if self.stride == 2 { 3 } else { 1 }
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, &xs, &mut unwatched)
+    }
+}
+
 /// `torch.nn.GroupNorm`; every one in `AutoencoderKL` has an epsilon of 1e-6.
 #[derive(Debug)]
 pub(super) struct GroupNorm<E: Engine> {
@@ -115,6 +166,20 @@ impl<E: Engine> GroupNorm<E> {
     }
 }
 
+impl<E: Engine> Node<E> for GroupNorm<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        Vec::new()
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, &xs, &mut unwatched)
+    }
+}
+
 /// `torch.nn.Linear`.
 #[derive(Debug)]
 pub(super) struct Linear<E: Engine> {
@@ -142,5 +207,19 @@ impl<E: Engine> Linear<E> {
         let ys = engine.linear(xs, layer, &self.module.name)?;
         watch(&self.module, &ys)?;
         Ok(ys)
+    }
+}
+
+impl<E: Engine> Node<E> for Linear<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        Vec::new()
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, &xs, &mut unwatched)
     }
 }

@@ -12,6 +12,7 @@ mod blocks;
 mod encoder;
 mod decoder;
 mod model;
+mod alone;
 #[cfg(feature = "tch")]
 mod libtorch;
 #[cfg(feature = "tch")]

@@ -10,7 +10,7 @@ use crate::trace::{Activation, Stage, Trace};
 use super::decoder::Decoder;
 use super::encoder::Encoder;
 use super::engine::Engine;
-use super::layers::{Conv2d, Module, Watch, Weights};
+use super::layers::{Conv2d, Module, Node, Watch, Weights};
 
 /// Encoder, decoder and the 1x1 convolutions between them.
 #[derive(Debug)]
@@ -74,6 +74,14 @@ impl<E: Engine> Model<E> {
         Ok(trace)
     }
 
+    /// The modules that are in no other.
+    pub fn nodes(&self) -> Vec<&dyn Node<E>> {
+        let mut nodes: Vec<&dyn Node<E>> = vec![&self.encoder, &self.decoder];
+        let outside = self.quant_conv.iter().chain(&self.post_quant_conv);
+        nodes.extend(outside.map(|conv| conv as &dyn Node<E>));
+        nodes
+    }
+
     /// [`Self::check_sample`] or [`Self::check_latents`], whichever `stage` begins with.
     pub fn check_input(&self, stage: Stage, input: &ArrayView4<f32>) -> Result<()> {
         match stage {
@@ -109,9 +117,4 @@ impl<E: Engine> Model<E> {
         }
         Ok(())
     }
-}
-
-/// For runs of which only the result counts.
-pub(super) fn unwatched<T>(_: &Module, _: &T) -> Result<()> {
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use ndarray::{Array4, ArrayView4};
+use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD};
 use tch::Tensor;
 
 use crate::checkpoint::Checkpoint;
@@ -16,8 +16,9 @@ use crate::vae::{Encoded, Vae};
 
 use super::device::Device;
 use super::diagonal_gaussian::DiagonalGaussian;
+use super::layers::unwatched;
 use super::libtorch::{Attempt, kind_of, to_array, to_tensor};
-use super::model::{Model, unwatched};
+use super::model::Model;
 use super::reference::Reference;
 
 /// The model that [`Checkpoint`]s are loaded into; follows `AutoencoderKL` of diffusers 0.42.1
@@ -143,5 +144,9 @@ impl Vae for AutoencoderKL {
             .and_then(|()| self.tensor(input))
             .and_then(|input| tch::no_grad(|| self.model.trace(stage, &input)));
         Some(traced)
+    }
+
+    fn forward_module(&self, name: &str, input: ArrayViewD<f32>) -> Option<Result<ArrayD<f32>>> {
+        tch::no_grad(|| self.model.forward_module(name, input, |image| self.tensor(image)))
     }
 }

@@ -4,7 +4,7 @@ use crate::config::{Activation, AutoencoderKLConfig};
 use crate::error::Result;
 
 use super::engine::Engine;
-use super::layers::{Conv2d, GroupNorm, Module, Watch, Weights};
+use super::layers::{Conv2d, GroupNorm, Module, Node, Watch, Weights, unwatched};
 
 /// `ResnetBlock2D` without a time embedding, `output_scale_factor` 1.
 #[derive(Debug)]
@@ -65,6 +65,23 @@ impl<E: Engine> ResnetBlock2D<E> {
     }
 }
 
+impl<E: Engine> Node<E> for ResnetBlock2D<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        let mut children: Vec<&dyn Node<E>> =
+            vec![&self.norm1, &self.conv1, &self.norm2, &self.conv2];
+        children.extend(self.conv_shortcut.iter().map(|conv| conv as &dyn Node<E>));
+        children
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, &xs, &mut unwatched)
+    }
+}
+
 /// `Downsample2D` with `padding=0`: a zero column on the right and a zero row at the bottom, then
 /// a 3x3 convolution of stride 2.
 #[derive(Debug)]
@@ -93,6 +110,24 @@ impl<E: Engine> Downsample2D<E> {
     }
 }
 
+impl<E: Engine> Node<E> for Downsample2D<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        vec![&self.conv]
+    }
+
+    fn least_side(&self) -> usize {
+        2
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, &xs, &mut unwatched)
+    }
+}
+
 /// `Upsample2D`: each value becomes a 2x2 square, then a 3x3 convolution.
 #[derive(Debug)]
 pub(super) struct Upsample2D<E: Engine> {
@@ -117,5 +152,19 @@ impl<E: Engine> Upsample2D<E> {
         let ys = self.conv.forward(engine, &doubled, watch)?;
         watch(&self.module, &ys)?;
         Ok(ys)
+    }
+}
+
+impl<E: Engine> Node<E> for Upsample2D<E> {
+    fn module(&self) -> &Module {
+        &self.module
+    }
+
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        vec![&self.conv]
+    }
+
+    fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
+        self.forward(engine, &xs, &mut unwatched)
     }
 }

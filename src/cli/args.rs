@@ -28,6 +28,12 @@ pub enum Command {
     #[cfg(not(feature = "tch"))]
     #[command(disable_help_flag = true)]
     Check(NeedsLibtorch),
+    #[cfg(feature = "tch")]
+    Trace(Box<super::trace_args::TraceArgs>),
+    /// Not in this binary: it was built without libtorch
+    #[cfg(not(feature = "tch"))]
+    #[command(disable_help_flag = true)]
+    Trace(NeedsLibtorch),
     Compare(CompareArgs),
     Inspect(super::inspect_args::InspectArgs),
     Explain(ExplainArgs),
@@ -169,7 +175,7 @@ fn finite(text: &str) -> Result<f64, String> {
     }
 }
 
-fn not_negative(text: &str) -> Result<f64, String> {
+pub fn not_negative(text: &str) -> Result<f64, String> {
     match finite(text)? {
         number if number >= 0.0 => Ok(number),
         _ => Err("expected a number of at least 0".to_owned()),

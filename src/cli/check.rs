@@ -1,26 +1,25 @@
 //! `check`: loads one VAE and sends every image through it.
 
-use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::json;
 use vae_fidelity::baseline::Baseline;
-use vae_fidelity::checkpoint::{Checkpoint, Source};
+use vae_fidelity::checkpoint::Checkpoint;
 use vae_fidelity::pixels::requested_size;
-use vae_fidelity::report::{CheckSummary, Model, SCHEMA_VERSION};
+use vae_fidelity::report::{CheckSummary, SCHEMA_VERSION};
 use vae_fidelity::tiling::{Splitting, Tiling};
 use vae_fidelity::verdict::Thresholds;
 use vae_fidelity::{Error, Result};
 
 use super::Outcome;
-use super::check_args::{CheckArgs, DtypeChoice};
+use super::check_args::CheckArgs;
 use super::console::Console;
-use super::engine::Settled;
 use super::images::expand;
 use super::outputs::Outputs;
 use super::progress::Progress;
 use super::round_trip::Judge;
+use super::run_args::{DtypeChoice, check_working_directory};
 
 pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let given: Vec<PathBuf> = args.image_flags.iter().chain(&args.images).cloned().collect();
@@ -28,26 +27,18 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     if images.is_empty() {
         return Err(Error::option("IMAGE", "no picture was given", "name at least one"));
     }
-    // libtorch would say it in C++.
-    if std::env::current_dir().is_err() {
-        return Err(Error::option(
-            "the working directory",
-            "is gone, or may not be read",
-            "change to another one: cd",
-        ));
-    }
+    check_working_directory()?;
     let files = args.files.read()?;
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
-    let size = requested_size(args.width, args.height)?;
-    let source = args.about.source(&args.repo)?;
+    let size = requested_size(args.run.width, args.run.height)?;
+    let source = args.run.about.source(&args.run.repo)?;
     let outputs = Outputs::settle(args, &images)?;
-    let threads = args.threads.map(|threads| threads as usize);
-    let settled = args.engine.settle(args.device, args.dtype.dtype(), threads)?;
+    let settled = args.run.settle()?;
 
     let progress = Progress::new(images.len(), console);
     progress.step("loading the VAE");
     let started = Instant::now();
-    let options = args.about.options(&source, &progress)?;
+    let options = args.run.about.options(&source, &progress)?;
     let checkpoint = Checkpoint::open_with(&source, &options)?;
     let tiling =
         args.tiling.then(|| Tiling::new(checkpoint.config(), args.tile_size)).transpose()?;
@@ -62,21 +53,11 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
         forecast: args.forecast,
         baseline,
         settled,
-        model: Model {
-            source: checkpoint.source().to_string(),
-            revision: checkpoint.revision().map(str::to_owned),
-            family: checkpoint.family(),
-            config: checkpoint.config().clone(),
-            parameters: checkpoint.parameters(),
-            device: settled.device.to_string(),
-            dtype: settled.dtype,
-            engine: args.engine.name().to_owned(),
-            splitting,
-        },
+        model: args.run.model(&checkpoint, settled, splitting),
         size,
-        seed: args.sample.then(|| args.seed.unwrap_or_else(draw_seed)),
+        seed: args.run.seed_of_draw(),
         thresholds: Thresholds { min_psnr: args.least.min_psnr, min_ssim: args.least.min_ssim },
-        notes: notes(args, settled, &source, &checkpoint),
+        notes: notes(args, args.run.notes(&checkpoint, &source, settled)),
         load: started.elapsed(),
     };
     progress.around(|| judge.notes.iter().for_each(|note| console.note(note)));
@@ -117,35 +98,13 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     Ok(worst)
 }
 
-/// What holds for every image of the run.
-fn notes(
-    args: &CheckArgs,
-    settled: Settled,
-    source: &Source,
-    checkpoint: &Checkpoint,
-) -> Vec<String> {
-    let mut notes = checkpoint.notes().to_vec();
-    notes.extend(settled.note().map(str::to_owned));
-    if *source == Source::Builtin {
-        notes.push(
-            "the built-in VAE is used, which is small; name the one to judge with --repo"
-                .to_owned(),
-        );
-    }
-    if let (Some(seed), false) = (args.seed, args.sample) {
-        notes.push(format!("--seed {seed} has no effect without --sample, as in the gist"));
-    }
-    if args.dtype == DtypeChoice::Bf16 {
+/// What holds for every image of the run, beside `notes` of the VAE.
+fn notes(args: &CheckArgs, mut notes: Vec<String>) -> Vec<String> {
+    if args.run.dtype == DtypeChoice::Bf16 {
         notes.push(
             "bf16 has no picture, so nothing is written or compared: only the decoded tensor is judged"
                 .to_owned(),
         );
     }
     notes
-}
-
-/// A seed short enough to type again.
-fn draw_seed() -> i128 {
-    // The standard library's hash keys are random, and cost no dependency.
-    i128::from(RandomState::new().hash_one(std::process::id()) as u32)
 }

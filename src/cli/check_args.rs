@@ -2,13 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use vae_fidelity::Dtype;
-use vae_fidelity::autoencoder_kl::DeviceChoice;
+use clap::Args;
 
 use super::args::LeastArgs;
-use super::engine::Engine;
-use super::source_args::SourceArgs;
+use super::run_args::RunArgs;
 use super::user_files::FilesArgs;
 
 /// Encode and decode pictures, and judge what comes back
@@ -38,40 +35,8 @@ pub struct CheckArgs {
     #[arg(long, value_name = "DIR")]
     pub out_dir: Option<PathBuf>,
 
-    /// Encode at this width, a multiple of 8; needs --height [default: down to a multiple of 8]
-    #[arg(long, value_name = "W", value_parser = side, allow_negative_numbers = true)]
-    pub width: Option<usize>,
-    /// Encode at this height, a multiple of 8; needs --width [default: down to a multiple of 8]
-    #[arg(long, value_name = "H", value_parser = side, allow_negative_numbers = true)]
-    pub height: Option<usize>,
-
-    /// Draw latents from the posterior instead of taking its mode
-    #[arg(long)]
-    pub sample: bool,
-    /// What --sample draws from: torch.Generator's seed [default: drawn, and printed]
-    #[arg(long, value_name = "S", value_parser = seed, allow_negative_numbers = true)]
-    pub seed: Option<i128>,
-
-    /// The VAE: builtin, a folder in diffusers' layout, a file (.safetensors, .bin, .pt, .ckpt), or
-    /// a repository of a hub, such as CompVis/stable-diffusion-v1-4; ./builtin for a folder of that
-    /// name
-    #[arg(long, value_name = "SOURCE", default_value = "builtin")]
-    pub repo: String,
     #[command(flatten)]
-    pub about: SourceArgs,
-
-    /// auto, cpu, cuda, cuda:N or mps; auto is CUDA where it is, else the CPU
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub device: DeviceChoice,
-    /// The arithmetic; auto is f32 on the CPU and f16 elsewhere. bf16 has no picture
-    #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
-    pub dtype: DtypeChoice,
-    /// How many threads compute [default: libtorch's choice]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
-    pub threads: Option<u32>,
-    /// Which implementation runs the VAE; fast is for the CPU in f32
-    #[arg(long, value_enum, default_value_t = Engine::Reference)]
-    pub engine: Engine,
+    pub run: RunArgs,
 
     /// Encode and decode in tiles, as diffusers' enable_tiling() does; pictures up to a tile stay whole
     #[arg(long, conflicts_with_all = ["save_trace", "forecast", "against"])]
@@ -111,35 +76,4 @@ pub struct CheckArgs {
     /// Fail where PSNR or SSIM fall below those of an earlier --json, or an error is new
     #[arg(long, value_name = "RUN.json")]
     pub baseline: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DtypeChoice {
-    Auto,
-    F32,
-    F16,
-    Bf16,
-}
-
-impl DtypeChoice {
-    pub fn dtype(self) -> Option<Dtype> {
-        match self {
-            Self::Auto => None,
-            Self::F32 => Some(Dtype::F32),
-            Self::F16 => Some(Dtype::F16),
-            Self::Bf16 => Some(Dtype::Bf16),
-        }
-    }
-}
-
-/// torch takes seeds from -2^63 to 2^64 - 1, and negative ones as 2^64 more.
-fn seed(text: &str) -> Result<i128, String> {
-    match text.parse::<i128>() {
-        Ok(seed) if (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&seed) => Ok(seed),
-        _ => Err("expected a whole number from -2^63 to 2^64 - 1, as torch takes".to_owned()),
-    }
-}
-
-fn side(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| "expected a multiple of 8, at least 8".to_owned())
 }

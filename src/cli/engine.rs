@@ -1,10 +1,11 @@
 //! `--engine`: which implementation runs the VAE, where, and in which arithmetic.
 
 use clap::ValueEnum;
+use ndarray::Array4;
 use vae_fidelity::autoencoder_kl::{
-    AutoencoderKL, Device, DeviceChoice, pick_device_and_dtype, set_threads,
+    AutoencoderKL, Device, DeviceChoice, noise, pick_device_and_dtype, set_threads,
 };
-use vae_fidelity::{Checkpoint, Dtype, Error, FastAutoencoderKL, Result, Vae};
+use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Error, FastAutoencoderKL, Result, Vae};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
@@ -57,6 +58,20 @@ impl Settled {
             }
             Engine::Fast => Box::new(FastAutoencoderKL::load(checkpoint, self.threads)?),
         })
+    }
+
+    /// What `--sample --seed` draws with, of the shape of the latents of a picture of this size.
+    pub fn noise(
+        self,
+        config: &AutoencoderKLConfig,
+        seed: i128,
+        width: usize,
+        height: usize,
+    ) -> Result<Array4<f32>> {
+        let smaller = config.downsampling();
+        let shape = (1, config.latent_channels, height / smaller, width / smaller);
+        // As torch reads a seed: by its lowest 64 bits.
+        noise(shape, seed as i64, self.device, self.dtype)
     }
 
     /// What a reader of the results has to know.

@@ -25,7 +25,13 @@ mod panic;
 mod progress;
 #[cfg(feature = "tch")]
 mod round_trip;
+#[cfg(feature = "tch")]
+mod run_args;
 mod source_args;
+#[cfg(feature = "tch")]
+mod trace;
+#[cfg(feature = "tch")]
+mod trace_args;
 #[cfg(feature = "tch")]
 mod user_files;
 
@@ -90,6 +96,10 @@ fn run(cli: Cli, json: bool) -> Outcome {
         Command::Check(args) => check::run(&args, console),
         #[cfg(not(feature = "tch"))]
         Command::Check(_) => Err(needs_libtorch("check")),
+        #[cfg(feature = "tch")]
+        Command::Trace(args) => trace::run(&args, console),
+        #[cfg(not(feature = "tch"))]
+        Command::Trace(_) => Err(needs_libtorch("trace")),
         Command::Compare(args) => compare::run(&args, console),
         Command::Inspect(args) => inspect::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use vae_fidelity::output::{check_writable, resolve};
 use vae_fidelity::{Error, Result};
 
-use super::check_args::{CheckArgs, DtypeChoice};
+use super::check_args::CheckArgs;
+use super::run_args::DtypeChoice;
 
 /// Where the results of one image go; `None` is not written.
 #[derive(Debug, Default)]
@@ -67,7 +68,7 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         ("--save-decoded", &args.save_decoded),
         ("--save-trace", &args.save_trace),
     ];
-    let has_picture = args.dtype != DtypeChoice::Bf16;
+    let has_picture = args.run.dtype != DtypeChoice::Bf16;
     if images.len() > 1 {
         if let Some((flag, _)) = single.iter().find(|(_, path)| path.is_some()) {
             return Err(Error::option(
@@ -136,7 +137,7 @@ fn create(folder: &Path) -> Result<()> {
 }
 
 fn picture(args: &CheckArgs, image: &Path) -> Result<Option<PathBuf>> {
-    if args.dtype == DtypeChoice::Bf16 {
+    if args.run.dtype == DtypeChoice::Bf16 {
         return Ok(None);
     }
     let Some(folder) = &args.out_dir else {
@@ -152,27 +153,13 @@ fn picture(args: &CheckArgs, image: &Path) -> Result<Option<PathBuf>> {
 
 /// Everything that a run reads: pictures, and the files that a model is loaded from.
 fn inputs(args: &CheckArgs, images: &[PathBuf]) -> Vec<PathBuf> {
-    let repo = Path::new(&args.repo);
-    let below = args.about.subfolder.as_deref().unwrap_or("vae");
-    let model_files = [repo.to_owned(), repo.join(below)]
-        .into_iter()
-        .filter(|_| args.repo != "builtin")
-        .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
-        .map(|entry| entry.path())
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_model_file));
-    let single_file = Some(repo).filter(|path| path.is_file()).into_iter();
-    let single_file =
-        single_file.flat_map(|path| [path.into(), path.with_file_name("config.json")]);
-    let given = images.iter().chain(&args.about.config).chain(&args.baseline).cloned();
+    let given = images.iter().chain(&args.baseline).cloned();
     let files = args.files.given().map(|(_, path)| path.to_owned());
-    given.chain(files).chain(model_files).chain(single_file).collect()
+    given.chain(files).chain(args.run.model_files()).collect()
 }
 
-fn is_model_file(name: &str) -> bool {
-    matches!(name, "config.json" | "recipe.json") || name.starts_with("diffusion_pytorch_model")
-}
-
-fn refuse_overlap(outputs: &[(&str, &Path)], inputs: &[PathBuf]) -> Result<()> {
+/// Errors for an output that is an input or another output, under any name.
+pub fn refuse_overlap(outputs: &[(&str, &Path)], inputs: &[PathBuf]) -> Result<()> {
     for (at, (name, path)) in outputs.iter().enumerate() {
         if let Some(input) = inputs.iter().find(|input| same_file(path, input)) {
             return Err(Error::output(

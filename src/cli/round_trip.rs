@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ndarray::Array4;
-use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device, noise};
+use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
 use vae_fidelity::baseline::Baseline;
 use vae_fidelity::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
 use vae_fidelity::image_processor::{denormalise, normalise};
@@ -16,7 +16,8 @@ use vae_fidelity::report::{
     peak_rss_bytes,
 };
 use vae_fidelity::tensor_file::to_safetensors;
-use vae_fidelity::trace::{Stage, Statistics, Trace, TraceFile};
+use vae_fidelity::trace::{Statistics, TraceFile};
+use vae_fidelity::vae::trace;
 use vae_fidelity::verdict::{Thresholds, Verdict};
 use vae_fidelity::{Checkpoint, Dtype, Encoded, Error, Result, Rgb8, Vae};
 
@@ -68,7 +69,8 @@ impl Judge<'_> {
         progress("encoding");
         let dtype = self.vae.dtype();
         let encoding = Instant::now();
-        let noise = self.noise(width, height)?;
+        let noise = |seed| self.settled.noise(self.vae.config(), seed, width, height);
+        let noise = self.seed.map(noise).transpose()?;
         let sample = normalise(&seen, dtype);
         let encoded = self.vae.encode(sample.view(), noise.as_ref().map(Array4::view))?;
         let latents = self.vae.scale(encoded.latents.view())?;
@@ -76,7 +78,8 @@ impl Judge<'_> {
 
         progress("decoding");
         let decoding = Instant::now();
-        let decoded = self.vae.decode(self.vae.unscale(latents.view())?.view())?;
+        let unscaled = self.vae.unscale(latents.view())?;
+        let decoded = self.vae.decode(unscaled.view())?;
         let decoding = decoding.elapsed();
 
         progress("judging");
@@ -94,7 +97,7 @@ impl Judge<'_> {
             decoded: &decoded,
         })?;
         let trace = match &outputs.trace {
-            Some(_) => Some(self.trace(&sample, &encoded.latents)?),
+            Some(_) => Some(trace(self.vae, sample.view(), unscaled.view())?),
             None => None,
         };
         let moments = encoded.moments.as_ref();
@@ -205,14 +208,6 @@ impl Judge<'_> {
         diagnose(&evidence, self.cross_check)
     }
 
-    /// Every layer of both stages.
-    fn trace(&self, sample: &Array4<f32>, latents: &Array4<f32>) -> Result<TraceFile> {
-        let stage = |stage, input: &Array4<f32>| -> Result<Trace> {
-            self.vae.trace(stage, input.view()).unwrap_or_else(|| Ok(Trace::new()))
-        };
-        Ok(TraceFile::new(stage(Stage::Encode, sample)?, stage(Stage::Decode, latents)?))
-    }
-
     fn check_ssim_is_defined(&self, width: usize, height: usize) -> Result<()> {
         match self.thresholds.min_ssim {
             Some(least) if width.min(height) < WINDOW => Err(Error::option(
@@ -224,17 +219,6 @@ impl Judge<'_> {
             )),
             _ => Ok(()),
         }
-    }
-
-    /// What `--sample` draws with, of the latents' shape.
-    fn noise(&self, width: usize, height: usize) -> Result<Option<Array4<f32>>> {
-        let config = self.vae.config();
-        let smaller = config.downsampling();
-        let shape = (1, config.latent_channels, height / smaller, width / smaller);
-        // As torch reads a seed: by its lowest 64 bits.
-        self.seed
-            .map(|seed| noise(shape, seed as i64, self.settled.device, self.vae.dtype()))
-            .transpose()
     }
 }
 

@@ -115,7 +115,8 @@ impl Candidate<'_> {
             let folder = self.folder.display();
             notes.push(format!("{folder}: files of no meaning, ignored: {}", others.join(", ")));
         }
-        let mut checks = Checks::new(self.suite, self.case, self.files, Keep::Given(self.folder));
+        let keep = Keep::Given(self.folder);
+        let mut checks = Checks::new(self.suite, self.case, self.files, keep, None);
         let encode = || self.trace(Stage::Encode);
         let decode = || self.trace(Stage::Decode);
         let encode: Tracer = Some((Stage::Encode, &encode));

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ndarray::Axis;
 
+use super::blocks::Blocks;
 use super::locate::read_trace;
 use super::manifest::Case;
 use super::posterior::std_of;
@@ -20,6 +21,7 @@ pub(super) struct CaseFiles {
     pub decoded: Golden,
     pub decoded_rgb8: Option<Golden>,
     pub trace: Option<TraceFile>,
+    pub blocks: Option<Blocks>,
 }
 
 impl CaseFiles {
@@ -38,6 +40,7 @@ impl CaseFiles {
             decoded: needed("decoded")?,
             decoded_rgb8: read("decoded_rgb8")?,
             trace: case.trace.as_ref().map(|file| read_trace(&folder.join(file))).transpose()?,
+            blocks: case.blocks.as_ref().map(|row| Blocks::read(&folder, row)).transpose()?,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::blocks::Fault;
 use super::case_files::CaseFiles;
 use super::compare::Comparison;
 use super::evidence::Evidence;
@@ -13,6 +14,7 @@ use super::tensor::Golden;
 use crate::error::{Error, Result};
 use crate::pixels::Rgb8;
 use crate::trace::{Stage, Trace};
+use crate::vae::Vae;
 
 /// Records the modules of the stage that a tensor comes from; the text says why that cannot be.
 pub(super) type Tracer<'v> = Option<(Stage, &'v dyn Fn() -> std::result::Result<Trace, String>)>;
@@ -39,14 +41,22 @@ pub(super) struct Checks<'a> {
     case: &'a Case,
     files: &'a CaseFiles,
     keep: Keep<'a>,
+    /// What can be asked to run a block alone; files cannot.
+    vae: Option<&'a dyn Vae>,
     /// Looked up once per stage: tracing may run the model again.
     located: Vec<(Stage, Location)>,
     list: Vec<Check>,
 }
 
 impl<'a> Checks<'a> {
-    pub fn new(suite: &'a Suite, case: &'a Case, files: &'a CaseFiles, keep: Keep<'a>) -> Self {
-        Self { suite, case, files, keep, located: Vec::new(), list: Vec::new() }
+    pub fn new(
+        suite: &'a Suite,
+        case: &'a Case,
+        files: &'a CaseFiles,
+        keep: Keep<'a>,
+        vae: Option<&'a dyn Vae>,
+    ) -> Self {
+        Self { suite, case, files, keep, vae, located: Vec::new(), list: Vec::new() }
     }
 
     pub fn into_list(self) -> Vec<Check> {
@@ -153,12 +163,26 @@ impl<'a> Checks<'a> {
                 Err(reason) => unknown(reason),
                 Ok(actual) => {
                     let tolerance = self.suite.trace_tolerance(self.case)?;
-                    first_divergence(golden.stage(stage), &actual, tolerance)
+                    let alone = |module: &str| self.fault(stage, module);
+                    first_divergence(stage, golden.stage(stage), &actual, tolerance, alone)?
                 }
             },
         };
         self.located.push((stage, location.clone()));
         Ok(location)
+    }
+
+    /// Whether the block of `module` is wrong by itself.
+    fn fault(&self, stage: Stage, module: &str) -> Result<Fault> {
+        match (self.vae, &self.files.blocks) {
+            (None, _) => Ok(Fault::CannotTell {
+                reason: "files cannot be asked to run a block alone".to_owned(),
+            }),
+            (_, None) => Ok(Fault::CannotTell { reason: self.suite.who_has_blocks(self.case) }),
+            (Some(vae), Some(blocks)) => {
+                Ok(blocks.fault(vae, stage, module, self.suite.trace_tolerance(self.case)?))
+            }
+        }
     }
 
     /// What to type to look closer at a failed check.

@@ -1,5 +1,6 @@
 //! Writes what a port in any language needs to compute the goldens' tensors, and none of the
-//! expected results but the latents that decoding starts from.
+//! expected results but the latents that decoding starts from, and the tensors between the blocks
+//! of small models.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -14,10 +15,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::case_files::CaseFiles;
-use super::manifest::{Case, Origin, PosteriorKind};
+use super::manifest::{Case, Origin, PosteriorKind, broken};
 use super::suite::Suite;
 use crate::checkpoint::{Checkpoint, TensorSpec, expected_tensors};
 use crate::error::{Error, ErrorKind, Result};
+use crate::input::read_bytes;
 use crate::output::{NewFolder, write_error};
 use crate::tensor_file::{to_npy, to_safetensors};
 
@@ -81,11 +83,16 @@ impl Suite {
             .flat_map(|case| inputs_of(case))
             .map(|(_, shape)| shape.iter().product::<usize>())
             .sum();
+        let of_blocks = |case: &&Case| -> u64 {
+            let file = case.blocks.as_ref().map(|row| case_folder(self, case).join(&row.file));
+            file.and_then(|file| fs::metadata(file).ok()).map_or(0, |file| file.len())
+        };
+        let blocks: u64 = cases.iter().map(of_blocks).sum();
         let mut values = inputs;
         for model in &models {
             values += self.checkpoint(model)?.parameters();
         }
-        let bytes = 4 * values as u64 * format.endings().len() as u64;
+        let bytes = (4 * values as u64 + blocks) * format.endings().len() as u64;
         Ok(ExportSize { cases: cases.len(), models: models.len(), bytes })
     }
 
@@ -131,6 +138,10 @@ impl Suite {
     }
 }
 
+fn case_folder(suite: &Suite, case: &Case) -> PathBuf {
+    suite.folder().join("cases").join(&case.name)
+}
+
 /// Name and shape of each input of `case` that its golden can give.
 fn inputs_of(case: &Case) -> Vec<(&'static str, &[usize])> {
     let kept = |name: &str| case.tensors.get(name).filter(|row| row.is_full());
@@ -167,6 +178,7 @@ impl Writer<'_> {
         if let Some(latents) = files.latents.array() {
             write("scaled_latents", &latents)?;
         }
+        let blocks = self.blocks(case, &files)?;
         let shape = |name: &str| json!({"shape": case.tensors[name].shape});
         let kind = match case.posterior.kind {
             PosteriorKind::Mode => "mode",
@@ -181,6 +193,7 @@ impl Writer<'_> {
                 "moments": shape("moments"), "latents": shape("latents"), "decoded": shape("decoded"),
             },
             "trace_judged": case.trace.is_some(),
+            "blocks": blocks,
         });
         if let Some(asked) = case.optional() {
             let config = self.suite.checkpoint(&case.model)?.config().clone();
@@ -191,6 +204,34 @@ impl Writer<'_> {
             row["optional"] = json!(asked);
         }
         Ok(row)
+    }
+
+    /// Writes the whole tensors between blocks, where the case has them; returns which block was
+    /// given which.
+    fn blocks(&self, case: &Case, files: &CaseFiles) -> Result<Option<Value>> {
+        let (Some(row), Some(blocks)) = (&case.blocks, &files.blocks) else { return Ok(None) };
+        let stem = format!("cases/{}/blocks", case.name);
+        let mut listing = json!({"encode": row.encode, "decode": row.decode});
+        for ending in self.format.endings() {
+            match *ending {
+                "npy" => {
+                    self.folder(&stem)?;
+                    for (name, tensor) in blocks.tensors() {
+                        let path = self.root.join(&stem).join(format!("{name}.npy"));
+                        fs_write(&path, &to_npy(tensor.view()))?;
+                    }
+                    listing[*ending] = json!(format!("{stem}/"));
+                }
+                _ => {
+                    let file = format!("{stem}.{ending}");
+                    let golden = case_folder(self.suite, case).join(&row.file);
+                    let bytes = read_bytes(&golden).map_err(|problem| broken(&golden, problem))?;
+                    fs_write(&self.root.join(&file), &bytes)?;
+                    listing[*ending] = json!(file);
+                }
+            }
+        }
+        Ok(Some(listing))
     }
 
     /// A sample of which the golden keeps the hash alone, made anew and held against it.

@@ -39,7 +39,7 @@ impl<'a> Judge<'a> {
         vae: &'a dyn Vae,
         evidence: &'a Evidence,
     ) -> Self {
-        let checks = Checks::new(suite, case, files, Keep::Save(evidence));
+        let checks = Checks::new(suite, case, files, Keep::Save(evidence), Some(vae));
         Self { suite, case, files, vae, checks }
     }
 

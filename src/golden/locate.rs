@@ -1,13 +1,15 @@
 //! The first module whose output is not the golden's.
 
-use serde::Serialize;
-use std::collections::HashMap;
 use std::path::Path;
 
+use serde::Serialize;
+
+use super::blocks::Fault;
 use super::compare::Tolerance;
+use super::layers::StageComparison;
 use super::manifest::broken;
 use crate::error::Result;
-use crate::trace::{Activation, Trace, TraceFile};
+use crate::trace::{Stage, Trace, TraceFile};
 
 /// `trace.json` of a case, which has both stages.
 pub(super) fn read_trace(path: &Path) -> Result<TraceFile> {
@@ -39,6 +41,12 @@ pub enum Location {
         lacks: Option<String>,
         /// Modules of the golden that the implementation's trace does not name.
         absent: usize,
+        /// Modules of this stage whose every bit is the golden's.
+        identical: usize,
+        /// The first module that is not known to be identical.
+        first_not_identical: Option<String>,
+        /// Whether the module's block is wrong by itself, or was given something wrong.
+        fault: Fault,
     },
     /// Every module agrees: the fault lies behind the last one.
     AfterTheLastModule {
@@ -57,91 +65,45 @@ pub enum Location {
 }
 
 /// The first module of `expected`, in the order in which modules finish, that `actual` gives
-/// otherwise. `tolerance.atol` is in units of the module's own standard deviation, because
-/// activations of one model differ in scale by orders of magnitude.
-pub(super) fn first_divergence(expected: &Trace, actual: &Trace, tolerance: Tolerance) -> Location {
-    let actual: HashMap<&str, &Activation> =
-        actual.iter().map(|activation| (activation.module.as_str(), activation)).collect();
-    let pairs: Vec<_> = expected
+/// otherwise. `alone` is asked about that module.
+pub(super) fn first_divergence(
+    stage: Stage,
+    expected: &Trace,
+    actual: &Trace,
+    tolerance: Tolerance,
+    alone: impl FnOnce(&str) -> Result<Fault>,
+) -> Result<Location> {
+    let compared = StageComparison::new(stage, expected, actual, tolerance);
+    let Some(last) = compared.layers.last() else {
+        let count = expected.len();
+        let reason =
+            format!("the implementation's trace names none of the golden's {count} modules");
+        return Ok(Location::Unknown { reason });
+    };
+    let absent = compared.absent.len();
+    let Some(layer) = compared.first_beyond() else {
+        return Ok(Location::AfterTheLastModule {
+            module: last.module.clone(),
+            compared: compared.layers.len(),
+            absent,
+        });
+    };
+    let after = compared.last_that_agrees.clone();
+    let mut between = expected
         .iter()
-        .filter_map(|golden| Some((golden, *actual.get(golden.module.as_str())?)))
-        .collect();
-    let absent = expected.len() - pairs.len();
-    let Some((last, _)) = pairs.last() else {
-        return Location::Unknown {
-            reason: format!(
-                "the implementation's trace names none of the golden's {} modules",
-                expected.len()
-            ),
-        };
-    };
-    for (at, (golden, found)) in pairs.iter().enumerate() {
-        if let Some(difference) = difference(golden, found, tolerance) {
-            let after = at.checked_sub(1).map(|before| pairs[before].0.module.clone());
-            let between = expected
-                .iter()
-                .map(|golden| &golden.module)
-                .skip_while(|name| after.is_some() && Some(*name) != after.as_ref())
-                .skip(usize::from(after.is_some()))
-                .take_while(|name| **name != golden.module);
-            return Location::Module {
-                module: golden.module.clone(),
-                kind: golden.kind.clone(),
-                difference,
-                lacks: between.into_iter().next().cloned(),
-                after,
-                absent,
-            };
-        }
-    }
-    Location::AfterTheLastModule { module: last.module.clone(), compared: pairs.len(), absent }
-}
-
-/// What is wrong with `found`, in words, or `None`.
-fn difference(golden: &Activation, found: &Activation, tolerance: Tolerance) -> Option<String> {
-    if golden.shape != found.shape {
-        return Some(format!("shape {:?}, expected {:?}", found.shape, golden.shape));
-    }
-    if golden.non_finite != found.non_finite {
-        return Some(format!(
-            "{} NaNs and infinities, expected {}",
-            found.non_finite, golden.non_finite
-        ));
-    }
-    let atol = tolerance.atol() * golden.std.unwrap_or(0.0);
-    let near =
-        |found: f64, golden: f64| (found - golden).abs() <= atol + tolerance.rtol() * golden.abs();
-    let agrees = |found: Option<f64>, golden: Option<f64>| match (found, golden) {
-        (Some(found), Some(golden)) => near(found, golden),
-        (found, golden) => found.is_none() && golden.is_none(),
-    };
-    let wide = |value: Option<f32>| value.map(f64::from);
-    let off = golden
-        .samples
-        .iter()
-        .zip(&found.samples)
-        .filter(|(golden, found)| !agrees(wide(**found), wide(**golden)))
-        .count();
-    if off > 0 || golden.samples.len() != found.samples.len() {
-        return Some(format!("{off} of {} sampled values", golden.samples.len()));
-    }
-    // Sums over millions of values depend on their order, in f64 too.
-    let sums = 1e-9 * golden.std.unwrap_or(0.0).max(f64::MIN_POSITIVE);
-    let agrees = |found: Option<f64>, golden: Option<f64>| {
-        agrees(found, golden)
-            || found.zip(golden).is_some_and(|(found, golden)| (found - golden).abs() <= sums)
-    };
-    [
-        ("mean", found.mean, golden.mean),
-        ("standard deviation", found.std, golden.std),
-        ("smallest value", wide(found.min), wide(golden.min)),
-        ("largest value", wide(found.max), wide(golden.max)),
-    ]
-    .into_iter()
-    .find(|&(_, found, golden)| !agrees(found, golden))
-    .map(|(name, found, golden)| format!("{name} {}, expected {}", shown(found), shown(golden)))
-}
-
-fn shown(value: Option<f64>) -> String {
-    value.map_or("none".into(), |value| format!("{value:.9e}"))
+        .map(|golden| &golden.module)
+        .skip_while(|name| after.is_some() && Some(*name) != after.as_ref())
+        .skip(usize::from(after.is_some()))
+        .take_while(|name| **name != layer.module);
+    Ok(Location::Module {
+        module: layer.module.clone(),
+        kind: layer.kind.clone(),
+        difference: layer.difference.clone().unwrap_or_default(),
+        lacks: between.next().cloned(),
+        after,
+        absent,
+        identical: compared.identical,
+        first_not_identical: compared.first_not_identical.clone(),
+        fault: alone(&layer.module)?,
+    })
 }

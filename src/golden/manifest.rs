@@ -10,6 +10,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Result};
 use crate::input;
 use crate::tiling::{Splitting, Tiling};
+use crate::trace::Stage;
 
 const SCHEMA_VERSION: u32 = 1;
 const WRITE_AGAIN: &str =
@@ -73,6 +74,9 @@ pub struct Case {
     pub batch: Vec<String>,
     /// File with the outputs of every module, where the case has one.
     pub trace: Option<String>,
+    /// Whole tensors between blocks, where the case has them.
+    #[serde(default)]
+    pub(super) blocks: Option<BlocksRow>,
     pub(super) tensors: BTreeMap<String, TensorRow>,
 }
 
@@ -101,6 +105,34 @@ pub enum PosteriorKind {
     Mode,
     /// The gist with `--sample`; the noise is part of the golden.
     Sample,
+}
+
+/// Which file has the whole tensors between blocks, and which block was given which.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct BlocksRow {
+    pub file: String,
+    /// Of the file.
+    pub sha256: String,
+    pub encode: Vec<BlockRow>,
+    pub decode: Vec<BlockRow>,
+}
+
+/// One block: diffusers' name of its module, and the names of two tensors in the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct BlockRow {
+    pub module: String,
+    pub input: String,
+    pub output: String,
+}
+
+impl BlocksRow {
+    /// The blocks of `stage`, in the order in which they finish.
+    pub fn stage(&self, stage: Stage) -> &[BlockRow] {
+        match stage {
+            Stage::Encode => &self.encode,
+            Stage::Decode => &self.decode,
+        }
+    }
 }
 
 /// Where one tensor of a case lies, and what it must hash to.
@@ -182,8 +214,9 @@ impl Case {
     }
 
     fn validate(&self) -> std::result::Result<(), String> {
-        let files = self.trace.iter().chain(&self.batch);
-        for name in [&self.name, &self.model, &self.image].into_iter().chain(files) {
+        let blocks = self.blocks.iter().map(|blocks| &blocks.file);
+        let names = [&self.name, &self.model, &self.image].into_iter();
+        for name in names.chain(&self.batch).chain(&self.trace).chain(blocks) {
             plain(name)?;
         }
         for (name, row) in &self.tensors {

@@ -15,6 +15,7 @@
 //! implementation does not expose is "not judged", and counted. Nothing here writes a golden:
 //! their only writer is a script that runs the reference itself (`golden/README.md`).
 
+mod blocks;
 mod candidate;
 mod case_files;
 mod checks;
@@ -23,6 +24,7 @@ mod evidence;
 mod explain;
 mod export;
 mod judge;
+mod layers;
 mod locate;
 mod manifest;
 mod posterior;
@@ -34,10 +36,13 @@ mod tensor;
 mod text;
 mod tolerances;
 
+pub use blocks::Fault;
 pub use compare::{Bar, Comparison, Over, THRESHOLDS, Tolerance, Worst};
 pub use export::{ExportSize, TensorFormat};
+pub use layers::{Agreement, LayerComparison, StageComparison};
 pub use locate::Location;
 pub use manifest::{Case, CaseTiling, Origin, Posterior, PosteriorKind};
 pub use report::{CaseReport, Check, NotRun, Outcome, SCHEMA_VERSION, Step, SuiteReport, Summary};
 pub use suite::{Progress, Suite};
 pub use tensor::Golden;
+pub use tolerances::layer_rounding;

@@ -10,7 +10,7 @@ use super::manifest::{Element, Stored, TensorRow, broken};
 use crate::error::Result;
 use crate::input;
 use crate::pixels::{self, Rgb8};
-use crate::trace::sample_indices;
+use crate::trace::{sample_indices, sha256_of};
 
 /// Values that a hashed golden keeps, at [`sample_indices`].
 const SAMPLES: usize = 4096;
@@ -141,15 +141,13 @@ impl Golden {
 }
 
 fn sha256(element: Element, values: &[f32]) -> String {
-    let mut hash = Sha256::new();
-    for chunk in values.chunks(1 << 14) {
-        let bytes: Vec<u8> = match element {
-            Element::F32 => chunk.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Element::U8 => chunk.iter().map(|&level| level as u8).collect(),
-        };
-        hash.update(&bytes);
+    match element {
+        Element::F32 => sha256_of(values),
+        Element::U8 => {
+            let levels: Vec<u8> = values.iter().map(|&level| level as u8).collect();
+            Sha256::digest(&levels).iter().map(|byte| format!("{byte:02x}")).collect()
+        }
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_png(path: &Path, shape: &[usize]) -> Result<Vec<f32>> {

@@ -109,6 +109,11 @@ fn failure(f: &mut Formatter<'_>, case: &CaseReport, check: &Check) -> fmt::Resu
     }
     if let Some(location) = &check.location {
         writeln!(f, "  where:  {location}")?;
+        if let Location::Module { identical, first_not_identical, fault, .. } = location {
+            let first = first_not_identical.as_deref().unwrap_or("none");
+            writeln!(f, "  bits:   {identical} modules identical, the first that is not: {first}")?;
+            writeln!(f, "  alone:  {fault}")?;
+        }
     }
     if let Some(saved) = &check.saved {
         writeln!(f, "  saved:  {}", saved.display())?;
@@ -172,7 +177,7 @@ impl Display for Bar {
 impl Display for Location {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let absent = match self {
-            Self::Module { module, kind, difference, after, lacks, absent } => {
+            Self::Module { module, kind, difference, after, lacks, absent, .. } => {
                 write!(f, "first diverging module {module} ({kind}): {difference}")?;
                 match after {
                     Some(after) => write!(f, "; agrees up to {after}")?,

@@ -11,6 +11,21 @@ use crate::error::Result;
 
 const SCHEMA_VERSION: u32 = 1;
 
+/// How far layers may differ by rounding alone, in standard deviations of a layer's output and
+/// relative to each value: the widest that was measured for this crate's models. `None` where none
+/// was for `dtype` on `device` (`cpu`, `cuda`).
+pub fn layer_rounding(dtype: Dtype, device: &str) -> Result<Option<Tolerance>> {
+    let path = Path::new("golden/tolerances.json");
+    let all = Tolerances::parse(path, include_str!("../../golden/tolerances.json"))?;
+    let of_layers =
+        |row: &&Row| (&*row.tensor, row.dtype, &*row.device) == ("trace", dtype, device);
+    let widest = |of: fn(&Row) -> f64| all.rows.iter().filter(of_layers).map(of).reduce(f64::max);
+    match (widest(|row| row.atol), widest(|row| row.rtol)) {
+        (Some(atol), Some(rtol)) => Tolerance::new(atol, rtol).map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// The measured tolerances of a suite.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Tolerances {
@@ -42,8 +57,12 @@ struct Row {
 
 impl Tolerances {
     pub fn read(path: &Path) -> Result<Self> {
-        let tolerances: Self = serde_json::from_str(&read_text(path)?)
-            .map_err(|error| broken(path, error.to_string()))?;
+        Self::parse(path, &read_text(path)?)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        let tolerances: Self =
+            serde_json::from_str(text).map_err(|error| broken(path, error.to_string()))?;
         if tolerances.schema_version != SCHEMA_VERSION {
             let found = tolerances.schema_version;
             return Err(broken(

@@ -4,6 +4,7 @@ mod inspect;
 mod inspect_text;
 mod memory;
 mod text;
+mod trace;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ pub use inspect::{
     StoredAs, TensorReport, TensorsReport,
 };
 pub use memory::peak_rss_bytes;
+pub use trace::{Against, Layer, TraceReport, non_finite_reasons};
 
 /// Version of every JSON object that the tool prints: fields may be added, none is renamed.
 pub const SCHEMA_VERSION: u32 = 1;

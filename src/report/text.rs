@@ -6,7 +6,8 @@ use std::fmt::{self, Display, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::{
-    CheckReport, CheckSummary, CompareReport, Compared, ComparedTensor, Forecast, Headroom,
+    CheckReport, CheckSummary, CompareReport, Compared, ComparedTensor, Forecast, Headroom, Input,
+    Model,
 };
 use crate::diagnosis::{Finding, Severity};
 use crate::metrics::{PixelMetrics, TensorMetrics};
@@ -19,28 +20,8 @@ pub(super) const FAINT: Style = Style::new().dimmed();
 
 impl Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let input = &self.input;
-        let mut size = format!("{} x {}", input.source_width, input.source_height);
-        if (input.width, input.height) != (input.source_width, input.source_height) {
-            write!(size, ", resized to {} x {}", input.width, input.height)?;
-        }
-        let path = input.path.display();
-        line(f, "image", format_args!("{path} ({} {}, {size})", input.format, input.mode))?;
-        let model = &self.model;
-        let commit = model.revision.as_deref().and_then(|commit| commit.get(..12));
-        let at = commit.map(|commit| format!(" at {commit}")).unwrap_or_default();
-        let tiles = match model.splitting.tiling {
-            Some(tiling) => format!(", in tiles of {}", tiling.tile_sample_min_size()),
-            None => String::new(),
-        };
-        line(
-            f,
-            "model",
-            format_args!(
-                "{}{at} ({} family, {} parameters), {} on {}{tiles}",
-                model.source, model.family, model.parameters, model.dtype, model.device
-            ),
-        )?;
+        input_line(f, &self.input)?;
+        model_line(f, &self.model)?;
         let taken = match self.posterior.seed {
             Some(seed) => format!(", drawn with seed {seed}"),
             None => String::new(),
@@ -264,6 +245,34 @@ fn tensor_lines(f: &mut fmt::Formatter<'_>, tensor: &ComparedTensor) -> fmt::Res
         )?;
     }
     Ok(())
+}
+
+/// The picture: where it lies, its format, and its size before and after.
+pub(super) fn input_line(f: &mut fmt::Formatter<'_>, input: &Input) -> fmt::Result {
+    let mut size = format!("{} x {}", input.source_width, input.source_height);
+    if (input.width, input.height) != (input.source_width, input.source_height) {
+        write!(size, ", resized to {} x {}", input.width, input.height)?;
+    }
+    let path = input.path.display();
+    line(f, "image", format_args!("{path} ({} {}, {size})", input.format, input.mode))
+}
+
+/// The VAE, and how it ran.
+pub(super) fn model_line(f: &mut fmt::Formatter<'_>, model: &Model) -> fmt::Result {
+    let commit = model.revision.as_deref().and_then(|commit| commit.get(..12));
+    let at = commit.map(|commit| format!(" at {commit}")).unwrap_or_default();
+    let tiles = match model.splitting.tiling {
+        Some(tiling) => format!(", in tiles of {}", tiling.tile_sample_min_size()),
+        None => String::new(),
+    };
+    line(
+        f,
+        "model",
+        format_args!(
+            "{}{at} ({} family, {} parameters), {} on {}{tiles}",
+            model.source, model.family, model.parameters, model.dtype, model.device
+        ),
+    )
 }
 
 /// What was found, each with its remedy.

@@ -3,6 +3,7 @@
 mod file;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::recipe::{name_hash, scrambled};
 
@@ -33,6 +34,10 @@ pub struct Activation {
     pub kind: String,
     /// Shape of the output.
     pub shape: Vec<usize>,
+    /// SHA-256 of all values as little-endian f32 in C order, in hexadecimal, by which equal bits are
+    /// known; `None` in traces that do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// Mean of the finite values, summed in f64; `None` if there are none.
     pub mean: Option<f64>,
     /// Population standard deviation of the finite values.
@@ -55,6 +60,7 @@ impl Activation {
             module: module.to_owned(),
             kind: kind.to_owned(),
             shape: shape.to_vec(),
+            sha256: Some(sha256_of(values)),
             mean: statistics.mean,
             std: statistics.std,
             min: statistics.min,
@@ -65,6 +71,16 @@ impl Activation {
                 .collect(),
         }
     }
+}
+
+/// SHA-256 of `values` as little-endian f32, in hexadecimal.
+pub(crate) fn sha256_of(values: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    for chunk in values.chunks(1 << 14) {
+        let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
+        hash.update(&bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The flat indices at which a tensor of `len` values is sampled: the recipe's hash of `"sample"`,

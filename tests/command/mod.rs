@@ -215,7 +215,9 @@ impl Ran {
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         };
-        for word in ["panicked", "stack backtrace", "internal error", "c10", "Exception raised"] {
+        for word in
+            ["panicked", "stack backtrace", "internal error", "c10::", "libc10", "Exception raised"]
+        {
             ran.check(!ran.stderr.contains(word) && !ran.stdout.contains(word), word);
         }
         ran

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 pub use fault::Fault;
-use ndarray::{Array4, ArrayView4, Axis, s};
+use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD, Axis, Ix4, s};
 use tch::{Kind, Tensor};
 use vae_fidelity::checkpoint::expected_tensors;
 use vae_fidelity::config::Activation as ActFn;
@@ -192,44 +192,58 @@ impl Planted {
         self.record(name, "Upsample2D", y)
     }
 
+    fn down_block(&self, level: usize, x: &Tensor) -> Tensor {
+        let block = format!("encoder.down_blocks.{level}");
+        let mut x = x.shallow_clone();
+        for layer in 0..self.config.layers_per_block {
+            x = self.resnet(&format!("{block}.resnets.{layer}"), &x);
+        }
+        if level + 1 < self.config.block_out_channels.len() {
+            x = self.downsample(&format!("{block}.downsamplers.0"), &x);
+        }
+        self.record(&block, "DownEncoderBlock2D", x)
+    }
+
+    fn up_block(&self, level: usize, x: &Tensor) -> Tensor {
+        let block = format!("decoder.up_blocks.{level}");
+        let fewer = usize::from(self.fault == Fault::OneResnetLess);
+        let mut x = x.shallow_clone();
+        for layer in 0..=self.config.layers_per_block - fewer {
+            x = self.resnet(&format!("{block}.resnets.{layer}"), &x);
+        }
+        if level + 1 < self.config.block_out_channels.len() {
+            x = self.upsample(&format!("{block}.upsamplers.0"), &x);
+        }
+        self.record(&block, "UpDecoderBlock2D", x)
+    }
+
     fn encoder(&self, sample: &Tensor) -> Tensor {
-        let levels = self.config.block_out_channels.len();
         let mut x = self.conv("encoder.conv_in", sample, 1, 1);
-        for level in 0..levels {
-            let block = format!("encoder.down_blocks.{level}");
-            for layer in 0..self.config.layers_per_block {
-                x = self.resnet(&format!("{block}.resnets.{layer}"), &x);
-            }
-            if level + 1 < levels {
-                x = self.downsample(&format!("{block}.downsamplers.0"), &x);
-            }
-            x = self.record(&block, "DownEncoderBlock2D", x);
+        for level in 0..self.config.block_out_channels.len() {
+            x = self.down_block(level, &x);
         }
         let x = self.mid_block("encoder.mid_block", &x);
         let x = self.conv_act(self.norm("encoder.conv_norm_out", &x));
         let x = self.conv("encoder.conv_out", &x, 1, 1);
-        let x = self.record("encoder", "Encoder", x);
+        self.record("encoder", "Encoder", x)
+    }
+
+    fn after_encoder(&self, x: Tensor) -> Tensor {
         if self.config.use_quant_conv { self.conv("quant_conv", &x, 1, 0) } else { x }
     }
 
-    fn decoder(&self, latents: &Tensor) -> Tensor {
-        let levels = self.config.block_out_channels.len();
-        let x = match self.config.use_post_quant_conv {
+    fn before_decoder(&self, latents: &Tensor) -> Tensor {
+        match self.config.use_post_quant_conv {
             true => self.conv("post_quant_conv", latents, 1, 0),
             false => latents.shallow_clone(),
-        };
-        let x = self.conv("decoder.conv_in", &x, 1, 1);
+        }
+    }
+
+    fn decoder(&self, x: &Tensor) -> Tensor {
+        let x = self.conv("decoder.conv_in", x, 1, 1);
         let mut x = self.mid_block("decoder.mid_block", &x);
-        for level in 0..levels {
-            let block = format!("decoder.up_blocks.{level}");
-            let fewer = usize::from(self.fault == Fault::OneResnetLess);
-            for layer in 0..=self.config.layers_per_block - fewer {
-                x = self.resnet(&format!("{block}.resnets.{layer}"), &x);
-            }
-            if level + 1 < levels {
-                x = self.upsample(&format!("{block}.upsamplers.0"), &x);
-            }
-            x = self.record(&block, "UpDecoderBlock2D", x);
+        for level in 0..self.config.block_out_channels.len() {
+            x = self.up_block(level, &x);
         }
         let x = self.conv_act(self.norm("decoder.conv_norm_out", &x));
         let x = self.conv("decoder.conv_out", &x, 1, 1);
@@ -238,13 +252,41 @@ impl Planted {
 
     fn moments(&self, sample: ArrayView4<f32>) -> Tensor {
         match self.fault {
-            Fault::BgrInput => self.encoder(&tensor(sample.slice(s![.., ..;-1, .., ..]))),
-            _ => self.encoder(&tensor(sample)),
+            Fault::BgrInput => {
+                let swapped = tensor(sample.slice(s![.., ..;-1, .., ..]));
+                self.after_encoder(self.encoder(&swapped))
+            }
+            _ => self.after_encoder(self.encoder(&tensor(sample))),
         }
     }
 
+    /// Any of the blocks between which goldens keep whole tensors.
+    fn block(&self, name: &str, x: &Tensor) -> Option<Tensor> {
+        let last = name.rsplit('.').next()?;
+        let level = || last.parse().ok();
+        Some(match name.strip_suffix(last)?.trim_end_matches('.') {
+            "" if name == "encoder" => self.encoder(x),
+            "" if name == "decoder" => self.decoder(x),
+            "" if name == "quant_conv" => self.conv(name, x, 1, 0),
+            "" if name == "post_quant_conv" => self.conv(name, x, 1, 0),
+            "encoder.down_blocks" => self.down_block(level()?, x),
+            "decoder.up_blocks" => self.up_block(level()?, x),
+            "encoder.mid_block.resnets" | "decoder.mid_block.resnets" => self.resnet(name, x),
+            "encoder.mid_block.attentions" | "decoder.mid_block.attentions" => {
+                self.attention(name, x)
+            }
+            "encoder" | "decoder" => match last {
+                "conv_in" | "conv_out" => self.conv(name, x, 1, 1),
+                "conv_norm_out" => self.norm(name, x),
+                "mid_block" => self.mid_block(name, x),
+                _ => return None,
+            },
+            _ => return None,
+        })
+    }
+
     fn decoded(&self, latents: ArrayView4<f32>) -> Array4<f32> {
-        let decoded = array(&self.decoder(&tensor(latents)));
+        let decoded = array(&self.decoder(&self.before_decoder(&tensor(latents))));
         match self.fault {
             Fault::BgrOutput => decoded.slice(s![.., ..;-1, .., ..]).to_owned(),
             Fault::NarrowOutput => decoded.slice(s![.., .., .., ..-1]).to_owned(),
@@ -334,6 +376,12 @@ impl Vae for Planted {
             Stage::Decode => drop(self.decoded(input)),
         });
         self.trace.take().map(Ok)
+    }
+
+    fn forward_module(&self, name: &str, input: ArrayViewD<f32>) -> Option<Result<ArrayD<f32>>> {
+        let input = input.into_dimensionality::<Ix4>().ok()?;
+        let output = tch::no_grad(|| self.block(name, &tensor(input)))?;
+        Some(Ok(array(&output).into_dyn()))
     }
 }
 

@@ -1,0 +1,168 @@
+//! Which VAE runs, on what size, and how: the flags that `check` and `trace` share.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use vae_fidelity::autoencoder_kl::DeviceChoice;
+use vae_fidelity::checkpoint::{Checkpoint, Source};
+use vae_fidelity::report::Model;
+use vae_fidelity::tiling::Splitting;
+use vae_fidelity::{Dtype, Error, Result};
+
+use super::engine::{Engine, Settled};
+use super::source_args::SourceArgs;
+
+/// A VAE and how it is run.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Encode at this width, a multiple of 8; needs --height [default: down to a multiple of 8]
+    #[arg(long, value_name = "W", value_parser = side, allow_negative_numbers = true)]
+    pub width: Option<usize>,
+    /// Encode at this height, a multiple of 8; needs --width [default: down to a multiple of 8]
+    #[arg(long, value_name = "H", value_parser = side, allow_negative_numbers = true)]
+    pub height: Option<usize>,
+
+    /// Draw latents from the posterior instead of taking its mode
+    #[arg(long)]
+    pub sample: bool,
+    /// What --sample draws from: torch.Generator's seed [default: drawn, and printed]
+    #[arg(long, value_name = "S", value_parser = seed, allow_negative_numbers = true)]
+    pub seed: Option<i128>,
+
+    /// The VAE: builtin, a folder in diffusers' layout, a file (.safetensors, .bin, .pt, .ckpt), or
+    /// a repository of a hub, such as CompVis/stable-diffusion-v1-4; ./builtin for a folder of that
+    /// name
+    #[arg(long, value_name = "SOURCE", default_value = "builtin")]
+    pub repo: String,
+    #[command(flatten)]
+    pub about: SourceArgs,
+
+    /// auto, cpu, cuda, cuda:N or mps; auto is CUDA where it is, else the CPU
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
+    /// The arithmetic; auto is f32 on the CPU and f16 elsewhere. bf16 has no picture
+    #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
+    pub dtype: DtypeChoice,
+    /// How many threads compute [default: libtorch's choice]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
+    pub threads: Option<u32>,
+    /// Which implementation runs the VAE; fast is for the CPU in f32
+    #[arg(long, value_enum, default_value_t = Engine::Reference)]
+    pub engine: Engine,
+}
+
+impl RunArgs {
+    /// The device and dtype that are there for what was asked.
+    pub fn settle(&self) -> Result<Settled> {
+        let threads = self.threads.map(|threads| threads as usize);
+        self.engine.settle(self.device, self.dtype.dtype(), threads)
+    }
+
+    /// What a draw is made with; `None` takes the mode.
+    pub fn seed_of_draw(&self) -> Option<i128> {
+        self.sample.then(|| self.seed.unwrap_or_else(draw_seed))
+    }
+
+    /// The VAE as reports show it.
+    pub fn model(&self, checkpoint: &Checkpoint, settled: Settled, splitting: Splitting) -> Model {
+        Model {
+            source: checkpoint.source().to_string(),
+            revision: checkpoint.revision().map(str::to_owned),
+            family: checkpoint.family(),
+            config: checkpoint.config().clone(),
+            parameters: checkpoint.parameters(),
+            device: settled.device.to_string(),
+            dtype: settled.dtype,
+            engine: self.engine.name().to_owned(),
+            splitting,
+        }
+    }
+
+    /// What a reader of the results has to know of the VAE.
+    pub fn notes(&self, checkpoint: &Checkpoint, source: &Source, settled: Settled) -> Vec<String> {
+        let mut notes = checkpoint.notes().to_vec();
+        notes.extend(settled.note().map(str::to_owned));
+        if *source == Source::Builtin {
+            notes.push(
+                "the built-in VAE is used, which is small; name the one to judge with --repo"
+                    .to_owned(),
+            );
+        }
+        if let (Some(seed), false) = (self.seed, self.sample) {
+            notes.push(format!("--seed {seed} has no effect without --sample, as in the gist"));
+        }
+        notes
+    }
+
+    /// The files that the model is loaded from, as far as their names show it.
+    pub fn model_files(&self) -> impl Iterator<Item = PathBuf> {
+        let repo = Path::new(&self.repo);
+        let below = self.about.subfolder.as_deref().unwrap_or("vae");
+        let in_folders = [repo.to_owned(), repo.join(below)]
+            .into_iter()
+            .filter(|_| self.repo != "builtin")
+            .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
+            .map(|entry| entry.path())
+            .filter(|path| {
+                path.file_name().and_then(|name| name.to_str()).is_some_and(is_model_file)
+            });
+        let single_file = Some(repo).filter(|path| path.is_file()).into_iter();
+        let single_file =
+            single_file.flat_map(|path| [path.into(), path.with_file_name("config.json")]);
+        self.about.config.clone().into_iter().chain(in_folders).chain(single_file)
+    }
+}
+
+/// Errors where the working directory is gone: libtorch would say it in C++.
+pub fn check_working_directory() -> Result<()> {
+    std::env::current_dir().map(drop).map_err(|_| {
+        Error::option(
+            "the working directory",
+            "is gone, or may not be read",
+            "change to another one: cd",
+        )
+    })
+}
+
+fn is_model_file(name: &str) -> bool {
+    matches!(name, "config.json" | "recipe.json") || name.starts_with("diffusion_pytorch_model")
+}
+
+/// A seed short enough to type again.
+fn draw_seed() -> i128 {
+    // The standard library's hash keys are random, and cost no dependency.
+    i128::from(RandomState::new().hash_one(std::process::id()) as u32)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DtypeChoice {
+    Auto,
+    F32,
+    F16,
+    Bf16,
+}
+
+impl DtypeChoice {
+    pub fn dtype(self) -> Option<Dtype> {
+        match self {
+            Self::Auto => None,
+            Self::F32 => Some(Dtype::F32),
+            Self::F16 => Some(Dtype::F16),
+            Self::Bf16 => Some(Dtype::Bf16),
+        }
+    }
+}
+
+/// torch takes seeds from -2^63 to 2^64 - 1, and negative ones as 2^64 more.
+fn seed(text: &str) -> std::result::Result<i128, String> {
+    match text.parse::<i128>() {
+        Ok(seed) if (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&seed) => Ok(seed),
+        _ => Err("expected a whole number from -2^63 to 2^64 - 1, as torch takes".to_owned()),
+    }
+}
+
+fn side(text: &str) -> std::result::Result<usize, String> {
+    text.parse().map_err(|_| "expected a multiple of 8, at least 8".to_owned())
+}

@@ -1,0 +1,144 @@
+//! `trace`: every layer of one VAE for one picture, and where it parts from another trace.
+
+use std::path::Path;
+
+use ndarray::Array4;
+use vae_fidelity::checkpoint::Checkpoint;
+use vae_fidelity::golden::{Suite, Tolerance, layer_rounding};
+use vae_fidelity::image_processor::normalise;
+use vae_fidelity::output::{check_writable, write_atomically};
+use vae_fidelity::pixels::{self, requested_size, resize_bicubic, target_size};
+use vae_fidelity::report::{
+    Against, Input, Layer, Posterior, PosteriorKind, SCHEMA_VERSION, TraceReport,
+    non_finite_reasons,
+};
+use vae_fidelity::tiling::Splitting;
+use vae_fidelity::trace::TraceFile;
+use vae_fidelity::vae::trace;
+use vae_fidelity::verdict::Verdict;
+use vae_fidelity::{Error, Result};
+
+use super::Outcome;
+use super::console::Console;
+use super::engine::Settled;
+use super::outputs::refuse_overlap;
+use super::progress::Progress;
+use super::run_args::check_working_directory;
+use super::trace_args::TraceArgs;
+
+pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
+    check_working_directory()?;
+    let expected = args.against.as_deref().map(TraceFile::read).transpose()?;
+    let requested = requested_size(args.run.width, args.run.height)?;
+    let source = args.run.about.source(&args.run.repo)?;
+    if let Some(path) = &args.save_trace {
+        let read = [args.image.clone()].into_iter().chain(args.against.clone());
+        let inputs: Vec<_> = read.chain(args.run.model_files()).collect();
+        refuse_overlap(&[("--save-trace", path)], &inputs)?;
+        check_writable(path)?;
+    }
+    let settled = args.run.settle()?;
+    let tolerance = args.against.as_ref().map(|_| rounding(args, settled)).transpose()?;
+
+    let progress = Progress::new(1, console);
+    progress.step("loading the VAE");
+    let options = args.run.about.options(&source, &progress)?;
+    let checkpoint = Checkpoint::open_with(&source, &options)?;
+    let vae = settled.load(&checkpoint)?;
+    let mut notes = args.run.notes(&checkpoint, &source, settled);
+
+    progress.step("opening the picture");
+    let opened = pixels::open(&args.image)?;
+    let (source_width, source_height) = (opened.pixels.width(), opened.pixels.height());
+    let (width, height) = target_size(source_width, source_height, requested)?;
+    let sample = normalise(&resize_bicubic(&opened.pixels, width, height)?, settled.dtype);
+    notes.extend(opened.notes);
+
+    progress.step("encoding");
+    let seed = args.run.seed_of_draw();
+    let noise = seed.map(|seed| settled.noise(vae.config(), seed, width, height)).transpose()?;
+    let latents = vae.encode(sample.view(), noise.as_ref().map(Array4::view))?.latents;
+    // As the gist goes: what is decoded was multiplied and divided.
+    let unscaled = vae.unscale(vae.scale(latents.view())?.view())?;
+    progress.step("tracing");
+    let found = trace(vae.as_ref(), sample.view(), unscaled.view())?;
+    if let Some(path) = &args.save_trace {
+        write_atomically(path, &found.to_json())?;
+    }
+    drop(progress);
+
+    let mut verdict_reasons = non_finite_reasons(&found);
+    let given = args.against.clone().zip(expected.as_ref()).zip(tolerance);
+    let mut against =
+        given.map(|((path, expected), tolerance)| Against::new(path, expected, &found, tolerance));
+    if let Some(against) = &mut against {
+        if against.compared() == 0 {
+            return Err(Error::tensor(
+                against.path.display(),
+                "names no layer that this VAE has",
+                "name layers as diffusers does, for example encoder.conv_in, or give the VAE it is of",
+            ));
+        }
+        if let (Some(module), Some((suite, case))) =
+            (against.first_beyond(), golden_of(&against.path))
+        {
+            against.fault = Some(suite.fault(&case, module, vae.as_ref())?);
+        }
+        verdict_reasons.extend(against.reasons());
+    }
+    let verdict = Verdict::from_reasons(&verdict_reasons);
+    let report = TraceReport {
+        schema_version: SCHEMA_VERSION,
+        verdict,
+        verdict_reasons,
+        input: Input {
+            path: args.image.clone(),
+            format: opened.format.to_string(),
+            mode: opened.mode.to_owned(),
+            source_width,
+            source_height,
+            width,
+            height,
+        },
+        // Layers are those of the whole picture.
+        model: args.run.model(&checkpoint, settled, Splitting::default()),
+        posterior: Posterior {
+            kind: if seed.is_some() { PosteriorKind::Sample } else { PosteriorKind::Mode },
+            seed,
+        },
+        saved: args.save_trace.clone(),
+        encode: Layer::of(&found.encode),
+        decode: Layer::of(&found.decode),
+        against,
+        notes,
+    };
+    report.notes.iter().for_each(|note| console.note(note));
+    console.result(&report, &report)?;
+    Ok(verdict.into())
+}
+
+/// The suite and the case whose trace lies at `path`: there may be whole tensors beside it.
+fn golden_of(path: &Path) -> Option<(Suite, String)> {
+    let folder = path.parent()?;
+    let case = folder.file_name()?.to_str()?;
+    let cases = folder.parent().filter(|cases| cases.ends_with("cases"))?;
+    let suite = Suite::open(cases.parent()?).ok()?;
+    let known = suite.cases().iter().any(|row| row.name == case && row.trace.is_some());
+    known.then(|| (suite, case.to_owned()))
+}
+
+/// What counts as rounding: what was asked for, else what was measured.
+fn rounding(args: &TraceArgs, settled: Settled) -> Result<Tolerance> {
+    if args.atol.or(args.rtol).is_some() {
+        return Tolerance::new(args.atol.unwrap_or(0.0), args.rtol.unwrap_or(0.0));
+    }
+    let device = settled.device.to_string();
+    let kind = device.split(':').next().unwrap_or_default();
+    layer_rounding(settled.dtype, kind)?.ok_or_else(|| {
+        Error::option(
+            "--against",
+            format!("how {} rounds on {device} was not measured", settled.dtype),
+            "say what counts as rounding with --atol and --rtol, or run with --device cpu --dtype f32",
+        )
+    })
+}
