@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::{
     CheckReport, CheckSummary, CompareReport, Compared, ComparedTensor, Forecast, Headroom,
 };
+use crate::config::PublishedQuality;
 use crate::diagnosis::{Finding, Severity};
 use crate::metrics::{PixelMetrics, TensorMetrics};
 use crate::verdict::{Thresholds, Verdict};
@@ -75,6 +76,7 @@ impl Display for CheckReport {
         }
         if let Some(metrics) = &self.metrics {
             pixel_lines(f, metrics, &self.thresholds)?;
+            published_lines(f, self.published)?;
         }
         if let Some(forecast) = &self.forecast {
             forecast_lines(f, forecast)?;
@@ -176,6 +178,19 @@ fn pixel_lines(
         None => "not defined under 11 x 11 pixels".to_owned(),
     };
     line(f, "SSIM", format_args!("{ssim}{}", asked(thresholds.min_ssim, "")))?;
+    if let Some(ms_ssim) = metrics.ms_ssim {
+        line(f, "MS-SSIM", format_args!("{ms_ssim:.4}"))?;
+    }
+    if let Some((ssimulacra2, butteraugli)) = metrics.ssimulacra2.zip(metrics.butteraugli) {
+        let grade = grade(ssimulacra2);
+        line(
+            f,
+            "seen",
+            format_args!(
+                "SSIMULACRA 2 {ssimulacra2:.1} of 100 ({grade}), Butteraugli {butteraugli:.2} (1 is just visible)"
+            ),
+        )?;
+    }
     let Some(at) = metrics.max_abs_diff_at else { return Ok(()) };
     line(
         f,
@@ -191,6 +206,35 @@ fn pixel_lines(
     )?;
     let [red, green, blue] = metrics.mean_error;
     line(f, "bias", format_args!("red {red:+.3}, green {green:+.3}, blue {blue:+.3}"))
+}
+
+/// Faint, and after the numbers of the run: they are context.
+fn published_lines(f: &mut fmt::Formatter<'_>, published: &[PublishedQuality]) -> fmt::Result {
+    for (at, of) in published.iter().enumerate() {
+        let PublishedQuality { vae, psnr_db, psnr_db_spread, ssim, ssim_spread, .. } = of;
+        let text = format!("{vae}: {psnr_db} +- {psnr_db_spread} dB, SSIM {ssim} +- {ssim_spread}");
+        let name = if at == 0 { "context" } else { "" };
+        line(f, name, format_args!("{FAINT}{text}{FAINT:#}"))?;
+    }
+    let Some(PublishedQuality { pictures, source, .. }) = published.first() else {
+        return Ok(());
+    };
+    line(
+        f,
+        "",
+        format_args!("{FAINT}published for {pictures} ({source}); decides nothing{FAINT:#}"),
+    )
+}
+
+/// What SSIMULACRA 2's authors call a score.
+pub(super) fn grade(ssimulacra2: f64) -> &'static str {
+    match ssimulacra2 {
+        score if score >= 90.0 => "as good as lossless",
+        score if score >= 70.0 => "high quality",
+        score if score >= 50.0 => "medium quality",
+        score if score >= 30.0 => "low quality",
+        _ => "very low quality",
+    }
 }
 
 fn tensor_lines(f: &mut fmt::Formatter<'_>, tensor: &ComparedTensor) -> fmt::Result {
