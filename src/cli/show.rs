@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use vae_fidelity::metrics::Visibility;
-use vae_fidelity::pictures::{Scale, heat_map, montage};
+use vae_fidelity::pictures::{Scale, heat_map, montage, written};
 use vae_fidelity::pixels::{encode_png, resize_bicubic};
 use vae_fidelity::{Result, Rgb8};
 
@@ -99,7 +99,7 @@ impl Shown {
         let [input, output, map] = panels;
         let panels = [input?, output?, map?];
         let mut text = String::new();
-        let brightest = scale.top();
+        let brightest = written(scale.top());
         let names = ["input", "output", "difference"];
         for name in names {
             let _ =

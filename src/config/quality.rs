@@ -77,3 +77,18 @@ impl Family {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_families_that_were_measured_have_numbers() {
+        let releases: Vec<_> = Family::Sd1.published_quality().iter().map(|of| of.vae).collect();
+        assert_eq!(releases, ["Stable Diffusion 1.x original", "ft-EMA", "ft-MSE"]);
+        assert_eq!(Family::Sdxl.published_quality()[0].psnr_db, 24.7);
+        for family in [Family::Builtin, Family::Flux1, Family::Unknown] {
+            assert!(family.published_quality().is_empty());
+        }
+    }
+}

@@ -80,7 +80,7 @@ pub(super) fn text_size(width: usize) -> usize {
 
 /// How often a picture's pixels are repeated, so that a small one can be seen.
 pub(super) fn enlargement(picture: &Rgb8) -> usize {
-    (256 / picture.width().max(picture.height())).max(1)
+    (512 / picture.width().max(picture.height())).max(1)
 }
 
 struct Letters<'a> {

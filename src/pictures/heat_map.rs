@@ -11,20 +11,24 @@ pub struct Scale {
     top: f64,
 }
 
+/// Tops of scales in one decade, and into how many parts each falls whose ends are short numbers.
+const TOPS: [(f64, u32); 7] =
+    [(1.0, 4), (1.2, 4), (1.6, 4), (2.0, 4), (4.0, 4), (6.0, 3), (8.0, 4)];
+
 impl Scale {
-    /// The smallest scale that holds every distance of `visibility`: its top is 1, 2 or 5 times a
-    /// power of ten, and at least 1, so that what nobody sees stays dark.
+    /// The smallest of a row of round scales that holds every distance of `visibility`; its top is
+    /// at least 1, so that what nobody sees stays dark.
     pub fn of(visibility: &Visibility) -> Self {
         let largest = f64::from(visibility.distances().iter().fold(0.0, |a: f32, &b| a.max(b)));
-        let mut top = 1.0;
-        // 1, 2, 5, 10, 20, 50, ...
-        for factor in [2.0, 2.5, 2.0].into_iter().cycle() {
-            if top >= largest {
-                break;
+        let mut decade = 1.0;
+        loop {
+            let tops = TOPS.iter().map(|(top, _)| top * decade);
+            // Distances are finite, so that some decade holds them.
+            if let Some(top) = tops.into_iter().find(|top| *top >= largest) {
+                return Self { top };
             }
-            top *= factor;
+            decade *= 10.0;
         }
-        Self { top }
     }
 
     /// The distance that has the brightest colour.
@@ -34,9 +38,9 @@ impl Scale {
 
     /// Distances that are written beside the colours, from 0 to the top.
     pub fn ticks(self) -> Vec<f64> {
-        // Tops begin with 1, 2 or 5: four, four or five parts have short numbers.
         let leading = self.top / 10f64.powf(self.top.log10().floor());
-        let parts = if (leading - 5.0).abs() < 0.5 { 5 } else { 4 };
+        let near = |(top, _): &&(f64, u32)| (top - leading).abs() < 0.05;
+        let parts = TOPS.iter().find(near).map_or(4, |(_, parts)| *parts);
         (0..=parts).map(|tick| self.top * f64::from(tick) / f64::from(parts)).collect()
     }
 
@@ -82,6 +86,12 @@ pub fn with_scale(visibility: &Visibility) -> Result<Rgb8> {
     canvas.finish()
 }
 
+/// A distance on a scale, in as few digits as it needs.
+pub fn written(distance: f64) -> String {
+    let hundredths = (distance * 100.0).round() / 100.0;
+    format!("{hundredths}")
+}
+
 const MEANING: &str = "Butteraugli distance, 1 = just visible";
 
 fn margin(size: usize) -> usize {
@@ -118,7 +128,7 @@ pub(super) fn draw_bar(
     let below = top + 14 * size;
     for tick in scale.ticks() {
         canvas.fill(at(tick), below, size, 4 * size, INK);
-        let number = format!("{tick}");
+        let number = written(tick);
         let wide = text_width(&number, size);
         let centred = at(tick)
             .saturating_sub(wide / 2)
@@ -164,10 +174,10 @@ mod tests {
 
     #[test]
     fn scales_end_in_round_numbers_and_their_ticks_are_short() {
-        for top in [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0] {
+        for top in [1.0, 1.2, 1.6, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 60.0, 120.0] {
             let ticks = Scale { top }.ticks();
             assert_eq!((ticks[0], ticks[ticks.len() - 1]), (0.0, top));
-            assert!(ticks.iter().all(|tick| format!("{tick}").len() <= 4), "{ticks:?}");
+            assert!(ticks.iter().all(|&tick| written(tick).len() <= 4), "{ticks:?}");
         }
     }
 

@@ -7,5 +7,5 @@ mod heat_map;
 mod montage;
 
 pub use channels::{channel_picture, histogram};
-pub use heat_map::{Scale, colours, heat_map, with_scale};
+pub use heat_map::{Scale, colours, heat_map, with_scale, written};
 pub use montage::montage;

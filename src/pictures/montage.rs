@@ -40,8 +40,9 @@ pub fn montage(
         let (column, row) = if below { (0, at) } else { (at, 0) };
         let (left, top) = (gap + column * (width + gap), gap + row * (height + gap));
         let enough: String = name.chars().take(width / text_width("m", size)).collect();
-        canvas.write(left, top, &enough, size);
-        canvas.paste(left + (width - picture_width) / 2, top + title, picture, enlarged);
+        let margin = (width - picture_width) / 2;
+        canvas.write(left + margin.min(width - text_width(&enough, size)), top, &enough, size);
+        canvas.paste(left + margin, top + title, picture, enlarged);
         if at == 2 {
             draw_bar(&mut canvas, left, top + height, width, scale, size);
         }

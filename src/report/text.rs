@@ -370,3 +370,42 @@ fn non_finite(count: usize) -> String {
     }
     format!(", {BAD}{count} NaN or infinite{BAD:#}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Family;
+
+    struct Context(Family);
+
+    impl Display for Context {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            published_lines(f, self.0.published_quality())
+        }
+    }
+
+    #[test]
+    fn context_names_its_numbers_and_their_source() {
+        let text = anstream::adapter::strip_str(&Context(Family::Sdxl).to_string()).to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "context  SDXL: 24.7 +- 3.9 dB, SSIM 0.73 +- 0.13");
+        assert!(lines[1].contains("stabilityai/sdxl-vae") && lines[1].contains("decides nothing"));
+        assert_eq!(Context(Family::Unknown).to_string(), "");
+    }
+
+    #[test]
+    fn grades_are_those_of_their_authors() {
+        let of = [95.0, 90.0, 75.0, 55.0, 30.0, 10.0, -40.0].map(grade);
+        assert_eq!(of[0], of[1]);
+        assert_eq!(
+            of[2..],
+            [
+                "high quality",
+                "medium quality",
+                "low quality",
+                "very low quality",
+                "very low quality"
+            ]
+        );
+    }
+}

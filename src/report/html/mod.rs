@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::CheckReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Visibility;
-use crate::pictures::{Scale, channel_picture, colours, heat_map, histogram};
+use crate::pictures::{Scale, channel_picture, colours, heat_map, histogram, written};
 use crate::pixels::{Rgb8, encode_png};
 use crate::trace::{Statistics, TraceFile};
 use chart::{Chart, Tick};
@@ -90,7 +90,7 @@ impl Pictures {
         let map = visibility.zip(scale).map(|(visibility, scale)| heat_map(visibility, scale));
         let colours = colours(16).map(|[red, green, blue]| format!("rgb({red} {green} {blue})"));
         let top = scale.map_or(1.0, Scale::top);
-        let tick = |at: f64| Tick { label: format!("{at}"), at: at / top * 100.0 };
+        let tick = |at: f64| Tick { label: written(at), at: at / top * 100.0 };
         Ok(Self {
             width: input.width(),
             height: input.height(),
