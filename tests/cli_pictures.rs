@@ -7,7 +7,7 @@ mod command;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::FromRawFd;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use command::{Ran, Sandbox, Tensor, picture, safetensors_of};
 use serde_json::Value;
@@ -145,12 +145,12 @@ fn an_output_is_no_input_and_no_other_output() {
     for flag in ["--heatmap", "--montage"] {
         sandbox.refuses(&["photo.png", flag, "photo.png"], &["photo.png", "replace an input"]);
         sandbox.refuses(&["photo.png", flag, "decoded.png"], &["one file"]);
-        sandbox.refuses(&["photo.png", flag, "x.jpg"], &["x.jpg", "PNG", "x.png"]);
+        sandbox.refuses(&["photo.png", flag, "x.jpg"], &["x.jpg", "writes PNG"]);
         sandbox.refuses(&["photo.png", flag, "gone/x.png"], &["gone/x.png", "does not exist"]);
         sandbox.refuses(&["photo.png", flag, "/dev/full"], &["/dev/full", "space"]);
     }
     sandbox.refuses(&["photo.png", "--heatmap", "x.png", "--montage", "./x.png"], &["one file"]);
-    sandbox.refuses(&["photo.png", "--report", "run.pdf"], &["run.pdf", "HTML", "run.html"]);
+    sandbox.refuses(&["photo.png", "--report", "run.pdf"], &["run.pdf", "writes HTML"]);
     sandbox.refuses(&["photo.png", "--report", "model"], &["model", "directory"]);
     let config = "model/vae/config.json";
     sandbox.refuses(&["photo.png", "--heatmap", config], &[config, "replace an input"]);
@@ -201,18 +201,7 @@ fn show_draws_on_a_terminal_and_nowhere_else() {
     ran.check(!ran.stdout.contains('\u{2580}'), "expected text only");
     sandbox.refuses(&["photo.png", "--show", "--quiet"], &["--show", "no place"]);
     let arguments = ["check", "--repo", "model", "--device", "cpu", "photo.png", "--show"];
-    let (terminal, inside) = terminal();
-    let mut command = sandbox.command(&arguments);
-    command.stdout(Stdio::from(inside)).stderr(Stdio::null()).env("COLORTERM", "truecolor");
-    command.env("TERM", "xterm-256color").env_remove("TERM_PROGRAM").env_remove("KITTY_WINDOW_ID");
-    let mut child = command.spawn().unwrap();
-    // The command holds the other end of the terminal as well, and reading ends with the last.
-    drop(command);
-    let mut bytes = Vec::new();
-    // Linux answers with an error when the other end is closed.
-    let _ = { terminal }.read_to_end(&mut bytes);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-    let text = String::from_utf8(bytes).unwrap();
+    let text = on_a_terminal(sandbox.command(&arguments));
     assert!(text.contains('\u{2580}') && text.contains("\x1b[38;2;"), "{text}");
     assert!(text.contains("verdict") && text.contains("1 is just visible"), "{text}");
 }
@@ -223,6 +212,40 @@ fn show_has_no_place_in_json() {
     let ran: Ran = sandbox.check(&["photo.png", "--show", "--json"]).exits(2);
     assert_eq!(ran.object()["error"]["code"], "option");
     assert!(!sandbox.exists("decoded.png"));
+}
+
+#[test]
+fn text_is_coloured_on_a_terminal_unless_nobody_wants_it() {
+    let sandbox = Sandbox::new();
+    let arguments = ["compare", "photo.png", "photo.png"];
+    let coloured = on_a_terminal(sandbox.command(&arguments));
+    assert!(coloured.contains("\x1b[1m\x1b[32mpass"), "{coloured:?}");
+    for (variable, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let mut command = sandbox.command(&arguments);
+        command.env(variable, value);
+        let plain = on_a_terminal(command);
+        assert!(plain.contains("verdict  pass") && !plain.contains('\x1b'), "{plain:?}");
+    }
+    let ran = sandbox.run(&arguments).exits(0);
+    ran.check(!ran.stdout.contains('\x1b'), "expected no colours in a pipe");
+}
+
+/// What `command`, which has to exit with 0, writes to a terminal that is its stdout.
+fn on_a_terminal(mut command: Command) -> String {
+    let (mut terminal, inside) = terminal();
+    command.stdout(Stdio::from(inside)).stderr(Stdio::null()).env("COLORTERM", "truecolor");
+    if !command.get_envs().any(|(name, _)| name == "TERM") {
+        command.env("TERM", "xterm-256color");
+    }
+    command.env_remove("TERM_PROGRAM").env_remove("KITTY_WINDOW_ID");
+    let mut child = command.spawn().unwrap();
+    // The command holds the other end of the terminal as well, and reading ends with the last.
+    drop(command);
+    let mut bytes = Vec::new();
+    // Linux answers with an error when the other end is closed.
+    let _ = terminal.read_to_end(&mut bytes);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    String::from_utf8(bytes).unwrap()
 }
 
 /// Both ends of a new terminal.

@@ -6,7 +6,7 @@ use ssimulacra2::{LinearRgb, compute_frame_ssimulacra2};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pixels::Rgb8;
 
-/// Shorter side from which on [`ssimulacra2`] and [`Visibility`] are defined, in pixels.
+/// Shorter side from which on [`ssimulacra2()`] and [`Visibility`] are defined, in pixels.
 pub const PERCEPTUAL_SIDE: usize = 8;
 
 /// SSIMULACRA 2 of two pictures of one size: 100 for identical ones, 90 where a difference can

@@ -21,7 +21,7 @@ pub struct PixelMetrics {
     /// SSIM over five scales, 0 to 1 (see [`ms_ssim`]); `None` where a side is under 176 pixels, or
     /// it was not asked for.
     pub ms_ssim: Option<f64>,
-    /// How good `b` looks, at most 100 (see [`ssimulacra2`]); `None` where a side is under 8 pixels,
+    /// How good `b` looks, at most 100 (see [`ssimulacra2()`]); `None` where a side is under 8 pixels,
     /// or it was not asked for.
     pub ssimulacra2: Option<f64>,
     /// How visible the difference is at its worst: 1 is just noticed (see [`Visibility`]); `None`

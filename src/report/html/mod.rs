@@ -54,6 +54,7 @@ impl CheckReport {
         let (channels, latent_range) = channels(illustrations.latents)?;
         let context = context! {
             report => self,
+            json => Value::from_safe_string(self.json_for_script()?),
             version => env!("CARGO_PKG_VERSION"),
             command => illustrations.command,
             style => Value::from_safe_string(include_str!("style.css").to_owned()),
@@ -67,6 +68,17 @@ impl CheckReport {
         page.map(String::into_bytes).map_err(|error| {
             Error::new(ErrorKind::Output, "HTML report", error, "please report this as a bug")
         })
+    }
+}
+
+impl CheckReport {
+    /// As `--json` prints it, and so that nothing in it ends the element that it stands in: `<`
+    /// occurs in strings alone, which may spell it otherwise.
+    fn json_for_script(&self) -> Result<String> {
+        let json = serde_json::to_string(self).map_err(|error| {
+            Error::new(ErrorKind::Output, "JSON", error, "please report this as a bug")
+        })?;
+        Ok(json.replace('<', "\\u003c"))
     }
 }
 
