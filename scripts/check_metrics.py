@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare the numbers of `vae-fidelity compare A B --json` with scikit-image and numpy, live.
+"""Compare the numbers of `vae-fidelity compare A B --json` with scikit-image, scipy and numpy, live.
 
     python scripts/check_metrics.py target/debug/vae-fidelity
 
@@ -16,15 +16,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
+from scipy.ndimage import correlate1d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 # Both sides add up in f64, in different orders: far below anything a metric is read for.
 TOLERANCE = 1e-9
 
 
+# Wang, Simoncelli, Bovik 2003.
+SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
 def pictures(rng):
     """(name, a, b): noise, gradients, edges, flat areas; sizes down to one window and to one pixel."""
-    for height, width in ((11, 11), (11, 40), (37, 12), (64, 64), (101, 83)):
+    for height, width in ((11, 11), (11, 40), (37, 12), (64, 64), (101, 83), (176, 176), (179, 190),
+                          (201, 333)):
         noise = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         y, x = np.mgrid[:height, :width]
         ramp = np.stack([x * 255 // max(width - 1, 1), y * 255 // max(height - 1, 1),
@@ -42,6 +48,41 @@ def pictures(rng):
     yield "one pixel", small[:1, :1], small[1:2, :1]
 
 
+def ms_ssim(a, b):
+    """By its definition, for each channel: SSIM's parts from scipy's filters, on five scales."""
+    if min(a.shape[:2]) < 176:
+        return None
+    distance = np.arange(11) - 5
+    window = np.exp(-distance ** 2 / (2 * 1.5 ** 2))
+    window /= window.sum()
+
+    def inside(plane):  # only windows that lie in the picture
+        for axis in (0, 1):
+            plane = correlate1d(plane, window, axis=axis)
+        return plane[5:-5, 5:-5]
+
+    def halved(plane):
+        height, width = plane.shape
+        plane = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge")
+        return plane.reshape(plane.shape[0] // 2, 2, plane.shape[1] // 2, 2).mean((1, 3))
+
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    products = []
+    for channel in range(3):
+        x, y = (picture[..., channel].astype(np.float64) for picture in (a, b))
+        product = 1.0
+        for scale, exponent in enumerate(SCALES):
+            mx, my = inside(x), inside(y)
+            vx, vy = inside(x * x) - mx * mx, inside(y * y) - my * my
+            part = (2 * (inside(x * y) - mx * my) + c2) / (vx + vy + c2)
+            if scale == len(SCALES) - 1:
+                part = part * (2 * mx * my + c1) / (mx * mx + my * my + c1)
+            product *= max(part.mean(), 0.0) ** exponent
+            x, y = halved(x), halved(y)
+        products.append(product)
+    return np.mean(products)
+
+
 def expected_of_pictures(a, b):
     difference = b.astype(np.int64) - a.astype(np.int64)
     worst = np.unravel_index(np.abs(difference).argmax(), difference.shape)
@@ -51,6 +92,7 @@ def expected_of_pictures(a, b):
         "ssim": structural_similarity(
             a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255,
             channel_axis=2) if min(a.shape[:2]) >= 11 else None,
+        "ms_ssim": ms_ssim(a, b),
         "mae": np.abs(difference).mean(),
         "max_abs_diff": np.abs(difference).max(),
         "max_abs_diff_at": {"y": worst[0], "x": worst[1],
@@ -150,7 +192,7 @@ def main():
             judged += 1
     for line in wrong:
         print(line)
-    print(f"{judged} pairs compared with scikit-image and numpy, {len(wrong)} numbers differ")
+    print(f"{judged} pairs compared with scikit-image, scipy and numpy, {len(wrong)} numbers differ")
     return 1 if wrong or judged == 0 else 0
 
 

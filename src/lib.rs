@@ -16,6 +16,7 @@ pub mod checkpoint;
 pub mod autoencoder_kl;
 pub mod tensor_file;
 pub mod metrics;
+pub mod pictures;
 pub mod diagnosis;
 pub mod verdict;
 pub mod baseline;

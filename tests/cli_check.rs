@@ -24,6 +24,7 @@ struct Report {
     latents: Latents,
     decoded: Decoded,
     metrics: Option<Pixels>,
+    published: Vec<Value>,
     thresholds: vae_fidelity::verdict::Thresholds,
     findings: Vec<Value>,
     not_decided: Vec<Value>,
@@ -135,7 +136,11 @@ fn one_image_as_json() {
     assert!(decoded.min.unwrap() < decoded.max.unwrap());
     assert!((0.0..=1.0).contains(&decoded.clamped_fraction.unwrap()));
     assert_eq!(decoded.path.as_deref(), Some("decoded.png"));
-    assert!(!report.metrics.unwrap().identical);
+    let metrics = report.metrics.unwrap();
+    assert!(!metrics.identical && metrics.ssimulacra2.unwrap() < 100.0);
+    assert!(metrics.butteraugli.unwrap() > 0.0);
+    // The picture is too small for five scales, and nothing is published of this VAE.
+    assert_eq!((metrics.ms_ssim, report.published.len()), (None, 0));
     let codes: Vec<_> = report.findings.iter().map(|finding| &finding["code"]).collect();
     assert_eq!(codes, ["size-rounded"]);
     assert_eq!(report.forecast, None);

@@ -4,7 +4,9 @@ use approx::assert_abs_diff_eq;
 use ndarray::{ArrayD, arr1};
 use proptest::prelude::*;
 use vae_fidelity::Rgb8;
-use vae_fidelity::metrics::{PixelMetrics, TensorMetrics, WINDOW, ssim};
+use vae_fidelity::metrics::{
+    MS_SSIM_SIDE, PixelMetrics, TensorMetrics, Visibility, WINDOW, ms_ssim, ssim, ssimulacra2,
+};
 
 /// Wang et al. 2004 word for word: for each window, weighted sums over its 121 pixels.
 fn literal_ssim(a: &Rgb8, b: &Rgb8) -> f64 {
@@ -194,4 +196,67 @@ fn other_sizes_and_shapes_are_errors() {
     let (row, column) = (tensor(&[1, 2], &[0.0; 2]), tensor(&[2, 1], &[0.0; 2]));
     let problem = TensorMetrics::of(row.view(), column.view()).unwrap_err().to_string();
     assert!(problem.contains("[1, 2] and [2, 1]"), "{problem}");
+}
+
+/// A picture with edges, ramps and texture; `strength` disturbs its levels.
+fn scene(width: usize, height: usize, strength: i32) -> Rgb8 {
+    let data = (0..width * height).flat_map(|at| {
+        let (x, y) = (at % width, at / width);
+        let edge = if (x / 16 + y / 24) % 2 == 0 { 60 } else { 0 };
+        [x * 2 % 180, y * 3 % 170, (x + y) % 160].map(|ramp| {
+            let scattered = (at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+            let noise = (scattered % 3) as i32 - 1;
+            (ramp as i32 + edge + noise * strength).clamp(0, 255) as u8
+        })
+    });
+    Rgb8::new(width, height, data.collect()).unwrap()
+}
+
+#[test]
+fn perception_orders_pictures_as_eyes_do() {
+    let original = scene(192, 177, 0);
+    let scored = |strength| {
+        let other = scene(192, 177, strength);
+        let visibility = Visibility::of(&original, &other).unwrap();
+        let metrics = PixelMetrics::of(&original, &other).unwrap();
+        let metrics = metrics.with_perception(&original, &other, visibility.as_ref());
+        (metrics.ms_ssim.unwrap(), metrics.ssimulacra2.unwrap(), metrics.butteraugli.unwrap())
+    };
+    let (same, weak, strong) = (scored(0), scored(4), scored(40));
+    assert_eq!((same.0, same.2), (1.0, 0.0));
+    assert_abs_diff_eq!(same.1, 100.0, epsilon = 1e-6);
+    assert!(1.0 > weak.0 && weak.0 > strong.0 && strong.0 > 0.0, "{weak:?} {strong:?}");
+    assert!(100.0 > weak.1 && weak.1 > strong.1, "{weak:?} {strong:?}");
+    assert!(0.0 < weak.2 && weak.2 < strong.2, "{weak:?} {strong:?}");
+}
+
+#[test]
+fn five_scales_ignore_fine_noise_that_one_scale_does_not() {
+    let (a, b) = (scene(256, 256, 0), scene(256, 256, 20));
+    assert!(ms_ssim(&a, &b).unwrap() > ssim(&a, &b).unwrap() + 0.02);
+    assert_abs_diff_eq!(ms_ssim(&a, &b).unwrap(), ms_ssim(&b, &a).unwrap(), epsilon = 1e-12);
+    let inverse = |p: &Rgb8| {
+        let data = p.data().iter().map(|level| 255 - level).collect();
+        Rgb8::new(p.width(), p.height(), data).unwrap()
+    };
+    // Structure turned round has a mean below zero, which has no power: no NaN comes of it.
+    assert_eq!(ms_ssim(&a, &inverse(&a)), Some(0.0));
+    assert_eq!(ms_ssim(&scene(400, MS_SSIM_SIDE - 1, 0), &scene(400, MS_SSIM_SIDE - 1, 0)), None);
+}
+
+#[test]
+fn models_of_vision_take_every_size_from_8_pixels_on() {
+    for (width, height) in [(8, 8), (8, 300), (9, 11), (15, 8), (16, 17), (33, 31), (257, 9)] {
+        let (a, b) = (scene(width, height, 0), scene(width, height, 30));
+        let visibility = Visibility::of(&a, &b).unwrap().unwrap();
+        assert_eq!((visibility.width(), visibility.height()), (width, height));
+        assert!(visibility.score() > 0.0 && ssimulacra2(&a, &b).unwrap() < 100.0);
+    }
+    let small = scene(300, 7, 0);
+    assert_eq!(
+        (Visibility::of(&small, &small).unwrap(), ssimulacra2(&small, &small)),
+        (None, None)
+    );
+    let problem = Visibility::of(&scene(16, 16, 0), &scene(16, 24, 0)).unwrap_err();
+    assert!(problem.next().contains("one size"), "{problem}");
 }

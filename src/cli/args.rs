@@ -74,6 +74,12 @@ pub struct CompareArgs {
     pub b: PathBuf,
     #[command(flatten)]
     pub least: LeastArgs,
+    /// Pictures: save where A and B differ to the eye, with a scale, as PNG
+    #[arg(long, value_name = "F.png")]
+    pub heatmap: Option<PathBuf>,
+    /// Pictures: save A, B and their difference in one picture, as PNG
+    #[arg(long, value_name = "F.png")]
+    pub montage: Option<PathBuf>,
     /// Tensors: |a - b| may be at most ATOL + RTOL * |b| [default: 0 if --rtol is given]
     #[arg(long, value_parser = not_negative)]
     pub atol: Option<f64>,

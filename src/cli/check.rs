@@ -1,5 +1,6 @@
 //! `check`: loads one VAE and sends every image through it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ use super::outputs::Outputs;
 use super::progress::Progress;
 use super::round_trip::Judge;
 use super::run_args::{DtypeChoice, check_working_directory};
+use super::show::Graphics;
 
 pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let given: Vec<PathBuf> = args.image_flags.iter().chain(&args.images).cloned().collect();
@@ -34,6 +36,7 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let source = args.run.about.source(&args.run.repo)?;
     let outputs = Outputs::settle(args, &images)?;
     let settled = args.run.settle()?;
+    let graphics = graphics(args, console)?;
 
     let progress = Progress::new(images.len(), console);
     progress.step("loading the VAE");
@@ -51,6 +54,8 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
         files,
         cross_check: args.cross_check,
         forecast: args.forecast,
+        show: graphics.is_some(),
+        command: command_line(std::env::args_os()),
         baseline,
         settled,
         model: args.run.model(&checkpoint, settled, splitting),
@@ -67,13 +72,14 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     for (index, (image, outputs)) in images.iter().zip(&outputs).enumerate() {
         let judged = judge.image(image, outputs, |step| progress.image(index, image, step));
         let outcome = match judged {
-            Ok(report) => progress.around(|| {
+            Ok((report, shown)) => progress.around(|| {
                 let of_image = &report.notes[judge.notes.len()..];
                 of_image.iter().for_each(|note| {
                     console.note(format_args!("{}: {note}", image.display()));
                 });
                 let gap = if index > 0 { "\n" } else { "" };
                 console.result(&report, format_args!("{gap}{report}"))?;
+                shown.zip(graphics).map_or(Ok(()), |(shown, how)| shown.draw(how))?;
                 Ok(Outcome::from(report.verdict))
             })?,
             Err(error) if images.len() == 1 => return Err(error),
@@ -96,6 +102,37 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
         console.result(&object, format_args!("\n{summary}\n"))?;
     }
     Ok(worst)
+}
+
+/// How `--show` draws; `None` where it does not.
+fn graphics(args: &CheckArgs, console: Console) -> Result<Option<Graphics>> {
+    if !args.show {
+        return Ok(None);
+    }
+    if console.json || console.quiet {
+        let other = if console.json { "--json" } else { "--quiet" };
+        let problem = format!("draws on standard output, where {other} has no place for it");
+        return Err(Error::option("--show", problem, "leave one of them out, or use --montage"));
+    }
+    let graphics = Graphics::of_stdout();
+    if graphics.is_none() {
+        console
+            .note("--show draws nothing: standard output is no terminal; --montage writes a file");
+    }
+    Ok(graphics)
+}
+
+/// The arguments as a shell takes them.
+fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
+    let quoted = |argument: OsString| {
+        let argument = argument.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,@%+".contains(c);
+        match !argument.is_empty() && argument.chars().all(plain) {
+            true => argument.into_owned(),
+            false => format!("'{}'", argument.replace('\'', "'\\''")),
+        }
+    };
+    arguments.map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// What holds for every image of the run, beside `notes` of the VAE.

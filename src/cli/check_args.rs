@@ -62,6 +62,19 @@ pub struct CheckArgs {
     #[arg(long, value_name = "F.json")]
     pub save_trace: Option<PathBuf>,
 
+    /// Save where input and output differ to the eye, with a scale, as PNG
+    #[arg(long, value_name = "F.png")]
+    pub heatmap: Option<PathBuf>,
+    /// Save input, output and their difference in one picture, as PNG
+    #[arg(long, value_name = "F.png")]
+    pub montage: Option<PathBuf>,
+    /// Save all of this as a page for a browser: pictures, latents, layers, findings, in one file
+    #[arg(long, value_name = "F.html")]
+    pub report: Option<PathBuf>,
+    /// Draw input, output and their difference in the terminal
+    #[arg(long)]
+    pub show: bool,
+
     /// Also run on the CPU in f32, and name the first layer that differs
     #[arg(long)]
     pub cross_check: bool,

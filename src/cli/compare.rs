@@ -1,15 +1,21 @@
 //! `compare`: two pictures, or two files of tensors.
 
+use std::path::Path;
+
 use vae_fidelity::golden::Tolerance;
-use vae_fidelity::metrics::{PixelMetrics, TensorMetrics, WINDOW};
+use vae_fidelity::metrics::{PERCEPTUAL_SIDE, PixelMetrics, TensorMetrics, Visibility, WINDOW};
+use vae_fidelity::output::write_all_atomically;
+use vae_fidelity::pictures::{montage, with_scale};
+use vae_fidelity::pixels::encode_png;
 use vae_fidelity::report::{CompareReport, Compared, ComparedTensor, SCHEMA_VERSION};
 use vae_fidelity::tensor_file::{FileTensor, is_tensor_file, read};
 use vae_fidelity::verdict::{Thresholds, Verdict};
-use vae_fidelity::{Error, Result, pixels};
+use vae_fidelity::{Error, Result, Rgb8, pixels};
 
 use super::Outcome;
 use super::args::CompareArgs;
 use super::console::Console;
+use super::places::{self, check_png_name};
 
 pub fn run(args: &CompareArgs, console: Console) -> Result<Outcome> {
     let (compared, verdict_reasons, notes) =
@@ -50,11 +56,19 @@ fn pictures(args: &CompareArgs) -> Result<Judged> {
     if args.atol.or(args.rtol).is_some() {
         return Err(not_for("--atol and --rtol", "tensors", "use --min-psnr or --min-ssim"));
     }
+    let drawn = drawn(args);
+    for (flag, path) in &drawn {
+        check_png_name(flag, path)?;
+    }
+    places::check(&drawn, &[args.a.clone(), args.b.clone()])?;
     let [a, b] = [pixels::open(&args.a)?, pixels::open(&args.b)?];
     let sizes = [&a, &b].map(|opened| [opened.pixels.width(), opened.pixels.height()]);
     let thresholds = Thresholds { min_psnr: args.least.min_psnr, min_ssim: args.least.min_ssim };
     let mut reasons = Vec::new();
     let mut metrics = None;
+    if let Some((flag, _)) = drawn.first() {
+        check_drawable(flag, sizes)?;
+    }
     if sizes[0] != sizes[1] {
         let [[width_a, height_a], [width_b, height_b]] = sizes;
         reasons.push(format!("sizes differ: {width_a} x {height_a} and {width_b} x {height_b}"));
@@ -69,7 +83,9 @@ fn pictures(args: &CompareArgs) -> Result<Judged> {
                 "leave it out",
             ));
         }
-        let found = PixelMetrics::of(&a.pixels, &b.pixels)?;
+        let (a, b) = (&a.pixels, &b.pixels);
+        let visibility = Visibility::of(a, b)?;
+        let found = PixelMetrics::of(a, b)?.with_perception(a, b, visibility.as_ref());
         if thresholds == Thresholds::default() {
             if !found.identical {
                 reasons.push(format!("{} pixels differ", found.differing_pixels));
@@ -78,6 +94,9 @@ fn pictures(args: &CompareArgs) -> Result<Judged> {
             reasons = thresholds.missed(Some(&found));
         }
         metrics = Some(found);
+        if let Some(visibility) = visibility {
+            draw(args, a, b, &visibility)?;
+        }
     }
     let notes = [(&args.a, a.notes), (&args.b, b.notes)].into_iter().flat_map(|(path, notes)| {
         notes.into_iter().map(|note| format!("{}: {note}", path.display()))
@@ -86,7 +105,51 @@ fn pictures(args: &CompareArgs) -> Result<Judged> {
     Ok((Compared::Images { sizes, metrics, thresholds }, reasons, notes))
 }
 
+/// The pictures that are to be written, by their flags.
+fn drawn(args: &CompareArgs) -> Vec<(&'static str, &Path)> {
+    let paths = [("--heatmap", &args.heatmap), ("--montage", &args.montage)];
+    paths.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?))).collect()
+}
+
+fn check_drawable(flag: &str, sizes: [[usize; 2]; 2]) -> Result<()> {
+    let [[width, height], [other_width, other_height]] = sizes;
+    if sizes[0] != sizes[1] {
+        return Err(Error::option(
+            flag,
+            format!(
+                "needs pictures of one size, found {width} x {height} and {other_width} x {other_height}"
+            ),
+            "resize or crop one of them",
+        ));
+    }
+    if width.min(height) < PERCEPTUAL_SIDE {
+        let least = PERCEPTUAL_SIDE;
+        return Err(Error::option(
+            flag,
+            format!("needs {least} x {least} pixels, found {width} x {height}"),
+            "leave it out",
+        ));
+    }
+    Ok(())
+}
+
+fn draw(args: &CompareArgs, a: &Rgb8, b: &Rgb8, visibility: &Visibility) -> Result<()> {
+    let mut files: Vec<(&Path, Vec<u8>)> = Vec::new();
+    if let Some(path) = &args.heatmap {
+        files.push((path, encode_png(&with_scale(visibility)?)?));
+    }
+    if let Some(path) = &args.montage {
+        files.push((path, encode_png(&montage(a, b, visibility, ["A", "B"])?)?));
+    }
+    let files: Vec<(&Path, &[u8])> =
+        files.iter().map(|(path, bytes)| (*path, bytes.as_slice())).collect();
+    write_all_atomically(&files)
+}
+
 fn tensors(args: &CompareArgs) -> Result<Judged> {
+    if let Some((flag, _)) = drawn(args).first() {
+        return Err(not_for(flag, "pictures", "leave it out"));
+    }
     if args.least.min_psnr.or(args.least.min_ssim).is_some() {
         return Err(not_for("--min-psnr and --min-ssim", "pictures", "use --atol or --rtol"));
     }

@@ -22,11 +22,16 @@ mod inspect_args;
 #[cfg(feature = "tch")]
 mod outputs;
 mod panic;
+mod places;
 mod progress;
+#[cfg(feature = "tch")]
+mod results;
 #[cfg(feature = "tch")]
 mod round_trip;
 #[cfg(feature = "tch")]
 mod run_args;
+#[cfg(feature = "tch")]
+mod show;
 mod source_args;
 #[cfg(feature = "tch")]
 mod trace;

@@ -1,13 +1,12 @@
-//! Where `check` writes, settled before anything slow runs: no output may be an input or another
-//! output under any name, and all of them must be writable.
+//! Where `check` writes, settled before anything slow runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use vae_fidelity::output::{check_writable, resolve};
 use vae_fidelity::{Error, Result};
 
 use super::check_args::CheckArgs;
+use super::places::{self, check_html_name, check_png_name};
 use super::run_args::DtypeChoice;
 
 /// Where the results of one image go; `None` is not written.
@@ -18,6 +17,9 @@ pub struct Outputs {
     pub latents: Option<PathBuf>,
     pub decoded: Option<PathBuf>,
     pub trace: Option<PathBuf>,
+    pub heatmap: Option<PathBuf>,
+    pub montage: Option<PathBuf>,
+    pub report: Option<PathBuf>,
 }
 
 impl Outputs {
@@ -39,13 +41,20 @@ impl Outputs {
                     latents: args.save_latents.clone(),
                     decoded: args.save_decoded.clone(),
                     trace: args.save_trace.clone(),
+                    heatmap: args.heatmap.clone(),
+                    montage: args.montage.clone(),
+                    report: args.report.clone(),
                 })
             })
             .collect::<Result<Vec<_>>>()?;
         let named: Vec<(&str, &Path)> = outputs.iter().flat_map(Self::named).collect();
-        refuse_overlap(&named, &inputs(args, images))?;
-        named.iter().try_for_each(|(_, path)| check_writable(path))?;
+        places::check(&named, &inputs(args, images))?;
         Ok(outputs)
+    }
+
+    /// Whether a file will show how visible the differences are.
+    pub fn show_differences(&self) -> bool {
+        self.heatmap.is_some() || self.montage.is_some() || self.report.is_some()
     }
 
     fn named(&self) -> impl Iterator<Item = (&'static str, &Path)> {
@@ -55,6 +64,9 @@ impl Outputs {
             ("--save-latents", &self.latents),
             ("--save-decoded", &self.decoded),
             ("--save-trace", &self.trace),
+            ("--heatmap", &self.heatmap),
+            ("--montage", &self.montage),
+            ("--report", &self.report),
         ];
         paths.into_iter().filter_map(|(name, path)| Some((name, path.as_deref()?)))
     }
@@ -67,6 +79,9 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         ("--save-latents", &args.save_latents),
         ("--save-decoded", &args.save_decoded),
         ("--save-trace", &args.save_trace),
+        ("--heatmap", &args.heatmap),
+        ("--montage", &args.montage),
+        ("--report", &args.report),
     ];
     let has_picture = args.run.dtype != DtypeChoice::Bf16;
     if images.len() > 1 {
@@ -92,20 +107,22 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
             ));
         }
     }
-    let pictures = [("--out", &args.out), ("--save-input", &args.save_input)];
-    for (flag, path) in pictures.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)))
-    {
-        if let Some(extension) = other_format(path) {
-            return Err(Error::output(
-                path,
-                format!("{flag} writes PNG, and the name ends in .{extension}"),
-                format!("name it {}", path.with_extension("png").display()),
-            ));
-        }
+    let pictures = [
+        ("--out", &args.out),
+        ("--save-input", &args.save_input),
+        ("--heatmap", &args.heatmap),
+        ("--montage", &args.montage),
+    ];
+    for (flag, path) in pictures {
+        path.as_deref().map_or(Ok(()), |path| check_png_name(flag, path))?;
     }
+    args.report.as_deref().map_or(Ok(()), |path| check_html_name("--report", path))?;
     let needs_picture = [
         ("--out", args.out.is_some()),
         ("--out-dir", args.out_dir.is_some()),
+        ("--heatmap", args.heatmap.is_some()),
+        ("--montage", args.montage.is_some()),
+        ("--show", args.show),
         ("--min-psnr", args.least.min_psnr.is_some()),
         ("--min-ssim", args.least.min_ssim.is_some()),
     ];
@@ -117,13 +134,6 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         )),
         None => Ok(()),
     }
-}
-
-/// The ending of a name that promises another format than PNG.
-fn other_format(path: &Path) -> Option<String> {
-    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    let others = ["jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "tga", "avif"];
-    others.contains(&extension.as_str()).then_some(extension)
 }
 
 fn create(folder: &Path) -> Result<()> {
@@ -156,47 +166,4 @@ fn inputs(args: &CheckArgs, images: &[PathBuf]) -> Vec<PathBuf> {
     let given = images.iter().chain(&args.baseline).cloned();
     let files = args.files.given().map(|(_, path)| path.to_owned());
     given.chain(files).chain(args.run.model_files()).collect()
-}
-
-/// Errors for an output that is an input or another output, under any name.
-pub fn refuse_overlap(outputs: &[(&str, &Path)], inputs: &[PathBuf]) -> Result<()> {
-    for (at, (name, path)) in outputs.iter().enumerate() {
-        if let Some(input) = inputs.iter().find(|input| same_file(path, input)) {
-            return Err(Error::output(
-                path,
-                format!("{name} would replace an input, {}", input.display()),
-                "name another file to write",
-            ));
-        }
-        if let Some((other, twin)) = outputs[..at].iter().find(|(_, other)| same_file(path, other))
-        {
-            return Err(Error::output(
-                path,
-                format!("{name} and {other} ({}) are one file", twin.display()),
-                "give each output a file of its own; inputs of one name need folders of their own",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Whether two paths lead to one file, through symbolic and hard links, or would if they existed.
-/// Devices can be written twice, and a pipe must not even be opened: that waits for its writer.
-fn same_file(a: &Path, b: &Path) -> bool {
-    let special = |path| fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
-    if special(a) || special(b) {
-        return false;
-    }
-    same_file::is_same_file(a, b).unwrap_or(false)
-        || matches!((location(a), location(b)), (Some(a), Some(b)) if a == b)
-}
-
-/// The one name of a file that may not exist yet.
-fn location(path: &Path) -> Option<PathBuf> {
-    let target = resolve(path).ok()?;
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    Some(folder.canonicalize().ok()?.join(target.file_name()?))
 }

@@ -8,15 +8,13 @@ use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
 use vae_fidelity::baseline::Baseline;
 use vae_fidelity::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
 use vae_fidelity::image_processor::{denormalise, normalise};
-use vae_fidelity::metrics::{PixelMetrics, WINDOW};
-use vae_fidelity::output::write_all_atomically;
-use vae_fidelity::pixels::{self, OpenedImage, encode_png, resize_bicubic, target_size};
+use vae_fidelity::metrics::{PixelMetrics, Visibility, WINDOW};
+use vae_fidelity::pixels::{self, OpenedImage, resize_bicubic, target_size};
 use vae_fidelity::report::{
     CheckReport, Decoded, Input, Latents, Model, Posterior, PosteriorKind, SCHEMA_VERSION, Timings,
     peak_rss_bytes,
 };
-use vae_fidelity::tensor_file::to_safetensors;
-use vae_fidelity::trace::{Statistics, TraceFile};
+use vae_fidelity::trace::Statistics;
 use vae_fidelity::vae::trace;
 use vae_fidelity::verdict::{Thresholds, Verdict};
 use vae_fidelity::{Checkpoint, Dtype, Encoded, Error, Result, Rgb8, Vae};
@@ -24,6 +22,8 @@ use vae_fidelity::{Checkpoint, Dtype, Encoded, Error, Result, Rgb8, Vae};
 use super::engine::{Engine, Settled};
 use super::forecast::forecast;
 use super::outputs::Outputs;
+use super::results::{Results, Tensors};
+use super::show::Shown;
 
 /// A loaded VAE, and what holds for every image that it judges.
 pub struct Judge<'a> {
@@ -35,6 +35,10 @@ pub struct Judge<'a> {
     pub cross_check: bool,
     /// Whether f16 and bf16 are looked into.
     pub forecast: bool,
+    /// Whether pictures will be drawn in the terminal.
+    pub show: bool,
+    /// The command line, as the user would type it again.
+    pub command: String,
     pub baseline: Option<Baseline>,
     pub settled: Settled,
     pub model: Model,
@@ -48,13 +52,14 @@ pub struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Judges one image and writes what `outputs` asks for; `progress` is told each step.
+    /// Judges one image and writes what `outputs` asks for; `progress` is told each step. Also gives
+    /// what is to be shown, where that was asked for.
     pub fn image(
         &self,
         path: &Path,
         outputs: &Outputs,
         progress: impl Fn(&str),
-    ) -> Result<CheckReport> {
+    ) -> Result<(CheckReport, Option<Shown>)> {
         let started = Instant::now();
         progress("opening");
         let opened = pixels::open(path)?;
@@ -96,27 +101,43 @@ impl Judge<'_> {
             latents: &latents,
             decoded: &decoded,
         })?;
-        let trace = match &outputs.trace {
-            Some(_) => Some(trace(self.vae, sample.view(), unscaled.view())?),
-            None => None,
+        let trace = match outputs.trace.is_some() || outputs.report.is_some() {
+            true => {
+                progress("tracing");
+                Some(trace(self.vae, sample.view(), unscaled.view())?)
+            }
+            false => None,
         };
-        let moments = encoded.moments.as_ref();
-        let tensors =
-            Tensors { latents: &latents, moments, noise: noise.as_ref(), decoded: &decoded };
-        write(outputs, &seen, picture.as_ref(), &tensors, trace.as_ref())?;
 
         let mut notes = self.notes.clone();
-        notes.extend(opened.notes);
+        notes.extend(opened.notes.iter().cloned());
+        let common = match &picture {
+            Some(picture) => Some(common_area(&seen, picture)?),
+            None => None,
+        };
+        notes.extend(common.iter().filter_map(|(_, _, cropped)| cropped.clone()));
+        let pair = common.as_ref().map(|(seen, picture, _)| (seen, picture));
         // On the way to 8 bits NaN becomes black, and a number about it would say nothing.
         let sound = decoded.iter().all(|value| value.is_finite());
-        let metrics = picture
-            .filter(|_| sound)
-            .map(|picture| {
-                let (seen, picture, cropped) = common_area(&seen, &picture)?;
-                notes.extend(cropped);
-                PixelMetrics::of(&seen, &picture)
-            })
-            .transpose()?;
+        let visibility = match pair {
+            Some((seen, picture)) if sound || outputs.show_differences() || self.show => {
+                Visibility::of(seen, picture)?
+            }
+            _ => None,
+        };
+        let metrics = match pair {
+            Some((seen, picture)) if sound => {
+                let metrics = PixelMetrics::of(seen, picture)?;
+                Some(metrics.with_perception(seen, picture, visibility.as_ref()))
+            }
+            _ => None,
+        };
+        let tensors = Tensors {
+            latents: latents.clone(),
+            moments: encoded.moments,
+            noise,
+            decoded: decoded.clone(),
+        };
         let latents = Latents {
             shape: latents.dim().into(),
             scaled_by: self.vae.config().scaling_factor,
@@ -142,7 +163,7 @@ impl Judge<'_> {
             verdict_reasons.extend(worse);
         }
         let verdict = Verdict::from_reasons(&verdict_reasons);
-        Ok(CheckReport {
+        let mut report = CheckReport {
             schema_version: SCHEMA_VERSION,
             verdict,
             verdict_reasons,
@@ -166,6 +187,7 @@ impl Judge<'_> {
             latents,
             decoded,
             metrics,
+            published: self.model.family.published_quality(),
             thresholds: self.thresholds,
             findings,
             not_decided,
@@ -178,7 +200,27 @@ impl Judge<'_> {
                 total: milliseconds(self.load + started.elapsed()),
             },
             peak_rss_bytes: peak_rss_bytes(),
-        })
+        };
+        progress("writing");
+        Results {
+            report: &report,
+            command: &self.command,
+            seen: &seen,
+            picture: picture.as_ref(),
+            pair,
+            visibility: visibility.as_ref(),
+            tensors: &tensors,
+            trace: trace.as_ref(),
+        }
+        .write(outputs)?;
+        report.timings_ms.total = milliseconds(self.load + started.elapsed());
+        let shown = match (pair, visibility) {
+            (Some((seen, picture)), Some(visibility)) if self.show => {
+                Some(Shown { input: seen.clone(), output: picture.clone(), visibility })
+            }
+            _ => None,
+        };
+        Ok((report, shown))
     }
 
     /// What the rules say of one trip.
@@ -230,46 +272,6 @@ struct Trip<'a> {
     encoded: &'a Encoded,
     latents: &'a Array4<f32>,
     decoded: &'a Array4<f32>,
-}
-
-/// What the tensor files hold.
-struct Tensors<'a> {
-    latents: &'a Array4<f32>,
-    moments: Option<&'a Array4<f32>>,
-    noise: Option<&'a Array4<f32>>,
-    decoded: &'a Array4<f32>,
-}
-
-fn write(
-    outputs: &Outputs,
-    seen: &Rgb8,
-    picture: Option<&Rgb8>,
-    tensors: &Tensors,
-    trace: Option<&TraceFile>,
-) -> Result<()> {
-    let mut files: Vec<(&Path, Vec<u8>)> = Vec::new();
-    if let (Some(path), Some(picture)) = (&outputs.picture, picture) {
-        files.push((path, encode_png(picture)?));
-    }
-    if let Some(path) = &outputs.input {
-        files.push((path, encode_png(seen)?));
-    }
-    if let Some(path) = &outputs.latents {
-        let mut saved = vec![("latents", tensors.latents.view())];
-        for (name, tensor) in [("moments", tensors.moments), ("noise", tensors.noise)] {
-            saved.extend(tensor.map(|tensor| (name, tensor.view())));
-        }
-        files.push((path, to_safetensors(&saved)?));
-    }
-    if let Some(path) = &outputs.decoded {
-        files.push((path, to_safetensors(&[("decoded", tensors.decoded.view())])?));
-    }
-    if let (Some(path), Some(trace)) = (&outputs.trace, trace) {
-        files.push((path, trace.to_json()));
-    }
-    let files: Vec<(&Path, &[u8])> =
-        files.iter().map(|(path, bytes)| (*path, bytes.as_slice())).collect();
-    write_all_atomically(&files)
 }
 
 /// The top left of both pictures that both have, and a note where that is not all of them: a VAE

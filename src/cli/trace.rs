@@ -6,7 +6,7 @@ use ndarray::Array4;
 use vae_fidelity::checkpoint::Checkpoint;
 use vae_fidelity::golden::{Suite, Tolerance, layer_rounding};
 use vae_fidelity::image_processor::normalise;
-use vae_fidelity::output::{check_writable, write_atomically};
+use vae_fidelity::output::write_atomically;
 use vae_fidelity::pixels::{self, requested_size, resize_bicubic, target_size};
 use vae_fidelity::report::{
     Against, Input, Layer, Posterior, PosteriorKind, SCHEMA_VERSION, TraceReport,
@@ -21,7 +21,7 @@ use vae_fidelity::{Error, Result};
 use super::Outcome;
 use super::console::Console;
 use super::engine::Settled;
-use super::outputs::refuse_overlap;
+use super::places;
 use super::progress::Progress;
 use super::run_args::check_working_directory;
 use super::trace_args::TraceArgs;
@@ -34,8 +34,7 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
     if let Some(path) = &args.save_trace {
         let read = [args.image.clone()].into_iter().chain(args.against.clone());
         let inputs: Vec<_> = read.chain(args.run.model_files()).collect();
-        refuse_overlap(&[("--save-trace", path)], &inputs)?;
-        check_writable(path)?;
+        places::check(&[("--save-trace", path)], &inputs)?;
     }
     let settled = args.run.settle()?;
     let tolerance = args.against.as_ref().map(|_| rounding(args, settled)).transpose()?;

@@ -3,11 +3,13 @@
 mod family;
 mod parse;
 mod published;
+mod quality;
 
 use serde::Serialize;
 
 use crate::dtype::Dtype;
 pub use family::Family;
+pub use quality::PublishedQuality;
 
 /// The fields of diffusers' `AutoencoderKL.__init__`
 /// (`models/autoencoders/autoencoder_kl.py`, diffusers 0.42.1), validated.

@@ -4,13 +4,15 @@
 //! included, and no tolerance accepts it.
 
 mod checkpoints;
+mod perceptual;
 mod pixels;
 mod ssim;
 mod tensors;
 mod weights;
 
 pub use checkpoints::{CheckpointDifference, FieldDifference, TensorDifference, ValueDifference};
+pub use perceptual::{PERCEPTUAL_SIDE, Visibility, ssimulacra2};
 pub use pixels::{Channel, PixelMetrics, Position};
-pub use ssim::{WINDOW, ssim};
+pub use ssim::{MS_SSIM_SIDE, WINDOW, ms_ssim, ssim};
 pub use tensors::{Over, TensorMetrics, WorstPair};
 pub use weights::{LEAST_VALUES, Moments, WeightStatistics};

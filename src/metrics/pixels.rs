@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ssim::ssim;
+use super::perceptual::{Visibility, ssimulacra2};
+use super::ssim::{ms_ssim, ssim};
 use crate::error::{Error, Result};
 use crate::pixels::Rgb8;
 
@@ -17,6 +18,15 @@ pub struct PixelMetrics {
     pub psnr_db: Option<f64>,
     /// Structural similarity, at most 1 (see [`ssim`]); `None` where a side is under 11 pixels.
     pub ssim: Option<f64>,
+    /// SSIM over five scales, 0 to 1 (see [`ms_ssim`]); `None` where a side is under 176 pixels, or
+    /// it was not asked for.
+    pub ms_ssim: Option<f64>,
+    /// How good `b` looks, at most 100 (see [`ssimulacra2()`]); `None` where a side is under 8 pixels,
+    /// or it was not asked for.
+    pub ssimulacra2: Option<f64>,
+    /// How visible the difference is at its worst: 1 is just noticed (see [`Visibility`]); `None`
+    /// where a side is under 8 pixels, or it was not asked for.
+    pub butteraugli: Option<f64>,
     /// Mean absolute error in levels, over all channels.
     pub mae: f64,
     /// Largest absolute difference, in levels.
@@ -59,7 +69,19 @@ impl PixelMetrics {
         if self.identical { Some(f64::INFINITY) } else { self.psnr_db }
     }
 
-    /// Compares `b` with `a`. Errors where their sizes differ.
+    /// These, and what takes longer: MS-SSIM and the models of human vision. `a` and `b` are the
+    /// pictures that were compared, `visibility` is theirs.
+    pub fn with_perception(self, a: &Rgb8, b: &Rgb8, visibility: Option<&Visibility>) -> Self {
+        Self {
+            ms_ssim: ms_ssim(a, b),
+            ssimulacra2: ssimulacra2(a, b),
+            butteraugli: visibility.map(Visibility::score),
+            ..self
+        }
+    }
+
+    /// Compares `b` with `a`, without MS-SSIM and the models of human vision. Errors where their
+    /// sizes differ.
     ///
     /// ```
     /// use vae_fidelity::{Rgb8, metrics::PixelMetrics};
@@ -102,6 +124,9 @@ impl PixelMetrics {
             identical: worst.is_none(),
             psnr_db: worst.map(|_| 10.0 * (255.0 * 255.0 * values / squares as f64).log10()),
             ssim: ssim(a, b),
+            ms_ssim: None,
+            ssimulacra2: None,
+            butteraugli: None,
             mae: absolute as f64 / values,
             max_abs_diff: worst.map_or(0, |(largest, _)| largest),
             max_abs_diff_at: worst.map(|(_, index)| Position::of(index, a.width())),

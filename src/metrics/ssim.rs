@@ -1,4 +1,4 @@
-//! Structural similarity, as its authors define it.
+//! Structural similarity on one scale and on five, as its authors define it.
 
 use crate::pixels::Rgb8;
 
@@ -10,8 +10,20 @@ const RANGE: f64 = 255.0;
 const C1: f64 = (0.01 * RANGE) * (0.01 * RANGE);
 const C2: f64 = (0.03 * RANGE) * (0.03 * RANGE);
 
+/// Exponents of the five scales of MS-SSIM, the finest first.
+const SCALES: [f64; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
+
+/// Shorter side from which on the coarsest scale of MS-SSIM has room for a window.
+pub const MS_SSIM_SIDE: usize = WINDOW << (SCALES.len() - 1);
+
 /// Means of a, b, a², b² and ab under one window.
 type Moments = [f64; 5];
+
+/// One channel of a picture, in levels.
+trait Plane {
+    fn size(&self) -> (usize, usize);
+    fn row(&self, y: usize) -> impl Iterator<Item = f64>;
+}
 
 /// SSIM of two pictures of one size, at most 1, which only equal pictures reach; `None` where
 /// sizes differ or a side is under [`WINDOW`].
@@ -33,22 +45,124 @@ type Moments = [f64; 5];
 /// assert_eq!(ssim(&grey, &Rgb8::new(1, 1, vec![0; 3]).unwrap()), None);
 /// ```
 pub fn ssim(a: &Rgb8, b: &Rgb8) -> Option<f64> {
-    let (width, height) = (a.width(), a.height());
-    if (b.width(), b.height()) != (width, height) || width.min(height) < WINDOW {
+    if !comparable(a, b, WINDOW) {
         return None;
     }
+    let channels = (0..3).map(|channel| similarity(&Channel(a, channel), &Channel(b, channel)));
+    Some(channels.map(|mean| mean.ssim).sum::<f64>() / 3.0)
+}
+
+/// MS-SSIM of two pictures of one size, 0 to 1; `None` where sizes differ or a side is under
+/// [`MS_SSIM_SIDE`].
+///
+/// Wang, Simoncelli, Bovik 2003: SSIM's contrast and structure on five scales and its luminance on
+/// the coarsest, each mean raised to its exponent and multiplied; each scale is the one before with
+/// 2 x 2 pixels averaged into one (at an odd side, the last row or column stands for its missing
+/// neighbour, as in the authors' code). Computed in f64 for each channel, then averaged. A mean
+/// below zero, which has no power, counts as zero.
+///
+/// ```
+/// use vae_fidelity::{Rgb8, metrics::{MS_SSIM_SIDE, ms_ssim}};
+/// let grey = |side: usize| Rgb8::new(side, side, vec![128; side * side * 3]).unwrap();
+/// assert_eq!(ms_ssim(&grey(MS_SSIM_SIDE), &grey(MS_SSIM_SIDE)), Some(1.0));
+/// assert_eq!(ms_ssim(&grey(175), &grey(175)), None);
+/// ```
+pub fn ms_ssim(a: &Rgb8, b: &Rgb8) -> Option<f64> {
+    if !comparable(a, b, MS_SSIM_SIDE) {
+        return None;
+    }
+    let channels = (0..3).map(|channel| {
+        let finest = similarity(&Channel(a, channel), &Channel(b, channel));
+        let mut product = finest.contrast_and_structure.max(0.0).powf(SCALES[0]);
+        let (mut a, mut b) = (Half::of(&Channel(a, channel)), Half::of(&Channel(b, channel)));
+        for (scale, exponent) in SCALES.iter().enumerate().skip(1) {
+            let Means { ssim, contrast_and_structure } = similarity(&a, &b);
+            let coarsest = scale == SCALES.len() - 1;
+            let mean = if coarsest { ssim } else { contrast_and_structure };
+            product *= mean.max(0.0).powf(*exponent);
+            if !coarsest {
+                (a, b) = (Half::of(&a), Half::of(&b));
+            }
+        }
+        product
+    });
+    Some(channels.sum::<f64>() / 3.0)
+}
+
+fn comparable(a: &Rgb8, b: &Rgb8, least: usize) -> bool {
+    let (width, height) = (a.width(), a.height());
+    (b.width(), b.height()) == (width, height) && width.min(height) >= least
+}
+
+struct Channel<'a>(&'a Rgb8, usize);
+
+impl Plane for Channel<'_> {
+    fn size(&self) -> (usize, usize) {
+        (self.0.width(), self.0.height())
+    }
+
+    fn row(&self, y: usize) -> impl Iterator<Item = f64> {
+        let bytes = self.0.width() * 3;
+        let row = &self.0.data()[y * bytes..(y + 1) * bytes];
+        row.chunks_exact(3).map(|pixel| f64::from(pixel[self.1]))
+    }
+}
+
+/// A plane at half the size.
+struct Half {
+    width: usize,
+    levels: Vec<f64>,
+}
+
+impl Half {
+    fn of(plane: &impl Plane) -> Self {
+        let (width, height) = plane.size();
+        let mut levels = Vec::with_capacity(width.div_ceil(2) * height.div_ceil(2));
+        for top in (0..height).step_by(2) {
+            let below = plane.row((top + 1).min(height - 1));
+            let sums: Vec<f64> = plane.row(top).zip(below).map(|(a, b)| a + b).collect();
+            levels.extend(sums.chunks(2).map(|pair| match pair {
+                [left, right] => (left + right) / 4.0,
+                rest => rest[0] / 2.0,
+            }));
+        }
+        Self { width: width.div_ceil(2), levels }
+    }
+}
+
+impl Plane for Half {
+    fn size(&self) -> (usize, usize) {
+        (self.width, self.levels.len() / self.width)
+    }
+
+    fn row(&self, y: usize) -> impl Iterator<Item = f64> {
+        self.levels[y * self.width..(y + 1) * self.width].iter().copied()
+    }
+}
+
+/// Means over all windows.
+struct Means {
+    ssim: f64,
+    contrast_and_structure: f64,
+}
+
+fn similarity(a: &impl Plane, b: &impl Plane) -> Means {
+    let (width, height) = a.size();
     let weights = gaussian();
-    let windows = (width - WINDOW + 1) * (height - WINDOW + 1);
-    let channel_sum = |channel| -> f64 {
-        let mut columns = vec![[0.0; 5]; width];
-        (0..=height - WINDOW)
-            .map(|top| {
-                down_the_columns(a, b, channel, top, &weights, &mut columns);
-                columns.windows(WINDOW).map(|part| similarity(along(part, &weights))).sum::<f64>()
-            })
-            .sum()
-    };
-    Some((0..3).map(|channel| channel_sum(channel) / windows as f64).sum::<f64>() / 3.0)
+    let windows = ((width - WINDOW + 1) * (height - WINDOW + 1)) as f64;
+    let mut columns = vec![[0.0; 5]; width];
+    let (mut ssim, mut contrast_and_structure) = (0.0, 0.0);
+    for top in 0..=height - WINDOW {
+        down_the_columns(a, b, top, &weights, &mut columns);
+        let mut row = 0.0;
+        for part in columns.windows(WINDOW) {
+            let (luminance, rest) = under_a_window(along(part, &weights));
+            row += luminance * rest;
+            contrast_and_structure += rest;
+        }
+        ssim += row;
+    }
+    Means { ssim: ssim / windows, contrast_and_structure: contrast_and_structure / windows }
 }
 
 fn gaussian() -> [f64; WINDOW] {
@@ -64,20 +178,15 @@ fn gaussian() -> [f64; WINDOW] {
 /// Fills `columns` with the weighted moments of the eleven rows from `top` on. The window is a
 /// product of two one-dimensional ones, so columns come first and `along` does the rest.
 fn down_the_columns(
-    a: &Rgb8,
-    b: &Rgb8,
-    channel: usize,
+    a: &impl Plane,
+    b: &impl Plane,
     top: usize,
     weights: &[f64; WINDOW],
     columns: &mut [Moments],
 ) {
     columns.fill([0.0; 5]);
-    let row_bytes = columns.len() * 3;
     for (row, weight) in (top..).zip(weights) {
-        let bytes = row * row_bytes..(row + 1) * row_bytes;
-        let (a, b) = (&a.data()[bytes.clone()], &b.data()[bytes]);
-        for ((column, a), b) in columns.iter_mut().zip(a.chunks_exact(3)).zip(b.chunks_exact(3)) {
-            let (a, b) = (f64::from(a[channel]), f64::from(b[channel]));
+        for ((column, a), b) in columns.iter_mut().zip(a.row(row)).zip(b.row(row)) {
             for (sum, value) in column.iter_mut().zip([a, b, a * a, b * b, a * b]) {
                 *sum += weight * value;
             }
@@ -95,9 +204,10 @@ fn along(columns: &[Moments], weights: &[f64; WINDOW]) -> Moments {
     moments
 }
 
-fn similarity([mean_a, mean_b, square_a, square_b, product]: Moments) -> f64 {
+/// Luminance, and contrast times structure: SSIM is their product.
+fn under_a_window([mean_a, mean_b, square_a, square_b, product]: Moments) -> (f64, f64) {
     let (variance_a, variance_b) = (square_a - mean_a * mean_a, square_b - mean_b * mean_b);
     let covariance = product - mean_a * mean_b;
-    ((2.0 * mean_a * mean_b + C1) * (2.0 * covariance + C2))
-        / ((mean_a * mean_a + mean_b * mean_b + C1) * (variance_a + variance_b + C2))
+    let luminance = (2.0 * mean_a * mean_b + C1) / (mean_a * mean_a + mean_b * mean_b + C1);
+    (luminance, (2.0 * covariance + C2) / (variance_a + variance_b + C2))
 }

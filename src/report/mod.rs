@@ -1,5 +1,6 @@
-//! What a run has to say, as one value: text and JSON are views of it.
+//! What a run has to say, as one value: text, JSON and HTML are views of it.
 
+mod html;
 mod inspect;
 mod inspect_text;
 mod memory;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array4;
 use serde::{Serialize, Serializer};
 
-use crate::config::{AutoencoderKLConfig, Family};
+use crate::config::{AutoencoderKLConfig, Family, PublishedQuality};
 use crate::diagnosis::{Finding, NotDecided};
 use crate::dtype::Dtype;
 use crate::golden::Tolerance;
@@ -20,6 +21,7 @@ use crate::tensor_file::Stored;
 use crate::tiling::Splitting;
 use crate::trace::Statistics;
 use crate::verdict::{Thresholds, Verdict};
+pub use html::Illustrations;
 pub use inspect::{
     ConfigReport, FamilyReport, FileReport, InspectDifference, InspectReport, MisshapenTensor,
     StoredAs, TensorReport, TensorsReport,
@@ -51,6 +53,8 @@ pub struct CheckReport {
     pub decoded: Decoded,
     /// The decoded picture beside the one that was encoded; `None` where there is no picture.
     pub metrics: Option<PixelMetrics>,
+    /// What was published of the VAE's family: context, which decides nothing.
+    pub published: &'static [PublishedQuality],
     /// What the user asked for.
     pub thresholds: Thresholds,
     /// What was found.

@@ -9,6 +9,7 @@ use super::{
     CheckReport, CheckSummary, CompareReport, Compared, ComparedTensor, Forecast, Headroom, Input,
     Model,
 };
+use crate::config::PublishedQuality;
 use crate::diagnosis::{Finding, Severity};
 use crate::metrics::{PixelMetrics, TensorMetrics};
 use crate::verdict::{Thresholds, Verdict};
@@ -60,6 +61,7 @@ impl Display for CheckReport {
         }
         if let Some(metrics) = &self.metrics {
             pixel_lines(f, metrics, &self.thresholds)?;
+            published_lines(f, self.published)?;
         }
         if let Some(forecast) = &self.forecast {
             forecast_lines(f, forecast)?;
@@ -161,6 +163,19 @@ fn pixel_lines(
         None => "not defined under 11 x 11 pixels".to_owned(),
     };
     line(f, "SSIM", format_args!("{ssim}{}", asked(thresholds.min_ssim, "")))?;
+    if let Some(ms_ssim) = metrics.ms_ssim {
+        line(f, "MS-SSIM", format_args!("{ms_ssim:.4}"))?;
+    }
+    if let Some((ssimulacra2, butteraugli)) = metrics.ssimulacra2.zip(metrics.butteraugli) {
+        let grade = grade(ssimulacra2);
+        line(
+            f,
+            "seen",
+            format_args!(
+                "SSIMULACRA 2 {ssimulacra2:.1} of 100 ({grade}), Butteraugli {butteraugli:.2} (1 is just visible)"
+            ),
+        )?;
+    }
     let Some(at) = metrics.max_abs_diff_at else { return Ok(()) };
     line(
         f,
@@ -176,6 +191,35 @@ fn pixel_lines(
     )?;
     let [red, green, blue] = metrics.mean_error;
     line(f, "bias", format_args!("red {red:+.3}, green {green:+.3}, blue {blue:+.3}"))
+}
+
+/// Faint, and after the numbers of the run: they are context.
+fn published_lines(f: &mut fmt::Formatter<'_>, published: &[PublishedQuality]) -> fmt::Result {
+    for (at, of) in published.iter().enumerate() {
+        let PublishedQuality { vae, psnr_db, psnr_db_spread, ssim, ssim_spread, .. } = of;
+        let text = format!("{vae}: {psnr_db} +- {psnr_db_spread} dB, SSIM {ssim} +- {ssim_spread}");
+        let name = if at == 0 { "context" } else { "" };
+        line(f, name, format_args!("{FAINT}{text}{FAINT:#}"))?;
+    }
+    let Some(PublishedQuality { pictures, source, .. }) = published.first() else {
+        return Ok(());
+    };
+    line(
+        f,
+        "",
+        format_args!("{FAINT}published for {pictures} ({source}); decides nothing{FAINT:#}"),
+    )
+}
+
+/// What SSIMULACRA 2's authors call a score.
+pub(super) fn grade(ssimulacra2: f64) -> &'static str {
+    match ssimulacra2 {
+        score if score >= 90.0 => "as good as lossless",
+        score if score >= 70.0 => "high quality",
+        score if score >= 50.0 => "medium quality",
+        score if score >= 30.0 => "low quality",
+        _ => "very low quality",
+    }
 }
 
 fn tensor_lines(f: &mut fmt::Formatter<'_>, tensor: &ComparedTensor) -> fmt::Result {
@@ -338,4 +382,43 @@ fn non_finite(count: usize) -> String {
         return String::new();
     }
     format!(", {BAD}{count} NaN or infinite{BAD:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Family;
+
+    struct Context(Family);
+
+    impl Display for Context {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            published_lines(f, self.0.published_quality())
+        }
+    }
+
+    #[test]
+    fn context_names_its_numbers_and_their_source() {
+        let text = anstream::adapter::strip_str(&Context(Family::Sdxl).to_string()).to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "context  SDXL: 24.7 +- 3.9 dB, SSIM 0.73 +- 0.13");
+        assert!(lines[1].contains("stabilityai/sdxl-vae") && lines[1].contains("decides nothing"));
+        assert_eq!(Context(Family::Unknown).to_string(), "");
+    }
+
+    #[test]
+    fn grades_are_those_of_their_authors() {
+        let of = [95.0, 90.0, 75.0, 55.0, 30.0, 10.0, -40.0].map(grade);
+        assert_eq!(of[0], of[1]);
+        assert_eq!(
+            of[2..],
+            [
+                "high quality",
+                "medium quality",
+                "low quality",
+                "very low quality",
+                "very low quality"
+            ]
+        );
+    }
 }

@@ -1,0 +1,164 @@
+//! The report as one HTML file that holds all it shows: a view of the struct, with pictures of the
+//! run beside it.
+
+mod chart;
+mod numbers;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
+use ndarray::{ArrayView4, Axis, s};
+use serde::Serialize;
+
+use super::CheckReport;
+use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Visibility;
+use crate::pictures::{Scale, channel_picture, colours, heat_map, histogram, written};
+use crate::pixels::{Rgb8, encode_png};
+use crate::trace::{Statistics, TraceFile};
+use chart::{Chart, Tick};
+
+/// Parts of a histogram.
+const BINS: usize = 48;
+
+/// What a page shows beside the report itself.
+pub struct Illustrations<'a> {
+    /// The picture that the VAE saw and the one that came back, of one size; `None` where there is
+    /// none.
+    pub pictures: Option<(&'a Rgb8, &'a Rgb8)>,
+    /// How visible their difference is; `None` for no heat map.
+    pub visibility: Option<&'a Visibility>,
+    /// Scaled latents, (1, channels, height, width).
+    pub latents: ArrayView4<'a, f32>,
+    /// Every layer of both halves.
+    pub trace: &'a TraceFile,
+    /// The command line that was run.
+    pub command: &'a str,
+}
+
+impl CheckReport {
+    /// This report as the bytes of an HTML file that loads nothing: pictures, charts, style and
+    /// script are inside.
+    ///
+    /// Errors for pictures too large for PNG.
+    pub fn to_html(&self, illustrations: &Illustrations) -> Result<Vec<u8>> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| AutoEscape::Html);
+        environment.set_trim_blocks(true);
+        numbers::add_filters(&mut environment);
+        let pictures = match illustrations.pictures {
+            Some((input, output)) => Some(Pictures::of(input, output, illustrations.visibility)?),
+            None => None,
+        };
+        let (channels, latent_range) = channels(illustrations.latents)?;
+        let context = context! {
+            report => self,
+            json => Value::from_safe_string(self.json_for_script()?),
+            version => env!("CARGO_PKG_VERSION"),
+            command => illustrations.command,
+            style => Value::from_safe_string(include_str!("style.css").to_owned()),
+            script => Value::from_safe_string(include_str!("script.js").to_owned()),
+            pictures,
+            channels,
+            latent_range,
+            chart => Chart::of(illustrations.trace),
+        };
+        let page = environment.render_str(include_str!("page.html"), context);
+        page.map(String::into_bytes).map_err(|error| {
+            Error::new(ErrorKind::Output, "HTML report", error, "please report this as a bug")
+        })
+    }
+}
+
+impl CheckReport {
+    /// As `--json` prints it, and so that nothing in it ends the element that it stands in: `<`
+    /// occurs in strings alone, which may spell it otherwise.
+    fn json_for_script(&self) -> Result<String> {
+        let json = serde_json::to_string(self).map_err(|error| {
+            Error::new(ErrorKind::Output, "JSON", error, "please report this as a bug")
+        })?;
+        Ok(json.replace('<', "\\u003c"))
+    }
+}
+
+#[derive(Serialize)]
+struct Pictures {
+    width: usize,
+    height: usize,
+    input: Value,
+    output: Value,
+    heat_map: Option<Value>,
+    largest: f64,
+    gradient: Value,
+    /// Where a distance of 1 lies on the scale, in percent.
+    visible: f64,
+    ticks: Vec<Tick>,
+}
+
+impl Pictures {
+    fn of(input: &Rgb8, output: &Rgb8, visibility: Option<&Visibility>) -> Result<Self> {
+        let scale = visibility.map(Scale::of);
+        let map = visibility.zip(scale).map(|(visibility, scale)| heat_map(visibility, scale));
+        let colours = colours(16).map(|[red, green, blue]| format!("rgb({red} {green} {blue})"));
+        let top = scale.map_or(1.0, Scale::top);
+        let tick = |at: f64| Tick { label: written(at), at: at / top * 100.0 };
+        Ok(Self {
+            width: input.width(),
+            height: input.height(),
+            input: embedded(input)?,
+            output: embedded(output)?,
+            heat_map: map.transpose()?.as_ref().map(embedded).transpose()?,
+            largest: visibility.map_or(0.0, Visibility::score),
+            gradient: Value::from_safe_string(colours.collect::<Vec<_>>().join(",")),
+            visible: 100.0 / top,
+            ticks: scale.map(Scale::ticks).into_iter().flatten().map(tick).collect(),
+        })
+    }
+}
+
+/// A picture as an address that holds it.
+fn embedded(picture: &Rgb8) -> Result<Value> {
+    let bytes = BASE64_STANDARD.encode(encode_png(picture)?);
+    Ok(Value::from_safe_string(format!("data:image/png;base64,{bytes}")))
+}
+
+#[derive(Serialize)]
+struct Channel {
+    index: usize,
+    picture: Value,
+    /// Heights, in percent of the fullest part of any channel.
+    histogram: Vec<f64>,
+    #[serde(flatten)]
+    statistics: Statistics,
+}
+
+/// The axis that all histograms share.
+#[derive(Serialize)]
+struct LatentRange {
+    least: f64,
+    most: f64,
+    /// Where 0 lies, in parts of a histogram; `None` outside.
+    zero: Option<f64>,
+}
+
+fn channels(latents: ArrayView4<f32>) -> Result<(Vec<Channel>, LatentRange)> {
+    let all = Statistics::of(latents);
+    let least = f64::from(all.min.unwrap_or(0.0));
+    let most = f64::from(all.max.unwrap_or(0.0));
+    let zero = (least < 0.0 && most > 0.0).then(|| -least / (most - least) * BINS as f64);
+    let planes = latents.slice_move(s![0, .., .., ..]);
+    let counts: Vec<Vec<usize>> =
+        planes.axis_iter(Axis(0)).map(|plane| histogram(plane, least, most, BINS)).collect();
+    let fullest = counts.iter().flatten().copied().max().unwrap_or(0).max(1);
+    let channels = planes.axis_iter(Axis(0)).zip(counts).enumerate();
+    let channels = channels.map(|(index, (plane, counts))| {
+        Ok(Channel {
+            index,
+            picture: embedded(&channel_picture(plane)?)?,
+            histogram: counts.iter().map(|&n| n as f64 / fullest as f64 * 100.0).collect(),
+            statistics: Statistics::of(&plane),
+        })
+    });
+    Ok((channels.collect::<Result<_>>()?, LatentRange { least, most, zero }))
+}
