@@ -10,10 +10,11 @@ use crate::trace::{Stage, Trace};
 use crate::vae::{Encoded, Vae};
 
 use super::engine::Engine;
-use super::fast::{Fast, Pending};
-use super::kernels::image::Image;
+use super::fast::Fast;
+use super::footprint::{Footprint, in_mib};
 use super::kernels::threads::Threads;
 use super::model::{Model, unwatched};
+use super::pending::{Lazy, Pending};
 
 /// `AutoencoderKL` in f32 on the CPU with convolutions by Winograd's algorithm: several times as
 /// fast as libtorch, in less memory, and needing no libtorch.
@@ -31,6 +32,7 @@ use super::model::{Model, unwatched};
 #[derive(Debug)]
 pub struct FastAutoencoderKL {
     model: Model<Fast>,
+    max_memory_bytes: Option<u64>,
 }
 
 impl FastAutoencoderKL {
@@ -40,26 +42,73 @@ impl FastAutoencoderKL {
     /// Errors when a tensor is missing, which opening the checkpoint has ruled out.
     pub fn load(checkpoint: &Checkpoint, threads: Option<usize>) -> Result<Self> {
         let threads = threads.map_or_else(Threads::available, |threads| Threads(threads.max(1)));
-        Ok(Self { model: Model::load(checkpoint, Fast::new(checkpoint, threads))? })
+        let model = Model::load(checkpoint, Fast::new(checkpoint, threads))?;
+        Ok(Self { model, max_memory_bytes: None })
     }
 
-    fn array(&self, tensor: &Pending) -> Result<Array4<f32>> {
-        let (shape, values) = self.model.engine.values(tensor)?;
-        let shape: [usize; 4] = shape.try_into().unwrap_or_default();
-        Array4::from_shape_vec(shape, values).map_err(|error| {
-            let at = "the result of the fast engine";
-            Error::new(ErrorKind::Tensor, at, error, "report this with the command that shows it")
-        })
+    /// The same, but the process takes at most `bytes` of memory while it encodes or decodes, also
+    /// for pictures that would need more: activations then lie in a file without a name in `TMPDIR`,
+    /// or `/var/tmp`, and what is computed is the same to the bit. Traces are not limited.
+    ///
+    /// Encoding and decoding then err where the limit is too small for the picture, where the disk
+    /// has no room, and anywhere but on Linux.
+    #[must_use]
+    pub fn with_max_memory(self, bytes: u64) -> Self {
+        Self { max_memory_bytes: Some(bytes), ..self }
+    }
+
+    /// Runs `stage` on `input`; `shrunk` says by how much that is smaller than a picture.
+    fn run(
+        &self,
+        input: ArrayView4<f32>,
+        shrunk: usize,
+        stage: impl FnOnce(&Model<Fast>, &Lazy) -> Result<Lazy>,
+    ) -> Result<Array4<f32>> {
+        let Some(bytes) = self.max_memory_bytes else {
+            return run(&self.model, input, stage);
+        };
+        let (n, _, height, width) = input.dim();
+        let (height, width) = (height * shrunk, width * shrunk);
+        let engine = &self.model.engine;
+        let footprint = Footprint::of(&self.model.config, engine.threads(), (n, height, width));
+        let size = format!("{width} x {height} pixels");
+        let (file, limit) = footprint.limited(bytes, engine.threads(), &size)?;
+        let engine = engine.within(&file, limit.clone()).map_err(|error| {
+            let next = "leave out --max-memory, or try a smaller picture";
+            Error::new(ErrorKind::Output, "the file of activations", error, next)
+        })?;
+        let output = run(&Model::load(self.model.engine.checkpoint(), engine)?, input, stage)?;
+        match limit.exceeded() {
+            None => Ok(output),
+            Some(taken) => Err(Error::option(
+                format!("--max-memory {}", in_mib(bytes)),
+                format!("could not be kept: {} were taken for {size}", in_mib(taken)),
+                "raise it, or lower --threads",
+            )),
+        }
     }
 }
 
-fn images(array: ArrayView4<f32>) -> Pending {
-    let (_, channels, height, width) = array.dim();
+fn run(
+    model: &Model<Fast>,
+    input: ArrayView4<f32>,
+    stage: impl FnOnce(&Model<Fast>, &Lazy) -> Result<Lazy>,
+) -> Result<Array4<f32>> {
+    let output = stage(model, &images(model, input))?;
+    let (shape, values) = model.engine.values(&output)?;
+    let shape: [usize; 4] = shape.try_into().unwrap_or_default();
+    Array4::from_shape_vec(shape, values).map_err(|error| {
+        let at = "the result of the fast engine";
+        Error::new(ErrorKind::Tensor, at, error, "report this with the command that shows it")
+    })
+}
+
+fn images(model: &Model<Fast>, array: ArrayView4<f32>) -> Lazy {
     let image = |planes: ndarray::ArrayView3<f32>| {
         let planes = planes.as_standard_layout();
-        Image::from_planes(height, width, channels, planes.as_slice().unwrap_or_default())
+        model.engine.image(planes.dim(), planes.as_slice().unwrap_or_default())
     };
-    Pending::new(array.axis_iter(Axis(0)).map(image).collect())
+    Pending::new(array.axis_iter(Axis(0)).map(image).collect()).into()
 }
 
 impl Vae for FastAutoencoderKL {
@@ -73,7 +122,7 @@ impl Vae for FastAutoencoderKL {
 
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded> {
         self.model.check_sample(&sample)?;
-        let moments = self.array(&self.model.moments(&images(sample), &mut unwatched)?)?;
+        let moments = self.run(sample, 1, |model, xs| model.moments(xs, &mut unwatched))?;
         let channels = moments.dim().1 / 2;
         let mean = moments.slice(s![.., ..channels, .., ..]);
         // diffusers' `DiagonalGaussianDistribution`
@@ -99,11 +148,16 @@ impl Vae for FastAutoencoderKL {
 
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
         self.model.check_latents(&latents)?;
-        self.array(&self.model.decoded(&images(latents), &mut unwatched)?)
+        let decoded = self.run(latents, self.model.config.downsampling(), |model, xs| {
+            model.decoded(xs, &mut unwatched)
+        });
+        // Not after encoding: what comes next would have to be cleared anew.
+        self.model.engine.release();
+        decoded
     }
 
     fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
         let traced = self.model.check_input(stage, &input);
-        Some(traced.and_then(|()| self.model.trace(stage, &images(input))))
+        Some(traced.and_then(|()| self.model.trace(stage, &images(&self.model, input))))
     }
 }

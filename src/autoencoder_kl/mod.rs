@@ -25,7 +25,9 @@ mod reference_vae;
 #[cfg(feature = "tch")]
 mod rounded;
 mod kernels;
+mod pending;
 mod fast;
+mod footprint;
 mod fast_vae;
 
 #[cfg(feature = "tch")]

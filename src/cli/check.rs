@@ -41,7 +41,8 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let source = args.about.source(&args.repo)?;
     let outputs = Outputs::settle(args, &images)?;
     let threads = args.threads.map(|threads| threads as usize);
-    let settled = args.engine.settle(args.device, args.dtype.dtype(), threads)?;
+    let settled =
+        args.engine.settle(args.device, args.dtype.dtype(), threads)?.within(args.max_memory)?;
 
     let progress = Progress::new(images.len(), console);
     progress.step("loading the VAE");

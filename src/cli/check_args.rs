@@ -7,6 +7,7 @@ use vae_fidelity::Dtype;
 use vae_fidelity::autoencoder_kl::DeviceChoice;
 
 use super::args::LeastArgs;
+use super::byte_size::ByteSize;
 use super::engine::Engine;
 use super::source_args::SourceArgs;
 use super::user_files::FilesArgs;
@@ -72,6 +73,10 @@ pub struct CheckArgs {
     /// Which implementation runs the VAE; fast is for the CPU in f32
     #[arg(long, value_enum, default_value_t = Engine::Reference)]
     pub engine: Engine,
+    /// With --engine fast: how much memory the process may take (8G, 512M) while it encodes and
+    /// decodes; what does not fit lies in a file in TMPDIR. Same result to the bit, slower
+    #[arg(long, value_name = "SIZE")]
+    pub max_memory: Option<ByteSize>,
 
     /// Save what the VAE saw, as PNG
     #[arg(long, value_name = "F.png")]
