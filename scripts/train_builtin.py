@@ -236,8 +236,14 @@ def sample_batch(rng, pictures, cumulative, progress):
 
 
 # ---------------------------------------------------------------- model
-def new_model():
+def new_model(start=None):
     from diffusers import AutoencoderKL
+    if start:
+        from safetensors.torch import load_file
+        model = AutoencoderKL.from_config(AutoencoderKL.load_config(start / "vae"))
+        stored = load_file(start / "vae" / "diffusion_pytorch_model.safetensors")
+        model.load_state_dict({k: v.float() for k, v in stored.items()})
+        return model
     model = AutoencoderKL(**CONFIG)
     for name, parameter in model.named_parameters():
         if name.endswith(("conv2.weight", "to_out.0.weight")):
@@ -321,9 +327,9 @@ def orthogonalise(x):
 
 
 # ---------------------------------------------------------------- training
-def export(ema, pictures, last):
-    """Measure the averaged weights as float16 and put them into golden/; return the PSNRs."""
-    model = new_model()
+def export(ema, pictures, options, last):
+    """Measure the averaged weights as float16 and put them into the output folder; return the PSNR."""
+    model = new_model(options.start)
     model.load_state_dict({k: v.half().float() for k, v in ema.items()})
     model.eval()
     values = psnr(model, held_out())
@@ -331,7 +337,7 @@ def export(ema, pictures, last):
     print(f"held-out PSNR {mean(values):.2f} dB", {k: round(v, 2) for k, v in values.items()},
           f"latent std {std:.3f}, logvar {low:.1f} to {high:.1f}", flush=True)
     model.register_to_config(scaling_factor=float(f"{1 / std:.5g}"))
-    fresh, final = CACHE / "export", BUILTIN / "vae"
+    fresh, final = CACHE / "export", options.out / "vae"
     model.half().save_pretrained(fresh)
     final.mkdir(parents=True, exist_ok=True)
     for name in ("diffusion_pytorch_model.safetensors", "config.json"):
@@ -350,11 +356,7 @@ def train(rank, options, pictures, chances):
     dist.init_process_group("gloo", init_method=f"file://{CACHE}/rendezvous", rank=rank,
                             world_size=options.workers)
     torch.manual_seed(options.seed)
-    model = new_model()
-    if options.start:
-        from safetensors.torch import load_file
-        stored = load_file(options.start / "vae" / "diffusion_pytorch_model.safetensors")
-        model.load_state_dict({k: v.float() for k, v in stored.items()})
+    model = new_model(options.start)
     optimizer, step, before = Optimizer(model), 0, 0.0
     ema = {k: v.detach().clone() for k, v in model.state_dict().items()}
     checkpoint = CACHE / "checkpoint.pt"
@@ -411,9 +413,9 @@ def train(rank, options, pictures, chances):
             os.replace(CACHE / "checkpoint.new", checkpoint)
         if elapsed - exported_at > 60 * options.export_every:
             exported_at = elapsed
-            quality = f"{export(ema, pictures, last=False):.2f} dB"
+            quality = f"{export(ema, pictures, options, last=False):.2f} dB"
     if rank == 0:
-        export(ema, pictures, last=True)
+        export(ema, pictures, options, last=True)
         print(f"finished: {step} steps, seed {options.seed}", flush=True)
         checkpoint.unlink(missing_ok=True)
     dist.barrier()
@@ -424,11 +426,13 @@ def main():
                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parse.add_argument("--minutes", type=float, default=80, help="length of the schedule")
     parse.add_argument("--from", dest="start", type=Path, metavar="FOLDER",
-                       help="start from the weights in FOLDER/vae instead of random ones")
+                       help="start from the model in FOLDER/vae instead of random weights")
+    parse.add_argument("--out", type=Path, default=BUILTIN, metavar="FOLDER",
+                       help="write the weights to FOLDER/vae")
     parse.add_argument("--rate", type=float, default=0.4, help="factor on the learning rates")
     parse.add_argument("--workers", type=int, default=2, help="training processes, one core each")
     parse.add_argument("--export-every", type=float, default=10, metavar="MINUTES",
-                       help="write the weights (over those in golden/) and measure them this often")
+                       help="write the weights and measure them this often")
     parse.add_argument("--seed", type=int, default=1)
     parse.add_argument("--restart", action="store_true", help="drop the checkpoint of a run cut off")
     options = parse.parse_args()

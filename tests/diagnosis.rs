@@ -21,11 +21,14 @@ use std::path::Path;
 
 use faults::Plot;
 use matrix::Matrix;
-use runs::{Model, Run};
+use runs::{Model, Run, UNTOUCHED};
 use vae_fidelity::autoencoder_kl::set_threads;
 use vae_fidelity::diagnosis::{Severity, UserFiles, codes};
 use vae_fidelity::pixels::{self, resize_bicubic};
 use vae_fidelity::{Rgb8, Vae};
+
+/// Models of the packed crate.
+const MODELS: [&str; 5] = ["builtin", "sd-small", "act-relu", "flux1-small", "playground-small"];
 
 /// A photograph of the repository at a small size that has to be resized.
 fn photograph(name: &str) -> Rgb8 {
@@ -36,7 +39,7 @@ fn photograph(name: &str) -> Rgb8 {
 #[test]
 fn strong_faults_are_found_on_photographs_of_the_repository() {
     let pictures = [("astronaut".to_owned(), photograph("astronaut.png"))];
-    let matrix = measured(&pictures, true);
+    let matrix = measured(&MODELS, &pictures, true);
     let missed = matrix.missed();
     assert!(missed.is_empty(), "{missed:#?}");
     assert!(matrix.causes() >= 25, "only {} causes were planted", matrix.causes());
@@ -57,7 +60,7 @@ fn clean_files_have_no_error() {
 fn faults_in_weights_and_config_are_found() {
     let source = photograph("coffee.jpg");
     let mut matrix = Matrix::default();
-    weights::measure(&mut matrix, &[("coffee".to_owned(), source)]);
+    weights::measure(&mut matrix, "builtin", &[("coffee".to_owned(), source)]);
     let missed = matrix.missed();
     assert!(missed.is_empty(), "{missed:#?}");
 }
@@ -97,27 +100,29 @@ fn calibration() {
     };
     let (awkward, photographs): (Vec<_>, Vec<_>) =
         paths.iter().map(opened).partition(|(name, _)| name.starts_with("clean-"));
-    let mut matrix = measured(&photographs, false);
-    let builtin = Model::load("builtin");
-    for (name, source) in photographs.iter().chain(&awkward) {
-        clean(&mut matrix, &builtin, name, source);
+    let mut matrix = measured(&[&MODELS[..], &[UNTOUCHED]].concat(), &photographs, false);
+    for model in ["builtin", UNTOUCHED] {
+        let loaded = Model::load(model);
+        for (name, source) in photographs.iter().chain(&awkward) {
+            clean(&mut matrix, &loaded, name, source);
+        }
+        weights::measure(&mut matrix, model, &photographs);
     }
-    weights::measure(&mut matrix, &photographs);
     let out = std::env::var("VAE_FIDELITY_CALIBRATION_MATRIX").unwrap();
     std::fs::write(out, serde_json::to_vec_pretty(&matrix).unwrap()).unwrap();
 }
 
 /// Every fault in files, on every picture and model; only strong ones where asked.
-fn measured(pictures: &[(String, Rgb8)], only_strong: bool) -> Matrix {
+fn measured(models: &[&str], pictures: &[(String, Rgb8)], only_strong: bool) -> Matrix {
     // Pictures this small gain nothing from threads, and lose much where the machine is busy.
     set_threads(1);
     let mut matrix = Matrix::default();
     let started = std::time::Instant::now();
-    for name in ["builtin", "sd-small", "act-relu", "flux1-small", "playground-small"] {
+    for &name in models {
         let model = Model::load(name);
         for (at, (picture, source)) in pictures.iter().enumerate() {
             // Rules on tensors do not look at what is in the picture: four are enough there.
-            if name != "builtin" && at >= 4 && only_for_pictures(name) {
+            if !matches!(name, "builtin" | UNTOUCHED) && at >= 4 && only_for_pictures(name) {
                 continue;
             }
             let run = Run::of(&model.vae, source).unwrap();

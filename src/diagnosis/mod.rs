@@ -20,6 +20,7 @@ mod quantisation;
 mod picture;
 mod rules;
 mod weights;
+mod releases;
 
 use std::fmt;
 
@@ -30,6 +31,7 @@ pub use codes::{Code, code, codes};
 pub use evidence::{Evidence, LatentsScale, Reference, UserFiles};
 pub use non_finite::non_finite_output;
 pub use overflow::{F16_MAX, F16_WARN, extreme, f16_headroom};
+pub use releases::defective_release;
 pub use rules::{Diagnosis, NotDecided, diagnose};
 pub use weights::{Measured, Misfit, checkpoint_findings};
 

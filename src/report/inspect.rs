@@ -12,7 +12,9 @@ use sha2::{Digest, Sha256};
 use super::{SCHEMA_VERSION, lossy, lossy_option};
 use crate::checkpoint::{Contents, Origin, Settled, TensorInfo, TensorSpec};
 use crate::config::Family;
-use crate::diagnosis::{Finding, Measured, Misfit, Severity, checkpoint_findings};
+use crate::diagnosis::{
+    Finding, Measured, Misfit, Severity, checkpoint_findings, defective_release,
+};
 use crate::error::{Error, Result, io_reason};
 use crate::metrics::{CheckpointDifference, Moments, WeightStatistics};
 use crate::verdict::Verdict;
@@ -145,7 +147,9 @@ impl InspectReport {
     pub fn of(contents: &Contents) -> Result<Self> {
         let measured = Measured::all(contents);
         let misfit = Misfit::of(contents);
-        let findings = checkpoint_findings(contents, &misfit, &measured);
+        let files = files(contents)?;
+        let mut findings = checkpoint_findings(contents, &misfit, &measured);
+        findings.extend(files.iter().filter_map(|file| defective_release(&file.sha256)));
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
         let verdict_reasons: Vec<String> =
             errors.map(|finding| format!("{}: {}", finding.code, finding.title)).collect();
@@ -173,7 +177,7 @@ impl InspectReport {
             verdict_reasons,
             source: contents.source().to_string(),
             revision: contents.revision().map(str::to_owned),
-            files: files(contents)?,
+            files,
             config: ConfigReport::of(contents),
             family: FamilyReport { name, why: why.to_owned(), candidates },
             parameters: all.statistics().values,

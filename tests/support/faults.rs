@@ -14,7 +14,7 @@ use vae_fidelity::trace::{Stage, Trace, TraceFile};
 use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 
 use crate::planted::Fault as PortFault;
-use crate::runs::{Model, Numbers, Run};
+use crate::runs::{Model, Numbers, Run, UNTOUCHED};
 
 /// One way of going wrong.
 pub struct Fault {
@@ -38,8 +38,8 @@ pub struct Plot<'a> {
     pub seed: u64,
 }
 
-const TRAINED: &[&str] = &["builtin"];
-const ALL: &[&str] = &["builtin", "sd-small", "act-relu"];
+const TRAINED: &[&str] = &["builtin", UNTOUCHED];
+const ALL: &[&str] = &["builtin", UNTOUCHED, "sd-small", "act-relu"];
 const SHIFTED: &[&str] = &["flux1-small"];
 const NORMALISED: &[&str] = &["playground-small"];
 

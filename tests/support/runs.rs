@@ -17,6 +17,9 @@ use vae_fidelity::{Checkpoint, Dtype, Encoded, Result, Rgb8, Source, Vae};
 
 use crate::planted::{Fault, Planted};
 
+/// A trained VAE with other latents, which no rule was tuned on.
+pub const UNTOUCHED: &str = "eight-channel";
+
 /// A loaded VAE and where it came from.
 pub struct Model {
     pub name: String,
@@ -26,13 +29,9 @@ pub struct Model {
 }
 
 impl Model {
-    /// The built-in VAE, or the golden model of this name.
+    /// The built-in VAE, the trained one that no rule was tuned on, or the golden model of this name.
     pub fn load(name: &str) -> Self {
-        let source = match name {
-            "builtin" => Source::Builtin,
-            name => Source::parse(&format!("golden/models/{name}"), None).unwrap(),
-        };
-        let checkpoint = Checkpoint::open(&source, None).unwrap();
+        let checkpoint = checkpoint(name);
         let vae = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
         Self { name: name.to_owned(), checkpoint, vae, ports: RefCell::default() }
     }
@@ -55,6 +54,17 @@ impl Model {
         ports.push((fault, Rc::clone(&port)));
         Ok(port)
     }
+}
+
+/// What [`Model::load`] loads.
+pub fn checkpoint(name: &str) -> Checkpoint {
+    let folder = |path: String| Source::parse(&path, None).unwrap();
+    let source = match name {
+        "builtin" => Source::Builtin,
+        UNTOUCHED => folder(format!("tests/fixtures/models/{name}")),
+        name => folder(format!("golden/models/{name}")),
+    };
+    Checkpoint::open(&source, None).unwrap()
 }
 
 /// One picture's way through one VAE.

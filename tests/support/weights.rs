@@ -14,7 +14,7 @@ use vae_fidelity::diagnosis::UserFiles;
 use vae_fidelity::{Checkpoint, Dtype, Rgb8, Source, Vae};
 
 use crate::matrix::Matrix;
-use crate::runs::{Model, Run};
+use crate::runs::{self, Model, Run};
 
 /// The codes that these faults have to be found by.
 pub const CODES: [&str; 8] = [
@@ -92,14 +92,16 @@ fn faults() -> Vec<Fault> {
             "posterior-collapsed",
             f32,
             |tensors| {
-                let (_, _, values) = find(tensors, "quant_conv.bias");
+                let quant = tensors.iter().any(|tensor| tensor.0 == "quant_conv.bias");
+                let last = if quant { "quant_conv.bias" } else { "encoder.conv_out.bias" };
+                let (_, _, values) = find(tensors, last);
                 let half = values.len() / 2;
                 values[half..].iter_mut().for_each(|bias| *bias -= 60.0);
             },
             SAME,
         ),
         fault("scaling_factor a fifth", "scaling-factor-mismatch", f32, NONE, |config| {
-            config["scaling_factor"] = (0.42893 / 5.0).into();
+            config["scaling_factor"] = (config["scaling_factor"].as_f64().unwrap() / 5.0).into();
         }),
         fault("scaling_factor of 1e38", "scaling-factor-mismatch", f32, NONE, |config| {
             config["scaling_factor"] = 1e38.into();
@@ -125,11 +127,12 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-/// Plants every fault in the built-in VAE and adds what `check` finds to `matrix`.
-pub fn measure(matrix: &mut Matrix, pictures: &[(String, Rgb8)]) {
+/// Plants every fault in this trained VAE and adds what `check` finds to `matrix`.
+pub fn measure(matrix: &mut Matrix, model: &str, pictures: &[(String, Rgb8)]) {
+    let sound = runs::checkpoint(model);
     for fault in faults() {
         let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), &fault);
+        write(folder.path(), &sound, &fault);
         let source = Source::parse(folder.path().to_str().unwrap(), None).unwrap();
         let checkpoint = Checkpoint::open(&source, None).unwrap();
         let vae = AutoencoderKL::load(&checkpoint, Device::CPU, fault.dtype).unwrap();
@@ -154,18 +157,17 @@ pub fn measure(matrix: &mut Matrix, pictures: &[(String, Rgb8)]) {
                 _ => run.diagnosis(&vae, &files, None),
             };
             let found = found.unwrap().findings;
-            matrix.planted(fault.cause, fault.code, true, "builtin", name, &found);
+            matrix.planted(fault.cause, fault.code, true, model, name, &found);
         }
         eprintln!("{}", fault.cause);
     }
 }
 
-fn write(folder: &Path, fault: &Fault) {
-    let builtin = Checkpoint::open(&Source::Builtin, None).unwrap();
-    let mut tensors: Tensors = expected_tensors(builtin.config())
+fn write(folder: &Path, sound: &Checkpoint, fault: &Fault) {
+    let mut tensors: Tensors = expected_tensors(sound.config())
         .into_iter()
         .map(|spec| {
-            let values = builtin.tensor(&spec.name).unwrap().to_f32();
+            let values = sound.tensor(&spec.name).unwrap().to_f32();
             (spec.name, spec.shape, values)
         })
         .collect();
@@ -179,8 +181,8 @@ fn write(folder: &Path, fault: &Fault) {
     });
     let weights = serialize(views, None).unwrap();
     std::fs::write(folder.join("diffusion_pytorch_model.safetensors"), weights).unwrap();
-    let text = include_str!("../../golden/models/builtin/vae/config.json");
-    let mut config: Value = serde_json::from_str(text).unwrap();
+    let mut config = serde_json::to_value(sound.config()).unwrap();
+    config["_class_name"] = "AutoencoderKL".into();
     (fault.config)(&mut config);
     std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
 }

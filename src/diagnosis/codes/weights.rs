@@ -140,13 +140,17 @@ pub(super) const CODES: &[Code] = &[
         title: "a published file that is known to be defective",
         meaning: "The VAE first released with SDXL 1.0 leaves coloured fringes; its authors \
                   replaced it.",
-        rule: "The file's SHA-256 is in a table of known defective files. The table is empty as \
-               long as no hash could be checked.",
+        rule: "The file's SHA-256 is in a table of known defective files: so far, \
+               sd_xl_base_1.0.safetensors (31e35c80fc48...).",
         remedy: "fetch the corrected release",
         diffusers: "load stabilityai/sdxl-vae, or the 0.9 VAE",
         comfyui: "Load VAE with the corrected file",
         ports: "nothing to mend in code",
-        sources: &["huggingface/diffusers#4310"],
-        decided_by: &[],
+        sources: &[
+            "huggingface/diffusers#4310",
+            "comfyanonymous/ComfyUI_examples#10",
+            "AUTOMATIC1111/stable-diffusion-webui#12548",
+        ],
+        decided_by: &["inspect"],
     },
 ];
