@@ -38,7 +38,7 @@ impl<E: Engine> DownEncoderBlock2D<E> {
         watch: Watch<E::Tensor>,
     ) -> Result<E::Tensor> {
         for resnet in &self.resnets {
-            xs = resnet.forward(engine, &xs, watch)?;
+            xs = resnet.forward(engine, xs, watch)?;
         }
         for downsampler in &self.downsamplers {
             xs = downsampler.forward(engine, &xs, watch)?;
@@ -94,7 +94,7 @@ impl<E: Engine> UpDecoderBlock2D<E> {
         watch: Watch<E::Tensor>,
     ) -> Result<E::Tensor> {
         for resnet in &self.resnets {
-            xs = resnet.forward(engine, &xs, watch)?;
+            xs = resnet.forward(engine, xs, watch)?;
         }
         for upsampler in &self.upsamplers {
             xs = upsampler.forward(engine, &xs, watch)?;
@@ -147,14 +147,14 @@ impl<E: Engine> UNetMidBlock2D<E> {
     pub fn forward(
         &self,
         engine: &E,
-        xs: &E::Tensor,
+        mut xs: E::Tensor,
         watch: Watch<E::Tensor>,
     ) -> Result<E::Tensor> {
-        let mut xs = self.resnets[0].forward(engine, xs, watch)?;
+        xs = self.resnets[0].forward(engine, xs, watch)?;
         if let Some(attention) = &self.attentions {
             xs = attention.forward(engine, &xs, watch)?;
         }
-        xs = self.resnets[1].forward(engine, &xs, watch)?;
+        xs = self.resnets[1].forward(engine, xs, watch)?;
         watch(&self.module, &xs)?;
         Ok(xs)
     }
@@ -173,7 +173,7 @@ impl<E: Engine> Node<E> for UNetMidBlock2D<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, &xs, &mut unwatched)
+        self.forward(engine, xs, &mut unwatched)
     }
 }
 

@@ -41,7 +41,7 @@ impl<E: Engine> Decoder<E> {
         watch: Watch<E::Tensor>,
     ) -> Result<E::Tensor> {
         let mut xs = self.conv_in.forward(engine, latents, watch)?;
-        xs = self.mid_block.forward(engine, &xs, watch)?;
+        xs = self.mid_block.forward(engine, xs, watch)?;
         for block in &self.up_blocks {
             xs = block.forward(engine, xs, watch)?;
         }

@@ -44,7 +44,7 @@ impl<E: Engine> Encoder<E> {
         for block in &self.down_blocks {
             xs = block.forward(engine, xs, watch)?;
         }
-        xs = self.mid_block.forward(engine, &xs, watch)?;
+        xs = self.mid_block.forward(engine, xs, watch)?;
         xs = self.conv_norm_out.forward(engine, &xs, watch)?;
         // `conv_act` is SiLU whatever `act_fn` says.
         xs = engine.activation(xs, Activation::Silu)?;

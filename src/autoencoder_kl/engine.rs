@@ -53,10 +53,10 @@ pub(super) trait Engine: Debug {
     /// Each value becomes a 2x2 square.
     fn double(&self, xs: &Self::Tensor, at: &str) -> Result<Self::Tensor>;
 
-    /// `input + hidden`: the end of a residual block, which needs `hidden` no more.
+    /// `input + hidden`: the end of a residual block, which needs neither any more.
     fn add_to_input(
         &self,
-        input: &Self::Tensor,
+        input: Self::Tensor,
         hidden: Self::Tensor,
         at: &str,
     ) -> Result<Self::Tensor>;

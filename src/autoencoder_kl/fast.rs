@@ -1,7 +1,8 @@
 //! The fast engine: f32 on the CPU, without libtorch, rounding as it likes.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fs::File;
+use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Activation;
@@ -10,9 +11,12 @@ use crate::error::Result;
 
 use super::engine::{Engine, Layer};
 use super::kernels::image::Image;
-use super::kernels::norm::{Normalise, add, group_norm, normalised};
+use super::kernels::limit::Limit;
+use super::kernels::memory::{Memory, Rooms};
+use super::kernels::norm::{Normalise, add, group_norm};
 use super::kernels::threads::Threads;
 use super::kernels::{attention, direct, winograd};
+use super::pending::{Convolution, Layout, Lazy, Pending, Waiting};
 
 /// Fewer input channels than this leave Winograd's products too small to pay.
 const WINOGRAD_INPUTS: usize = 16;
@@ -22,15 +26,40 @@ const WINOGRAD_INPUTS: usize = 16;
 pub(super) struct Fast {
     checkpoint: Checkpoint,
     threads: Threads,
-    workspace: Mutex<winograd::Workspace>,
+    rooms: Rooms,
 }
 
 impl Fast {
     pub fn new(checkpoint: &Checkpoint, threads: Threads) -> Self {
-        Self { checkpoint: checkpoint.clone(), threads, workspace: Mutex::default() }
+        Self { checkpoint: checkpoint.clone(), threads, rooms: Rooms::default() }
     }
 
-    fn values(&self, name: &str) -> Result<Cow<'_, [f32]>> {
+    /// The same model with activations in `file`, taking no more memory than `limit` allows.
+    pub fn within(&self, file: &File, limit: Arc<Limit>) -> std::io::Result<Self> {
+        let rooms = Rooms { activations: Memory::in_file(file, limit)?, ..Rooms::default() };
+        Ok(Self { rooms, ..Self::new(&self.checkpoint, self.threads) })
+    }
+
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    pub fn threads(&self) -> Threads {
+        self.threads
+    }
+
+    /// An image of the values (channels, height, width).
+    pub fn image(&self, (channels, height, width): (usize, usize, usize), planes: &[f32]) -> Image {
+        Image::from_planes(&self.rooms.activations, height, width, channels, planes)
+    }
+
+    /// Gives back the memory that nothing lies in, which is kept while a model runs.
+    pub fn release(&self) {
+        self.rooms.activations.release();
+        self.rooms.scratch.release();
+    }
+
+    fn weights(&self, name: &str) -> Result<Cow<'_, [f32]>> {
         let stored = self.checkpoint.tensor(name)?;
         if let (Dtype::F32, Cow::Borrowed(data)) = (stored.dtype, &stored.data)
             && let Ok(values) = bytemuck::try_cast_slice(data)
@@ -40,64 +69,60 @@ impl Fast {
         Ok(Cow::Owned(stored.to_f32()))
     }
 
-    fn workspace(&self) -> MutexGuard<'_, winograd::Workspace> {
-        // What an interrupted layer left there is written over before it is read.
-        self.workspace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Images of one batch, and what the layer that reads them has to do first.
-#[derive(Debug, Clone)]
-pub(super) struct Pending {
-    images: Vec<Arc<Image>>,
-    /// One for each image.
-    normalise: Option<Arc<Vec<Normalise>>>,
-    doubled: bool,
-    padded: bool,
-    layout: Layout,
-}
-
-/// The order in which diffusers has the values; here they always lie pixel by pixel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
-    /// (N, C, H, W)
-    Image,
-    /// (N, C, H * W)
-    Flat,
-    /// (N, H * W, C)
-    Tokens,
-}
-
-impl Pending {
-    pub fn new(images: Vec<Image>) -> Self {
-        let images = images.into_iter().map(Arc::new).collect();
-        Self { images, normalise: None, doubled: false, padded: false, layout: Layout::Image }
+    fn settled(&self, xs: Pending) -> Pending {
+        xs.settled(self.threads, &self.rooms.activations)
     }
 
-    fn normalise_of(&self, image: usize) -> Option<&Normalise> {
-        self.normalise.as_ref().map(|all| &all[image])
-    }
-
-    /// The same with nothing left to do.
-    fn settled(self, threads: Threads) -> Self {
-        if self.normalise.is_none() && !self.doubled && !self.padded {
-            return self;
-        }
-        let settle = |(number, image): (usize, &Arc<Image>)| {
-            let image = match self.normalise_of(number) {
-                Some(normalise) => Cow::Owned(normalised(threads, image, normalise)),
-                None => Cow::Borrowed(image.as_ref()),
-            };
-            let image = if self.doubled { Cow::Owned(image.doubled()) } else { image };
-            if self.padded { image.padded() } else { image.into_owned() }
+    /// What `xs` is once it is made.
+    fn ready(&self, xs: &Lazy) -> Result<Pending> {
+        let state = match xs {
+            Lazy::Ready(pending) => return Ok(pending.clone()),
+            Lazy::Convolution(state) => state,
         };
-        let images = self.images.iter().enumerate().map(settle).collect();
-        Self { layout: self.layout, ..Self::new(images) }
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = match &*state {
+            Convolution::Made(made) => return Ok(made.clone()),
+            Convolution::Waiting(waiting) => self.winograd(waiting.clone(), None)?,
+        };
+        *state = Convolution::Made(made.clone());
+        Ok(made)
+    }
+
+    /// [`Self::ready`], for what nothing else needs any more.
+    fn into_ready(&self, xs: Lazy) -> Result<Pending> {
+        match xs.into_convolution() {
+            Convolution::Made(made) => Ok(made),
+            Convolution::Waiting(waiting) => self.winograd(waiting, None),
+        }
+    }
+
+    /// Runs a convolution, and adds its output to `onto` if there is one.
+    fn winograd(&self, waiting: Waiting, onto: Option<Pending>) -> Result<Pending> {
+        let Waiting { input, weight: name, bias } = waiting;
+        let (weight, bias) = (self.weights(&name)?, self.weights(&bias)?);
+        let input = if input.padded { self.settled(input) } else { input };
+        let mut onto = onto.map(|onto| self.settled(onto).into_images(&self.rooms.activations));
+        let convolve = |(number, image): (usize, &Arc<Image>)| {
+            let of = winograd::Convolution {
+                weight: &weight,
+                bias: &bias,
+                inputs: image.channels,
+                outputs: bias.len(),
+                normalise: input.normalise_of(number),
+                doubled: input.doubled,
+            };
+            let onto = onto.as_mut().and_then(Iterator::next);
+            winograd::convolve(self.threads, of, image, onto, &self.rooms)
+        };
+        let images = input.images.iter().enumerate().map(convolve).collect();
+        // What the mapped file takes is not needed again in this run.
+        self.checkpoint.forget(&name);
+        Ok(Pending::new(images))
     }
 }
 
 impl Engine for Fast {
-    type Tensor = Pending;
+    type Tensor = Lazy;
     /// The tensor's name: it is read when it is used.
     type Weight = String;
 
@@ -107,34 +132,25 @@ impl Engine for Fast {
 
     fn conv2d(
         &self,
-        xs: &Pending,
+        xs: &Lazy,
         layer: Layer<String>,
         stride: usize,
         padding: usize,
         _: &str,
-    ) -> Result<Pending> {
-        let (weight, bias) = (self.values(layer.weight)?, self.values(layer.bias)?);
-        let (inputs, outputs) = (xs.images[0].channels, bias.len());
+    ) -> Result<Lazy> {
+        let xs = self.ready(xs)?;
+        let inputs = xs.images[0].channels;
+        // Padding keeps the size, so that a padding of one belongs to a kernel of 3x3.
+        if (stride, padding) == (1, 1) && inputs >= WINOGRAD_INPUTS {
+            let (weight, bias) = (layer.weight.clone(), layer.bias.clone());
+            return Ok(Lazy::waiting(Waiting { input: xs, weight, bias }));
+        }
+        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
+        let outputs = bias.len();
         // Weights are (out, in, side, side).
         let side = (weight.len() / (inputs * outputs)).isqrt();
-        let winograd = side == 3 && (stride, padding) == (1, 1) && inputs >= WINOGRAD_INPUTS;
-        let readable = if winograd { !xs.padded } else { !xs.doubled };
-        let xs = xs.clone();
-        let xs = if readable { xs } else { xs.settled(self.threads) };
+        let xs = if xs.doubled { self.settled(xs) } else { xs };
         let convolve = |(number, image): (usize, &Arc<Image>)| {
-            let normalise = xs.normalise_of(number);
-            if winograd {
-                let doubled = xs.doubled;
-                let of = winograd::Convolution {
-                    weight: &weight,
-                    bias: &bias,
-                    inputs,
-                    outputs,
-                    normalise,
-                    doubled,
-                };
-                return winograd::convolve(self.threads, of, image, &mut self.workspace());
-            }
             let of = direct::Convolution {
                 weight: &weight,
                 bias: &bias,
@@ -143,39 +159,40 @@ impl Engine for Fast {
                 side,
                 stride,
                 padding,
-                normalise,
+                normalise: xs.normalise_of(number),
             };
             let size =
                 |length: usize| (length + 2 * padding + usize::from(xs.padded) - side) / stride + 1;
-            direct::convolve(self.threads, of, image, (size(image.height), size(image.width)))
+            let size = (size(image.height), size(image.width));
+            direct::convolve(self.threads, of, image, size, &self.rooms)
         };
         let images = xs.images.iter().enumerate().map(convolve).collect();
-        // What the mapped file takes is not needed again in this run.
         self.checkpoint.forget(layer.weight);
-        Ok(Pending::new(images))
+        Ok(Pending::new(images).into())
     }
 
     fn group_norm(
         &self,
-        xs: &Pending,
+        xs: &Lazy,
         layer: Layer<String>,
         groups: usize,
         eps: f64,
         _: &str,
-    ) -> Result<Pending> {
-        let (weight, bias) = (self.values(layer.weight)?, self.values(layer.bias)?);
-        let mut xs = xs.clone().settled(self.threads);
+    ) -> Result<Lazy> {
+        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
+        let mut xs = self.settled(self.ready(xs)?);
         let normalise = xs
             .images
             .iter()
             .map(|image| group_norm(self.threads, image, groups, &weight, &bias, eps))
             .collect();
         xs.normalise = Some(Arc::new(normalise));
-        Ok(xs)
+        Ok(xs.into())
     }
 
-    fn linear(&self, xs: &Pending, layer: Layer<String>, _: &str) -> Result<Pending> {
-        let (weight, bias) = (self.values(layer.weight)?, self.values(layer.bias)?);
+    fn linear(&self, xs: &Lazy, layer: Layer<String>, _: &str) -> Result<Lazy> {
+        let xs = self.ready(xs)?;
+        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
         let linear = |(number, image): (usize, &Arc<Image>)| {
             let of = direct::Convolution {
                 weight: &weight,
@@ -187,82 +204,87 @@ impl Engine for Fast {
                 padding: 0,
                 normalise: xs.normalise_of(number),
             };
-            direct::convolve(self.threads, of, image, (image.height, image.width))
+            let size = (image.height, image.width);
+            direct::convolve(self.threads, of, image, size, &self.rooms)
         };
         let images = xs.images.iter().enumerate().map(linear).collect();
-        Ok(Pending { layout: xs.layout, ..Pending::new(images) })
+        Ok(Pending { layout: xs.layout, ..Pending::new(images) }.into())
     }
 
-    fn activation(&self, xs: Pending, activation: Activation) -> Result<Pending> {
-        let mut xs = if xs.doubled || xs.padded { xs.settled(self.threads) } else { xs };
+    fn activation(&self, xs: Lazy, activation: Activation) -> Result<Lazy> {
+        let xs = self.into_ready(xs)?;
+        let mut xs = if xs.doubled || xs.padded { self.settled(xs) } else { xs };
         let pending = match xs.normalise.take() {
             Some(pending) if pending.iter().all(|one| one.activation.is_none()) => {
                 Arc::unwrap_or_clone(pending)
             }
             pending => {
                 xs.normalise = pending;
-                xs = xs.settled(self.threads);
+                xs = self.settled(xs);
                 xs.images.iter().map(|image| Normalise::identity(image)).collect()
             }
         };
         let with = |normalise| Normalise { activation: Some(activation), ..normalise };
         xs.normalise = Some(Arc::new(pending.into_iter().map(with).collect()));
-        Ok(xs)
+        Ok(xs.into())
     }
 
-    fn pad(&self, xs: &Pending, _: &str) -> Result<Pending> {
-        Ok(Pending { padded: true, ..xs.clone().settled(self.threads) })
+    fn pad(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { padded: true, ..self.settled(self.ready(xs)?) }.into())
     }
 
-    fn double(&self, xs: &Pending, _: &str) -> Result<Pending> {
-        let xs = xs.clone();
-        let xs = if xs.doubled || xs.padded { xs.settled(self.threads) } else { xs };
-        Ok(Pending { doubled: true, ..xs })
+    fn double(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        let xs = self.ready(xs)?;
+        let xs = if xs.doubled || xs.padded { self.settled(xs) } else { xs };
+        Ok(Pending { doubled: true, ..xs }.into())
     }
 
-    fn add_to_input(&self, input: &Pending, hidden: Pending, at: &str) -> Result<Pending> {
-        self.add_residual(hidden, input, at)
-    }
-
-    fn add_residual(&self, a: Pending, b: &Pending, _: &str) -> Result<Pending> {
-        let (a, b) = (a.settled(self.threads), b.clone().settled(self.threads));
-        let sum = |(a, b): (Arc<Image>, &Arc<Image>)| {
-            // What nobody else holds is added to where it lies.
-            let mut sum = Arc::unwrap_or_clone(a);
-            add(self.threads, &mut sum, b);
-            sum
+    fn add_to_input(&self, input: Lazy, hidden: Lazy, _: &str) -> Result<Lazy> {
+        let input = self.settled(self.into_ready(input)?);
+        let hidden = match hidden.into_convolution() {
+            Convolution::Waiting(waiting) => {
+                return Ok(self.winograd(waiting, Some(input))?.into());
+            }
+            Convolution::Made(made) => self.settled(made),
         };
-        Ok(Pending::new(a.images.into_iter().zip(&b.images).map(sum).collect()))
+        Ok(self.sum(hidden, &input).into())
     }
 
-    fn flatten(&self, xs: &Pending, _: &str) -> Result<Pending> {
-        Ok(Pending { layout: Layout::Flat, ..xs.clone() })
+    fn add_residual(&self, hidden: Lazy, residual: &Lazy, _: &str) -> Result<Lazy> {
+        let hidden = self.settled(self.into_ready(hidden)?);
+        Ok(self.sum(hidden, &self.settled(self.ready(residual)?)).into())
     }
 
-    fn to_tokens(&self, xs: &Pending, _: &str) -> Result<Pending> {
-        Ok(Pending { layout: Layout::Tokens, ..xs.clone() })
+    fn flatten(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { layout: Layout::Flat, ..self.ready(xs)? }.into())
     }
 
-    fn attend(&self, query: Pending, key: Pending, value: Pending, _: &str) -> Result<Pending> {
-        let images = query.images.iter().zip(&key.images).zip(&value.images);
-        let images = images
-            .map(|((query, key), value)| attention::attend(self.threads, query, key, value))
-            .collect();
-        Ok(Pending { layout: Layout::Tokens, ..Pending::new(images) })
+    fn to_tokens(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { layout: Layout::Tokens, ..self.ready(xs)? }.into())
     }
 
-    fn to_image(&self, tokens: &Pending, _: &Pending, _: &str) -> Result<Pending> {
-        Ok(Pending { layout: Layout::Image, ..tokens.clone() })
+    fn attend(&self, query: Lazy, key: Lazy, value: Lazy, _: &str) -> Result<Lazy> {
+        let [query, key, value] = [query, key, value].map(|xs| self.into_ready(xs));
+        let (query, key, value) = (query?, key?, value?);
+        let attend = |((query, key), value): ((&Arc<Image>, &Arc<Image>), &Arc<Image>)| {
+            attention::attend(self.threads, query, key, value, &self.rooms)
+        };
+        let images = query.images.iter().zip(&key.images).zip(&value.images).map(attend).collect();
+        Ok(Pending { layout: Layout::Tokens, ..Pending::new(images) }.into())
     }
 
-    fn values(&self, xs: &Pending) -> Result<(Vec<usize>, Vec<f32>)> {
-        let xs = xs.clone().settled(self.threads);
+    fn to_image(&self, tokens: &Lazy, _: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { layout: Layout::Image, ..self.ready(tokens)? }.into())
+    }
+
+    fn values(&self, xs: &Lazy) -> Result<(Vec<usize>, Vec<f32>)> {
+        let xs = self.settled(self.ready(xs)?);
         let first = &xs.images[0];
         let (n, c, h, w) = (xs.images.len(), first.channels, first.height, first.width);
         let mut values = vec![0.0; n * c * h * w];
         for (image, out) in xs.images.iter().zip(values.chunks_exact_mut(c * h * w)) {
             match xs.layout {
-                Layout::Image | Layout::Flat => image.to_planes(out),
+                Layout::Image | Layout::Flat => image.to_planes(&self.rooms.activations, out),
                 Layout::Tokens => image.to_pixels(out),
             }
         }
@@ -272,5 +294,16 @@ impl Engine for Fast {
             Layout::Tokens => vec![n, h * w, c],
         };
         Ok((shape, values))
+    }
+}
+
+impl Fast {
+    /// `a` + `b`, where `a` lies if nobody else holds it.
+    fn sum(&self, a: Pending, b: &Pending) -> Pending {
+        let sum = |(mut sum, b): (Image, &Arc<Image>)| {
+            add(self.threads, &mut sum, b);
+            sum
+        };
+        Pending::new(a.into_images(&self.rooms.activations).zip(&b.images).map(sum).collect())
     }
 }

@@ -11,11 +11,12 @@ use crate::trace::{Stage, Trace};
 use crate::vae::{Encoded, Vae};
 
 use super::engine::Engine;
-use super::fast::{Fast, Pending};
-use super::kernels::image::Image;
+use super::fast::Fast;
+use super::footprint::{Footprint, in_mib};
 use super::kernels::threads::Threads;
 use super::layers::unwatched;
 use super::model::Model;
+use super::pending::{Lazy, Pending};
 
 /// `AutoencoderKL` in f32 on the CPU with convolutions by Winograd's algorithm: several times as
 /// fast as libtorch, in less memory, and needing no libtorch.
@@ -34,6 +35,7 @@ use super::model::Model;
 pub struct FastAutoencoderKL {
     model: Model<Fast>,
     splitting: Splitting,
+    max_memory_bytes: Option<u64>,
 }
 
 impl FastAutoencoderKL {
@@ -44,26 +46,72 @@ impl FastAutoencoderKL {
     pub fn load(checkpoint: &Checkpoint, threads: Option<usize>) -> Result<Self> {
         let threads = threads.map_or_else(Threads::available, |threads| Threads(threads.max(1)));
         let model = Model::load(checkpoint, Fast::new(checkpoint, threads))?;
-        Ok(Self { model, splitting: Splitting::default() })
+        Ok(Self { model, splitting: Splitting::default(), max_memory_bytes: None })
     }
 
-    fn array(&self, tensor: &Pending) -> Result<Array4<f32>> {
-        let (shape, values) = self.model.engine.values(tensor)?;
-        let shape: [usize; 4] = shape.try_into().unwrap_or_default();
-        Array4::from_shape_vec(shape, values).map_err(|error| {
-            let at = "the result of the fast engine";
-            Error::new(ErrorKind::Tensor, at, error, "report this with the command that shows it")
-        })
+    /// The same, but the process takes at most `bytes` of memory while it encodes or decodes, also
+    /// for pictures that would need more: activations then lie in a file without a name in `TMPDIR`,
+    /// or `/var/tmp`, and what is computed is the same to the bit. Traces are not limited.
+    ///
+    /// Encoding and decoding then err where the limit is too small for the picture, where the disk
+    /// has no room, and anywhere but on Linux.
+    #[must_use]
+    pub fn with_max_memory(self, bytes: u64) -> Self {
+        Self { max_memory_bytes: Some(bytes), ..self }
+    }
+
+    /// Runs `stage` on `input`; `shrunk` says by how much that is smaller than a picture.
+    fn run(
+        &self,
+        input: ArrayView4<f32>,
+        shrunk: usize,
+        stage: impl FnOnce(&Model<Fast>, &Lazy) -> Result<Lazy>,
+    ) -> Result<Array4<f32>> {
+        let Some(bytes) = self.max_memory_bytes else {
+            return run(&self.model, input, stage);
+        };
+        let (n, _, height, width) = input.dim();
+        let (height, width) = (height * shrunk, width * shrunk);
+        let engine = &self.model.engine;
+        let footprint = Footprint::of(&self.model.config, engine.threads(), (n, height, width));
+        let size = format!("{width} x {height} pixels");
+        let (file, limit) = footprint.limited(bytes, engine.threads(), &size)?;
+        let engine = engine.within(&file, limit.clone()).map_err(|error| {
+            let next = "leave out --max-memory, or try a smaller picture";
+            Error::new(ErrorKind::Output, "the file of activations", error, next)
+        })?;
+        let output = run(&Model::load(self.model.engine.checkpoint(), engine)?, input, stage)?;
+        match limit.exceeded() {
+            None => Ok(output),
+            Some(taken) => Err(Error::option(
+                format!("--max-memory {}", in_mib(bytes)),
+                format!("could not be kept: {} were taken for {size}", in_mib(taken)),
+                "raise it, or lower --threads",
+            )),
+        }
     }
 }
 
-fn images(array: ArrayView4<f32>) -> Pending {
-    let (_, channels, height, width) = array.dim();
+fn run(
+    model: &Model<Fast>,
+    input: ArrayView4<f32>,
+    stage: impl FnOnce(&Model<Fast>, &Lazy) -> Result<Lazy>,
+) -> Result<Array4<f32>> {
+    let output = stage(model, &images(model, input))?;
+    let (shape, values) = model.engine.values(&output)?;
+    let shape: [usize; 4] = shape.try_into().unwrap_or_default();
+    Array4::from_shape_vec(shape, values).map_err(|error| {
+        let at = "the result of the fast engine";
+        Error::new(ErrorKind::Tensor, at, error, "report this with the command that shows it")
+    })
+}
+
+fn images(model: &Model<Fast>, array: ArrayView4<f32>) -> Lazy {
     let image = |planes: ndarray::ArrayView3<f32>| {
         let planes = planes.as_standard_layout();
-        Image::from_planes(height, width, channels, planes.as_slice().unwrap_or_default())
+        model.engine.image(planes.dim(), planes.as_slice().unwrap_or_default())
     };
-    Pending::new(array.axis_iter(Axis(0)).map(image).collect())
+    Pending::new(array.axis_iter(Axis(0)).map(image).collect()).into()
 }
 
 impl Vae for FastAutoencoderKL {
@@ -79,7 +127,7 @@ impl Vae for FastAutoencoderKL {
         self.model.check_sample(&sample)?;
         let moments = self.splitting.moments(sample, self.dtype(), |part| {
             self.model.check_sample(&part)?;
-            self.array(&self.model.moments(&images(part), &mut unwatched)?)
+            self.run(part, 1, |model, xs| model.moments(xs, &mut unwatched))
         })?;
         let channels = moments.dim().1 / 2;
         let mean = moments.slice(s![.., ..channels, .., ..]);
@@ -106,9 +154,13 @@ impl Vae for FastAutoencoderKL {
 
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
         self.model.check_latents(&latents)?;
-        self.splitting.decoded(latents, self.dtype(), |part| {
-            self.array(&self.model.decoded(&images(part), &mut unwatched)?)
-        })
+        let downsampling = self.model.config.downsampling();
+        let decoded = self.splitting.decoded(latents, self.dtype(), |part| {
+            self.run(part, downsampling, |model, xs| model.decoded(xs, &mut unwatched))
+        });
+        // Not after encoding: what comes next would have to be cleared anew.
+        self.model.engine.release();
+        decoded
     }
 
     fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {
@@ -118,10 +170,10 @@ impl Vae for FastAutoencoderKL {
 
     fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
         let traced = self.model.check_input(stage, &input);
-        Some(traced.and_then(|()| self.model.trace(stage, &images(input))))
+        Some(traced.and_then(|()| self.model.trace(stage, &images(&self.model, input))))
     }
 
     fn forward_module(&self, name: &str, input: ArrayViewD<f32>) -> Option<Result<ArrayD<f32>>> {
-        self.model.forward_module(name, input, |image| Ok(images(image)))
+        self.model.forward_module(name, input, |image| Ok(images(&self.model, image)))
     }
 }

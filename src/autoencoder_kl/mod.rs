@@ -26,7 +26,9 @@ mod reference_vae;
 #[cfg(feature = "tch")]
 mod rounded;
 mod kernels;
+mod pending;
 mod fast;
+mod footprint;
 mod fast_vae;
 
 #[cfg(feature = "tch")]

@@ -92,9 +92,9 @@ impl Engine for Reference {
 
     /// In place where the result lies the same; for sides of 1 the order of operands decides how it
     /// lies, and with it the kernel of the next layer.
-    fn add_to_input(&self, input: &Tensor, mut hidden: Tensor, at: &str) -> Result<Tensor> {
+    fn add_to_input(&self, input: Tensor, mut hidden: Tensor, at: &str) -> Result<Tensor> {
         match hidden.stride() == input.stride() {
-            true => hidden.f_add_(input),
+            true => hidden.f_add_(&input),
             false => input.f_add(&hidden),
         }
         .attempt(|| at)

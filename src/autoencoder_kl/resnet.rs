@@ -44,22 +44,20 @@ impl<E: Engine> ResnetBlock2D<E> {
     pub fn forward(
         &self,
         engine: &E,
-        input: &E::Tensor,
+        input: E::Tensor,
         watch: Watch<E::Tensor>,
     ) -> Result<E::Tensor> {
-        let mut hidden = self.norm1.forward(engine, input, watch)?;
+        let mut hidden = self.norm1.forward(engine, &input, watch)?;
         hidden = engine.activation(hidden, self.nonlinearity)?;
         hidden = self.conv1.forward(engine, &hidden, watch)?;
         hidden = self.norm2.forward(engine, &hidden, watch)?;
         hidden = engine.activation(hidden, self.nonlinearity)?;
         hidden = self.conv2.forward(engine, &hidden, watch)?;
-        let output = match &self.conv_shortcut {
-            Some(conv) => {
-                let shortcut = conv.forward(engine, input, watch)?;
-                engine.add_to_input(&shortcut, hidden, &self.module.name)?
-            }
-            None => engine.add_to_input(input, hidden, &self.module.name)?,
+        let input = match &self.conv_shortcut {
+            Some(conv) => conv.forward(engine, &input, watch)?,
+            None => input,
         };
+        let output = engine.add_to_input(input, hidden, &self.module.name)?;
         watch(&self.module, &output)?;
         Ok(output)
     }
@@ -78,7 +76,7 @@ impl<E: Engine> Node<E> for ResnetBlock2D<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, &xs, &mut unwatched)
+        self.forward(engine, xs, &mut unwatched)
     }
 }
 

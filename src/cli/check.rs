@@ -35,7 +35,7 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let size = requested_size(args.run.width, args.run.height)?;
     let source = args.run.about.source(&args.run.repo)?;
     let outputs = Outputs::settle(args, &images)?;
-    let settled = args.run.settle()?;
+    let settled = args.run.settle()?.within(args.max_memory)?;
     let graphics = graphics(args, console)?;
 
     let progress = Progress::new(images.len(), console);

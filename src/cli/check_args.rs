@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::LeastArgs;
+use super::byte_size::ByteSize;
 use super::run_args::RunArgs;
 use super::user_files::FilesArgs;
 
@@ -47,6 +48,10 @@ pub struct CheckArgs {
     /// One picture of a batch at a time, as diffusers' enable_slicing() does; check sends one anyway
     #[arg(long)]
     pub slicing: bool,
+    /// With --engine fast: how much memory the process may take (8G, 512M) while it encodes and
+    /// decodes; what does not fit lies in a file in TMPDIR. Same result to the bit, slower
+    #[arg(long, value_name = "SIZE")]
+    pub max_memory: Option<ByteSize>,
 
     /// Save what the VAE saw, as PNG
     #[arg(long, value_name = "F.png")]

@@ -1,5 +1,6 @@
 //! `--engine`: which implementation runs the VAE, where, and in which arithmetic.
 
+use super::byte_size::ByteSize;
 use clap::ValueEnum;
 use ndarray::Array4;
 use vae_fidelity::autoencoder_kl::{
@@ -22,6 +23,7 @@ pub struct Settled {
     pub device: Device,
     pub dtype: Dtype,
     threads: Option<usize>,
+    max_memory: Option<ByteSize>,
 }
 
 impl Engine {
@@ -46,17 +48,35 @@ impl Engine {
             Self::Reference => pick_device_and_dtype(device, dtype)?,
             Self::Fast => fast(device, dtype)?,
         };
-        Ok(Settled { engine: self, device, dtype, threads })
+        Ok(Settled { engine: self, device, dtype, threads, max_memory: None })
     }
 }
 
 impl Settled {
+    /// Errors when a limit is asked of an engine that cannot keep it.
+    pub fn within(self, max_memory: Option<ByteSize>) -> Result<Self> {
+        if max_memory.is_some() && self.engine != Engine::Fast {
+            return Err(Error::option(
+                "--max-memory",
+                "the reference engine takes what libtorch takes",
+                "add --engine fast, or leave it out",
+            ));
+        }
+        Ok(Self { max_memory, ..self })
+    }
+
     pub fn load(self, checkpoint: &Checkpoint) -> Result<Box<dyn Vae>> {
         Ok(match self.engine {
             Engine::Reference => {
                 Box::new(AutoencoderKL::load(checkpoint, self.device, self.dtype)?)
             }
-            Engine::Fast => Box::new(FastAutoencoderKL::load(checkpoint, self.threads)?),
+            Engine::Fast => {
+                let vae = FastAutoencoderKL::load(checkpoint, self.threads)?;
+                Box::new(match self.max_memory {
+                    Some(ByteSize(bytes)) => vae.with_max_memory(bytes),
+                    None => vae,
+                })
+            }
         })
     }
 

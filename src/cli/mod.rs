@@ -4,6 +4,8 @@ mod args;
 #[cfg(feature = "tch")]
 mod check;
 #[cfg(feature = "tch")]
+mod byte_size;
+#[cfg(feature = "tch")]
 mod check_args;
 mod compare;
 mod console;

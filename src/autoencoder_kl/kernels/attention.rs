@@ -4,6 +4,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::image::Image;
+use super::memory::{Room, Rooms};
 use super::norm::exp;
 use super::product::{Shape, columns, product};
 use super::threads::{Threads, at_least, for_each_part_with};
@@ -15,8 +16,8 @@ const QUERIES: usize = 48;
 const KEYS: usize = 512;
 
 /// `softmax(query * key^T / sqrt(channels)) * value`, over all pixels of the three.
-pub fn attend(threads: Threads, query: &Image, key: &Image, value: &Image) -> Image {
-    pulp::Arch::new().dispatch(Run { threads, query, key, value })
+pub fn attend(threads: Threads, query: &Image, key: &Image, value: &Image, rooms: &Rooms) -> Image {
+    pulp::Arch::new().dispatch(Run { threads, query, key, value, rooms })
 }
 
 /// What [`attend`] does, for one instruction set.
@@ -25,6 +26,7 @@ pub struct Run<'a> {
     pub query: &'a Image,
     pub key: &'a Image,
     pub value: &'a Image,
+    pub rooms: &'a Rooms,
 }
 
 impl WithSimd for Run<'_> {
@@ -32,42 +34,47 @@ impl WithSimd for Run<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Image {
-        let Self { threads, query, key, value } = self;
-        let mut out = Image::zeros(query.height, query.width, query.channels);
+        let Self { threads, query, key, value, rooms } = self;
+        let mut out = Image::zeros(&rooms.activations, query.height, query.width, query.channels);
         let block = QUERIES * out.pitch;
-        let (keys, values) = (packed_keys::<S>(key), packed_values::<S>(value));
+        let (keys, values) = (packed_keys::<S>(key, rooms), packed_values::<S>(value, rooms));
         let mut scratch = vec![Vec::new(); threads.0];
         for_each_part_with(&mut scratch, out.values_mut(), block, |part, out, scores| {
-            let (first, keys, values) = (part * QUERIES, &*keys, &*values);
+            let (first, keys, values) = (part * QUERIES, keys.values(), values.values());
             simd.vectorize(Block { query, first, keys, values, scores, out });
+            rooms.activations.keep_within_limit();
         });
         out
     }
 }
 
 /// By panel of tokens, channel, token of the panel.
-fn packed_keys<S: Simd>(key: &Image) -> Vec<f32> {
+fn packed_keys<S: Simd>(key: &Image, rooms: &Rooms) -> Room {
     let (columns, channels) = (columns::<S>(), key.channels);
-    let mut packed = vec![0.0; key.pixels().div_ceil(columns) * channels * columns];
+    let mut room = rooms.scratch.room(key.pixels().div_ceil(columns) * channels * columns);
+    let packed = room.values_mut();
+    packed.fill(0.0);
     for (token, pixel) in key.values().chunks_exact(key.pitch).enumerate() {
         let panel = &mut packed[token / columns * channels * columns..];
         for (channel, value) in pixel[..channels].iter().enumerate() {
             panel[channel * columns + token % columns] = *value;
         }
     }
-    packed
+    room
 }
 
 /// By panel of channels, token, channel of the panel.
-fn packed_values<S: Simd>(value: &Image) -> Vec<f32> {
+fn packed_values<S: Simd>(value: &Image, rooms: &Rooms) -> Room {
     let (columns, tokens) = (columns::<S>(), value.pixels());
-    let mut packed = vec![0.0; value.channels.div_ceil(columns) * tokens * columns];
+    let mut room = rooms.scratch.room(value.channels.div_ceil(columns) * tokens * columns);
+    let packed = room.values_mut();
+    packed.fill(0.0);
     for (token, pixel) in value.values().chunks_exact(value.pitch).enumerate() {
         for (panel, values) in pixel[..value.channels].chunks(columns).enumerate() {
             packed[(panel * tokens + token) * columns..][..values.len()].copy_from_slice(values);
         }
     }
-    packed
+    room
 }
 
 /// Queries from `first` on.

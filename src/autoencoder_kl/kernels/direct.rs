@@ -4,6 +4,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::image::{CHANNEL_STEP, Image, filled_up};
+use super::memory::{Room, Rooms};
 use super::norm::Normalise;
 use super::product::{Shape, columns, product};
 use super::threads::{Threads, at_least, for_each_part_with};
@@ -33,8 +34,9 @@ pub fn convolve(
     of: Convolution,
     input: &Image,
     (height, width): (usize, usize),
+    rooms: &Rooms,
 ) -> Image {
-    pulp::Arch::new().dispatch(Run { threads, of, input, height, width })
+    pulp::Arch::new().dispatch(Run { threads, of, input, height, width, rooms })
 }
 
 /// What [`convolve`] does, for one instruction set.
@@ -44,6 +46,7 @@ pub struct Run<'a> {
     pub input: &'a Image,
     pub height: usize,
     pub width: usize,
+    pub rooms: &'a Rooms,
 }
 
 impl WithSimd for Run<'_> {
@@ -51,25 +54,28 @@ impl WithSimd for Run<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Image {
-        let Self { threads, of, input, height, width } = self;
-        let mut out = Image::zeros(height, width, of.outputs);
+        let Self { threads, of, input, height, width, rooms } = self;
+        let mut out = Image::left_over(&rooms.activations, height, width, of.outputs);
         let depth = of.side * of.side * of.inputs;
-        let weights = packed::<S>(of, depth);
+        let weights = packed::<S>(of, depth, rooms);
         let bias = filled_up(of.bias);
         let block = BLOCK * out.pitch;
         let mut scratch = vec![Vec::new(); threads.0];
         for_each_part_with(&mut scratch, out.values_mut(), block, |part, out, left| {
-            let (first, weights, bias) = (part * BLOCK, &*weights, &*bias);
+            let (first, weights, bias) = (part * BLOCK, weights.values(), &*bias);
             simd.vectorize(Block { of, input, first, width, weights, bias, left, out });
+            rooms.activations.keep_within_limit();
         });
         out
     }
 }
 
 /// Weights by panel, place under the kernel and input channel, column of the panel.
-fn packed<S: Simd>(of: Convolution, depth: usize) -> Vec<f32> {
+fn packed<S: Simd>(of: Convolution, depth: usize, rooms: &Rooms) -> Room {
     let (columns, places) = (columns::<S>(), of.side * of.side);
-    let mut weights = vec![0.0; of.outputs.div_ceil(columns) * depth * columns];
+    let mut room = rooms.scratch.room(of.outputs.div_ceil(columns) * depth * columns);
+    let weights = room.values_mut();
+    weights.fill(0.0);
     for (output, kernels) in of.weight.chunks_exact(depth).enumerate() {
         let panel = &mut weights[output / columns * depth * columns..];
         for (input, kernel) in kernels.chunks_exact(places).enumerate() {
@@ -78,7 +84,7 @@ fn packed<S: Simd>(of: Convolution, depth: usize) -> Vec<f32> {
             }
         }
     }
-    weights
+    room
 }
 
 /// Output pixels from `first` on.
@@ -140,7 +146,7 @@ fn gather(of: Convolution, input: &Image, y: usize, x: usize, out: &mut [f32]) {
         }
         let pixel = &input.values()[(row * input.width + column) * input.pitch..][..of.inputs];
         match of.normalise {
-            Some(normalise) => normalise.apply(pixel, values),
+            Some(normalise) => normalise.apply(0, pixel, values),
             None => values.copy_from_slice(pixel),
         }
     }

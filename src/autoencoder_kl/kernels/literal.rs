@@ -1,6 +1,7 @@
 //! What each kernel has to equal: the same sums, written down as they are defined, in f64.
 
 use super::image::Image;
+use super::memory::Memory;
 
 /// A convolution of any size; `pad` zeros above and to the left, as many as needed elsewhere.
 pub fn convolve(
@@ -13,7 +14,7 @@ pub fn convolve(
     (height, width): (usize, usize),
 ) -> Image {
     let outputs = bias.len();
-    let mut out = Image::zeros(height, width, outputs);
+    let mut out = Image::zeros(&Memory::default(), height, width, outputs);
     let pitch = out.pitch;
     for y in 0..height {
         for x in 0..width {
@@ -40,7 +41,7 @@ pub fn convolve(
 
 /// Each group with mean 0 and variance 1, then a factor and an offset for each channel.
 pub fn group_norm(input: &Image, groups: usize, weight: &[f32], bias: &[f32], eps: f64) -> Image {
-    let mut out = input.clone();
+    let mut out = input.copied(&Memory::default());
     let (pitch, width) = (input.pitch, input.channels / groups);
     for group in 0..groups {
         let channels = group * width..(group + 1) * width;
@@ -64,7 +65,7 @@ pub fn group_norm(input: &Image, groups: usize, weight: &[f32], bias: &[f32], ep
 
 /// Means of `value`, weighted by the softmax of the scores.
 pub fn attend(query: &Image, key: &Image, value: &Image) -> Image {
-    let mut out = Image::zeros(query.height, query.width, query.channels);
+    let mut out = Image::zeros(&Memory::default(), query.height, query.width, query.channels);
     let (pitch, channels) = (query.pitch, query.channels);
     let scale = (channels as f64).sqrt();
     let dot = |a: &[f32], b: &[f32]| -> f64 {

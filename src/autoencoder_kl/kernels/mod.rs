@@ -6,13 +6,16 @@ pub mod direct;
 pub mod image;
 #[cfg(test)]
 mod literal;
+pub mod limit;
+pub mod memory;
 pub mod norm;
 pub mod product;
 pub mod threads;
 pub mod transform;
 pub mod vectors;
 pub mod winograd;
-pub mod winograd_weights;
+mod winograd_block;
+mod winograd_weights;
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use pulp::{Simd, WithSimd};
 use crate::config::Activation;
 
 use super::image::Image;
+use super::memory::Memory;
 use super::threads::Threads;
 
 /// What happens to each value before a convolution: `activation(factor * value + offset)`.
@@ -26,7 +27,10 @@ pub fn group_norm(
     bias: &[f32],
     eps: f64,
 ) -> Normalise {
-    let sums = channel_sums(threads, image);
+    let sums = match image.sums() {
+        Some(Sums(sums)) => sums.clone(),
+        None => channel_sums(threads, image).0,
+    };
     let (width, pitch) = (image.channels / groups, image.pitch);
     let count = (width * image.pixels()) as f64;
     let (mut factors, mut offsets) = (vec![0.0; pitch], vec![0.0; pitch]);
@@ -50,12 +54,18 @@ pub fn group_norm(
 }
 
 /// `image` with `normalise` done.
-pub fn normalised(threads: Threads, image: &Image, normalise: &Normalise) -> Image {
-    let mut out = Image::zeros(image.height, image.width, image.channels);
+pub fn normalised(
+    threads: Threads,
+    image: &Image,
+    normalise: &Normalise,
+    memory: &Memory,
+) -> Image {
+    let mut out = Image::left_over(memory, image.height, image.width, image.channels);
     let (row, pitch) = (image.width * image.pitch, image.pitch);
     threads.for_each_part(out.values_mut(), row, |y, out| {
         let pixels = &image.values()[y * row..][..row];
         pulp::Arch::new().dispatch(Apply { normalise, pixels, out, pitch });
+        memory.keep_within_limit();
     });
     out
 }
@@ -75,7 +85,7 @@ impl WithSimd for Apply<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let pixels = self.pixels.chunks_exact(self.pitch);
         for (pixel, out) in pixels.zip(self.out.chunks_exact_mut(self.pitch)) {
-            self.normalise.apply(pixel, out);
+            self.normalise.apply(0, pixel, out);
         }
     }
 }
@@ -88,33 +98,80 @@ pub fn add(threads: Threads, sum: &mut Image, image: &Image) {
         for (sum, value) in sums.iter_mut().zip(&image.values()[y * row..]) {
             *sum += value;
         }
+        image.keep_within_limit();
     });
 }
 
 /// Sum and sum of squares of each channel.
 ///
 /// In f64: where the mean is far from zero, the difference of two large sums is the variance.
-fn channel_sums(threads: Threads, image: &Image) -> Vec<(f64, f64)> {
+#[derive(Debug, Clone)]
+pub struct Sums(Vec<(f64, f64)>);
+
+impl Sums {
+    /// From parts of an image: for each, the sums of all channels and then those of their squares.
+    /// Added up in the order of the parts, whichever thread came first.
+    pub fn of_parts(parts: &[f64], pitch: usize) -> Self {
+        let mut total = vec![(0.0, 0.0); pitch];
+        for part in parts.chunks_exact(2 * pitch) {
+            let (sums, squares) = part.split_at(pitch);
+            for ((of, sum), square) in total.iter_mut().zip(sums).zip(squares) {
+                of.0 += sum;
+                of.1 += square;
+            }
+        }
+        Self(total)
+    }
+}
+
+/// Sums of one vector of channels, of what they differ from `shift`: short runs of differences can
+/// be added up in f32, where values far from zero cannot.
+#[derive(Debug, Default)]
+pub struct ShiftedSums {
+    pub shift: [f32; Self::LANES],
+    count: usize,
+    sums: [f64; Self::LANES],
+    squares: [f64; Self::LANES],
+}
+
+impl ShiftedSums {
+    /// As many as any vector has.
+    pub const LANES: usize = 16;
+
+    /// Adds the sums of `count` values of each channel.
+    #[inline(always)]
+    pub fn add(&mut self, count: usize, sums: &[f32], squares: &[f32]) {
+        self.count += count;
+        let totals = self.sums.iter_mut().zip(sums);
+        totals.for_each(|(total, sum)| *total += f64::from(*sum));
+        let totals = self.squares.iter_mut().zip(squares);
+        totals.for_each(|(total, sum)| *total += f64::from(*sum));
+    }
+
+    /// Writes the sums of the first `lanes` channels, and `pitch` later those of the squares.
+    pub fn write(&self, out: &mut [f64], pitch: usize, lanes: usize) {
+        let count = self.count as f64;
+        for lane in 0..lanes {
+            let (shift, sum) = (f64::from(self.shift[lane]), self.sums[lane]);
+            out[lane] = sum + count * shift;
+            out[pitch + lane] = self.squares[lane] + shift * (2.0 * sum + count * shift);
+        }
+    }
+}
+
+/// One pass over `image`.
+fn channel_sums(threads: Threads, image: &Image) -> Sums {
     let pitch = image.pitch;
     let band = (256 * 1024 / pitch).max(1);
     let tasks = image.pixels().div_ceil(band);
-    // Sums of all channels, then sums of squares, for each task: their order does not depend on
-    // which thread comes first.
     let mut partial = vec![0f64; tasks * 2 * pitch];
     threads.for_each_part(&mut partial, 2 * pitch, |task, out| {
         let values = image.values().chunks(band * pitch).nth(task).unwrap_or_default();
         let (sums, squares) = out.split_at_mut(pitch);
         pulp::Arch::new().dispatch(SumUp { values, sums, squares });
+        image.keep_within_limit();
     });
-    let mut total = vec![(0.0, 0.0); pitch];
-    for task in partial.chunks_exact(2 * pitch) {
-        let (sums, squares) = task.split_at(pitch);
-        for ((of, sum), square) in total.iter_mut().zip(sums).zip(squares) {
-            of.0 += sum;
-            of.1 += square;
-        }
-    }
-    total
+    Sums::of_parts(&partial, pitch)
 }
 
 /// Adds each pixel to the sums of its channels.
@@ -147,11 +204,11 @@ impl Normalise {
         Self { factors, offsets, activation: None }
     }
 
-    /// `out` = what becomes of `pixel`; both as long as the factors.
+    /// `out` = what becomes of `pixel`, both as long, of the channels from `first` on.
     #[inline(always)]
-    pub fn apply(&self, pixel: &[f32], out: &mut [f32]) {
-        let len = out.len();
-        let (pixel, factors, offsets) = (&pixel[..len], &self.factors[..len], &self.offsets[..len]);
+    pub fn apply(&self, first: usize, pixel: &[f32], out: &mut [f32]) {
+        let (len, pixel) = (out.len(), &pixel[..out.len()]);
+        let (factors, offsets) = (&self.factors[first..][..len], &self.offsets[first..][..len]);
         match self.activation {
             Some(Activation::Silu) => {
                 for i in 0..len {

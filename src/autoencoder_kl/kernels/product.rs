@@ -42,11 +42,11 @@ pub fn product<S: Simd>(simd: S, shape: Shape, left: &[f32], right: &[f32], out:
     assert!(left.len() >= (rows - 1) * left_stride + depth);
     assert!(right.len() >= (panels - 1) * panel_stride + depth * columns);
     assert!(out.len() >= (rows - 1) * out_stride + panels * columns);
-    for panel in 0..panels {
-        let right = &right[panel * panel_stride..];
-        let mut row = 0;
-        while row < rows {
-            let left = &left[row * left_stride..];
+    // Rows first: each is read from afar once, and then for all panels.
+    for row in (0..rows).step_by(ROWS) {
+        let left = &left[row * left_stride..];
+        for panel in 0..panels {
+            let right = &right[panel * panel_stride..];
             let out = &mut out[row * out_stride + panel * columns..];
             // SAFETY: the assertions above cover `rows` rows and `panels` panels.
             unsafe {
@@ -59,7 +59,6 @@ pub fn product<S: Simd>(simd: S, shape: Shape, left: &[f32], right: &[f32], out:
                     _ => tile::<S, ROWS>(simd, shape, left, right, out),
                 }
             }
-            row += ROWS;
         }
     }
 }

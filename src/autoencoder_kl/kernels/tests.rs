@@ -2,9 +2,10 @@
 //! this machine has.
 
 use super::image::Image;
+use super::memory::{Memory, Rooms};
 use super::norm::{Normalise, exp, group_norm, normalised};
 use super::threads::Threads;
-use super::{attention, direct, literal, winograd};
+use super::{attention, direct, literal, norm, winograd};
 use crate::config::Activation;
 use pulp::{Simd, WithSimd};
 
@@ -24,7 +25,13 @@ fn values(len: usize, seed: u64) -> Vec<f32> {
 }
 
 fn image(height: usize, width: usize, channels: usize, seed: u64) -> Image {
-    Image::from_planes(height, width, channels, &values(height * width * channels, seed))
+    let planes = values(height * width * channels, seed);
+    Image::from_planes(&Memory::default(), height, width, channels, &planes)
+}
+
+/// As another layer might leave it.
+fn used() -> Rooms {
+    Rooms { activations: Memory::full_of(f32::NAN), scratch: Memory::full_of(f32::NAN) }
 }
 
 /// The largest difference, zeros that fill up included.
@@ -45,11 +52,12 @@ fn on_every_instruction_set<W: WithSimd>(work: impl Fn() -> W, check: impl Fn(W:
 
 #[test]
 fn winograd_equals_the_literal_sum() {
+    let rooms = used();
     let sizes = [(1, 1, 1, 1), (4, 4, 8, 16), (5, 7, 3, 17), (13, 9, 33, 40), (9, 30, 40, 24)];
     for (height, width, inputs, outputs) in sizes {
         let input = image(height, width, inputs, 1);
         let (weight, bias) = (values(outputs * inputs * 9, 2), values(outputs, 3));
-        for doubled in [false, true] {
+        for (doubled, add) in [(false, false), (true, false), (false, true), (true, true)] {
             let of = winograd::Convolution {
                 weight: &weight,
                 bias: &bias,
@@ -58,23 +66,81 @@ fn winograd_equals_the_literal_sum() {
                 normalise: None,
                 doubled,
             };
-            let seen = if doubled { input.doubled() } else { input.clone() };
+            let memory = &rooms.activations;
+            let seen = if doubled { input.doubled(memory) } else { input.copied(memory) };
             let size = (seen.height, seen.width);
-            let slow = literal::convolve(&seen, &weight, &bias, 3, 1, 1, size);
-            // Room that another layer left full of other numbers.
-            let room = winograd::Workspace::full_of(f32::NAN);
-            let fast = winograd::convolve(THREADS, of, &input, &mut { room });
-            assert_close(&fast, &slow, 2e-5 * inputs as f32);
-            on_every_instruction_set(
-                || winograd::Owned { threads: THREADS, of, input: &input },
-                |fast| assert_close(&fast, &slow, 2e-5 * inputs as f32),
-            );
+            let mut slow = literal::convolve(&seen, &weight, &bias, 3, 1, 1, size);
+            let onto = image(size.0, size.1, outputs, 25);
+            if add {
+                norm::add(THREADS, &mut slow, &onto);
+            }
+            for six_from in [0, usize::MAX] {
+                let onto = || add.then(|| onto.copied(memory));
+                on_every_instruction_set(
+                    || winograd::Run {
+                        threads: THREADS,
+                        of,
+                        input: &input,
+                        onto: onto(),
+                        rooms: &rooms,
+                        six_from,
+                    },
+                    |fast| {
+                        assert_close(&fast, &slow, 2e-5 * inputs as f32);
+                        assert_sums(&fast);
+                    },
+                );
+            }
+            let fast = winograd::convolve(THREADS, of, &input, None, &rooms);
+            assert_eq!(fast.values().len(), slow.values().len());
+        }
+    }
+}
+
+/// What a layer has counted, against one pass over what it made.
+#[track_caller]
+fn assert_sums(image: &Image) {
+    let (ones, zeros) = (vec![1.0; image.channels], vec![0.0; image.channels]);
+    let normalise = |image: &Image| group_norm(THREADS, image, image.channels, &ones, &zeros, 1e-6);
+    assert!(image.sums().is_some());
+    let counted = normalise(image);
+    let passed = normalise(&image.copied(&Memory::default()));
+    for (counted, passed) in
+        [(&counted.factors, &passed.factors), (&counted.offsets, &passed.offsets)]
+    {
+        for (counted, passed) in counted.iter().zip(passed) {
+            let most = 1e-5 * passed.abs().max(1.0);
+            assert!((counted - passed).abs() <= most, "{counted} instead of {passed}");
         }
     }
 }
 
 #[test]
+fn sums_far_from_zero_keep_their_spread() {
+    let input = image(50, 50, 32, 26);
+    let mut weight = values(32 * 32 * 9, 27);
+    weight.iter_mut().for_each(|value| *value *= 1e-3);
+    let bias = vec![300.0; 32];
+    let of = winograd::Convolution {
+        weight: &weight,
+        bias: &bias,
+        inputs: 32,
+        outputs: 32,
+        normalise: None,
+        doubled: false,
+    };
+    let made = winograd::convolve(THREADS, of, &input, None, &Rooms::default());
+    let (ones, zeros) = (vec![1.0; 32], vec![0.0; 32]);
+    let counted = group_norm(THREADS, &made, 32, &ones, &zeros, 1e-6);
+    let passed = group_norm(THREADS, &made.copied(&Memory::default()), 32, &ones, &zeros, 1e-6);
+    for (counted, passed) in counted.factors.iter().zip(&passed.factors) {
+        assert!((counted / passed - 1.0).abs() < 1e-4, "{counted} instead of {passed}");
+    }
+}
+
+#[test]
 fn direct_convolution_equals_the_literal_sum() {
+    let rooms = used();
     // Height, width, in, out, side, stride, padding.
     let layers = [
         (7, 5, 3, 20, 3, 1, 1),
@@ -99,7 +165,10 @@ fn direct_convolution_equals_the_literal_sum() {
             normalise: None,
         };
         on_every_instruction_set(
-            || direct::Run { threads: THREADS, of, input: &input, height: size.0, width: size.1 },
+            || {
+                let (height, width) = size;
+                direct::Run { threads: THREADS, of, input: &input, height, width, rooms: &rooms }
+            },
             |fast| assert_close(&fast, &slow, 1e-4),
         );
     }
@@ -113,7 +182,7 @@ fn normalising_while_reading_equals_normalising_before() {
     let activations = [Activation::Silu, Activation::Mish, Activation::Gelu, Activation::Relu];
     for activation in activations.map(Some).into_iter().chain([None]) {
         let normalise = Normalise { activation, ..group_norm.clone() };
-        let before = normalised(THREADS, &input, &normalise);
+        let before = normalised(THREADS, &input, &normalise, &Memory::default());
         let of = winograd::Convolution {
             weight: &weight,
             bias: &bias,
@@ -123,8 +192,8 @@ fn normalising_while_reading_equals_normalising_before() {
             doubled: false,
         };
         let plain = winograd::Convolution { normalise: None, ..of };
-        let one = winograd::convolve(THREADS, of, &input, &mut Default::default());
-        let other = winograd::convolve(THREADS, plain, &before, &mut Default::default());
+        let one = winograd::convolve(THREADS, of, &input, None, &Rooms::default());
+        let other = winograd::convolve(THREADS, plain, &before, None, &Rooms::default());
         assert_close(&one, &other, 0.0);
     }
 }
@@ -140,7 +209,7 @@ fn group_norm_equals_its_definition() {
     }
     let (weight, bias) = (values(channels, 13), values(channels, 14));
     let normalise = group_norm(THREADS, &input, groups, &weight, &bias, 1e-6);
-    let fast = normalised(THREADS, &input, &normalise);
+    let fast = normalised(THREADS, &input, &normalise, &Memory::default());
     let slow = literal::group_norm(&input, groups, &weight, &bias, 1e-6);
     // In f32, 300 is told apart to 3e-5, which is 0.005 of these deviations.
     assert_close(&fast, &slow, 1e-2);
@@ -153,11 +222,18 @@ fn group_norm_equals_its_definition() {
 
 #[test]
 fn attention_equals_its_definition() {
+    let rooms = used();
     for (height, width, channels) in [(1, 1, 4), (7, 9, 20), (25, 23, 33)] {
         let [query, key, value] = [15, 16, 17].map(|seed| image(height, width, channels, seed));
         let slow = literal::attend(&query, &key, &value);
         on_every_instruction_set(
-            || attention::Run { threads: THREADS, query: &query, key: &key, value: &value },
+            || attention::Run {
+                threads: THREADS,
+                query: &query,
+                key: &key,
+                value: &value,
+                rooms: &rooms,
+            },
             |fast| assert_close(&fast, &slow, 1e-5),
         );
     }
@@ -167,7 +243,7 @@ fn attention_equals_its_definition() {
 fn large_scores_do_not_overflow() {
     let [mut query, key, value] = [15, 16, 17].map(|seed| image(30, 30, 16, seed));
     query.values_mut().iter_mut().for_each(|value| *value *= 1e3);
-    let fast = attention::attend(THREADS, &query, &key, &value);
+    let fast = attention::attend(THREADS, &query, &key, &value, &Rooms::default());
     assert_close(&fast, &literal::attend(&query, &key, &value), 1e-3);
 }
 
@@ -188,9 +264,9 @@ fn nan_is_never_lost() {
     input.values_mut()[40] = f32::NAN;
     let ones = vec![1.0; 16];
     let normalise = group_norm(THREADS, &input, 4, &ones, &ones, 1e-6);
-    let normed = normalised(THREADS, &input, &normalise);
+    let normed = normalised(THREADS, &input, &normalise, &Memory::default());
     assert!(normed.values()[40].is_nan());
-    let attended = attention::attend(THREADS, &input, &input, &input);
+    let attended = attention::attend(THREADS, &input, &input, &input, &Rooms::default());
     assert!(attended.values().iter().any(|value| value.is_nan()));
 }
 
@@ -206,7 +282,7 @@ fn threads_change_no_bit() {
         normalise: None,
         doubled: false,
     };
-    let run = |threads| winograd::convolve(Threads(threads), of, &input, &mut Default::default());
+    let run = |threads| winograd::convolve(Threads(threads), of, &input, None, &Rooms::default());
     assert_close(&run(1), &run(5), 0.0);
 }
 
@@ -223,13 +299,13 @@ fn a_block_that_another_layer_left_over_changes_nothing() {
         normalise: None,
         doubled: false,
     };
-    let mut room = winograd::Workspace::default();
-    let mut first = winograd::convolve(THREADS, of, &input, &mut room);
-    let kept = first.clone();
+    let rooms = Rooms::default();
+    let mut first = winograd::convolve(THREADS, of, &input, None, &rooms);
+    let kept = first.copied(&Memory::default());
     let place = first.values().as_ptr();
     first.values_mut().fill(f32::NAN);
     drop(first);
-    let second = winograd::convolve(THREADS, of, &input, &mut room);
+    let second = winograd::convolve(THREADS, of, &input, None, &rooms);
     assert_eq!(second.values().as_ptr(), place, "the block was not used again");
     assert_close(&second, &kept, 0.0);
 }

@@ -1,0 +1,100 @@
+//! `--max-memory`: activations that do not fit lie in a file, and nothing that is computed changes.
+#![cfg(target_os = "linux")]
+
+#[cfg(feature = "tch")]
+mod command;
+
+use std::fs;
+
+use ndarray::Array4;
+use tempfile::TempDir;
+use vae_fidelity::report::peak_rss_bytes;
+use vae_fidelity::{Checkpoint, Encoded, FastAutoencoderKL, Result, Source, Vae};
+
+/// Little arithmetic for the room that it takes: 134 MB an activation at 1024 x 1024.
+const CONFIG: &str = r#"{
+  "_class_name": "AutoencoderKL", "act_fn": "silu", "block_out_channels": [32, 32],
+  "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D"],
+  "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D"],
+  "in_channels": 3, "out_channels": 3, "latent_channels": 4, "layers_per_block": 1,
+  "norm_num_groups": 8, "sample_size": 64, "scaling_factor": 0.18215,
+  "mid_block_add_attention": false
+}"#;
+const RECIPE: &str = r#"{"schema_version": 1, "hash": "fnv1a64-splitmix64"}"#;
+
+const SIDE: usize = 1024;
+
+fn checkpoint() -> (TempDir, Checkpoint) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("vae")).unwrap();
+    fs::write(folder.path().join("vae/config.json"), CONFIG).unwrap();
+    fs::write(folder.path().join("vae/recipe.json"), RECIPE).unwrap();
+    let source = Source::Folder { path: folder.path().to_owned(), subfolder: None };
+    let checkpoint = Checkpoint::open(&source, None).unwrap();
+    (folder, checkpoint)
+}
+
+fn round_trip(vae: &FastAutoencoderKL) -> Result<(Encoded, Array4<f32>)> {
+    let sample = Array4::from_shape_fn((1, 3, SIDE, SIDE), |(_, c, y, x)| {
+        ((x * (c + 1) + y) as f32 * 0.01).sin() * 0.8
+    });
+    let encoded = vae.encode(sample.view(), None)?;
+    let decoded = vae.decode(encoded.latents.view())?;
+    Ok((encoded, decoded))
+}
+
+/// The size in the error of a limit that is too small.
+fn least(vae: FastAutoencoderKL) -> u64 {
+    let message = round_trip(&vae.with_max_memory(1 << 20)).unwrap_err().to_string();
+    assert!(message.contains("--max-memory 1M"), "{message}");
+    let said = message.split("at least ").nth(1).unwrap_or_else(|| panic!("{message}"));
+    said.split('M').next().unwrap().parse::<u64>().unwrap() << 20
+}
+
+/// In the library: one test, since what a process has taken is never forgotten.
+#[test]
+fn the_least_limit_works_is_kept_and_changes_no_bit() {
+    let (_folder, checkpoint) = checkpoint();
+    let load = || FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap();
+    // The sample of the round trip comes on top of what was taken when the limit was refused.
+    let limit = least(load()) + (16 << 20);
+    let (encoded, decoded) = round_trip(&load().with_max_memory(limit)).unwrap();
+    let limited = peak_rss_bytes().unwrap();
+    assert!(limited <= limit, "{limited} bytes were taken, {limit} allowed");
+
+    let (expected, expected_decoded) = round_trip(&load()).unwrap();
+    let unlimited = peak_rss_bytes().unwrap();
+    assert!(unlimited > limit + limit / 4, "{unlimited} would have fitted into {limit}");
+    assert_eq!(encoded.moments, expected.moments);
+    assert_eq!(encoded.latents, expected.latents);
+    assert_eq!(decoded, expected_decoded);
+}
+
+#[cfg(feature = "tch")]
+#[test]
+fn what_cannot_be_limited_is_refused_in_words() {
+    let sandbox = command::Sandbox::new();
+    let limited = |size| ["photo.png", "--engine", "fast", "--max-memory", size];
+    sandbox.refuses(&["photo.png", "--max-memory", "8G"], &["--max-memory", "--engine fast"]);
+    sandbox.refuses(&limited("1M"), &["--max-memory 1M", "expected at least", "40 x 24"]);
+    sandbox.refuses(&limited("8X"), &["8X", "expected a size"]);
+}
+
+#[cfg(feature = "tch")]
+#[test]
+fn a_folder_in_memory_or_without_a_place_is_no_disk() {
+    let sandbox = command::Sandbox::new();
+    for (folder, said) in [("/dev/shm", "a folder in memory"), ("/nowhere", "/nowhere")] {
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_vae-fidelity"))
+            .args(["check", "--engine", "fast", "--max-memory", "8G", "--repo"])
+            .args([sandbox.path("model"), sandbox.path("photo.png"), "--out".into()])
+            .arg(sandbox.path("out.png"))
+            .env("TMPDIR", folder)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(said) && stderr.contains("TMPDIR"), "{stderr}");
+        assert!(!sandbox.path("out.png").exists());
+    }
+}
