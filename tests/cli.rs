@@ -290,12 +290,14 @@ mod usage {
 
 #[cfg(not(feature = "tch"))]
 #[test]
-fn without_libtorch_check_says_why_it_is_not_there() {
+fn without_libtorch_what_runs_a_vae_says_why_it_is_not_there() {
     let sandbox = Sandbox::new();
-    sandbox.run(&["check", "photo.png", "--sample"]).exits(2).notes("built without libtorch");
-    let ran = sandbox.run(&["check", "photo.png", "--json"]).exits(2);
-    let refusal: Refusal = parsed(&ran, 0);
-    ran.check(refusal.error.message.contains("built without libtorch"), "message");
+    for command in ["check", "trace"] {
+        sandbox.run(&[command, "photo.png", "--sample"]).exits(2).notes("built without libtorch");
+        let ran = sandbox.run(&[command, "photo.png", "--json"]).exits(2);
+        let refusal: Refusal = parsed(&ran, 0);
+        ran.check(refusal.error.message.contains("built without libtorch"), "message");
+    }
 }
 
 mod golden {
