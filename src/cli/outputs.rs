@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use vae_fidelity::{Error, Result};
 
 use super::check_args::CheckArgs;
-use super::places::{self, check_html_name, check_png_name};
+use super::places::{self, check_png_name};
 use super::run_args::DtypeChoice;
 
 /// Where the results of one image go; `None` is not written.
@@ -133,6 +133,19 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
             "leave it out, or use --dtype f32 or f16",
         )),
         None => Ok(()),
+    }
+}
+
+/// Errors where `path` has a name of another format than the HTML that `flag` writes.
+fn check_html_name(flag: &str, path: &Path) -> Result<()> {
+    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+    match extension {
+        Some(extension) if extension != "html" && extension != "htm" => Err(Error::output(
+            path,
+            format!("{flag} writes HTML, and the name ends in .{extension}"),
+            format!("name it {}", path.with_extension("html").display()),
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -26,19 +26,6 @@ pub fn check_png_name(flag: &str, path: &Path) -> Result<()> {
     }
 }
 
-/// Errors where `path` has a name of another format than the HTML that `flag` writes.
-pub fn check_html_name(flag: &str, path: &Path) -> Result<()> {
-    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
-    match extension {
-        Some(extension) if extension != "html" && extension != "htm" => Err(Error::output(
-            path,
-            format!("{flag} writes HTML, and the name ends in .{extension}"),
-            format!("name it {}", path.with_extension("html").display()),
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// The ending of a name that promises another format than PNG.
 fn other_format(path: &Path) -> Option<String> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
