@@ -89,7 +89,7 @@ impl Fast {
     }
 
     /// [`Self::ready`], for what nothing else needs any more.
-    fn into_ready(&self, xs: Lazy) -> Result<Pending> {
+    fn owned(&self, xs: Lazy) -> Result<Pending> {
         match xs.into_convolution() {
             Convolution::Made(made) => Ok(made),
             Convolution::Waiting(waiting) => self.winograd(waiting, None),
@@ -212,7 +212,7 @@ impl Engine for Fast {
     }
 
     fn activation(&self, xs: Lazy, activation: Activation) -> Result<Lazy> {
-        let xs = self.into_ready(xs)?;
+        let xs = self.owned(xs)?;
         let mut xs = if xs.doubled || xs.padded { self.settled(xs) } else { xs };
         let pending = match xs.normalise.take() {
             Some(pending) if pending.iter().all(|one| one.activation.is_none()) => {
@@ -240,7 +240,7 @@ impl Engine for Fast {
     }
 
     fn add_to_input(&self, input: Lazy, hidden: Lazy, _: &str) -> Result<Lazy> {
-        let input = self.settled(self.into_ready(input)?);
+        let input = self.settled(self.owned(input)?);
         let hidden = match hidden.into_convolution() {
             Convolution::Waiting(waiting) => {
                 return Ok(self.winograd(waiting, Some(input))?.into());
@@ -251,7 +251,7 @@ impl Engine for Fast {
     }
 
     fn add_residual(&self, hidden: Lazy, residual: &Lazy, _: &str) -> Result<Lazy> {
-        let hidden = self.settled(self.into_ready(hidden)?);
+        let hidden = self.settled(self.owned(hidden)?);
         Ok(self.sum(hidden, &self.settled(self.ready(residual)?)).into())
     }
 
@@ -264,7 +264,7 @@ impl Engine for Fast {
     }
 
     fn attend(&self, query: Lazy, key: Lazy, value: Lazy, _: &str) -> Result<Lazy> {
-        let [query, key, value] = [query, key, value].map(|xs| self.into_ready(xs));
+        let [query, key, value] = [query, key, value].map(|xs| self.owned(xs));
         let (query, key, value) = (query?, key?, value?);
         let attend = |((query, key), value): ((&Arc<Image>, &Arc<Image>), &Arc<Image>)| {
             attention::attend(self.threads, query, key, value, &self.rooms)
