@@ -101,7 +101,7 @@ def tolerances(spreads):
     for tensor, row in widest.items():
         if tensor in spreads and row["atol"]:
             row["atol"] = float(f"{row['atol'] * max(1.0, spreads[tensor]):.2g}")
-        rows.append({**row, "measured_max_abs": None, "measured_on": FALLBACK})
+        rows.append({**row, "measured_max_abs": None, "measured_on": FALLBACK, "measured_row": None})
     lines = ",\n  ".join(map(json.dumps, rows))
     return f'{{\n "schema_version": 1,\n "margin": {measured["margin"]},\n "rows": [\n  {lines}\n ]\n}}\n'
 

@@ -4,10 +4,12 @@
 
 Every weight tensor of a model is multiplied by 1 + eps, then a single value of it is; the output of
 every operation is multiplied by 1 + eps, and what has no weights (the eps of norms, the padding's
-value, attention's scale, the log-variance's clamps, the scaling factor) is moved likewise. For each
-the smallest eps of a ladder is kept at which the suite's formula and golden/tolerances.json fail the
-model's cases, every step from the golden input as cases are judged. Some minutes; run by hand after
-tolerances change.
+value, attention's scale, the posterior, the scaling factor) is moved likewise. For each the smallest
+eps of a ladder is kept at which the suite's formula and golden/tolerances.json fail the model's cases,
+every step from the golden input as cases are judged. The ladder is walked from its middle, down while
+the change is caught, else up until it is. Some minutes; run by hand after tolerances change.
+
+`--only MODEL...` measures these and leaves the others as the file has them.
 """
 
 import argparse
@@ -15,6 +17,8 @@ import json
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -27,8 +31,9 @@ from golden_spread import pairs
 from golden_store import tolerance
 
 LADDER = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
-MODELS = {"sd-small": ("sd-small-mode", "sd-small-sample"), "builtin": ("builtin-small", "builtin-sample-tiny"),
-          "tiny-variance": ("tiny-variance-mode", "tiny-variance-sample")}  # fmt: skip
+FILE = GOLDEN / "mutations.json"
+MIDDLE = LADDER.index(1e-3)
+MODELS = {"sd-small": ("sd-small-sample",), "builtin": ("builtin-sample-42",), "tiny-variance": ("tiny-variance-sample",)}
 OPERATIONS = ("Conv2d", "GroupNorm", "Linear", "SiLU", "ResnetBlock2D", "Attention", "Downsample2D", "Upsample2D")
 
 
@@ -39,19 +44,31 @@ class Bench:
         self.gist, self.rows = gist, rows
         self.cases = [case for case in CASES if case.name in MODELS[model]]
         self.vae = golden_gist.load_vae(gist, repository(GOLDEN / "models" / model, temporary))
-        self.golden = {case.name: self.run(case) for case in self.cases}
-        if self.caught():
+        images = GOLDEN / "images"
+        self.golden = {case.name: golden_gist.run(gist, self.vae, images, case) for case in self.cases}
+        if self.caught(""):
             sys.exit(f"{model}: fails without a change, so that nothing would be shown")
 
-    def run(self, case):
-        return golden_gist.run(self.gist, self.vae, GOLDEN / "images", case, getattr(self, "golden", {}).get(case.name))
+    def caught(self, name):
+        """Whether the cases fail, where `name` (of a module or tensor) says which half has changed."""
+        return any(self.fails(case, name) for case in self.cases)
 
-    def caught(self):
-        return any(self.fails(case) for case in self.cases)
+    def run(self, case, name):
+        """The half that can have changed; the other one is the golden's."""
+        golden = self.golden[case.name]
+        found = replace(golden)
+        if not name.startswith(("decoder", "post_quant_conv")):
+            with golden_gist.observed_encode(self.vae, golden.noise) as seen:
+                latents = self.gist.encode_to_latents(self.vae, torch.from_numpy(golden.sample), True, case.seed)
+            found.moments, found.latents = seen["moments"].numpy(), latents.numpy()
+        if not name.startswith(("encoder", "quant_conv")):
+            decoded = self.gist.decode_from_latents(self.vae, torch.from_numpy(golden.latents))
+            found.decoded, found.picture = decoded.numpy(), self.gist.tensor_to_image(decoded)
+        return found
 
-    def fails(self, case):
-        golden, found = self.golden[case.name], self.run(case)
-        for tensor, expected, actual in pairs(golden, found):
+    def fails(self, case, name):
+        golden = self.golden[case.name]
+        for tensor, expected, actual in pairs(golden, self.run(case, name)):
             if tensor not in ("moments", "latents", "decoded", "decoded_rgb8"):
                 continue
             row = tolerance({"rows": self.rows}, tensor, case.model)
@@ -62,13 +79,17 @@ class Bench:
                 return True
         return False
 
-    def smallest(self, change):
+    def smallest(self, name, change):
         """The smallest eps at which `change(eps)`, a context manager, is caught; None if none is."""
-        for eps in LADDER:
-            with change(eps):
-                if self.caught():
-                    return eps
-        return None
+
+        def caught(rung):
+            with change(LADDER[rung]):
+                return self.caught(name)
+
+        if caught(MIDDLE):
+            below = takewhile(caught, range(MIDDLE - 1, -1, -1))
+            return LADDER[min(below, default=MIDDLE)]
+        return next((LADDER[rung] for rung in range(MIDDLE + 1, len(LADDER)) if caught(rung)), None)
 
 
 def scaled(tensor, at=None):
@@ -195,14 +216,14 @@ def measure(bench):
     found = {"tensor": {}, "value": {}, "operation": {}, "parameter": {}}
     with torch.no_grad():
         for name, tensor in bench.vae.state_dict().items():
-            found["tensor"][name] = bench.smallest(scaled(tensor))
+            found["tensor"][name] = bench.smallest(name, scaled(tensor))
             at = int(sample_indices(tensor.numel(), 1)[0])
-            found["value"][name] = bench.smallest(scaled(tensor, at))
+            found["value"][name] = bench.smallest(name, scaled(tensor, at))
         for name, module in bench.vae.named_modules():
             if type(module).__name__ in OPERATIONS:
-                found["operation"][name] = bench.smallest(output_scaled(module))
+                found["operation"][name] = bench.smallest(name, output_scaled(module))
         for name, change in without_weights(bench.vae):
-            found["parameter"][name] = bench.smallest(change)
+            found["parameter"][name] = bench.smallest(name, change)
     return found
 
 
@@ -216,20 +237,30 @@ def table(model, found):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gist", required=True, help="path of the unmodified gist, debug_diffusion_vae.py")
+    parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS), metavar="MODEL")
     args = parser.parse_args()
     torch.set_num_threads(2)
     gist = golden_gist.load_gist(args.gist)
     rows = json.loads((GOLDEN / "tolerances.json").read_text())["rows"]
     print(f"| model | change | of | {' | '.join(f'{rung:g}' for rung in LADDER)} |\n|---|---|---|{'---|' * len(LADDER)}")
-    sections = []
     with tempfile.TemporaryDirectory() as temporary:
-        for model in MODELS:
+        for model in args.only:
             found = measure(Bench(gist, model, temporary, rows))
             table(model, found)
-            lines = ",\n".join(f"   {json.dumps(kind)}: {json.dumps(entries)}" for kind, entries in found.items())
-            sections.append(f"  {json.dumps(model)}: {{\n{lines}\n  }}")
+            # Read at once before it is written: the models may be measured side by side.
+            known = json.loads(FILE.read_text())["smallest_caught"] if FILE.is_file() else {}
+            write(known | {model: found})
+
+
+def write(smallest_caught):
+    """A line for each model and kind."""
+    sections = []
+    for model in (model for model in MODELS if model in smallest_caught):
+        kinds = smallest_caught[model].items()
+        lines = ",\n".join(f"   {json.dumps(kind)}: {json.dumps(entries)}" for kind, entries in kinds)
+        sections.append(f"  {json.dumps(model)}: {{\n{lines}\n  }}")
     text = f' "schema_version": 1,\n "ladder": {json.dumps(LADDER)},\n "cases": {json.dumps(MODELS)},\n "smallest_caught": {{\n'
-    (GOLDEN / "mutations.json").write_text("{\n" + text + ",\n".join(sections) + "\n }\n}\n")
+    FILE.write_text("{\n" + text + ",\n".join(sections) + "\n }\n}\n")
 
 
 if __name__ == "__main__":

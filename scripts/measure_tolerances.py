@@ -11,11 +11,13 @@ idle cores; run by hand.
     scripts/python.sh scripts/measure_tolerances.py --gist debug_diffusion_vae.py --only CASE... [--write]
 
 measures these cases alone and says how much of the present tolerances they use; with `--write` they
-take the place of their rows, and tolerances are derived anew.
+take the place of their rows, and tolerances are derived anew. `--fast-engine BINARY` adds how far the
+fast engine of that vae-fidelity lands, which tolerances are not derived from.
 """
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 
@@ -43,13 +45,17 @@ SPREAD, TOLERANCES = GOLDEN / "spread.json", GOLDEN / "tolerances.json"
 TENSORS = ("sample", "moments", "latents", "decoded", "decoded_rgb8", "trace", "noise")
 
 
+def read_table():
+    return json.loads(SPREAD.read_text()) if SPREAD.is_file() else {"rows": []}
+
+
 def short(value):
     return float(f"{value:.3g}")
 
 
 def read_spread():
     """{(case, tensor): Spread} of the table."""
-    table = json.loads(SPREAD.read_text()) if SPREAD.is_file() else {"rows": []}
+    table = read_table()
     names = table.get("variants", [])
     return {
         (case, tensor): Spread(excess, max_abs, share, names[variant] if variant is not None else "")
@@ -57,8 +63,8 @@ def read_spread():
     }
 
 
-def write_spread(spreads):
-    """A line for each case and tensor, in the order of the cases."""
+def write_spread(spreads, fast_engine):
+    """A line for each case and tensor, in the order of the cases; then the fast engine's."""
     names = [variant.name for variant in sweep_here()]
     names += sorted({spread.variant for spread in spreads.values()} - {*names, ""})
     order = {case.name: number for number, case in enumerate(CASES)}
@@ -70,8 +76,23 @@ def write_spread(spreads):
     SPREAD.write_text(
         f'{{\n "schema_version": 1,\n "relative": {RELATIVE},\n "variants": {json.dumps(names)},\n'
         ' "columns": ["case", "tensor or layer", "max_abs", "excess", "share", "variant"],\n "rows": [\n  '
-        + ",\n  ".join(map(json.dumps, rows)) + "\n ]\n}\n"
+        + ",\n  ".join(map(json.dumps, rows))
+        + '\n ],\n "fast_engine_columns": ["case", "tensor", "max_abs", "share"],\n "fast_engine": [\n  '
+        + ",\n  ".join(map(json.dumps, fast_engine)) + "\n ]\n}\n"
     )  # fmt: skip
+
+
+def fast_engine(binary):
+    """What this crate's fast engine is off by. No tolerance comes from it: it is held to them."""
+    ran = subprocess.run([binary, "golden", "verify", "--engine", "fast", "--json"], capture_output=True, text=True)
+    if not ran.stdout:
+        sys.exit(f"{binary} golden verify --engine fast: {ran.stderr}")
+    return [
+        [case["case"], check["tensor"], short(compared["max_abs_diff"]), short(compared["over"][0]["count"] / compared["judged"])]
+        for case in json.loads(ran.stdout)["cases"]
+        for check in case["checks"]
+        if check["tensor"] in ("moments", "latents", "decoded", "end_to_end") and (compared := check["comparison"])
+    ]
 
 
 def round_up(value):
@@ -180,7 +201,10 @@ def main():
     parser.add_argument("--only", nargs="+", metavar="CASE", default=(), help="measure these, say what they use")
     parser.add_argument("--write", action="store_true", help="with --only: put their rows into the table")
     parser.add_argument("--faults", action="store_true", help="measure nothing, but plant the faults")
+    parser.add_argument("--fast-engine", metavar="BINARY", help="measure this vae-fidelity's fast engine, and nothing else")
     args = parser.parse_args()
+    if args.fast_engine:
+        return write_spread(read_spread(), fast_engine(args.fast_engine))
     if unknown := set(args.only) - {case.name for case in MEASURED}:
         parser.error(f"no case on the CPU is named {', '.join(sorted(unknown))}")
     before = json.loads(TOLERANCES.read_text())
@@ -196,7 +220,7 @@ def main():
                 sys.exit(most > 1)
             if args.only:
                 spreads = {key: spread for key, spread in read_spread().items() if key[0] not in args.only} | spreads
-            write_spread(spreads)
+            write_spread(spreads, read_table().get("fast_engine", []))
             # From the table, so that it says what tolerances come from to the last digit.
             rows, planted = derive(read_spread()), before["faults"] if args.only else None
         if planted is None:

@@ -26,7 +26,7 @@ pub trait Vae {
 
     /// `count` draws from the posterior of `sample`, each as `encode` gives latents, with random
     /// numbers of the implementation's own. For implementations whose `encode` takes no noise and
-    /// answers with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported): their draws are
+    /// answers with [`ErrorKind::Unsupported`]: their draws are
     /// judged by mean and spread. `None` where there is no such thing.
     fn draws(&self, sample: ArrayView4<f32>, count: usize) -> Option<Result<Vec<Array4<f32>>>> {
         let _ = (sample, count);

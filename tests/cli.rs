@@ -323,6 +323,8 @@ mod golden {
         posterior: serde_json::Value,
         dtype: String,
         device: String,
+        tiling: bool,
+        slicing: bool,
         shows: String,
     }
 
@@ -337,8 +339,11 @@ mod golden {
         let ran = sandbox.run(&[&only[..], &["--json"]].concat()).exits(0);
         let some: List = parsed(&ran, 0);
         assert!(some.cases.len() < list.cases.len());
-        assert!(some.cases.iter().all(|case| case.model == "sd-small" && case.dtype == "f32"));
-        sandbox.run(&only).exits(0).says("sd-small-mode");
+        assert!(some.cases.iter().all(|case| case.model == "sd-small"));
+        let f16 = |case: &&Case| case.dtype == "f16" && case.device == "cuda";
+        assert_eq!(some.cases.iter().filter(f16).count(), 1);
+        assert_eq!(list.cases.iter().filter(|case| case.slicing && case.tiling).count(), 1);
+        sandbox.run(&only).exits(0).says("sd-small-mode").says("f16 on cuda");
         let unknown = sandbox.run(&["golden", "list", "--only", "nothing", "--json"]).exits(2);
         let refusal: Refusal = parsed(&unknown, 0);
         unknown.check(refusal.error.code == "golden", "code");

@@ -154,18 +154,16 @@ fn a_batch_in_slices_is_its_pictures_to_the_bit() {
         let one = |vae: &dyn Vae, at: usize| {
             let encoded = vae.encode(sample.slice(s![at..=at, .., .., ..]), None).unwrap();
             let decoded = vae.decode(encoded.latents.view()).unwrap();
-            (encoded.moments.unwrap(), encoded.latents, decoded)
+            [encoded.moments.unwrap(), encoded.latents, decoded]
         };
         let alone: Vec<_> = (0..3).map(|at| one(vae.as_ref(), at)).collect();
         vae.set_splitting(Splitting { tiling: None, slicing: true }).unwrap();
         let encoded = vae.encode(sample.view(), None).unwrap();
         let decoded = vae.decode(encoded.latents.view()).unwrap();
-        let joined = |part: fn(&(Array4<f32>, Array4<f32>, Array4<f32>)) -> &Array4<f32>| {
-            let views: Vec<_> = alone.iter().map(|one| part(one).view()).collect();
-            concatenate(Axis(0), &views).unwrap()
-        };
-        assert_eq!(encoded.moments.unwrap(), joined(|one| &one.0));
-        assert_eq!(encoded.latents, joined(|one| &one.1));
-        assert_eq!(decoded, joined(|one| &one.2));
+        let found = [encoded.moments.unwrap(), encoded.latents, decoded];
+        for (part, found) in found.iter().enumerate() {
+            let views: Vec<_> = alone.iter().map(|one| one[part].view()).collect();
+            assert_eq!(*found, concatenate(Axis(0), &views).unwrap());
+        }
     }
 }
