@@ -196,7 +196,9 @@ mod tests {
     fn half_blocks_fit_the_terminal_and_have_the_colours() {
         for columns in [3, 20, 80, 400] {
             let text = shown().drawn(Graphics::TrueColour, columns).unwrap();
-            assert!(text.contains("\x1b[38;2;10;10;10m") && text.contains("48;2;240;240;240m"));
+            assert!(text.contains("\x1b[38;2;10;10;10m"), "{columns}");
+            // Three columns have room for one row of pixels, which is the upper half of a character.
+            assert_eq!(text.contains("48;2;240;240;240m"), columns > 3, "{columns}");
             let blocks = |line: &str| line.matches('\u{2580}').count();
             assert!(text.lines().all(|line| blocks(line) <= columns), "{columns}");
             let rows = text.lines().filter(|line| blocks(line) > 0).count();
