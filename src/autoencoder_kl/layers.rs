@@ -25,7 +25,9 @@ pub(super) trait Node<E: Engine> {
     fn module(&self) -> &Module;
 
     /// The modules inside it; the first is given what this one is given.
-    fn children(&self) -> Vec<&dyn Node<E>>;
+    fn children(&self) -> Vec<&dyn Node<E>> {
+        Vec::new()
+    }
 
     /// The smallest height and width of an image that it can be given.
     fn least_side(&self) -> usize {
@@ -118,10 +120,6 @@ impl<E: Engine> Node<E> for Conv2d<E> {
         &self.module
     }
 
-    fn children(&self) -> Vec<&dyn Node<E>> {
-        Vec::new()
-    }
-
     fn least_side(&self) -> usize {
         // Without padding, which is the module's around it, a downsampler's kernel has to fit.
         if self.stride == 2 { 3 } else { 1 }
@@ -171,10 +169,6 @@ impl<E: Engine> Node<E> for GroupNorm<E> {
         &self.module
     }
 
-    fn children(&self) -> Vec<&dyn Node<E>> {
-        Vec::new()
-    }
-
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
         self.forward(engine, &xs, &mut unwatched)
     }
@@ -213,10 +207,6 @@ impl<E: Engine> Linear<E> {
 impl<E: Engine> Node<E> for Linear<E> {
     fn module(&self) -> &Module {
         &self.module
-    }
-
-    fn children(&self) -> Vec<&dyn Node<E>> {
-        Vec::new()
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {

@@ -66,17 +66,23 @@ fn ends_early(file: &Arc<Bytes>) -> Option<String> {
         return Some(format!("has {held} bytes, fewer than any file of weights"));
     };
     let length = u64::from_le_bytes(*length);
-    if rest.first() != Some(&b'{') {
-        return None;
-    }
-    if length > rest.len() as u64 {
+    if rest.first() == Some(&b'{') && length > rest.len() as u64 {
         return Some(format!("has a header of {length} bytes, and {held} bytes in all"));
     }
-    let header: Value = serde_json::from_slice(&rest[..length as usize]).ok()?;
+    cut_tensors(bytes)
+}
+
+/// That a safetensors file with these bytes ends before its last tensor does, with both lengths;
+/// `None` where it does not, and where its header says nothing.
+pub(super) fn cut_tensors(bytes: &[u8]) -> Option<String> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let length = u64::from_le_bytes(*length);
+    let header = rest.get(..usize::try_from(length).ok()?)?;
+    let header: Value = serde_json::from_slice(header).ok()?;
     let ends = header
         .as_object()?
         .values()
         .filter_map(|tensor| tensor.get("data_offsets")?.get(1)?.as_u64()?.checked_add(8 + length));
-    let needed = ends.max().unwrap_or(0);
+    let (needed, held) = (ends.max()?, bytes.len() as u64);
     (needed > held).then(|| format!("announces {needed} bytes and has {held}"))
 }

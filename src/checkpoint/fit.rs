@@ -64,7 +64,7 @@ pub(super) fn check(
         ErrorKind::Checkpoint,
         source,
         format!("the weights do not fit the config: {}", problems.join("; ")),
-        "check that weights and config.json belong together, and that this is a VAE",
+        "vae-fidelity inspect shows what the files hold; config.json has to belong to them",
     ))
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use safetensors::{Dtype as StoredDtype, SafeTensors};
 
 use super::bytes::{Bytes, FETCH_AGAIN};
+use super::damage;
 use super::entry::{Encoding, Entry};
 use crate::error::{Error, Result};
 
@@ -52,5 +53,8 @@ fn why_unreadable(bytes: &[u8], error: &safetensors::SafeTensorError) -> String 
             bytes.len()
         );
     }
-    format!("is not a valid safetensors file: {error}")
+    match damage::cut_tensors(bytes) {
+        Some(cut) => format!("{cut}: truncated"),
+        None => format!("is not a valid safetensors file: {error}"),
+    }
 }

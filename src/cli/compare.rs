@@ -224,6 +224,25 @@ fn pairs(
         }
         return vec![(Some(only_a.clone()), Some(only_b.clone()))];
     }
+    // A port's file with nothing but latents, beside one with moments and noise, too.
+    let latents = |tensors: &[FileTensor]| {
+        tensors.iter().find(|tensor| tensor.name.as_deref() == Some("latents")).cloned()
+    };
+    match (a.as_slice(), b.as_slice()) {
+        ([only], others) if only.name.is_none() => {
+            if let Some(latents) = latents(others) {
+                notes.push("the one tensor of A is held against latents of B".to_owned());
+                return vec![(Some(only.clone()), Some(latents))];
+            }
+        }
+        (others, [only]) if only.name.is_none() => {
+            if let Some(latents) = latents(others) {
+                notes.push("latents of A are held against the one tensor of B".to_owned());
+                return vec![(Some(latents), Some(only.clone()))];
+            }
+        }
+        _ => {}
+    }
     let mut b = b;
     let mut pairs: Vec<_> = a
         .into_iter()

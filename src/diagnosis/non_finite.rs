@@ -29,7 +29,7 @@ pub fn non_finite_output(latents: usize, decoded: usize, dtype: Dtype) -> Option
             "run with --dtype f32: if that is finite, activations exceed 65504, the largest f16"
         }
         Dtype::F32 | Dtype::Bf16 => {
-            "check the weights for NaN, for example by fetching the file again"
+            "vae-fidelity inspect names weights that are NaN or infinite: fetch or convert the file again"
         }
     };
     let finding = Finding::new("non-finite-output", title)

@@ -298,6 +298,11 @@ impl Search<'_> {
                 "symmetric-downsample-padding" => {
                     finding.at("encoder.down_blocks.0.downsamplers.0")
                 }
+                // What goes in exchanged comes back nearly so; only after decoding is it exact.
+                "channel-swap" if after >= SAME_DB => finding.remedy(
+                    "exchange the channels where the picture is saved (cv2.imwrite takes BGR): what \
+                     was encoded had them in order",
+                ),
                 _ => finding,
             }
         })

@@ -83,7 +83,13 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
     if findings.is_empty() {
         findings.extend(expected_loss(evidence)?);
     }
-    Ok(Diagnosis { findings, not_decided: not_decided(evidence, cross_check) })
+    let mut not_decided = not_decided(evidence, cross_check);
+    // What one file showed needs no other.
+    for open in &mut not_decided {
+        open.codes.retain(|code| findings.iter().all(|finding| finding.code != *code));
+    }
+    not_decided.retain(|open| !open.codes.is_empty());
+    Ok(Diagnosis { findings, not_decided })
 }
 
 /// One finding a code and severity: the first, which has the evidence nearest to the cause.

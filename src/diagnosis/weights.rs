@@ -165,7 +165,14 @@ fn missing(misfit: &Misfit, tensors: &[Measured]) -> Vec<Finding> {
     if !misfit.missing.is_empty() {
         let names: Vec<&str> = misfit.missing.iter().map(|spec| spec.name.as_str()).collect();
         let title = format!("{} not in the files", counted(&names, "tensor"));
-        findings.push(named("weights-missing", title, &names));
+        let finding = named("weights-missing", title, &names);
+        findings.push(match renamed(misfit) {
+            None => finding,
+            Some((wanted, there)) => finding.evidence("perhaps_named", there).remedy(format!(
+                "as many unexpected tensors have the same shapes: is {wanted} named {there} \
+                     here? Give them diffusers' names, or use the converter of diffusers"
+            )),
+        });
     }
     let unreadable: Vec<&Measured> = tensors.iter().filter(|t| !t.info.readable).collect();
     if let Some(first) = unreadable.first() {
@@ -175,6 +182,25 @@ fn missing(misfit: &Misfit, tensors: &[Measured]) -> Vec<Finding> {
         findings.push(named("weights-missing", title, &names));
     }
     findings
+}
+
+/// The first missing tensor and the unexpected one of its shape, where unexpected tensors have the
+/// shapes of all that are missing: those were renamed rather than left out.
+fn renamed(misfit: &Misfit) -> Option<(&str, &str)> {
+    let mut left: Vec<&TensorInfo> = misfit.unexpected.iter().collect();
+    let mut first = None;
+    for spec in &misfit.missing {
+        // Of several, the one with the longest common end is the likeliest.
+        let alike = |info: &TensorInfo| {
+            let pairs = spec.name.bytes().rev().zip(info.name.bytes().rev());
+            pairs.take_while(|(a, b)| a == b).count()
+        };
+        let of_shape = left.iter().enumerate().filter(|(_, info)| info.shape == spec.shape);
+        let (at, _) = of_shape.max_by_key(|(_, info)| alike(info))?;
+        let twin = left.swap_remove(at);
+        first.get_or_insert((spec.name.as_str(), twin.name.as_str()));
+    }
+    first
 }
 
 fn misshapen(misfit: &Misfit) -> Option<Finding> {

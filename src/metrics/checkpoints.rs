@@ -183,6 +183,24 @@ impl CheckpointDifference {
         if values.iter().all(|value| value.a_rounds_b) {
             return format!("the same weights: A is B rounded to {}", dtypes(0));
         }
+        let broken: Vec<&str> = self
+            .tensors
+            .iter()
+            .filter(|tensor| {
+                tensor.values.is_some_and(|v| v.differing > 0 && v.max_abs_diff.is_none())
+            })
+            .map(|tensor| tensor.name.as_str())
+            .collect();
+        if let [first, others @ ..] = broken.as_slice() {
+            let more = if others.is_empty() { "" } else { ", ..." };
+            return format!(
+                "values that are NaN or infinite in {} of {} tensors ({first}{more}); {} of the \
+                 others are equal",
+                broken.len(),
+                self.compared,
+                self.equal
+            );
+        }
         let parts = self.parts();
         let which = match parts.as_slice() {
             [] => String::new(),
@@ -198,7 +216,7 @@ impl CheckpointDifference {
             Some(share) => {
                 format!("other weights{which}: {:.1} % apart, of another training", share * 100.0)
             }
-            None => format!("other weights{which}, with values that are not finite"),
+            None => format!("other weights{which}"),
         }
     }
 

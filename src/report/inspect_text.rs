@@ -59,7 +59,7 @@ impl Display for InspectReport {
         line(f, "weights", format_args!("{} parameters: {}", self.parameters, dtypes.join(", ")))?;
         line(f, "values", in_numbers(&self.statistics))?;
         finding_lines(f, &self.findings)?;
-        verdict_lines(f, self.verdict, &self.verdict_reasons)
+        verdict_lines(f, self.verdict, &self.verdict_reasons, &self.findings)
     }
 }
 

@@ -5,6 +5,7 @@ mod inspect;
 mod inspect_text;
 mod memory;
 mod text;
+mod compare_text;
 mod trace;
 
 use std::path::{Path, PathBuf};

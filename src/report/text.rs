@@ -5,13 +5,10 @@ use std::fmt::{self, Display, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{
-    CheckReport, CheckSummary, CompareReport, Compared, ComparedTensor, Forecast, Headroom, Input,
-    Model,
-};
+use super::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model};
 use crate::config::PublishedQuality;
 use crate::diagnosis::{Finding, Severity};
-use crate::metrics::{PixelMetrics, TensorMetrics};
+use crate::metrics::PixelMetrics;
 use crate::verdict::{Thresholds, Verdict};
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -79,7 +76,7 @@ impl Display for CheckReport {
                 )?;
             }
         }
-        verdict_lines(f, self.verdict, &self.verdict_reasons)
+        verdict_lines(f, self.verdict, &self.verdict_reasons, &self.findings)
     }
 }
 
@@ -91,35 +88,6 @@ impl Display for CheckSummary {
             f,
             "{style}{images} images: {passed} passed, {failed} failed, {not_judged} not judged{style:#}"
         )
-    }
-}
-
-impl Display for CompareReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.compared {
-            Compared::Images { sizes, metrics, thresholds } => {
-                for (name, path, size) in [("a", &self.a, sizes[0]), ("b", &self.b, sizes[1])] {
-                    let path = path.display();
-                    line(f, name, format_args!("{path} ({} x {})", size[0], size[1]))?;
-                }
-                if let Some(metrics) = metrics {
-                    pixel_lines(f, metrics, thresholds)?;
-                }
-            }
-            Compared::Tensors { tensors, tolerance } => {
-                line(f, "a", self.a.display())?;
-                line(f, "b", self.b.display())?;
-                if let Some(tolerance) = tolerance {
-                    line(
-                        f,
-                        "allowed",
-                        format_args!("{} + {} x |b|", tolerance.atol(), tolerance.rtol()),
-                    )?;
-                }
-                tensors.iter().try_for_each(|tensor| tensor_lines(f, tensor))?;
-            }
-        }
-        verdict_lines(f, self.verdict, &self.verdict_reasons)
     }
 }
 
@@ -145,7 +113,7 @@ fn forecast_lines(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Resul
     line(f, "f16", format_args!("has room for {headroom:.3} times {module}'s {largest:.1}"))
 }
 
-fn pixel_lines(
+pub(super) fn pixel_lines(
     f: &mut fmt::Formatter<'_>,
     metrics: &PixelMetrics,
     thresholds: &Thresholds,
@@ -222,75 +190,6 @@ pub(super) fn grade(ssimulacra2: f64) -> &'static str {
     }
 }
 
-fn tensor_lines(f: &mut fmt::Formatter<'_>, tensor: &ComparedTensor) -> fmt::Result {
-    let name = tensor.name.as_deref().unwrap_or("(unnamed)");
-    let [shape_a, shape_b] = tensor.shapes.each_ref().map(|shape| match shape {
-        Some(shape) => tuple(shape),
-        None => "missing".to_owned(),
-    });
-    let Some(metrics) = &tensor.metrics else {
-        return line(f, "tensor", format_args!("{name} {shape_a} beside {shape_b}"));
-    };
-    line(f, "tensor", format_args!("{name} {shape_a}"))?;
-    if metrics.identical {
-        return line(f, "", "identical");
-    }
-    let TensorMetrics { values, differing, .. } = metrics;
-    line(
-        f,
-        "",
-        format_args!(
-            "{differing} of {values} values differ{}",
-            match tensor.outside_tolerance {
-                Some(outside) => format!(", {outside} by more than allowed"),
-                None => String::new(),
-            }
-        ),
-    )?;
-    if let Some(worst) = &metrics.worst {
-        line(
-            f,
-            "",
-            format_args!(
-                "largest difference {} at {:?}: {} beside {}; {} ULP at most",
-                number(metrics.max_abs_diff),
-                worst.index,
-                worst.actual,
-                worst.expected,
-                metrics.max_ulp.unwrap_or(0),
-            ),
-        )?;
-    }
-    line(
-        f,
-        "",
-        format_args!(
-            "mean {}, RMS {}, cosine {}",
-            number(metrics.mean_abs_diff),
-            number(metrics.rms_diff),
-            number(metrics.cosine)
-        ),
-    )?;
-    let over: Vec<String> = metrics
-        .over
-        .iter()
-        .filter(|over| over.threshold > 0.0)
-        .map(|over| format!("{:e}: {}", over.threshold, over.values))
-        .collect();
-    line(f, "", format_args!("differ by more than {}", over.join(", ")))?;
-    if metrics.non_finite_pairs > 0 {
-        line(
-            f,
-            "",
-            format_args!(
-                "{BAD}{} NaN or infinite in a, {} in b{BAD:#}",
-                metrics.non_finite_actual, metrics.non_finite_expected
-            ),
-        )?;
-    }
-    Ok(())
-}
-
 /// The picture: where it lies, its format, and its size before and after.
 pub(super) fn input_line(f: &mut fmt::Formatter<'_>, input: &Input) -> fmt::Result {
     let mut size = format!("{} x {}", input.source_width, input.source_height);
@@ -340,12 +239,19 @@ pub(super) fn verdict_lines(
     f: &mut fmt::Formatter<'_>,
     verdict: Verdict,
     reasons: &[String],
+    findings: &[Finding],
 ) -> fmt::Result {
     let (style, word) = match verdict {
         Verdict::Pass => (GOOD, "pass"),
         Verdict::Fail => (BAD, "fail"),
     };
-    line(f, "verdict", format_args!("{style}{word}{style:#}"))?;
+    let warned = findings.iter().filter(|finding| finding.severity == Severity::Warning).count();
+    let warnings = match (verdict, warned) {
+        (Verdict::Fail, _) | (_, 0) => String::new(),
+        (_, 1) => ", with a warning".to_owned(),
+        (_, count) => format!(", with {count} warnings"),
+    };
+    line(f, "verdict", format_args!("{style}{word}{style:#}{warnings}"))?;
     reasons.iter().try_for_each(|reason| line(f, "", reason))
 }
 

@@ -171,7 +171,7 @@ impl Display for TraceReport {
         if let Some(against) = &self.against {
             against.lines(f)?;
         }
-        verdict_lines(f, self.verdict, &self.verdict_reasons)
+        verdict_lines(f, self.verdict, &self.verdict_reasons, &[])
     }
 }
 
