@@ -253,8 +253,10 @@ fn explain(
                 .evidence("relative_residual", before)
                 .evidence("relative_residual_explained", left);
             let finding = match explanation.code {
+                // A move is only nearly what padding does: found in 93 % of planted cases, so a
+                // warning here.
                 "symmetric-downsample-padding" => {
-                    finding.at("encoder.down_blocks.0.downsamplers.0")
+                    finding.at("encoder.down_blocks.0.downsamplers.0").severity(Severity::Warning)
                 }
                 "exif-ignored" => finding.severity(Severity::Error),
                 _ => finding,
