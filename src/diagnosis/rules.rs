@@ -7,7 +7,6 @@ use super::{
     Finding, cross_check, divergence, input, latents, overflow, picture, posterior, preprocessed,
     round_trip,
 };
-use crate::config::Family;
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::image_processor::denormalise;
@@ -120,18 +119,10 @@ fn not_decided(evidence: &Evidence, cross_check: bool) -> Vec<NotDecided> {
     list
 }
 
-/// Mean and standard deviation of PSNR over COCO2017's validation pictures at 256 x 256, from the
-/// model cards.
-fn published_psnr(family: Family) -> Option<(f64, f64)> {
-    match family {
-        Family::Sd1 => Some((23.4, 3.8)),
-        Family::Sdxl => Some((24.7, 3.9)),
-        _ => None,
-    }
-}
-
 fn expected_loss(evidence: &Evidence) -> Result<Option<Finding>> {
-    let Some((mean, spread)) = published_psnr(evidence.family) else { return Ok(None) };
+    // Of several releases the family's first, which its plain config belongs to.
+    let Some(published) = evidence.family.published_quality().first() else { return Ok(None) };
+    let (mean, spread) = (published.psnr_db, published.psnr_db_spread);
     let decoded = denormalise(evidence.decoded.view(), Dtype::F32)?;
     let psnr = picture::psnr(evidence.seen, &decoded);
     let within = (psnr - mean).abs() <= spread;
