@@ -63,8 +63,8 @@ impl Judge<'_> {
         let started = Instant::now();
         progress("opening");
         let opened = pixels::open(path)?;
-        let (source_width, source_height) = (opened.pixels.width(), opened.pixels.height());
-        let (width, height) = target_size(source_width, source_height, self.size)?;
+        let (width, height) =
+            target_size(opened.pixels.width(), opened.pixels.height(), self.size)?;
         self.check_ssim_is_defined(width, height)?;
         if let Some(baseline) = &self.baseline {
             baseline.check(path, [width, height])?;
@@ -167,15 +167,7 @@ impl Judge<'_> {
             schema_version: SCHEMA_VERSION,
             verdict,
             verdict_reasons,
-            input: Input {
-                path: path.to_owned(),
-                format: opened.format.to_string(),
-                mode: opened.mode.to_owned(),
-                source_width,
-                source_height,
-                width,
-                height,
-            },
+            input: Input::of(path, &opened, (width, height)),
             model: self.model.clone(),
             posterior: Posterior {
                 kind: match self.seed {

@@ -48,10 +48,9 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
 
     progress.step("opening the picture");
     let opened = pixels::open(&args.image)?;
-    let (source_width, source_height) = (opened.pixels.width(), opened.pixels.height());
-    let (width, height) = target_size(source_width, source_height, requested)?;
+    let (width, height) = target_size(opened.pixels.width(), opened.pixels.height(), requested)?;
     let sample = normalise(&resize_bicubic(&opened.pixels, width, height)?, settled.dtype);
-    notes.extend(opened.notes);
+    notes.extend(opened.notes.iter().cloned());
 
     progress.step("encoding");
     let seed = args.run.seed_of_draw();
@@ -90,15 +89,7 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
         schema_version: SCHEMA_VERSION,
         verdict,
         verdict_reasons,
-        input: Input {
-            path: args.image.clone(),
-            format: opened.format.to_string(),
-            mode: opened.mode.to_owned(),
-            source_width,
-            source_height,
-            width,
-            height,
-        },
+        input: Input::of(&args.image, &opened, (width, height)),
         // Layers are those of the whole picture.
         model: args.run.model(&checkpoint, settled, Splitting::default()),
         posterior: Posterior {

@@ -18,6 +18,7 @@ use crate::diagnosis::{Finding, NotDecided};
 use crate::dtype::Dtype;
 use crate::golden::Tolerance;
 use crate::metrics::{PixelMetrics, TensorMetrics};
+use crate::pixels::OpenedImage;
 use crate::tensor_file::Stored;
 use crate::tiling::Splitting;
 use crate::trace::Statistics;
@@ -90,6 +91,21 @@ pub struct Input {
     pub width: usize,
     /// Rows that the VAE saw.
     pub height: usize,
+}
+
+impl Input {
+    /// The picture opened from `path`, of which the VAE saw `width` columns and `height` rows.
+    pub fn of(path: &Path, opened: &OpenedImage, (width, height): (usize, usize)) -> Self {
+        Self {
+            path: path.to_owned(),
+            format: opened.format.to_string(),
+            mode: opened.mode.to_owned(),
+            source_width: opened.pixels.width(),
+            source_height: opened.pixels.height(),
+            width,
+            height,
+        }
+    }
 }
 
 /// The VAE, and how it ran.
