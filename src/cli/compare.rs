@@ -84,8 +84,7 @@ fn pictures(args: &CompareArgs) -> Result<Judged> {
             ));
         }
         let (a, b) = (&a.pixels, &b.pixels);
-        let visibility = Visibility::of(a, b)?;
-        let found = PixelMetrics::of(a, b)?.with_perception(a, b, visibility.as_ref());
+        let (found, visibility) = PixelMetrics::with_visibility(a, b)?;
         if thresholds == Thresholds::default() {
             if !found.identical {
                 reasons.push(format!("{} pixels differ", found.differing_pixels));

@@ -17,10 +17,10 @@ mod forecast;
 #[cfg(feature = "tch")]
 mod images;
 mod golden;
-#[cfg(all(feature = "tch", target_os = "linux", target_env = "gnu"))]
-mod huge_pages;
 mod inspect;
 mod inspect_args;
+#[cfg(all(feature = "tch", target_os = "linux", target_env = "gnu"))]
+mod large_blocks;
 #[cfg(feature = "tch")]
 mod outputs;
 mod panic;

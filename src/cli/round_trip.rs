@@ -119,18 +119,15 @@ impl Judge<'_> {
         let pair = common.as_ref().map(|(seen, picture, _)| (seen, picture));
         // On the way to 8 bits NaN becomes black, and a number about it would say nothing.
         let sound = decoded.iter().all(|value| value.is_finite());
-        let visibility = match pair {
-            Some((seen, picture)) if sound || outputs.show_differences() || self.show => {
-                Visibility::of(seen, picture)?
-            }
-            _ => None,
-        };
-        let metrics = match pair {
+        let (metrics, visibility) = match pair {
             Some((seen, picture)) if sound => {
-                let metrics = PixelMetrics::of(seen, picture)?;
-                Some(metrics.with_perception(seen, picture, visibility.as_ref()))
+                let (metrics, visibility) = PixelMetrics::with_visibility(seen, picture)?;
+                (Some(metrics), visibility)
             }
-            _ => None,
+            Some((seen, picture)) if outputs.show_differences() || self.show => {
+                (None, Visibility::of(seen, picture)?)
+            }
+            _ => (None, None),
         };
         let tensors = Tensors {
             latents: latents.clone(),
