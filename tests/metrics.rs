@@ -217,9 +217,8 @@ fn perception_orders_pictures_as_eyes_do() {
     let original = scene(192, 177, 0);
     let scored = |strength| {
         let other = scene(192, 177, strength);
-        let visibility = Visibility::of(&original, &other).unwrap();
-        let metrics = PixelMetrics::of(&original, &other).unwrap();
-        let metrics = metrics.with_perception(&original, &other, visibility.as_ref());
+        let (metrics, visibility) = PixelMetrics::with_visibility(&original, &other).unwrap();
+        assert_eq!(visibility.map(|visibility| visibility.score()), metrics.butteraugli);
         (metrics.ms_ssim.unwrap(), metrics.ssimulacra2.unwrap(), metrics.butteraugli.unwrap())
     };
     let (same, weak, strong) = (scored(0), scored(4), scored(40));

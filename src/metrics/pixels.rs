@@ -69,15 +69,21 @@ impl PixelMetrics {
         if self.identical { Some(f64::INFINITY) } else { self.psnr_db }
     }
 
-    /// These, and what takes longer: MS-SSIM and the models of human vision. `a` and `b` are the
-    /// pictures that were compared, `visibility` is theirs.
-    pub fn with_perception(self, a: &Rgb8, b: &Rgb8, visibility: Option<&Visibility>) -> Self {
-        Self {
-            ms_ssim: ms_ssim(a, b),
-            ssimulacra2: ssimulacra2(a, b),
-            butteraugli: visibility.map(Visibility::score),
-            ..self
-        }
+    /// Compares `b` with `a` in every way, and says how visible the difference is at each pixel.
+    /// Errors where their sizes differ.
+    ///
+    /// The models of human vision each take as long as all the rest, so they run side by side.
+    pub fn with_visibility(a: &Rgb8, b: &Rgb8) -> Result<(Self, Option<Visibility>)> {
+        let metrics = Self::of(a, b)?;
+        let (visibility, ssimulacra2, ms_ssim) = std::thread::scope(|scope| {
+            let visibility = scope.spawn(|| Visibility::of(a, b));
+            let ssimulacra2 = scope.spawn(|| ssimulacra2(a, b));
+            let ms_ssim = ms_ssim(a, b);
+            (joined(visibility), joined(ssimulacra2), ms_ssim)
+        });
+        let visibility = visibility?;
+        let butteraugli = visibility.as_ref().map(Visibility::score);
+        Ok((Self { ms_ssim, ssimulacra2, butteraugli, ..metrics }, visibility))
     }
 
     /// Compares `b` with `a`, without MS-SSIM and the models of human vision. Errors where their
@@ -134,6 +140,11 @@ impl PixelMetrics {
             differing_pixels,
         })
     }
+}
+
+/// What a thread came to; its panic goes on here.
+fn joined<T>(thread: std::thread::ScopedJoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Position {
