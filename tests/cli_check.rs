@@ -1,111 +1,14 @@
 //! What `check` prints, writes, and how it exits.
 #![cfg(feature = "tch")]
 
+#[path = "support/check_report.rs"]
+mod check_report;
 mod command;
 
-use std::collections::BTreeMap;
-
+use check_report::{Report, Summary, SummaryLine};
 use command::{Refusal, Sandbox, parsed, picture};
-use serde::Deserialize;
-use serde_json::Value;
+use vae_fidelity::metrics::PixelMetrics;
 use vae_fidelity::pixels;
-
-type Pixels = vae_fidelity::metrics::PixelMetrics;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Report {
-    schema_version: u32,
-    verdict: String,
-    verdict_reasons: Vec<String>,
-    input: Input,
-    model: Model,
-    posterior: Posterior,
-    latents: Latents,
-    decoded: Decoded,
-    metrics: Option<Pixels>,
-    published: Vec<Value>,
-    thresholds: vae_fidelity::verdict::Thresholds,
-    findings: Vec<Value>,
-    not_decided: Vec<Value>,
-    forecast: Option<Value>,
-    notes: Vec<String>,
-    timings_ms: BTreeMap<String, f64>,
-    peak_rss_bytes: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    path: String,
-    format: String,
-    mode: String,
-    source_width: usize,
-    source_height: usize,
-    width: usize,
-    height: usize,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Model {
-    source: String,
-    revision: Option<String>,
-    family: String,
-    config: Value,
-    parameters: usize,
-    device: String,
-    dtype: String,
-    engine: String,
-    tiling: Option<Value>,
-    slicing: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Posterior {
-    kind: String,
-    seed: Option<i128>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Latents {
-    shape: [usize; 4],
-    scaled_by: f64,
-    mean: Option<f64>,
-    std: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    non_finite: usize,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Decoded {
-    path: Option<String>,
-    shape: [usize; 4],
-    min: Option<f64>,
-    max: Option<f64>,
-    non_finite: usize,
-    clamped_fraction: Option<f64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SummaryLine {
-    schema_version: u32,
-    summary: Summary,
-}
-
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Summary {
-    images: usize,
-    passed: usize,
-    failed: usize,
-    not_judged: usize,
-}
 
 #[test]
 fn one_image_as_json() {
@@ -183,7 +86,7 @@ fn metrics_are_those_of_the_files_written() {
     let ran = sandbox.check(&["photo.png", "--save-input", "seen.png", "--json"]).exits(0);
     let report: Report = parsed(&ran, 0);
     let ran = sandbox.run(&["compare", "seen.png", "decoded.png", "--json"]).exits(1);
-    let metrics: Pixels = serde_json::from_value(ran.object()["metrics"].clone()).unwrap();
+    let metrics: PixelMetrics = serde_json::from_value(ran.object()["metrics"].clone()).unwrap();
     assert_eq!(report.metrics, Some(metrics));
     assert_eq!(sandbox.read("seen.png"), sandbox.read("photo.png"));
 }
@@ -315,7 +218,7 @@ fn the_fast_engine_judges_and_says_that_it_did() {
         pixels::open(&sandbox.path("one.png")).unwrap().pixels
     };
     let reference = std::fs::read(sandbox.path("decoded.png")).unwrap();
-    let metrics = Pixels::of(&picture(&reference), &picture(&fast)).unwrap();
+    let metrics = PixelMetrics::of(&picture(&reference), &picture(&fast)).unwrap();
     assert!(metrics.psnr_db.is_none_or(|psnr_db| psnr_db >= 60.0), "{metrics:?}");
 }
 

@@ -12,6 +12,8 @@ mod matrix;
 #[allow(dead_code)]
 #[path = "support/planted.rs"]
 mod planted;
+#[path = "support/plot.rs"]
+mod plot;
 #[path = "support/runs.rs"]
 mod runs;
 #[path = "support/tiles.rs"]
@@ -21,8 +23,8 @@ mod weights;
 
 use std::path::Path;
 
-use faults::Plot;
 use matrix::Matrix;
+use plot::Plot;
 use runs::{Model, Run, UNTOUCHED};
 use vae_fidelity::autoencoder_kl::set_threads;
 use vae_fidelity::diagnosis::{Severity, UserFiles, codes};

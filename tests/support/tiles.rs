@@ -3,7 +3,7 @@
 use ndarray::{Array4, Axis, concatenate, s};
 use vae_fidelity::{Result, Vae};
 
-use crate::faults::Plot;
+use crate::plot::Plot;
 
 /// Every tile of `side` latents by itself, without overlap; `None` for pictures of less than two tiles.
 pub fn hard(plot: &Plot, side: usize) -> Result<Option<Array4<f32>>> {

@@ -141,11 +141,11 @@ pub fn measure(matrix: &mut Matrix, model: &str, pictures: &[(String, Rgb8)]) {
             let small = vae_fidelity::pixels::resize_bicubic(picture, 32, 32).unwrap();
             let picture = if fault.dtype == Dtype::F16 { &small } else { picture };
             let run = Run::of(&vae, picture).unwrap();
-            if fault.code == "channel-swap" && !crate::faults::colourful(&run) {
+            if fault.code == "channel-swap" && !crate::plot::colourful(&run) {
                 continue;
             }
             // The spread of latents says something on pictures with contrast only.
-            if fault.cause == "scaling_factor a fifth" && !crate::faults::contrasty(picture) {
+            if fault.cause == "scaling_factor a fifth" && !crate::plot::contrasty(picture) {
                 continue;
             }
             let reference = || -> vae_fidelity::Result<Box<dyn Vae>> {
