@@ -68,15 +68,18 @@ pub(super) fn findings(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Vec<
             true => explain(evidence, &found, resizings(evidence), noise)?,
             false => explain(evidence, &found, explanations(evidence), noise)?,
         };
-        findings.extend(explained.map(|(finding, _)| finding));
+        findings.extend(explained.map(|explained| explained.finding));
         return Ok(findings);
     }
     if let Some(finding) = scrambled(expected, &found) {
         return Ok(vec![finding]);
     }
-    if let Some((finding, line)) = explain(evidence, &found, explanations(evidence), noise)? {
-        let mut findings = vec![finding];
-        findings.extend(scaling::line(&affine, &line));
+    if let Some(explained) = explain(evidence, &found, explanations(evidence), noise)? {
+        let mut findings = vec![explained.finding];
+        match explained.nearly {
+            true => findings.extend(scaling::nearly(&affine, &explained.line)),
+            false => findings.extend(scaling::line(&affine, &explained.line)),
+        }
         return Ok(findings);
     }
     if let Some(findings) = scaling::per_channel(&affine, expected, &found, noise) {
@@ -210,13 +213,22 @@ fn scrambled(expected: &Array4<f32>, found: &Array4<f32>) -> Option<Finding> {
     })
 }
 
-/// The best of `tried`, by encoding the picture so changed, and the line through its latents.
+/// What happened to the picture before it was encoded.
+struct Explained {
+    finding: Finding,
+    /// From the latents of the picture so changed to the user's.
+    line: Line,
+    /// Whether these latents are only nearly the user's, so that the line is flatter than it should be.
+    nearly: bool,
+}
+
+/// The best of `tried`, by encoding the picture so changed.
 fn explain(
     evidence: &Evidence,
     found: &Array4<f32>,
     tried: Vec<super::changes::Explanation>,
     noise: f64,
-) -> Result<Option<(Finding, Line)>> {
+) -> Result<Option<Explained>> {
     let relative = |latents: &Array4<f32>, border: usize| {
         let line = Line::through(interior(latents, border), interior(found, border))?;
         Some((line.residual / line.spread[1].max(1e-12), line))
@@ -261,7 +273,8 @@ fn explain(
                 "exif-ignored" => finding.severity(Severity::Error),
                 _ => finding,
             };
-            (finding, line)
+            let nearly = matches!(explanation.change, Change::Moved(_));
+            Explained { finding, line, nearly }
         }))
 }
 

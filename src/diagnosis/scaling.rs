@@ -14,6 +14,9 @@ const KNOWN: f64 = 0.01;
 /// Shifts agree within this share of the shift.
 const SHIFT: f64 = 0.25;
 
+/// The same by spreads alone, of latents that are only nearly the expected ones.
+const NEARLY: f64 = 0.2;
+
 /// What is to be done to raw latents: `(z - shift) * factor`, or per channel.
 #[derive(Debug, Clone)]
 pub(super) struct Affine {
@@ -105,6 +108,14 @@ pub(super) fn line(affine: &Affine, line: &Line) -> Vec<Finding> {
     vec![finding]
 }
 
+/// A wrong factor between the user's latents and raw ones that are only nearly theirs. What such a line
+/// leaves flattens its slope, so spreads are compared; nothing can be said of the shift.
+pub(super) fn nearly(affine: &Affine, line: &Line) -> Option<Finding> {
+    let slope = line.spread[1] / line.spread[0];
+    let k = slope / affine.factor;
+    ((k - 1.0).abs() > NEARLY).then(|| wrong_factor(affine, &Line { slope, ..*line }, k))
+}
+
 fn shift_finding(title: String, line: &Line, affine: &Affine) -> Finding {
     Finding::new("shift-factor-dropped", title)
         .evidence("offset", line.offset)
@@ -116,19 +127,18 @@ fn shift_finding(title: String, line: &Line, affine: &Affine) -> Finding {
 fn wrong_factor(affine: &Affine, line: &Line, k: f64) -> Finding {
     let used = line.slope;
     let (own, raw) = (affine.scaling_factor, affine.scale == LatentsScale::Raw);
-    let mut known: Vec<(f64, String)> = Family::PUBLISHED
-        .into_iter()
-        .filter_map(|family| Some((family.scaling_factor()?, family)))
-        .map(|(factor, family)| (factor, format!("are scaled by {factor}, {family}'s factor")))
-        .collect();
-    match raw {
-        true => known.push((own, format!("are scaled by {own} already, and are called raw"))),
-        false => {
-            known.push((1.0, "are not scaled at all: they are as the model makes them".into()))
-        }
-    }
+    let mut known = vec![match raw {
+        true => (own, format!("are scaled by {own} already, and are called raw")),
+        false => (1.0, "are not scaled at all: they are as the model makes them".into()),
+    }];
     known.push((own * own, format!("are scaled twice by {own}")));
     known.push((1.0 / own, format!("are divided by {own}, not multiplied")));
+    // Last, so that a family whose factor is 1 is not taken for the reason.
+    let published = Family::PUBLISHED.into_iter();
+    known.extend(published.filter_map(|family| {
+        let factor = family.scaling_factor()?;
+        Some((factor, format!("are scaled by {factor}, {family}'s factor")))
+    }));
     let off = |factor: f64| (used.abs() / factor - 1.0).abs();
     let nearest = known.into_iter().min_by(|a, b| off(a.0).total_cmp(&off(b.0)));
     let title = match nearest.filter(|(factor, _)| off(*factor) <= KNOWN) {
@@ -219,4 +229,36 @@ pub(super) fn per_channel(
                      latents_mean nor latents_std";
         vec![finding(title.to_owned())]
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latents_that_are_nearly_the_expected_ones_are_judged_by_their_spread() {
+        let affine = Affine {
+            scale: LatentsScale::Scaled,
+            factor: 0.18215,
+            scaling_factor: 0.18215,
+            shift: 0.0,
+            statistics: None,
+        };
+        // Half of the slope is lost in what the line leaves, and the spread is that of the factor.
+        let flat = |factor: f64| Line {
+            slope: factor / 2.0,
+            offset: 0.0,
+            correlation: 0.5,
+            residual: factor * 0.75f64.sqrt(),
+            slope_error: 0.01,
+            spread: [1.0, factor],
+            mean: [0.0; 2],
+        };
+        assert!(nearly(&affine, &flat(0.18215)).is_none());
+        assert!(nearly(&affine, &flat(0.18215 * 1.15)).is_none());
+        let finding = nearly(&affine, &flat(1.0)).unwrap();
+        assert_eq!(finding.code, "scaling-factor-mismatch");
+        assert!(finding.title.contains("not scaled at all"), "{}", finding.title);
+        assert_eq!(line(&affine, &flat(0.18215))[0].code, "scaling-factor-mismatch");
+    }
 }
