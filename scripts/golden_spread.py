@@ -16,15 +16,12 @@ import numpy as np
 import torch
 
 import golden_gist
-from golden_cases import CASES, FULL_MODELS
+from golden_cases import CASES
 from golden_faults import FAULTS
 from golden_recipe import GOLDEN, repository
 
 RELATIVE = 1e-5  # the part of a difference that counts as relative, before the margin
 CASE_BY_NAME = {case.name: case for case in CASES}
-# Slow, so run in the variants that ask for them.
-LARGE = {"sd-v1-4-512", "builtin-demo", "builtin-coffee"}
-FULL = {case.name for case in CASES if case.model in FULL_MODELS} - LARGE
 MEASURED = [case for case in CASES if case.device == "cpu"]
 
 
@@ -36,8 +33,6 @@ class Variant:
     threads: int = 2
     onednn: bool = True
     environment: dict = field(default_factory=dict)
-    large: bool = False
-    full: bool = False
     fault: str = ""
     only: tuple = ()
 
@@ -45,20 +40,18 @@ class Variant:
     def cases(self):
         if self.fault:
             return [CASE_BY_NAME[name] for name in FAULTS[self.fault].cases]
-        left_out = (set() if self.large else LARGE) | (set() if self.full else FULL)
-        chosen = [case for case in MEASURED if case.name not in left_out]
-        return [case for case in chosen if not self.only or case.name in self.only]
+        return [case for case in MEASURED if not self.only or case.name in self.only]
 
 
 SWEEP = [
-    Variant("1 thread", threads=1, full=True),
+    Variant("1 thread", threads=1),
     Variant("ATEN_CPU_CAPABILITY=default", environment={"ATEN_CPU_CAPABILITY": "default"}),
     Variant("ATEN_CPU_CAPABILITY=avx2", environment={"ATEN_CPU_CAPABILITY": "avx2"}),
     Variant("ONEDNN_MAX_CPU_ISA=SSE41", environment={"ONEDNN_MAX_CPU_ISA": "SSE41"}),
     Variant("ONEDNN_MAX_CPU_ISA=AVX", environment={"ONEDNN_MAX_CPU_ISA": "AVX"}),
     Variant("ONEDNN_MAX_CPU_ISA=AVX2", environment={"ONEDNN_MAX_CPU_ISA": "AVX2"}),
-    Variant("without oneDNN", onednn=False, large=True, full=True),
-    Variant("without oneDNN, ATEN_CPU_CAPABILITY=default, 1 thread", 1, False, {"ATEN_CPU_CAPABILITY": "default"}, full=True),
+    Variant("without oneDNN", onednn=False),
+    Variant("without oneDNN, ATEN_CPU_CAPABILITY=default, 1 thread", 1, False, {"ATEN_CPU_CAPABILITY": "default"}),
 ]
 NO_CHANGE_ON_AVX2 = [{"ATEN_CPU_CAPABILITY": "avx2"}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}]
 
@@ -132,12 +125,10 @@ class Spread:
 
 def sweep(gist_path, temporary, only=()):
     """The default runs, their file, and {(case, tensor): Spread} over all variants."""
-    default, start = spawn(Variant("default", large=True, full=True, only=only), gist_path, temporary)
+    default, start = spawn(Variant("default", only=only), gist_path, temporary)
     spreads = {}
     for variant in sweep_here():
         variant.only = only
-        if not variant.cases:
-            continue
         runs, _ = spawn(variant, gist_path, temporary, start)
         for name, run in runs.items():
             for tensor, expected, actual in pairs(default[name], run):

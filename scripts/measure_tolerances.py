@@ -20,12 +20,13 @@ import json
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 
 from golden_cases import CASES
 from golden_faults import FAULTS
-from golden_recipe import GOLDEN
+from golden_recipe import GOLDEN, repository
 from golden_spread import CASE_BY_NAME, MEASURED, RELATIVE, Spread, Variant, pairs, spawn, sweep, sweep_here
 from golden_store import tolerance
 
@@ -77,22 +78,49 @@ def write_spread(spreads, fast_engine):
         f'{{\n "schema_version": 1,\n "relative": {RELATIVE},\n "variants": {json.dumps(names)},\n'
         ' "columns": ["case", "tensor or layer", "max_abs", "excess", "share", "variant"],\n "rows": [\n  '
         + ",\n  ".join(map(json.dumps, rows))
-        + '\n ],\n "fast_engine_columns": ["case", "tensor", "max_abs", "share"],\n "fast_engine": [\n  '
+        + '\n ],\n "fast_engine_columns": ["case", "tensor or layer", "max_abs", "share"],\n "fast_engine": [\n  '
         + ",\n  ".join(map(json.dumps, fast_engine)) + "\n ]\n}\n"
     )  # fmt: skip
 
 
-def fast_engine(binary):
+def fast_engine(binary, folder):
     """What this crate's fast engine is off by. No tolerance comes from it: it is held to them."""
-    ran = subprocess.run([binary, "golden", "verify", "--engine", "fast", "--json"], capture_output=True, text=True)
-    if not ran.stdout:
-        sys.exit(f"{binary} golden verify --engine fast: {ran.stderr}")
-    return [
+    rows = [
         [case["case"], check["tensor"], short(compared["max_abs_diff"]), short(compared["over"][0]["count"] / compared["judged"])]
-        for case in json.loads(ran.stdout)["cases"]
+        for case in printed(binary, "golden", "verify", "--engine", "fast")["cases"]
         for check in case["checks"]
         if check["tensor"] in ("moments", "latents", "decoded", "end_to_end") and (compared := check["comparison"])
     ]
+    for case in MEASURED:
+        if case.trace and case.dtype == "f32":
+            rows += fast_layers(binary, case, folder)
+    return rows
+
+
+def fast_layers(binary, case, folder):
+    """Its layers, in units of each one's standard deviation; the decoder starts from its own latents."""
+    golden = GOLDEN / "cases" / case.name / "trace.json"
+    how = ["--repo", repository(GOLDEN / "models" / case.model, folder), "--against", golden, "--device", "cpu"]
+    if case.size:
+        how += ["--width", case.width, "--height", case.height]
+    traced = printed(binary, "trace", GOLDEN / "images" / case.image, *how, "--engine", "fast")
+    layers = [layer for stage in traced["against"]["stages"] for layer in stage["layers"]]
+    expected = json.loads(golden.read_text())
+    if len(layers) != len(expected["encode"]) + len(expected["decode"]):
+        sys.exit(f"{case.name}: {binary} does not name every layer of {golden}")
+    return [
+        [case.name, f"trace {layer['module']}", short(layer["largest_in_std"]), None]
+        for layer in layers
+        if layer["largest_in_std"] is not None  # a constant layer has no such unit
+    ]
+
+
+def printed(binary, *arguments):
+    """The JSON that a command of this crate prints, whatever it judges."""
+    ran = subprocess.run([binary, *map(str, arguments), "--json"], capture_output=True, text=True)
+    if not ran.stdout:
+        sys.exit(f"{binary} {' '.join(map(str, arguments))}: {ran.stderr}")
+    return json.loads(ran.stdout)
 
 
 def round_up(value):
@@ -204,14 +232,15 @@ def main():
     parser.add_argument("--fast-engine", metavar="BINARY", help="measure this vae-fidelity's fast engine, and nothing else")
     args = parser.parse_args()
     if args.fast_engine:
-        return write_spread(read_spread(), fast_engine(args.fast_engine))
+        with tempfile.TemporaryDirectory() as folder:
+            return write_spread(read_spread(), fast_engine(args.fast_engine, Path(folder)))
     if unknown := set(args.only) - {case.name for case in MEASURED}:
         parser.error(f"no case on the CPU is named {', '.join(sorted(unknown))}")
     before = json.loads(TOLERANCES.read_text())
     with tempfile.TemporaryDirectory() as temporary:
         if args.faults:
             only = tuple(name for fault in FAULTS.values() for name in fault.cases)
-            default, start = spawn(Variant("default", large=True, full=True, only=only), args.gist, temporary)
+            default, start = spawn(Variant("default", only=only), args.gist, temporary)
             rows, planted = before["rows"], None
         else:
             default, start, spreads = sweep(args.gist, temporary, tuple(args.only))
