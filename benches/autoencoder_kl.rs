@@ -36,7 +36,12 @@ fn bench_all(criterion: &mut Criterion) -> Result<()> {
             match pick_device_and_dtype(choice, None) {
                 Ok((device, dtype)) => {
                     let vae = AutoencoderKL::load(&checkpoint, device, dtype)?;
-                    bench_model(criterion, &format!("{name}/{device}/{dtype}"), &vae, device)?;
+                    let name = format!("{name}/{device}/{dtype}");
+                    bench_model(criterion, &name, &vae, device)?;
+                    if choice != DeviceChoice::Cpu {
+                        let vae = AutoencoderKL::load_channels_last(&checkpoint, device, dtype)?;
+                        bench_model(criterion, &format!("{name}/fast"), &vae, device)?;
+                    }
                 }
                 Err(error) => eprintln!("{name} on CUDA is not measured: {}", error.problem()),
             }

@@ -7,6 +7,7 @@ mod command;
 
 use check_report::{Report, Summary, SummaryLine};
 use command::{Refusal, Sandbox, parsed, picture};
+use vae_fidelity::autoencoder_kl::{DeviceChoice, pick_device_and_dtype};
 use vae_fidelity::metrics::PixelMetrics;
 use vae_fidelity::pixels;
 
@@ -230,7 +231,10 @@ fn the_fast_engine_refuses_what_it_cannot_do() {
         sandbox.run(&[&fast, more].concat()).exits(2).notes(says);
     };
     refused(&["--dtype", "f16"], "computes in f32 alone");
-    refused(&["--device", "cuda"], "runs on the CPU alone");
+    refused(&["--device", "mps"], "runs on the CPU and on CUDA alone");
+    if pick_device_and_dtype(DeviceChoice::Cuda(0), None).is_err() {
+        refused(&["--device", "cuda"], "no CUDA");
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ mod device;
 #[cfg(feature = "tch")]
 mod diagonal_gaussian;
 #[cfg(feature = "tch")]
+mod channels_last;
+#[cfg(feature = "tch")]
 mod reference;
 #[cfg(feature = "tch")]
 mod reference_vae;

@@ -1,4 +1,5 @@
-//! diffusers' operations on libtorch, in diffusers' order: equal bits on one machine.
+//! diffusers' operations on libtorch, in diffusers' order: equal bits on one machine, unless channels
+//! lie last.
 
 use std::borrow::Cow;
 
@@ -8,6 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Activation;
 use crate::error::Result;
 
+use super::channels_last;
 use super::engine::{Engine, Layer};
 use super::libtorch::{Attempt, kind_of, to_values};
 
@@ -16,6 +18,15 @@ use super::libtorch::{Attempt, kind_of, to_values};
 pub(super) struct Reference {
     pub device: Device,
     pub kind: Kind,
+    /// Activations and kernels pixel by pixel: other sums than diffusers', for speed on CUDA.
+    pub channels_last: bool,
+}
+
+impl Reference {
+    /// `tensor` as the layers take it.
+    pub fn laid_out(&self, tensor: Tensor) -> std::result::Result<Tensor, tch::TchError> {
+        if self.channels_last { channels_last::laid_out(tensor) } else { Ok(tensor) }
+    }
 }
 
 impl Engine for Reference {
@@ -40,6 +51,7 @@ impl Engine for Reference {
         tensor
             .and_then(|tensor| tensor.f_to_kind(self.kind))
             .and_then(|tensor| tensor.f_to_device(self.device))
+            .and_then(|tensor| self.laid_out(tensor))
             .attempt(|| format!("loading {name}"))
     }
 
@@ -63,8 +75,13 @@ impl Engine for Reference {
         eps: f64,
         at: &str,
     ) -> Result<Tensor> {
-        xs.f_group_norm(groups as i64, Some(layer.weight), Some(layer.bias), eps, true)
-            .attempt(|| at)
+        match self.channels_last {
+            true => channels_last::group_norm(xs, layer, groups as i64, eps),
+            false => {
+                xs.f_group_norm(groups as i64, Some(layer.weight), Some(layer.bias), eps, true)
+            }
+        }
+        .attempt(|| at)
     }
 
     fn linear(&self, xs: &Tensor, layer: Layer<Tensor>, at: &str) -> Result<Tensor> {

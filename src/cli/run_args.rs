@@ -48,7 +48,7 @@ pub struct RunArgs {
     /// How many threads compute [default: libtorch's choice]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
     pub threads: Option<u32>,
-    /// Which implementation runs the VAE; fast is for the CPU in f32
+    /// Which implementation runs the VAE; fast is for the CPU in f32, and for CUDA
     #[arg(long, value_enum, default_value_t = Engine::Reference)]
     pub engine: Engine,
 }
