@@ -2,92 +2,14 @@
 #![cfg(feature = "tch")]
 
 mod command;
+#[path = "support/trace_report.rs"]
+mod trace_report;
 
 use std::path::Path;
 
 use command::{Ran, Refusal, Sandbox, parsed, picture};
-use serde::Deserialize;
 use serde_json::Value;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Report {
-    schema_version: u32,
-    verdict: String,
-    verdict_reasons: Vec<String>,
-    input: Value,
-    model: Value,
-    posterior: Value,
-    saved: Option<String>,
-    encode: Vec<Layer>,
-    decode: Vec<Layer>,
-    against: Option<Against>,
-    notes: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Layer {
-    module: String,
-    kind: String,
-    shape: Vec<usize>,
-    sha256: String,
-    mean: Option<f64>,
-    std: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    non_finite: usize,
-    samples: Vec<Option<f64>>,
-    f16_headroom: Option<f64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Against {
-    path: String,
-    tolerance: Tolerance,
-    fault: Option<Fault>,
-    stages: Vec<Stage>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tolerance {
-    atol: f64,
-    rtol: f64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(tag = "verdict", rename_all = "snake_case", deny_unknown_fields)]
-enum Fault {
-    BrokenHere { block: String, difference: String, broken: Vec<String> },
-    Inherited { block: String, broken: Vec<String> },
-    CannotTell { reason: String },
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stage {
-    stage: String,
-    identical: usize,
-    within_rounding: usize,
-    beyond_rounding: usize,
-    first_not_identical: Option<String>,
-    first_beyond_rounding: Option<String>,
-    last_that_agrees: Option<String>,
-    absent: Vec<String>,
-    layers: Vec<Compared>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Compared {
-    module: String,
-    kind: String,
-    agreement: String,
-    largest_in_std: Option<f64>,
-    difference: Option<String>,
-}
+use trace_report::{Fault, Report};
 
 const MODEL: [&str; 5] = ["trace", "--repo", "model", "--device", "cpu"];
 
