@@ -2,7 +2,8 @@
 //!
 //! The reference engine runs the same operations in the same order on libtorch, so that on one
 //! machine its latents and pixels equal the gist's to the bit. The fast engine computes the same
-//! sums in another order, and needs no libtorch.
+//! sums in another order, and on the CPU needs no libtorch; on CUDA it is the reference engine with
+//! channels last.
 
 mod engine;
 mod layers;
