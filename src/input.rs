@@ -9,6 +9,9 @@ use crate::error::io_reason;
 /// Far above any `config.json`, recipe or index of shards.
 pub(crate) const MAX_TEXT_BYTES: u64 = 16 << 20;
 
+/// How git-lfs begins the text that it leaves in place of a file.
+pub(crate) const LFS_POINTER: &str = "version https://git-lfs";
+
 /// Opens `path` for reading; the error says in words why it cannot be, or that it is no file.
 pub(crate) fn open_regular(path: &Path) -> Result<File, String> {
     // Before it is opened: opening a pipe waits for its writer.
@@ -36,6 +39,11 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
         .take(MAX_TEXT_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(|error| io_reason(&error))?;
+    if text.starts_with(LFS_POINTER) {
+        return Err(
+            "is a git-LFS pointer, not the file itself; `git lfs pull` fetches it".to_owned()
+        );
+    }
     if text.len() as u64 > MAX_TEXT_BYTES {
         return Err(format!("expected at most {MAX_TEXT_BYTES} bytes of text, found more"));
     }
@@ -53,6 +61,8 @@ mod tests {
         std::fs::write(&path, "text").unwrap();
         assert_eq!(read_text(&path).unwrap(), "text");
         assert_eq!(read_bytes(&path).unwrap(), b"text");
+        std::fs::write(&path, format!("{LFS_POINTER}.github.com/spec/v1\noid sha256:0\n")).unwrap();
+        assert!(read_text(&path).unwrap_err().contains("git-LFS pointer"));
         assert!(read_text(folder.path()).unwrap_err().contains("directory"));
         assert!(read_text(&folder.path().join("b")).unwrap_err().contains("no such file"));
         std::fs::write(&path, vec![b'x'; MAX_TEXT_BYTES as usize + 1]).unwrap();

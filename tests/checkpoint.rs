@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use tempfile::TempDir;
-use vae_fidelity::checkpoint::{TensorSpec, expected_tensors};
+use vae_fidelity::checkpoint::{OpenOptions, TensorSpec, expected_tensors};
 use vae_fidelity::recipe::Recipe;
 use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Error, Source};
 
@@ -126,6 +126,53 @@ fn the_subfolder_vae_is_found_first_then_the_folder_itself() {
 }
 
 #[test]
+fn of_two_copies_the_one_is_used_that_diffusers_takes() {
+    let mut model = Model::new();
+    for (name, (shape, values)) in model.tensors.clone() {
+        let halves = values.iter().map(|value| value / 2.0).collect();
+        model.tensors.insert(format!("first_stage_model.{name}"), (shape, halves));
+    }
+    let file = model.write(".", Dtype::F32);
+    let name = "decoder.conv_in.weight";
+    let first = |checkpoint: &Checkpoint| checkpoint.tensor(name).unwrap().to_f32()[0];
+    let (plain, halved) =
+        (model.tensors[name].1[0], model.tensors[&format!("first_stage_model.{name}")].1[0]);
+    // `from_pretrained` takes the names as they are, `from_single_file` looks for a prefix first.
+    let folder = model.open().unwrap();
+    assert_eq!(first(&folder), plain);
+    contains(&folder.notes().join("\n"), &["of a second VAE (first_stage_model.", "not used"]);
+    let options =
+        OpenOptions { config: Some(model.path().join("config.json")), ..OpenOptions::default() };
+    let single = Checkpoint::open_with(&Source::File { path: file }, &options).unwrap();
+    assert_eq!(first(&single), halved);
+    contains(&single.notes().join("\n"), &["of a second VAE (decoder.", "not used"]);
+}
+
+#[test]
+fn a_name_cannot_print_lines_of_its_own() {
+    let mut model = Model::new();
+    let long = "x".repeat(300);
+    for name in ["encoder.a\nerror: fake", long.as_str()] {
+        model.tensors.insert(name.to_owned(), (vec![1], vec![0.0]));
+    }
+    model.write(".", Dtype::F32);
+    let notes = model.open().unwrap().notes().join(" | ");
+    assert!(!notes.contains('\n') && notes.len() < 1000, "{notes}");
+    contains(&notes, &["encoder.a\\nerror: fake"]);
+}
+
+#[test]
+fn shards_without_an_index_name_their_variant() {
+    let model = Model::new();
+    let file = model.write(".", Dtype::F32);
+    let shard = "diffusion_pytorch_model.fp16-00001-of-00002.safetensors";
+    fs::rename(&file, file.with_file_name(shard)).unwrap();
+    let refused = model.open().unwrap_err();
+    contains(&refused.to_string(), &[shard]);
+    assert_eq!(refused.next(), "pass --variant fp16");
+}
+
+#[test]
 fn a_missing_and_a_misshapen_tensor_are_named_and_an_extra_one_is_noted() {
     let mut model = Model::new();
     model.tensors.insert("decoder.extra".into(), (vec![1], vec![0.0]));
@@ -175,7 +222,7 @@ fn a_stored_dtype_that_is_not_a_float_is_refused() {
     let mut text = text;
     text[at..at + 5].copy_from_slice(b"\"I16\"");
     fs::write(&file, text).unwrap();
-    contains(&model.problem(), &["expected f32, f16, bf16, f64 or an 8-bit float, found I16"]);
+    contains(&model.problem(), &["expected f32, f16, bf16, f64, F8_E4M3 or F8_E5M2, found I16"]);
 }
 
 #[test]

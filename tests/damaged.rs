@@ -65,6 +65,29 @@ fn a_damaged_suite_is_refused_and_says_what_is_wrong() {
         (manifest(|m| m["cases"][1]["name"] = "mode".into()), "two cases are named mode"),
         (manifest(|m| m["cases"][0]["name"] = "../mode".into()), "bad name"),
         (manifest(|m| m["cases"][1]["height"] = Value::Null), "one of width and height"),
+        (manifest(|m| m["tolerances"] = "../tolerances.json".into()), "bad name"),
+        (manifest(|m| m["cases"][0]["model"] = "gone".into()), "models/gone"),
+        (
+            manifest(|m| {
+                m["cases"][0]["width"] = 7.into();
+                m["cases"][0]["height"] = 8.into();
+            }),
+            "multiple of 8",
+        ),
+        (
+            refused(|folder| fs::remove_file(folder.join("images/pattern.png")).unwrap()),
+            "no such file",
+        ),
+        (
+            refused(|folder| fs::write(folder.join("images/pattern.png"), "text").unwrap()),
+            "expected an image",
+        ),
+        (
+            refused(|folder| {
+                fs::remove_file(folder.join("models/toy/vae/config.json")).unwrap();
+            }),
+            "config.json",
+        ),
         (manifest(|m| m["cases"][0]["posterior"]["kind"] = "sample".into()), "no tensor noise"),
         (
             manifest(|m| {

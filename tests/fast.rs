@@ -1,7 +1,7 @@
 //! The fast engine: held to the goldens like any port, and to the reference engine at sizes and in
 //! batches that no golden has. Without libtorch only the goldens judge it.
 
-use vae_fidelity::golden::{Case, Suite};
+use vae_fidelity::golden::Suite;
 use vae_fidelity::{Dtype, FastAutoencoderKL, Vae};
 #[cfg(feature = "tch")]
 use vae_fidelity::{Error, ErrorKind};
@@ -42,7 +42,8 @@ fn channels_last_passes_every_golden_in_f32_and_f16_on_the_cpu() {
         })
         .unwrap();
     report.assert_pass();
-    let left_out = |case: &&Case| case.device != "cpu" || case.dtype == Dtype::Bf16;
+    let left_out =
+        |case: &&vae_fidelity::golden::Case| case.device != "cpu" || case.dtype == Dtype::Bf16;
     let elsewhere = suite.cases().iter().filter(left_out).count();
     assert_eq!(report.not_run.len(), elsewhere, "{:?}", report.not_run);
 }

@@ -199,6 +199,8 @@ fn damaged_files_are_named_by_their_damage() {
         sandbox.write(&file, &whole[..length]);
         only(&report(&sandbox, &["vae"], 1), "file-truncated", "error");
     }
+    // Beside another there is nothing to judge.
+    sandbox.run(&["inspect", "builtin", "vae"]).exits(2).notes("fetch it again to compare");
     // Pickles of both kinds.
     let config = format!("{FIXTURES}/config.json");
     for name in ["full/model.ckpt", "e5m2-before-1.6/vae.pt"] {

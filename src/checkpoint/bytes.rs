@@ -15,7 +15,7 @@ pub(super) const FETCH_AGAIN: &str =
     "fetch the file again and compare its size and SHA-256 with the source's";
 
 /// How git-lfs begins the text that it leaves in place of a file.
-pub(super) const LFS_POINTER: &[u8] = b"version https://git-lfs";
+pub(super) const LFS_POINTER: &[u8] = crate::input::LFS_POINTER.as_bytes();
 
 /// Bytes of a checkpoint: mapped from a file, or part of the binary.
 #[derive(Debug)]

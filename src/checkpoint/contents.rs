@@ -135,9 +135,9 @@ impl Contents {
             let next = "the file mixes two VAEs, or quantises one in a way that is not read";
             Error::new(ErrorKind::Checkpoint, source, problem, next)
         };
-        let mut named = names::find_vae(tensors).map_err(refused)?;
+        let mut named = names::find_vae(tensors, source).map_err(refused)?;
         notes.extend(named.notes);
-        scaled::apply(&mut named.vae).map_err(refused)?;
+        scaled::apply(&mut named.vae, &named.others).map_err(refused)?;
         damages.extend(spoilt(&named.vae, &files));
 
         let config_file = options.config.clone().or(config.filter(|file| file.exists()));

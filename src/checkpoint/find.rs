@@ -121,14 +121,14 @@ pub(super) fn find(
     notes.extend(said);
     let refused =
         |problem: String, next: &str| Error::new(ErrorKind::Checkpoint, source, problem, next);
-    let mut named = names::find_vae(tensors).map_err(|problem| {
+    let mut named = names::find_vae(tensors, source).map_err(|problem| {
         refused(
             problem,
             "the file mixes two VAEs or two conversions of one: fetch or export it again",
         )
     })?;
     notes.extend(named.notes);
-    scaled::apply(&mut named.vae).map_err(|problem| {
+    scaled::apply(&mut named.vae, &named.others).map_err(|problem| {
         refused(problem, "take the checkpoint in f16, bf16 or f32, or 8-bit floats without scales")
     })?;
     let mut checked = HashSet::new();

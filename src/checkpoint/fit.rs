@@ -72,7 +72,7 @@ fn bad_encoding(name: &str, encoding: &Encoding) -> Error {
     Error::new(
         ErrorKind::Checkpoint,
         name,
-        format!("expected f32, f16, bf16, f64 or an 8-bit float, found {encoding}"),
+        format!("expected f32, f16, bf16, f64, F8_E4M3 or F8_E5M2, found {encoding}"),
         "convert the checkpoint to one of these",
     )
 }
@@ -81,10 +81,20 @@ fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
+/// A name from a stranger's file on one line of a reasonable length.
+fn shown(name: &str) -> String {
+    const MOST: usize = 100;
+    let mut shown: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if name.chars().nth(MOST).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
 /// `3 tensors missing (a, b, ...)`.
 pub(super) fn some_of(names: &[String], what: &str) -> String {
     const SHOWN: usize = 3;
     let more = if names.len() > SHOWN { ", ..." } else { "" };
-    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(SHOWN).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
     format!("{} tensor{} {what} ({shown}{more})", names.len(), plural(names.len()))
 }

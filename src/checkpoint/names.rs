@@ -8,9 +8,14 @@ use std::collections::BTreeMap;
 
 use super::entry::Entry;
 use super::fit::some_of;
+use super::scaled::MARK;
+use super::source::Source;
 
-/// Where a file keeps its VAE, the one that diffusers prefers first.
+/// Where a single file keeps its VAE, the one that diffusers' `from_single_file` prefers first.
 const PREFIXES: [&str; 3] = ["vae.", "first_stage_model.", ""];
+
+/// The same for a folder, whose names `from_pretrained` takes as they are.
+const PREFIXES_IN_FOLDER: [&str; 3] = ["", "vae.", "first_stage_model."];
 
 /// The modules of an `AutoencoderKL`.
 const MODULES: [&str; 4] = ["encoder.", "decoder.", "quant_conv.", "post_quant_conv."];
@@ -29,12 +34,16 @@ pub(super) struct Named {
     pub notes: Vec<String>,
 }
 
-/// Tells the VAE's tensors from the rest and renames them.
+/// Tells the VAE's tensors from the rest and renames them; `source` is where they were found.
 ///
 /// Errors, in words, when two tensors have the same name once renamed.
-pub(super) fn find_vae(entries: BTreeMap<String, Entry>) -> Result<Named, String> {
+pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Result<Named, String> {
     let has = |name: String| entries.contains_key(&name);
-    let prefix = PREFIXES
+    let prefixes = match source {
+        Source::File { .. } => PREFIXES,
+        _ => PREFIXES_IN_FOLDER,
+    };
+    let prefix = prefixes
         .into_iter()
         .find(|prefix| {
             MODULES[..2].iter().any(|module| has(format!("{prefix}{module}conv_in.weight")))
@@ -72,13 +81,26 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>) -> Result<Named, String
         let copies = some_of(&copies, "averaged copies");
         named.notes.push(format!("{copies}, not used, as diffusers does not"));
     }
-    // ComfyUI's mark of a file with scaled 8-bit weights; it holds nothing.
+    let (copies, others): (Vec<String>, Vec<String>) =
+        others.into_iter().partition(|name| is_of_a_vae(name));
+    if !copies.is_empty() {
+        let copies = some_of(&copies, "of a second VAE");
+        named.notes.push(format!("{copies}, not used, as diffusers does not"));
+    }
     let others: Vec<String> =
-        others.into_iter().filter(|name| name.rsplit('.').next() != Some("scaled_fp8")).collect();
+        others.into_iter().filter(|name| name.rsplit('.').next() != Some(MARK)).collect();
     if !others.is_empty() {
         named.notes.push(format!("{}, left alone", some_of(&others, "not of the VAE")));
     }
     Ok(named)
+}
+
+/// Whether a tensor outside the VAE that is used is one of another's.
+fn is_of_a_vae(name: &str) -> bool {
+    PREFIXES.iter().any(|prefix| {
+        let own = name.strip_prefix(prefix);
+        own.is_some_and(|own| MODULES.iter().any(|module| own.starts_with(module)))
+    })
 }
 
 /// How many `decoder.up.K` there are: LDM counts them from the picture, diffusers from the latents.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{Entry, product};
+use super::entry::{Encoding, Entry, product};
 
 /// What a weight is multiplied by.
 const SCALES: [&str; 2] = [".scale_weight", ".weight_scale"];
@@ -16,11 +16,17 @@ const NOT_NEEDED: [&str; 3] = [".scale_input", ".input_scale", ".comfy_quant"];
 /// Parts of other ways to quantise, which scale each value more than once.
 const OTHERS: [&str; 2] = [".weight_scale_2", ".pre_quant_scale"];
 
-/// Takes the scales out of `vae` and gives each to its weight.
+/// ComfyUI's mark of a file with scaled 8-bit weights; it holds nothing.
+pub(super) const MARK: &str = "scaled_fp8";
+
+/// Takes the scales out of `vae` and gives each to its weight; `others` are the file's other tensors.
 ///
-/// Errors, in words, when a scale cannot be applied: weights without theirs would be wrong by a
-/// factor, and nothing else would show it.
-pub(super) fn apply(vae: &mut BTreeMap<String, Entry>) -> Result<(), String> {
+/// Errors, in words, when a scale cannot be applied, or none is found where there have to be some:
+/// weights without theirs would be wrong by a factor, and nothing else would show it.
+pub(super) fn apply(
+    vae: &mut BTreeMap<String, Entry>,
+    others: &BTreeMap<String, Entry>,
+) -> Result<(), String> {
     if let Some(name) = vae.keys().find(|name| OTHERS.iter().any(|end| name.ends_with(end))) {
         return Err(format!("{name} says that it is quantised in a way that is not read"));
     }
@@ -41,7 +47,25 @@ pub(super) fn apply(vae: &mut BTreeMap<String, Entry>) -> Result<(), String> {
     for name in ending_in(vae, &NOT_NEEDED) {
         vae.remove(&name);
     }
+    let in_8_bits = |entry: &Entry| matches!(entry.encoding, Encoding::F8E4m3 | Encoding::F8E5m2);
+    if !vae.values().any(in_8_bits) {
+        return Ok(());
+    }
+    // No layer of a VAE has a parameter called so.
+    if let Some(name) = vae.keys().find(|name| last_part(name).contains("scale")) {
+        return Err(format!("{name} is a scale of 8-bit weights by a name that is not read"));
+    }
+    let marked = vae.keys().chain(others.keys()).any(|name| last_part(name) == MARK);
+    if marked && !vae.values().any(Entry::is_scaled) {
+        return Err(format!(
+            "{MARK} says that its 8-bit weights are scaled, and no scale is there"
+        ));
+    }
     Ok(())
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn ending_in(vae: &BTreeMap<String, Entry>, ends: &[&str]) -> Vec<String> {
@@ -70,7 +94,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::bytes::Bytes;
-    use super::super::entry::Encoding;
     use super::*;
 
     /// 56 is 1 in e4m3; the four bytes after it are 0.5 as f32.
@@ -96,7 +119,7 @@ mod tests {
                 (&format!("a.{input}"), Encoding::F32, &[]),
                 ("a.bias", Encoding::F32, &[1]),
             ]);
-            apply(&mut vae).unwrap();
+            apply(&mut vae, &BTreeMap::new()).unwrap();
             assert_eq!(vae.keys().collect::<Vec<_>>(), ["a.bias", "a.weight"]);
             assert_eq!(vae["a.weight"].read().unwrap().to_f32(), [0.5]);
         }
@@ -104,8 +127,10 @@ mod tests {
 
     #[test]
     fn scales_that_cannot_be_applied_are_refused() {
-        let refused =
-            |tensors: &[(&str, Encoding, &[usize])]| apply(&mut vae(tensors)).unwrap_err();
+        let refused = |tensors: &[(&str, Encoding, &[usize])]| {
+            let others = BTreeMap::new();
+            apply(&mut vae(tensors), &others).unwrap_err()
+        };
         let weight = ("a.weight", Encoding::F8E4m3, &[1][..]);
         let scale = ("a.scale_weight", Encoding::F32, &[][..]);
         assert!(refused(std::slice::from_ref(&scale)).contains("a.weight, which is not there"));
@@ -116,6 +141,16 @@ mod tests {
         let blocks = ("a.scale_weight", Encoding::F32, &[2, 2][..]);
         assert!(refused(&[weight.clone(), blocks]).contains("each block"));
         let other = ("a.pre_quant_scale", Encoding::F32, &[][..]);
-        assert!(refused(&[weight, other]).contains("not read"));
+        assert!(refused(&[weight.clone(), other]).contains("not read"));
+        for name in ["a.weight_scale_inv", "a.scale"] {
+            let scale = (name, Encoding::F32, &[][..]);
+            assert!(refused(&[weight.clone(), scale]).contains(name));
+        }
+        let mark = vae(&[(MARK, Encoding::F32, &[])]);
+        let unscaled = || vae(std::slice::from_ref(&weight));
+        assert!(apply(&mut unscaled(), &mark).unwrap_err().contains("no scale is there"));
+        assert!(apply(&mut unscaled(), &BTreeMap::new()).is_ok());
+        let f32 = ("a.weight", Encoding::F32, &[1][..]);
+        assert!(apply(&mut vae(&[f32]), &mark).is_ok());
     }
 }

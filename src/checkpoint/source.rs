@@ -118,7 +118,7 @@ fn unknown(repo: &str) -> Error {
         subject,
         "no such file or folder, and no repository of a hub can have this name: those are OWNER/NAME",
         "name a folder that holds a diffusers model, a file of weights, or a repository such as \
-         CompVis/stable-diffusion-v1-4; or leave --repo out to use the built-in VAE",
+         CompVis/stable-diffusion-v1-4; builtin is the built-in VAE",
     )
 }
 

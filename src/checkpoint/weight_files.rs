@@ -197,7 +197,11 @@ pub(super) fn other_weights(names: impl Iterator<Item = String>) -> OtherWeights
         names.filter(|name| endings.iter().any(|ending| name.ends_with(ending))).collect();
     let variant = names.iter().find_map(|name| {
         let variant = name.strip_prefix(STEM)?.strip_prefix('.')?;
-        variant.strip_suffix(".safetensors").or_else(|| variant.strip_suffix(".bin"))
+        let variant = ["safetensors", "bin"]
+            .iter()
+            .find_map(|end| variant.strip_suffix(end)?.strip_suffix('.'))?;
+        // One of its shards: fp16-00002-of-00003.
+        Some(variant.split_once('-').map_or(variant, |(variant, _)| variant))
     });
     OtherWeights { variant: variant.map(str::to_owned), names }
 }

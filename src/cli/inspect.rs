@@ -1,8 +1,8 @@
 //! `inspect`: what a checkpoint holds, or what differs between two.
 
-use vae_fidelity::Result;
 use vae_fidelity::checkpoint::Contents;
 use vae_fidelity::report::{InspectDifference, InspectReport};
+use vae_fidelity::{Error, Result};
 
 use super::Outcome;
 use super::console::Console;
@@ -13,12 +13,20 @@ pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
     let progress = Progress::new(1, console);
     let open = |name: &str| {
         progress.step("reading the files");
-        let source = args.about.source(name)?;
+        // Where the source is an argument, there is no flag to name.
+        let source = args.about.source(name).map_err(|error| {
+            let [subject, next] = [error.subject(), error.next()].map(|s| s.replace("--repo ", ""));
+            Error::new(error.kind(), subject, error.problem(), next)
+        })?;
         Contents::open(&source, &args.about.options(&source, &progress)?)
     };
     let contents = open(&args.source)?;
     if let Some(other) = &args.other {
         let other = open(other)?;
+        if let Some(damage) = contents.damages().iter().chain(other.damages()).next() {
+            let next = "vae-fidelity inspect on it alone says more; fetch it again to compare";
+            return Err(Error::checkpoint(&damage.path, &damage.problem, next));
+        }
         progress.step("comparing");
         let report = InspectDifference::of(&contents, &other);
         drop(progress);

@@ -57,6 +57,7 @@ impl<'a> Judge<'a> {
         let golden = &self.files.sample;
         let own = match self.suite.sample_of(self.case) {
             Err(error) => {
+                self.suite.check_pictures(self.case)?;
                 self.checks.fail(&[Step::Sample], &error);
                 None
             }

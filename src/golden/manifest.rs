@@ -185,6 +185,7 @@ impl Manifest {
         if manifest.cases.is_empty() {
             return Err(broken(path, "has no cases".into()));
         }
+        plain(&manifest.tolerances).map_err(|problem| broken(path, problem))?;
         let mut names = BTreeSet::new();
         for case in &manifest.cases {
             if !names.insert(&case.name) {
@@ -251,6 +252,11 @@ fn plain(name: &str) -> std::result::Result<(), String> {
 
 pub(super) fn read_text(path: &Path) -> Result<String> {
     input::read_text(path).map_err(|problem| broken(path, problem))
+}
+
+/// What another module found wrong with a file of the suite.
+pub(super) fn broken_by(error: &Error) -> Error {
+    Error::new(ErrorKind::Golden, error.subject(), error.problem(), WRITE_AGAIN)
 }
 
 /// An error about a file of the suite itself.

@@ -1,12 +1,13 @@
 //! A folder of goldens, and what its cases are held to.
 
 use std::fmt;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array4, Axis, concatenate};
 
 use super::compare::{Bar, Tolerance};
-use super::manifest::{Case, Manifest, Origin};
+use super::manifest::{Case, Manifest, Origin, broken_by};
 use super::report::{CaseReport, NotRun, Step, SuiteReport};
 use super::spread::std_tolerance;
 use super::tolerances::Tolerances;
@@ -175,8 +176,21 @@ impl Suite {
     }
 
     /// The config and weights of `model`.
+    ///
+    /// Errors are the suite's.
     pub(super) fn checkpoint(&self, model: &str) -> Result<Checkpoint> {
-        Checkpoint::open(&self.source(model), None)
+        Checkpoint::open(&self.source(model), None).map_err(|error| broken_by(&error))
+    }
+
+    /// Errors where not even this crate can make a sample of the case's pictures: then it is the suite
+    /// that is broken, not what is judged.
+    pub(super) fn check_pictures(&self, case: &Case) -> Result<()> {
+        for name in iter::once(&case.image).chain(&case.batch) {
+            let image = self.folder.join("images").join(name);
+            preprocess(&image, case.width.zip(case.height), case.dtype)
+                .map_err(|error| broken_by(&error))?;
+        }
+        Ok(())
     }
 
     /// What the implementation's preprocessing makes of the case's pictures.

@@ -281,10 +281,15 @@ fn fields(a: &Contents, b: &Contents) -> Vec<FieldDifference> {
         fields.into_iter().filter(|(field, _)| origins.contains_key(field)).collect()
     };
     let [a, b] = [known(a), known(b)];
+    // What is not known of one, and nothing in the other, is no difference.
+    let same = |field: &String| match (a.get(field), b.get(field)) {
+        (None, other) | (other, None) => other.is_none_or(Value::is_null),
+        (a, b) => a == b,
+    };
     let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     names
         .into_iter()
-        .filter(|field| a.get(*field) != b.get(*field))
+        .filter(|field| !same(field))
         .map(|field| FieldDifference {
             field: field.clone(),
             a: a.get(field).cloned().unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! Traces in files: a JSON object with a list of modules for each stage.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,23 @@ pub struct TraceFile {
     pub decode: Trace,
 }
 
+/// What would make a comparison say something else than the file does.
+fn check(trace: &Trace) -> std::result::Result<(), String> {
+    let mut names = HashSet::new();
+    for activation in trace {
+        let module = &activation.module;
+        if !names.insert(module) {
+            return Err(format!("names {module:?} twice"));
+        }
+        let hash = activation.sha256.as_deref();
+        if hash.is_some_and(|hash| hash.len() != 64 || !hash.bytes().all(|c| c.is_ascii_hexdigit()))
+        {
+            return Err(format!("{module}: sha256: expected 64 hexadecimal digits"));
+        }
+    }
+    Ok(())
+}
+
 impl TraceFile {
     /// Both stages of one trip.
     pub fn new(encode: Trace, decode: Trace) -> Self {
@@ -31,7 +49,8 @@ impl TraceFile {
 
     /// Reads `path`.
     ///
-    /// Errors when it cannot be read, is no trace, has another schema version, or names no module.
+    /// Errors when it cannot be read, is no trace, has another schema version, names no module or
+    /// one twice, or has a hash that is none.
     pub fn read(path: &Path) -> Result<Self> {
         let next = "write one with --save-trace, or as golden/README.md describes it";
         let broken = |problem: String| Error::tensor(path.display(), problem, next);
@@ -44,6 +63,9 @@ impl TraceFile {
         }
         if trace.encode.is_empty() && trace.decode.is_empty() {
             return Err(broken("names no module".to_owned()));
+        }
+        for stage in [&trace.encode, &trace.decode] {
+            check(stage).map_err(broken)?;
         }
         Ok(trace)
     }

@@ -55,7 +55,8 @@ enum Member {
 }
 
 fn members(bytes: &[u8]) -> Result<HashMap<String, Member>, String> {
-    let broken = |error| format!("the zip archive is broken: {error}");
+    // The library's own words name its types.
+    let broken = |_| "the zip archive is broken: its table of contents cannot be read".to_owned();
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
     let mut members = HashMap::new();
     for index in 0..archive.len() {
