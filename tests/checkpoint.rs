@@ -172,6 +172,16 @@ fn shards_without_an_index_name_their_variant() {
     assert_eq!(refused.next(), "pass --variant fp16");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_named_as_that() {
+    let model = Model::new();
+    let file = model.write("vae", Dtype::F32);
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("gone.safetensors", &file).unwrap();
+    contains(&model.problem(), &["is a link to gone.safetensors, which is not there"]);
+}
+
 #[test]
 fn a_missing_and_a_misshapen_tensor_are_named_and_an_extra_one_is_noted() {
     let mut model = Model::new();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::weight_files;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, io_reason};
 
 /// What `--repo` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,9 +145,19 @@ pub(super) fn vae_folder(
         };
         return Ok((path.join(name), which));
     }
+    let looked_in = subfolder.map_or(path.to_owned(), |name| path.join(name));
+    if let Err(error) = std::fs::read_dir(&looked_in)
+        && error.kind() == std::io::ErrorKind::PermissionDenied
+    {
+        return Err(Error::checkpoint(
+            &looked_in,
+            io_reason(&error),
+            "let yourself read the folder",
+        ));
+    }
     Err(match subfolder {
-        Some(name) => Error::checkpoint(
-            &path.join(name),
+        Some(_) => Error::checkpoint(
+            &looked_in,
             "expected config.json and diffusion_pytorch_model.safetensors, found neither",
             "name another --subfolder, or leave it out",
         ),

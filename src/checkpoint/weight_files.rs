@@ -169,6 +169,14 @@ fn places_of(root: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 /// The error for a folder without weights that can be read here; names what lies there instead.
 fn no_weights(folder: &Path) -> Error {
+    for name in names(None) {
+        let link = folder.join(&name);
+        if link.is_symlink() {
+            let target = std::fs::read_link(&link).unwrap_or_default();
+            let problem = format!("is a link to {}, which is not there", target.display());
+            return Error::checkpoint(&link, problem, "copy the file here, or mend the link");
+        }
+    }
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let others = other_weights(entries.filter_map(|entry| entry.file_name().into_string().ok()));
     let next = match (&others.variant, others.names.first()) {
