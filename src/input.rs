@@ -10,7 +10,7 @@ use crate::error::io_reason;
 pub(crate) const MAX_TEXT_BYTES: u64 = 16 << 20;
 
 /// How git-lfs begins the text that it leaves in place of a file.
-pub(crate) const LFS_POINTER: &str = "version https://git-lfs";
+pub(crate) const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 /// Opens `path` for reading; the error says in words why it cannot be, or that it is no file.
 pub(crate) fn open_regular(path: &Path) -> Result<File, String> {
@@ -39,7 +39,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
         .take(MAX_TEXT_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(|error| io_reason(&error))?;
-    if text.starts_with(LFS_POINTER) {
+    if text.as_bytes().starts_with(LFS_POINTER) {
         return Err(
             "is a git-LFS pointer, not the file itself; `git lfs pull` fetches it".to_owned()
         );
@@ -61,7 +61,8 @@ mod tests {
         std::fs::write(&path, "text").unwrap();
         assert_eq!(read_text(&path).unwrap(), "text");
         assert_eq!(read_bytes(&path).unwrap(), b"text");
-        std::fs::write(&path, format!("{LFS_POINTER}.github.com/spec/v1\noid sha256:0\n")).unwrap();
+        std::fs::write(&path, [LFS_POINTER, b".github.com/spec/v1\noid sha256:0\n"].concat())
+            .unwrap();
         assert!(read_text(&path).unwrap_err().contains("git-LFS pointer"));
         assert!(read_text(folder.path()).unwrap_err().contains("directory"));
         assert!(read_text(&folder.path().join("b")).unwrap_err().contains("no such file"));

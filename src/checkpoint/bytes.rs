@@ -8,14 +8,11 @@ use memmap2::Mmap;
 use memmap2::UncheckedAdvice;
 
 use crate::error::{Error, Result, io_reason};
-use crate::input::open_regular;
+use crate::input::{LFS_POINTER, open_regular};
 
 /// What to do about a file that ends early or was damaged.
 pub(super) const FETCH_AGAIN: &str =
     "fetch the file again and compare its size and SHA-256 with the source's";
-
-/// How git-lfs begins the text that it leaves in place of a file.
-pub(super) const LFS_POINTER: &[u8] = crate::input::LFS_POINTER.as_bytes();
 
 /// Bytes of a checkpoint: mapped from a file, or part of the binary.
 #[derive(Debug)]

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::bytes::{Bytes, LFS_POINTER};
+use super::bytes::Bytes;
 use super::pickle;
+use crate::input::LFS_POINTER;
 
 /// Why a file cannot hold what it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::entry::Entry;
 use super::fit::some_of;
-use super::scaled::MARK;
+use super::scaled::is_mark;
 use super::source::Source;
 
 /// Where a single file keeps its VAE, the one that diffusers' `from_single_file` prefers first.
@@ -53,10 +53,7 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
     let levels = decoder_levels(entries.keys().filter_map(|name| name.strip_prefix(prefix)));
     let mut renamed = 0;
     for (name, mut entry) in entries {
-        let own = name
-            .strip_prefix(prefix)
-            .filter(|own| MODULES.iter().any(|module| own.starts_with(module)));
-        let Some(own) = own else {
+        let Some(own) = own_name(&name, prefix) else {
             named.others.insert(name, entry);
             continue;
         };
@@ -81,26 +78,24 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
         let copies = some_of(&copies, "averaged copies");
         named.notes.push(format!("{copies}, not used, as diffusers does not"));
     }
-    let (copies, others): (Vec<String>, Vec<String>) =
-        others.into_iter().partition(|name| is_of_a_vae(name));
+    let (copies, others): (Vec<String>, Vec<String>) = others
+        .into_iter()
+        .partition(|name| PREFIXES.iter().any(|prefix| own_name(name, prefix).is_some()));
     if !copies.is_empty() {
         let copies = some_of(&copies, "of a second VAE");
         named.notes.push(format!("{copies}, not used, as diffusers does not"));
     }
-    let others: Vec<String> =
-        others.into_iter().filter(|name| name.rsplit('.').next() != Some(MARK)).collect();
+    let others: Vec<String> = others.into_iter().filter(|name| !is_mark(name)).collect();
     if !others.is_empty() {
         named.notes.push(format!("{}, left alone", some_of(&others, "not of the VAE")));
     }
     Ok(named)
 }
 
-/// Whether a tensor outside the VAE that is used is one of another's.
-fn is_of_a_vae(name: &str) -> bool {
-    PREFIXES.iter().any(|prefix| {
-        let own = name.strip_prefix(prefix);
-        own.is_some_and(|own| MODULES.iter().any(|module| own.starts_with(module)))
-    })
+/// What a tensor of a VAE that begins with `prefix` is called in it.
+fn own_name<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
+    let own = name.strip_prefix(prefix)?;
+    MODULES.iter().any(|module| own.starts_with(module)).then_some(own)
 }
 
 /// How many `decoder.up.K` there are: LDM counts them from the picture, diffusers from the latents.

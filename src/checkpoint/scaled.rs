@@ -17,7 +17,7 @@ const NOT_NEEDED: [&str; 3] = [".scale_input", ".input_scale", ".comfy_quant"];
 const OTHERS: [&str; 2] = [".weight_scale_2", ".pre_quant_scale"];
 
 /// ComfyUI's mark of a file with scaled 8-bit weights; it holds nothing.
-pub(super) const MARK: &str = "scaled_fp8";
+const MARK: &str = "scaled_fp8";
 
 /// Takes the scales out of `vae` and gives each to its weight; `others` are the file's other tensors.
 ///
@@ -55,13 +55,18 @@ pub(super) fn apply(
     if let Some(name) = vae.keys().find(|name| last_part(name).contains("scale")) {
         return Err(format!("{name} is a scale of 8-bit weights by a name that is not read"));
     }
-    let marked = vae.keys().chain(others.keys()).any(|name| last_part(name) == MARK);
+    let marked = vae.keys().chain(others.keys()).any(|name| is_mark(name));
     if marked && !vae.values().any(Entry::is_scaled) {
         return Err(format!(
             "{MARK} says that its 8-bit weights are scaled, and no scale is there"
         ));
     }
     Ok(())
+}
+
+/// Whether a tensor only says that 8-bit weights are scaled.
+pub(super) fn is_mark(name: &str) -> bool {
+    last_part(name) == MARK
 }
 
 fn last_part(name: &str) -> &str {

@@ -156,16 +156,16 @@ fn difference(expected: &Activation, found: &Activation, tolerance: Tolerance) -
         (found, expected) => found.is_none() && expected.is_none(),
     };
     let wide = |value: Option<f32>| value.map(f64::from);
+    if expected.samples.len() != found.samples.len() {
+        let (expected, found) = (expected.samples.len(), found.samples.len());
+        return Some(format!("{found} sampled values, expected {expected}: nothing to compare"));
+    }
     let off = expected
         .samples
         .iter()
         .zip(&found.samples)
         .filter(|(expected, found)| !agrees(wide(**found), wide(**expected)))
         .count();
-    if expected.samples.len() != found.samples.len() {
-        let (expected, found) = (expected.samples.len(), found.samples.len());
-        return Some(format!("{found} sampled values, expected {expected}: nothing to compare"));
-    }
     if off > 0 {
         return Some(format!("{off} of {} sampled values", expected.samples.len()));
     }

@@ -185,25 +185,24 @@ impl Suite {
     /// Errors where not even this crate can make a sample of the case's pictures: then it is the suite
     /// that is broken, not what is judged.
     pub(super) fn check_pictures(&self, case: &Case) -> Result<()> {
-        for name in iter::once(&case.image).chain(&case.batch) {
-            let image = self.folder.join("images").join(name);
+        for image in self.pictures(case) {
             preprocess(&image, case.width.zip(case.height), case.dtype)
                 .map_err(|error| broken_by(&error))?;
         }
         Ok(())
     }
 
+    /// The files of the case's pictures.
+    fn pictures<'a>(&'a self, case: &'a Case) -> impl Iterator<Item = PathBuf> {
+        let names = iter::once(&case.image).chain(&case.batch);
+        names.map(|name| self.folder.join("images").join(name))
+    }
+
     /// What the implementation's preprocessing makes of the case's pictures.
     pub(super) fn sample_of(&self, case: &Case) -> Result<Array4<f32>> {
-        let sample = |name: &String| {
-            let image = self.folder.join("images").join(name);
-            (self.preprocess)(&image, case.width.zip(case.height), case.dtype)
-        };
-        let first = sample(&case.image)?;
-        let mut batch = vec![first];
-        for name in &case.batch {
-            batch.push(sample(name)?);
-        }
+        let sample =
+            |image: PathBuf| (self.preprocess)(&image, case.width.zip(case.height), case.dtype);
+        let batch = self.pictures(case).map(sample).collect::<Result<Vec<_>>>()?;
         let views: Vec<_> = batch.iter().map(Array4::view).collect();
         concatenate(Axis(0), &views).map_err(|error| {
             Error::tensor(

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::input::LFS_POINTER;
+
 /// A file format that this crate opens; displays as Pillow's name for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ImageFormat {
@@ -138,7 +140,7 @@ fn unsupported(head: &[u8]) -> Option<&'static str> {
 
 fn not_an_image(head: &[u8]) -> Option<&'static str> {
     let kinds = [
-        (b"version https://git-lfs".as_slice(), "a git-lfs pointer, not the picture itself"),
+        (LFS_POINTER, "a git-lfs pointer, not the picture itself"),
         (b"%PDF", "a PDF document"),
         (b"PK\x03\x04", "a zip archive"),
         (b"\x1f\x8b", "a gzip archive"),
