@@ -109,6 +109,7 @@ impl WithSimd for Block<'_> {
                 panel_stride: channels * columns,
                 out_stride: KEYS,
                 add: false,
+                ahead: 0,
             };
             product(
                 simd,
@@ -142,6 +143,7 @@ impl WithSimd for Block<'_> {
                 panel_stride: tokens * columns,
                 out_stride: pitch,
                 add: true,
+                ahead: 0,
             };
             product(simd, weighted, scores, &values[start * columns..], out);
         }

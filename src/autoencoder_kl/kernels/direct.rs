@@ -120,6 +120,7 @@ impl WithSimd for Block<'_> {
             panel_stride: depth * columns::<S>(),
             out_stride: pitch,
             add: true,
+            ahead: 0,
         };
         if as_it_lies {
             product(simd, shape, &input.values()[first * input.pitch..], weights, out);

@@ -26,7 +26,13 @@ pub struct Shape {
     pub out_stride: usize,
     /// Whether the product is added to what the output holds.
     pub add: bool,
+    /// Values from each panel to the one that takes its place in the next product: it is fetched
+    /// meanwhile. Zero where none is known.
+    pub ahead: usize,
 }
+
+/// For each so many steps of depth, a line of the next product's panel is asked for.
+const STEPS_A_LINE: usize = 4;
 
 /// `out` = `left` * `right`, or `out` += `left` * `right`.
 ///
@@ -47,23 +53,29 @@ pub fn product<S: Simd>(simd: S, shape: Shape, left: &[f32], right: &[f32], out:
         let left = &left[row * left_stride..];
         for panel in 0..panels {
             let right = &right[panel * panel_stride..];
+            // The first tiles of rows ask for their share each, the others for what is there.
+            let share = row / ROWS * (depth / STEPS_A_LINE) * columns;
+            let next = match shape.ahead > 0 && row < STEPS_A_LINE * ROWS {
+                true => right.as_ptr().wrapping_add(shape.ahead + share),
+                false => right.as_ptr(),
+            };
             let out = &mut out[row * out_stride + panel * columns..];
             // SAFETY: the assertions above cover `rows` rows and `panels` panels.
             unsafe {
                 match rows - row {
-                    1 => tile::<S, 1>(simd, shape, left, right, out),
-                    2 => tile::<S, 2>(simd, shape, left, right, out),
-                    3 => tile::<S, 3>(simd, shape, left, right, out),
-                    4 => tile::<S, 4>(simd, shape, left, right, out),
-                    5 => tile::<S, 5>(simd, shape, left, right, out),
-                    _ => tile::<S, ROWS>(simd, shape, left, right, out),
+                    1 => tile::<S, 1>(simd, shape, left, right, next, out),
+                    2 => tile::<S, 2>(simd, shape, left, right, next, out),
+                    3 => tile::<S, 3>(simd, shape, left, right, next, out),
+                    4 => tile::<S, 4>(simd, shape, left, right, next, out),
+                    5 => tile::<S, 5>(simd, shape, left, right, next, out),
+                    _ => tile::<S, ROWS>(simd, shape, left, right, next, out),
                 }
             }
         }
     }
 }
 
-/// `M` rows of one panel.
+/// `M` rows of one panel; lines from `next` on are asked for.
 ///
 /// # Safety
 ///
@@ -74,6 +86,7 @@ unsafe fn tile<S: Simd, const M: usize>(
     shape: Shape,
     left: &[f32],
     right: &[f32],
+    next: *const f32,
     out: &mut [f32],
 ) {
     let lanes = S::F32_LANES;
@@ -87,16 +100,23 @@ unsafe fn tile<S: Simd, const M: usize>(
                 *sums = [row.read_unaligned(), row.add(1).read_unaligned()];
             }
         }
-        let mut weights = right;
-        for k in 0..shape.depth {
-            let first = weights.cast::<S::f32s>().read_unaligned();
-            let second = weights.add(lanes).cast::<S::f32s>().read_unaligned();
-            weights = weights.add(2 * lanes);
-            for (m, sums) in sums.iter_mut().enumerate() {
-                let value = simd.splat_f32s(*left.add(m * shape.left_stride + k));
-                sums[0] = simd.mul_add_e_f32s(value, first, sums[0]);
-                sums[1] = simd.mul_add_e_f32s(value, second, sums[1]);
+        let mut next = next;
+        let whole = shape.depth / STEPS_A_LINE * STEPS_A_LINE;
+        for start in (0..whole).step_by(STEPS_A_LINE) {
+            fetch(next);
+            next = next.wrapping_add(2 * lanes);
+            for k in start..start + STEPS_A_LINE {
+                add_products(
+                    simd,
+                    left.add(k),
+                    shape.left_stride,
+                    right.add(2 * lanes * k),
+                    &mut sums,
+                );
             }
+        }
+        for k in whole..shape.depth {
+            add_products(simd, left.add(k), shape.left_stride, right.add(2 * lanes * k), &mut sums);
         }
         for (m, sums) in sums.iter().enumerate() {
             let row = out.add(m * shape.out_stride).cast::<S::f32s>();
@@ -104,4 +124,42 @@ unsafe fn tile<S: Simd, const M: usize>(
             row.add(1).write_unaligned(sums[1]);
         }
     }
+}
+
+/// Adds one value of each of `M` rows, `stride` values apart, times one row of the panel.
+///
+/// # Safety
+///
+/// All of these are there.
+#[inline(always)]
+unsafe fn add_products<S: Simd, const M: usize>(
+    simd: S,
+    left: *const f32,
+    stride: usize,
+    right: *const f32,
+    sums: &mut [[S::f32s; 2]; M],
+) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let first = right.cast::<S::f32s>().read_unaligned();
+        let second = right.add(S::F32_LANES).cast::<S::f32s>().read_unaligned();
+        for (m, sums) in sums.iter_mut().enumerate() {
+            let value = simd.splat_f32s(*left.add(m * stride));
+            sums[0] = simd.mul_add_e_f32s(value, first, sums[0]);
+            sums[1] = simd.mul_add_e_f32s(value, second, sums[1]);
+        }
+    }
+}
+
+/// Asks for a line of memory, which need not be there.
+#[inline(always)]
+fn fetch(line: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, whatever it points to; every x86-64 processor has it.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(line.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
 }

@@ -123,6 +123,7 @@ where
                 panel_stride: layout.panel_stride,
                 out_stride: of_products.tile,
                 add: false,
+                ahead: layout.point_stride,
             };
             for point in 0..POINTS * POINTS {
                 let points = &points[point * of_points.point..];
