@@ -5,6 +5,11 @@ use pulp::Simd;
 
 /// One way to make `TILE` outputs of a kernel of three from `POINTS` products, along one side.
 pub trait Tiling<const POINTS: usize, const TILE: usize>: Copy + Send + Sync {
+    /// Which of the points is -1. What it sees of an input are differences, each between the two
+    /// values of a pair that begins at an even place of the output: nothing, where every value
+    /// stands twice.
+    const MINUS_ONE: usize = 2;
+
     /// The input under one tile, to points.
     fn of_input<S: Simd>(simd: S, d: [S::f32s; POINTS]) -> [S::f32s; POINTS];
 

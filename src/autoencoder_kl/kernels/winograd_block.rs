@@ -104,6 +104,10 @@ where
         let (columns, layout) = (columns::<S>(), layer.layout);
         let of_points = Strides::of(tiles, layer.input.pitch + SKEW);
         let of_products = Strides::of(tiles, CHUNK * columns);
+        let used = |point: usize| {
+            let sees_nothing = [point / POINTS, point % POINTS].contains(&T::MINUS_ONE);
+            !(layer.of.doubled && sees_nothing)
+        };
         let patch = scratch.patch.values_mut();
         let points = scratch.points.values_mut();
         let products = scratch.products.values_mut();
@@ -112,6 +116,9 @@ where
             fill_patch::<TILE>(layer, place, target, first, patch);
             let points = &mut points[first..];
             transform_input::<S, T, POINTS, TILE>(simd, place, patch, points, of_points);
+        }
+        for point in (0..POINTS * POINTS).filter(|point| !used(*point)) {
+            products[point * of_products.point..][..of_products.point].fill(0.0);
         }
         for first in (0..layout.panels).step_by(CHUNK) {
             let panels = CHUNK.min(layout.panels - first);
@@ -125,7 +132,7 @@ where
                 add: false,
                 ahead: layout.point_stride,
             };
-            for point in 0..POINTS * POINTS {
+            for point in (0..POINTS * POINTS).filter(|point| used(*point)) {
                 let points = &points[point * of_points.point..];
                 let weights = first * layout.panel_stride + point * layout.point_stride;
                 let products = &mut products[point * of_products.point..];
