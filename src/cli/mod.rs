@@ -93,6 +93,19 @@ pub fn main() -> ExitCode {
         let _ = console.failure("internal", &message, panic::NEXT, json!({}));
         Outcome::NotJudged
     });
+    leave(outcome)
+}
+
+/// Ends the process, on Unix without what libtorch would tidy up at exit, which takes 0.1 s.
+fn leave(outcome: Outcome) -> ExitCode {
+    // Nothing more can be done if stdout is gone.
+    let _ = std::io::stdout().flush();
+    #[cfg(all(unix, feature = "tch"))]
+    // SAFETY: what other threads there are wait for work, and every file is closed or flushed.
+    unsafe {
+        libc::_exit(outcome as i32)
+    }
+    #[cfg(not(all(unix, feature = "tch")))]
     ExitCode::from(outcome as u8)
 }
 
