@@ -104,31 +104,27 @@ impl WithSimd for Block<'_> {
             let scored = Shape {
                 rows,
                 depth: channels,
-                panels: count.div_ceil(columns),
+                panels: 1,
                 left_stride: pitch,
                 panel_stride: channels * columns,
                 out_stride: KEYS,
                 add: false,
-                ahead: 0,
+                ahead: channels * columns,
             };
-            product(
-                simd,
-                scored,
-                &query.values()[first * pitch..],
-                &keys[start * channels..],
-                scores,
-            );
+            // Panel by panel: they do not fit into the cache together.
+            for panel in 0..count.div_ceil(columns) {
+                let queries = &query.values()[first * pitch..];
+                let keys = &keys[start * channels + panel * scored.panel_stride..];
+                product(simd, scored, queries, keys, &mut scores[panel * columns..]);
+            }
             for row in 0..rows {
                 let scores = &mut scores[row * KEYS..][..count];
                 let before = largest[row];
-                let most = scores.iter().fold(before, |most, score| most.max(score * scale));
+                let most = before.max(largest_of(scores) * scale);
                 // Sums so far were made with a smaller largest score.
                 let shrink = exp(before - most);
                 largest[row] = most;
-                for score in &mut *scores {
-                    *score = exp(*score * scale - most);
-                }
-                sums[row] = sums[row] * shrink + scores.iter().sum::<f32>();
+                sums[row] = sums[row] * shrink + to_weights(scores, scale, most);
                 if shrink != 1.0 {
                     for value in &mut out[row * pitch..][..pitch] {
                         *value *= shrink;
@@ -138,14 +134,17 @@ impl WithSimd for Block<'_> {
             let weighted = Shape {
                 rows,
                 depth: count,
-                panels: channels.div_ceil(columns),
+                panels: 1,
                 left_stride: KEYS,
                 panel_stride: tokens * columns,
                 out_stride: pitch,
                 add: true,
-                ahead: 0,
+                ahead: tokens * columns,
             };
-            product(simd, weighted, scores, &values[start * columns..], out);
+            for panel in 0..channels.div_ceil(columns) {
+                let values = &values[start * columns + panel * weighted.panel_stride..];
+                product(simd, weighted, scores, values, &mut out[panel * columns..]);
+            }
         }
         for (pixel, sum) in out.chunks_exact_mut(pitch).zip(sums) {
             for value in pixel {
@@ -153,4 +152,38 @@ impl WithSimd for Block<'_> {
             }
         }
     }
+}
+
+/// Values that are summed up side by side, so that compilers turn them into vectors.
+const SIDE_BY_SIDE: usize = 32;
+
+#[inline(always)]
+fn largest_of(scores: &[f32]) -> f32 {
+    let mut largest = [f32::NEG_INFINITY; SIDE_BY_SIDE];
+    let chunks = scores.chunks_exact(SIDE_BY_SIDE);
+    let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |most, score| most.max(*score));
+    for chunk in chunks {
+        for (most, score) in largest.iter_mut().zip(chunk) {
+            *most = if *score > *most { *score } else { *most };
+        }
+    }
+    largest.iter().fold(rest, |most, score| most.max(*score))
+}
+
+/// Turns each score into e to the power of `scale` times it less `most`; their sum.
+#[inline(always)]
+fn to_weights(scores: &mut [f32], scale: f32, most: f32) -> f32 {
+    let mut sums = [0f32; SIDE_BY_SIDE];
+    let mut chunks = scores.chunks_exact_mut(SIDE_BY_SIDE);
+    for chunk in &mut chunks {
+        for (sum, score) in sums.iter_mut().zip(chunk) {
+            *score = exp(*score * scale - most);
+            *sum += *score;
+        }
+    }
+    for (sum, score) in sums.iter_mut().zip(chunks.into_remainder()) {
+        *score = exp(*score * scale - most);
+        *sum += *score;
+    }
+    sums.iter().sum()
 }
