@@ -138,14 +138,13 @@ where
                 let products = &mut products[point * of_products.point..];
                 product(simd, shape, points, &layer.weights[weights..], products);
             }
-            for vector in 0..2 * panels {
-                let out =
-                    Out { layer, target, place, channel: first * columns + vector * S::F32_LANES };
-                let products = &products[vector * S::F32_LANES..];
-                let sums = transform_output::<S, T, POINTS, TILE>(simd, out, products, of_products);
-                // SAFETY: no two blocks have the same number.
-                let all = unsafe { target.sums.part(task * 2 * target.pitch, 2 * target.pitch) };
-                sums.write(&mut all[out.channel..], target.pitch, S::F32_LANES);
+            let out = Out { layer, target, place, channel: first * columns, vectors: 2 * panels };
+            let sums = transform_output::<S, T, POINTS, TILE>(simd, out, products, of_products);
+            // SAFETY: no two blocks have the same number.
+            let all = unsafe { target.sums.part(task * 2 * target.pitch, 2 * target.pitch) };
+            for (vector, sums) in sums.iter().enumerate().take(2 * panels) {
+                let channel = first * columns + vector * S::F32_LANES;
+                sums.write(&mut all[channel..], target.pitch, S::F32_LANES);
             }
         }
     }
@@ -247,77 +246,106 @@ fn transform_input<S, T, const POINTS: usize, const TILE: usize>(
     }
 }
 
-/// One vector of output channels of a block.
+/// Output channels of a block: `vectors` of them from `channel` on.
 #[derive(Clone, Copy)]
 struct Out<'a> {
     layer: &'a Layer<'a>,
     target: &'a Target<'a>,
     place: Place,
     channel: usize,
+    vectors: usize,
 }
 
-/// Writes the outputs of each tile, and sums them up.
+/// Writes the outputs of each tile, and sums them up by vector of channels.
 #[inline(always)]
 fn transform_output<S, T, const POINTS: usize, const TILE: usize>(
     simd: S,
     out: Out,
     products: &[f32],
     strides: Strides,
-) -> ShiftedSums
+) -> [ShiftedSums; 2 * CHUNK]
 where
     S: Simd,
     T: Tiling<POINTS, TILE>,
 {
-    let Out { layer, target, place, channel } = out;
-    let zero = simd.splat_f32s(0.0);
-    let bias = load::<S>(&layer.bias[channel..]);
-    let mut shift = zero;
-    let mut sums = ShiftedSums::default();
-    for tile in 0..place.tall * place.wide {
-        let from = tile * strides.tile;
-        let mut rows = [[zero; POINTS]; TILE];
-        for column in 0..POINTS {
-            let mut values = [zero; POINTS];
-            for row in 0..POINTS {
-                let at = from + (row * POINTS + column) * strides.point;
-                values[row] = load::<S>(&products[at..]);
-            }
-            let values = T::of_output(simd, values);
-            for row in 0..TILE {
-                rows[row][column] = values[row];
-            }
+    let mut sums: [ShiftedSums; 2 * CHUNK] = Default::default();
+    // Tile by tile: the vectors of one share their lines of the cache.
+    for tile in 0..out.place.tall * out.place.wide {
+        for (vector, sums) in sums.iter_mut().enumerate().take(out.vectors) {
+            let first = vector * S::F32_LANES;
+            let out = Out { channel: out.channel + first, ..out };
+            transform_tile::<S, T, POINTS, TILE>(
+                simd,
+                out,
+                tile,
+                &products[first..],
+                strides,
+                sums,
+            );
         }
-        let y = (place.top + tile / place.wide) * TILE;
-        let x = (place.left + tile % place.wide) * TILE;
-        let (tall, wide) = (TILE.min(target.height - y), TILE.min(target.width - x));
-        let (mut sum, mut squares) = (zero, zero);
-        for row in 0..tall {
-            let values = T::of_output(simd, rows[row]);
-            let start = ((y + row) * target.width + x) * target.pitch + channel;
-            for column in 0..TILE {
-                if column < wide {
-                    // SAFETY: no two tiles share a pixel.
-                    let out =
-                        unsafe { target.values.part(start + column * target.pitch, S::F32_LANES) };
-                    let mut value = simd.add_f32s(values[column], bias);
-                    if layer.add {
-                        value = simd.add_f32s(load::<S>(out), value);
-                    }
-                    store::<S>(out, value);
-                    if tile == 0 && row == 0 && column == 0 {
-                        shift = value;
-                        store::<S>(&mut sums.shift, value);
-                    }
-                    let off = simd.sub_f32s(value, shift);
-                    sum = simd.add_f32s(sum, off);
-                    squares = simd.mul_add_e_f32s(off, off, squares);
-                }
-            }
-        }
-        let mut lanes = [[0f32; ShiftedSums::LANES]; 2];
-        store::<S>(&mut lanes[0], sum);
-        store::<S>(&mut lanes[1], squares);
-        sums.add(tall * wide, &lanes[0][..S::F32_LANES], &lanes[1][..S::F32_LANES]);
     }
     sums
+}
+
+/// One vector of channels of one tile.
+#[inline(always)]
+fn transform_tile<S, T, const POINTS: usize, const TILE: usize>(
+    simd: S,
+    out: Out,
+    tile: usize,
+    products: &[f32],
+    strides: Strides,
+    sums: &mut ShiftedSums,
+) where
+    S: Simd,
+    T: Tiling<POINTS, TILE>,
+{
+    let Out { layer, target, place, channel, .. } = out;
+    let zero = simd.splat_f32s(0.0);
+    let bias = load::<S>(&layer.bias[channel..]);
+    let from = tile * strides.tile;
+    let mut rows = [[zero; POINTS]; TILE];
+    for column in 0..POINTS {
+        let mut values = [zero; POINTS];
+        for row in 0..POINTS {
+            let at = from + (row * POINTS + column) * strides.point;
+            values[row] = load::<S>(&products[at..]);
+        }
+        let values = T::of_output(simd, values);
+        for row in 0..TILE {
+            rows[row][column] = values[row];
+        }
+    }
+    let y = (place.top + tile / place.wide) * TILE;
+    let x = (place.left + tile % place.wide) * TILE;
+    let (tall, wide) = (TILE.min(target.height - y), TILE.min(target.width - x));
+    let mut shift = load::<S>(&sums.shift);
+    let (mut sum, mut squares) = (zero, zero);
+    for row in 0..tall {
+        let values = T::of_output(simd, rows[row]);
+        let start = ((y + row) * target.width + x) * target.pitch + channel;
+        for column in 0..TILE {
+            if column < wide {
+                // SAFETY: no two tiles share a pixel.
+                let out =
+                    unsafe { target.values.part(start + column * target.pitch, S::F32_LANES) };
+                let mut value = simd.add_f32s(values[column], bias);
+                if layer.add {
+                    value = simd.add_f32s(load::<S>(out), value);
+                }
+                store::<S>(out, value);
+                if tile == 0 && row == 0 && column == 0 {
+                    shift = value;
+                    store::<S>(&mut sums.shift, value);
+                }
+                let off = simd.sub_f32s(value, shift);
+                sum = simd.add_f32s(sum, off);
+                squares = simd.mul_add_e_f32s(off, off, squares);
+            }
+        }
+    }
+    let mut lanes = [[0f32; ShiftedSums::LANES]; 2];
+    store::<S>(&mut lanes[0], sum);
+    store::<S>(&mut lanes[1], squares);
+    sums.add(tall * wide, &lanes[0][..S::F32_LANES], &lanes[1][..S::F32_LANES]);
 }
