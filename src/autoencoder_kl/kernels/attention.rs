@@ -15,6 +15,9 @@ const QUERIES: usize = 48;
 /// Keys that are scored at once, a multiple of the columns of any panel.
 const KEYS: usize = 512;
 
+/// Tokens that are packed before a look at how much memory is taken.
+const PACKED: usize = 1024;
+
 /// `softmax(query * key^T / sqrt(channels)) * value`, over all pixels of the three.
 pub fn attend(threads: Threads, query: &Image, key: &Image, value: &Image, rooms: &Rooms) -> Image {
     pulp::Arch::new().dispatch(Run { threads, query, key, value, rooms })
@@ -53,11 +56,15 @@ fn packed_keys<S: Simd>(key: &Image, rooms: &Rooms) -> Room {
     let (columns, channels) = (columns::<S>(), key.channels);
     let mut room = rooms.scratch.room(key.pixels().div_ceil(columns) * channels * columns);
     let packed = room.values_mut();
-    packed.fill(0.0);
+    // No token fills up the last panel.
+    packed[key.pixels() / columns * channels * columns..].fill(0.0);
     for (token, pixel) in key.values().chunks_exact(key.pitch).enumerate() {
         let panel = &mut packed[token / columns * channels * columns..];
         for (channel, value) in pixel[..channels].iter().enumerate() {
             panel[channel * columns + token % columns] = *value;
+        }
+        if token % PACKED == 0 {
+            key.keep_within_limit();
         }
     }
     room
@@ -68,10 +75,14 @@ fn packed_values<S: Simd>(value: &Image, rooms: &Rooms) -> Room {
     let (columns, tokens) = (columns::<S>(), value.pixels());
     let mut room = rooms.scratch.room(value.channels.div_ceil(columns) * tokens * columns);
     let packed = room.values_mut();
-    packed.fill(0.0);
+    // No channel fills up the last panel.
+    packed[value.channels / columns * tokens * columns..].fill(0.0);
     for (token, pixel) in value.values().chunks_exact(value.pitch).enumerate() {
         for (panel, values) in pixel[..value.channels].chunks(columns).enumerate() {
             packed[(panel * tokens + token) * columns..][..values.len()].copy_from_slice(values);
+        }
+        if token % PACKED == 0 {
+            value.keep_within_limit();
         }
     }
     room
