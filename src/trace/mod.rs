@@ -55,12 +55,17 @@ pub struct Activation {
 impl Activation {
     /// Statistics and samples of `values`, the output of `module` in C order.
     pub fn new(module: &str, kind: &str, shape: &[usize], values: &[f32]) -> Self {
-        let statistics = Statistics::of(values);
+        // Both read all values, and either takes as long as the other.
+        let (statistics, sha256) = std::thread::scope(|scope| {
+            let hashing = scope.spawn(|| sha256_of(values));
+            (Statistics::of(values), hashing.join())
+        });
+        let sha256 = sha256.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Self {
             module: module.to_owned(),
             kind: kind.to_owned(),
             shape: shape.to_vec(),
-            sha256: Some(sha256_of(values)),
+            sha256: Some(sha256),
             mean: statistics.mean,
             std: statistics.std,
             min: statistics.min,
@@ -76,9 +81,11 @@ impl Activation {
 /// SHA-256 of `values` as little-endian f32, in hexadecimal.
 pub(crate) fn sha256_of(values: &[f32]) -> String {
     let mut hash = Sha256::new();
-    for chunk in values.chunks(1 << 14) {
-        let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
-        hash.update(&bytes);
+    #[cfg(target_endian = "little")]
+    hash.update(bytemuck::cast_slice::<f32, u8>(values));
+    #[cfg(target_endian = "big")]
+    for value in values {
+        hash.update(value.to_le_bytes());
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -116,20 +123,31 @@ impl Statistics {
     /// ```
     pub fn of<'a>(values: impl IntoIterator<Item = &'a f32, IntoIter: Clone>) -> Self {
         let values = values.into_iter();
-        let finite = || values.clone().copied().filter(|value| value.is_finite());
-        let count = finite().count();
-        let non_finite = values.clone().count() - count;
-        if count == 0 {
+        let (mut finite, mut non_finite) = (0usize, 0usize);
+        let (mut sum, mut min, mut max) = (0f64, f32::INFINITY, f32::NEG_INFINITY);
+        for value in values.clone() {
+            if value.is_finite() {
+                finite += 1;
+                sum += f64::from(*value);
+                min = min.min(*value);
+                max = max.max(*value);
+            } else {
+                non_finite += 1;
+            }
+        }
+        if finite == 0 {
             return Self { mean: None, std: None, min: None, max: None, non_finite };
         }
-        let mean = finite().map(f64::from).sum::<f64>() / count as f64;
-        let variance =
-            finite().map(|value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count as f64;
+        let mean = sum / finite as f64;
+        let squares: f64 = values
+            .filter(|value| value.is_finite())
+            .map(|value| (f64::from(*value) - mean).powi(2))
+            .sum();
         Self {
             mean: Some(mean),
-            std: Some(variance.sqrt()),
-            min: finite().reduce(f32::min),
-            max: finite().reduce(f32::max),
+            std: Some((squares / finite as f64).sqrt()),
+            min: Some(min),
+            max: Some(max),
             non_finite,
         }
     }
