@@ -54,7 +54,7 @@ impl WithSimd for Run<'_> {
 /// By panel of tokens, channel, token of the panel.
 fn packed_keys<S: Simd>(key: &Image, rooms: &Rooms) -> Room {
     let (columns, channels) = (columns::<S>(), key.channels);
-    let mut room = rooms.scratch.room(key.pixels().div_ceil(columns) * channels * columns);
+    let mut room = rooms.for_work(key.pixels().div_ceil(columns) * channels * columns);
     let packed = room.values_mut();
     // No token fills up the last panel.
     packed[key.pixels() / columns * channels * columns..].fill(0.0);
@@ -73,7 +73,7 @@ fn packed_keys<S: Simd>(key: &Image, rooms: &Rooms) -> Room {
 /// By panel of channels, token, channel of the panel.
 fn packed_values<S: Simd>(value: &Image, rooms: &Rooms) -> Room {
     let (columns, tokens) = (columns::<S>(), value.pixels());
-    let mut room = rooms.scratch.room(value.channels.div_ceil(columns) * tokens * columns);
+    let mut room = rooms.for_work(value.channels.div_ceil(columns) * tokens * columns);
     let packed = room.values_mut();
     // No channel fills up the last panel.
     packed[value.channels / columns * tokens * columns..].fill(0.0);

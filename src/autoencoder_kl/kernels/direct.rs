@@ -73,7 +73,7 @@ impl WithSimd for Run<'_> {
 /// Weights by panel, place under the kernel and input channel, column of the panel.
 fn packed<S: Simd>(of: Convolution, depth: usize, rooms: &Rooms) -> Room {
     let (columns, places) = (columns::<S>(), of.side * of.side);
-    let mut room = rooms.scratch.room(of.outputs.div_ceil(columns) * depth * columns);
+    let mut room = rooms.for_work(of.outputs.div_ceil(columns) * depth * columns);
     let weights = room.values_mut();
     weights.fill(0.0);
     for (output, kernels) in of.weight.chunks_exact(depth).enumerate() {

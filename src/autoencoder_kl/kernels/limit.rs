@@ -18,9 +18,10 @@ impl Limit {
         Self { bytes, margin, over: AtomicU64::new(0) }
     }
 
-    /// Looks at what the process takes, and calls `let_go` where that comes close to the limit.
-    pub fn keep(&self, let_go: impl FnOnce()) {
-        let near = |bytes: u64| bytes + self.margin > self.bytes;
+    /// Looks at what the process takes, and calls `let_go` where that and `more` bytes come close to
+    /// the limit.
+    pub fn keep(&self, more: u64, let_go: impl FnOnce()) {
+        let near = |bytes: u64| bytes + more + self.margin > self.bytes;
         if resident_bytes().is_none_or(near) {
             let_go();
             let left = resident_bytes().unwrap_or(0);

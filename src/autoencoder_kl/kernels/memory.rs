@@ -39,6 +39,15 @@ pub struct Rooms {
     pub scratch: Memory,
 }
 
+impl Rooms {
+    /// Room of [`Self::scratch`] for `len` values, for which activations make way where memory is
+    /// limited.
+    pub fn for_work(&self, len: usize) -> Room {
+        self.activations.arena.keep_within_limit(len * size_of::<f32>());
+        self.scratch.room(len)
+    }
+}
+
 /// One range of addresses and the parts of it that are free.
 #[derive(Debug, Default)]
 struct Arena {
@@ -62,7 +71,7 @@ impl Memory {
     /// To be called after each piece of work: stays within the limit, if there is one, by letting
     /// go of all that is mapped. What lies there is in the file, and is mapped again when it is read.
     pub fn keep_within_limit(&self) {
-        self.arena.keep_within_limit();
+        self.arena.keep_within_limit(0);
     }
 
     /// Room for `len` values. What they hold is left over.
@@ -95,9 +104,10 @@ impl Arena {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep_within_limit(&self) {
+    /// `more` bytes are about to be taken.
+    fn keep_within_limit(&self, more: usize) {
         if let (Some(limit), Some(Some(map))) = (&self.limit, self.map.get()) {
-            limit.keep(|| self.let_go(0, map.len()));
+            limit.keep(more as u64, || self.let_go(0, map.len()));
         }
     }
 
@@ -195,7 +205,7 @@ impl Room {
     /// [`Memory::keep_within_limit`] of the memory that this lies in.
     pub fn keep_within_limit(&self) {
         if let Self::Block(block) = self {
-            block.arena.keep_within_limit();
+            block.arena.keep_within_limit(0);
         }
     }
 

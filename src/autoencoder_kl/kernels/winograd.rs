@@ -91,7 +91,7 @@ impl Run<'_> {
         assert_eq!((out.height, out.width, out.channels), (height, width, of.outputs));
 
         let layout = WeightLayout::of::<S>(of, POINTS);
-        let mut weights = rooms.scratch.room(layout.values());
+        let mut weights = rooms.for_work(layout.values());
         transform_weights(simd, tiling, threads, of, layout, weights.values_mut());
         let (weights, bias) = (weights.values(), &*filled_up(of.bias));
         let blocks = Blocks::of::<POINTS, TILE>(height, width, input.pitch);
@@ -124,7 +124,7 @@ fn scratch<S: Simd, const POINTS: usize, const TILE: usize>(
     layer: &Layer,
 ) -> Scratch {
     let [patch, points, products] = layer.scratch_lengths::<POINTS, TILE>(columns::<S>());
-    let room = |len| -> Room { rooms.scratch.room(len) };
+    let room = |len| -> Room { rooms.for_work(len) };
     Scratch { patch: room(patch), points: room(points), products: room(products) }
 }
 
