@@ -159,11 +159,13 @@ def plot(figures, path):
     for row, (side, seconds) in enumerate(sorted(medians.items(), key=lambda item: item[1])):
         y, width = 10 + row * height, max(2, 420 * seconds / longest)
         colour = "#2f6fdf" if side in OWN else "#8a8f98"
-        rows.append(f'<text x="130" y="{y + 16}" text-anchor="end">{side}</text><rect x="140" y="{y}" width="{width:.0f}" '
-                    f'height="22" rx="3" fill="{colour}"/><text x="{146 + width:.0f}" y="{y + 16}">{seconds:.1f} s</text>')  # fmt: skip
+        # speed_peer.py: its process runs the picture twice.
+        label = f"{side} (two trips)" if side == "torch.compile" else side
+        rows.append(f'<text x="180" y="{y + 16}" text-anchor="end">{label}</text><rect x="190" y="{y}" width="{width:.0f}" '
+                    f'height="22" rx="3" fill="{colour}"/><text x="{196 + width:.0f}" y="{y + 16}">{seconds:.1f} s</text>')  # fmt: skip
     style = "text{font:14px sans-serif;fill:#1f2328}@media(prefers-color-scheme:dark){text{fill:#e6edf3}}"
     total = 20 + height * len(rows)
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 {total}" width="640"><style>{style}</style>{"".join(rows)}</svg>\n'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 680 {total}" width="680"><style>{style}</style>{"".join(rows)}</svg>\n'
     Path(path).write_text(svg)
 
 
