@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 use super::image::Image;
 use super::memory::{Room, Rooms};
 use super::norm::exp;
-use super::product::{Shape, columns, product};
+use super::product::{Shape, columns, product_by_panel};
 use super::threads::{Threads, at_least, for_each_part_with};
 
 /// Queries that a thread works on at once.
@@ -51,13 +51,12 @@ impl WithSimd for Run<'_> {
     }
 }
 
-/// By panel of tokens, channel, token of the panel.
+/// By panel of tokens, channel, token of the panel. Where tokens do not fill the last one, what lies
+/// there is left over: nobody reads the scores that it gives.
 fn packed_keys<S: Simd>(key: &Image, rooms: &Rooms) -> Room {
     let (columns, channels) = (columns::<S>(), key.channels);
     let mut room = rooms.for_work(key.pixels().div_ceil(columns) * channels * columns);
     let packed = room.values_mut();
-    // No token fills up the last panel.
-    packed[key.pixels() / columns * channels * columns..].fill(0.0);
     for (token, pixel) in key.values().chunks_exact(key.pitch).enumerate() {
         let panel = &mut packed[token / columns * channels * columns..];
         for (channel, value) in pixel[..channels].iter().enumerate() {
@@ -115,19 +114,15 @@ impl WithSimd for Block<'_> {
             let scored = Shape {
                 rows,
                 depth: channels,
-                panels: 1,
+                panels: count.div_ceil(columns),
                 left_stride: pitch,
                 panel_stride: channels * columns,
                 out_stride: KEYS,
                 add: false,
-                ahead: channels * columns,
+                ahead: 0,
             };
-            // Panel by panel: they do not fit into the cache together.
-            for panel in 0..count.div_ceil(columns) {
-                let queries = &query.values()[first * pitch..];
-                let keys = &keys[start * channels + panel * scored.panel_stride..];
-                product(simd, scored, queries, keys, &mut scores[panel * columns..]);
-            }
+            let (queries, keys) = (&query.values()[first * pitch..], &keys[start * channels..]);
+            product_by_panel(simd, scored, queries, keys, scores);
             for row in 0..rows {
                 let scores = &mut scores[row * KEYS..][..count];
                 let before = largest[row];
@@ -145,17 +140,14 @@ impl WithSimd for Block<'_> {
             let weighted = Shape {
                 rows,
                 depth: count,
-                panels: 1,
+                panels: channels.div_ceil(columns),
                 left_stride: KEYS,
                 panel_stride: tokens * columns,
                 out_stride: pitch,
                 add: true,
-                ahead: tokens * columns,
+                ahead: 0,
             };
-            for panel in 0..channels.div_ceil(columns) {
-                let values = &values[start * columns + panel * weighted.panel_stride..];
-                product(simd, weighted, scores, values, &mut out[panel * columns..]);
-            }
+            product_by_panel(simd, weighted, scores, &values[start * columns..], out);
         }
         for (pixel, sum) in out.chunks_exact_mut(pitch).zip(sums) {
             for value in pixel {

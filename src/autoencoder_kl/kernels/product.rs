@@ -75,6 +75,23 @@ pub fn product<S: Simd>(simd: S, shape: Shape, left: &[f32], right: &[f32], out:
     }
 }
 
+/// [`product`] with all rows of a panel before the next, which is fetched meanwhile: for panels that
+/// do not fit into the cache together.
+#[inline(always)]
+pub fn product_by_panel<S: Simd>(
+    simd: S,
+    shape: Shape,
+    left: &[f32],
+    right: &[f32],
+    out: &mut [f32],
+) {
+    let one = Shape { panels: 1, ahead: shape.panel_stride, ..shape };
+    for panel in 0..shape.panels {
+        let right = &right[panel * shape.panel_stride..];
+        product(simd, one, left, right, &mut out[panel * columns::<S>()..]);
+    }
+}
+
 /// `M` rows of one panel; lines from `next` on are asked for.
 ///
 /// # Safety
