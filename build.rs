@@ -6,11 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::process::exit;
 
-/// What `tch` 0.26 is made for; scripts/libtorch.py fetches the same.
-const LIBTORCH: &str = "2.13.0";
+/// torch-sys 0.N is made for libtorch 2.(N - 13), since its 0.23: 0.24 for 2.11, 0.26 for 2.13.
+const LIBTORCH_BEHIND_TORCH_SYS: u32 = 13;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=Cargo.toml");
     // Set by torch-sys, which has found libtorch by now; not set without the `tch` feature, or when
     // only documentation is built.
     let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else {
@@ -38,8 +39,54 @@ fn main() {
         println!("cargo::rustc-link-arg=-Wl,--no-as-needed");
         println!("cargo::rustc-link-arg={}", cuda.display());
         println!("cargo::rustc-link-arg=-Wl,--as-needed");
+        cuda_graphs(lib);
     }
 }
+
+/// CUDA graphs need CUDA's headers and runtime: those of Python's packages beside torch, or a CUDA
+/// toolkit. Without them the fast engine runs without graphs.
+#[cfg(feature = "tch")]
+fn cuda_graphs(lib: &Path) {
+    const SOURCE: &str = "src/autoencoder_kl/cuda/bindings.cpp";
+    println!("cargo::rerun-if-changed={SOURCE}");
+    println!("cargo::rerun-if-env-changed=CUDA_HOME");
+    let home = env::var("CUDA_HOME").unwrap_or_else(|_| "/usr/local/cuda".to_owned());
+    let roots = [lib.join("../../nvidia/cu13"), home.into()];
+    let Some((include, runtime)) = roots.iter().find_map(|root| {
+        let include = root.join("include");
+        let headers = ["cuda_runtime_api.h", "crt/host_config.h"];
+        let libraries = ["lib/libcudart.so.13", "lib64/libcudart.so.13", "lib64/libcudart.so"];
+        let runtime = libraries.iter().map(|name| root.join(name)).find(|path| path.is_file())?;
+        headers.iter().all(|name| include.join(name).is_file()).then_some((include, runtime))
+    }) else {
+        println!(
+            "cargo::warning=no CUDA headers beside libtorch: the fast engine has no CUDA graphs"
+        );
+        return;
+    };
+    let torch = lib.join("../include");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .warnings(false)
+        .include(&torch)
+        .include(torch.join("torch/csrc/api/include"))
+        .include(&include)
+        .file(SOURCE)
+        .compile("vae_fidelity_cuda");
+    println!("cargo::rustc-cfg=cuda_graphs");
+    for library in ["c10_cuda", "c10"] {
+        println!("cargo::rustc-link-lib=dylib={library}");
+    }
+    println!("cargo::rustc-link-arg={}", runtime.display());
+    for argument in ["-Xlinker", "-rpath", "-Xlinker"] {
+        println!("cargo::rustc-link-arg={argument}");
+    }
+    println!("cargo::rustc-link-arg={}", runtime.with_file_name("").display());
+}
+
+#[cfg(not(feature = "tch"))]
+fn cuda_graphs(_: &Path) {}
 
 /// What libtorch's headers say of themselves. torch-sys looks at a `build-version` file instead,
 /// which Python's torch and most system packages lack.
@@ -59,12 +106,38 @@ fn found_version(lib: &Path) -> Option<String> {
 
 fn check_version(lib: &Path, found: &str) {
     println!("cargo::rerun-if-env-changed=LIBTORCH_BYPASS_VERSION_CHECK");
-    if found != LIBTORCH && env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_none() {
+    let wanted = wanted_version();
+    if found != wanted && env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_none() {
         println!(
-            "cargo::error={}: libtorch {LIBTORCH} is needed, found {found}. Point LIBTORCH at a \
-             libtorch {LIBTORCH}, or unset it and run `python3 scripts/libtorch.py`",
+            "cargo::error={}: libtorch {wanted} is needed, found {found}. Point LIBTORCH at a \
+             libtorch {wanted}, or unset it and run `python3 scripts/libtorch.py`",
             lib.display()
         );
         exit(1);
     }
+}
+
+/// The libtorch that the torch-sys of the manifest is made for; scripts/libtorch.py fetches the same,
+/// and scripts/cuda_bundle.sh derives a manifest for another.
+fn wanted_version() -> String {
+    let manifest =
+        Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("Cargo.toml");
+    let minor = fs::read_to_string(&manifest).ok().and_then(|text| torch_sys_minor(&text));
+    let Some(minor) = minor else {
+        println!(
+            "cargo::error={}: no `torch-sys = {{ version = \"=0.N.0\" ...`",
+            manifest.display()
+        );
+        exit(1);
+    };
+    format!("2.{}.0", minor - LIBTORCH_BEHIND_TORCH_SYS)
+}
+
+/// The N of torch-sys 0.N, in a manifest as written here and as `cargo package` writes it.
+fn torch_sys_minor(manifest: &str) -> Option<u32> {
+    let mut after = manifest.lines().skip_while(|line| {
+        !line.starts_with("torch-sys =") && line.trim() != "[dependencies.torch-sys]"
+    });
+    let version = after.find_map(|line| line.split_once("version = \"=0."))?.1;
+    version.split('.').next()?.parse().ok()
 }

@@ -41,7 +41,7 @@ def recorded(vae):
 
 def array(tensor):
     """A copy: a later layer may work in place."""
-    return np.array(tensor.detach().float().numpy(), order="C")
+    return np.array(tensor.detach().cpu().float().numpy(), order="C")
 
 
 def tensors_and_rows(stages):

@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # goldens are the CPU's: the gist would pick a GPU
+# Goldens are the CPU's, though the gist would pick a GPU; scripts/cuda/live.py asks for the GPU.
+DEVICE = os.environ.get("VAE_FIDELITY_GIST_DEVICE", "cpu")
+if DEVICE == "cpu":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["HF_HUB_OFFLINE"] = "1"  # every model is a local folder
 sys.dont_write_bytecode = True  # leave nothing beside the gist
 
@@ -68,9 +71,9 @@ def load_gist(path):
 
 
 def load_vae(gist, repository, dtype="f32"):
-    """The gist's pick is f32 on the CPU; another dtype is given to the same function."""
+    """The gist's pick is f32 on the CPU, f16 on CUDA; another dtype is given to the same function."""
     device, picked = gist.pick_device_and_dtype()
-    assert (device.type, picked) == ("cpu", torch.float32)
+    assert (device.type, picked) == (DEVICE, {"cpu": torch.float32, "cuda": torch.float16}[DEVICE])
     return gist.load_vae(str(repository), device=device, dtype=DTYPES[dtype])
 
 
@@ -88,7 +91,7 @@ def run(gist, vae, images, case, start=None):
         with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace, keeping(vae) as encode_blocks:
             latents = gist.encode_to_latents(vae, sample, sample=case.seed is not None, seed=case.seed)
         with recording(vae) as decode_trace, keeping(vae) as decode_blocks:
-            decoded = gist.decode_from_latents(vae, torch.from_numpy(start.latents).to(dtype) if start else latents)
+            decoded = gist.decode_from_latents(vae, torch.from_numpy(start.latents).to(device, dtype) if start else latents)
     return Run(
         sample=array(sample),
         moments=array(seen["moments"]),
@@ -150,7 +153,7 @@ def observed_encode(vae, noise=None):
     def observing_randn(*args, **kwargs):
         drawn = randn_tensor(*args, **kwargs)
         seen["noise"] = drawn.clone()
-        return drawn if noise is None else torch.from_numpy(noise).to(drawn.dtype)
+        return drawn if noise is None else torch.from_numpy(noise).to(drawn)
 
     vae.encode, diffusers_vae.randn_tensor = observing_encode, observing_randn
     try:

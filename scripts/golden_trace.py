@@ -24,7 +24,7 @@ def recorded(vae):
     entries, handles = [], []
 
     def listen(name, kind):
-        return lambda module, inputs, output: entries.append(entry(name, kind, output.detach().float().numpy()))
+        return lambda module, inputs, output: entries.append(entry(name, kind, output.detach().cpu().float().numpy()))
 
     for name, module in vae.named_modules():
         kind = type(module).__name__

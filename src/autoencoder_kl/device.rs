@@ -59,6 +59,19 @@ impl Device {
     }
 }
 
+impl Device {
+    /// The most bytes that libtorch's tensors on this GPU have taken since the last call with `reset`;
+    /// `None` on the CPU, and where this crate was built without CUDA's headers.
+    pub fn peak_bytes(self, reset: bool) -> Option<u64> {
+        #[cfg(cuda_graphs)]
+        if let tch::Device::Cuda(index) = self.0 {
+            return super::cuda::peak_bytes(index, reset).ok();
+        }
+        let _ = reset;
+        None
+    }
+}
+
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

@@ -2,8 +2,8 @@
 //!
 //! The reference engine runs the same operations in the same order on libtorch, so that on one
 //! machine its latents and pixels equal the gist's to the bit. The fast engine computes the same
-//! sums in another order, and on the CPU needs no libtorch; on CUDA it is the reference engine with
-//! channels last.
+//! sums in another order, and on the CPU needs no libtorch; on CUDA it is libtorch's convolutions with
+//! kernels of this crate between them.
 
 mod engine;
 mod layers;
@@ -21,11 +21,15 @@ mod device;
 #[cfg(feature = "tch")]
 mod diagonal_gaussian;
 #[cfg(feature = "tch")]
-mod channels_last;
-#[cfg(feature = "tch")]
 mod reference;
 #[cfg(feature = "tch")]
+mod cuda;
+#[cfg(feature = "tch")]
+mod libtorch_model;
+#[cfg(feature = "tch")]
 mod reference_vae;
+#[cfg(feature = "tch")]
+mod device_tensor;
 #[cfg(feature = "tch")]
 mod rounded;
 mod kernels;
@@ -36,6 +40,8 @@ mod fast_vae;
 
 #[cfg(feature = "tch")]
 pub use device::{Device, DeviceChoice, noise, pick_device_and_dtype, set_threads};
+#[cfg(feature = "tch")]
+pub use device_tensor::DeviceTensor;
 #[cfg(feature = "tch")]
 pub use diagonal_gaussian::DiagonalGaussian;
 pub use fast_vae::FastAutoencoderKL;

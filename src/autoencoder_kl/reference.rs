@@ -1,5 +1,4 @@
-//! diffusers' operations on libtorch, in diffusers' order: equal bits on one machine, unless channels
-//! lie last.
+//! diffusers' operations on libtorch, in diffusers' order: equal bits on one machine.
 
 use std::borrow::Cow;
 
@@ -9,7 +8,6 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Activation;
 use crate::error::Result;
 
-use super::channels_last;
 use super::engine::{Engine, Layer};
 use super::libtorch::{Attempt, kind_of, to_values};
 
@@ -18,40 +16,36 @@ use super::libtorch::{Attempt, kind_of, to_values};
 pub(super) struct Reference {
     pub device: Device,
     pub kind: Kind,
-    /// Activations and kernels pixel by pixel: other sums than diffusers', for speed on CUDA.
-    pub channels_last: bool,
 }
 
-impl Reference {
-    /// `tensor` as the layers take it.
-    pub fn laid_out(&self, tensor: Tensor) -> std::result::Result<Tensor, tch::TchError> {
-        if self.channels_last { channels_last::laid_out(tensor) } else { Ok(tensor) }
-    }
+/// The tensor `name` as the checkpoint has it, on the CPU.
+///
+/// f32 weights stay where they are mapped, at the file's alignment, as in diffusers: apart from
+/// sparing a copy, some kernels round differently at another alignment.
+pub(super) fn mapped(checkpoint: &Checkpoint, name: &str) -> Result<Tensor> {
+    let stored = checkpoint.tensor(name)?;
+    let shape: Vec<i64> = stored.shape.iter().map(|&size| size as i64).collect();
+    let kind = kind_of(stored.dtype);
+    let tensor = match stored.data {
+        Cow::Borrowed(data) if data.as_ptr().align_offset(kind.elt_size_in_bytes()) == 0 => {
+            // SAFETY: the bytes cover the shape (checked when the file was opened), are aligned,
+            // never written to, and mapped for as long as the model that holds
+            // `Checkpoint::mapped` beside its tensors.
+            unsafe { Tensor::f_from_blob(data.as_ptr(), &shape, &[], kind, Device::Cpu) }
+        }
+        data => Tensor::f_from_data_size(&data, &shape, kind),
+    };
+    tensor.attempt(|| format!("loading {name}"))
 }
 
 impl Engine for Reference {
     type Tensor = Tensor;
     type Weight = Tensor;
 
-    /// f32 weights stay where they are mapped, at the file's alignment, as in diffusers: apart from
-    /// sparing a copy, some kernels round differently at another alignment.
     fn weight(&self, checkpoint: &Checkpoint, name: &str) -> Result<Tensor> {
-        let stored = checkpoint.tensor(name)?;
-        let shape: Vec<i64> = stored.shape.iter().map(|&size| size as i64).collect();
-        let kind = kind_of(stored.dtype);
-        let tensor = match stored.data {
-            Cow::Borrowed(data) if data.as_ptr().align_offset(kind.elt_size_in_bytes()) == 0 => {
-                // SAFETY: the bytes cover the shape (checked when the file was opened), are
-                // aligned, never written to, and mapped for as long as the model that holds
-                // `Checkpoint::mapped` beside its tensors.
-                unsafe { Tensor::f_from_blob(data.as_ptr(), &shape, &[], kind, Device::Cpu) }
-            }
-            data => Tensor::f_from_data_size(&data, &shape, kind),
-        };
-        tensor
-            .and_then(|tensor| tensor.f_to_kind(self.kind))
+        mapped(checkpoint, name)?
+            .f_to_kind(self.kind)
             .and_then(|tensor| tensor.f_to_device(self.device))
-            .and_then(|tensor| self.laid_out(tensor))
             .attempt(|| format!("loading {name}"))
     }
 
@@ -75,13 +69,8 @@ impl Engine for Reference {
         eps: f64,
         at: &str,
     ) -> Result<Tensor> {
-        match self.channels_last {
-            true => channels_last::group_norm(xs, layer, groups as i64, eps),
-            false => {
-                xs.f_group_norm(groups as i64, Some(layer.weight), Some(layer.bias), eps, true)
-            }
-        }
-        .attempt(|| at)
+        xs.f_group_norm(groups as i64, Some(layer.weight), Some(layer.bias), eps, true)
+            .attempt(|| at)
     }
 
     fn linear(&self, xs: &Tensor, layer: Layer<Tensor>, at: &str) -> Result<Tensor> {

@@ -16,16 +16,14 @@ use crate::vae::{Encoded, Vae};
 
 use super::device::Device;
 use super::diagonal_gaussian::DiagonalGaussian;
-use super::layers::unwatched;
-use super::libtorch::{Attempt, kind_of, to_array, to_tensor};
-use super::model::Model;
-use super::reference::Reference;
+use super::libtorch::{Attempt, kind_of, to_array};
+use super::libtorch_model::LibtorchModel;
 
 /// The model that [`Checkpoint`]s are loaded into; follows `AutoencoderKL` of diffusers 0.42.1
 /// (`models/autoencoders/autoencoder_kl.py`).
 #[derive(Debug)]
 pub struct AutoencoderKL {
-    model: Model<Reference>,
+    model: LibtorchModel,
     dtype: Dtype,
     splitting: Splitting,
     /// Last, so that it outlives the tensors above, which may lie in the mapped files.
@@ -38,12 +36,14 @@ impl AutoencoderKL {
     /// Errors when libtorch cannot hold them; names and shapes were checked when the checkpoint
     /// was opened.
     pub fn load(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Self> {
-        Self::with_layout(checkpoint, device, dtype, false)
+        let model = LibtorchModel::reference(checkpoint, device.0, kind_of(dtype))?;
+        Ok(Self::of(model, checkpoint, dtype))
     }
 
-    /// The same with the channels of each pixel side by side, and group norm summed in f32: the fast
-    /// engine on CUDA. It rounds otherwise than diffusers; attention is libtorch's fused one, and nothing
-    /// waits for the device before results are read.
+    /// The same with the channels of each pixel side by side, and sums, norms, activations and residuals
+    /// in f32 and in one pass each, by kernels that are compiled for the GPU at hand: the fast engine on
+    /// CUDA. It rounds otherwise than diffusers. Where the kernels cannot be had
+    /// ([`Self::without_kernels`]), libtorch computes the same.
     ///
     /// Errors as [`Self::load`].
     pub fn load_channels_last(
@@ -51,27 +51,24 @@ impl AutoencoderKL {
         device: Device,
         dtype: Dtype,
     ) -> Result<Self> {
-        Self::with_layout(checkpoint, device, dtype, true)
+        let model = LibtorchModel::fused(checkpoint, device.0, kind_of(dtype))?;
+        Ok(Self::of(model, checkpoint, dtype))
     }
 
-    fn with_layout(
-        checkpoint: &Checkpoint,
-        device: Device,
-        dtype: Dtype,
-        channels_last: bool,
-    ) -> Result<Self> {
-        let engine = Reference { device: device.0, kind: kind_of(dtype), channels_last };
-        Ok(Self {
-            model: Model::load(checkpoint, engine)?,
-            dtype,
-            splitting: Splitting::default(),
-            _mapped: checkpoint.mapped(),
-        })
+    fn of(model: LibtorchModel, checkpoint: &Checkpoint, dtype: Dtype) -> Self {
+        let splitting = Splitting::default();
+        Self { model, dtype, splitting, _mapped: checkpoint.mapped() }
     }
 
     /// The device that the weights are on.
     pub fn device(&self) -> Device {
-        Device(self.model.engine.device)
+        Device(self.model.device)
+    }
+
+    /// Why the fast engine computes without kernels of its own; `None` where it has them, and for the
+    /// reference engine, which has none.
+    pub fn without_kernels(&self) -> Option<&str> {
+        self.model.without_kernels()
     }
 
     /// The posterior of `sample` (N, 3, H, W), as `AutoencoderKL.encode(x).latent_dist`.
@@ -80,27 +77,24 @@ impl AutoencoderKL {
     }
 
     fn moments(&self, sample: ArrayView4<f32>) -> Result<Tensor> {
-        self.model.check_sample(&sample)?;
+        self.model.check_input(Stage::Encode, &sample)?;
         if !self.splitting.splits_sample(&sample) {
-            return self.moments_of(sample);
+            return self.model.forward(Stage::Encode, &self.tensor(sample)?);
         }
         let part = |part: ArrayView4<f32>| {
-            self.model.check_sample(&part)?;
-            to_array(&self.moments_of(part)?)
+            self.model.check_input(Stage::Encode, &part)?;
+            to_array(&self.model.forward(Stage::Encode, &self.tensor(part)?)?)
         };
         let moments = self.splitting.moments(sample, self.dtype, part)?;
         self.tensor(moments.view())
     }
 
-    fn moments_of(&self, sample: ArrayView4<f32>) -> Result<Tensor> {
-        let sample = self.tensor(sample)?;
-        tch::no_grad(|| self.model.moments(&sample, &mut unwatched))
+    pub(super) fn forward(&self, stage: Stage, input: &Tensor) -> Result<Tensor> {
+        self.model.forward(stage, input)
     }
 
-    fn tensor(&self, array: ArrayView4<f32>) -> Result<Tensor> {
-        let engine = self.model.engine;
-        to_tensor(array, engine.device, engine.kind)
-            .and_then(|tensor| engine.laid_out(tensor).attempt(|| "laying out the input"))
+    pub(super) fn tensor(&self, array: ArrayView4<f32>) -> Result<Tensor> {
+        self.model.tensor(array)
     }
 
     /// Runs `change` in the model's dtype on its device, as the gist scales latents there.
@@ -116,7 +110,7 @@ impl AutoencoderKL {
 
 impl Vae for AutoencoderKL {
     fn config(&self) -> &AutoencoderKLConfig {
-        &self.model.config
+        self.model.config()
     }
 
     fn dtype(&self) -> Dtype {
@@ -141,10 +135,9 @@ impl Vae for AutoencoderKL {
     }
 
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
-        self.model.check_latents(&latents)?;
+        self.model.check_input(Stage::Decode, &latents)?;
         self.splitting.decoded(latents, self.dtype, |part| {
-            let part = self.tensor(part)?;
-            to_array(&tch::no_grad(|| self.model.decoded(&part, &mut unwatched))?)
+            to_array(&self.model.forward(Stage::Decode, &self.tensor(part)?)?)
         })
     }
 
@@ -154,23 +147,18 @@ impl Vae for AutoencoderKL {
     }
 
     fn scale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
-        self.rescaled(latents, |latents| latents.f_mul_scalar(self.model.config.scaling_factor))
+        self.rescaled(latents, |latents| latents.f_mul_scalar(self.model.config().scaling_factor))
     }
 
     fn unscale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
-        self.rescaled(latents, |latents| latents.f_div_scalar(self.model.config.scaling_factor))
+        self.rescaled(latents, |latents| latents.f_div_scalar(self.model.config().scaling_factor))
     }
 
     fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
-        let traced = self
-            .model
-            .check_input(stage, &input)
-            .and_then(|()| self.tensor(input))
-            .and_then(|input| tch::no_grad(|| self.model.trace(stage, &input)));
-        Some(traced)
+        Some(self.model.trace(stage, input))
     }
 
     fn forward_module(&self, name: &str, input: ArrayViewD<f32>) -> Option<Result<ArrayD<f32>>> {
-        tch::no_grad(|| self.model.forward_module(name, input, |image| self.tensor(image)))
+        self.model.forward_module(name, input)
     }
 }

@@ -32,8 +32,7 @@ pub fn rounded_trip(
     sample: ArrayView4<f32>,
     dtype: Dtype,
 ) -> Result<RoundedTrip> {
-    let engine =
-        Reference { device: tch::Device::Cpu, kind: kind_of(Dtype::F32), channels_last: false };
+    let engine = Reference { device: tch::Device::Cpu, kind: kind_of(Dtype::F32) };
     let model = Model::load(&checkpoint.rounded_to(dtype), engine)?;
     let tensor = |values: &Array4<f32>| to_tensor(values.view(), engine.device, engine.kind);
     let mut round = |module: &Module, output: &Tensor| {

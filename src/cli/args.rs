@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+#[cfg(feature = "tch")]
+use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::golden::TensorFormat;
 
 #[cfg(feature = "tch")]
 use super::engine::Engine;
+#[cfg(feature = "tch")]
+use super::run_args::DtypeChoice;
 
 /// Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
 ///
@@ -130,7 +134,8 @@ pub enum GoldenCommand {
     List(GoldenArgs),
     /// Compare every step of every case: of this crate's model, or of files from another program
     ///
-    /// Without --candidate, runs this crate's model on the CPU in f32; the whole suite takes minutes.
+    /// Without --candidate, runs this crate's model, each case in its own dtype; the whole suite takes
+    /// minutes.
     /// Exit code 0: every case passed; 1: some failed; 2: could not judge.
     Verify(VerifyArgs),
     /// Write inputs, weights and instructions for a port in any language into a new folder
@@ -150,6 +155,14 @@ pub struct VerifyArgs {
     #[cfg(feature = "tch")]
     #[arg(long, value_enum, default_value_t = Engine::Reference, conflicts_with = "candidate")]
     pub engine: Engine,
+    /// Where it runs: cpu, cuda, cuda:N or mps. Cases that are for CUDA run there in any case
+    #[cfg(feature = "tch")]
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with = "candidate")]
+    pub device: DeviceChoice,
+    /// The dtypes of the cases to run: f32, f16, bf16 [default: all that the suite has]
+    #[cfg(feature = "tch")]
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "candidate")]
+    pub dtype: Vec<DtypeChoice>,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 #[cfg(feature = "tch")]
+use vae_fidelity::Dtype;
 #[cfg(feature = "tch")]
 use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::golden::{Case, ExportSize, PosteriorKind, Suite, SuiteReport};
@@ -59,6 +60,8 @@ pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
     let suite = suite.progress(move |now| {
         progress.step(&format!("case {} of {}: {}", now.number, now.total, now.case.name));
     });
+    #[cfg(feature = "tch")]
+    let suite = suite.device(family_of(args.device));
     let report = match &args.candidate {
         Some(candidate) => suite.judge(candidate)?,
         None => this_crate(&suite, args)?,
@@ -70,8 +73,19 @@ pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
 
 #[cfg(feature = "tch")]
 fn this_crate(suite: &Suite, args: &VerifyArgs) -> Result<SuiteReport> {
+    let wanted: Vec<_> = args.dtype.iter().filter_map(|choice| choice.dtype()).collect();
+    // Said at once, and not as a reason of every case.
+    args.engine.settle(args.device, wanted.first().copied(), None)?;
     suite.run_in_each(|checkpoint, dtype, device| {
-        let choice = if device == "cuda" { DeviceChoice::Cuda(0) } else { DeviceChoice::Cpu };
+        if !wanted.is_empty() && !wanted.contains(&dtype) {
+            let asked = wanted.iter().map(Dtype::to_string).collect::<Vec<_>>().join(", ");
+            let problem = format!("left out by --dtype {asked}");
+            return Err(Error::new(ErrorKind::Unsupported, dtype, problem, "leave out --dtype"));
+        }
+        let choice = match (device, args.device) {
+            ("cuda", DeviceChoice::Cpu) => DeviceChoice::Cuda(0),
+            (_, asked) => asked,
+        };
         // Not every machine has every device, nor every engine every dtype.
         let lacks = |error: Error| {
             Error::new(ErrorKind::Unsupported, error.subject(), error.problem(), error.next())
@@ -79,6 +93,16 @@ fn this_crate(suite: &Suite, args: &VerifyArgs) -> Result<SuiteReport> {
         let settled = args.engine.settle(choice, Some(dtype), None).map_err(lacks)?;
         settled.load(checkpoint)
     })
+}
+
+/// The device as `tolerances.json` names it, which has one row for all GPUs of a kind.
+#[cfg(feature = "tch")]
+fn family_of(device: DeviceChoice) -> &'static str {
+    match device {
+        DeviceChoice::Cuda(_) => "cuda",
+        DeviceChoice::Mps => "mps",
+        DeviceChoice::Auto | DeviceChoice::Cpu => "cpu",
+    }
 }
 
 /// Without libtorch there is one implementation.

@@ -13,7 +13,7 @@ pub use file::TraceFile;
 pub const SAMPLES: usize = 32;
 
 /// The half of a VAE that was run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Sample to moments.

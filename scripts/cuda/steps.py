@@ -1,0 +1,224 @@
+"""The steps of a bundle, the most valuable first: what each runs, for how long, and what it is read for."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Optional
+
+BUNDLE = Path(__file__).resolve().parent.parent
+BINARY = str(BUNDLE / "bin" / "vae-fidelity")
+GOLDEN = BUNDLE / "golden"
+IMAGE = str(GOLDEN / "images" / "astronaut.png")
+FULL = str(GOLDEN / "models" / "sd-v1-4")
+# torch multiplies f32 matrices of convolutions in TF32 unless it is told not to; this tells every library.
+NO_TF32 = {"NVIDIA_TF32_OVERRIDE": "0"}
+
+
+@dataclass
+class Step:
+    """One process with a limit of its own."""
+
+    name: str
+    limit_s: int
+    argv: list
+    # What its output says, as JSON; raises where it says nothing of use.
+    read: Callable
+    environment: Optional[dict] = None
+    needs_gpu: bool = False
+    # Exit codes under which the output counts.
+    good: tuple = (0,)
+
+
+def golden_report(done):
+    """Counts, and the largest difference of every tensor of every case."""
+    report = json.loads(done.stdout)
+    largest, failed = {}, []
+    for case in report["cases"]:
+        for check in case["checks"]:
+            difference = (check["comparison"] or {}).get("max_abs_diff")
+            if difference:
+                largest.setdefault(case["case"], {})[check["tensor"]] = float(f"{difference:.4g}")
+            if check["outcome"] == "failed":
+                failed.append([case["case"], check["tensor"], check["reason"]])
+    return {"passed": report["passed"], **report["summary"], "largest_difference": largest, "failed": failed}
+
+
+def golden(gpu, name, *flags, limit_s=60, environment=None):
+    argv = [BINARY, "golden", "verify", "--json", "--golden", str(GOLDEN), "--device", "cuda" if gpu else "cpu", *flags]
+    return Step(name, limit_s, argv, golden_report, environment, gpu, good=(0, 1))
+
+
+def small_models():
+    """The models that are small enough for minutes: all that have no full graph."""
+    sys.path.insert(0, str(BUNDLE / "steps"))
+    from golden_cases import CASES, FULL_MODELS
+
+    return sorted({case.model for case in CASES} - FULL_MODELS)
+
+
+def only(models):
+    return [word for model in models for word in ("--only", model)]
+
+
+def last_json_line(done):
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def command(gpu, name, *arguments, read=last_json_line, good=(0, 1), limit_s=40):
+    device = ["--device", "cuda" if gpu else "cpu"]
+    return Step(f"command-{name}", limit_s, [BINARY, *arguments, *device, "--json"], read, needs_gpu=gpu, good=good)
+
+
+def commands(gpu, out):
+    """`--device cuda` of every command that has it."""
+    work = out / "commands"
+    work.mkdir(parents=True, exist_ok=True)
+    picture = ["--out", str(work / "decoded.png")]
+    yield command(gpu, "check", "check", IMAGE, *picture)
+    yield command(gpu, "check-sample", "check", IMAGE, *picture, "--sample", "--seed", "7")
+    yield command(gpu, "check-tiling", "check", IMAGE, *picture, "--tiling", "--tile-size", "64")
+    yield command(gpu, "check-report", "check", IMAGE, *picture, "--report", str(work / "report.html"))
+    yield command(gpu, "check-cross", "check", IMAGE, *picture, "--cross-check", limit_s=60)
+    yield command(gpu, "trace", "trace", IMAGE, "--save-trace", str(work / "trace"))
+    if gpu:
+        yield command(gpu, "check-fast", "check", IMAGE, *picture, "--engine", "fast")
+        yield command(gpu, "check-fast-cross", "check", IMAGE, *picture, "--engine", "fast", "--cross-check", limit_s=60)
+        yield command(gpu, "check-full-fast", "check", IMAGE, *picture, "--engine", "fast", "--repo", FULL, "--cross-check",
+                      limit_s=90)  # fmt: skip
+
+
+def criterion_medians(out):
+    """Medians in ms of every benchmark below a criterion folder."""
+
+    def read(done):
+        medians = {}
+        for file in sorted((out / "criterion").glob("**/new/estimates.json")):
+            name = json.loads((file.parent / "benchmark.json").read_text())["full_id"]
+            median = json.loads(file.read_text())["median"]
+            interval = median["confidence_interval"]
+            medians[name] = {"median_ms": median["point_estimate"] / 1e6, "low_ms": interval["lower_bound"] / 1e6,
+                             "high_ms": interval["upper_bound"] / 1e6}  # fmt: skip
+        if not medians:
+            raise ValueError("criterion wrote no estimates")
+        for name, peak_bytes in re.findall(r"^peak_bytes (\S+) (\d+)$", done.stderr, re.MULTILINE):
+            medians.setdefault(name, {})["peak_bytes"] = int(peak_bytes)
+        return medians
+
+    return read
+
+
+def bench(gpu, name, pattern, out, limit_s):
+    """Each in a criterion folder of its own, so that one that is cut off leaves the others whole."""
+    folder = out / name
+    argv = [str(BUNDLE / "bin" / "autoencoder_kl"), "--bench", "--noplot", pattern]
+    # What was measured when the time was up counts.
+    return Step(name, limit_s, argv, criterion_medians(folder), {"CRITERION_HOME": str(folder / "criterion")}, gpu,
+                good=(0, None))  # fmt: skip
+
+
+def libtest_counts(done):
+    """What did not run is in them."""
+    counts = re.search(r"test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored", done.stdout)
+    if not counts:
+        raise ValueError("no `test result:` line")
+    return dict(zip(("passed", "failed", "not_run"), map(int, counts.groups())))
+
+
+def kernel_profile(done):
+    """Time by kernel from ncu's CSV, the longest first."""
+    lines = done.stdout.splitlines()
+    start = next((at for at, line in enumerate(lines) if line.startswith('"ID"')), None)
+    if start is None:
+        raise ValueError("ncu printed no table")
+    kernels = {}
+    for row in csv.DictReader(io.StringIO("\n".join(lines[start:]))):
+        if row.get("Metric Name") != "gpu__time_duration.sum":
+            continue
+        factor = {"ns": 1e-3, "us": 1.0, "usecond": 1.0, "nsecond": 1e-3, "ms": 1e3, "msecond": 1e3}[row["Metric Unit"]]
+        entry = kernels.setdefault(row["Kernel Name"], {"calls": 0, "us": 0.0})
+        entry["calls"] += 1
+        entry["us"] += float(row["Metric Value"].replace(",", "")) * factor
+    rows = sorted(({"kernel": name, **entry} for name, entry in kernels.items()), key=lambda row: -row["us"])
+    return {"total_us": sum(row["us"] for row in rows), "kernels": rows[:60]}
+
+
+def profile(engine):
+    argv = [shutil.which("ncu") or "ncu", "--csv", "--metrics", "gpu__time_duration.sum", "--clock-control", "none",
+            BINARY, "check", str(GOLDEN / "images" / "astronaut_512.jpg"), "--repo", FULL, "--device", "cuda",
+            "--engine", engine, "--out", "/dev/null.png", "--quiet"]  # fmt: skip
+    return Step(f"profile-{engine}", 90, argv, kernel_profile, needs_gpu=True, good=(0, 1, 2, None))
+
+
+def python(gpu, name, script, *arguments, limit_s, environment=None, good=(0,)):
+    argv = [sys.executable, str(BUNDLE / "steps" / script), *map(str, arguments)]
+    return Step(name, limit_s, argv, last_json_line, environment, gpu, good)
+
+
+def environment_step():
+    return python(False, "environment", "environment.py", limit_s=40)
+
+
+def steps(gpu, out):
+    """All steps in the order of their worth."""
+    yield environment_step()
+    models = small_models() if gpu else ["builtin", "sd-small"]
+    dtypes = ("f32", "f16", "bf16") if gpu else ("f32",)
+    for dtype in dtypes:
+        yield verify(gpu, "reference", dtype, models)
+    if gpu:
+        yield verify(gpu, "reference", "f32", models, NO_TF32)
+    for dtype in ("f16", "f32", "bf16") if gpu else ("f32", "f16"):
+        yield live(gpu, dtype, out)
+    if gpu:
+        yield live(gpu, "f32", out, NO_TF32)
+    yield Step("tests", 60, [str(BUNDLE / "bin" / "cuda"), "--test-threads", "1"], libtest_counts, good=(0, 101))
+    for dtype in dtypes:
+        yield verify(gpu, "fast", dtype, models)
+    if gpu:
+        yield verify(gpu, "fast", "f32", models, NO_TF32)
+    if not gpu:
+        yield from commands(gpu, out)
+        yield bench(gpu, "bench-builtin", "builtin/cpu/f32/256/decode", out, limit_s=60)
+        yield peers(gpu, "peers", "builtin", limit_s=60)
+        return
+    yield bench(gpu, "bench-sd", "sd-v1-4/cuda", out, limit_s=75)
+    yield peers(gpu, "peers", "sd-v1-4", limit_s=60)
+    yield from commands(gpu, out)
+    yield profile("fast")
+    yield peers(gpu, "peers-compiled", "sd-v1-4", "--compiled", limit_s=150)
+    yield bench(gpu, "bench-flux", "flux1/cuda", out, limit_s=75)
+    yield peers(gpu, "peers-flux", "flux1", limit_s=60)
+    yield profile("reference")
+
+
+def verify(gpu, engine, dtype, models, environment=None):
+    name = f"golden-{engine}-{dtype}" + ("-no-tf32" if environment else "")
+    return golden(gpu, name, "--engine", engine, "--dtype", dtype, *only(models), environment=environment)
+
+
+def live(gpu, dtype, out, environment=None):
+    name = f"live-{dtype}" + ("-no-tf32" if environment else "")
+    where = [] if gpu else ["--device", "cpu"]
+    return python(gpu, name, "live.py", "--gist", BUNDLE / "debug_diffusion_vae.py", "--dtype", dtype, "--binary", BINARY,
+                  "--out", out / name, *where, limit_s=60, environment=environment, good=(0, 1))  # fmt: skip
+
+
+def peers(gpu, name, model, *flags, limit_s):
+    where = [] if gpu else ["--device", "cpu"]
+    return python(gpu, name, "peers.py", "--golden", GOLDEN, "--models", model, *where, *flags, limit_s=limit_s)
+
+
+def gpu_only(out):
+    """Names of the steps that a machine without a GPU leaves out."""
+    here = {step.name for step in steps(False, out)}
+    return [step.name for step in steps(True, out) if step.name not in here]
+
+
+def environment_of(step):
+    return {**os.environ, **(step.environment or {})}
