@@ -33,7 +33,7 @@ import golden_self_test
 from golden_cases import CASES
 from golden_recipe import GOLDEN, repository
 from golden_store import (
-    SCHEMA_VERSION, Degenerate, difference, manifest_json, refuse_degenerate, tensors_of, tolerance, write_case,
+    SCHEMA_VERSION, BelowOneStep, Degenerate, difference, manifest_json, refuse_degenerate, tensors_of, tolerance, write_case,
 )  # fmt: skip
 from golden_trace import difference as trace_difference, to_json
 
@@ -235,7 +235,7 @@ def main():
                 return write(writer, cases, args.out)
             golden_self_test.run(args.gist)
             found = check(writer, cases, args.out)
-    except (golden_gist.WrongGist, Degenerate) as refusal:
+    except (golden_gist.WrongGist, Degenerate, BelowOneStep) as refusal:
         sys.exit(str(refusal))
     print("\n".join(found) or f"all {len(cases)} cases agree")
     sys.exit(bool(found))

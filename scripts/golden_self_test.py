@@ -8,7 +8,9 @@ from PIL import Image
 
 import golden_blocks
 from golden_gist import Run, WrongGist, load_gist
-from golden_store import Degenerate, difference, refuse_degenerate, tensors_of, write_case
+from golden_store import (
+    UNIT, BelowOneStep, Degenerate, difference, refuse_degenerate, step, tensors_of, tolerance, write_case,
+)  # fmt: skip
 
 
 def plausible_run():
@@ -98,9 +100,20 @@ def sees_one_bit_between_blocks():
         assert golden_blocks.difference(Path(temporary), row, stages, loose), "self-test: an edited file passed"
 
 
+def refuses_less_than_one_step():
+    for dtype in UNIT:
+        for value, expected in ((1.0, UNIT[dtype]), (-8.4375, 8 * UNIT[dtype]), (0.3, UNIT[dtype] / 4)):
+            assert step(dtype, value) == expected, f"self-test: a step of {dtype} at {value}"
+        row = {"tensor": "moments", "dtype": dtype, "device": "cpu", "atol": 1.0, "rtol": UNIT[dtype]}
+        assert tolerance({"rows": [row]}, "moments", "any", dtype) is row
+        row["rtol"] *= 0.999
+        expect(BelowOneStep, lambda: tolerance({"rows": [row]}, "moments", "any", dtype), f"less than a step of {dtype}")
+
+
 def run(gist_path):
     refuses_another_gist(gist_path)
     refuses_degenerate_output()
+    refuses_less_than_one_step()
     sees_one_bit()
     sees_one_bit_between_blocks()
-    print("self-test: another gist and degenerate output are refused, a flipped bit is seen")
+    print("self-test: another gist, degenerate output and less than one step are refused, a flipped bit is seen")

@@ -1,7 +1,7 @@
 """How far the gist's functions land from themselves on other kernels: variants, runs and rows.
 
 Each variant runs in a process of its own, since torch reads its settings once, and every step starts
-from the default run's tensors, as cases are judged.
+from the goldens, as cases are judged: so runs on any machine add up to one table.
 """
 
 import json
@@ -19,9 +19,9 @@ import golden_gist
 from golden_cases import CASES
 from golden_faults import FAULTS
 from golden_recipe import GOLDEN, repository
+from golden_store import UNIT, read_tensor, sampled, tensors_of
+from golden_tolerances import CASE_BY_NAME, RELATIVE, Spread, short
 
-RELATIVE = 1e-5  # the part of a difference that counts as relative, before the margin
-CASE_BY_NAME = {case.name: case for case in CASES}
 MEASURED = [case for case in CASES if case.device == "cpu"]
 
 
@@ -35,6 +35,7 @@ class Variant:
     environment: dict = field(default_factory=dict)
     fault: str = ""
     only: tuple = ()
+    needs: str = ""  # a processor's flag, without which it changes nothing
 
     @property
     def cases(self):
@@ -43,23 +44,62 @@ class Variant:
         return [case for case in MEASURED if not self.only or case.name in self.only]
 
 
+# What a processor without AVX-512 runs: it gives the goldens' bits on one that has it.
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 SWEEP = [
+    Variant("as it is"),
     Variant("1 thread", threads=1),
     Variant("ATEN_CPU_CAPABILITY=default", environment={"ATEN_CPU_CAPABILITY": "default"}),
-    Variant("ATEN_CPU_CAPABILITY=avx2", environment={"ATEN_CPU_CAPABILITY": "avx2"}),
+    Variant("ATEN_CPU_CAPABILITY=avx2", environment={"ATEN_CPU_CAPABILITY": "avx2"}, needs="avx512f"),
     Variant("ONEDNN_MAX_CPU_ISA=SSE41", environment={"ONEDNN_MAX_CPU_ISA": "SSE41"}),
     Variant("ONEDNN_MAX_CPU_ISA=AVX", environment={"ONEDNN_MAX_CPU_ISA": "AVX"}),
-    Variant("ONEDNN_MAX_CPU_ISA=AVX2", environment={"ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    Variant("ONEDNN_MAX_CPU_ISA=AVX2", environment={"ONEDNN_MAX_CPU_ISA": "AVX2"}, needs="avx512f"),
+    Variant("ONEDNN_MAX_CPU_ISA=AVX512_CORE", environment={"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, needs="avx512_bf16"),
+    Variant("ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16", environment={"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}, needs="avx512_fp16"),
+    Variant("ONEDNN_MAX_CPU_ISA=AVX512_CORE_FP16", environment={"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_FP16"}, needs="amx_bf16"),
     Variant("without oneDNN", onednn=False),
     Variant("without oneDNN, ATEN_CPU_CAPABILITY=default, 1 thread", 1, False, {"ATEN_CPU_CAPABILITY": "default"}),
-]
-NO_CHANGE_ON_AVX2 = [{"ATEN_CPU_CAPABILITY": "avx2"}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}]
+    Variant("AVX2 throughout", environment=AVX2, needs="avx512f"),
+    Variant("AVX2 throughout, 1 thread", threads=1, environment=AVX2, needs="avx512f"),
+    Variant("AVX2 throughout, ATEN_CPU_CAPABILITY=default", environment={**AVX2, "ATEN_CPU_CAPABILITY": "default"}, needs="avx512f"),
+    Variant("AVX2 throughout, without oneDNN, ATEN_CPU_CAPABILITY=default, 1 thread", 1, False,
+            {**AVX2, "ATEN_CPU_CAPABILITY": "default"}, needs="avx512f"),
+]  # fmt: skip
+
+
+def cpuinfo(field):
+    """A line of /proc/cpuinfo, or ""."""
+    if not Path("/proc/cpuinfo").is_file():
+        return ""
+    lines = (line.split(":", 1) for line in open("/proc/cpuinfo") if ":" in line)
+    return next((value.strip() for key, value in lines if key.strip() == field), "")
 
 
 def sweep_here():
     """The variants that change something on this machine."""
-    avx2 = torch.backends.cpu.get_cpu_capability() == "AVX2"
-    return [variant for variant in SWEEP if not (avx2 and variant.environment in NO_CHANGE_ON_AVX2)]
+    flags = cpuinfo("flags").split()
+    return [variant for variant in SWEEP if not variant.needs or variant.needs in flags]
+
+
+def machine():
+    """Names what the kernels depend on."""
+    flags = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in cpuinfo("flags").split()]
+    return ", ".join([cpuinfo("model name") or "unknown", torch.backends.cpu.get_cpu_capability(), *flags])
+
+
+def goldens(cases):
+    """The stored tensors of each case, and what its steps start from, as a Run."""
+    rows = {row["name"]: row for row in json.loads((GOLDEN / "manifest.json").read_text())["cases"]}
+    stored, start = {}, {}
+    for case in cases:
+        folder, tensors = GOLDEN / "cases" / case.name, rows[case.name]["tensors"]
+        stored[case.name] = {name: (row["stored"], read_tensor(folder, name, row)) for name, row in tensors.items()}
+        if case.trace:
+            stored[case.name]["trace"] = json.loads((folder / "trace.json").read_text())
+        (kept, latents), (_, noise) = stored[case.name]["latents"], stored[case.name].get("noise", (None, None))
+        assert kept == "full", f"{case.name}: decoding starts from whole latents"
+        start[case.name] = golden_gist.Run(None, None, latents, None, None, noise)
+    return stored, start
 
 
 def work(variant, gist_path, models, start, out):
@@ -67,7 +107,7 @@ def work(variant, gist_path, models, start, out):
     torch.set_num_threads(variant.threads)
     torch.backends.mkldnn.enabled = variant.onednn
     gist = golden_gist.load_gist(gist_path)
-    before = pickle.loads(Path(start).read_bytes()) if start else {}
+    start = pickle.loads(Path(start).read_bytes())
     runs, loaded = {}, None
     for case in variant.cases:
         if (case.model, case.dtype) != loaded:
@@ -76,29 +116,28 @@ def work(variant, gist_path, models, start, out):
             vae = golden_gist.load_vae(gist, repository(GOLDEN / "models" / case.model, models), case.dtype)
             if variant.fault:
                 FAULTS[variant.fault].plant(vae)
-        runs[case.name] = golden_gist.run(gist, vae, GOLDEN / "images", case, before.get(case.name))
+        runs[case.name] = golden_gist.run(gist, vae, GOLDEN / "images", case, start[case.name])
     Path(out).write_bytes(pickle.dumps(runs))
 
 
-def spawn(variant, gist_path, temporary, start=None):
-    """Runs a variant in a process of its own; returns its runs by case name, and their file."""
-    out = Path(temporary) / f"{variant.name}.runs".replace(" ", "-").replace("/", "")
-    request = json.dumps([vars(variant), str(gist_path), str(temporary), str(start or ""), str(out)])
+def spawn(variant, gist_path, temporary, start):
+    """Runs a variant in a process of its own, each step from `start`; returns its runs by case name."""
+    given, out = Path(temporary) / "start", Path(temporary) / "runs"
+    given.write_bytes(pickle.dumps(start))
+    request = json.dumps([vars(variant), str(gist_path), str(temporary), str(given), str(out)])
     environment = {**os.environ, "OMP_NUM_THREADS": str(variant.threads), **variant.environment}
     print(f"{variant.name} ...", file=sys.stderr, flush=True)
     subprocess.run([sys.executable, __file__, request], env=environment, check=True)
-    return pickle.loads(out.read_bytes()), out
+    return pickle.loads(out.read_bytes())
 
 
-def pairs(expected, actual):
-    """(tensor, expected, actual) as flat f64 arrays; a trace's samples in units of the entry's std."""
-    for name in ("sample", "noise", "moments", "latents", "decoded"):
-        if getattr(expected, name) is not None:
-            yield name, flat(getattr(expected, name)), flat(getattr(actual, name))
-    if expected.picture:
-        yield "decoded_rgb8", flat(np.array(expected.picture)), flat(np.array(actual.picture))
-    for stage in expected.trace:
-        for one, other in zip(expected.trace[stage], actual.trace[stage]):
+def pairs(golden, actual):
+    """(tensor, expected, actual) as flat f64 arrays of the stored values; a trace's samples in units of the entry's std."""
+    for name, tensor in tensors_of(actual).items():
+        kept, expected = golden[name]
+        yield name, flat(expected), flat(tensor if kept == "full" else sampled(tensor))
+    for stage in ("encode", "decode") if "trace" in golden else ():
+        for one, other in zip(golden["trace"][stage], actual.trace[stage], strict=True):
             yield f"trace {one['module']}", flat(one["samples"]) / one["std"], flat(other["samples"]) / one["std"]
 
 
@@ -106,34 +145,38 @@ def flat(values):
     return np.asarray(values, np.float64).reshape(-1)
 
 
-@dataclass
-class Spread:
-    """The worst that a tensor did in the sweep."""
-
-    excess: float = 0.0  # largest |difference| - RELATIVE * |expected|
-    max_abs: float = 0.0
-    share: float = 0.0  # largest share of values that differ at all, in one run
-    variant: str = ""
-
-    def take(self, expected, actual, variant):
-        gap = np.abs(actual - expected)
-        self.share = max(self.share, (gap > 0).mean())
-        if gap.max() > self.max_abs:
-            self.max_abs, self.variant = gap.max(), variant
-        self.excess = max(self.excess, (gap - RELATIVE * np.abs(expected)).max())
+def take(spread, expected, actual, dtype, variant):
+    """The worse of `spread` and this run."""
+    gap = np.abs(actual - expected)
+    if not np.isfinite(gap).all():
+        sys.exit(f"{variant}: NaN or infinity")
+    excess = max(0.0, (gap - RELATIVE[dtype] * np.abs(expected)).max())
+    return spread.join(Spread(float(excess), float(gap.max()), float((gap > 0).mean()), variant if gap.any() else ""))
 
 
 def sweep(gist_path, temporary, only=()):
-    """The default runs, their file, and {(case, tensor): Spread} over all variants."""
-    default, start = spawn(Variant("default", only=only), gist_path, temporary)
-    spreads = {}
+    """{(case, tensor): Spread} over all variants: how far each lands from the goldens."""
+    cases = [case for case in MEASURED if not only or case.name in only]
+    stored, start = goldens(cases)
+    spreads, here = {}, machine()
     for variant in sweep_here():
         variant.only = only
-        runs, _ = spawn(variant, gist_path, temporary, start)
-        for name, run in runs.items():
-            for tensor, expected, actual in pairs(default[name], run):
-                spreads.setdefault((name, tensor), Spread()).take(expected, actual, variant.name)
-    return default, start, spreads
+        for name, run in spawn(variant, gist_path, temporary, start).items():
+            for tensor, expected, actual in pairs(stored[name], run):
+                before = spreads.get((name, tensor), Spread())
+                spreads[name, tensor] = take(before, expected, actual, CASE_BY_NAME[name].dtype, f"{variant.name} ({here})")
+    return spreads
+
+
+def sizes():
+    """[case, tensor, standard deviation] of the goldens in 16 bits, whose sums are of that size."""
+    stored, _ = goldens([case for case in MEASURED if case.dtype in UNIT])
+    return [
+        [case, tensor, short(float(flat(kept[tensor][1]).std()))]
+        for case, kept in stored.items()
+        for tensor in ("moments", "latents", "noise", "decoded")
+        if tensor in kept
+    ]
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ FILES = {
     "decoded_rgb8": "decoded.safetensors",
 }
 PICTURE = "decoded.png"
+# The unit in the last place of 1, and the smallest normal value, which nothing has a smaller unit than.
+UNIT = {"f16": 2.0**-10, "bf16": 2.0**-7}
+SMALLEST_NORMAL = {"f16": 2.0**-14, "bf16": 2.0**-126}
 
 
 def tensors_of(run):
@@ -105,7 +108,19 @@ def tolerance(tolerances, tensor, model, dtype="f32"):
     key = (tensor, dtype, "cpu")
     rows = [row for row in tolerances["rows"] if (row["tensor"], row["dtype"], row["device"]) == key]
     rows = [row for row in rows if row.get("model", model) == model]
-    return max(rows, key=lambda row: "model" in row)
+    found = max(rows, key=lambda row: "model" in row)
+    if dtype in UNIT and tensor not in ("sample", "decoded_rgb8") and found["rtol"] < UNIT[dtype]:
+        raise BelowOneStep(f"{tensor}: rtol {found['rtol']:g} is less than one step of {dtype}, {UNIT[dtype]:g} of a value")
+    return found
+
+
+def step(dtype, value):
+    """The unit in the last place of `value`, a float, in a 16-bit type."""
+    return 2.0 ** math.floor(math.log2(max(abs(value), SMALLEST_NORMAL[dtype]))) * UNIT[dtype]
+
+
+class BelowOneStep(Exception):
+    """A tolerance that a machine which rounds one value the other way does not meet."""
 
 
 class Degenerate(Exception):

@@ -32,6 +32,22 @@ impl Dtype {
             Self::Bf16 => bf16::from_f32(value).to_f32(),
         }
     }
+
+    /// The unit in the last place of 1. That of any other value is at most this many times it, and
+    /// more than half as many.
+    ///
+    /// ```
+    /// use vae_fidelity::Dtype;
+    /// assert_eq!(Dtype::Bf16.epsilon(), 0.0078125);
+    /// assert_eq!(Dtype::F16.round(1.0 + Dtype::F16.epsilon() as f32), 1.0009766);
+    /// ```
+    pub fn epsilon(self) -> f64 {
+        match self {
+            Self::F32 => f32::EPSILON.into(),
+            Self::F16 => f16::EPSILON.into(),
+            Self::Bf16 => bf16::EPSILON.into(),
+        }
+    }
 }
 
 impl fmt::Display for Dtype {

@@ -53,6 +53,27 @@ fn edit_json(file: &Path, edit: impl Fn(&mut Value)) {
     fs::write(file, value.to_string()).unwrap();
 }
 
+/// The error of a suite with a row in units in the last place of bf16, after `edit` changed that.
+fn in_units(edit: fn(&mut Value)) -> String {
+    refused(|folder| edit_json(&folder.join("tolerances.json"), |t| in_units_of_bf16(t, edit)))
+}
+
+fn in_units_of_bf16(tolerances: &mut Value, edit: fn(&mut Value)) {
+    let row = &mut tolerances["rows"][0];
+    row["dtype"] = "bf16".into();
+    (row["ulps"], row["sum_ulps"], row["sum_size"]) = (1.into(), 2.into(), 3.9.into());
+    (row["atol"], row["rtol"]) = (0.03125.into(), 0.0078125.into());
+    edit(row);
+}
+
+#[test]
+fn a_row_in_units_in_the_last_place_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(Path::new(TOY), folder.path());
+    edit_json(&folder.path().join("tolerances.json"), |t| in_units_of_bf16(t, |_| ()));
+    Suite::open(folder.path()).unwrap();
+}
+
 #[test]
 fn a_damaged_suite_is_refused_and_says_what_is_wrong() {
     let manifest =
@@ -108,6 +129,15 @@ fn a_damaged_suite_is_refused_and_says_what_is_wrong() {
         (tolerances(|t| t["rows"][0]["atol"] = (-1.0).into()), "atol -1"),
         (tolerances(|t| t["rows"][0]["rtol"] = Value::Null), "null"),
         (tolerances(|t| t["rows"][3]["share"] = 2.0.into()), "share"),
+        (
+            tolerances(|t| t["rows"][0]["dtype"] = "bf16".into()),
+            "rtol 0.000001 is less than one step of bf16, which is up to 0.0078125 of a value",
+        ),
+        (in_units(|row| row["rtol"] = 0.0078.into()), "less than one step of bf16"),
+        (in_units(|row| row["sum_ulps"] = Value::Null), "all of ulps, sum_ulps and a sum_size"),
+        (in_units(|row| row["sum_size"] = 0.0.into()), "a sum_size above 0"),
+        (in_units(|row| row["atol"] = 0.0625.into()), "its ulps are an atol of 0.03125"),
+        (in_units(|row| row["ulps"] = 2.into()), "an rtol of 0.015625"),
         (refused(|folder| fs::remove_file(folder.join("manifest.json")).unwrap()), "no such file"),
         (
             refused(|folder| {

@@ -2,12 +2,16 @@
 //! and in slices, and on CUDA where it is.
 #![cfg(feature = "tch")]
 
+#[path = "support/kernels.rs"]
+mod kernels;
+
 use vae_fidelity::autoencoder_kl::{Device, DeviceChoice, pick_device_and_dtype, set_threads};
 use vae_fidelity::golden::Suite;
 use vae_fidelity::{AutoencoderKL, Dtype, Error, ErrorKind, Vae};
 
 #[test]
 fn the_libtorch_model_reproduces_every_golden() {
+    kernels::print();
     let suite = Suite::open("golden")
         .unwrap()
         .progress(|at| println!("[{}/{}] {}", at.number, at.total, at.case.name));

@@ -7,7 +7,7 @@ use ndarray::Axis;
 use super::blocks::Blocks;
 use super::locate::read_trace;
 use super::manifest::Case;
-use super::posterior::std_of;
+use super::posterior::{LOGVAR_RANGE, std_of, widest_logvar};
 use super::tensor::Golden;
 use crate::error::Result;
 use crate::trace::TraceFile;
@@ -49,5 +49,14 @@ impl CaseFiles {
         let moments = self.moments.array()?;
         let (_, logvar) = moments.view().split_at(Axis(1), moments.dim().1 / 2);
         Some(Golden::derived("std", &std_of(logvar)))
+    }
+
+    /// The largest magnitude of a clamped log-variance; what it can be, where moments are a hash.
+    pub fn widest_logvar(&self) -> f64 {
+        let Some(moments) = self.moments.array() else {
+            return f64::from(LOGVAR_RANGE.0.abs());
+        };
+        let (_, logvar) = moments.view().split_at(Axis(1), moments.dim().1 / 2);
+        widest_logvar(logvar.iter().copied())
     }
 }

@@ -77,7 +77,8 @@ impl<'a> Checks<'a> {
         why: impl FnOnce() -> Option<String>,
     ) -> Result<bool> {
         let Actual { shape, values, trace } = actual;
-        let comparison = Comparison::new(golden, shape, values, self.suite.bar(self.case, step)?)?;
+        let bar = self.suite.bar(self.case, self.files, step)?;
+        let comparison = Comparison::new(golden, shape, values, bar)?;
         let bit_identical = comparison.bit_identical;
         let mut check = Check::compared(step, comparison);
         if check.outcome == Outcome::Failed {

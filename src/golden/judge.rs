@@ -140,7 +140,7 @@ impl<'a> Judge<'a> {
             None => self.checks.skip(&[Step::Draws], "the implementation offers no draws"),
             Some(Err(error)) => self.refused(&[Step::Draws], &error),
             Some(Ok(draws)) => {
-                let tolerance = self.suite.bar(self.case, Step::Moments)?.tolerance();
+                let tolerance = self.suite.bar(self.case, self.files, Step::Moments)?.tolerance();
                 self.checks.push(spread::check(moments.view(), &draws, tolerance));
             }
         }

@@ -11,3 +11,9 @@ pub(super) fn std_of(logvar: ArrayView4<f32>) -> Array4<f32> {
     // In f64 and rounded once: no libm's f32 `exp` is everyone's.
     logvar.mapv(|logvar| f64::from(0.5 * logvar.clamp(low, high)).exp() as f32)
 }
+
+/// The largest magnitude of these log-variances once they are clamped.
+pub(super) fn widest_logvar(logvars: impl Iterator<Item = f32>) -> f64 {
+    let (low, high) = LOGVAR_RANGE;
+    logvars.map(|logvar| logvar.clamp(low, high).abs().into()).fold(0.0, f64::max)
+}

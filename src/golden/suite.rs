@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array4, Axis, concatenate};
 
+use super::case_files::CaseFiles;
 use super::compare::{Bar, Tolerance};
 use super::manifest::{Case, Manifest, Origin, broken_by};
 use super::report::{CaseReport, NotRun, Step, SuiteReport};
@@ -240,15 +241,15 @@ impl Suite {
     }
 
     /// What a step is held to. Steps without arithmetic that machines differ in have to be exact.
-    pub(super) fn bar(&self, case: &Case, step: Step) -> Result<Bar> {
+    pub(super) fn bar(&self, case: &Case, files: &CaseFiles, step: Step) -> Result<Bar> {
         let tensor = match step {
             Step::Moments | Step::Draws => "moments",
             Step::Latents => "latents",
             Step::Decoded => "decoded",
             Step::EndToEnd => "decoded_rgb8",
             Step::Std => {
-                let moments = self.bar(case, Step::Moments)?.tolerance();
-                let tolerance = std_tolerance(case.dtype, moments)?;
+                let moments = self.bar(case, files, Step::Moments)?.tolerance();
+                let tolerance = std_tolerance(case.dtype, moments, files.widest_logvar())?;
                 return Ok(Bar::Within { tolerance, share: None });
             }
             Step::Load | Step::Sample | Step::DecodedRgb8 | Step::ToRgb8 => {

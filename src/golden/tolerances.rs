@@ -46,6 +46,14 @@ struct Row {
     rtol: f64,
     #[serde(default)]
     share: Option<f64>,
+    /// What `rtol` and `atol` are in units in the last place: `ulps` of the value's own, and
+    /// `sum_ulps` of one at `sum_size`.
+    #[serde(default)]
+    ulps: Option<u32>,
+    #[serde(default)]
+    sum_ulps: Option<u32>,
+    #[serde(default)]
+    sum_size: Option<f64>,
     #[serde(rename = "measured_max_abs")]
     _measured_max_abs: Option<f64>,
     #[serde(rename = "measured_on")]
@@ -53,6 +61,40 @@ struct Row {
     /// Where in the table of measurements it comes from.
     #[serde(rename = "measured_row", default)]
     _measured_row: Option<String>,
+}
+
+impl Row {
+    /// Refuses what a machine that rounds one value the other way would not meet, and numbers that
+    /// are not what the row says of them in units in the last place.
+    fn in_units(&self) -> std::result::Result<(), String> {
+        let (dtype, epsilon) = (self.dtype, self.dtype.epsilon());
+        // Pixels have levels, and each operation on a sample is rounded once, alike everywhere.
+        let rounds = dtype != Dtype::F32 && !["sample", "decoded_rgb8"].contains(&&*self.tensor);
+        if rounds && self.rtol < epsilon {
+            let rtol = self.rtol;
+            return Err(format!(
+                "rtol {rtol} is less than one step of {dtype}, which is up to {epsilon} of a value"
+            ));
+        }
+        let said = match (self.ulps, self.sum_ulps, self.sum_size) {
+            (None, None, None) => return Ok(()),
+            (Some(own), Some(sum), Some(size)) if size.is_normal() && size > 0.0 => {
+                (f64::from(sum) * epsilon * power_of_two_below(size), f64::from(own) * epsilon)
+            }
+            _ => return Err("expected all of ulps, sum_ulps and a sum_size above 0".to_owned()),
+        };
+        if said != (self.atol, self.rtol) {
+            let (atol, rtol) = said;
+            return Err(format!("its ulps are an atol of {atol} and an rtol of {rtol}"));
+        }
+        Ok(())
+    }
+}
+
+/// The largest power of two that is not above `value`, a normal number above 0.
+fn power_of_two_below(value: f64) -> f64 {
+    const MANTISSA: u64 = (1 << (f64::MANTISSA_DIGITS - 1)) - 1;
+    f64::from_bits(value.to_bits() & !MANTISSA)
 }
 
 impl Tolerances {
@@ -76,6 +118,7 @@ impl Tolerances {
             if row.share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
                 return Err(problem("expected a share from 0 to 1"));
             }
+            row.in_units().map_err(|what| problem(&what))?;
         }
         Ok(tolerances)
     }
