@@ -44,7 +44,7 @@ class Variant:
         return [case for case in MEASURED if not self.only or case.name in self.only]
 
 
-# What a processor without AVX-512 runs: it gives the goldens' bits on one that has it.
+# What a processor without AVX-512 runs: it gives the goldens' bits on one that has it, for all tensors but one.
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 SWEEP = [
     Variant("as it is"),

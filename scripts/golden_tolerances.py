@@ -67,8 +67,16 @@ def read_spread(table):
     }
 
 
-def write_spread(spreads, sizes, fast_engine):
-    """A line for each case and tensor, in the order of the cases; then sizes, then the fast engine's."""
+def read_cuda(table):
+    """{(case, tensor): Spread} of the GPU that was measured."""
+    return {
+        (case, tensor): Spread(excess, max_abs, share, table["cuda_machine"])
+        for case, tensor, max_abs, excess, share in table["cuda"]
+    }
+
+
+def write_spread(spreads, sizes, fast_engine, cuda_machine, cuda):
+    """A line for each case and tensor, in the order of the cases; then sizes, the fast engine's, and a GPU's."""
     found = dict.fromkeys(spread.variant for spread in spreads.values() if spread.variant)
     known = [name for name in read_table()["variants"] if name in found]  # in their order, or every row changes
     names = list(dict.fromkeys([*known, *found]))
@@ -82,9 +90,11 @@ def write_spread(spreads, sizes, fast_engine):
         ("columns", ["case", "tensor or layer", "max_abs", "excess", "share", "variant"], "rows", rows),
         ("size_columns", ["case", "tensor", "standard deviation"], "sizes", sizes),
         ("fast_engine_columns", ["case", "tensor or layer", "max_abs", "share"], "fast_engine", fast_engine),
+        ("cuda_columns", ["case", "tensor or layer", "max_abs", "excess", "share"], "cuda", cuda),
     ]
     head = [' "schema_version": 1', f' "relative": {RELATIVE["f32"]}', f' "relative_16_bit": {json.dumps(UNIT)}',
             ' "variants": [\n  ' + ",\n  ".join(map(json.dumps, names)) + "\n ]"]  # fmt: skip
+    head.append(f' "cuda_machine": {json.dumps(cuda_machine)}')
     for key, columns, name, entries in sections:
         head.append(f' "{key}": {json.dumps(columns)}')
         head.append(f' "{name}": [\n  ' + ",\n  ".join(map(json.dumps, entries)) + "\n ]")
@@ -110,8 +120,15 @@ def own_row(dtype, tensor, model):
 
 def derive(table):
     """A row for each dtype and tensor, and for models of their own, with the row it comes from."""
+    cpu = derive_for("cpu", table, read_spread(table).items())
+    # A GPU may land wherever a CPU does, and where it was measured.
+    cuda = derive_for("cuda", table, [*read_spread(table).items(), *read_cuda(table).items()])
+    return cpu + [row for row in cuda if row["tensor"] not in ("sample", "noise")]
+
+
+def derive_for(device, table, spreads):
     groups, sizes = {}, {}
-    for (name, layer), spread in read_spread(table).items():
+    for (name, layer), spread in spreads:
         tensor, case = layer.split(" ")[0], CASE_BY_NAME[name]  # a trace's row is all of its layers
         key = (case.dtype, tensor, own_row(case.dtype, tensor, case.model))
         groups.setdefault(key, []).append((name, layer, spread))
@@ -120,18 +137,11 @@ def derive(table):
         key = (case.dtype, tensor, own_row(case.dtype, tensor, case.model))
         sizes[key] = max(sizes.get(key, 0.0), size)
     keys = sorted(groups, key=lambda key: (key[0] != "f32", key[0], key[2], TENSORS.index(key[1])))
-    rows = [
-        row(dtype, tensor, model, groups[dtype, tensor, models], sizes.get((dtype, tensor, models), 1.0))
+    return [
+        {**row(dtype, tensor, model, groups[dtype, tensor, models], sizes.get((dtype, tensor, models), 1.0)), "device": device}
         for dtype, tensor, models in keys
         for model in models or (None,)
     ]
-    # No GPU has been measured: f16 rounds alike on all of them, but sums in other orders.
-    rows += [
-        {**row, "device": "cuda", "measured_on": f"the CPU's row, for want of a GPU: {row['measured_on']}"}
-        for row in rows
-        if row["dtype"] == "f16" and row["tensor"] not in ("sample", "noise")
-    ]
-    return rows
 
 
 def row(dtype, tensor, model, group, size):

@@ -13,7 +13,7 @@ times the tolerance each one lands away. Half an hour on two idle cores; run by 
 measures these cases alone ('*-bf16-*' and the like work) and says how much of the present tolerances
 they use; with `--write` the table keeps the worse of what it has and what was measured, and tolerances
 are derived anew. `--anew` forgets what it has of these cases, for when goldens change. `--derive`
-measures nothing. `--fast-engine BINARY` adds how far the fast engine of that vae-fidelity lands, which
+measures nothing. `--cuda F.json` takes in what a GPU did (scripts/cuda/spread.py). `--fast-engine BINARY` adds how far the fast engine of that vae-fidelity lands, which
 tolerances are not derived from.
 """
 
@@ -129,11 +129,17 @@ def main():
     parser.add_argument("--derive", action="store_true", help="measure nothing; derive tolerances from the table")
     parser.add_argument("--faults", action="store_true", help="measure nothing, but plant the faults")
     parser.add_argument("--fast-engine", metavar="BINARY", help="measure this vae-fidelity's fast engine, and nothing else")
+    parser.add_argument("--cuda", metavar="F.json", type=Path, help="take what a bundle's step `spread` measured on a GPU")
     args = parser.parse_args()
     table, before = read_table(), json.loads(TOLERANCES.read_text())
     if args.fast_engine:
         with tempfile.TemporaryDirectory() as folder:
-            return write_spread(read_spread(table), table["sizes"], fast_engine(args.fast_engine, Path(folder)))
+            found = fast_engine(args.fast_engine, Path(folder))
+            return write_spread(read_spread(table), table["sizes"], found, table["cuda_machine"], table["cuda"])
+    if args.cuda:
+        cuda = json.loads(args.cuda.read_text())
+        write_spread(read_spread(table), table["sizes"], table["fast_engine"], cuda["machine"], cuda["rows"])
+        return write_tolerances(derive(read_table()), before["faults"])
     only = tuple(case.name for case in MEASURED if any(Path(case.name).match(name) for name in args.only))
     if args.only and not only:
         parser.error(f"no case on the CPU is named {' or '.join(args.only)}")
@@ -145,7 +151,7 @@ def main():
                 sys.exit(most > 1)
             known = {key: spread for key, spread in read_spread(table).items() if not (args.anew and key in spreads)}
             known |= {key: known[key].join(spread) if key in known else spread for key, spread in spreads.items()}
-            write_spread(known, sizes(), table["fast_engine"])
+            write_spread(known, sizes(), table["fast_engine"], table["cuda_machine"], table["cuda"])
         # From the table, so that it says what tolerances come from to the last digit.
         rows = derive(read_table())
         planted = before["faults"] if args.derive else faults(rows, args.gist, temporary)

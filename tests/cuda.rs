@@ -40,17 +40,21 @@ fn samples(height: usize, width: usize) -> Array4<f32> {
 }
 
 fn models() -> Vec<(String, Checkpoint)> {
-    ["builtin", "sd-small", "flux1-small", "cogview-small", "x4-upscaler-small", "act-relu"]
-        .map(|name| {
-            let source = match name {
-                "builtin" => Source::Builtin,
-                name => {
-                    Source::Folder { path: format!("golden/models/{name}").into(), subfolder: None }
-                }
-            };
-            (name.to_owned(), Checkpoint::open(&source, None).unwrap())
-        })
-        .into()
+    opened(["builtin", "sd-small", "flux1-small", "cogview-small", "x4-upscaler-small", "act-relu"])
+}
+
+fn full_graphs() -> Vec<(String, Checkpoint)> {
+    opened(["sd-v1-4", "flux1"])
+}
+
+fn opened<const N: usize>(names: [&str; N]) -> Vec<(String, Checkpoint)> {
+    let open = |name: &str| {
+        let path = format!("golden/models/{name}").into();
+        let source = Source::Folder { path, subfolder: None };
+        let source = if name == "builtin" { Source::Builtin } else { source };
+        (name.to_owned(), Checkpoint::open(&source, None).unwrap())
+    };
+    names.map(open).into()
 }
 
 /// PSNR in dB of samples in [-1, 1]; NaN gives NaN.
@@ -83,7 +87,7 @@ fn the_reference_engine_repeats_its_bits(cuda: Device) -> Result<(), String> {
 const FAST_PSNR_DB: f64 = 55.0;
 
 fn the_fast_engine_stays_near_f32(cuda: Device) -> Result<(), String> {
-    for (name, checkpoint) in models() {
+    for (name, checkpoint) in models().into_iter().chain(full_graphs()) {
         let exact = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
         let fast = AutoencoderKL::load_channels_last(&checkpoint, cuda, Dtype::F16).unwrap();
         let latents = exact.encode(samples(40, 56).view(), None).unwrap().latents;

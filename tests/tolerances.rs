@@ -93,8 +93,10 @@ fn models(dtype: Dtype, tensor: &str, model: &str) -> Vec<Option<String>> {
     if own.is_empty() { vec![None] } else { own.iter().map(|own| Some((*own).into())).collect() }
 }
 
+/// A GPU's rows are from what CPUs did, and it.
 struct Table {
-    measured: BTreeMap<About, Vec<Measured>>,
+    cpu: BTreeMap<About, Vec<Measured>>,
+    cuda: BTreeMap<About, Vec<Measured>>,
     sizes: BTreeMap<About, f64>,
 }
 
@@ -107,18 +109,24 @@ impl Table {
             let own = models(dtype, tensor, model).into_iter();
             own.map(|model| (dtype.to_string(), tensor.to_owned(), model)).collect()
         };
-        let mut measured: BTreeMap<About, Vec<Measured>> = BTreeMap::new();
-        for row in spread["rows"].as_array().unwrap() {
-            let (layer, number) = (row[1].as_str().unwrap(), |at: usize| row[at].as_f64().unwrap());
-            for about in abouts(&row[0], layer.split(' ').next().unwrap()) {
-                measured.entry(about).or_default().push(Measured {
-                    named: format!("{} / {layer}", row[0].as_str().unwrap()),
-                    max_abs: number(2),
-                    excess: number(3),
-                    share: number(4),
-                });
+        let measured = |tables: &[&str]| {
+            let mut measured: BTreeMap<About, Vec<Measured>> = BTreeMap::new();
+            for row in tables.iter().flat_map(|table| spread[table].as_array().unwrap()) {
+                let layer = row[1].as_str().unwrap();
+                let number = |at: usize| row[at].as_f64().unwrap();
+                for about in abouts(&row[0], layer.split(' ').next().unwrap()) {
+                    measured.entry(about).or_default().push(Measured {
+                        named: format!("{} / {layer}", row[0].as_str().unwrap()),
+                        max_abs: number(2),
+                        excess: number(3),
+                        share: number(4),
+                    });
+                }
             }
-        }
+            measured
+        };
+        let (cpu, mut cuda) = (measured(&["rows"]), measured(&["rows", "cuda"]));
+        cuda.retain(|(_, tensor, _), _| !["sample", "noise"].contains(&tensor.as_str()));
         let mut sizes = BTreeMap::new();
         for row in spread["sizes"].as_array().unwrap() {
             for about in abouts(&row[0], row[1].as_str().unwrap()) {
@@ -126,12 +134,12 @@ impl Table {
                 *size = size.max(row[2].as_f64().unwrap());
             }
         }
-        Self { measured, sizes }
+        Self { cpu, cuda, sizes }
     }
 
     /// The figures that a row has to have.
-    fn figures(&self, about: &About) -> Vec<(&'static str, f64)> {
-        let (rows, (_, tensor, _)) = (&self.measured[about], about);
+    fn figures(&self, about: &About, rows: &[Measured]) -> Vec<(&'static str, f64)> {
+        let (_, tensor, _) = about;
         let dtype: Dtype = serde_json::from_value(json!(about.0)).unwrap();
         let worst = |of: fn(&Measured) -> f64| rows.iter().map(of).fold(0.0, f64::max);
         let (max_abs, excess) = (worst(|row| row.max_abs), worst(|row| row.excess));
@@ -166,11 +174,13 @@ impl Table {
             let about = (text("dtype").unwrap(), text("tensor").unwrap(), text("model"));
             let device = text("device").unwrap();
             let said = format!("{about:?} on {device}");
-            if !found.insert((about.clone(), device)) || !self.measured.contains_key(&about) {
+            let measured = if device == "cuda" { &self.cuda } else { &self.cpu };
+            let rows = measured.get(&about);
+            let Some(rows) = rows.filter(|_| found.insert((about.clone(), device))) else {
                 wrong.push(format!("{said}: there twice, or not measured"));
                 continue;
-            }
-            let figures = self.figures(&about);
+            };
+            let figures = self.figures(&about, rows);
             for field in ["atol", "rtol", "share", "ulps", "sum_ulps", "sum_size"] {
                 let expected = figures.iter().find(|(name, _)| *name == field).map(|found| found.1);
                 if row[field].as_f64() != expected {
@@ -178,23 +188,20 @@ impl Table {
                 }
             }
             if let Some(named) = row["measured_row"].as_str() {
-                let rows = &self.measured[&about];
-                let named = rows.iter().find(|measured| measured.named == named);
+                let named = rows.iter().filter(|measured| measured.named == named);
                 let (most, of) = match about.1.as_str() {
                     "decoded_rgb8" => ("share", (|row| row.share) as fn(&Measured) -> f64),
                     _ => ("excess", (|row| row.excess) as fn(&Measured) -> f64),
                 };
-                if named.is_none_or(|named| rows.iter().any(|row| of(row) > of(named))) {
+                let most_of =
+                    |rows: &mut dyn Iterator<Item = &Measured>| rows.map(of).reduce(f64::max);
+                if most_of(&mut named.into_iter()) != most_of(&mut rows.iter()) {
                     wrong.push(format!("{said}: measured_row is not the one of most {most}"));
                 }
             }
         }
-        let cuda = |(dtype, tensor, _): &About| {
-            dtype == "f16" && !["sample", "noise"].contains(&tensor.as_str())
-        };
-        for about in self.measured.keys() {
-            let on_cuda = cuda(about).then_some("cuda");
-            for device in ["cpu"].into_iter().chain(on_cuda) {
+        for (device, measured) in [("cpu", &self.cpu), ("cuda", &self.cuda)] {
+            for about in measured.keys() {
                 if !found.remove(&(about.clone(), device.to_owned())) {
                     wrong.push(format!("{about:?} on {device}: no row"));
                 }

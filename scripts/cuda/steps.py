@@ -49,9 +49,9 @@ def golden_report(done):
     return {"passed": report["passed"], **report["summary"], "largest_difference": largest, "failed": failed}
 
 
-def golden(gpu, name, *flags, limit_s=60, environment=None):
+def golden(gpu, name, *flags, limit_s=60):
     argv = [BINARY, "golden", "verify", "--json", "--golden", str(GOLDEN), "--device", "cuda" if gpu else "cpu", *flags]
-    return Step(name, limit_s, argv, golden_report, environment, gpu, good=(0, 1))
+    return Step(name, limit_s, argv, golden_report, needs_gpu=gpu, good=(0, 1))
 
 
 def small_models():
@@ -168,11 +168,12 @@ def steps(gpu, out):
     """All steps in the order of their worth."""
     yield environment_step()
     models = small_models() if gpu else ["builtin", "sd-small"]
+    if gpu:
+        yield python(gpu, "spread", "spread.py", "--gist", BUNDLE / "debug_diffusion_vae.py", "--out", out / "spread.json",
+                     limit_s=90, environment=NO_TF32)  # fmt: skip
     dtypes = ("f32", "f16", "bf16") if gpu else ("f32",)
     for dtype in dtypes:
         yield verify(gpu, "reference", dtype, models)
-    if gpu:
-        yield verify(gpu, "reference", "f32", models, NO_TF32)
     for dtype in ("f16", "f32", "bf16") if gpu else ("f32", "f16"):
         yield live(gpu, dtype, out)
     if gpu:
@@ -180,8 +181,6 @@ def steps(gpu, out):
     yield Step("tests", 60, [str(BUNDLE / "bin" / "cuda"), "--test-threads", "1"], libtest_counts, good=(0, 101))
     for dtype in dtypes:
         yield verify(gpu, "fast", dtype, models)
-    if gpu:
-        yield verify(gpu, "fast", "f32", models, NO_TF32)
     if not gpu:
         yield from commands(gpu, out)
         yield bench(gpu, "bench-builtin", "builtin/cpu/f32/256/decode", out, limit_s=60)
@@ -197,9 +196,9 @@ def steps(gpu, out):
     yield profile("reference")
 
 
-def verify(gpu, engine, dtype, models, environment=None):
-    name = f"golden-{engine}-{dtype}" + ("-no-tf32" if environment else "")
-    return golden(gpu, name, "--engine", engine, "--dtype", dtype, *only(models), environment=environment)
+def verify(gpu, engine, dtype, models):
+    """f32 without TF32: the command sees to that."""
+    return golden(gpu, f"golden-{engine}-{dtype}", "--engine", engine, "--dtype", dtype, *only(models))
 
 
 def live(gpu, dtype, out, environment=None):

@@ -155,7 +155,8 @@ pub struct VerifyArgs {
     #[cfg(feature = "tch")]
     #[arg(long, value_enum, default_value_t = Engine::Reference, conflicts_with = "candidate")]
     pub engine: Engine,
-    /// Where it runs: cpu, cuda, cuda:N or mps. Cases that are for CUDA run there in any case
+    /// Where it runs: cpu, cuda, cuda:N or mps; on CUDA in f32 without TF32. Cases that are for CUDA run
+    /// there in any case
     #[cfg(feature = "tch")]
     #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with = "candidate")]
     pub device: DeviceChoice,
