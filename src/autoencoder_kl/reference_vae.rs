@@ -26,6 +26,7 @@ use super::reference::Reference;
 #[derive(Debug)]
 pub struct AutoencoderKL {
     model: Model<Reference>,
+    device: Device,
     dtype: Dtype,
     splitting: Splitting,
     /// Last, so that it outlives the tensors above, which may lie in the mapped files.
@@ -60,9 +61,11 @@ impl AutoencoderKL {
         dtype: Dtype,
         channels_last: bool,
     ) -> Result<Self> {
-        let engine = Reference { device: device.0, kind: kind_of(dtype), channels_last };
+        let engine =
+            Reference { device: device.of_libtorch(), kind: kind_of(dtype), channels_last };
         Ok(Self {
             model: Model::load(checkpoint, engine)?,
+            device,
             dtype,
             splitting: Splitting::default(),
             _mapped: checkpoint.mapped(),
@@ -71,7 +74,7 @@ impl AutoencoderKL {
 
     /// The device that the weights are on.
     pub fn device(&self) -> Device {
-        Device(self.model.engine.device)
+        self.device
     }
 
     /// The posterior of `sample` (N, 3, H, W), as `AutoencoderKL.encode(x).latent_dist`.

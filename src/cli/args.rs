@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use vae_fidelity::golden::TensorFormat;
 
-#[cfg(feature = "tch")]
-use super::engine::Engine;
+use super::engine::EngineChoice;
 
 /// Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
 ///
@@ -22,31 +21,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    #[cfg(feature = "tch")]
     Check(Box<super::check_args::CheckArgs>),
-    /// Not in this binary: it was built without libtorch
-    #[cfg(not(feature = "tch"))]
-    #[command(disable_help_flag = true)]
-    Check(NeedsLibtorch),
-    #[cfg(feature = "tch")]
     Trace(Box<super::trace_args::TraceArgs>),
-    /// Not in this binary: it was built without libtorch
-    #[cfg(not(feature = "tch"))]
-    #[command(disable_help_flag = true)]
-    Trace(NeedsLibtorch),
     Compare(CompareArgs),
     Inspect(super::inspect_args::InspectArgs),
     Explain(ExplainArgs),
     #[command(subcommand)]
     Golden(GoldenCommand),
-}
-
-/// Takes any arguments, so that what is said is why the command is not there.
-#[cfg(not(feature = "tch"))]
-#[derive(Debug, Args)]
-pub struct NeedsLibtorch {
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub arguments: Vec<std::ffi::OsString>,
 }
 
 /// How results are printed; the same for every command.
@@ -147,9 +128,8 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "DIR")]
     pub candidate: Option<PathBuf>,
     /// Which of this crate's implementations is judged
-    #[cfg(feature = "tch")]
-    #[arg(long, value_enum, default_value_t = Engine::Reference, conflicts_with = "candidate")]
-    pub engine: Engine,
+    #[arg(long, value_enum, default_value_t, conflicts_with = "candidate")]
+    pub engine: EngineChoice,
 }
 
 #[derive(Debug, Args)]

@@ -4,14 +4,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-#[cfg(feature = "tch")]
-#[cfg(feature = "tch")]
 use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::golden::{Case, ExportSize, PosteriorKind, Suite, SuiteReport};
 use vae_fidelity::report::SCHEMA_VERSION;
 use vae_fidelity::{Error, ErrorKind, Result};
-#[cfg(not(feature = "tch"))]
-use vae_fidelity::{FastAutoencoderKL, Vae};
 
 use super::Outcome;
 use super::args::{ExportArgs, GoldenArgs, VerifyArgs};
@@ -68,7 +64,6 @@ pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
     Ok(if report.passed { Outcome::Passed } else { Outcome::Failed })
 }
 
-#[cfg(feature = "tch")]
 fn this_crate(suite: &Suite, args: &VerifyArgs) -> Result<SuiteReport> {
     suite.run_in_each(|checkpoint, dtype, device| {
         let choice = if device == "cuda" { DeviceChoice::Cuda(0) } else { DeviceChoice::Cpu };
@@ -76,15 +71,10 @@ fn this_crate(suite: &Suite, args: &VerifyArgs) -> Result<SuiteReport> {
         let lacks = |error: Error| {
             Error::new(ErrorKind::Unsupported, error.subject(), error.problem(), error.next())
         };
-        let settled = args.engine.settle(choice, Some(dtype), None).map_err(lacks)?;
-        settled.load(checkpoint)
+        let execution = args.engine.engine().execution(choice, Some(dtype), None).map_err(lacks)?;
+        execution.check_goldens_apply()?;
+        execution.load(checkpoint)
     })
-}
-
-/// Without libtorch there is one implementation.
-#[cfg(not(feature = "tch"))]
-fn this_crate(suite: &Suite, _: &VerifyArgs) -> Result<SuiteReport> {
-    suite.run(|checkpoint| Ok(Box::new(FastAutoencoderKL::load(checkpoint, None)?) as Box<dyn Vae>))
 }
 
 pub fn export(args: &ExportArgs, console: Console) -> Result<Outcome> {
