@@ -51,11 +51,13 @@ fn channels_last_passes_every_golden_in_f32_and_f16_on_the_cpu() {
 #[cfg(feature = "tch")]
 mod beside_the_reference_engine {
     use ndarray::{Array4, s};
-    use vae_fidelity::autoencoder_kl::Device;
+    use vae_fidelity::autoencoder_kl::{Device, rounded_trip};
     use vae_fidelity::image_processor::denormalise;
     use vae_fidelity::metrics::PixelMetrics;
     use vae_fidelity::trace::Stage;
-    use vae_fidelity::{AutoencoderKL, Checkpoint, Dtype, FastAutoencoderKL, Source, Vae};
+    use vae_fidelity::{
+        AutoencoderKL, Checkpoint, Dtype, FastAutoencoderKL, Source, Vae, round_trip,
+    };
 
     /// What `check --engine fast` says of itself.
     const LATENTS: f32 = 1e-3;
@@ -162,5 +164,32 @@ mod beside_the_reference_engine {
 
     fn expected_scale(std: Option<f64>) -> f32 {
         std.unwrap_or_default().max(1.0) as f32
+    }
+
+    /// What `--dtype f16` does on the fast engine is what `--forecast` does on libtorch.
+    #[test]
+    fn half_precision_is_rounded_to_as_the_forecast_rounds() {
+        let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
+        let sample = samples(32, 48).slice(s![..1, .., .., ..]).to_owned();
+        let exact = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap();
+        let exact = round_trip(&exact, sample.view(), None).unwrap().decoded;
+        for dtype in [Dtype::F16, Dtype::Bf16] {
+            let expected = rounded_trip(&checkpoint, sample.view(), dtype).unwrap();
+            let fast = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap().rounded_to(dtype);
+            let found = fast.encode(sample.view(), None).unwrap().latents;
+            let off = |a: &Array4<f32>, b: &Array4<f32>| {
+                let squares = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2));
+                (squares.sum::<f64>() / a.len() as f64).sqrt()
+            };
+            // Ties fall to either side, and go on from there: never further off than rounding is.
+            let decoded = round_trip(&fast, sample.view(), None).unwrap().decoded;
+            let rounding = off(&expected.decoded, &exact);
+            let between = off(&expected.decoded, &decoded);
+            println!("{dtype}: forecast {rounding:.2e} from f32, this {between:.2e} from it");
+            assert!(between < rounding, "{dtype}: {between} and {rounding}");
+            let ratio = off(&decoded, &exact) / rounding;
+            assert!((0.8..1.25).contains(&ratio), "{dtype}: {ratio} times as far from f32");
+            assert!(off(&expected.latents, &found) < 0.1, "{dtype}");
+        }
     }
 }

@@ -81,7 +81,7 @@ impl Fast {
         if self.dtype != Dtype::F32 {
             let row = image.width * image.pitch;
             self.threads.for_each_part(image.values_mut(), row, |_, values| {
-                values.iter_mut().for_each(|value| *value = self.dtype.round(*value));
+                self.dtype.round_all(values);
                 self.rooms.activations.keep_within_limit();
             });
         }

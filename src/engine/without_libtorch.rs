@@ -39,14 +39,16 @@ pub(super) fn pick_device_and_dtype(
 }
 
 fn needs_libtorch(device: Device) -> Error {
-    let set_up = match device {
-        Device::Cuda(_) => ", with a CUDA libtorch (scripts/libtorch.py --cuda fetches one)",
-        _ => "",
+    let (what, set_up) = match device {
+        Device::Cuda(_) => {
+            ("CUDA", ", with a CUDA libtorch (scripts/libtorch.py --cuda fetches one)")
+        }
+        _ => ("MPS", ""),
     };
     Error::new(
         ErrorKind::Device,
         format!("--device {device}"),
-        "is reached through libtorch, and this binary was built without it",
+        format!("{what} is reached through libtorch, and this binary was built without it"),
         format!(
             "use --device cpu, or build with the default features{set_up}: cargo install vae-fidelity"
         ),

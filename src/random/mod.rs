@@ -3,9 +3,11 @@
 //!
 //! Follows torch 2.13 (`ATen/core/MT19937RNGEngine.h`, `ATen/core/DistributionsHelper.h`,
 //! `ATen/native/cpu/DistributionTemplates.h`) as it runs on x86-64 with AVX2, which AVX-512 machines
-//! take too. Over a million draws in each dtype, and in tensors of 1 to 300 values, all bits were
-//! equal there (`scripts/check_random.py` measures it anew). On other processors torch takes the
-//! logarithm and the sine of the C library, and last bits differ from these.
+//! take too: there all bits of two million draws in each dtype were equal, and of all tensors of 1 to
+//! 300 values from seven seeds. On other processors torch takes the logarithm and the sine of the C
+//! library: then 38 % of the f32 draws differ, by at most 2.3e-6, and in one step 0.08 % of those in
+//! f16 and 0.02 % in bf16. Tensors of fewer than 16 values take the C library's everywhere.
+//! `scripts/check_random.py` measures it anew.
 
 mod box_muller;
 mod mersenne_twister;
