@@ -6,7 +6,7 @@ use std::fs;
 use ndarray::Array4;
 use tempfile::TempDir;
 use vae_fidelity::report::peak_rss_bytes;
-use vae_fidelity::{Checkpoint, Encoded, FastAutoencoderKL, Result, Source, Vae};
+use vae_fidelity::{Checkpoint, Dtype, Encoded, FastAutoencoderKL, Result, Source, Vae};
 
 /// Little arithmetic for the room that it takes: 134 MB an activation at 1024 x 1024, and 67 MB for
 /// the weights of a wide layer while it runs.
@@ -59,10 +59,17 @@ fn the_least_limit_works_is_kept_and_changes_no_bit() {
     let limited = peak_rss_bytes().unwrap();
     assert!(limited <= limit, "{limited} bytes were taken, {limit} allowed");
 
+    // Half precision has its weights twice for a moment, as they are and rounded.
+    let half = || load().rounded_to(Dtype::F16);
+    let (in_half, _) = round_trip(&half().with_max_memory(least(half()))).unwrap();
+    let limited = peak_rss_bytes().unwrap();
+    assert!(limited <= limit, "{limited} bytes were taken in f16, {limit} allowed");
+
     let (expected, expected_decoded) = round_trip(&load()).unwrap();
     let unlimited = peak_rss_bytes().unwrap();
     assert!(unlimited > limit + limit / 4, "{unlimited} would have fitted into {limit}");
     assert_eq!(encoded.moments, expected.moments);
     assert_eq!(encoded.latents, expected.latents);
     assert_eq!(decoded, expected_decoded);
+    assert_eq!(in_half, round_trip(&half()).unwrap().0);
 }

@@ -72,7 +72,7 @@ impl FastAutoencoderKL {
     }
 
     /// The same in plain Rust, one value at a time, with convolutions summed up as they are defined:
-    /// what vectors and Winograd's algorithm are held against. Ten times as slow.
+    /// what vectors and Winograd's algorithm are held against. Twelve times as slow.
     #[must_use]
     pub fn with_plain_kernels(mut self) -> Self {
         self.model.engine = self.model.engine.plain();

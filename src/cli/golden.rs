@@ -65,13 +65,16 @@ pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
 }
 
 fn this_crate(suite: &Suite, args: &VerifyArgs) -> Result<SuiteReport> {
+    let engine = args.engine.engine();
+    // One that was not built in judges no case, whatever the case asks for.
+    engine.execution(DeviceChoice::Cpu, None, None)?;
     suite.run_in_each(|checkpoint, dtype, device| {
         let choice = if device == "cuda" { DeviceChoice::Cuda(0) } else { DeviceChoice::Cpu };
         // Not every machine has every device, nor every engine every dtype.
         let lacks = |error: Error| {
             Error::new(ErrorKind::Unsupported, error.subject(), error.problem(), error.next())
         };
-        let execution = args.engine.engine().execution(choice, Some(dtype), None).map_err(lacks)?;
+        let execution = engine.execution(choice, Some(dtype), None).map_err(lacks)?;
         execution.check_goldens_apply()?;
         execution.load(checkpoint)
     })
