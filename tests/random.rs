@@ -21,7 +21,7 @@ fn the_noise_of_every_golden_is_drawn_to_the_bit() {
             read(&suite.folder().join("cases").join(&case.name).join("latents.safetensors"));
         let noise = tensors.unwrap().into_iter().find(|t| t.name.as_deref() == Some("noise"));
         let expected = noise.unwrap_or_else(|| panic!("{} has no noise", case.name)).values;
-        let found = Generator::manual_seed(seed as u64).randn(expected.len(), case.dtype);
+        let found = Generator::manual_seed(seed).randn(expected.len(), case.dtype);
         assert_eq!(bits(found), bits(expected), "{}", case.name);
         drawn.push(case.dtype);
     }

@@ -2,7 +2,7 @@
 //! those of Pommier's and Garberoglio's avx_mathfun.h, after Moshier's Cephes library, with the fused
 //! operations that its compiler makes of them.
 
-#![allow(clippy::approx_constant, reason = "the series are Cephes' own, near constants or not")]
+#![allow(clippy::excessive_precision, reason = "coefficients are written as Cephes writes them")]
 
 /// Makes 8 uniform numbers in [0, 1) and the 8 after them standard normal (Box and Muller).
 pub(super) fn fill_16(values: &mut [f32; 16]) {

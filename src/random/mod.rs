@@ -59,7 +59,7 @@ impl Generator {
     fn filled(&mut self, len: usize) -> Vec<f32> {
         let mut values: Vec<f32> = (0..len).map(|_| self.uniform()).collect();
         values.as_chunks_mut().0.iter_mut().for_each(fill_16);
-        if len % BLOCK != 0 {
+        if !len.is_multiple_of(BLOCK) {
             values[len - BLOCK..].copy_from_slice(&self.block());
         }
         values
@@ -69,7 +69,7 @@ impl Generator {
     /// other ones at the end.
     fn filled_by_block(&mut self, len: usize) -> Vec<f32> {
         let mut values: Vec<f32> = (0..len / BLOCK).flat_map(|_| self.block()).collect();
-        if len % BLOCK != 0 {
+        if !len.is_multiple_of(BLOCK) {
             values.resize(len, 0.0);
             values[len - BLOCK..].copy_from_slice(&self.block());
         }
