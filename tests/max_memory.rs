@@ -32,11 +32,14 @@ fn checkpoint() -> (TempDir, Checkpoint) {
     (folder, checkpoint)
 }
 
-fn round_trip(vae: &FastAutoencoderKL) -> Result<(Encoded, Array4<f32>)> {
-    let sample = Array4::from_shape_fn((1, 3, SIDE, SIDE), |(_, c, y, x)| {
+fn sample() -> Array4<f32> {
+    Array4::from_shape_fn((1, 3, SIDE, SIDE), |(_, c, y, x)| {
         ((x * (c + 1) + y) as f32 * 0.01).sin() * 0.8
-    });
-    let encoded = vae.encode(sample.view(), None)?;
+    })
+}
+
+fn round_trip(vae: &FastAutoencoderKL) -> Result<(Encoded, Array4<f32>)> {
+    let encoded = vae.encode(sample().view(), None)?;
     let decoded = vae.decode(encoded.latents.view())?;
     Ok((encoded, decoded))
 }
@@ -71,5 +74,5 @@ fn the_least_limit_works_is_kept_and_changes_no_bit() {
     assert_eq!(encoded.moments, expected.moments);
     assert_eq!(encoded.latents, expected.latents);
     assert_eq!(decoded, expected_decoded);
-    assert_eq!(in_half, round_trip(&half()).unwrap().0);
+    assert_eq!(in_half, half().encode(sample().view(), None).unwrap());
 }

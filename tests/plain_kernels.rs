@@ -140,3 +140,20 @@ fn plain_kernels_round_otherwise() {
     assert_ne!(vectors, plain);
     assert!(vectors.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-3));
 }
+
+/// What `check --cross-check` loads without libtorch, and what it judges by.
+#[cfg(not(feature = "tch"))]
+#[test]
+fn a_cross_check_without_libtorch_loads_the_plain_kernels() {
+    use vae_fidelity::Engine;
+    use vae_fidelity::autoencoder_kl::DeviceChoice;
+    let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
+    let execution = Engine::Fast.execution(DeviceChoice::Auto, None, None).unwrap();
+    let sample = normalise(&photograph(), Dtype::F32);
+    let latents = |vae: Box<dyn Vae>| vae.encode(sample.view(), None).unwrap().latents;
+    let plain = latents(Box::new(builtin().with_plain_kernels()));
+    assert_eq!(latents(execution.load_cross_check(&checkpoint).unwrap()), plain);
+    assert_ne!(latents(execution.load(&checkpoint).unwrap()), plain);
+    let check = execution.cross_check().unwrap();
+    assert!(check.remedy.unwrap().contains("--engine reference"), "{check:?}");
+}
