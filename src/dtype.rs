@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,24 @@ impl Dtype {
             Self::Bf16 => bf16::EPSILON.into(),
         }
     }
+
+    /// [`Self::round`] of all of `values`, several at once where the processor can.
+    pub(crate) fn round_all(self, values: &mut [f32]) {
+        /// Values that lie in the cache meanwhile.
+        const PART: usize = 1024;
+        match self {
+            Self::F32 => {}
+            Self::F16 => {
+                let mut rounded = [f16::ZERO; PART];
+                for part in values.chunks_mut(PART) {
+                    let rounded = &mut rounded[..part.len()];
+                    rounded.convert_from_f32_slice(part);
+                    rounded.convert_to_f32_slice(part);
+                }
+            }
+            Self::Bf16 => values.iter_mut().for_each(|value| *value = self.round(*value)),
+        }
+    }
 }
 
 impl fmt::Display for Dtype {
@@ -57,5 +76,30 @@ impl fmt::Display for Dtype {
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Conversions of several values have instructions of their own.
+    #[test]
+    fn all_values_are_rounded_as_each_is() {
+        let mut values: Vec<f32> = (0..40_000u32)
+            .map(|at| f32::from_bits(at.wrapping_mul(0x9e37_79b9)))
+            .chain([65504.0, 65519.9, 65520.0, -65520.0, 1e-8, 6e-8, f32::INFINITY, -0.0, 0.1])
+            .collect();
+        values.retain(|value| !value.is_nan());
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            let mut rounded = values.clone();
+            dtype.round_all(&mut rounded);
+            for (value, rounded) in values.iter().zip(&rounded) {
+                assert_eq!(dtype.round(*value).to_bits(), rounded.to_bits(), "{dtype}: {value}");
+            }
+            let mut nan = [f32::NAN; 17];
+            dtype.round_all(&mut nan);
+            assert!(nan.iter().all(|value| value.is_nan()), "{dtype}");
+        }
     }
 }

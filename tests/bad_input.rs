@@ -1,13 +1,13 @@
 //! What cannot be judged: exit code 2, one message that says what, where and what next, and
 //! nothing overwritten.
-#![cfg(feature = "tch")]
 
 mod command;
 
 use std::fs;
 
 use command::{CONFIG, RECIPE, Sandbox, Tensor, picture};
-use vae_fidelity::autoencoder_kl::{DeviceChoice, pick_device_and_dtype};
+use vae_fidelity::Engine;
+use vae_fidelity::autoencoder_kl::DeviceChoice;
 
 mod images {
     use super::*;
@@ -123,7 +123,7 @@ mod options {
     fn a_device_that_is_not_there() {
         let sandbox = Sandbox::new();
         sandbox.refuses(&["photo.png", "--device", "cuda:99"], &["--device cuda:99"]);
-        if pick_device_and_dtype(DeviceChoice::Cuda(0), None).is_err() {
+        if Engine::default().execution(DeviceChoice::Cuda(0), None, None).is_err() {
             sandbox.refuses(&["photo.png", "--device", "cuda"], &["--device cuda:0", "CUDA"]);
         }
     }

@@ -1,5 +1,4 @@
 //! Places that cannot be written, and writes that stop: exit code 2, and the earlier file as it was.
-#![cfg(feature = "tch")]
 
 mod command;
 

@@ -288,18 +288,6 @@ mod usage {
     }
 }
 
-#[cfg(not(feature = "tch"))]
-#[test]
-fn without_libtorch_what_runs_a_vae_says_why_it_is_not_there() {
-    let sandbox = Sandbox::new();
-    for command in ["check", "trace"] {
-        sandbox.run(&[command, "photo.png", "--sample"]).exits(2).notes("built without libtorch");
-        let ran = sandbox.run(&[command, "photo.png", "--json"]).exits(2);
-        let refusal: Refusal = parsed(&ran, 0);
-        ran.check(refusal.error.message.contains("built without libtorch"), "message");
-    }
-}
-
 mod golden {
     use super::*;
 
@@ -350,7 +338,6 @@ mod golden {
         sandbox.run(&["golden", "list", "--golden", "gone"]).exits(2).notes("gone/manifest.json");
     }
 
-    #[cfg(feature = "tch")]
     #[test]
     fn one_case_is_verified() {
         let sandbox = Sandbox::new();
@@ -361,7 +348,6 @@ mod golden {
     }
 
     /// A suite that holds another model's weights must fail, not merely differ.
-    #[cfg(feature = "tch")]
     #[test]
     fn weights_that_are_not_those_of_the_golden_fail() {
         let sandbox = Sandbox::new();

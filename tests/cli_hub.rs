@@ -1,5 +1,4 @@
 //! `check --repo OWNER/NAME` through the command line, and a machine without room for it.
-#![cfg(feature = "tch")]
 
 mod command;
 mod hub_server;

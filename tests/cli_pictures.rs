@@ -1,6 +1,5 @@
 //! `--heatmap`, `--montage`, `--report` and `--show`: what they write, and what they refuse. What the
 //! page does in a browser is the business of scripts/check_report.sh.
-#![cfg(feature = "tch")]
 
 mod command;
 

@@ -1,5 +1,4 @@
 //! `check --repo` with files, variants and families, through the command line.
-#![cfg(feature = "tch")]
 
 mod command;
 

@@ -1,6 +1,5 @@
 //! Files of the user's own pipeline, through the command line: what is wrong with them is named, what
 //! is right passes, and what cannot be read is refused.
-#![cfg(feature = "tch")]
 
 mod command;
 

@@ -27,7 +27,7 @@ use matrix::Matrix;
 use plot::Plot;
 use runs::{Model, Run, UNTOUCHED};
 use vae_fidelity::autoencoder_kl::set_threads;
-use vae_fidelity::diagnosis::{Severity, UserFiles, codes};
+use vae_fidelity::diagnosis::{Reference, Severity, UserFiles, codes};
 use vae_fidelity::pixels::{self, resize_bicubic};
 use vae_fidelity::{Rgb8, Vae};
 
@@ -190,7 +190,8 @@ fn a_device_that_computes_wrongly_is_found_and_one_that_does_not_is_not() {
         let run = Run::of(&device, &source).unwrap();
         let reference =
             || -> vae_fidelity::Result<Box<dyn Vae>> { Ok(Box::new(Model::load("builtin").vae)) };
-        let diagnosis = run.diagnosis(&device, &UserFiles::default(), Some(&reference)).unwrap();
+        let reference = Reference { name: "the CPU", remedy: None, load: &reference };
+        let diagnosis = run.diagnosis(&device, &UserFiles::default(), Some(reference)).unwrap();
         let broken = diagnosis.findings.iter().find(|f| f.code == "device-kernel-broken");
         assert_eq!(broken.is_some(), found, "{fault:?}: {:?}", diagnosis.findings);
         if let Some(broken) = broken {

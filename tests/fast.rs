@@ -46,12 +46,15 @@ fn channels_last_passes_every_golden_on_the_cpu() {
 
 #[cfg(feature = "tch")]
 mod beside_the_reference_engine {
-    use ndarray::{Array4, s};
-    use vae_fidelity::autoencoder_kl::Device;
+    use ndarray::{Array4, ArrayD, s};
+    use vae_fidelity::autoencoder_kl::{Device, rounded_trip};
+    use vae_fidelity::checkpoint::expected_tensors;
     use vae_fidelity::image_processor::denormalise;
     use vae_fidelity::metrics::PixelMetrics;
     use vae_fidelity::trace::Stage;
-    use vae_fidelity::{AutoencoderKL, Checkpoint, Dtype, FastAutoencoderKL, Source, Vae};
+    use vae_fidelity::{
+        AutoencoderKL, Checkpoint, Dtype, FastAutoencoderKL, Source, Vae, round_trip,
+    };
 
     /// What `check --engine fast` says of itself.
     const LATENTS: f32 = 1e-3;
@@ -158,5 +161,70 @@ mod beside_the_reference_engine {
 
     fn expected_scale(std: Option<f64>) -> f32 {
         std.unwrap_or_default().max(1.0) as f32
+    }
+
+    /// Each layer alone, on the same input: libtorch's output, rounded.
+    #[test]
+    fn each_layer_rounds_what_libtorch_puts_out() {
+        let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
+        for (dtype, step) in [(Dtype::F16, 2f32.powi(-10)), (Dtype::Bf16, 2f32.powi(-7))] {
+            let fast = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap().rounded_to(dtype);
+            let rounded = checkpoint.rounded_to(dtype);
+            let reference = AutoencoderKL::load(&rounded, Device::CPU, Dtype::F32).unwrap();
+            let mut layers = 0;
+            let specs = expected_tensors(checkpoint.config());
+            for spec in specs.iter().filter(|spec| spec.name.ends_with(".weight")) {
+                let name = spec.name.strip_suffix(".weight").unwrap();
+                let channels = spec.shape.get(1).copied().unwrap_or(spec.shape[0]);
+                let shape = match spec.shape.len() {
+                    2 => vec![1, 64, channels],
+                    1 if name.ends_with(".group_norm") => vec![1, channels, 64],
+                    _ => vec![1, channels, 8, 8],
+                };
+                let mut at = 0f32;
+                let input = ArrayD::from_shape_simple_fn(shape, || {
+                    at += 1.0;
+                    dtype.round((at * 0.37).sin() * 2.0)
+                });
+                let [expected, found] = [&reference as &dyn Vae, &fast]
+                    .map(|vae| vae.forward_module(name, input.view()).unwrap().unwrap());
+                let expected = expected.mapv(|value| dtype.round(value));
+                let scale = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
+                let pairs = || expected.iter().zip(&found);
+                let other = pairs().filter(|(a, b)| a != b).count();
+                assert!(other * 20 < found.len(), "{name}: {other} of {} differ", found.len());
+                assert!(pairs().all(|(a, b)| (a - b).abs() <= step * scale), "{name}");
+                layers += 1;
+            }
+            assert!(layers > 80, "{layers} layers");
+        }
+    }
+
+    /// What `--dtype f16` does on the fast engine is what `--forecast` does on libtorch.
+    #[test]
+    fn half_precision_is_rounded_to_as_the_forecast_rounds() {
+        let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
+        let sample = samples(32, 48).slice(s![..1, .., .., ..]).to_owned();
+        let exact = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap();
+        let exact = round_trip(&exact, sample.view(), None).unwrap().decoded;
+        for dtype in [Dtype::F16, Dtype::Bf16] {
+            let expected = rounded_trip(&checkpoint, sample.view(), dtype).unwrap();
+            let fast = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap().rounded_to(dtype);
+            let found = fast.encode(sample.view(), None).unwrap().latents;
+            let off = |a: &Array4<f32>, b: &Array4<f32>| {
+                let squares = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2));
+                (squares.sum::<f64>() / a.len() as f64).sqrt()
+            };
+            // Near ties fall to either side, and go on from there, until the two are as two draws of
+            // rounding: root 2 apart.
+            let decoded = round_trip(&fast, sample.view(), None).unwrap().decoded;
+            let rounding = off(&expected.decoded, &exact);
+            let between = off(&expected.decoded, &decoded);
+            println!("{dtype}: forecast {rounding:.2e} from f32, this {between:.2e} from it");
+            assert!(between < 1.5 * rounding, "{dtype}: {between} and {rounding}");
+            let ratio = off(&decoded, &exact) / rounding;
+            assert!((0.8..1.25).contains(&ratio), "{dtype}: {ratio} times as far from f32");
+            assert!(off(&expected.latents, &found) < 0.1, "{dtype}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use ndarray::Array4;
 use tempfile::TempDir;
 use vae_fidelity::report::peak_rss_bytes;
-use vae_fidelity::{Checkpoint, Encoded, FastAutoencoderKL, Result, Source, Vae};
+use vae_fidelity::{Checkpoint, Dtype, Encoded, FastAutoencoderKL, Result, Source, Vae};
 
 /// Little arithmetic for the room that it takes: 134 MB an activation at 1024 x 1024, and 67 MB for
 /// the weights of a wide layer while it runs.
@@ -32,11 +32,14 @@ fn checkpoint() -> (TempDir, Checkpoint) {
     (folder, checkpoint)
 }
 
-fn round_trip(vae: &FastAutoencoderKL) -> Result<(Encoded, Array4<f32>)> {
-    let sample = Array4::from_shape_fn((1, 3, SIDE, SIDE), |(_, c, y, x)| {
+fn sample() -> Array4<f32> {
+    Array4::from_shape_fn((1, 3, SIDE, SIDE), |(_, c, y, x)| {
         ((x * (c + 1) + y) as f32 * 0.01).sin() * 0.8
-    });
-    let encoded = vae.encode(sample.view(), None)?;
+    })
+}
+
+fn round_trip(vae: &FastAutoencoderKL) -> Result<(Encoded, Array4<f32>)> {
+    let encoded = vae.encode(sample().view(), None)?;
     let decoded = vae.decode(encoded.latents.view())?;
     Ok((encoded, decoded))
 }
@@ -59,10 +62,17 @@ fn the_least_limit_works_is_kept_and_changes_no_bit() {
     let limited = peak_rss_bytes().unwrap();
     assert!(limited <= limit, "{limited} bytes were taken, {limit} allowed");
 
+    // Half precision has its weights twice for a moment, as they are and rounded.
+    let half = || load().rounded_to(Dtype::F16);
+    let (in_half, _) = round_trip(&half().with_max_memory(least(half()))).unwrap();
+    let limited = peak_rss_bytes().unwrap();
+    assert!(limited <= limit, "{limited} bytes were taken in f16, {limit} allowed");
+
     let (expected, expected_decoded) = round_trip(&load()).unwrap();
     let unlimited = peak_rss_bytes().unwrap();
     assert!(unlimited > limit + limit / 4, "{unlimited} would have fitted into {limit}");
     assert_eq!(encoded.moments, expected.moments);
     assert_eq!(encoded.latents, expected.latents);
     assert_eq!(decoded, expected_decoded);
+    assert_eq!(in_half, half().encode(sample().view(), None).unwrap());
 }

@@ -1,4 +1,5 @@
-//! The fast engine: f32 on the CPU, without libtorch, rounding as it likes.
+//! The fast engine: f32 arithmetic on the CPU, without libtorch, rounding as it likes; for half
+//! precision, weights and every layer's output are rounded to it.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -14,7 +15,7 @@ use super::kernels::image::Image;
 use super::kernels::limit::Limit;
 use super::kernels::memory::{Memory, Rooms};
 use super::kernels::norm::{Normalise, add, group_norm};
-use super::kernels::threads::Threads;
+use super::kernels::threads::{Instructions, Threads};
 use super::kernels::{attention, direct, winograd};
 use super::pending::{Convolution, Layout, Lazy, Pending, Waiting};
 
@@ -26,18 +27,36 @@ const WINOGRAD_INPUTS: usize = 16;
 pub(super) struct Fast {
     checkpoint: Checkpoint,
     threads: Threads,
+    /// What weights and outputs are rounded to.
+    dtype: Dtype,
     rooms: Rooms,
 }
 
 impl Fast {
     pub fn new(checkpoint: &Checkpoint, threads: Threads) -> Self {
-        Self { checkpoint: checkpoint.clone(), threads, rooms: Rooms::default() }
+        let checkpoint = checkpoint.clone();
+        Self { checkpoint, threads, dtype: Dtype::F32, rooms: Rooms::default() }
+    }
+
+    /// The same with weights and outputs rounded to `dtype`.
+    pub fn rounded_to(self, dtype: Dtype) -> Self {
+        let checkpoint = match dtype {
+            Dtype::F32 => self.checkpoint,
+            half => self.checkpoint.rounded_to(half),
+        };
+        Self { checkpoint, dtype, ..self }
+    }
+
+    /// The same without vectors, and without Winograd's algorithm.
+    pub fn plain(self) -> Self {
+        let threads = Threads { instructions: Instructions::Plain, ..self.threads };
+        Self { threads, ..self }
     }
 
     /// The same model with activations in `file`, taking no more memory than `limit` allows.
     pub fn within(&self, file: &File, limit: Arc<Limit>) -> std::io::Result<Self> {
         let rooms = Rooms { activations: Memory::in_file(file, limit)?, ..Rooms::default() };
-        Ok(Self { rooms, ..Self::new(&self.checkpoint, self.threads) })
+        Ok(Self { rooms, dtype: self.dtype, ..Self::new(&self.checkpoint, self.threads) })
     }
 
     pub fn checkpoint(&self) -> &Checkpoint {
@@ -48,9 +67,35 @@ impl Fast {
         self.threads
     }
 
-    /// An image of the values (channels, height, width).
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// An image of the values (channels, height, width), as a layer takes it.
     pub fn image(&self, (channels, height, width): (usize, usize, usize), planes: &[f32]) -> Image {
-        Image::from_planes(&self.rooms.activations, height, width, channels, planes)
+        let memory = &self.rooms.activations;
+        self.rounded(Image::from_planes(memory, height, width, channels, planes))
+    }
+
+    fn rounded(&self, mut image: Image) -> Image {
+        if self.dtype != Dtype::F32 {
+            let row = image.width * image.pitch;
+            self.threads.for_each_part(image.values_mut(), row, |_, values| {
+                self.dtype.round_all(values);
+                self.rooms.activations.keep_within_limit();
+            });
+        }
+        image
+    }
+
+    /// What a layer hands on: in f32 as it is, with what is left to the next one.
+    fn output(&self, xs: Pending) -> Pending {
+        if self.dtype == Dtype::F32 {
+            return xs;
+        }
+        let (layout, memory) = (xs.layout, &self.rooms.activations);
+        let images = self.settled(xs).into_images(memory).map(|image| self.rounded(image));
+        Pending { layout, ..Pending::new(images.collect()) }
     }
 
     /// Gives back the memory that nothing lies in, which is kept while a model runs.
@@ -141,9 +186,15 @@ impl Engine for Fast {
         let xs = self.ready(xs)?;
         let inputs = xs.images[0].channels;
         // Padding keeps the size, so that a padding of one belongs to a kernel of 3x3.
-        if (stride, padding) == (1, 1) && inputs >= WINOGRAD_INPUTS {
+        let plain = self.threads.instructions == Instructions::Plain;
+        if (stride, padding) == (1, 1) && inputs >= WINOGRAD_INPUTS && !plain {
             let (weight, bias) = (layer.weight.clone(), layer.bias.clone());
-            return Ok(Lazy::waiting(Waiting { input: xs, weight, bias }));
+            let waiting = Waiting { input: xs, weight, bias };
+            return Ok(match self.dtype {
+                Dtype::F32 => Lazy::waiting(waiting),
+                // What would be added to it is added to rounded values.
+                _ => self.output(self.winograd(waiting, None)?).into(),
+            });
         }
         let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
         let outputs = bias.len();
@@ -168,7 +219,7 @@ impl Engine for Fast {
         };
         let images = xs.images.iter().enumerate().map(convolve).collect();
         self.checkpoint.forget(layer.weight);
-        Ok(Pending::new(images).into())
+        Ok(self.output(Pending::new(images)).into())
     }
 
     fn group_norm(
@@ -187,7 +238,7 @@ impl Engine for Fast {
             .map(|image| group_norm(self.threads, image, groups, &weight, &bias, eps))
             .collect();
         xs.normalise = Some(Arc::new(normalise));
-        Ok(xs.into())
+        Ok(self.output(xs).into())
     }
 
     fn linear(&self, xs: &Lazy, layer: Layer<String>, _: &str) -> Result<Lazy> {
@@ -208,7 +259,7 @@ impl Engine for Fast {
             direct::convolve(self.threads, of, image, size, &self.rooms)
         };
         let images = xs.images.iter().enumerate().map(linear).collect();
-        Ok(Pending { layout: xs.layout, ..Pending::new(images) }.into())
+        Ok(self.output(Pending { layout: xs.layout, ..Pending::new(images) }).into())
     }
 
     fn activation(&self, xs: Lazy, activation: Activation) -> Result<Lazy> {
@@ -302,7 +353,7 @@ impl Fast {
     fn sum(&self, a: Pending, b: &Pending) -> Pending {
         let sum = |(mut sum, b): (Image, &Arc<Image>)| {
             add(self.threads, &mut sum, b);
-            sum
+            self.rounded(sum)
         };
         Pending::new(a.into_images(&self.rooms.activations).zip(&b.images).map(sum).collect())
     }

@@ -18,7 +18,7 @@ use super::layers::unwatched;
 use super::model::Model;
 use super::pending::{Lazy, Pending};
 
-/// `AutoencoderKL` in f32 on the CPU with convolutions by Winograd's algorithm: several times as
+/// `AutoencoderKL` in f32 arithmetic on the CPU with convolutions by Winograd's algorithm: several times as
 /// fast as libtorch, in less memory, and needing no libtorch.
 ///
 /// Latents and decoded samples are those of `AutoencoderKL` but for rounding. The golden suite
@@ -44,7 +44,8 @@ impl FastAutoencoderKL {
     ///
     /// Errors when a tensor is missing, which opening the checkpoint has ruled out.
     pub fn load(checkpoint: &Checkpoint, threads: Option<usize>) -> Result<Self> {
-        let threads = threads.map_or_else(Threads::available, |threads| Threads(threads.max(1)));
+        let threads =
+            threads.map_or_else(Threads::available, |threads| Threads::new(threads.max(1)));
         let model = Model::load(checkpoint, Fast::new(checkpoint, threads))?;
         Ok(Self { model, splitting: Splitting::default(), max_memory_bytes: None })
     }
@@ -58,6 +59,24 @@ impl FastAutoencoderKL {
     #[must_use]
     pub fn with_max_memory(self, bytes: u64) -> Self {
         Self { max_memory_bytes: Some(bytes), ..self }
+    }
+
+    /// The same as half precision would round it: weights and the output of every layer are rounded
+    /// to `dtype`, between them the arithmetic stays f32. Kernels of half precision accumulate in f32
+    /// too and round once an operation, which this follows, except between an activation function or
+    /// attention and the layer after it. What passes the largest value of `dtype` becomes infinite.
+    #[must_use]
+    pub fn rounded_to(mut self, dtype: Dtype) -> Self {
+        self.model.engine = self.model.engine.rounded_to(dtype);
+        self
+    }
+
+    /// The same in plain Rust, one value at a time, with convolutions summed up as they are defined:
+    /// what vectors and Winograd's algorithm are held against. Twelve times as slow.
+    #[must_use]
+    pub fn with_plain_kernels(mut self) -> Self {
+        self.model.engine = self.model.engine.plain();
+        self
     }
 
     /// Runs `stage` on `input`; `shrunk` says by how much that is smaller than a picture.
@@ -120,7 +139,7 @@ impl Vae for FastAutoencoderKL {
     }
 
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        self.model.engine.dtype()
     }
 
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded> {
@@ -131,10 +150,11 @@ impl Vae for FastAutoencoderKL {
         })?;
         let channels = moments.dim().1 / 2;
         let mean = moments.slice(s![.., ..channels, .., ..]);
-        // diffusers' `DiagonalGaussianDistribution`
+        // diffusers' `DiagonalGaussianDistribution`, rounding after each operation
+        let dtype = self.dtype();
         let std = moments
             .slice(s![.., channels.., .., ..])
-            .mapv(|logvar| (0.5 * logvar.clamp(-30.0, 20.0)).exp());
+            .mapv(|logvar| dtype.round(dtype.round(0.5 * logvar.clamp(-30.0, 20.0)).exp()));
         let mut latents = mean.to_owned();
         if let Some(noise) = noise {
             if noise.dim() != latents.dim() {
@@ -147,7 +167,7 @@ impl Vae for FastAutoencoderKL {
             Zip::from(&mut latents)
                 .and(&std)
                 .and(noise)
-                .for_each(|z, std, noise| *z += std * noise);
+                .for_each(|z, std, noise| *z = dtype.round(*z + dtype.round(std * noise)));
         }
         Ok(Encoded { moments: Some(moments), std: Some(std), latents })
     }

@@ -61,7 +61,7 @@ impl Footprint {
         let activations = largest + largest / 4 + picture + (64 << 20);
         let weights = 64 * widest * widest * VALUE;
         let arrays = pixels(0) * VALUE * (config.in_channels + config.out_channels) as u64;
-        let rest = weights + 2 * tokens + arrays + threads.0 as u64 * THREAD + SLACK;
+        let rest = weights + 2 * tokens + arrays + threads.count as u64 * THREAD + SLACK;
         Self { activations, rest }
     }
 
@@ -78,7 +78,7 @@ impl Footprint {
                 "leave it out; it needs Linux",
             ));
         };
-        let margin = MARGIN * threads.0 as u64;
+        let margin = MARGIN * threads.count as u64;
         let needed = taken + self.rest + margin;
         if bytes < needed {
             // What is asked for holds for decoding too, when the caller keeps what encoding gave.

@@ -14,10 +14,11 @@ mod encoder;
 mod decoder;
 mod model;
 mod alone;
+mod device;
 #[cfg(feature = "tch")]
 mod libtorch;
 #[cfg(feature = "tch")]
-mod device;
+mod libtorch_device;
 #[cfg(feature = "tch")]
 mod diagonal_gaussian;
 #[cfg(feature = "tch")]
@@ -38,13 +39,14 @@ mod fast;
 mod footprint;
 mod fast_vae;
 
-#[cfg(feature = "tch")]
-pub use device::{Device, DeviceChoice, noise, pick_device_and_dtype, set_threads};
+pub use device::{Device, DeviceChoice};
 #[cfg(feature = "tch")]
 pub use device_tensor::DeviceTensor;
 #[cfg(feature = "tch")]
 pub use diagonal_gaussian::DiagonalGaussian;
 pub use fast_vae::FastAutoencoderKL;
+#[cfg(feature = "tch")]
+pub use libtorch_device::{noise, pick_device_and_dtype, set_threads};
 #[cfg(feature = "tch")]
 pub use reference_vae::AutoencoderKL;
 #[cfg(feature = "tch")]

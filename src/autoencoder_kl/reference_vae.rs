@@ -24,6 +24,7 @@ use super::libtorch_model::LibtorchModel;
 #[derive(Debug)]
 pub struct AutoencoderKL {
     model: LibtorchModel,
+    device: Device,
     dtype: Dtype,
     splitting: Splitting,
     /// Last, so that it outlives the tensors above, which may lie in the mapped files.
@@ -36,8 +37,8 @@ impl AutoencoderKL {
     /// Errors when libtorch cannot hold them; names and shapes were checked when the checkpoint
     /// was opened.
     pub fn load(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Self> {
-        let model = LibtorchModel::reference(checkpoint, device.0, kind_of(dtype))?;
-        Ok(Self::of(model, checkpoint, dtype))
+        let model = LibtorchModel::reference(checkpoint, device.of_libtorch(), kind_of(dtype))?;
+        Ok(Self::of(model, checkpoint, device, dtype))
     }
 
     /// The same with the channels of each pixel side by side, and sums, norms, activations and residuals
@@ -51,18 +52,18 @@ impl AutoencoderKL {
         device: Device,
         dtype: Dtype,
     ) -> Result<Self> {
-        let model = LibtorchModel::fused(checkpoint, device.0, kind_of(dtype))?;
-        Ok(Self::of(model, checkpoint, dtype))
+        let model = LibtorchModel::fused(checkpoint, device.of_libtorch(), kind_of(dtype))?;
+        Ok(Self::of(model, checkpoint, device, dtype))
     }
 
-    fn of(model: LibtorchModel, checkpoint: &Checkpoint, dtype: Dtype) -> Self {
+    fn of(model: LibtorchModel, checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Self {
         let splitting = Splitting::default();
-        Self { model, dtype, splitting, _mapped: checkpoint.mapped() }
+        Self { model, device, dtype, splitting, _mapped: checkpoint.mapped() }
     }
 
     /// The device that the weights are on.
     pub fn device(&self) -> Device {
-        Device(self.model.device)
+        self.device
     }
 
     /// Why the fast engine computes without kernels of its own; `None` where it has them, and for the

@@ -1,4 +1,4 @@
-//! What half precision would do, without half-precision kernels: f32 arithmetic, with weights and
+//! What half precision would do, without half-precision kernels, on libtorch: f32 arithmetic, with weights and
 //! every module's output rounded to the dtype. On the CPU that is 100 times faster than real f16.
 
 use ndarray::{Array4, ArrayView4, s};

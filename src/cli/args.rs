@@ -3,13 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-#[cfg(feature = "tch")]
 use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::golden::TensorFormat;
 
-#[cfg(feature = "tch")]
-use super::engine::Engine;
-#[cfg(feature = "tch")]
+use super::engine::EngineChoice;
 use super::run_args::DtypeChoice;
 
 /// Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
@@ -26,31 +23,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    #[cfg(feature = "tch")]
     Check(Box<super::check_args::CheckArgs>),
-    /// Not in this binary: it was built without libtorch
-    #[cfg(not(feature = "tch"))]
-    #[command(disable_help_flag = true)]
-    Check(NeedsLibtorch),
-    #[cfg(feature = "tch")]
     Trace(Box<super::trace_args::TraceArgs>),
-    /// Not in this binary: it was built without libtorch
-    #[cfg(not(feature = "tch"))]
-    #[command(disable_help_flag = true)]
-    Trace(NeedsLibtorch),
     Compare(CompareArgs),
     Inspect(super::inspect_args::InspectArgs),
     Explain(ExplainArgs),
     #[command(subcommand)]
     Golden(GoldenCommand),
-}
-
-/// Takes any arguments, so that what is said is why the command is not there.
-#[cfg(not(feature = "tch"))]
-#[derive(Debug, Args)]
-pub struct NeedsLibtorch {
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub arguments: Vec<std::ffi::OsString>,
 }
 
 /// How results are printed; the same for every command.
@@ -152,16 +131,13 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "DIR")]
     pub candidate: Option<PathBuf>,
     /// Which of this crate's implementations is judged
-    #[cfg(feature = "tch")]
-    #[arg(long, value_enum, default_value_t = Engine::Reference, conflicts_with = "candidate")]
-    pub engine: Engine,
+    #[arg(long, value_enum, default_value_t, conflicts_with = "candidate")]
+    pub engine: EngineChoice,
     /// Where it runs: cpu, cuda, cuda:N or mps; on CUDA in f32 without TF32. Cases that are for CUDA run
     /// there in any case
-    #[cfg(feature = "tch")]
     #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with = "candidate")]
     pub device: DeviceChoice,
     /// The dtypes of the cases to run: f32, f16, bf16 [default: all that the suite has]
-    #[cfg(feature = "tch")]
     #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "candidate")]
     pub dtype: Vec<DtypeChoice>,
 }

@@ -35,7 +35,8 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let size = requested_size(args.run.width, args.run.height)?;
     let source = args.run.about.source(&args.run.repo)?;
     let outputs = Outputs::settle(args, &images)?;
-    let settled = args.run.settle()?.within(args.max_memory)?;
+    let max_memory = args.max_memory.map(|size| size.0);
+    let execution = args.run.execution()?.within(max_memory)?;
     let graphics = graphics(args, console)?;
 
     let progress = Progress::new(images.len(), console);
@@ -46,7 +47,7 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
     let tiling =
         args.tiling.then(|| Tiling::new(checkpoint.config(), args.tile_size)).transpose()?;
     let splitting = Splitting { tiling, slicing: args.slicing };
-    let mut vae = settled.load(&checkpoint)?;
+    let mut vae = execution.load(&checkpoint)?;
     vae.set_splitting(splitting)?;
     let judge = Judge {
         vae: vae.as_ref(),
@@ -57,12 +58,12 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
         show: graphics.is_some(),
         command: command_line(std::env::args_os()),
         baseline,
-        settled,
-        model: args.run.model(&checkpoint, settled, splitting),
+        execution,
+        model: args.run.model(&checkpoint, &execution, splitting),
         size,
         seed: args.run.seed_of_draw(),
         thresholds: Thresholds { min_psnr: args.least.min_psnr, min_ssim: args.least.min_ssim },
-        notes: notes(args, args.run.notes(&checkpoint, &source, settled)),
+        notes: notes(args, args.run.notes(&checkpoint, &source, &execution)),
         load: started.elapsed(),
     };
     progress.around(|| judge.notes.iter().for_each(|note| console.note(note)));

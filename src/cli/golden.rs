@@ -4,15 +4,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-#[cfg(feature = "tch")]
 use vae_fidelity::Dtype;
-#[cfg(feature = "tch")]
 use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::golden::{Case, ExportSize, PosteriorKind, Suite, SuiteReport};
 use vae_fidelity::report::SCHEMA_VERSION;
 use vae_fidelity::{Error, ErrorKind, Result};
-#[cfg(not(feature = "tch"))]
-use vae_fidelity::{FastAutoencoderKL, Vae};
 
 use super::Outcome;
 use super::args::{ExportArgs, GoldenArgs, VerifyArgs};
@@ -63,7 +59,6 @@ pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
     let suite = suite.progress(move |now| {
         progress.step(&format!("case {} of {}: {}", now.number, now.total, now.case.name));
     });
-    #[cfg(feature = "tch")]
     let suite = suite.device(family_of(args.device));
     let report = match &args.candidate {
         Some(candidate) => suite.judge(candidate)?,
@@ -74,11 +69,11 @@ pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
     Ok(if report.passed { Outcome::Passed } else { Outcome::Failed })
 }
 
-#[cfg(feature = "tch")]
 fn this_crate(suite: &Suite, args: &VerifyArgs) -> Result<SuiteReport> {
+    let engine = args.engine.engine();
     let wanted: Vec<_> = args.dtype.iter().filter_map(|choice| choice.dtype()).collect();
-    // Said at once, and not as a reason of every case.
-    args.engine.settle(args.device, wanted.first().copied(), None)?;
+    // One that was not built in, or a device that is not there, judges no case, whatever it asks for.
+    engine.execution(args.device, None, None)?;
     suite.run_in_each(|checkpoint, dtype, device| {
         if !wanted.is_empty() && !wanted.contains(&dtype) {
             let asked = wanted.iter().map(Dtype::to_string).collect::<Vec<_>>().join(", ");
@@ -93,25 +88,19 @@ fn this_crate(suite: &Suite, args: &VerifyArgs) -> Result<SuiteReport> {
         let lacks = |error: Error| {
             Error::new(ErrorKind::Unsupported, error.subject(), error.problem(), error.next())
         };
-        let settled = args.engine.settle(choice, Some(dtype), None).map_err(lacks)?;
-        settled.load(checkpoint)
+        let execution = engine.execution(choice, Some(dtype), None).map_err(lacks)?;
+        execution.check_goldens_apply()?;
+        execution.load(checkpoint)
     })
 }
 
 /// The device as `tolerances.json` names it, which has one row for all GPUs of a kind.
-#[cfg(feature = "tch")]
 fn family_of(device: DeviceChoice) -> &'static str {
     match device {
         DeviceChoice::Cuda(_) => "cuda",
         DeviceChoice::Mps => "mps",
         DeviceChoice::Auto | DeviceChoice::Cpu => "cpu",
     }
-}
-
-/// Without libtorch there is one implementation.
-#[cfg(not(feature = "tch"))]
-fn this_crate(suite: &Suite, _: &VerifyArgs) -> Result<SuiteReport> {
-    suite.run(|checkpoint| Ok(Box::new(FastAutoencoderKL::load(checkpoint, None)?) as Box<dyn Vae>))
 }
 
 pub fn export(args: &ExportArgs, console: Console) -> Result<Outcome> {

@@ -1,45 +1,30 @@
 //! The command line: parse, run, print, exit code. The only place where exit codes are chosen.
 
 mod args;
-#[cfg(feature = "tch")]
-mod check;
-#[cfg(feature = "tch")]
 mod byte_size;
-#[cfg(feature = "tch")]
+mod check;
 mod check_args;
 mod compare;
 mod console;
-#[cfg(feature = "tch")]
 mod engine;
 mod explain;
-#[cfg(feature = "tch")]
-mod forecast;
-#[cfg(feature = "tch")]
-mod images;
 mod golden;
+mod images;
 mod inspect;
 mod inspect_args;
 #[cfg(all(feature = "tch", target_os = "linux", target_env = "gnu"))]
 mod large_blocks;
-#[cfg(feature = "tch")]
 mod outputs;
 mod panic;
 mod places;
 mod progress;
-#[cfg(feature = "tch")]
 mod results;
-#[cfg(feature = "tch")]
 mod round_trip;
-#[cfg(feature = "tch")]
 mod run_args;
-#[cfg(feature = "tch")]
 mod show;
 mod source_args;
-#[cfg(feature = "tch")]
 mod trace;
-#[cfg(feature = "tch")]
 mod trace_args;
-#[cfg(feature = "tch")]
 mod user_files;
 
 use std::ffi::OsString;
@@ -112,14 +97,8 @@ fn leave(outcome: Outcome) -> ExitCode {
 fn run(cli: Cli, json: bool) -> Outcome {
     let console = Console { json: json || cli.style.json, quiet: cli.style.quiet };
     let outcome = match cli.command {
-        #[cfg(feature = "tch")]
         Command::Check(args) => check::run(&args, console),
-        #[cfg(not(feature = "tch"))]
-        Command::Check(_) => Err(needs_libtorch("check")),
-        #[cfg(feature = "tch")]
         Command::Trace(args) => trace::run(&args, console),
-        #[cfg(not(feature = "tch"))]
-        Command::Trace(_) => Err(needs_libtorch("trace")),
         Command::Compare(args) => compare::run(&args, console),
         Command::Inspect(args) => inspect::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),
@@ -128,15 +107,6 @@ fn run(cli: Cli, json: bool) -> Outcome {
         Command::Golden(GoldenCommand::Export(args)) => golden::export(&args, console),
     };
     outcome.unwrap_or_else(|error| not_judged(&error, console))
-}
-
-#[cfg(not(feature = "tch"))]
-fn needs_libtorch(command: &str) -> vae_fidelity::Error {
-    vae_fidelity::Error::option(
-        command,
-        "runs a VAE, and this binary was built without libtorch",
-        "build it with the default features: cargo install vae-fidelity",
-    )
 }
 
 fn not_judged(error: &vae_fidelity::Error, console: Console) -> Outcome {

@@ -1,6 +1,5 @@
 //! What is being done, on stderr, while somebody watches.
 
-#[cfg(feature = "tch")]
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,13 +17,11 @@ const DOWNLOAD: &str =
 /// terminal, nor for --quiet.
 pub struct Progress {
     bar: ProgressBar,
-    #[cfg(feature = "tch")]
     images: usize,
 }
 
 impl Progress {
     /// For a run over `images` pictures; other commands name their steps themselves.
-    #[cfg_attr(not(feature = "tch"), allow(unused_variables))]
     pub fn new(images: usize, console: Console) -> Self {
         // indicatif hides a bar by itself where stderr is no terminal.
         let target = match console.quiet {
@@ -34,11 +31,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(None, target);
         set_style(&bar, STEP);
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self {
-            bar,
-            #[cfg(feature = "tch")]
-            images,
-        }
+        Self { bar, images }
     }
 
     /// Shows a step that concerns no image.
@@ -46,7 +39,6 @@ impl Progress {
         self.bar.set_message(what.to_owned());
     }
 
-    #[cfg(feature = "tch")]
     /// Shows a step of image number `index`, from 0.
     pub fn image(&self, index: usize, image: &Path, what: &str) {
         let which = match self.images {
@@ -89,7 +81,6 @@ impl Progress {
         })
     }
 
-    #[cfg(feature = "tch")]
     /// Clears the line while `print` writes to the terminal.
     pub fn around<T>(&self, print: impl FnOnce() -> T) -> T {
         self.bar.suspend(print)

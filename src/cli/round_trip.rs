@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ndarray::Array4;
-use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
 use vae_fidelity::baseline::Baseline;
 use vae_fidelity::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
+use vae_fidelity::engine::CrossCheck;
+use vae_fidelity::forecast::forecast;
 use vae_fidelity::image_processor::{denormalise, normalise};
 use vae_fidelity::metrics::{PixelMetrics, Visibility, WINDOW};
 use vae_fidelity::pixels::{self, OpenedImage, resize_bicubic, target_size};
@@ -17,10 +18,8 @@ use vae_fidelity::report::{
 use vae_fidelity::trace::Statistics;
 use vae_fidelity::vae::trace;
 use vae_fidelity::verdict::{Thresholds, Verdict};
-use vae_fidelity::{Checkpoint, Dtype, Encoded, Error, Result, Rgb8, Vae};
+use vae_fidelity::{Checkpoint, Dtype, Encoded, Error, Execution, Result, Rgb8, Vae};
 
-use super::engine::{Engine, Settled};
-use super::forecast::forecast;
 use super::outputs::Outputs;
 use super::results::{Results, Tensors};
 use super::show::Shown;
@@ -31,7 +30,7 @@ pub struct Judge<'a> {
     pub checkpoint: &'a Checkpoint,
     /// Files of the user's own pipeline.
     pub files: UserFiles,
-    /// Whether the CPU in f32 is asked as well.
+    /// Whether another way to compute is asked as well.
     pub cross_check: bool,
     /// Whether f16 and bf16 are looked into.
     pub forecast: bool,
@@ -40,7 +39,7 @@ pub struct Judge<'a> {
     /// The command line, as the user would type it again.
     pub command: String,
     pub baseline: Option<Baseline>,
-    pub settled: Settled,
+    pub execution: Execution,
     pub model: Model,
     /// Width and height to encode at; `None` goes down to multiples of 8.
     pub size: Option<(usize, usize)>,
@@ -74,7 +73,7 @@ impl Judge<'_> {
         progress("encoding");
         let dtype = self.vae.dtype();
         let encoding = Instant::now();
-        let noise = |seed| self.settled.noise(self.vae.config(), seed, width, height);
+        let noise = |seed| self.execution.noise(self.vae.config(), seed, width, height);
         let noise = self.seed.map(noise).transpose()?;
         let sample = normalise(&seen, dtype);
         let encoded = self.vae.encode(sample.view(), noise.as_ref().map(Array4::view))?;
@@ -146,7 +145,8 @@ impl Judge<'_> {
             true => {
                 progress("forecasting f16 and bf16");
                 let sample = normalise(&seen, Dtype::F32);
-                let (forecast, warnings) = forecast(self.checkpoint, &seen, &sample)?;
+                let (forecast, warnings) =
+                    forecast(&self.execution, self.checkpoint, &seen, sample.view())?;
                 findings.extend(warnings);
                 Some(forecast)
             }
@@ -181,6 +181,7 @@ impl Judge<'_> {
             findings,
             not_decided,
             forecast,
+            cross_check: self.cross_check().map(|check| check.compares.to_owned()),
             notes,
             timings_ms: Timings {
                 load: milliseconds(self.load),
@@ -215,12 +216,19 @@ impl Judge<'_> {
     /// What the rules say of one trip.
     fn diagnosis(&self, trip: &Trip) -> Result<Diagnosis> {
         let load = || -> Result<Box<dyn Vae>> {
-            let mut vae = AutoencoderKL::load(self.checkpoint, Device::CPU, Dtype::F32)?;
+            let mut vae = match self.cross_check() {
+                Some(_) => self.execution.load_cross_check(self.checkpoint)?,
+                None => self.execution.load_f32(self.checkpoint)?,
+            };
             vae.set_splitting(self.model.splitting)?;
-            Ok(Box::new(vae))
+            Ok(vae)
         };
-        let Settled { engine, device, dtype, .. } = self.settled;
-        let elsewhere = (engine, device, dtype) != (Engine::Reference, Device::CPU, Dtype::F32);
+        let reference = self.execution.cross_check();
+        let reference = reference.map(|CrossCheck { name, remedy, .. }| Reference {
+            name,
+            remedy,
+            load: &load,
+        });
         let evidence = Evidence {
             vae: self.vae,
             family: self.model.family,
@@ -233,10 +241,15 @@ impl Judge<'_> {
             drawn: self.seed.is_some(),
             latents: trip.latents,
             decoded: trip.decoded,
-            reference: elsewhere.then_some(&load as Reference),
+            reference,
             files: &self.files,
         };
         diagnose(&evidence, self.cross_check)
+    }
+
+    /// What was asked for with `--cross-check`; `None` also where there is nothing to compare with.
+    fn cross_check(&self) -> Option<CrossCheck> {
+        self.execution.cross_check().filter(|_| self.cross_check)
     }
 
     fn check_ssim_is_defined(&self, width: usize, height: usize) -> Result<()> {

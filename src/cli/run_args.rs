@@ -9,9 +9,9 @@ use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::checkpoint::{Checkpoint, Source};
 use vae_fidelity::report::Model;
 use vae_fidelity::tiling::Splitting;
-use vae_fidelity::{Dtype, Error, Result};
+use vae_fidelity::{Dtype, Error, Execution, Result};
 
-use super::engine::{Engine, Settled};
+use super::engine::EngineChoice;
 use super::source_args::SourceArgs;
 
 /// A VAE and how it is run.
@@ -45,19 +45,20 @@ pub struct RunArgs {
     /// The arithmetic; auto is f32 on the CPU and f16 elsewhere. bf16 has no picture
     #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
     pub dtype: DtypeChoice,
-    /// How many threads compute [default: libtorch's choice]
+    /// How many threads compute [default: libtorch's choice; for --engine fast on the CPU as many as
+    /// the process may use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
     pub threads: Option<u32>,
-    /// Which implementation runs the VAE; fast is for the CPU in f32, and for CUDA
-    #[arg(long, value_enum, default_value_t = Engine::Reference)]
-    pub engine: Engine,
+    /// Which implementation runs the VAE; the default is reference where libtorch was built in
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: EngineChoice,
 }
 
 impl RunArgs {
     /// The device and dtype that are there for what was asked.
-    pub fn settle(&self) -> Result<Settled> {
+    pub fn execution(&self) -> Result<Execution> {
         let threads = self.threads.map(|threads| threads as usize);
-        self.engine.settle(self.device, self.dtype.dtype(), threads)
+        self.engine.engine().execution(self.device, self.dtype.dtype(), threads)
     }
 
     /// What a draw is made with; `None` takes the mode.
@@ -66,24 +67,35 @@ impl RunArgs {
     }
 
     /// The VAE as reports show it.
-    pub fn model(&self, checkpoint: &Checkpoint, settled: Settled, splitting: Splitting) -> Model {
+    pub fn model(
+        &self,
+        checkpoint: &Checkpoint,
+        execution: &Execution,
+        splitting: Splitting,
+    ) -> Model {
         Model {
             source: checkpoint.source().to_string(),
             revision: checkpoint.revision().map(str::to_owned),
             family: checkpoint.family(),
             config: checkpoint.config().clone(),
             parameters: checkpoint.parameters(),
-            device: settled.device.to_string(),
-            dtype: settled.dtype,
-            engine: self.engine.name().to_owned(),
+            device: execution.device().to_string(),
+            dtype: execution.dtype(),
+            arithmetic: execution.arithmetic(),
+            engine: execution.engine().to_string(),
             splitting,
         }
     }
 
     /// What a reader of the results has to know of the VAE.
-    pub fn notes(&self, checkpoint: &Checkpoint, source: &Source, settled: Settled) -> Vec<String> {
+    pub fn notes(
+        &self,
+        checkpoint: &Checkpoint,
+        source: &Source,
+        execution: &Execution,
+    ) -> Vec<String> {
         let mut notes = checkpoint.notes().to_vec();
-        notes.extend(settled.note().map(str::to_owned));
+        notes.extend(execution.note());
         if *source == Source::Builtin {
             notes.push(
                 "the built-in VAE is used, which is small; name the one to judge with --repo"

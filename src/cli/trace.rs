@@ -16,11 +16,10 @@ use vae_fidelity::tiling::Splitting;
 use vae_fidelity::trace::TraceFile;
 use vae_fidelity::vae::trace;
 use vae_fidelity::verdict::Verdict;
-use vae_fidelity::{Error, Result};
+use vae_fidelity::{Error, Execution, Result};
 
 use super::Outcome;
 use super::console::Console;
-use super::engine::Settled;
 use super::places;
 use super::progress::Progress;
 use super::run_args::check_working_directory;
@@ -36,25 +35,25 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
         let inputs: Vec<_> = read.chain(args.run.model_files()).collect();
         places::check(&[("--save-trace", path)], &inputs)?;
     }
-    let settled = args.run.settle()?;
-    let tolerance = args.against.as_ref().map(|_| rounding(args, settled)).transpose()?;
+    let execution = args.run.execution()?;
+    let tolerance = args.against.as_ref().map(|_| rounding(args, &execution)).transpose()?;
 
     let progress = Progress::new(1, console);
     progress.step("loading the VAE");
     let options = args.run.about.options(&source, &progress)?;
     let checkpoint = Checkpoint::open_with(&source, &options)?;
-    let vae = settled.load(&checkpoint)?;
-    let mut notes = args.run.notes(&checkpoint, &source, settled);
+    let vae = execution.load(&checkpoint)?;
+    let mut notes = args.run.notes(&checkpoint, &source, &execution);
 
     progress.step("opening the picture");
     let opened = pixels::open(&args.image)?;
     let (width, height) = target_size(opened.pixels.width(), opened.pixels.height(), requested)?;
-    let sample = normalise(&resize_bicubic(&opened.pixels, width, height)?, settled.dtype);
+    let sample = normalise(&resize_bicubic(&opened.pixels, width, height)?, execution.dtype());
     notes.extend(opened.notes.iter().cloned());
 
     progress.step("encoding");
     let seed = args.run.seed_of_draw();
-    let noise = seed.map(|seed| settled.noise(vae.config(), seed, width, height)).transpose()?;
+    let noise = seed.map(|seed| execution.noise(vae.config(), seed, width, height)).transpose()?;
     let latents = vae.encode(sample.view(), noise.as_ref().map(Array4::view))?.latents;
     // As the gist goes: what is decoded was multiplied and divided.
     let unscaled = vae.unscale(vae.scale(latents.view())?.view())?;
@@ -91,7 +90,7 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
         verdict_reasons,
         input: Input::of(&args.image, &opened, (width, height)),
         // Layers are those of the whole picture.
-        model: args.run.model(&checkpoint, settled, Splitting::default()),
+        model: args.run.model(&checkpoint, &execution, Splitting::default()),
         posterior: Posterior {
             kind: if seed.is_some() { PosteriorKind::Sample } else { PosteriorKind::Mode },
             seed,
@@ -118,16 +117,16 @@ fn golden_of(path: &Path) -> Option<(Suite, String)> {
 }
 
 /// What counts as rounding: what was asked for, else what was measured.
-fn rounding(args: &TraceArgs, settled: Settled) -> Result<Tolerance> {
+fn rounding(args: &TraceArgs, execution: &Execution) -> Result<Tolerance> {
     if args.atol.or(args.rtol).is_some() {
         return Tolerance::new(args.atol.unwrap_or(0.0), args.rtol.unwrap_or(0.0));
     }
-    let device = settled.device.to_string();
+    let (device, dtype) = (execution.device().to_string(), execution.dtype());
     let kind = device.split(':').next().unwrap_or_default();
-    layer_rounding(settled.dtype, kind)?.ok_or_else(|| {
+    layer_rounding(dtype, kind)?.ok_or_else(|| {
         Error::option(
             "--against",
-            format!("how {} rounds on {device} was not measured", settled.dtype),
+            format!("how {dtype} rounds on {device} was not measured"),
             "say what counts as rounding with --atol and --rtol, or run with --device cpu --dtype f32",
         )
     })

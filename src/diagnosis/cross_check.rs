@@ -1,4 +1,4 @@
-//! A device or dtype beside the CPU in f32, on the same weights and tensors.
+//! A device, a dtype or kernels beside others in f32, on the same weights and tensors.
 
 use super::Finding;
 use super::evidence::{Evidence, Reference};
@@ -23,13 +23,13 @@ pub(super) fn findings(evidence: &Evidence, reference: Reference) -> Result<Vec<
         return Ok(Vec::new());
     }
     let dtype = evidence.vae.dtype();
-    let cpu = reference()?;
-    let expected = cpu.encode(evidence.sample.view(), None)?.latents;
+    let other = (reference.load)()?;
+    let expected = other.encode(evidence.sample.view(), None)?.latents;
     let mut parts = Vec::new();
     if let Some(found) = evidence.mean() {
         parts.push(("latents", rms_difference(&expected, &found) / spread(&expected).max(1e-12)));
     }
-    let expected = cpu.decode(evidence.encoded.latents.view())?;
+    let expected = other.decode(evidence.encoded.latents.view())?;
     let relative = rms_difference(&expected, evidence.decoded) / spread(&expected).max(1e-12);
     parts.push(("decoded", relative));
     let Some((what, difference)) =
@@ -38,14 +38,19 @@ pub(super) fn findings(evidence: &Evidence, reference: Reference) -> Result<Vec<
         return Ok(Vec::new());
     };
     let title = format!(
-        "{what} in {dtype} lie {:.0} % from the CPU's in f32; rounding explains {:.0} %",
+        "{what} in {dtype} lie {:.0} % from those of {}; rounding explains {:.0} %",
         difference * 100.0,
+        reference.name,
         allowed(dtype) * 100.0
     );
-    let layer = super::divergence::first(evidence.vae, cpu.as_ref(), evidence)?;
+    let layer = super::divergence::first(evidence.vae, other.as_ref(), evidence)?;
     let mut finding = Finding::new("device-kernel-broken", title)
         .evidence("relative_rms", difference)
-        .evidence("allowed", allowed(dtype));
+        .evidence("allowed", allowed(dtype))
+        .evidence("compared_with", reference.name);
     finding.layer = layer;
+    if let Some(remedy) = reference.remedy {
+        finding = finding.remedy(remedy);
+    }
     Ok(vec![finding])
 }

@@ -32,14 +32,22 @@ pub struct Evidence<'a> {
     pub latents: &'a Array4<f32>,
     /// The decoded sample before clamping, (1, 3, H, W).
     pub decoded: &'a Array4<f32>,
-    /// The same VAE on the CPU in f32, loaded when it is needed; `None` where that is what ran.
+    /// The same VAE in f32, loaded when it is needed; `None` where that is what ran.
     pub reference: Option<Reference<'a>>,
     /// Files of the user's own pipeline.
     pub files: &'a UserFiles,
 }
 
-/// Loads a VAE.
-pub type Reference<'a> = &'a dyn Fn() -> Result<Box<dyn Vae>>;
+/// What a run is held against where its arithmetic is in doubt.
+#[derive(Clone, Copy)]
+pub struct Reference<'a> {
+    /// What it is, as findings name it, for example `the reference engine on the CPU in f32`.
+    pub name: &'a str,
+    /// What to do where it is not what ran, in place of the code's own remedy.
+    pub remedy: Option<&'a str>,
+    /// Loads it.
+    pub load: &'a dyn Fn() -> Result<Box<dyn Vae>>,
+}
 
 /// What the user's own pipeline made of the same picture, with what should be the same VAE.
 #[derive(Debug, Clone, Default)]

@@ -33,8 +33,8 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
     };
     let module = trace[at].module.clone();
     if dtype == Dtype::F16
-        && let Some(load) = evidence.reference
-        && let Some(reference) = load()?.trace(stage, input.view())
+        && let Some(reference) = evidence.reference
+        && let Some(reference) = (reference.load)()?.trace(stage, input.view())
     {
         let reference = reference?;
         let until = reference.iter().position(|activation| activation.module == module);

@@ -48,7 +48,7 @@ const DECODED: [&str; 6] = [
 ];
 const AGAINST: [&str; 2] = ["trace-diverges", "symmetric-downsample-padding"];
 
-/// Applies every rule to `evidence`; `cross_check` also compares with the CPU in f32.
+/// Applies every rule to `evidence`; `cross_check` also compares with `evidence.reference`.
 ///
 /// Rules on the user's files run the VAE again where they try an explanation, and only where a
 /// file is not what is expected. Errors when the VAE refuses to run.

@@ -65,6 +65,8 @@ pub struct CheckReport {
     pub not_decided: Vec<NotDecided>,
     /// What f16 and bf16 would do; `None` where it was not asked for.
     pub forecast: Option<Forecast>,
+    /// What was compared by `--cross-check`; `None` where nothing was.
+    pub cross_check: Option<String>,
     /// What a reader should know beside the numbers.
     pub notes: Vec<String>,
     /// How long the steps took.
@@ -125,6 +127,8 @@ pub struct Model {
     pub device: String,
     /// The arithmetic it ran in.
     pub dtype: Dtype,
+    /// How values of that dtype came about: by arithmetic in it (then its name), or by rounding.
+    pub arithmetic: String,
     /// Which implementation ran it.
     pub engine: String,
     /// `tiling`, the sides of tiles or `None`, and `slicing`.

@@ -63,6 +63,9 @@ impl Display for CheckReport {
         if let Some(forecast) = &self.forecast {
             forecast_lines(f, forecast)?;
         }
+        if let Some(compared) = &self.cross_check {
+            line(f, "compared", compared)?;
+        }
         finding_lines(f, &self.findings)?;
         // Without a file of the user's there is no question that these would answer.
         let asked = |needs: &str| !self.not_decided.iter().any(|row| row.needs == needs);
@@ -212,8 +215,8 @@ pub(super) fn model_line(f: &mut fmt::Formatter<'_>, model: &Model) -> fmt::Resu
         f,
         "model",
         format_args!(
-            "{}{at} ({} family, {} parameters), {} on {}{tiles}",
-            model.source, model.family, model.parameters, model.dtype, model.device
+            "{}{at} ({} family, {} parameters), {} on {}, {} engine{tiles}",
+            model.source, model.family, model.parameters, model.dtype, model.device, model.engine
         ),
     )
 }

@@ -10,7 +10,7 @@ use safetensors::{Dtype as Stored, serialize};
 use serde_json::Value;
 use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
 use vae_fidelity::checkpoint::expected_tensors;
-use vae_fidelity::diagnosis::UserFiles;
+use vae_fidelity::diagnosis::{Reference, UserFiles};
 use vae_fidelity::{Checkpoint, Dtype, Rgb8, Source, Vae};
 
 use crate::matrix::Matrix;
@@ -148,12 +148,13 @@ pub fn measure(matrix: &mut Matrix, model: &str, pictures: &[(String, Rgb8)]) {
             if fault.cause == "scaling_factor a fifth" && !crate::plot::contrasty(picture) {
                 continue;
             }
-            let reference = || -> vae_fidelity::Result<Box<dyn Vae>> {
+            let load = || -> vae_fidelity::Result<Box<dyn Vae>> {
                 Ok(Box::new(Model::open(folder.path()).vae))
             };
+            let reference = Reference { name: "the CPU", remedy: None, load: &load };
             let files = UserFiles::default();
             let found = match fault.dtype {
-                Dtype::F16 => run.diagnosis(&vae, &files, Some(&reference)),
+                Dtype::F16 => run.diagnosis(&vae, &files, Some(reference)),
                 _ => run.diagnosis(&vae, &files, None),
             };
             let found = found.unwrap().findings;

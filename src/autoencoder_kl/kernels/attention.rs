@@ -20,7 +20,7 @@ const PACKED: usize = 1024;
 
 /// `softmax(query * key^T / sqrt(channels)) * value`, over all pixels of the three.
 pub fn attend(threads: Threads, query: &Image, key: &Image, value: &Image, rooms: &Rooms) -> Image {
-    pulp::Arch::new().dispatch(Run { threads, query, key, value, rooms })
+    threads.dispatch(Run { threads, query, key, value, rooms })
 }
 
 /// What [`attend`] does, for one instruction set.
@@ -41,7 +41,7 @@ impl WithSimd for Run<'_> {
         let mut out = Image::zeros(&rooms.activations, query.height, query.width, query.channels);
         let block = QUERIES * out.pitch;
         let (keys, values) = (packed_keys::<S>(key, rooms), packed_values::<S>(value, rooms));
-        let mut scratch = vec![Vec::new(); threads.0];
+        let mut scratch = vec![Vec::new(); threads.count];
         for_each_part_with(&mut scratch, out.values_mut(), block, |part, out, scores| {
             let (first, keys, values) = (part * QUERIES, keys.values(), values.values());
             simd.vectorize(Block { query, first, keys, values, scores, out });

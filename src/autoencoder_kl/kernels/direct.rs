@@ -36,7 +36,7 @@ pub fn convolve(
     (height, width): (usize, usize),
     rooms: &Rooms,
 ) -> Image {
-    pulp::Arch::new().dispatch(Run { threads, of, input, height, width, rooms })
+    threads.dispatch(Run { threads, of, input, height, width, rooms })
 }
 
 /// What [`convolve`] does, for one instruction set.
@@ -60,7 +60,7 @@ impl WithSimd for Run<'_> {
         let weights = packed::<S>(of, depth, rooms);
         let bias = filled_up(of.bias);
         let block = BLOCK * out.pitch;
-        let mut scratch = vec![Vec::new(); threads.0];
+        let mut scratch = vec![Vec::new(); threads.count];
         for_each_part_with(&mut scratch, out.values_mut(), block, |part, out, left| {
             let (first, weights, bias) = (part * BLOCK, weights.values(), &*bias);
             simd.vectorize(Block { of, input, first, width, weights, bias, left, out });

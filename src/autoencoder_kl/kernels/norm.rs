@@ -64,7 +64,7 @@ pub fn normalised(
     let (row, pitch) = (image.width * image.pitch, image.pitch);
     threads.for_each_part(out.values_mut(), row, |y, out| {
         let pixels = &image.values()[y * row..][..row];
-        pulp::Arch::new().dispatch(Apply { normalise, pixels, out, pitch });
+        threads.dispatch(Apply { normalise, pixels, out, pitch });
         memory.keep_within_limit();
     });
     out
@@ -168,7 +168,7 @@ fn channel_sums(threads: Threads, image: &Image) -> Sums {
     threads.for_each_part(&mut partial, 2 * pitch, |task, out| {
         let values = image.values().chunks(band * pitch).nth(task).unwrap_or_default();
         let (sums, squares) = out.split_at_mut(pitch);
-        pulp::Arch::new().dispatch(SumUp { values, sums, squares });
+        threads.dispatch(SumUp { values, sums, squares });
         image.keep_within_limit();
     });
     Sums::of_parts(&partial, pitch)

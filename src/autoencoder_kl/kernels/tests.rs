@@ -9,7 +9,7 @@ use super::{attention, direct, literal, norm, winograd};
 use crate::config::Activation;
 use pulp::{Simd, WithSimd};
 
-const THREADS: Threads = Threads(3);
+const THREADS: Threads = Threads::new(3);
 
 /// Numbers in [-1, 1) that look random.
 fn values(len: usize, seed: u64) -> Vec<f32> {
@@ -282,7 +282,8 @@ fn threads_change_no_bit() {
         normalise: None,
         doubled: false,
     };
-    let run = |threads| winograd::convolve(Threads(threads), of, &input, None, &Rooms::default());
+    let run =
+        |threads| winograd::convolve(Threads::new(threads), of, &input, None, &Rooms::default());
     assert_close(&run(1), &run(5), 0.0);
 }
 

@@ -3,19 +3,46 @@
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many threads the kernels use.
+use pulp::{Simd, WithSimd};
+
+/// How many threads the kernels use, and which instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Threads(pub usize);
+pub struct Threads {
+    pub count: usize,
+    pub instructions: Instructions,
+}
+
+/// What kernels compute with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instructions {
+    /// The widest vectors that this processor has, found out at run time.
+    Vectors,
+    /// One value at a time, in plain Rust: what vectors are held against.
+    Plain,
+}
 
 impl Threads {
+    pub const fn new(count: usize) -> Self {
+        Self { count, instructions: Instructions::Vectors }
+    }
+
     /// As many as the process may use at once.
     pub fn available() -> Self {
-        Self(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+        Self::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+    }
+
+    /// Does `work` with these instructions.
+    #[inline(always)]
+    pub fn dispatch<W: WithSimd>(self, work: W) -> W::Output {
+        match self.instructions {
+            Instructions::Vectors => pulp::Arch::new().dispatch(work),
+            Instructions::Plain => pulp::Scalar.vectorize(work),
+        }
     }
 
     /// Runs `work` for each of `tasks`, in any order.
     pub fn for_each(self, tasks: usize, work: impl Fn(usize) + Sync) {
-        let mut nothing = vec![(); self.0];
+        let mut nothing = vec![(); self.count];
         for_each_with(&mut nothing, tasks, |task, ()| work(task));
     }
 
@@ -26,7 +53,7 @@ impl Threads {
         len: usize,
         work: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        let mut nothing = vec![(); self.0];
+        let mut nothing = vec![(); self.count];
         for_each_part_with(&mut nothing, slice, len, |part, values, ()| work(part, values));
     }
 }

@@ -49,7 +49,7 @@ pub fn convolve(
     onto: Option<Image>,
     rooms: &Rooms,
 ) -> Image {
-    pulp::Arch::new().dispatch(Run { threads, of, input, onto, rooms, six_from: SIX_FROM })
+    threads.dispatch(Run { threads, of, input, onto, rooms, six_from: SIX_FROM })
 }
 
 /// What [`convolve`] does, for one instruction set.
@@ -98,7 +98,7 @@ impl Run<'_> {
         let layer = Layer { of, input, weights, layout, bias, add, blocks };
         let pitch = out.pitch;
         let mut sums = vec![0.0; blocks.count() * 2 * pitch];
-        let mut scratch: Vec<Scratch> = (0..threads.0.min(blocks.count()))
+        let mut scratch: Vec<Scratch> = (0..threads.count.min(blocks.count()))
             .map(|_| scratch::<S, POINTS, TILE>(rooms, &layer))
             .collect();
         let target = Target {

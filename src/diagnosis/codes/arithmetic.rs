@@ -64,7 +64,8 @@ pub(super) const CODES: &[Code] = &[
         meaning: "Some GPUs, drivers and backends compute half-precision convolutions wrongly, and \
                   a few compute f32 wrongly: noise, black, or blocks of colour.",
         rule: "The same tensors through the same weights, on the device and on the CPU in f32, lie \
-               further apart than the dtype explains (f32 on both: relative RMS above 1e-2).",
+               further apart than the dtype explains (f32 on both: relative RMS above 1e-2). In a \
+               build without libtorch the vector kernels are compared with plain ones.",
         remedy: "run the VAE on the CPU or in f32, and update driver and framework",
         diffusers: "vae.to('cpu', torch.float32), then update torch and the driver",
         comfyui: "start with --cpu-vae or --fp32-vae",
