@@ -14,8 +14,13 @@ for python in ${PYTHON:-python3 python}; do
   torch=
 done
 if [ -z "$torch" ]; then
-  echo "error: no PyTorch in ${PYTHON:-python3 or python}" >&2
+  problem="no PyTorch in ${PYTHON:-python3 or python}"
+  echo "error: $problem" >&2
   echo '  next: set PYTHON to a Python that has torch' >&2
+  mkdir -p "$here/results"
+  printf '{"schema_version": 1, "passed": false, "problem": "%s", "steps": []}\n' "$problem" \
+    >"$here/results/result.json"
+  exit 2
 fi
 for folder in bin golden; do
   if [ ! -e "$here/$folder" ]; then

@@ -205,7 +205,7 @@ def live(gpu, dtype, out, environment=None):
     name = f"live-{dtype}" + ("-no-tf32" if environment else "")
     where = [] if gpu else ["--device", "cpu"]
     return python(gpu, name, "live.py", "--gist", BUNDLE / "debug_diffusion_vae.py", "--dtype", dtype, "--binary", BINARY,
-                  "--out", out / name, *where, limit_s=60, environment=environment, good=(0, 1))  # fmt: skip
+                  "--out", out / name, *where, limit_s=100, environment=environment, good=(0, 1))  # fmt: skip
 
 
 def peers(gpu, name, model, *flags, limit_s):
