@@ -56,6 +56,8 @@ if [ "$(cat "$venv/requirements.sha256" 2>/dev/null)" != "$wanted" ]; then
 fi
 libtorch=$("$venv/bin/python" -c 'import os, torch; print(os.path.dirname(torch.__file__))')
 
+"$venv/bin/python" scripts/cuda/check_kernels.py
+
 # 2. The sources, with the tch that is made for that libtorch.
 work=$root/target/cuda-work
 rm -rf "$work/source"

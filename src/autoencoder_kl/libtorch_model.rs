@@ -24,21 +24,21 @@ pub(super) struct LibtorchModel {
 
 #[derive(Debug)]
 enum Either {
-    Reference(Model<Reference>),
-    Fused(Model<Fused>, Passes),
+    Reference(Box<Model<Reference>>),
+    Fused(Box<Model<Fused>>, Passes),
 }
 
 impl LibtorchModel {
     /// With diffusers' operations in diffusers' order.
     pub fn reference(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Self> {
         let model = Model::load(checkpoint, Reference { device, kind })?;
-        Ok(Self { device, kind, engine: Either::Reference(model) })
+        Ok(Self { device, kind, engine: Either::Reference(Box::new(model)) })
     }
 
     /// With everything between two convolutions in as few passes as it takes.
     pub fn fused(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Self> {
         let model = tch::no_grad(|| Model::load(checkpoint, Fused::new(device, kind)))?;
-        Ok(Self { device, kind, engine: Either::Fused(model, Passes::default()) })
+        Ok(Self { device, kind, engine: Either::Fused(Box::new(model), Passes::default()) })
     }
 
     pub fn config(&self) -> &AutoencoderKLConfig {

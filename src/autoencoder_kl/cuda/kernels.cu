@@ -250,7 +250,6 @@ extern "C" __global__ void upsample_nearest_2x(const Pack *hidden, Pack *out, in
   }
 }
 
-#if STORED != 32
 // softmax(scale * scores) over `columns`, an even number, of each row; from f32, rounded once. A block has
 // a row.
 extern "C" __global__ void softmax(const float2 *scores, unsigned *out, int columns, float scale) {
@@ -292,8 +291,8 @@ extern "C" __global__ void softmax(const float2 *scores, unsigned *out, int colu
   float factor = 1.0f / shared[0].y;
   for (int at = threadIdx.x; at < pairs; at += blockDim.x) {
     float2 value = scores[at];
+    // Of f32 libtorch has its own attention.
     unsigned low = to_half(__expf(scale * (value.x - largest)) * factor);
     out[at] = low | ((unsigned)to_half(__expf(scale * (value.y - largest)) * factor) << 16);
   }
 }
-#endif

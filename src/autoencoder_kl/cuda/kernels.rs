@@ -1,14 +1,12 @@
 //! kernels.cu, compiled for the GPU at hand by the NVRTC that comes with libtorch.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
-use std::fs;
-use std::path::Path;
+use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::ptr;
 
-use libloading::Library;
 use tch::{Cuda, Device, Kind, Tensor};
 
-use crate::error::{Error, ErrorKind, Result};
+use super::nvrtc::{Function, Nvrtc, failed};
+use crate::error::{Error, Result};
 
 const SOURCE: &str = include_str!("kernels.cu");
 const NAMES: [&CStr; 5] =
@@ -24,8 +22,6 @@ const SOFTMAX_THREADS: usize = 256;
 /// What a `Sums` of kernels.cu takes.
 const SUMS: i64 = 3;
 
-type Function = *mut c_void;
-
 /// The kernels for one dtype, loaded on one device.
 #[derive(Debug)]
 pub(super) struct Kernels {
@@ -34,7 +30,7 @@ pub(super) struct Kernels {
     functions: [Function; NAMES.len()],
     launch: Launch,
     /// Last: the functions are its.
-    _library: Library,
+    _nvrtc: Nvrtc,
 }
 
 // SAFETY: function handles of the driver may be used from any thread.
@@ -111,21 +107,21 @@ impl Kernels {
     ///
     /// Errors when NVRTC or the driver is not there, or will not have it.
     pub fn load(device: usize, kind: Kind) -> Result<Self> {
-        // Depends on NVRTC and the driver, so that their symbols are found in it.
-        // SAFETY: libtorch loads the same library, for the same purpose.
-        let library = unsafe { Library::new("libcaffe2_nvrtc.so") }
-            .map_err(|error| failed(error.to_string()))?;
-        let _builtins = load_builtins(&library);
+        let nvrtc = Nvrtc::load()?;
         // On this thread a context has to be current.
-        let device_tensor = Tensor::f_zeros([1], (kind, Device::Cuda(device)))
-            .map_err(|error| failed(error.to_string()))?;
+        let tensor = Tensor::f_zeros([1], (kind, Device::Cuda(device))).map_err(no_room)?;
         Cuda::synchronize(device as i64);
-        drop(device_tensor);
-        // SAFETY: the signatures are those of nvrtc.h and cuda.h of CUDA 11 to 13.
-        let functions = unsafe { load_functions(&library, device, kind)? };
-        // SAFETY: as above.
-        let launch = unsafe { symbol::<Launch>(&library, c"cuLaunchKernel")? };
-        Ok(Self { device, kind, functions, launch, _library: library })
+        drop(tensor);
+        let stored = match kind {
+            Kind::Half => 16,
+            Kind::BFloat16 => 17,
+            _ => 32,
+        };
+        let options = [format!("-DSTORED={stored}"), "--std=c++17".to_owned()];
+        let functions = nvrtc.compile(SOURCE, &options, device, NAMES)?;
+        // SAFETY: the signature is cuda.h's.
+        let launch = unsafe { nvrtc.symbol::<Launch>(c"cuLaunchKernel")? };
+        Ok(Self { device, kind, functions, launch, _nvrtc: nvrtc })
     }
 
     /// `hidden + residual + bias` rounded to the dtype, where there is something to add, and the sums of
@@ -308,154 +304,6 @@ fn address<T>(value: &mut T) -> *mut c_void {
     ptr::from_mut(value).cast()
 }
 
-/// NVRTC looks for its own second library on the loader's paths alone, where Python's packages do not put
-/// it: it lies beside the first. Whether it was found shows when something is compiled.
-fn load_builtins(library: &Library) -> Option<Library> {
-    let mut info = libc::Dl_info {
-        dli_fname: ptr::null(),
-        dli_fbase: ptr::null_mut(),
-        dli_sname: ptr::null(),
-        dli_saddr: ptr::null_mut(),
-    };
-    // SAFETY: only the symbol's address is used; `dladdr` fills in the name of a loaded file.
-    let path = unsafe {
-        let version = symbol::<*const c_void>(library, c"nvrtcVersion").ok()?;
-        if libc::dladdr(version, &mut info) == 0 || info.dli_fname.is_null() {
-            return None;
-        }
-        Path::new(CStr::from_ptr(info.dli_fname).to_str().ok()?).canonicalize().ok()?
-    };
-    let mut beside = fs::read_dir(path.parent()?).ok()?.flatten().map(|entry| entry.path());
-    let builtins = beside.find(|path| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("libnvrtc-builtins.so") || name.starts_with("libnvrtc-builtins-")
-    })?;
-    // SAFETY: NVRTC would load it too.
-    unsafe { Library::new(builtins) }.ok()
-}
-
-/// Compiles the source and looks its kernels up.
-///
-/// # Safety
-///
-/// `library` has NVRTC's and the driver's functions, with the signatures of their headers.
-unsafe fn load_functions(
-    library: &Library,
-    device: usize,
-    kind: Kind,
-) -> Result<[Function; NAMES.len()]> {
-    type Create = unsafe extern "C" fn(
-        *mut *mut c_void,
-        *const c_char,
-        *const c_char,
-        c_int,
-        *const *const c_char,
-        *const *const c_char,
-    ) -> c_int;
-    type Compile = unsafe extern "C" fn(*mut c_void, c_int, *const *const c_char) -> c_int;
-    type SizeOf = unsafe extern "C" fn(*mut c_void, *mut usize) -> c_int;
-    type Get = unsafe extern "C" fn(*mut c_void, *mut c_char) -> c_int;
-    type DeviceGet = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;
-    type Attribute = unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int;
-    type LoadData = unsafe extern "C" fn(*mut *mut c_void, *const c_void) -> c_int;
-    type GetFunction = unsafe extern "C" fn(*mut Function, *mut c_void, *const c_char) -> c_int;
-    // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, and MINOR.
-    const MAJOR: c_int = 75;
-    const MINOR: c_int = 76;
-
-    // SAFETY: the caller's promise; pointers are to what lives here.
-    unsafe {
-        let attribute = symbol::<Attribute>(library, c"cuDeviceGetAttribute")?;
-        let mut handle = 0;
-        done(
-            symbol::<DeviceGet>(library, c"cuDeviceGet")?(&mut handle, device as c_int),
-            "cuDeviceGet",
-        )?;
-        let (mut major, mut minor) = (0, 0);
-        done(attribute(&mut major, MAJOR, handle), "cuDeviceGetAttribute")?;
-        done(attribute(&mut minor, MINOR, handle), "cuDeviceGetAttribute")?;
-
-        let stored = match kind {
-            Kind::Half => 16,
-            Kind::BFloat16 => 17,
-            _ => 32,
-        };
-        let options = [
-            format!("-DSTORED={stored}"),
-            format!("--gpu-architecture=compute_{major}{minor}"),
-            "--std=c++17".to_owned(),
-        ]
-        .map(|option| CString::new(option).unwrap_or_default());
-        let options = options.each_ref().map(|option| option.as_ptr());
-        let source = CString::new(SOURCE).unwrap_or_default();
-        let mut program = ptr::null_mut();
-        let create = symbol::<Create>(library, c"nvrtcCreateProgram")?;
-        let made = create(
-            &mut program,
-            source.as_ptr(),
-            c"kernels.cu".as_ptr(),
-            0,
-            ptr::null(),
-            ptr::null(),
-        );
-        done(made, "nvrtcCreateProgram")?;
-        let compile = symbol::<Compile>(library, c"nvrtcCompileProgram")?;
-        if compile(program, options.len() as c_int, options.as_ptr()) != 0 {
-            let mut size = 0;
-            symbol::<SizeOf>(library, c"nvrtcGetProgramLogSize")?(program, &mut size);
-            let mut log = vec![0u8; size];
-            symbol::<Get>(library, c"nvrtcGetProgramLog")?(program, log.as_mut_ptr().cast());
-            return Err(failed(
-                String::from_utf8_lossy(&log).trim_end_matches('\0').trim().to_owned(),
-            ));
-        }
-        let mut size = 0;
-        done(
-            symbol::<SizeOf>(library, c"nvrtcGetPTXSize")?(program, &mut size),
-            "nvrtcGetPTXSize",
-        )?;
-        let mut ptx = vec![0u8; size];
-        done(
-            symbol::<Get>(library, c"nvrtcGetPTX")?(program, ptx.as_mut_ptr().cast()),
-            "nvrtcGetPTX",
-        )?;
-        let mut module = ptr::null_mut();
-        let load = symbol::<LoadData>(library, c"cuModuleLoadData")?;
-        done(load(&mut module, ptx.as_ptr().cast()), "cuModuleLoadData")?;
-        let get = symbol::<GetFunction>(library, c"cuModuleGetFunction")?;
-        let mut functions = [ptr::null_mut(); NAMES.len()];
-        // Attention in f32 is libtorch's.
-        let of_kind = NAMES.len() - usize::from(kind == Kind::Float);
-        for (function, name) in functions.iter_mut().zip(NAMES).take(of_kind) {
-            done(get(function, module, name.as_ptr()), "cuModuleGetFunction")?;
-        }
-        Ok(functions)
-    }
-}
-
-/// # Safety
-///
-/// `T` is the signature of the function of that name.
-unsafe fn symbol<T: Copy>(library: &Library, name: &CStr) -> Result<T> {
-    // SAFETY: the caller's promise.
-    unsafe { library.get::<T>(name.to_bytes_with_nul()) }
-        .map(|found| *found)
-        .map_err(|error| failed(error.to_string()))
-}
-
-fn done(status: c_int, what: &str) -> Result<()> {
-    if status == 0 { Ok(()) } else { Err(failed(format!("{what}: error {status}"))) }
-}
-
 fn no_room(error: tch::TchError) -> Error {
     failed(error.to_string().lines().next().unwrap_or_default().to_owned())
-}
-
-fn failed(problem: String) -> Error {
-    Error::new(
-        ErrorKind::Libtorch,
-        "CUDA kernels",
-        problem,
-        "use --engine reference, and report this with the output of nvidia-smi",
-    )
 }

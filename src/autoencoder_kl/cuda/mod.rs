@@ -8,6 +8,7 @@
 mod bindings;
 mod engine;
 mod kernels;
+mod nvrtc;
 mod operations;
 mod passes;
 
