@@ -184,7 +184,7 @@ def steps(gpu, out):
     if not gpu:
         yield from commands(gpu, out)
         yield bench(gpu, "bench-builtin", "builtin/cpu/f32/256/decode", out, limit_s=60)
-        yield peers(gpu, "peers", "builtin", limit_s=60)
+        yield peers(gpu, "peers", "builtin", limit_s=200)
         return
     yield bench(gpu, "bench-sd", "sd-v1-4/cuda", out, limit_s=75)
     yield peers(gpu, "peers", "sd-v1-4", limit_s=60)
@@ -205,7 +205,7 @@ def live(gpu, dtype, out, environment=None):
     name = f"live-{dtype}" + ("-no-tf32" if environment else "")
     where = [] if gpu else ["--device", "cpu"]
     return python(gpu, name, "live.py", "--gist", BUNDLE / "debug_diffusion_vae.py", "--dtype", dtype, "--binary", BINARY,
-                  "--out", out / name, *where, limit_s=100, environment=environment, good=(0, 1))  # fmt: skip
+                  "--out", out / name, *where, limit_s=100 if gpu else 300, environment=environment, good=(0, 1))  # fmt: skip
 
 
 def peers(gpu, name, model, *flags, limit_s):
