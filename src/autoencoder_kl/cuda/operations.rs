@@ -246,3 +246,64 @@ fn number_of(activation: Option<Activation>) -> i32 {
         Some(Activation::Relu) => 4,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What libtorch computes where there are no kernels; tests/cuda.rs holds the kernels to the same.
+    #[test]
+    fn norm_and_activation_are_libtorchs_with_bias_and_residual_inside() {
+        tch::manual_seed(1);
+        let (operations, without) = Operations::new(Device::Cpu, Kind::Float);
+        assert!(without.is_some());
+        for (kind, most) in [(Kind::Float, 2e-5), (Kind::Half, 4e-3), (Kind::BFloat16, 3e-2)] {
+            let normal = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
+            // A mean far from zero, as decoders have it; squares of 300 are beyond f16.
+            let hidden = (normal(&[2, 5, 7, 12]) * 30 + 300).to_kind(kind);
+            let residual = normal(&[2, 5, 7, 12]).to_kind(kind);
+            let [bias, weight, beta] = [12, 12, 12].map(|channels| normal(&[channels]));
+            let off = |found: &Tensor, expected: &Tensor| {
+                assert_eq!((found.kind(), found.size()), (kind, expected.size()));
+                f64::try_from((found.to_kind(Kind::Float) - expected).abs().max()).unwrap()
+            };
+
+            // In f32 throughout, what each of the two has to come to.
+            let exact = hidden.to_kind(Kind::Float) + &bias;
+            let normed = exact
+                .permute([0, 3, 1, 2])
+                .group_norm(4, Some(&weight), Some(&beta), 1e-6, true)
+                .permute([0, 2, 3, 1]);
+            let layer = Layer { weight: &weight, bias: &beta };
+            let normalize = operations
+                .normalize(&hidden, &Sums::Later, Some(&bias), layer, (4, 1e-6), "norm")
+                .unwrap();
+            let found = operations.apply(&hidden, &normalize, None, "norm").unwrap();
+            assert!(off(&found, &normed) <= most * 4.0, "{kind:?}: {}", off(&found, &normed));
+            let silu = operations.apply(&hidden, &normalize, Some(Activation::Silu), "silu");
+            assert!(off(&silu.unwrap(), &normed.silu()) <= most * 4.0, "{kind:?}");
+
+            let sum = operations.add(hidden, Some(&residual), Some(&bias), "sum").unwrap().0;
+            let expected = exact + residual.to_kind(Kind::Float);
+            // Rounded once: half a step of values up to 512.
+            let step = match kind {
+                Kind::Float => 2f64.powi(-14),
+                Kind::Half => 0.125,
+                _ => 1.0,
+            };
+            assert!(off(&sum, &expected) <= step, "{kind:?}: {}", off(&sum, &expected));
+        }
+    }
+
+    #[test]
+    fn nan_stays_nan() {
+        let (operations, _) = Operations::new(Device::Cpu, Kind::Float);
+        let hidden = Tensor::full([1, 2, 2, 8], f64::NAN, (Kind::Float, Device::Cpu));
+        let ones = Tensor::ones([8], (Kind::Float, Device::Cpu));
+        let layer = Layer { weight: &ones, bias: &ones };
+        let normalize =
+            operations.normalize(&hidden, &Sums::Later, None, layer, (4, 1e-6), "norm").unwrap();
+        let found = operations.apply(&hidden, &normalize, None, "norm").unwrap();
+        assert!(bool::try_from(found.isnan().all()).unwrap());
+    }
+}
