@@ -94,9 +94,9 @@ fn bench_model(
         group.sample_size(10).sampling_mode(SamplingMode::Flat);
         if device != Device::CPU {
             // A machine with a GPU is often there for minutes.
-            group.measurement_time(Duration::from_secs(1));
+            group.measurement_time(Duration::from_millis(600));
         }
-        group.warm_up_time(Duration::from_millis(500));
+        group.warm_up_time(Duration::from_millis(300));
         group.throughput(Throughput::Elements((side * side) as u64));
         let mut timed = |what, run: &dyn Fn() -> Result<()>| timed(&mut group, what, device, run);
         timed("encode", &|| vae.encode_on_device(&sample).map(drop));

@@ -33,6 +33,8 @@ class Step:
     needs_gpu: bool = False
     # Exit codes under which the output counts.
     good: tuple = (0,)
+    # A figure, which cannot fail what it judges.
+    measures: bool = False
 
 
 def golden_report(done):
@@ -49,9 +51,9 @@ def golden_report(done):
     return {"passed": report["passed"], **report["summary"], "largest_difference": largest, "failed": failed}
 
 
-def golden(gpu, name, *flags, limit_s=60):
+def golden(gpu, name, *flags, limit_s=60, measures=False):
     argv = [BINARY, "golden", "verify", "--json", "--golden", str(GOLDEN), "--device", "cuda" if gpu else "cpu", *flags]
-    return Step(name, limit_s, argv, golden_report, needs_gpu=gpu, good=(0, 1))
+    return Step(name, limit_s, argv, golden_report, needs_gpu=gpu, good=(0, 1), measures=measures)
 
 
 def small_models():
@@ -174,6 +176,9 @@ def steps(gpu, out):
     dtypes = ("f32", "f16", "bf16") if gpu else ("f32",)
     for dtype in dtypes:
         yield verify(gpu, "reference", dtype, models)
+    if gpu:
+        yield golden(gpu, "golden-reference-f32-tf32", "--dtype", "f32", "--tf32", *only(models), measures=True)
+        yield golden(gpu, "golden-fast-f32-tf32", "--engine", "fast", "--dtype", "f32", "--tf32", *only(models), measures=True)
     for dtype in ("f16", "f32", "bf16") if gpu else ("f32", "f16"):
         yield live(gpu, dtype, out)
     if gpu:
@@ -191,7 +196,7 @@ def steps(gpu, out):
     yield from commands(gpu, out)
     yield profile("fast")
     yield peers(gpu, "peers-compiled", "sd-v1-4", "--compiled", limit_s=150)
-    yield bench(gpu, "bench-flux", "flux1/cuda", out, limit_s=75)
+    yield bench(gpu, "bench-flux", "flux1/cuda.*/(512|1024)/(encode|decode|round_trip)$", out, limit_s=75)
     yield peers(gpu, "peers-flux", "flux1", limit_s=60)
     yield profile("reference")
 

@@ -137,6 +137,10 @@ pub struct VerifyArgs {
     /// there in any case
     #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with = "candidate")]
     pub device: DeviceChoice,
+    /// On CUDA in f32, let convolutions round to TF32, as torch does unless it is told otherwise: far
+    /// beyond the tolerances
+    #[arg(long, conflicts_with = "candidate")]
+    pub tf32: bool,
     /// The dtypes of the cases to run: f32, f16, bf16 [default: all that the suite has]
     #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "candidate")]
     pub dtype: Vec<DtypeChoice>,

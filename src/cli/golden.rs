@@ -51,9 +51,11 @@ pub fn list(args: &GoldenArgs, console: Console) -> Result<Outcome> {
 }
 
 pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
-    // The goldens are f32's, and TF32 keeps 10 of its 23 bits.
-    // SAFETY: no other thread runs yet, and libtorch looks at it when it first uses CUDA.
-    unsafe { std::env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
+    if !args.tf32 {
+        // The goldens are f32's, and TF32 keeps 10 of its 23 bits.
+        // SAFETY: no other thread runs yet, and libtorch looks at it when it first uses CUDA.
+        unsafe { std::env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
+    }
     let suite = open(&args.suite)?;
     let progress = Progress::new(1, console);
     let suite = suite.progress(move |now| {
