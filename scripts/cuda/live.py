@@ -30,10 +30,10 @@ import numpy as np
 from PIL import Image
 
 import golden_gist
+from golden import manifest_row
 from golden_cases import CASES, FULL_MODELS
 from golden_recipe import GOLDEN, repository
 from golden_store import SCHEMA_VERSION, manifest_json, write_case
-from golden_trace import to_json
 
 # Of the full graphs, those that tell most in little time.
 FULL_CASES = ("sd-v1-4-512", "sd-v1-4-sample", "sd3-96x64")
@@ -55,19 +55,6 @@ def chosen():
     return sorted(cases, key=lambda case: case.model)
 
 
-def row_of(case, tensors):
-    row = {
-        "name": case.name, "shows": case.shows, "model": case.model, "image": case.image, "width": case.width,
-        "height": case.height, "posterior": {"kind": "mode" if case.seed is None else "sample", "seed": case.seed},
-        "dtype": case.dtype, "device": case.device, "trace": None,
-    }  # fmt: skip
-    if case.tiling:
-        row["tiling"] = {"tile_sample_min_size": case.tile_size}
-    if case.batch:
-        row |= {"slicing": True, "batch": list(case.batch)}
-    return row | {"tensors": tensors}
-
-
 def write_suite(gist, suite, cache):
     """Writes the folder that `golden verify` judges; the names of its cases, and of those with nothing to compare."""
     suite.mkdir(parents=True)
@@ -84,7 +71,7 @@ def write_suite(gist, suite, cache):
             print(f"{case.name}: the gist decodes to NaN or infinity", file=sys.stderr)
             overflowed.append(case.name)
             continue
-        rows.append(row_of(case, write_case(suite / "cases" / case.name, run)))
+        rows.append(manifest_row(case, write_case(suite / "cases" / case.name, run)))
         if not any(row["name"] == PLANTED for row in rows) and run.latents.size >= 16:
             rows.append(planted(suite, case, run))
     manifest = {"schema_version": SCHEMA_VERSION, "gist_sha256": golden_gist.GIST_SHA256, "versions": {},
@@ -102,7 +89,7 @@ def planted(suite, case, run):
     at = np.unravel_index(np.abs(latents).argmax(), latents.shape)
     latents[at] += np.float32(step * 2.0 ** np.floor(np.log2(abs(latents[at]))))
     changed = replace(case, name=PLANTED)
-    return row_of(changed, write_case(suite / "cases" / PLANTED, replace(run, latents=latents)))
+    return manifest_row(changed, write_case(suite / "cases" / PLANTED, replace(run, latents=latents)))
 
 
 def verify(suite):

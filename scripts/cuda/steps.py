@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
+from golden_cases import CASES, FULL_MODELS
+
 BUNDLE = Path(__file__).resolve().parent.parent
 BINARY = str(BUNDLE / "bin" / "vae-fidelity")
 GOLDEN = BUNDLE / "golden"
@@ -58,9 +60,6 @@ def golden(gpu, name, *flags, limit_s=60, measures=False):
 
 def small_models():
     """The models that are small enough for minutes: all that have no full graph."""
-    sys.path.insert(0, str(BUNDLE / "steps"))
-    from golden_cases import CASES, FULL_MODELS
-
     return sorted({case.model for case in CASES} - FULL_MODELS)
 
 
@@ -72,9 +71,9 @@ def last_json_line(done):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def command(gpu, name, *arguments, read=last_json_line, good=(0, 1), limit_s=40):
+def command(gpu, name, *arguments, limit_s=40):
     device = ["--device", "cuda" if gpu else "cpu"]
-    return Step(f"command-{name}", limit_s, [BINARY, *arguments, *device, "--json"], read, needs_gpu=gpu, good=good)
+    return Step(f"command-{name}", limit_s, [BINARY, *arguments, *device, "--json"], last_json_line, needs_gpu=gpu, good=(0, 1))
 
 
 def commands(gpu, out):
