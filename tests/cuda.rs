@@ -1,7 +1,11 @@
 //! What only a GPU can show; elsewhere each of these is counted as ignored.
 
+#[path = "support/samples.rs"]
+mod samples;
+
 use libtest_mimic::{Arguments, Trial};
 use ndarray::{Array4, ArrayD, Axis, concatenate};
+use samples::samples;
 use vae_fidelity::autoencoder_kl::{Device, DeviceChoice, noise, pick_device_and_dtype};
 use vae_fidelity::trace::Stage;
 use vae_fidelity::{AutoencoderKL, Checkpoint, Dtype, Source, Vae};
@@ -28,15 +32,6 @@ fn main() {
         Trial::test(name, run).with_ignored_flag(cuda.is_none())
     });
     libtest_mimic::run(&arguments, trials.into()).exit();
-}
-
-/// Two pictures with edges and ramps, (2, 3, height, width) in [-1, 1].
-fn samples(height: usize, width: usize) -> Array4<f32> {
-    Array4::from_shape_fn((2, 3, height, width), |(n, c, y, x)| {
-        let ramp = (x * (c + 1) + y * (n + 1)) as f32 / (width * 4 + height * 2) as f32;
-        let stripes = if (x / 5 + y / 7).is_multiple_of(2) { 0.2 } else { -0.2 };
-        ramp * 1.6 - 0.8 + stripes
-    })
 }
 
 fn models() -> Vec<(String, Checkpoint)> {

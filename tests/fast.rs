@@ -1,6 +1,10 @@
 //! The fast engine: held to the goldens like any port, and to the reference engine at sizes and in
 //! batches that no golden has. Without libtorch only the goldens judge it.
 
+#[cfg(feature = "tch")]
+#[path = "support/samples.rs"]
+mod samples;
+
 use vae_fidelity::golden::Suite;
 use vae_fidelity::{Dtype, FastAutoencoderKL, Vae};
 #[cfg(feature = "tch")]
@@ -46,6 +50,7 @@ fn channels_last_passes_every_golden_on_the_cpu() {
 
 #[cfg(feature = "tch")]
 mod beside_the_reference_engine {
+    use super::samples::samples;
     use ndarray::{Array4, ArrayD, s};
     use vae_fidelity::autoencoder_kl::{Device, rounded_trip};
     use vae_fidelity::checkpoint::expected_tensors;
@@ -59,15 +64,6 @@ mod beside_the_reference_engine {
     /// What `check --engine fast` says of itself.
     const LATENTS: f32 = 1e-3;
     const PSNR_DB: f64 = 60.0;
-
-    /// Two pictures with edges and ramps, (2, 3, height, width) in [-1, 1].
-    fn samples(height: usize, width: usize) -> Array4<f32> {
-        Array4::from_shape_fn((2, 3, height, width), |(n, c, y, x)| {
-            let ramp = (x * (c + 1) + y * (n + 1)) as f32 / (width * 4 + height * 2) as f32;
-            let stripes = if (x / 5 + y / 7).is_multiple_of(2) { 0.2 } else { -0.2 };
-            ramp * 1.6 - 0.8 + stripes
-        })
-    }
 
     fn models() -> Vec<(String, Checkpoint)> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/models");
