@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -31,7 +30,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let job: Job = serde_json::from_str(&line?)?;
-        let family = job.family.as_deref().map(|name| Family::from_str(name, false)).transpose()?;
+        let family = job.family.as_deref().map(|name| name.parse::<Family>()).transpose()?;
         let answer = source(&job).and_then(|source| {
             let Job { variant, config, .. } = job;
             answer(&source, &OpenOptions { config, family, variant, ..OpenOptions::default() })

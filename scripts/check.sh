@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Sets everything up (libtorch, build) and judges an image with the built-in VAE: the one in the
+# Builds the command and judges an image with the built-in VAE: the one in the
 # repository, or what the arguments say. They are those of `vae-fidelity check`.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-python3 "$root/scripts/libtorch.py"
-echo 'Building vae-fidelity (the first time takes some minutes)' >&2
+echo 'Building vae-fidelity (the first time takes a minute or some)' >&2
 # Cargo reads .cargo/config.toml from where it is called; the arguments' paths are the caller's.
 binary=$(
   cd "$root" &&

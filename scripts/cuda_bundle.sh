@@ -76,7 +76,7 @@ cargo update --quiet --precise "$torch_sys" tch
 # 3. Binaries. This crate in several pieces: nothing here is timed on the CPU.
 export LIBTORCH=$libtorch CARGO_TARGET_DIR=$work/target CARGO_PROFILE_RELEASE_STRIP=symbols
 built=$( # lines of name and path
-  cargo build --release --locked --bin vae-fidelity --bench autoencoder_kl --test cuda \
+  cargo build --release --locked --features tch --bin vae-fidelity --bench autoencoder_kl --test cuda \
     --config 'profile.release.package.vae-fidelity.codegen-units=16' \
     --config 'profile.release.package.vae-fidelity.opt-level=2' \
     --message-format json-render-diagnostics </dev/null |

@@ -25,6 +25,8 @@ pub mod baseline;
 pub mod golden;
 pub mod report;
 pub mod forecast;
+#[cfg(feature = "cli")]
+pub mod cli;
 
 #[cfg(feature = "tch")]
 pub use autoencoder_kl::AutoencoderKL;

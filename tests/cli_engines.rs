@@ -65,7 +65,7 @@ fn what_needs_libtorch_is_refused_with_the_way_to_get_it() {
             assert_eq!((refusal.error.code.as_str(), refusal.verdict), (code, None));
             ran.check(refusal.error.message.contains(message), message);
             ran.check(refusal.error.next.contains(next), next);
-            ran.check(refusal.error.next.contains("default features"), "how to get it");
+            ran.check(refusal.error.next.contains("--features tch"), "how to get it");
         }
         assert!(!sandbox.exists("decoded.png"));
     };

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::autoencoder_kl::DeviceChoice;
+use crate::golden::TensorFormat;
 use clap::{Args, Parser, Subcommand};
-use vae_fidelity::autoencoder_kl::DeviceChoice;
-use vae_fidelity::golden::TensorFormat;
 
 use super::engine::EngineChoice;
 use super::run_args::DtypeChoice;

@@ -4,14 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::baseline::Baseline;
+use crate::checkpoint::Checkpoint;
+use crate::pixels::requested_size;
+use crate::report::{CheckSummary, SCHEMA_VERSION};
+use crate::tiling::{Splitting, Tiling};
+use crate::verdict::Thresholds;
+use crate::{Error, Result};
 use serde_json::json;
-use vae_fidelity::baseline::Baseline;
-use vae_fidelity::checkpoint::Checkpoint;
-use vae_fidelity::pixels::requested_size;
-use vae_fidelity::report::{CheckSummary, SCHEMA_VERSION};
-use vae_fidelity::tiling::{Splitting, Tiling};
-use vae_fidelity::verdict::Thresholds;
-use vae_fidelity::{Error, Result};
 
 use super::Outcome;
 use super::check_args::CheckArgs;
@@ -23,7 +23,7 @@ use super::round_trip::Judge;
 use super::run_args::{DtypeChoice, check_working_directory};
 use super::show::Graphics;
 
-pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
+pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     let given: Vec<PathBuf> = args.image_flags.iter().chain(&args.images).cloned().collect();
     let images = expand(&given)?;
     if images.is_empty() {
@@ -56,7 +56,7 @@ pub fn run(args: &CheckArgs, console: Console) -> Result<Outcome> {
         cross_check: args.cross_check,
         forecast: args.forecast,
         show: graphics.is_some(),
-        command: command_line(std::env::args_os()),
+        command: command_line(arguments),
         baseline,
         execution,
         model: args.run.model(&checkpoint, &execution, splitting),
@@ -124,8 +124,8 @@ fn graphics(args: &CheckArgs, console: Console) -> Result<Option<Graphics>> {
 }
 
 /// The arguments as a shell takes them.
-fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
-    let quoted = |argument: OsString| {
+fn command_line(arguments: &[OsString]) -> String {
+    let quoted = |argument: &OsString| {
         let argument = argument.to_string_lossy();
         let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,@%+".contains(c);
         match !argument.is_empty() && argument.chars().all(plain) {
@@ -133,7 +133,7 @@ fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
             false => format!("'{}'", argument.replace('\'', "'\\''")),
         }
     };
-    arguments.map(quoted).collect::<Vec<_>>().join(" ")
+    arguments.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// What holds for every image of the run, beside `notes` of the VAE.

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use vae_fidelity::golden::Tolerance;
-use vae_fidelity::metrics::{PERCEPTUAL_SIDE, PixelMetrics, TensorMetrics, Visibility, WINDOW};
-use vae_fidelity::output::write_all_atomically;
-use vae_fidelity::pictures::{montage, with_scale};
-use vae_fidelity::pixels::encode_png;
-use vae_fidelity::report::{CompareReport, Compared, ComparedTensor, SCHEMA_VERSION};
-use vae_fidelity::tensor_file::{FileTensor, is_tensor_file, read};
-use vae_fidelity::verdict::{Thresholds, Verdict};
-use vae_fidelity::{Error, Result, Rgb8, pixels};
+use crate::golden::Tolerance;
+use crate::metrics::{PERCEPTUAL_SIDE, PixelMetrics, TensorMetrics, Visibility, WINDOW};
+use crate::output::write_all_atomically;
+use crate::pictures::{montage, with_scale};
+use crate::pixels::encode_png;
+use crate::report::{CompareReport, Compared, ComparedTensor, SCHEMA_VERSION};
+use crate::tensor_file::{FileTensor, is_tensor_file, read};
+use crate::verdict::{Thresholds, Verdict};
+use crate::{Error, Result, Rgb8, pixels};
 
 use super::Outcome;
 use super::args::CompareArgs;

@@ -3,11 +3,11 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind as IoErrorKind, Write};
 
+use crate::report::SCHEMA_VERSION;
+use crate::{Error, ErrorKind, Result};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::json;
-use vae_fidelity::report::SCHEMA_VERSION;
-use vae_fidelity::{Error, ErrorKind, Result};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const FAINT: Style = Style::new().dimmed();

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::Engine;
 use clap::ValueEnum;
-use vae_fidelity::Engine;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EngineChoice {

@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Display};
 
+use crate::diagnosis::{Code, code, codes};
+use crate::report::SCHEMA_VERSION;
+use crate::{Error, Result};
 use anstyle::Style;
 use serde_json::json;
-use vae_fidelity::diagnosis::{Code, code, codes};
-use vae_fidelity::report::SCHEMA_VERSION;
-use vae_fidelity::{Error, Result};
 
 use super::Outcome;
 use super::args::ExplainArgs;

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use crate::Dtype;
+use crate::autoencoder_kl::DeviceChoice;
+use crate::golden::{Case, ExportSize, PosteriorKind, Suite, SuiteReport};
+use crate::report::SCHEMA_VERSION;
+use crate::{Error, ErrorKind, Result};
 use serde_json::json;
-use vae_fidelity::Dtype;
-use vae_fidelity::autoencoder_kl::DeviceChoice;
-use vae_fidelity::golden::{Case, ExportSize, PosteriorKind, Suite, SuiteReport};
-use vae_fidelity::report::SCHEMA_VERSION;
-use vae_fidelity::{Error, ErrorKind, Result};
 
 use super::Outcome;
 use super::args::{ExportArgs, GoldenArgs, VerifyArgs};

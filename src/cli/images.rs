@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
-use vae_fidelity::{Error, Result};
+use crate::{Error, Result};
 
 /// Endings of the formats that are read.
 const ENDINGS: [&str; 13] =

@@ -1,8 +1,8 @@
 //! `inspect`: what a checkpoint holds, or what differs between two.
 
-use vae_fidelity::checkpoint::Contents;
-use vae_fidelity::report::{InspectDifference, InspectReport};
-use vae_fidelity::{Error, Result};
+use crate::checkpoint::Contents;
+use crate::report::{InspectDifference, InspectReport};
+use crate::{Error, Result};
 
 use super::Outcome;
 use super::console::Console;

@@ -12,8 +12,6 @@ mod golden;
 mod images;
 mod inspect;
 mod inspect_args;
-#[cfg(all(feature = "tch", target_os = "linux", target_env = "gnu"))]
-mod large_blocks;
 mod outputs;
 mod panic;
 mod places;
@@ -29,13 +27,12 @@ mod user_files;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::process::ExitCode;
 
-use clap::Parser;
+use crate::Result;
+use crate::verdict::Verdict;
 use clap::error::ErrorKind as UsageErrorKind;
+use clap::{CommandFactory, Parser};
 use serde_json::json;
-use vae_fidelity::Result;
-use vae_fidelity::verdict::Verdict;
 
 use args::{Cli, Command, GoldenCommand};
 use console::Console;
@@ -63,13 +60,19 @@ impl From<Verdict> for Outcome {
     }
 }
 
-pub fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+/// Runs the command `vae-fidelity` as if it was called with `arguments`, the first of which is the
+/// program's name, and returns its exit code: 0 pass, 1 judged and failed, 2 could not judge.
+///
+/// Prints to standard output and standard error, and shows progress where the latter is a terminal.
+/// A wrong command line, an error and a bug each become a message and an exit code: nothing
+/// panics or exits the process. Replaces the process's panic hook.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
     // Whoever asked for JSON gets it for a wrong command line and for a bug, too.
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|a| a == "--json");
     let console = Console { json, quiet: false };
     let outcome = panic::caught(|| match Cli::try_parse_from(&arguments) {
-        Ok(cli) => run(cli, json),
+        Ok(cli) => dispatch(cli, json, &arguments),
         Err(usage) => explain_usage(&usage, console),
     });
     let outcome = outcome.unwrap_or_else(|place| {
@@ -78,26 +81,20 @@ pub fn main() -> ExitCode {
         let _ = console.failure("internal", &message, panic::NEXT, json!({}));
         Outcome::NotJudged
     });
-    leave(outcome)
-}
-
-/// Ends the process, on Unix without what libtorch would tidy up at exit, which takes 0.1 s.
-fn leave(outcome: Outcome) -> ExitCode {
     // Nothing more can be done if stdout is gone.
     let _ = std::io::stdout().flush();
-    #[cfg(all(unix, feature = "tch"))]
-    // SAFETY: what other threads there are wait for work, and every file is closed or flushed.
-    unsafe {
-        libc::_exit(outcome as i32)
-    }
-    #[cfg(not(all(unix, feature = "tch")))]
-    ExitCode::from(outcome as u8)
+    outcome as u8
 }
 
-fn run(cli: Cli, json: bool) -> Outcome {
+/// The command line as clap knows it: what shell completions and man pages are generated from.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn dispatch(cli: Cli, json: bool, arguments: &[OsString]) -> Outcome {
     let console = Console { json: json || cli.style.json, quiet: cli.style.quiet };
     let outcome = match cli.command {
-        Command::Check(args) => check::run(&args, console),
+        Command::Check(args) => check::run(&args, arguments, console),
         Command::Trace(args) => trace::run(&args, console),
         Command::Compare(args) => compare::run(&args, console),
         Command::Inspect(args) => inspect::run(&args, console),
@@ -109,7 +106,7 @@ fn run(cli: Cli, json: bool) -> Outcome {
     outcome.unwrap_or_else(|error| not_judged(&error, console))
 }
 
-fn not_judged(error: &vae_fidelity::Error, console: Console) -> Outcome {
+fn not_judged(error: &crate::Error, console: Console) -> Outcome {
     if let Err(error) = console.error(error, json!({})) {
         // stdout is full or closed: stderr is what is left.
         let _ = Console { json: false, ..console }.error(&error, json!({}));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use vae_fidelity::{Error, Result};
+use crate::{Error, Result};
 
 use super::check_args::CheckArgs;
 use super::places::{self, check_png_name};

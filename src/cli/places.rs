@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use vae_fidelity::output::{check_writable, resolve};
-use vae_fidelity::{Error, Result};
+use crate::output::{check_writable, resolve};
+use crate::{Error, Result};
 
 /// Errors for an output that is one of `inputs`, for outputs that meet in one file, and for those
 /// that cannot be written. Each output comes with the flag that names it.

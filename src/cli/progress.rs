@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::checkpoint::{HubProgress, HubStep};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use vae_fidelity::checkpoint::{HubProgress, HubStep};
 
 use super::console::Console;
 

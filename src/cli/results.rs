@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
+use crate::metrics::Visibility;
+use crate::output::write_all_atomically;
+use crate::pictures::{montage, with_scale};
+use crate::pixels::encode_png;
+use crate::report::{CheckReport, Illustrations};
+use crate::tensor_file::to_safetensors;
+use crate::trace::TraceFile;
+use crate::{Error, Result, Rgb8};
 use ndarray::Array4;
-use vae_fidelity::metrics::Visibility;
-use vae_fidelity::output::write_all_atomically;
-use vae_fidelity::pictures::{montage, with_scale};
-use vae_fidelity::pixels::encode_png;
-use vae_fidelity::report::{CheckReport, Illustrations};
-use vae_fidelity::tensor_file::to_safetensors;
-use vae_fidelity::trace::TraceFile;
-use vae_fidelity::{Error, Result, Rgb8};
 
 use super::outputs::Outputs;
 

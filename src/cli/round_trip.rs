@@ -3,22 +3,22 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ndarray::Array4;
-use vae_fidelity::baseline::Baseline;
-use vae_fidelity::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
-use vae_fidelity::engine::CrossCheck;
-use vae_fidelity::forecast::forecast;
-use vae_fidelity::image_processor::{denormalise, normalise};
-use vae_fidelity::metrics::{PixelMetrics, Visibility, WINDOW};
-use vae_fidelity::pixels::{self, OpenedImage, resize_bicubic, target_size};
-use vae_fidelity::report::{
+use crate::baseline::Baseline;
+use crate::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
+use crate::engine::CrossCheck;
+use crate::forecast::forecast;
+use crate::image_processor::{denormalise, normalise};
+use crate::metrics::{PixelMetrics, Visibility, WINDOW};
+use crate::pixels::{self, OpenedImage, resize_bicubic, target_size};
+use crate::report::{
     CheckReport, Decoded, Input, Latents, Model, Posterior, PosteriorKind, SCHEMA_VERSION, Timings,
     peak_rss_bytes,
 };
-use vae_fidelity::trace::Statistics;
-use vae_fidelity::vae::trace;
-use vae_fidelity::verdict::{Thresholds, Verdict};
-use vae_fidelity::{Checkpoint, Dtype, Encoded, Error, Execution, Result, Rgb8, Vae};
+use crate::trace::Statistics;
+use crate::vae::trace;
+use crate::verdict::{Thresholds, Verdict};
+use crate::{Checkpoint, Dtype, Encoded, Error, Execution, Result, Rgb8, Vae};
+use ndarray::Array4;
 
 use super::outputs::Outputs;
 use super::results::{Results, Tensors};

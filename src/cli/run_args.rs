@@ -4,12 +4,12 @@ use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
+use crate::autoencoder_kl::DeviceChoice;
+use crate::checkpoint::{Checkpoint, Source};
+use crate::report::Model;
+use crate::tiling::Splitting;
+use crate::{Dtype, Error, Execution, Result};
 use clap::{Args, ValueEnum};
-use vae_fidelity::autoencoder_kl::DeviceChoice;
-use vae_fidelity::checkpoint::{Checkpoint, Source};
-use vae_fidelity::report::Model;
-use vae_fidelity::tiling::Splitting;
-use vae_fidelity::{Dtype, Error, Execution, Result};
 
 use super::engine::EngineChoice;
 use super::source_args::SourceArgs;

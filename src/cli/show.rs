@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
+use crate::metrics::Visibility;
+use crate::pictures::{Scale, heat_map, montage, written};
+use crate::pixels::{encode_png, resize_bicubic};
+use crate::{Result, Rgb8};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use vae_fidelity::metrics::Visibility;
-use vae_fidelity::pictures::{Scale, heat_map, montage, written};
-use vae_fidelity::pixels::{encode_png, resize_bicubic};
-use vae_fidelity::{Result, Rgb8};
 
 /// What is drawn for one image.
 pub struct Shown {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::Result;
+use crate::checkpoint::{HubOptions, OpenOptions, Source};
+use crate::config::Family;
 use clap::Args;
-use vae_fidelity::Result;
-use vae_fidelity::checkpoint::{HubOptions, OpenOptions, Source};
-use vae_fidelity::config::Family;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::args::HubArgs;
 use super::progress::Progress;
@@ -24,7 +25,7 @@ pub struct SourceArgs {
     pub config: Option<PathBuf>,
     /// The family whose published scaling holds, in place of config.json's or for a file that has
     /// none
-    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    #[arg(long, value_name = "NAME", conflicts_with = "config", value_parser = family())]
     pub family: Option<Family>,
     #[command(flatten)]
     pub hub: HubArgs,
@@ -60,4 +61,9 @@ impl SourceArgs {
         options.progress = Some(progress.of_hub());
         Ok(Some(options))
     }
+}
+
+fn family() -> impl TypedValueParser<Value = Family> {
+    let named = |family: Family| PossibleValue::new(family.name()).help(family.models());
+    PossibleValuesParser::new(Family::PUBLISHED.map(named)).try_map(|name| name.parse::<Family>())
 }

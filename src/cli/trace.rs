@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
-use ndarray::Array4;
-use vae_fidelity::checkpoint::Checkpoint;
-use vae_fidelity::golden::{Suite, Tolerance, layer_rounding};
-use vae_fidelity::image_processor::normalise;
-use vae_fidelity::output::write_atomically;
-use vae_fidelity::pixels::{self, requested_size, resize_bicubic, target_size};
-use vae_fidelity::report::{
+use crate::checkpoint::Checkpoint;
+use crate::golden::{Suite, Tolerance, layer_rounding};
+use crate::image_processor::normalise;
+use crate::output::write_atomically;
+use crate::pixels::{self, requested_size, resize_bicubic, target_size};
+use crate::report::{
     Against, Input, Layer, Posterior, PosteriorKind, SCHEMA_VERSION, TraceReport,
     non_finite_reasons,
 };
-use vae_fidelity::tiling::Splitting;
-use vae_fidelity::trace::TraceFile;
-use vae_fidelity::vae::trace;
-use vae_fidelity::verdict::Verdict;
-use vae_fidelity::{Error, Execution, Result};
+use crate::tiling::Splitting;
+use crate::trace::TraceFile;
+use crate::vae::trace;
+use crate::verdict::Verdict;
+use crate::{Error, Execution, Result};
+use ndarray::Array4;
 
 use super::Outcome;
 use super::console::Console;

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::diagnosis::{LatentsScale, UserFiles};
+use crate::tensor_file::read;
+use crate::trace::TraceFile;
+use crate::{Error, Result, pixels};
 use clap::{Args, ValueEnum};
 use ndarray::ArrayD;
-use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
-use vae_fidelity::tensor_file::read;
-use vae_fidelity::trace::TraceFile;
-use vae_fidelity::{Error, Result, pixels};
 
 /// What another pipeline made of the same picture.
 #[derive(Debug, Args)]

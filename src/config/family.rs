@@ -1,18 +1,17 @@
 //! Which published VAE a config describes.
 
 use std::fmt;
+use std::str::FromStr;
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 use super::{AutoencoderKLConfig, SampleSize};
 
 /// A family of published VAEs that share graph and scaling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum Family {
     /// The small VAE inside this crate.
     #[serde(rename = "builtin")]
-    #[value(skip)]
     Builtin,
     /// Stable Diffusion 1.x, and the ft-mse and ft-ema decoders.
     #[serde(rename = "sd1")]
@@ -25,7 +24,6 @@ pub enum Family {
     Sdxl,
     /// Playground v2.5.
     #[serde(rename = "playground-v2.5")]
-    #[value(name = "playground-v2.5")]
     PlaygroundV25,
     /// Stable Diffusion 3 and 3.5.
     #[serde(rename = "sd3")]
@@ -38,15 +36,45 @@ pub enum Family {
     Cogview,
     /// The Stable Diffusion x4 upscaler.
     #[serde(rename = "x4-upscaler")]
-    #[value(name = "x4-upscaler")]
     X4Upscaler,
     /// None of these.
     #[serde(rename = "unknown")]
-    #[value(skip)]
     Unknown,
 }
 
 impl Family {
+    /// The name in JSON and on the command line, such as `sd1`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::Sd1 => "sd1",
+            Self::Sd2 => "sd2",
+            Self::Sdxl => "sdxl",
+            Self::PlaygroundV25 => "playground-v2.5",
+            Self::Sd3 => "sd3",
+            Self::Flux1 => "flux1",
+            Self::Cogview => "cogview",
+            Self::X4Upscaler => "x4-upscaler",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The models that come with it, for people.
+    pub fn models(self) -> &'static str {
+        match self {
+            Self::Builtin => "The small VAE inside this crate",
+            Self::Sd1 => "Stable Diffusion 1.x, and the ft-mse and ft-ema decoders",
+            Self::Sd2 => "Stable Diffusion 2.x",
+            Self::Sdxl => "SDXL, and the models that took over its VAE",
+            Self::PlaygroundV25 => "Playground v2.5",
+            Self::Sd3 => "Stable Diffusion 3 and 3.5",
+            Self::Flux1 => "FLUX.1, and the models that took over its VAE",
+            Self::Cogview => "CogView 3 and 4",
+            Self::X4Upscaler => "The Stable Diffusion x4 upscaler",
+            Self::Unknown => "None of these",
+        }
+    }
+
     /// The family whose published config has the same graph and the same scaling, or
     /// [`Family::Unknown`]. A config says what its writer believed; weights are not looked at.
     pub fn of(config: &AutoencoderKLConfig) -> Self {
@@ -77,17 +105,20 @@ impl Family {
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Builtin => "builtin",
-            Self::Sd1 => "sd1",
-            Self::Sd2 => "sd2",
-            Self::Sdxl => "sdxl",
-            Self::PlaygroundV25 => "playground-v2.5",
-            Self::Sd3 => "sd3",
-            Self::Flux1 => "flux1",
-            Self::Cogview => "cogview",
-            Self::X4Upscaler => "x4-upscaler",
-            Self::Unknown => "unknown",
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Family {
+    type Err = String;
+
+    /// # Errors
+    ///
+    /// When `text` is not the name of one of [`Family::PUBLISHED`].
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::PUBLISHED.into_iter().find(|family| family.name() == text);
+        named.ok_or_else(|| {
+            format!("expected one of {}", Self::PUBLISHED.map(Self::name).join(", "))
         })
     }
 }

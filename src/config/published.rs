@@ -46,7 +46,7 @@ impl Family {
     ];
 
     /// Families that have published a config, in the order in which a question names them.
-    pub(crate) const PUBLISHED: [Self; 8] = [
+    pub const PUBLISHED: [Self; 8] = [
         Self::Sd1,
         Self::Sd2,
         Self::Sdxl,

@@ -18,8 +18,8 @@ pub(super) fn check(engine: Engine, _: DeviceChoice) -> Result<()> {
         Engine::Reference => Err(Error::option(
             "--engine reference",
             "runs on libtorch, and this binary was built without it",
-            "leave it out for the fast engine, or build with the default features: cargo install \
-             vae-fidelity",
+            "leave it out for the fast engine, or build with the feature tch: cargo install \
+             vae-fidelity --features tch",
         )),
     }
 }
@@ -50,7 +50,8 @@ fn needs_libtorch(device: Device) -> Error {
         format!("--device {device}"),
         format!("{what} is reached through libtorch, and this binary was built without it"),
         format!(
-            "use --device cpu, or build with the default features{set_up}: cargo install vae-fidelity"
+            "use --device cpu, or build with the feature tch{set_up}: cargo install vae-fidelity \
+             --features tch"
         ),
     )
 }
@@ -82,7 +83,7 @@ pub(super) fn cross_check(_: &Execution) -> Option<CrossCheck> {
         name: "the plain kernels in f32",
         remedy: Some(
             "report this with the processor's name: its vectors compute something else than plain \
-             Rust does; until then build with the default features and use --engine reference",
+             Rust does; until then build with the feature tch and use --engine reference",
         ),
     })
 }
