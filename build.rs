@@ -24,14 +24,11 @@ fn main() {
     if let Some(version) = &version {
         check_version(lib, version);
     }
-    let os = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
-    if os == "linux" || os == "macos" {
-        // One argument each, and not `-Wl,-rpath,...`: a path may hold a comma.
-        for argument in ["-Xlinker", "-rpath", "-Xlinker"] {
-            println!("cargo::rustc-link-arg={argument}");
-        }
-        println!("cargo::rustc-link-arg={}", lib.display());
+    rpath(lib);
+    if let Ok(cuda_runtime) = env::var("DEP_VAE_FIDELITY_CUDA_RUNTIME") {
+        rpath(Path::new(&cuda_runtime));
     }
+    let os = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     // No symbol of libtorch_cuda is used by name, so the linker would leave it out, and without it
     // in the process there is no CUDA device.
     let cuda = lib.join("libtorch_cuda.so");
@@ -39,54 +36,19 @@ fn main() {
         println!("cargo::rustc-link-arg=-Wl,--no-as-needed");
         println!("cargo::rustc-link-arg={}", cuda.display());
         println!("cargo::rustc-link-arg=-Wl,--as-needed");
-        cuda_graphs(lib);
     }
 }
 
-/// CUDA graphs need CUDA's headers and runtime: those of Python's packages beside torch, or a CUDA
-/// toolkit. Without them the fast engine runs without graphs.
-#[cfg(feature = "tch")]
-fn cuda_graphs(lib: &Path) {
-    const SOURCE: &str = "src/autoencoder_kl/cuda/bindings.cpp";
-    println!("cargo::rerun-if-changed={SOURCE}");
-    println!("cargo::rerun-if-env-changed=CUDA_HOME");
-    let home = env::var("CUDA_HOME").unwrap_or_else(|_| "/usr/local/cuda".to_owned());
-    let roots = [lib.join("../../nvidia/cu13"), home.into()];
-    let Some((include, runtime)) = roots.iter().find_map(|root| {
-        let include = root.join("include");
-        let headers = ["cuda_runtime_api.h", "crt/host_config.h"];
-        let libraries = ["lib/libcudart.so.13", "lib64/libcudart.so.13", "lib64/libcudart.so"];
-        let runtime = libraries.iter().map(|name| root.join(name)).find(|path| path.is_file())?;
-        headers.iter().all(|name| include.join(name).is_file()).then_some((include, runtime))
-    }) else {
-        println!(
-            "cargo::warning=no CUDA headers beside libtorch: the fast engine has no CUDA graphs"
-        );
-        return;
-    };
-    let torch = lib.join("../include");
-    cc::Build::new()
-        .cpp(true)
-        .std("c++17")
-        .warnings(false)
-        .include(&torch)
-        .include(torch.join("torch/csrc/api/include"))
-        .include(&include)
-        .file(SOURCE)
-        .compile("vae_fidelity_cuda");
-    println!("cargo::rustc-cfg=cuda_graphs");
-    for library in ["c10_cuda", "c10"] {
-        println!("cargo::rustc-link-lib=dylib={library}");
+fn rpath(folder: &Path) {
+    let os = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    if os == "linux" || os == "macos" {
+        // One argument each, and not `-Wl,-rpath,...`: a path may hold a comma.
+        for argument in ["-Xlinker", "-rpath", "-Xlinker"] {
+            println!("cargo::rustc-link-arg={argument}");
+        }
+        println!("cargo::rustc-link-arg={}", folder.display());
     }
-    println!("cargo::rustc-link-arg={}", runtime.display());
-    for argument in ["-Xlinker", "-rpath", "-Xlinker"] {
-        println!("cargo::rustc-link-arg={argument}");
-    }
-    println!("cargo::rustc-link-arg={}", runtime.with_file_name("").display());
 }
-
-#[cfg(not(feature = "tch"))]
-fn cuda_graphs(_: &Path) {}
 
 /// What libtorch's headers say of themselves. torch-sys looks at a `build-version` file instead,
 /// which Python's torch and most system packages lack.
@@ -124,10 +86,7 @@ fn wanted_version() -> String {
         Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("Cargo.toml");
     let minor = fs::read_to_string(&manifest).ok().and_then(|text| torch_sys_minor(&text));
     let Some(minor) = minor else {
-        println!(
-            "cargo::error={}: no `torch-sys = {{ version = \"=0.N.0\" ...`",
-            manifest.display()
-        );
+        println!("cargo::error={}: no `torch-sys = \"=0.N.0\"`", manifest.display());
         exit(1);
     };
     format!("2.{}.0", minor - LIBTORCH_BEHIND_TORCH_SYS)
@@ -138,6 +97,6 @@ fn torch_sys_minor(manifest: &str) -> Option<u32> {
     let mut after = manifest.lines().skip_while(|line| {
         !line.starts_with("torch-sys =") && line.trim() != "[dependencies.torch-sys]"
     });
-    let version = after.find_map(|line| line.split_once("version = \"=0."))?.1;
+    let version = after.find_map(|line| line.split_once("\"=0."))?.1;
     version.split('.').next()?.parse().ok()
 }

@@ -10,16 +10,11 @@ use std::time::Duration;
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use vae_fidelity::config;
 
-// They are no part of the public API, so they are compiled in here once more.
-#[allow(dead_code, unused_imports, reason = "the model and its tests use more of them")]
-#[path = "../src/autoencoder_kl/kernels/mod.rs"]
-mod kernels;
-
-use kernels::image::Image;
-use kernels::memory::{Memory, Rooms};
-use kernels::norm::{Normalise, group_norm, normalised};
-use kernels::threads::Threads;
-use kernels::{attention, direct, winograd};
+use vae_fidelity_kernels::image::Image;
+use vae_fidelity_kernels::memory::{Memory, Rooms};
+use vae_fidelity_kernels::norm::{Normalise, group_norm, normalised};
+use vae_fidelity_kernels::threads::Threads;
+use vae_fidelity_kernels::{attention, direct, winograd};
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 

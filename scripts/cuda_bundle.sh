@@ -64,9 +64,9 @@ rm -rf "$work/source"
 mkdir -p "$work/source"
 # With their times, so that cargo builds anew only what changed.
 git ls-files -z --cached --others --exclude-standard -- \
-  Cargo.toml Cargo.lock build.rs src tests benches golden examples .cargo README.md |
+  Cargo.toml Cargo.lock build.rs src crates tests benches golden examples .cargo README.md |
   tar --null --files-from=- --create | tar --extract --directory "$work/source"
-sed -i "s/^\(tch = { version = \"=\)[^\"]*/\1$torch_sys/; s/^\(torch-sys = { version = \"=\)[^\"]*/\1$torch_sys/" \
+sed -i "s/^\(tch = \"=\)[^\"]*/\1$torch_sys/; s/^\(torch-sys = \"=\)[^\"]*/\1$torch_sys/" \
   "$work/source/Cargo.toml"
 touch -r Cargo.toml "$work/source/Cargo.toml"
 cd "$work/source"

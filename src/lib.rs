@@ -1,28 +1,20 @@
 //! Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
 
+// What the crates below this one offer, under one roof.
+pub use vae_fidelity_autoencoders::{autoencoder_kl, engine};
+pub use vae_fidelity_checkpoint as checkpoint;
+pub use vae_fidelity_core::{
+    config, dtype, image_processor, metrics, random, recipe, tensor_file, tiling, trace, vae,
+};
+pub use vae_fidelity_diagnosis as diagnosis;
+pub use vae_fidelity_files::{error, input, output};
+pub use vae_fidelity_harness as golden;
+pub use vae_fidelity_pixels as pixels;
+
 // In the order in which data flows: a module uses only those above it.
-pub mod error;
-pub mod dtype;
-pub mod random;
-mod input;
-pub mod output;
-pub mod pixels;
-pub mod image_processor;
-pub mod config;
-pub mod recipe;
-pub mod trace;
-pub mod tiling;
-pub mod vae;
-pub mod checkpoint;
-pub mod autoencoder_kl;
-pub mod engine;
-pub mod tensor_file;
-pub mod metrics;
 pub mod pictures;
-pub mod diagnosis;
 pub mod verdict;
 pub mod baseline;
-pub mod golden;
 pub mod report;
 pub mod forecast;
 #[cfg(feature = "cli")]

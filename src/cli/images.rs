@@ -4,11 +4,8 @@ use std::fs;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
+use crate::pixels::ImageFormat;
 use crate::{Error, Result};
-
-/// Endings of the formats that are read.
-const ENDINGS: [&str; 13] =
-    ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "pbm", "tga", "jpe"];
 
 /// The pictures of `given` in their order: a folder stands for the pictures in it, by name, and `-`
 /// for the paths that standard input names, one a line.
@@ -49,8 +46,7 @@ fn inside(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut pictures = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-        if path.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
+        if path.is_file() && ImageFormat::by_extension(&path).is_some() {
             pictures.push(path);
         }
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::output::{check_writable, resolve};
+use crate::pixels::ImageFormat;
 use crate::{Error, Result};
 
 /// Errors for an output that is one of `inputs`, for outputs that meet in one file, and for those
@@ -29,8 +30,12 @@ pub fn check_png_name(flag: &str, path: &Path) -> Result<()> {
 /// The ending of a name that promises another format than PNG.
 fn other_format(path: &Path) -> Option<String> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    let others = ["jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "tga", "avif"];
-    others.contains(&extension.as_str()).then_some(extension)
+    let other = match ImageFormat::by_extension(path) {
+        Some(format) => format != ImageFormat::Png,
+        // Pillow writes these, and they are not read here.
+        None => ["avif", "jp2", "ico"].contains(&extension.as_str()),
+    };
+    other.then_some(extension)
 }
 
 fn refuse_overlap(outputs: &[(&str, &Path)], inputs: &[PathBuf]) -> Result<()> {

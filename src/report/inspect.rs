@@ -10,13 +10,14 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{SCHEMA_VERSION, lossy, lossy_option};
+use crate::checkpoint::CheckpointDifference;
 use crate::checkpoint::{Contents, Origin, Settled, TensorInfo, TensorSpec};
 use crate::config::Family;
 use crate::diagnosis::{
     Finding, Measured, Misfit, Severity, checkpoint_findings, defective_release,
 };
 use crate::error::{Error, Result, io_reason};
-use crate::metrics::{CheckpointDifference, Moments, WeightStatistics};
+use crate::metrics::{Moments, WeightStatistics};
 use crate::verdict::Verdict;
 
 /// One checkpoint.

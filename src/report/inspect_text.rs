@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::inspect::{InspectDifference, InspectReport};
 use super::text::{BAD, FAINT, GOOD, finding_lines, line, number, tuple, verdict_lines};
 use crate::checkpoint::Origin;
-use crate::metrics::{TensorDifference, WeightStatistics};
+use crate::checkpoint::TensorDifference;
+use crate::metrics::WeightStatistics;
 
 /// How many names of a list are printed.
 const SHOWN: usize = 12;

@@ -11,9 +11,9 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use vae_fidelity::checkpoint::CheckpointDifference;
 use vae_fidelity::checkpoint::{Contents, OpenOptions, expected_tensors};
 use vae_fidelity::config::Family;
-use vae_fidelity::metrics::CheckpointDifference;
 use vae_fidelity::report::InspectReport;
 use vae_fidelity::verdict::Verdict;
 use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Source, pixels, tensor_file};

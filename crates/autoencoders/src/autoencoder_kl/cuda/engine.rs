@@ -1,0 +1,305 @@
+//! The operations of the model, with everything between two convolutions put off until it is read.
+
+use std::cell::RefCell;
+
+use tch::{Device, Kind, Tensor};
+
+use super::operations::{Normalize, Operations, Sums};
+use crate::autoencoder_kl::engine::{Engine, Layer};
+use crate::autoencoder_kl::libtorch::{Attempt, to_values};
+use crate::autoencoder_kl::pending::Layout;
+use crate::autoencoder_kl::reference;
+use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::config::Activation;
+use vae_fidelity_files::error::Result;
+
+/// Computes on one device in one dtype, with sums, norms and activations in f32.
+#[derive(Debug)]
+pub(in crate::autoencoder_kl) struct Fused {
+    device: Device,
+    kind: Kind,
+    operations: Operations,
+    /// Why libtorch computes what the kernels are for.
+    pub without_kernels: Option<String>,
+}
+
+/// A tensor, and what is still to be done to it.
+#[derive(Debug)]
+pub(in crate::autoencoder_kl) struct Deferred {
+    state: RefCell<State>,
+    layout: Layout,
+}
+
+#[derive(Debug)]
+struct State {
+    /// (N, H, W, C), contiguous
+    hidden: Tensor,
+    /// (C) in f32, of the convolution that made `hidden`
+    bias: Option<Tensor>,
+    /// Of `hidden` without `bias`.
+    sums: Sums,
+    /// In place of `bias`.
+    normalize: Option<Normalize>,
+}
+
+/// A weight in the engine's dtype, channels last; of vectors (norms and biases) also f32.
+#[derive(Debug)]
+pub(in crate::autoencoder_kl) struct Weight {
+    tensor: Tensor,
+    f32: Option<Tensor>,
+}
+
+impl Fused {
+    pub fn new(device: Device, kind: Kind) -> Self {
+        let (operations, without_kernels) = Operations::new(device, kind);
+        Self { device, kind, operations, without_kernels }
+    }
+
+    /// An image (N, C, H, W) as the layers take it.
+    pub fn lift(&self, image: &Tensor) -> Result<Deferred> {
+        let hidden = image.f_permute([0, 2, 3, 1]).and_then(|tensor| tensor.f_contiguous());
+        Ok(Deferred::ready(hidden.attempt(|| "laying out the input")?, Layout::Image))
+    }
+
+    /// The image (N, C, H, W), with nothing left to do.
+    pub fn lower(&self, xs: &Deferred) -> Result<Tensor> {
+        self.settled(xs, "output")?.f_permute([0, 3, 1, 2]).attempt(|| "output")
+    }
+
+    /// (N, H, W, C) with nothing left to do.
+    fn settled(&self, xs: &Deferred, at: &str) -> Result<Tensor> {
+        self.settle(xs, at)?;
+        Ok(xs.state.borrow().hidden.shallow_clone())
+    }
+
+    /// Does what is left to do, and keeps what it comes to.
+    fn settle(&self, xs: &Deferred, at: &str) -> Result<()> {
+        let mut state = xs.state.borrow_mut();
+        if let Some(normalize) = state.normalize.take() {
+            state.hidden = self.operations.apply(&state.hidden, &normalize, None, at)?;
+            state.sums = Sums::Later;
+        }
+        if let Some(bias) = state.bias.take() {
+            let (hidden, sums) =
+                self.operations.add(state.hidden.shallow_clone(), None, Some(&bias), at)?;
+            (state.hidden, state.sums) = (hidden, sums);
+        }
+        Ok(())
+    }
+
+    /// `a + b` and both their biases, in one pass.
+    fn sum(&self, a: Deferred, b: &Deferred, at: &str) -> Result<Deferred> {
+        for xs in [&a, b] {
+            if xs.state.borrow().normalize.is_some() {
+                self.settle(xs, at)?;
+            }
+        }
+        let (a, b) = (a.state.into_inner(), b.state.borrow());
+        let bias = match (a.bias, &b.bias) {
+            (Some(a), Some(b)) => Some(a.f_add(b).attempt(|| at)?),
+            (Some(one), None) => Some(one),
+            (None, other) => other.as_ref().map(Tensor::shallow_clone),
+        };
+        let (hidden, sums) = self.operations.add(a.hidden, Some(&b.hidden), bias.as_ref(), at)?;
+        Ok(Deferred {
+            state: RefCell::new(State { hidden, bias: None, sums, normalize: None }),
+            layout: Layout::Image,
+        })
+    }
+}
+
+impl Deferred {
+    /// The same values in another order for diffusers: here pixels always lie one after another.
+    fn laid_out_as(&self, layout: Layout) -> Self {
+        Self { state: RefCell::new(self.state.borrow().alias()), layout }
+    }
+
+    fn ready(hidden: Tensor, layout: Layout) -> Self {
+        let state = State { hidden, bias: None, sums: Sums::Later, normalize: None };
+        Self { state: RefCell::new(state), layout }
+    }
+}
+
+impl State {
+    /// The same tensors, once more.
+    fn alias(&self) -> Self {
+        Self {
+            hidden: self.hidden.shallow_clone(),
+            bias: self.bias.as_ref().map(Tensor::shallow_clone),
+            sums: self.sums.alias(),
+            normalize: self.normalize.as_ref().map(Normalize::alias),
+        }
+    }
+}
+
+impl Engine for Fused {
+    type Tensor = Deferred;
+    type Weight = Weight;
+
+    fn weight(&self, checkpoint: &Checkpoint, name: &str) -> Result<Weight> {
+        let at = || format!("loading {name}");
+        let stored = reference::mapped(checkpoint, name)?;
+        let f32 = match stored.dim() {
+            1 => {
+                let values =
+                    stored.f_to_kind(Kind::Float).and_then(|it| it.f_to_device(self.device));
+                Some(values.attempt(at)?)
+            }
+            _ => None,
+        };
+        let tensor = stored
+            .f_to_kind(self.kind)
+            .and_then(|tensor| tensor.f_to_device(self.device))
+            .and_then(|tensor| match tensor.dim() {
+                4 => tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2]),
+                _ => Ok(tensor),
+            })
+            .attempt(at)?;
+        Ok(Weight { tensor, f32 })
+    }
+
+    fn conv2d(
+        &self,
+        xs: &Deferred,
+        layer: Layer<Weight>,
+        stride: usize,
+        padding: usize,
+        at: &str,
+    ) -> Result<Deferred> {
+        let (stride, padding) = ([stride as i64; 2], [padding as i64; 2]);
+        let hidden = self
+            .settled(xs, at)?
+            .f_permute([0, 3, 1, 2])
+            .and_then(|image| {
+                let weight = &layer.weight.tensor;
+                image.f_conv2d(weight, None::<&Tensor>, stride, padding, [1, 1], 1)
+            })
+            .and_then(|image| image.f_permute([0, 2, 3, 1])?.f_contiguous())
+            .attempt(|| at)?;
+        let bias = layer.bias.f32.as_ref().map(Tensor::shallow_clone);
+        let state = State { hidden, bias, sums: Sums::Later, normalize: None };
+        Ok(Deferred { state: RefCell::new(state), layout: Layout::Image })
+    }
+
+    fn group_norm(
+        &self,
+        xs: &Deferred,
+        layer: Layer<Weight>,
+        groups: usize,
+        eps: f64,
+        at: &str,
+    ) -> Result<Deferred> {
+        if xs.state.borrow().normalize.is_some() {
+            self.settle(xs, at)?;
+        }
+        let state = xs.state.borrow();
+        let State { hidden, bias, sums, .. } = &*state;
+        let vectors = |weight: &Weight| -> Result<Tensor> {
+            match &weight.f32 {
+                Some(values) => Ok(values.shallow_clone()),
+                None => weight.tensor.f_to_kind(Kind::Float).attempt(|| at),
+            }
+        };
+        let (weight, beta) = (vectors(layer.weight)?, vectors(layer.bias)?);
+        let layer = Layer { weight: &weight, bias: &beta };
+        let normalize =
+            self.operations.normalize(hidden, sums, bias.as_ref(), layer, (groups, eps), at)?;
+        let hidden = hidden.shallow_clone();
+        let normed = State { hidden, bias: None, sums: Sums::Later, normalize: Some(normalize) };
+        Ok(Deferred { state: RefCell::new(normed), layout: xs.layout })
+    }
+
+    fn linear(&self, xs: &Deferred, layer: Layer<Weight>, at: &str) -> Result<Deferred> {
+        let hidden = self.settled(xs, at)?;
+        let hidden =
+            hidden.f_linear(&layer.weight.tensor, Some(&layer.bias.tensor)).attempt(|| at)?;
+        Ok(Deferred::ready(hidden, xs.layout))
+    }
+
+    fn activation(&self, xs: Deferred, activation: Activation) -> Result<Deferred> {
+        let at = "activation";
+        let layout = xs.layout;
+        if xs.state.borrow().normalize.is_none() {
+            // An activation of something else; none of this model's are.
+            let hidden = self.settled(&xs, at)?;
+            let size = hidden.size();
+            let ones = |value: f64| {
+                Tensor::f_full([size[0], size[3]], value, (Kind::Float, self.device)).attempt(|| at)
+            };
+            let identity = Normalize { scale: ones(1.0)?, shift: ones(0.0)? };
+            let hidden = self.operations.apply(&hidden, &identity, Some(activation), at)?;
+            return Ok(Deferred::ready(hidden, layout));
+        }
+        let state = xs.state.into_inner();
+        let hidden = match &state.normalize {
+            Some(normalize) => {
+                self.operations.apply(&state.hidden, normalize, Some(activation), at)?
+            }
+            None => state.hidden,
+        };
+        Ok(Deferred::ready(hidden, layout))
+    }
+
+    fn pad(&self, xs: &Deferred, at: &str) -> Result<Deferred> {
+        let padded = self.settled(xs, at)?.f_pad([0, 0, 0, 1, 0, 1], "constant", Some(0.0));
+        Ok(Deferred::ready(padded.attempt(|| at)?, Layout::Image))
+    }
+
+    fn double(&self, xs: &Deferred, at: &str) -> Result<Deferred> {
+        let doubled = self.operations.upsample_nearest_2x(&self.settled(xs, at)?, at)?;
+        Ok(Deferred::ready(doubled, Layout::Image))
+    }
+
+    fn add_to_input(&self, input: Deferred, hidden: Deferred, at: &str) -> Result<Deferred> {
+        self.sum(hidden, &input, at)
+    }
+
+    fn add_residual(&self, hidden: Deferred, residual: &Deferred, at: &str) -> Result<Deferred> {
+        self.sum(hidden, residual, at)
+    }
+
+    fn flatten(&self, xs: &Deferred, _: &str) -> Result<Deferred> {
+        Ok(xs.laid_out_as(Layout::Flat))
+    }
+
+    fn to_tokens(&self, xs: &Deferred, _: &str) -> Result<Deferred> {
+        Ok(xs.laid_out_as(Layout::Tokens))
+    }
+
+    fn attend(
+        &self,
+        query: Deferred,
+        key: Deferred,
+        value: Deferred,
+        at: &str,
+    ) -> Result<Deferred> {
+        let size = self.settled(&query, at)?.size();
+        // (N, H * W, C)
+        let tokens =
+            |xs: &Deferred| self.settled(xs, at)?.f_reshape([size[0], -1, size[3]]).attempt(|| at);
+        let (query, key, value) = (tokens(&query)?, tokens(&key)?, tokens(&value)?);
+        let attended = self.operations.scaled_dot_product_attention([&query, &key, &value], at)?;
+        Ok(Deferred::ready(attended.f_reshape(&size).attempt(|| at)?, Layout::Tokens))
+    }
+
+    fn to_image(&self, tokens: &Deferred, _: &Deferred, _: &str) -> Result<Deferred> {
+        Ok(tokens.laid_out_as(Layout::Image))
+    }
+
+    fn values(&self, xs: &Deferred) -> Result<(Vec<usize>, Vec<f32>)> {
+        let at = "copying a result from libtorch";
+        let hidden = self.settled(xs, at)?;
+        let size = hidden.size();
+        let (n, h, w, c) = (size[0], size[1], size[2], size[3]);
+        let laid_out = match xs.layout {
+            Layout::Image => hidden.f_permute([0, 3, 1, 2]),
+            Layout::Flat => {
+                hidden.f_reshape([n, h * w, c]).and_then(|tokens| tokens.f_transpose(1, 2))
+            }
+            Layout::Tokens => hidden.f_reshape([n, h * w, c]),
+        };
+        let laid_out = laid_out.attempt(|| at)?;
+        let shape = laid_out.size().iter().map(|&size| size as usize).collect();
+        Ok((shape, to_values(&laid_out)?))
+    }
+}

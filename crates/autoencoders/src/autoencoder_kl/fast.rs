@@ -1,0 +1,360 @@
+//! The fast engine: f32 arithmetic on the CPU, without libtorch, rounding as it likes; for half
+//! precision, weights and every layer's output are rounded to it.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::sync::{Arc, PoisonError};
+
+use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::config::Activation;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_files::error::Result;
+
+use super::engine::{Engine, Layer};
+use super::pending::{Convolution, Layout, Lazy, Pending, Waiting};
+use vae_fidelity_kernels::image::Image;
+use vae_fidelity_kernels::limit::Limit;
+use vae_fidelity_kernels::memory::{Memory, Rooms};
+use vae_fidelity_kernels::norm::{Normalise, add, group_norm};
+use vae_fidelity_kernels::threads::{Instructions, Threads};
+use vae_fidelity_kernels::{attention, direct, winograd};
+
+/// Fewer input channels than this leave Winograd's products too small to pay.
+const WINOGRAD_INPUTS: usize = 16;
+
+/// Computes with the kernels of this crate.
+#[derive(Debug)]
+pub(super) struct Fast {
+    checkpoint: Checkpoint,
+    threads: Threads,
+    /// What weights and outputs are rounded to.
+    dtype: Dtype,
+    rooms: Rooms,
+}
+
+impl Fast {
+    pub fn new(checkpoint: &Checkpoint, threads: Threads) -> Self {
+        let checkpoint = checkpoint.clone();
+        Self { checkpoint, threads, dtype: Dtype::F32, rooms: Rooms::default() }
+    }
+
+    /// The same with weights and outputs rounded to `dtype`.
+    pub fn rounded_to(self, dtype: Dtype) -> Self {
+        let checkpoint = match dtype {
+            Dtype::F32 => self.checkpoint,
+            half => self.checkpoint.rounded_to(half),
+        };
+        Self { checkpoint, dtype, ..self }
+    }
+
+    /// The same without vectors, and without Winograd's algorithm.
+    pub fn plain(self) -> Self {
+        let threads = Threads { instructions: Instructions::Plain, ..self.threads };
+        Self { threads, ..self }
+    }
+
+    /// The same model with activations in `file`, taking no more memory than `limit` allows.
+    pub fn within(&self, file: &File, limit: Arc<Limit>) -> std::io::Result<Self> {
+        let rooms = Rooms { activations: Memory::in_file(file, limit)?, ..Rooms::default() };
+        Ok(Self { rooms, dtype: self.dtype, ..Self::new(&self.checkpoint, self.threads) })
+    }
+
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    pub fn threads(&self) -> Threads {
+        self.threads
+    }
+
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// An image of the values (channels, height, width), as a layer takes it.
+    pub fn image(&self, (channels, height, width): (usize, usize, usize), planes: &[f32]) -> Image {
+        let memory = &self.rooms.activations;
+        self.rounded(Image::from_planes(memory, height, width, channels, planes))
+    }
+
+    fn rounded(&self, mut image: Image) -> Image {
+        if self.dtype != Dtype::F32 {
+            let row = image.width * image.pitch;
+            self.threads.for_each_part(image.values_mut(), row, |_, values| {
+                self.dtype.round_all(values);
+                self.rooms.activations.keep_within_limit();
+            });
+        }
+        image
+    }
+
+    /// What a layer hands on: in f32 as it is, with what is left to the next one.
+    fn output(&self, xs: Pending) -> Pending {
+        if self.dtype == Dtype::F32 {
+            return xs;
+        }
+        let (layout, memory) = (xs.layout, &self.rooms.activations);
+        let images = self.settled(xs).into_images(memory).map(|image| self.rounded(image));
+        Pending { layout, ..Pending::new(images.collect()) }
+    }
+
+    /// Gives back the memory that nothing lies in, which is kept while a model runs.
+    pub fn release(&self) {
+        self.rooms.activations.release();
+        self.rooms.scratch.release();
+    }
+
+    fn weights(&self, name: &str) -> Result<Cow<'_, [f32]>> {
+        let stored = self.checkpoint.tensor(name)?;
+        if let (Dtype::F32, Cow::Borrowed(data)) = (stored.dtype, &stored.data)
+            && let Ok(values) = bytemuck::try_cast_slice(data)
+        {
+            return Ok(Cow::Borrowed(values));
+        }
+        Ok(Cow::Owned(stored.to_f32()))
+    }
+
+    fn settled(&self, xs: Pending) -> Pending {
+        xs.settled(self.threads, &self.rooms.activations)
+    }
+
+    /// What `xs` is once it is made.
+    fn ready(&self, xs: &Lazy) -> Result<Pending> {
+        let state = match xs {
+            Lazy::Ready(pending) => return Ok(pending.clone()),
+            Lazy::Convolution(state) => state,
+        };
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = match &*state {
+            Convolution::Made(made) => return Ok(made.clone()),
+            Convolution::Waiting(waiting) => self.winograd(waiting.clone(), None)?,
+        };
+        *state = Convolution::Made(made.clone());
+        Ok(made)
+    }
+
+    /// [`Self::ready`], for what nothing else needs any more.
+    fn owned(&self, xs: Lazy) -> Result<Pending> {
+        match xs.into_convolution() {
+            Convolution::Made(made) => Ok(made),
+            Convolution::Waiting(waiting) => self.winograd(waiting, None),
+        }
+    }
+
+    /// Runs a convolution, and adds its output to `onto` if there is one.
+    fn winograd(&self, waiting: Waiting, onto: Option<Pending>) -> Result<Pending> {
+        let Waiting { input, weight: name, bias } = waiting;
+        let (weight, bias) = (self.weights(&name)?, self.weights(&bias)?);
+        let input = if input.padded { self.settled(input) } else { input };
+        let mut onto = onto.map(|onto| self.settled(onto).into_images(&self.rooms.activations));
+        let convolve = |(number, image): (usize, &Arc<Image>)| {
+            let of = winograd::Convolution {
+                weight: &weight,
+                bias: &bias,
+                inputs: image.channels,
+                outputs: bias.len(),
+                normalise: input.normalise_of(number),
+                doubled: input.doubled,
+            };
+            let onto = onto.as_mut().and_then(Iterator::next);
+            winograd::convolve(self.threads, of, image, onto, &self.rooms)
+        };
+        let images = input.images.iter().enumerate().map(convolve).collect();
+        // What the mapped file takes is not needed again in this run.
+        self.checkpoint.forget(&name);
+        Ok(Pending::new(images))
+    }
+}
+
+impl Engine for Fast {
+    type Tensor = Lazy;
+    /// The tensor's name: it is read when it is used.
+    type Weight = String;
+
+    fn weight(&self, _: &Checkpoint, name: &str) -> Result<String> {
+        Ok(name.to_owned())
+    }
+
+    fn conv2d(
+        &self,
+        xs: &Lazy,
+        layer: Layer<String>,
+        stride: usize,
+        padding: usize,
+        _: &str,
+    ) -> Result<Lazy> {
+        let xs = self.ready(xs)?;
+        let inputs = xs.images[0].channels;
+        // Padding keeps the size, so that a padding of one belongs to a kernel of 3x3.
+        let plain = self.threads.instructions == Instructions::Plain;
+        if (stride, padding) == (1, 1) && inputs >= WINOGRAD_INPUTS && !plain {
+            let (weight, bias) = (layer.weight.clone(), layer.bias.clone());
+            let waiting = Waiting { input: xs, weight, bias };
+            return Ok(match self.dtype {
+                Dtype::F32 => Lazy::waiting(waiting),
+                // What would be added to it is added to rounded values.
+                _ => self.output(self.winograd(waiting, None)?).into(),
+            });
+        }
+        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
+        let outputs = bias.len();
+        // Weights are (out, in, side, side).
+        let side = (weight.len() / (inputs * outputs)).isqrt();
+        let xs = if xs.doubled { self.settled(xs) } else { xs };
+        let convolve = |(number, image): (usize, &Arc<Image>)| {
+            let of = direct::Convolution {
+                weight: &weight,
+                bias: &bias,
+                inputs,
+                outputs,
+                side,
+                stride,
+                padding,
+                normalise: xs.normalise_of(number),
+            };
+            let size =
+                |length: usize| (length + 2 * padding + usize::from(xs.padded) - side) / stride + 1;
+            let size = (size(image.height), size(image.width));
+            direct::convolve(self.threads, of, image, size, &self.rooms)
+        };
+        let images = xs.images.iter().enumerate().map(convolve).collect();
+        self.checkpoint.forget(layer.weight);
+        Ok(self.output(Pending::new(images)).into())
+    }
+
+    fn group_norm(
+        &self,
+        xs: &Lazy,
+        layer: Layer<String>,
+        groups: usize,
+        eps: f64,
+        _: &str,
+    ) -> Result<Lazy> {
+        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
+        let mut xs = self.settled(self.ready(xs)?);
+        let normalise = xs
+            .images
+            .iter()
+            .map(|image| group_norm(self.threads, image, groups, &weight, &bias, eps))
+            .collect();
+        xs.normalise = Some(Arc::new(normalise));
+        Ok(self.output(xs).into())
+    }
+
+    fn linear(&self, xs: &Lazy, layer: Layer<String>, _: &str) -> Result<Lazy> {
+        let xs = self.ready(xs)?;
+        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
+        let linear = |(number, image): (usize, &Arc<Image>)| {
+            let of = direct::Convolution {
+                weight: &weight,
+                bias: &bias,
+                inputs: image.channels,
+                outputs: bias.len(),
+                side: 1,
+                stride: 1,
+                padding: 0,
+                normalise: xs.normalise_of(number),
+            };
+            let size = (image.height, image.width);
+            direct::convolve(self.threads, of, image, size, &self.rooms)
+        };
+        let images = xs.images.iter().enumerate().map(linear).collect();
+        Ok(self.output(Pending { layout: xs.layout, ..Pending::new(images) }).into())
+    }
+
+    fn activation(&self, xs: Lazy, activation: Activation) -> Result<Lazy> {
+        let xs = self.owned(xs)?;
+        let mut xs = if xs.doubled || xs.padded { self.settled(xs) } else { xs };
+        let pending = match xs.normalise.take() {
+            Some(pending) if pending.iter().all(|one| one.activation.is_none()) => {
+                Arc::unwrap_or_clone(pending)
+            }
+            pending => {
+                xs.normalise = pending;
+                xs = self.settled(xs);
+                xs.images.iter().map(|image| Normalise::identity(image)).collect()
+            }
+        };
+        let with = |normalise| Normalise { activation: Some(activation), ..normalise };
+        xs.normalise = Some(Arc::new(pending.into_iter().map(with).collect()));
+        Ok(xs.into())
+    }
+
+    fn pad(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { padded: true, ..self.settled(self.ready(xs)?) }.into())
+    }
+
+    fn double(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        let xs = self.ready(xs)?;
+        let xs = if xs.doubled || xs.padded { self.settled(xs) } else { xs };
+        Ok(Pending { doubled: true, ..xs }.into())
+    }
+
+    fn add_to_input(&self, input: Lazy, hidden: Lazy, _: &str) -> Result<Lazy> {
+        let input = self.settled(self.owned(input)?);
+        let hidden = match hidden.into_convolution() {
+            Convolution::Waiting(waiting) => {
+                return Ok(self.winograd(waiting, Some(input))?.into());
+            }
+            Convolution::Made(made) => self.settled(made),
+        };
+        Ok(self.sum(hidden, &input).into())
+    }
+
+    fn add_residual(&self, hidden: Lazy, residual: &Lazy, _: &str) -> Result<Lazy> {
+        let hidden = self.settled(self.owned(hidden)?);
+        Ok(self.sum(hidden, &self.settled(self.ready(residual)?)).into())
+    }
+
+    fn flatten(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { layout: Layout::Flat, ..self.ready(xs)? }.into())
+    }
+
+    fn to_tokens(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { layout: Layout::Tokens, ..self.ready(xs)? }.into())
+    }
+
+    fn attend(&self, query: Lazy, key: Lazy, value: Lazy, _: &str) -> Result<Lazy> {
+        let [query, key, value] = [query, key, value].map(|xs| self.owned(xs));
+        let (query, key, value) = (query?, key?, value?);
+        let attend = |((query, key), value): ((&Arc<Image>, &Arc<Image>), &Arc<Image>)| {
+            attention::attend(self.threads, query, key, value, &self.rooms)
+        };
+        let images = query.images.iter().zip(&key.images).zip(&value.images).map(attend).collect();
+        Ok(Pending { layout: Layout::Tokens, ..Pending::new(images) }.into())
+    }
+
+    fn to_image(&self, tokens: &Lazy, _: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { layout: Layout::Image, ..self.ready(tokens)? }.into())
+    }
+
+    fn values(&self, xs: &Lazy) -> Result<(Vec<usize>, Vec<f32>)> {
+        let xs = self.settled(self.ready(xs)?);
+        let first = &xs.images[0];
+        let (n, c, h, w) = (xs.images.len(), first.channels, first.height, first.width);
+        let mut values = vec![0.0; n * c * h * w];
+        for (image, out) in xs.images.iter().zip(values.chunks_exact_mut(c * h * w)) {
+            match xs.layout {
+                Layout::Image | Layout::Flat => image.to_planes(&self.rooms.activations, out),
+                Layout::Tokens => image.to_pixels(out),
+            }
+        }
+        let shape = match xs.layout {
+            Layout::Image => vec![n, c, h, w],
+            Layout::Flat => vec![n, c, h * w],
+            Layout::Tokens => vec![n, h * w, c],
+        };
+        Ok((shape, values))
+    }
+}
+
+impl Fast {
+    /// `a` + `b`, where `a` lies if nobody else holds it.
+    fn sum(&self, a: Pending, b: &Pending) -> Pending {
+        let sum = |(mut sum, b): (Image, &Arc<Image>)| {
+            add(self.threads, &mut sum, b);
+            self.rounded(sum)
+        };
+        Pending::new(a.into_images(&self.rooms.activations).zip(&b.images).map(sum).collect())
+    }
+}

@@ -1,0 +1,113 @@
+//! The model on libtorch, by either of its engines: tensors in, tensors out.
+
+use ndarray::{ArrayD, ArrayView4, ArrayViewD};
+use tch::{Device, Kind, Tensor};
+
+use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::trace::{Stage, Trace};
+use vae_fidelity_files::error::Result;
+
+use super::cuda::{Fused, Passes};
+use super::layers::unwatched;
+use super::libtorch::to_tensor;
+use super::model::Model;
+use super::reference::Reference;
+
+/// What the two engines share: images (N, C, H, W) on one device, in one dtype.
+#[derive(Debug)]
+pub(super) struct LibtorchModel {
+    pub device: Device,
+    pub kind: Kind,
+    engine: Either,
+}
+
+#[derive(Debug)]
+enum Either {
+    Reference(Box<Model<Reference>>),
+    Fused(Box<Model<Fused>>, Passes),
+}
+
+impl LibtorchModel {
+    /// With diffusers' operations in diffusers' order.
+    pub fn reference(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Self> {
+        let model = Model::load(checkpoint, Reference { device, kind })?;
+        Ok(Self { device, kind, engine: Either::Reference(Box::new(model)) })
+    }
+
+    /// With everything between two convolutions in as few passes as it takes.
+    pub fn fused(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Self> {
+        let model = tch::no_grad(|| Model::load(checkpoint, Fused::new(device, kind)))?;
+        Ok(Self { device, kind, engine: Either::Fused(Box::new(model), Passes::default()) })
+    }
+
+    pub fn config(&self) -> &AutoencoderKLConfig {
+        match &self.engine {
+            Either::Reference(model) => &model.config,
+            Either::Fused(model, _) => &model.config,
+        }
+    }
+
+    /// Why the fused engine has no kernels of its own, where it has none.
+    pub fn without_kernels(&self) -> Option<&str> {
+        match &self.engine {
+            Either::Reference(_) => None,
+            Either::Fused(model, _) => model.engine.without_kernels.as_deref(),
+        }
+    }
+
+    /// [`Model::check_input`].
+    pub fn check_input(&self, stage: Stage, input: &ArrayView4<f32>) -> Result<()> {
+        match &self.engine {
+            Either::Reference(model) => model.check_input(stage, input),
+            Either::Fused(model, _) => model.check_input(stage, input),
+        }
+    }
+
+    /// `array` on the device.
+    pub fn tensor(&self, array: ArrayView4<f32>) -> Result<Tensor> {
+        to_tensor(array, self.device, self.kind)
+    }
+
+    /// [`Model::moments`] or [`Model::decoded`]; on CUDA the work is queued, not awaited.
+    pub fn forward(&self, stage: Stage, input: &Tensor) -> Result<Tensor> {
+        tch::no_grad(|| match (&self.engine, stage) {
+            (Either::Reference(model), Stage::Encode) => model.moments(input, &mut unwatched),
+            (Either::Reference(model), Stage::Decode) => model.decoded(input, &mut unwatched),
+            (Either::Fused(model, passes), stage) => passes.run(stage, input, |input| {
+                let input = model.engine.lift(input)?;
+                let output = match stage {
+                    Stage::Encode => model.moments(&input, &mut unwatched)?,
+                    Stage::Decode => model.decoded(&input, &mut unwatched)?,
+                };
+                model.engine.lower(&output)
+            }),
+        })
+    }
+
+    /// The outputs of all modules of `stage`.
+    pub fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Result<Trace> {
+        self.check_input(stage, &input)?;
+        let input = self.tensor(input)?;
+        tch::no_grad(|| match &self.engine {
+            Either::Reference(model) => model.trace(stage, &input),
+            Either::Fused(model, _) => model.trace(stage, &model.engine.lift(&input)?),
+        })
+    }
+
+    /// [`Model::forward_module`].
+    pub fn forward_module(
+        &self,
+        name: &str,
+        input: ArrayViewD<f32>,
+    ) -> Option<Result<ArrayD<f32>>> {
+        tch::no_grad(|| match &self.engine {
+            Either::Reference(model) => {
+                model.forward_module(name, input, |image| self.tensor(image))
+            }
+            Either::Fused(model, _) => {
+                model.forward_module(name, input, |image| model.engine.lift(&self.tensor(image)?))
+            }
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! diffusers `models/autoencoders/autoencoder_kl.py`, `AutoencoderKL`, for any engine.
+
+use ndarray::ArrayView4;
+
+use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::trace::{Activation, Stage, Trace};
+use vae_fidelity_files::error::{Error, Result};
+
+use super::decoder::Decoder;
+use super::encoder::Encoder;
+use super::engine::Engine;
+use super::layers::{Conv2d, Module, Node, Watch, Weights};
+
+/// Encoder, decoder and the 1x1 convolutions between them.
+#[derive(Debug)]
+pub(super) struct Model<E: Engine> {
+    pub engine: E,
+    pub config: AutoencoderKLConfig,
+    encoder: Encoder<E>,
+    decoder: Decoder<E>,
+    quant_conv: Option<Conv2d<E>>,
+    post_quant_conv: Option<Conv2d<E>>,
+}
+
+impl<E: Engine> Model<E> {
+    pub fn load(checkpoint: &Checkpoint, engine: E) -> Result<Self> {
+        let config = checkpoint.config().clone();
+        let weights = Weights::new(checkpoint, &engine);
+        let one_by_one =
+            |name, wanted: bool| wanted.then(|| Conv2d::load(&weights.at(name), 1, 0)).transpose();
+        Ok(Self {
+            encoder: Encoder::load(&weights.at("encoder"), &config)?,
+            decoder: Decoder::load(&weights.at("decoder"), &config)?,
+            quant_conv: one_by_one("quant_conv", config.use_quant_conv)?,
+            post_quant_conv: one_by_one("post_quant_conv", config.use_post_quant_conv)?,
+            config,
+            engine,
+        })
+    }
+
+    /// (N, 3, H, W) to (N, 2C, H / f, W / f)
+    pub fn moments(&self, sample: &E::Tensor, watch: Watch<E::Tensor>) -> Result<E::Tensor> {
+        let moments = self.encoder.forward(&self.engine, sample, watch)?;
+        match &self.quant_conv {
+            Some(conv) => conv.forward(&self.engine, &moments, watch),
+            None => Ok(moments),
+        }
+    }
+
+    /// Unscaled (N, C, h, w) to (N, 3, h * f, w * f)
+    pub fn decoded(&self, latents: &E::Tensor, watch: Watch<E::Tensor>) -> Result<E::Tensor> {
+        match &self.post_quant_conv {
+            Some(conv) => {
+                let latents = conv.forward(&self.engine, latents, watch)?;
+                self.decoder.forward(&self.engine, &latents, watch)
+            }
+            None => self.decoder.forward(&self.engine, latents, watch),
+        }
+    }
+
+    /// The outputs of all modules of `stage`.
+    pub fn trace(&self, stage: Stage, input: &E::Tensor) -> Result<Trace> {
+        let mut trace = Trace::new();
+        let mut record = |module: &Module, output: &E::Tensor| {
+            let (shape, values) = self.engine.values(output)?;
+            trace.push(Activation::new(&module.name, module.class, &shape, &values));
+            Ok(())
+        };
+        match stage {
+            Stage::Encode => self.moments(input, &mut record),
+            Stage::Decode => self.decoded(input, &mut record),
+        }?;
+        Ok(trace)
+    }
+
+    /// The modules that are in no other.
+    pub fn nodes(&self) -> Vec<&dyn Node<E>> {
+        let mut nodes: Vec<&dyn Node<E>> = vec![&self.encoder, &self.decoder];
+        let outside = self.quant_conv.iter().chain(&self.post_quant_conv);
+        nodes.extend(outside.map(|conv| conv as &dyn Node<E>));
+        nodes
+    }
+
+    /// [`Self::check_sample`] or [`Self::check_latents`], whichever `stage` begins with.
+    pub fn check_input(&self, stage: Stage, input: &ArrayView4<f32>) -> Result<()> {
+        match stage {
+            Stage::Encode => self.check_sample(input),
+            Stage::Decode => self.check_latents(input),
+        }
+    }
+
+    pub fn check_sample(&self, sample: &ArrayView4<f32>) -> Result<()> {
+        let (n, channels, height, width) = sample.dim();
+        let (expected, least) = (self.config.in_channels, self.config.downsampling());
+        if n == 0 || channels != expected || height < least || width < least {
+            return Err(Error::tensor(
+                "sample",
+                format!(
+                    "expected (N, {expected}, H, W) with sides of at least {least}, found {:?}",
+                    sample.shape()
+                ),
+                "resize the picture; this model halves each side until one latent is left",
+            ));
+        }
+        Ok(())
+    }
+
+    pub fn check_latents(&self, latents: &ArrayView4<f32>) -> Result<()> {
+        let expected = self.config.latent_channels;
+        if latents.is_empty() || latents.dim().1 != expected {
+            return Err(Error::tensor(
+                "latents",
+                format!("expected (N, {expected}, h, w), found {:?}", latents.shape()),
+                "pass latents made by a VAE with the same number of latent channels",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! diffusers' operations on libtorch, in diffusers' order: equal bits on one machine.
+
+use std::borrow::Cow;
+
+use tch::{Device, Kind, Tensor};
+
+use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::config::Activation;
+use vae_fidelity_files::error::Result;
+
+use super::engine::{Engine, Layer};
+use super::libtorch::{Attempt, kind_of, to_values};
+
+/// Where and in which dtype libtorch computes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reference {
+    pub device: Device,
+    pub kind: Kind,
+}
+
+/// The tensor `name` as the checkpoint has it, on the CPU.
+///
+/// f32 weights stay where they are mapped, at the file's alignment, as in diffusers: apart from
+/// sparing a copy, some kernels round differently at another alignment.
+pub(super) fn mapped(checkpoint: &Checkpoint, name: &str) -> Result<Tensor> {
+    let stored = checkpoint.tensor(name)?;
+    let shape: Vec<i64> = stored.shape.iter().map(|&size| size as i64).collect();
+    let kind = kind_of(stored.dtype);
+    let tensor = match stored.data {
+        Cow::Borrowed(data) if data.as_ptr().align_offset(kind.elt_size_in_bytes()) == 0 => {
+            // SAFETY: the bytes cover the shape (checked when the file was opened), are aligned,
+            // never written to, and mapped for as long as the model that holds
+            // `Checkpoint::mapped` beside its tensors.
+            unsafe { Tensor::f_from_blob(data.as_ptr(), &shape, &[], kind, Device::Cpu) }
+        }
+        data => Tensor::f_from_data_size(&data, &shape, kind),
+    };
+    tensor.attempt(|| format!("loading {name}"))
+}
+
+impl Engine for Reference {
+    type Tensor = Tensor;
+    type Weight = Tensor;
+
+    fn weight(&self, checkpoint: &Checkpoint, name: &str) -> Result<Tensor> {
+        mapped(checkpoint, name)?
+            .f_to_kind(self.kind)
+            .and_then(|tensor| tensor.f_to_device(self.device))
+            .attempt(|| format!("loading {name}"))
+    }
+
+    fn conv2d(
+        &self,
+        xs: &Tensor,
+        layer: Layer<Tensor>,
+        stride: usize,
+        padding: usize,
+        at: &str,
+    ) -> Result<Tensor> {
+        let (stride, padding) = ([stride as i64; 2], [padding as i64; 2]);
+        xs.f_conv2d(layer.weight, Some(layer.bias), stride, padding, [1, 1], 1).attempt(|| at)
+    }
+
+    fn group_norm(
+        &self,
+        xs: &Tensor,
+        layer: Layer<Tensor>,
+        groups: usize,
+        eps: f64,
+        at: &str,
+    ) -> Result<Tensor> {
+        xs.f_group_norm(groups as i64, Some(layer.weight), Some(layer.bias), eps, true)
+            .attempt(|| at)
+    }
+
+    fn linear(&self, xs: &Tensor, layer: Layer<Tensor>, at: &str) -> Result<Tensor> {
+        xs.f_linear(layer.weight, Some(layer.bias)).attempt(|| at)
+    }
+
+    /// In place, which rounds no differently and takes no more memory.
+    fn activation(&self, mut xs: Tensor, activation: Activation) -> Result<Tensor> {
+        match activation {
+            Activation::Silu => xs.f_silu_(),
+            Activation::Mish => xs.f_mish_(),
+            Activation::Gelu => xs.f_gelu_("none"),
+            Activation::Relu => xs.f_relu_(),
+        }
+        .attempt(|| "activation")
+    }
+
+    fn pad(&self, xs: &Tensor, at: &str) -> Result<Tensor> {
+        xs.f_pad([0, 1, 0, 1], "constant", Some(0.0)).attempt(|| at)
+    }
+
+    fn double(&self, xs: &Tensor, at: &str) -> Result<Tensor> {
+        xs.f_upsample_nearest2d_vec(None::<&[i64]>, [2.0, 2.0]).attempt(|| at)
+    }
+
+    /// In place where the result lies the same; for sides of 1 the order of operands decides how it
+    /// lies, and with it the kernel of the next layer.
+    fn add_to_input(&self, input: Tensor, mut hidden: Tensor, at: &str) -> Result<Tensor> {
+        match hidden.stride() == input.stride() {
+            true => hidden.f_add_(&input),
+            false => input.f_add(&hidden),
+        }
+        .attempt(|| at)
+    }
+
+    fn add_residual(&self, mut hidden: Tensor, residual: &Tensor, at: &str) -> Result<Tensor> {
+        match hidden.stride() == residual.stride() {
+            true => hidden.f_add_(residual),
+            false => hidden.f_add(residual),
+        }
+        .attempt(|| at)
+    }
+
+    fn flatten(&self, xs: &Tensor, at: &str) -> Result<Tensor> {
+        let (n, c, h, w) = xs.size4().attempt(|| at)?;
+        xs.f_view([n, c, h * w]).attempt(|| at)
+    }
+
+    /// A transposed view, as diffusers hands it to the projections.
+    fn to_tokens(&self, xs: &Tensor, at: &str) -> Result<Tensor> {
+        xs.f_transpose(1, 2).attempt(|| at)
+    }
+
+    fn attend(&self, query: Tensor, key: Tensor, value: Tensor, at: &str) -> Result<Tensor> {
+        let (n, _, c) = query.size3().attempt(|| at)?;
+        // (N, 1, H * W, C)
+        let heads = |tensor: Tensor| {
+            tensor.f_view([n, -1, 1, c]).and_then(|tensor| tensor.f_transpose(1, 2))
+        };
+        heads(query)
+            .and_then(|query| {
+                Tensor::f_scaled_dot_product_attention(
+                    &query,
+                    &heads(key)?,
+                    &heads(value)?,
+                    None::<Tensor>,
+                    0.0,
+                    false,
+                    None,
+                    false,
+                )
+            })
+            .and_then(|tensor| tensor.f_transpose(1, 2))
+            .and_then(|tensor| tensor.f_reshape([n, -1, c]))
+            .attempt(|| at)
+    }
+
+    fn to_image(&self, tokens: &Tensor, like: &Tensor, at: &str) -> Result<Tensor> {
+        let (n, c, h, w) = like.size4().attempt(|| at)?;
+        tokens.f_transpose(-1, -2).and_then(|tensor| tensor.f_reshape([n, c, h, w])).attempt(|| at)
+    }
+
+    fn values(&self, xs: &Tensor) -> Result<(Vec<usize>, Vec<f32>)> {
+        let shape = xs.size().iter().map(|&size| size as usize).collect();
+        Ok((shape, to_values(xs)?))
+    }
+}

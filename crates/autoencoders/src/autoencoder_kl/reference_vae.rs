@@ -1,0 +1,165 @@
+//! `AutoencoderKL` on libtorch.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD};
+use tch::Tensor;
+
+use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::tiling::Splitting;
+use vae_fidelity_core::trace::{Stage, Trace};
+use vae_fidelity_core::vae::{Encoded, Vae};
+use vae_fidelity_files::error::Result;
+
+use super::device::Device;
+use super::diagonal_gaussian::DiagonalGaussian;
+use super::libtorch::{Attempt, kind_of, to_array};
+use super::libtorch_model::LibtorchModel;
+
+/// The model that [`Checkpoint`]s are loaded into; follows `AutoencoderKL` of diffusers 0.42.1
+/// (`models/autoencoders/autoencoder_kl.py`).
+#[derive(Debug)]
+pub struct AutoencoderKL {
+    model: LibtorchModel,
+    device: Device,
+    dtype: Dtype,
+    splitting: Splitting,
+    /// Last, so that it outlives the tensors above, which may lie in the mapped files.
+    _mapped: Arc<dyn Any + Send + Sync>,
+}
+
+impl AutoencoderKL {
+    /// Loads the weights of `checkpoint` onto `device`, converted to `dtype`.
+    ///
+    /// Errors when libtorch cannot hold them; names and shapes were checked when the checkpoint
+    /// was opened.
+    pub fn load(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Self> {
+        let model = LibtorchModel::reference(checkpoint, device.of_libtorch(), kind_of(dtype))?;
+        Ok(Self::of(model, checkpoint, device, dtype))
+    }
+
+    /// The same with the channels of each pixel side by side, and sums, norms, activations and residuals
+    /// in f32 and in one pass each, by kernels that are compiled for the GPU at hand: the fast engine on
+    /// CUDA. It rounds otherwise than diffusers. Where the kernels cannot be had
+    /// ([`Self::without_kernels`]), libtorch computes the same.
+    ///
+    /// Errors as [`Self::load`].
+    pub fn load_channels_last(
+        checkpoint: &Checkpoint,
+        device: Device,
+        dtype: Dtype,
+    ) -> Result<Self> {
+        let model = LibtorchModel::fused(checkpoint, device.of_libtorch(), kind_of(dtype))?;
+        Ok(Self::of(model, checkpoint, device, dtype))
+    }
+
+    fn of(model: LibtorchModel, checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Self {
+        let splitting = Splitting::default();
+        Self { model, device, dtype, splitting, _mapped: checkpoint.mapped() }
+    }
+
+    /// The device that the weights are on.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Why the fast engine computes without kernels of its own; `None` where it has them, and for the
+    /// reference engine, which has none.
+    pub fn without_kernels(&self) -> Option<&str> {
+        self.model.without_kernels()
+    }
+
+    /// The posterior of `sample` (N, 3, H, W), as `AutoencoderKL.encode(x).latent_dist`.
+    pub fn posterior(&self, sample: ArrayView4<f32>) -> Result<DiagonalGaussian> {
+        DiagonalGaussian::from_moments(&self.moments(sample)?)
+    }
+
+    fn moments(&self, sample: ArrayView4<f32>) -> Result<Tensor> {
+        self.model.check_input(Stage::Encode, &sample)?;
+        if !self.splitting.splits_sample(&sample) {
+            return self.model.forward(Stage::Encode, &self.tensor(sample)?);
+        }
+        let part = |part: ArrayView4<f32>| {
+            self.model.check_input(Stage::Encode, &part)?;
+            to_array(&self.model.forward(Stage::Encode, &self.tensor(part)?)?)
+        };
+        let moments = self.splitting.moments(sample, self.dtype, part)?;
+        self.tensor(moments.view())
+    }
+
+    pub(super) fn forward(&self, stage: Stage, input: &Tensor) -> Result<Tensor> {
+        self.model.forward(stage, input)
+    }
+
+    pub(super) fn tensor(&self, array: ArrayView4<f32>) -> Result<Tensor> {
+        self.model.tensor(array)
+    }
+
+    /// Runs `change` in the model's dtype on its device, as the gist scales latents there.
+    fn rescaled(
+        &self,
+        latents: ArrayView4<f32>,
+        change: impl FnOnce(&Tensor) -> std::result::Result<Tensor, tch::TchError>,
+    ) -> Result<Array4<f32>> {
+        let latents = self.tensor(latents)?;
+        change(&latents).attempt(|| "scaling the latents").and_then(|scaled| to_array(&scaled))
+    }
+}
+
+impl Vae for AutoencoderKL {
+    fn config(&self) -> &AutoencoderKLConfig {
+        self.model.config()
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded> {
+        let moments = self.moments(sample)?;
+        let posterior = DiagonalGaussian::from_moments(&moments)?;
+        let latents = match noise {
+            None => to_array(posterior.mode())?,
+            Some(noise) => {
+                let noise = self.tensor(noise)?;
+                to_array(&posterior.sample(&noise)?)?
+            }
+        };
+        Ok(Encoded {
+            moments: Some(to_array(&moments)?),
+            std: Some(to_array(posterior.std())?),
+            latents,
+        })
+    }
+
+    fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        self.model.check_input(Stage::Decode, &latents)?;
+        self.splitting.decoded(latents, self.dtype, |part| {
+            to_array(&self.model.forward(Stage::Decode, &self.tensor(part)?)?)
+        })
+    }
+
+    fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {
+        self.splitting = splitting;
+        Ok(())
+    }
+
+    fn scale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        self.rescaled(latents, |latents| latents.f_mul_scalar(self.model.config().scaling_factor))
+    }
+
+    fn unscale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        self.rescaled(latents, |latents| latents.f_div_scalar(self.model.config().scaling_factor))
+    }
+
+    fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
+        Some(self.model.trace(stage, input))
+    }
+
+    fn forward_module(&self, name: &str, input: ArrayViewD<f32>) -> Option<Result<ArrayD<f32>>> {
+        self.model.forward_module(name, input)
+    }
+}

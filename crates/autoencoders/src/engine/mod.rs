@@ -1,0 +1,226 @@
+//! Which implementation runs a VAE, where, and in which arithmetic: with libtorch and without.
+
+// The one place that knows whether libtorch was built in; both files offer the same functions.
+#[cfg_attr(feature = "tch", path = "with_libtorch.rs")]
+#[cfg_attr(not(feature = "tch"), path = "without_libtorch.rs")]
+mod libtorch;
+
+use std::fmt;
+
+use ndarray::{Array4, ArrayView4};
+
+use crate::autoencoder_kl::{Device, DeviceChoice, FastAutoencoderKL};
+use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::vae::Vae;
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
+
+/// An implementation of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// diffusers' operations in diffusers' order, on libtorch.
+    Reference,
+    /// Kernels of this crate on the CPU; on CUDA between libtorch's convolutions.
+    Fast,
+}
+
+impl Default for Engine {
+    /// The reference engine where libtorch was built in, else the fast one.
+    fn default() -> Self {
+        libtorch::DEFAULT_ENGINE
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reference => "reference",
+            Self::Fast => "fast",
+        })
+    }
+}
+
+impl Engine {
+    /// What runs where `device`, `dtype` and `threads` are asked for; what is left open is the gist's
+    /// choice: CUDA with f16 where it is, else the CPU with f32.
+    ///
+    /// Errors when the device is not there, or is not for this engine, and for the reference engine
+    /// where libtorch was not built in.
+    pub fn execution(
+        self,
+        device: DeviceChoice,
+        dtype: Option<Dtype>,
+        threads: Option<usize>,
+    ) -> Result<Execution> {
+        libtorch::check(self, device)?;
+        let (device, dtype) = libtorch::pick_device_and_dtype(device, dtype)?;
+        if let Some(threads) = threads {
+            libtorch::set_threads(threads);
+        }
+        Ok(Execution { engine: self, device, dtype, threads, max_memory: None })
+    }
+}
+
+/// What a run is held against on request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CrossCheck {
+    /// What is compared, for example `vector kernels with plain kernels in f32`.
+    pub compares: &'static str,
+    /// What it is compared with.
+    pub name: &'static str,
+    /// What to do where the two differ, if it is not what the finding says by itself.
+    pub remedy: Option<&'static str>,
+}
+
+/// How a VAE runs, settled before anything is loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Execution {
+    engine: Engine,
+    device: Device,
+    dtype: Dtype,
+    threads: Option<usize>,
+    max_memory: Option<u64>,
+}
+
+impl Execution {
+    /// Which implementation runs.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// What it rounds to.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// The same with at most `bytes` of memory for the process while it encodes and decodes.
+    ///
+    /// Errors when a limit is asked of an engine that cannot keep it.
+    pub fn within(self, bytes: Option<u64>) -> Result<Self> {
+        if bytes.is_some() && self.engine != Engine::Fast {
+            return Err(Error::option(
+                "--max-memory",
+                "the reference engine takes what libtorch takes",
+                "add --engine fast, or leave it out",
+            ));
+        }
+        if bytes.is_some() && self.device != Device::CPU {
+            return Err(Error::option(
+                "--max-memory",
+                format!("holds on the CPU alone, and the fast engine would run on {}", self.device),
+                "add --device cpu, or leave it out",
+            ));
+        }
+        Ok(Self { max_memory: bytes, ..self })
+    }
+
+    /// Loads the VAE of `checkpoint` to be run so.
+    pub fn load(&self, checkpoint: &Checkpoint) -> Result<Box<dyn Vae>> {
+        match (self.engine, self.device) {
+            (Engine::Fast, Device::Cpu) => {
+                let vae = FastAutoencoderKL::load(checkpoint, self.threads)?.rounded_to(self.dtype);
+                Ok(Box::new(match self.max_memory {
+                    Some(bytes) => vae.with_max_memory(bytes),
+                    None => vae,
+                }))
+            }
+            (engine, device) => {
+                libtorch::load(checkpoint, device, self.dtype, engine == Engine::Fast)
+            }
+        }
+    }
+
+    /// What `torch.Generator(device).manual_seed(seed)` gives a draw from the posterior of a picture of
+    /// this size, in the dtype that runs.
+    pub fn noise(
+        &self,
+        config: &AutoencoderKLConfig,
+        seed: i128,
+        width: usize,
+        height: usize,
+    ) -> Result<Array4<f32>> {
+        let smaller = config.downsampling();
+        let shape = (1, config.latent_channels, height / smaller, width / smaller);
+        // As torch reads a seed: by its lowest 64 bits.
+        libtorch::noise(shape, seed as i64, self.device, self.dtype)
+    }
+
+    /// Whether half precision is not computed but rounded to.
+    fn rounds(&self) -> bool {
+        self.engine == Engine::Fast && self.device == Device::Cpu && self.dtype != Dtype::F32
+    }
+
+    /// How values of the dtype come about: by arithmetic in it, or by rounding.
+    pub fn arithmetic(&self) -> String {
+        match self.rounds() {
+            true => format!("f32, with weights and every layer's output rounded to {}", self.dtype),
+            false => self.dtype.to_string(),
+        }
+    }
+
+    /// Errors with [`ErrorKind::Unsupported`] where goldens say nothing about this way to run.
+    pub fn check_goldens_apply(&self) -> Result<()> {
+        if !self.rounds() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("--engine fast in {}", self.dtype),
+            "rounds after each layer, and the goldens were made with arithmetic in that dtype",
+            "judge it with --engine reference",
+        ))
+    }
+
+    /// What a reader of the results has to know.
+    pub fn note(&self) -> Option<String> {
+        let dtype = self.dtype;
+        match (self.engine, self.device) {
+            (Engine::Reference, _) => None,
+            (Engine::Fast, Device::Cpu) if self.rounds() => Some(format!(
+                "{dtype} is not computed in {dtype} but in f32, with weights and every layer's output \
+                 rounded, as --forecast does it; goldens in {dtype} do not judge that"
+            )),
+            (Engine::Fast, Device::Cpu) => Some(
+                "the fast engine rounds otherwise than diffusers: on every golden its latents lie \
+                 within 0.001 of the reference engine's and its pixels at 60 dB or more, both tested"
+                    .to_owned(),
+            ),
+            (Engine::Fast, _) => Some(
+                "the fast engine rounds otherwise than diffusers: on an H100 it passes every golden, and \
+                 in f16 decodes to 63 dB of f32 or nearer; --cross-check compares it with the CPU in f32"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// What `--cross-check` holds this against; `None` where that is what runs.
+    pub fn cross_check(&self) -> Option<CrossCheck> {
+        libtorch::cross_check(self)
+    }
+
+    /// Loads what [`Self::cross_check`] names.
+    pub fn load_cross_check(&self, checkpoint: &Checkpoint) -> Result<Box<dyn Vae>> {
+        libtorch::load_cross_check(checkpoint, self.threads)
+    }
+
+    /// Loads the VAE in f32 on the CPU: what half precision is held against.
+    pub fn load_f32(&self, checkpoint: &Checkpoint) -> Result<Box<dyn Vae>> {
+        libtorch::load_f32(checkpoint, self.threads)
+    }
+
+    /// The decoded sample of one trip of `sample` as `dtype` would round it, on the CPU.
+    pub fn decoded_in(
+        &self,
+        checkpoint: &Checkpoint,
+        sample: ArrayView4<f32>,
+        dtype: Dtype,
+    ) -> Result<Array4<f32>> {
+        libtorch::decoded_in(checkpoint, self.threads, sample, dtype)
+    }
+}

@@ -1,0 +1,10 @@
+//! Autoencoders of latent diffusion, loaded from a checkpoint and run: diffusers' `AutoencoderKL` on
+//! kernels of this project, and with the feature `tch` on libtorch.
+
+pub mod autoencoder_kl;
+pub mod engine;
+
+#[cfg(feature = "tch")]
+pub use autoencoder_kl::AutoencoderKL;
+pub use autoencoder_kl::FastAutoencoderKL;
+pub use engine::{Engine, Execution};

@@ -1,0 +1,388 @@
+//! What a source holds, whole or not: where [`Checkpoint::open`](super::Checkpoint::open) stops at
+//! the first fault, this goes on.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::builtin::builtin;
+use super::bytes::Bytes;
+use super::damage::{self, Damage, DamageKind};
+use super::entry::{Encoding, Entry, StoredTensor};
+use super::find::{Located, locate, read_recipe, read_text};
+use super::weight_files::WeightFiles;
+use super::{
+    OpenOptions, Source, TensorSpec, expected_tensors, names, refuse_config_with_family, scaled,
+    shapes, tensor_files,
+};
+use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
+use vae_fidelity_core::recipe::Recipe;
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
+
+/// Where the value of a config's field comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The config file.
+    File,
+    /// The file leaves it out, and diffusers' default stands.
+    Default,
+    /// The shapes of the weights.
+    Shapes,
+    /// What the family published.
+    Family,
+    /// Every published family has it so, and no shape shows it.
+    Assumed,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "file",
+            Self::Default => "default",
+            Self::Shapes => "shapes",
+            Self::Family => "family",
+            Self::Assumed => "assumed",
+        })
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What is known of the config.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Settled {
+    /// All of it.
+    Config(AutoencoderKLConfig),
+    /// The graph, off the shapes; scaling and sample size are not known, and the families named
+    /// differ in them. (The fields hold defaults that mean nothing.)
+    Graph(AutoencoderKLConfig, Vec<Family>),
+    /// It is of another class, by this name.
+    OtherClass(String),
+    /// Nothing, since the files are damaged and there is no config.
+    Nothing,
+}
+
+/// One tensor of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TensorInfo {
+    /// Its diffusers name.
+    pub name: String,
+    /// Sizes of its dimensions.
+    pub shape: Vec<usize>,
+    /// How its values are stored, by torch's or safetensors' name: `f32`, `float8_e4m3fn`, `I64`.
+    pub dtype: String,
+    /// Whether its values can be read here.
+    pub readable: bool,
+}
+
+/// What a source holds.
+#[derive(Debug)]
+pub struct Contents {
+    source: Source,
+    revision: Option<String>,
+    files: Vec<PathBuf>,
+    damages: Vec<Damage>,
+    config_file: Option<PathBuf>,
+    settled: Settled,
+    origins: BTreeMap<String, Origin>,
+    family: Family,
+    family_reason: String,
+    expected: Vec<TensorSpec>,
+    tensors: BTreeMap<String, Entry>,
+    recipe: Option<Recipe>,
+    others: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Contents {
+    /// Looks into `source` as `options` say.
+    ///
+    /// Errors when there is nothing to look into: files that are missing, of an unknown format or
+    /// broken in a way that has no name, no VAE among the tensors, a config that is not valid.
+    pub fn open(source: &Source, options: &OpenOptions) -> Result<Self> {
+        refuse_config_with_family(options)?;
+        let mut notes = Vec::new();
+        let Located { weights, config, revision } = locate(source, options, &mut notes)?;
+        let mut damages = Vec::new();
+        let mut recipe = None;
+        let (files, tensors) = match weights {
+            None => (Vec::new(), tensor_files::embedded(builtin()?.1, Path::new("builtin"))?),
+            Some(WeightFiles::Recipe(file)) => {
+                recipe = Some(read_recipe(&file)?);
+                (vec![file], BTreeMap::new())
+            }
+            Some(WeightFiles::Tensors(files)) => {
+                let mut sound = Vec::new();
+                for path in &files {
+                    match damage::of(path, &Arc::new(Bytes::map(path)?)) {
+                        Some(damage) => damages.push(damage),
+                        None => sound.push(path.clone()),
+                    }
+                }
+                let (tensors, said) = tensor_files::open(&sound)?;
+                notes.extend(said);
+                (files, tensors)
+            }
+        };
+        let refused = |problem| {
+            let next = "the file mixes two VAEs, or quantises one in a way that is not read";
+            Error::new(ErrorKind::Checkpoint, source, problem, next)
+        };
+        let mut named = names::find_vae(tensors, source).map_err(refused)?;
+        notes.extend(named.notes);
+        scaled::apply(&mut named.vae, &named.others).map_err(refused)?;
+        damages.extend(spoilt(&named.vae, &files));
+
+        let config_file = options.config.clone().or(config.filter(|file| file.exists()));
+        let origin = files.first().map_or(Path::new("the checkpoint"), PathBuf::as_path);
+        let settled = match (&config_file, source) {
+            (Some(file), _) => from_file(file, options.family)?,
+            (None, Source::Builtin) => {
+                let config = AutoencoderKLConfig::from_json(builtin()?.0, "the built-in config")?;
+                Settled::Config(with_family(config, options.family)?)
+            }
+            (None, _) if recipe.is_some() => {
+                return Err(Error::checkpoint(
+                    origin,
+                    "weights by formula have no shapes to read a config off",
+                    "put the config.json beside it, or pass one with --config",
+                ));
+            }
+            (None, _) if named.vae.is_empty() && !damages.is_empty() => Settled::Nothing,
+            (None, _) => {
+                from_shapes(&named.vae, &named.others, options.family, origin, &mut notes)?
+            }
+        };
+        let expected = match &settled {
+            Settled::Config(config) | Settled::Graph(config, _) => expected_tensors(config),
+            Settled::OtherClass(_) | Settled::Nothing => Vec::new(),
+        };
+        let mut contents = Self {
+            source: source.clone(),
+            revision,
+            files,
+            damages,
+            origins: BTreeMap::new(),
+            family: Family::Unknown,
+            family_reason: String::new(),
+            config_file,
+            settled,
+            expected,
+            tensors: named.vae,
+            recipe,
+            others: named.others.into_keys().collect(),
+            notes,
+        };
+        contents.origins = contents.find_origins(options.family.is_some());
+        (contents.family, contents.family_reason) = contents.find_family(options.family);
+        Ok(contents)
+    }
+
+    /// Where it was found.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The commit that a repository of a hub was at; `None` for all other sources.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
+    }
+
+    /// The files of the weights, damaged ones included; none for the built-in VAE.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Files that are not whole.
+    pub fn damages(&self) -> &[Damage] {
+        &self.damages
+    }
+
+    /// The config's file, if it has one of its own.
+    pub fn config_file(&self) -> Option<&Path> {
+        self.config_file.as_deref()
+    }
+
+    /// What is known of the config.
+    pub fn settled(&self) -> &Settled {
+        &self.settled
+    }
+
+    /// The config, or what shapes show of it.
+    pub fn config(&self) -> Option<&AutoencoderKLConfig> {
+        match &self.settled {
+            Settled::Config(config) | Settled::Graph(config, _) => Some(config),
+            Settled::OtherClass(_) | Settled::Nothing => None,
+        }
+    }
+
+    /// Where each field's value comes from; fields of which nothing is known are left out.
+    pub fn origins(&self) -> &BTreeMap<String, Origin> {
+        &self.origins
+    }
+
+    /// The family, and what tells it.
+    pub fn family(&self) -> (Family, &str) {
+        (self.family, &self.family_reason)
+    }
+
+    /// What the config asks for.
+    pub fn expected(&self) -> &[TensorSpec] {
+        &self.expected
+    }
+
+    /// The VAE's tensors that are there, by diffusers name.
+    pub fn tensors(&self) -> Vec<TensorInfo> {
+        if self.recipe.is_some() {
+            let by_formula = |TensorSpec { name, shape }: &TensorSpec| TensorInfo {
+                name: name.clone(),
+                shape: shape.clone(),
+                dtype: "f32".to_owned(),
+                readable: true,
+            };
+            return self.expected.iter().map(by_formula).collect();
+        }
+        let info = |(name, entry): (&String, &Entry)| TensorInfo {
+            name: name.clone(),
+            shape: entry.shape.clone(),
+            dtype: entry.encoding.to_string(),
+            readable: !matches!(entry.encoding, Encoding::Other(_)),
+        };
+        self.tensors.iter().map(info).collect()
+    }
+
+    /// The values of a tensor that can be read, by its diffusers name.
+    pub fn read(&self, name: &str) -> Option<StoredTensor<'_>> {
+        if let Some(recipe) = &self.recipe {
+            let spec = self.expected.iter().find(|spec| spec.name == name)?;
+            return Some(StoredTensor::of(recipe, spec));
+        }
+        self.tensors.get(name)?.read()
+    }
+
+    /// Names of tensors of other models in the same files.
+    pub fn others(&self) -> &[String] {
+        &self.others
+    }
+
+    /// What a user should know: which folder was used, older names, code that was not run.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn find_origins(&self, family_asked: bool) -> BTreeMap<String, Origin> {
+        let Some(config) = self.config() else { return BTreeMap::new() };
+        let Ok(Value::Object(fields)) = serde_json::to_value(config) else {
+            return BTreeMap::new();
+        };
+        let has_file = self.config_file.is_some() || self.source == Source::Builtin;
+        let origin = |field: &str| {
+            let supplied = Family::SUPPLIED.contains(&field);
+            let assumed = ["act_fn", "norm_num_groups"].contains(&field);
+            Some(match (has_file, &self.settled) {
+                _ if supplied && family_asked => Origin::Family,
+                (true, _) if config.defaulted.contains(&field) => Origin::Default,
+                (true, _) => Origin::File,
+                (false, Settled::Graph(..)) if supplied => return None,
+                _ if supplied => Origin::Family,
+                (_, Settled::Graph(_, families)) if assumed && families.is_empty() => return None,
+                _ if assumed => Origin::Assumed,
+                _ => Origin::Shapes,
+            })
+        };
+        fields.keys().filter_map(|field| Some((field.clone(), origin(field)?))).collect()
+    }
+
+    fn find_family(&self, asked: Option<Family>) -> (Family, String) {
+        if let Some(family) = asked {
+            return (family, "as --family says".to_owned());
+        }
+        match &self.settled {
+            _ if self.source == Source::Builtin => (Family::Builtin, "it is built in".to_owned()),
+            Settled::Config(config) => {
+                let family = Family::of(config);
+                let what = format!(
+                    "{} latent channels, widths {:?}, scaling_factor {}",
+                    config.latent_channels, config.block_out_channels, config.scaling_factor
+                );
+                let why = match (family, self.config_file.is_some()) {
+                    (Family::Unknown, _) => format!("no published family has {what}"),
+                    (_, true) => format!("its config has {what}"),
+                    (_, false) => self.notes.last().cloned().unwrap_or(what),
+                };
+                (family, why)
+            }
+            Settled::Graph(_, families) if families.is_empty() => {
+                (Family::Unknown, "no config, and no published family has its shapes".to_owned())
+            }
+            Settled::Graph(_, families) => {
+                let names: Vec<String> = families.iter().map(Family::to_string).collect();
+                let names = names.join(", ");
+                (Family::Unknown, format!("no config; its shapes are those of {names}"))
+            }
+            Settled::OtherClass(class) => (Family::Unknown, format!("its class is {class}")),
+            Settled::Nothing => (Family::Unknown, "nothing could be read".to_owned()),
+        }
+    }
+}
+
+/// Archives whose checksums do not fit the tensors that were read from them.
+fn spoilt(vae: &BTreeMap<String, Entry>, files: &[PathBuf]) -> Vec<Damage> {
+    let mut checked = HashSet::new();
+    let problems: BTreeSet<(String, String)> = vae
+        .iter()
+        .filter_map(|(name, entry)| Some((entry.check_seal(&mut checked).err()?, name.clone())))
+        .collect();
+    let path = files.first().cloned().unwrap_or_default();
+    let damage = |(problem, name): (String, String)| Damage {
+        path: path.clone(),
+        kind: DamageKind::Checksum,
+        problem: format!("{name}: {problem}"),
+    };
+    problems.into_iter().map(damage).collect()
+}
+
+fn from_file(file: &Path, family: Option<Family>) -> Result<Settled> {
+    let text = read_text(file, ErrorKind::Config)?;
+    if let Some(class) = AutoencoderKLConfig::other_class(&text) {
+        return Ok(Settled::OtherClass(class));
+    }
+    let config = AutoencoderKLConfig::from_json(&text, &file.display().to_string())?;
+    Ok(Settled::Config(with_family(config, family)?))
+}
+
+fn with_family(config: AutoencoderKLConfig, family: Option<Family>) -> Result<AutoencoderKLConfig> {
+    match family {
+        Some(family) => family.apply(config),
+        None => Ok(config),
+    }
+}
+
+fn from_shapes(
+    vae: &BTreeMap<String, Entry>,
+    others: &BTreeMap<String, Entry>,
+    family: Option<Family>,
+    origin: &Path,
+    notes: &mut Vec<String>,
+) -> Result<Settled> {
+    match shapes::config(vae, others, family, origin) {
+        Ok((config, note)) => {
+            notes.push(note);
+            Ok(Settled::Config(config))
+        }
+        Err(error) if family.is_some() => Err(error),
+        Err(_) => {
+            let graph = shapes::graph(vae, origin)?;
+            let families = Family::with_graph_of(&graph);
+            Ok(Settled::Graph(graph, families))
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! One tensor inside a file, whatever the file's format: where its bytes lie and how to read them.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use half::{bf16, f16};
+
+use super::bytes::Bytes;
+use super::layout::TensorSpec;
+use super::seal::Seal;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::recipe::Recipe;
+
+/// How the values of a tensor are written in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Encoding {
+    F64,
+    F32,
+    F16,
+    Bf16,
+    /// torch's `float8_e4m3fn`: no infinity, largest value 448.
+    F8E4m3,
+    /// torch's `float8_e5m2`: the upper byte of an f16.
+    F8E5m2,
+    /// What no VAE is made of, named for the message; its bytes are never read.
+    Other(String),
+}
+
+/// One tensor as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredTensor<'a> {
+    /// How its values are encoded: f32, f16 or bf16. (f64 has been rounded to f32; 8-bit floats
+    /// have become f16, which holds each of them exactly, or f32 where the file scales them.)
+    pub dtype: Dtype,
+    /// Sizes of its dimensions.
+    pub shape: Vec<usize>,
+    /// Little-endian values in C order.
+    pub data: Cow<'a, [u8]>,
+}
+
+impl StoredTensor<'_> {
+    /// The tensor that `recipe` makes for `spec`.
+    pub(super) fn of(recipe: &Recipe, spec: &TensorSpec) -> Self {
+        let values = recipe.values(&spec.name, &spec.shape);
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { dtype: Dtype::F32, shape: spec.shape.clone(), data: Cow::Owned(data) }
+    }
+
+    /// Calls `visit` with each value as f32, in C order, without room for all of them.
+    pub fn for_each(&self, mut visit: impl FnMut(f32)) {
+        match self.dtype {
+            Dtype::F32 => {
+                self.data.as_chunks().0.iter().for_each(|&b| visit(f32::from_le_bytes(b)))
+            }
+            Dtype::F16 => {
+                self.data.as_chunks().0.iter().for_each(|&b| visit(f16::from_le_bytes(b).to_f32()));
+            }
+            Dtype::Bf16 => {
+                self.data
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .for_each(|&b| visit(bf16::from_le_bytes(b).to_f32()));
+            }
+        }
+    }
+
+    /// The values as f32: exact from every dtype that is read.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let mut values = Vec::with_capacity(self.shape.iter().product());
+        self.for_each(|value| values.push(value));
+        values
+    }
+}
+
+impl Encoding {
+    /// Bytes of one value, for those that can be read.
+    pub fn width(&self) -> Option<usize> {
+        match self {
+            Self::F64 => Some(8),
+            Self::F32 => Some(4),
+            Self::F16 | Self::Bf16 => Some(2),
+            Self::F8E4m3 | Self::F8E5m2 => Some(1),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F64 => "f64",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::F8E4m3 => "float8_e4m3fn",
+            Self::F8E5m2 => "float8_e5m2",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+/// Where one tensor lies. Made only with offsets that were checked against the file's size.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub encoding: Encoding,
+    pub shape: Vec<usize>,
+    /// Values to step over for each dimension; none when they lie in C order without gaps.
+    strides: Option<Vec<usize>>,
+    file: Arc<Bytes>,
+    range: Range<usize>,
+    /// The file's checksum of the part that holds it.
+    seal: Option<Arc<Seal>>,
+    /// What 8-bit values are multiplied by; none for values that stand for themselves.
+    scale: Option<f32>,
+}
+
+impl Entry {
+    /// A tensor in C order whose bytes are `range` of `file`.
+    pub fn contiguous(
+        file: &Arc<Bytes>,
+        encoding: Encoding,
+        shape: Vec<usize>,
+        range: Range<usize>,
+    ) -> Self {
+        let file = Arc::clone(file);
+        Self { encoding, shape, strides: None, file, range, seal: None, scale: None }
+    }
+
+    /// The same, in a part of the file that has a checksum.
+    pub fn sealed(self, seal: Option<Arc<Seal>>) -> Self {
+        Self { seal, ..self }
+    }
+
+    /// See [`Bytes::forget`].
+    pub fn forget(&self) {
+        self.file.forget(&self.range);
+    }
+
+    /// Something that a file has under a tensor's name and that is not a readable tensor.
+    pub fn unreadable(file: &Arc<Bytes>, what: String) -> Self {
+        Self::contiguous(file, Encoding::Other(what), Vec::new(), 0..0)
+    }
+
+    /// A tensor that picks values out of `storage` (a range of bytes of `file`), as torch writes
+    /// them: `strides` and `offset` count values.
+    ///
+    /// Errors, in words, when it would reach outside the storage, and when it has more values than
+    /// its storage (an expanded tensor): reading it would take more memory than the file does.
+    pub fn strided(
+        file: &Arc<Bytes>,
+        encoding: Encoding,
+        storage: Range<usize>,
+        offset: usize,
+        shape: Vec<usize>,
+        strides: Vec<usize>,
+    ) -> Result<Self, String> {
+        let Some(width) = encoding.width() else {
+            return Ok(Self::contiguous(file, encoding, shape, 0..0));
+        };
+        if strides.len() != shape.len() {
+            return Err(format!("shape {shape:?} has other dimensions than strides {strides:?}"));
+        }
+        let held = storage.len() / width;
+        let outside = || {
+            format!(
+                "shape {shape:?}, strides {strides:?} and offset {offset} reach outside a storage of \
+                 {held} values"
+            )
+        };
+        let count = product(&shape).ok_or_else(outside)?;
+        if count == 0 {
+            return Ok(Self::contiguous(file, encoding, shape, storage.start..storage.start));
+        }
+        if count > held {
+            return Err(outside());
+        }
+        let last = shape.iter().zip(&strides).try_fold(offset, |last, (&size, &stride)| {
+            last.checked_add((size - 1).checked_mul(stride)?)
+        });
+        if last.is_none_or(|last| last >= held) {
+            return Err(outside());
+        }
+        let start = storage.start + offset * width;
+        if in_c_order(&shape, &strides) {
+            return Ok(Self::contiguous(file, encoding, shape, start..start + count * width));
+        }
+        // A dimension of size 1 is never stepped along, whatever stride the file gives it.
+        let strides = shape.iter().zip(strides).map(|(&size, stride)| match size {
+            1 => 0,
+            _ => stride,
+        });
+        let (strides, range) = (Some(strides.collect()), start..storage.end);
+        Ok(Self { strides, ..Self::contiguous(file, encoding, shape, range) })
+    }
+
+    /// Drops the trailing dimensions of a 1x1 convolution that stands for a linear layer.
+    pub fn squeeze_kernel(&mut self) {
+        while self.shape.len() > 2 && self.shape.last() == Some(&1) {
+            self.shape.pop();
+            if let Some(strides) = &mut self.strides {
+                strides.pop();
+            }
+        }
+    }
+
+    /// Multiplies what is read from now on by `scale`.
+    ///
+    /// Errors, in words, when the values are none that are stored scaled.
+    pub fn set_scale(&mut self, scale: f32) -> Result<(), String> {
+        match self.encoding {
+            Encoding::F8E4m3 | Encoding::F8E5m2 => self.scale = Some(scale),
+            _ => return Err(format!("expected 8-bit floats, found {}", self.encoding)),
+        }
+        Ok(())
+    }
+
+    /// Whether its values are multiplied by a scale when they are read.
+    pub fn is_scaled(&self) -> bool {
+        self.scale.is_some()
+    }
+
+    /// Errors, in words, when the file's own checksums say that it was damaged; `checked` is what
+    /// was looked at before.
+    pub fn check_seal(&self, checked: &mut HashSet<*const Seal>) -> Result<(), String> {
+        match &self.seal {
+            Some(seal) if checked.insert(Arc::as_ptr(seal)) => seal.check(&self.file),
+            _ => Ok(()),
+        }
+    }
+
+    /// 8-bit values times their scale, in f32.
+    fn scaled(&self, data: &[u8]) -> Vec<u8> {
+        let to_f16 = if self.encoding == Encoding::F8E4m3 { e4m3_to_f16 } else { e5m2_to_f16 };
+        let scale = self.scale.unwrap_or(1.0);
+        let value = |byte: u8| f16::from_bits(to_f16(byte)).to_f32() * scale;
+        data.iter().flat_map(|&byte| value(byte).to_le_bytes()).collect()
+    }
+
+    /// The values; borrowed from the file where it holds them as they are.
+    ///
+    /// None for an encoding that is not read.
+    pub fn read(&self) -> Option<StoredTensor<'_>> {
+        let stored = &self.file.as_slice()[self.range.clone()];
+        let data = match &self.strides {
+            None => Cow::Borrowed(stored),
+            Some(strides) => {
+                Cow::Owned(gathered(stored, self.encoding.width()?, &self.shape, strides))
+            }
+        };
+        let (dtype, data) = match self.encoding {
+            Encoding::F8E4m3 | Encoding::F8E5m2 if self.scale.is_some() => {
+                (Dtype::F32, Cow::Owned(self.scaled(&data)))
+            }
+            Encoding::F32 => (Dtype::F32, data),
+            Encoding::F16 => (Dtype::F16, data),
+            Encoding::Bf16 => (Dtype::Bf16, data),
+            Encoding::F64 => (Dtype::F32, Cow::Owned(rounded(&data))),
+            Encoding::F8E4m3 => (Dtype::F16, Cow::Owned(widened(&data, e4m3_to_f16))),
+            Encoding::F8E5m2 => (Dtype::F16, Cow::Owned(widened(&data, e5m2_to_f16))),
+            Encoding::Other(_) => return None,
+        };
+        Some(StoredTensor { dtype, shape: self.shape.clone(), data })
+    }
+}
+
+/// Number of values of a shape, if a `usize` holds it. (A dimension of 0 beside huge ones is 0.)
+pub(super) fn product(shape: &[usize]) -> Option<usize> {
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
+}
+
+/// Whether values lie as C order has them; strides of dimensions of size 1 mean nothing.
+fn in_c_order(shape: &[usize], strides: &[usize]) -> bool {
+    let mut expected = 1;
+    shape.iter().zip(strides).rev().all(|(&size, &stride)| {
+        let fits = size == 1 || stride == expected;
+        expected *= size;
+        fits
+    })
+}
+
+/// The values of a strided tensor, one after the other in C order.
+fn gathered(stored: &[u8], width: usize, shape: &[usize], strides: &[usize]) -> Vec<u8> {
+    let count: usize = shape.iter().product();
+    let mut data = Vec::with_capacity(count * width);
+    let mut index = vec![0; shape.len()];
+    let mut at = 0;
+    for _ in 0..count {
+        data.extend_from_slice(&stored[at * width..(at + 1) * width]);
+        // Count up as an odometer does: the last dimension first.
+        for dimension in (0..shape.len()).rev() {
+            index[dimension] += 1;
+            at += strides[dimension];
+            if index[dimension] < shape[dimension] {
+                break;
+            }
+            at -= strides[dimension] * shape[dimension];
+            index[dimension] = 0;
+        }
+    }
+    data
+}
+
+/// f64 to f32, to nearest, ties to even, as torch rounds.
+fn rounded(data: &[u8]) -> Vec<u8> {
+    data.chunks_exact(8)
+        .flat_map(|eight| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(eight);
+            (f64::from_le_bytes(bytes) as f32).to_le_bytes()
+        })
+        .collect()
+}
+
+fn widened(data: &[u8], to_f16: fn(u8) -> u16) -> Vec<u8> {
+    data.iter().flat_map(|&byte| to_f16(byte).to_le_bytes()).collect()
+}
+
+/// `float8_e5m2` is an f16 without its lower byte. A signalling NaN becomes a quiet one, as in torch.
+fn e5m2_to_f16(byte: u8) -> u16 {
+    let is_nan = byte & 0x7f > 0x7c;
+    u16::from(byte) << 8 | if is_nan { 0x0200 } else { 0 }
+}
+
+/// `float8_e4m3fn`: sign, 4 bits of exponent with bias 7, 3 of mantissa; only 0x7f and 0xff are
+/// NaN, and nothing is infinite.
+fn e4m3_to_f16(byte: u8) -> u16 {
+    let sign = u16::from(byte & 0x80) << 8;
+    let (exponent, mantissa) = (u16::from(byte >> 3) & 0xf, u16::from(byte) & 7);
+    let magnitude = match (exponent, mantissa) {
+        // The NaN that torch makes of it.
+        (0xf, 7) => 0x7f80,
+        // Multiples of 2^-9, each of which f16 holds as a normal number.
+        (0, _) => f16::from_f32(f32::from(mantissa as u8) / 512.0).to_bits(),
+        _ => ((exponent + 8) << 10) | (mantissa << 7),
+    };
+    sign | magnitude
+}

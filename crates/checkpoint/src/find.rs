@@ -1,0 +1,223 @@
+//! The files of a source, found and opened: tensors by diffusers name, config and tensors not yet
+//! brought together.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::recipe::Recipe;
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
+use vae_fidelity_files::input;
+
+use super::builtin::builtin;
+use super::entry::Entry;
+#[cfg(feature = "hub")]
+use super::hub::{self, HubOptions};
+use super::layout::expected_tensors;
+use super::source::Source;
+use super::weight_files::{self, WeightFiles};
+use super::{OpenOptions, Weights, bytes, names, scaled, source, tensor_files};
+
+/// What a source holds, before config and tensors are brought together.
+pub(super) struct Found {
+    pub weights: Weights,
+    pub files: Vec<PathBuf>,
+    pub config: Option<PathBuf>,
+    /// Tensors of other models in the same file.
+    pub others: BTreeMap<String, Entry>,
+    /// The commit of a repository.
+    pub revision: Option<String>,
+}
+
+/// Where the parts of a source lie, before anything is read.
+pub(super) struct Located {
+    /// None for the built-in VAE.
+    pub weights: Option<WeightFiles>,
+    /// The config beside the weights, which may not be there.
+    pub config: Option<PathBuf>,
+    /// The commit of a repository.
+    pub revision: Option<String>,
+}
+
+/// Finds the files of `source`.
+pub(super) fn locate(
+    source: &Source,
+    options: &OpenOptions,
+    notes: &mut Vec<String>,
+) -> Result<Located> {
+    let variant = options.variant.as_deref();
+    #[cfg_attr(not(feature = "hub"), expect(unused_mut, reason = "only a hub has revisions"))]
+    let mut revision = None;
+    let (weights, config) = match source {
+        Source::Builtin => {
+            if let Some(variant) = variant {
+                return Err(Error::option(
+                    format!("--variant {variant}"),
+                    "the built-in VAE has no variants",
+                    "leave it out, or name a folder with --repo; --dtype sets the arithmetic",
+                ));
+            }
+            return Ok(Located { weights: None, config: None, revision });
+        }
+        Source::Folder { path, subfolder } => {
+            find_in_folder(path, subfolder.as_deref(), variant, notes)?
+        }
+        #[cfg(not(feature = "hub"))]
+        Source::Hub { id, .. } => {
+            return Err(Error::new(
+                ErrorKind::Hub,
+                id,
+                "is a repository of a hub, and this build reaches none",
+                "download it and name its folder, or build vae-fidelity-checkpoint with the feature hub",
+            ));
+        }
+        #[cfg(feature = "hub")]
+        Source::Hub { id, revision: wanted, subfolder } => {
+            let settings = match &options.hub {
+                Some(settings) => settings.clone(),
+                None => HubOptions::from_environment(None)?,
+            };
+            let (wanted, subfolder) = (wanted.as_deref(), subfolder.as_deref());
+            let wanted = hub::Wanted { id, revision: wanted, subfolder, variant };
+            let snapshot = hub::fetch(wanted, &settings)?;
+            notes.extend(snapshot.notes);
+            revision = Some(snapshot.commit);
+            find_in_folder(&snapshot.folder, subfolder, variant, notes)?
+        }
+        Source::File { path } => {
+            if let Some(variant) = variant {
+                return Err(Error::option(
+                    format!("--variant {variant}"),
+                    "--repo names a file, which is one variant already",
+                    "leave it out, or name the folder",
+                ));
+            }
+            (WeightFiles::Tensors(vec![path.clone()]), config_beside(path))
+        }
+    };
+    Ok(Located { weights: Some(weights), config, revision })
+}
+
+/// Opens the files of `source` and tells the VAE's tensors from others.
+pub(super) fn find(
+    source: &Source,
+    options: &OpenOptions,
+    notes: &mut Vec<String>,
+) -> Result<Found> {
+    let Located { weights, config, revision } = locate(source, options, notes)?;
+    let files = match weights {
+        None => {
+            let tensors = tensor_files::embedded(builtin()?.1, Path::new("the built-in VAE"))?;
+            return Ok(Found {
+                weights: Weights::Files(tensors),
+                files: Vec::new(),
+                config: None,
+                others: BTreeMap::new(),
+                revision,
+            });
+        }
+        // A formula has no shapes to read a graph off: it needs its config.
+        Some(WeightFiles::Recipe(file)) => {
+            return Ok(Found {
+                weights: Weights::Recipe(read_recipe(&file)?),
+                files: vec![file],
+                config,
+                others: BTreeMap::new(),
+                revision,
+            });
+        }
+        Some(WeightFiles::Tensors(files)) => files,
+    };
+    let (tensors, said) = tensor_files::open(&files)?;
+    notes.extend(said);
+    let refused =
+        |problem: String, next: &str| Error::new(ErrorKind::Checkpoint, source, problem, next);
+    let mut named = names::find_vae(tensors, source).map_err(|problem| {
+        refused(
+            problem,
+            "the file mixes two VAEs or two conversions of one: fetch or export it again",
+        )
+    })?;
+    notes.extend(named.notes);
+    scaled::apply(&mut named.vae, &named.others).map_err(|problem| {
+        refused(problem, "take the checkpoint in f16, bf16 or f32, or 8-bit floats without scales")
+    })?;
+    let mut checked = HashSet::new();
+    for entry in named.vae.values() {
+        entry.check_seal(&mut checked).map_err(|problem| refused(problem, bytes::FETCH_AGAIN))?;
+    }
+    let config = config.filter(|file| file.exists());
+    let weights = Weights::Files(named.vae);
+    Ok(Found { weights, files, config, others: named.others, revision })
+}
+
+/// The weights of the folder `path`, and the `config.json` beside them, which may not be there.
+fn find_in_folder(
+    path: &Path,
+    subfolder: Option<&str>,
+    variant: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Result<(WeightFiles, Option<PathBuf>)> {
+    let (folder, which) = source::vae_folder(path, subfolder, variant)?;
+    notes.push(which);
+    let (files, fallback) = weight_files::find(&folder, path, variant)?;
+    notes.extend(fallback);
+    Ok((files, Some(folder.join("config.json"))))
+}
+
+/// The config.json beside a file that diffusers named: it belongs to that file.
+fn config_beside(file: &Path) -> Option<PathBuf> {
+    let name = file.file_name()?.to_str()?;
+    let config = file.with_file_name("config.json");
+    (name.starts_with(weight_files::STEM) && config.is_file()).then_some(config)
+}
+
+pub(super) fn read_text(path: &Path, kind: ErrorKind) -> Result<String> {
+    input::read_text(path).map_err(|problem| {
+        Error::new(
+            kind,
+            path.display(),
+            problem,
+            "a VAE needs its config.json: fetch it, or pass one with --config",
+        )
+    })
+}
+
+/// Tensors that a recipe gives by value have to be the config's.
+pub(super) fn check_replaced(
+    recipe: &Recipe,
+    config: &AutoencoderKLConfig,
+    path: &Path,
+) -> Result<()> {
+    let specs = expected_tensors(config);
+    for (name, values) in &recipe.replace {
+        let spec = specs.iter().find(|spec| spec.name == *name);
+        let size = spec.map(|spec| spec.shape.iter().product::<usize>());
+        if size != Some(values.len()) || values.iter().any(|value| !value.is_finite()) {
+            let expected = size.map_or("no such tensor".into(), |size| format!("{size} values"));
+            return Err(Error::checkpoint(
+                path,
+                format!("replace: {name}: expected {expected}, found {} values", values.len()),
+                "restore the file from this crate's golden/models",
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn read_recipe(path: &Path) -> Result<Recipe> {
+    let text = read_text(path, ErrorKind::Checkpoint)?;
+    let broken = |problem: String| {
+        Error::checkpoint(path, problem, "restore the file from this crate's golden/models")
+    };
+    let recipe: Recipe = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
+    if recipe.schema_version != 1 || recipe.hash != Recipe::HASH {
+        return Err(broken(format!(
+            "expected schema_version 1 and hash {}, found {} and {}",
+            Recipe::HASH,
+            recipe.schema_version,
+            recipe.hash
+        )));
+    }
+    Ok(recipe)
+}

@@ -1,0 +1,93 @@
+//! torch.save since 1.6: a zip archive of `NAME/data.pkl` and one stored file a storage.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+use std::sync::Arc;
+
+use zip::{CompressionMethod, ZipArchive};
+
+use super::machine::Machine;
+use super::reader::Reader;
+use super::{Pickled, state_dict};
+use crate::bytes::Bytes;
+use crate::seal::Seal;
+
+pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
+    let members = members(file.as_slice())?;
+    let folder = folder(&members)?;
+    if members.contains_key(&format!("{folder}constants.pkl")) {
+        return Err("it is a TorchScript program, not a state dict".into());
+    }
+    let stored = |name: &str| match members.get(&format!("{folder}{name}")) {
+        Some(Member::Stored(seal)) => Ok(seal),
+        Some(Member::Packed) => Err(format!("{name} is compressed, which torch.save never does")),
+        None => Err(format!("{name} is missing in the archive")),
+    };
+    if let Ok(seal) = stored("byteorder")
+        && file.as_slice()[seal.range()] != *b"little"
+    {
+        return Err("it was written on a big-endian machine".into());
+    }
+    let seal = stored("data.pkl")?;
+    seal.check(file)?;
+    let mut pickle = Reader::new(&file.as_slice()[seal.range()]);
+    let machine = Machine::run(&mut pickle)?;
+    state_dict::entries(&machine, state_dict::find(&machine)?, file, |storage, width| {
+        let seal = stored(&format!("data/{}", storage.key))?;
+        let block = seal.range();
+        let range = state_dict::within(&block, storage, width).ok_or_else(|| {
+            let (len, key) = (storage.len, storage.key);
+            format!(
+                "expected {len} values of {width} bytes in data/{key}, found {} bytes",
+                block.len()
+            )
+        })?;
+        Ok((range, Some(Arc::clone(seal))))
+    })
+}
+
+/// A file of the archive.
+enum Member {
+    /// Its bytes as they are, at a place of the archive.
+    Stored(Arc<Seal>),
+    /// Compressed or encrypted. Unpacking could take any amount of memory, so it is not done.
+    Packed,
+}
+
+fn members(bytes: &[u8]) -> Result<HashMap<String, Member>, String> {
+    // The library's own words name its types.
+    let broken = |_| "the zip archive is broken: its table of contents cannot be read".to_owned();
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
+    let mut members = HashMap::new();
+    for index in 0..archive.len() {
+        let member = archive.by_index_raw(index).map_err(broken)?;
+        let name = member.name().map_err(broken)?.into_owned();
+        let place = if member.compression() == CompressionMethod::Stored && !member.encrypted() {
+            let start = member.data_start().and_then(|start| usize::try_from(start).ok());
+            let range = start.zip(usize::try_from(member.size()).ok()).and_then(|(start, size)| {
+                let end = start.checked_add(size)?;
+                (end <= bytes.len()).then_some(start..end)
+            });
+            let range = range.ok_or_else(|| format!("{name} reaches past the end of the file"))?;
+            Member::Stored(Arc::new(Seal::new(&name, &range, member.crc32())))
+        } else {
+            Member::Packed
+        };
+        members.insert(name, place);
+    }
+    Ok(members)
+}
+
+/// The archive's one folder, with a slash at its end: torch names it after the file.
+fn folder(members: &HashMap<String, Member>) -> Result<&str, String> {
+    let mut folders = members.keys().filter_map(|name| {
+        let folder = name.strip_suffix("data.pkl")?;
+        let depth = folder.matches('/').count();
+        (depth == usize::from(folder.ends_with('/'))).then_some(folder)
+    });
+    match (folders.next(), folders.next()) {
+        (Some(folder), None) => Ok(folder),
+        (None, _) => Err("the zip archive has no data.pkl: torch.save did not write it".into()),
+        _ => Err("the zip archive has more than one data.pkl".into()),
+    }
+}

@@ -1,0 +1,56 @@
+//! The tensors of one file or of several shards, whatever their format.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::bytes::Bytes;
+use super::entry::Entry;
+use super::{pickle, safetensors_file};
+use vae_fidelity_files::error::{Error, Result};
+
+/// Every tensor in `files`, by the name it has there, and what to say about them.
+pub(super) fn open(files: &[PathBuf]) -> Result<(BTreeMap<String, Entry>, Vec<String>)> {
+    let mut tensors = BTreeMap::new();
+    let mut not_run = BTreeMap::new();
+    for path in files {
+        let bytes = Arc::new(Bytes::open(path)?);
+        let entries = if pickle::is_pickled(bytes.as_slice()) {
+            let pickled = pickle::read(&bytes, path)?;
+            not_run.extend(pickled.not_run.into_iter().map(|name| (name, path)));
+            pickled.entries.into_iter().collect()
+        } else {
+            safetensors_file::entries(&bytes, path)?
+        };
+        for (name, entry) in entries {
+            if tensors.insert(name.clone(), entry).is_some() {
+                return Err(Error::checkpoint(
+                    path,
+                    format!("{name} is also in another shard"),
+                    "fetch the checkpoint again: shards of two versions may be mixed",
+                ));
+            }
+        }
+    }
+    let notes = match not_run.len() {
+        0 => Vec::new(),
+        count => vec![not_run_note(&not_run.into_keys().collect::<Vec<_>>(), count)],
+    };
+    Ok((tensors, notes))
+}
+
+/// The tensors of a file that is part of the binary.
+pub(super) fn embedded(bytes: &'static [u8], origin: &Path) -> Result<BTreeMap<String, Entry>> {
+    let bytes = Arc::new(Bytes::Embedded(bytes));
+    Ok(safetensors_file::entries(&bytes, origin)?.into_iter().collect())
+}
+
+fn not_run_note(names: &[String], count: usize) -> String {
+    const SHOWN: usize = 5;
+    let more = if count > SHOWN { ", ..." } else { "" };
+    let shown = names[..count.min(SHOWN)].join(", ");
+    format!(
+        "the pickle asks for code that was not run: {shown}{more}; if you do not know it, do not \
+         open the file with torch.load(weights_only=False)"
+    )
+}

@@ -1,0 +1,185 @@
+//! What each family published beside its weights, for files that come without a config.
+
+use super::{AutoencoderKLConfig, Family, SampleSize};
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
+
+/// The part of a published `config.json` in which families differ. All have three channels in and
+/// out, SiLU, 32 groups, and `force_upcast`.
+struct Published {
+    latent_channels: usize,
+    block_out_channels: &'static [usize],
+    layers_per_block: usize,
+    quant_convs: bool,
+    attention: bool,
+    sample_size: usize,
+    scaling_factor: f64,
+    shift_factor: Option<f64>,
+    /// Mean and standard deviation of each latent channel.
+    latents: Option<([f64; 4], [f64; 4])>,
+}
+
+/// Stable Diffusion's, with the four values in which 1.x, 2.x and SDXL differ filled in below.
+const STABLE_DIFFUSION: Published = Published {
+    latent_channels: 4,
+    block_out_channels: &[128, 256, 512, 512],
+    layers_per_block: 2,
+    quant_convs: true,
+    attention: true,
+    sample_size: 512,
+    scaling_factor: 0.18215,
+    shift_factor: None,
+    latents: None,
+};
+
+const SIXTEEN_CHANNELS: Published =
+    Published { latent_channels: 16, quant_convs: false, sample_size: 1024, ..STABLE_DIFFUSION };
+
+impl Family {
+    /// Fields that [`Family::apply`] sets.
+    pub const SUPPLIED: [&str; 6] = [
+        "sample_size",
+        "scaling_factor",
+        "shift_factor",
+        "latents_mean",
+        "latents_std",
+        "force_upcast",
+    ];
+
+    /// Families that have published a config, in the order in which a question names them.
+    pub const PUBLISHED: [Self; 8] = [
+        Self::Sd1,
+        Self::Sd2,
+        Self::Sdxl,
+        Self::PlaygroundV25,
+        Self::Sd3,
+        Self::Flux1,
+        Self::Cogview,
+        Self::X4Upscaler,
+    ];
+
+    /// From `vae/config.json` of the repository named beside each value.
+    fn published(self) -> Option<Published> {
+        Some(match self {
+            // CompVis/stable-diffusion-v1-4
+            Self::Sd1 => STABLE_DIFFUSION,
+            // stabilityai/stable-diffusion-2-1
+            Self::Sd2 => Published { sample_size: 768, ..STABLE_DIFFUSION },
+            // stabilityai/stable-diffusion-xl-base-1.0
+            Self::Sdxl => {
+                Published { sample_size: 1024, scaling_factor: 0.13025, ..STABLE_DIFFUSION }
+            }
+            // playgroundai/playground-v2.5-1024px-aesthetic
+            Self::PlaygroundV25 => Published {
+                sample_size: 1024,
+                scaling_factor: 0.5,
+                latents: Some(([-1.6574, 1.886, -1.383, 2.5155], [8.4927, 5.9022, 6.5498, 5.2299])),
+                ..STABLE_DIFFUSION
+            },
+            // stabilityai/stable-diffusion-3-medium-diffusers
+            Self::Sd3 => {
+                Published { scaling_factor: 1.5305, shift_factor: Some(0.0609), ..SIXTEEN_CHANNELS }
+            }
+            // black-forest-labs/FLUX.1-schnell
+            Self::Flux1 => {
+                Published { scaling_factor: 0.3611, shift_factor: Some(0.1159), ..SIXTEEN_CHANNELS }
+            }
+            // THUDM/CogView4-6B, as diffusers' scripts/convert_cogview4_to_diffusers.py writes it
+            Self::Cogview => Published {
+                block_out_channels: &[128, 512, 1024, 1024],
+                layers_per_block: 3,
+                attention: false,
+                scaling_factor: 1.0,
+                ..SIXTEEN_CHANNELS
+            },
+            // stabilityai/stable-diffusion-x4-upscaler; the scaling is stated in diffusers' pull
+            // request 1860
+            Self::X4Upscaler => Published {
+                block_out_channels: &[128, 256, 512],
+                sample_size: 256,
+                scaling_factor: 0.08333,
+                ..STABLE_DIFFUSION
+            },
+            Self::Builtin | Self::Unknown => return None,
+        })
+    }
+
+    /// The `scaling_factor` that this family published; `None` where it published nothing.
+    pub fn scaling_factor(self) -> Option<f64> {
+        self.published().map(|published| published.scaling_factor)
+    }
+
+    /// Families whose VAE has the graph of `config`, whatever its scaling.
+    pub fn with_graph_of(config: &AutoencoderKLConfig) -> Vec<Self> {
+        let fits = |family: &Self| {
+            family.published().is_some_and(|published| published.difference(config).is_none())
+        };
+        Self::PUBLISHED.into_iter().filter(fits).collect()
+    }
+
+    /// `config` with what this family published in place of scaling, shift, latent statistics,
+    /// sample size and `force_upcast`.
+    ///
+    /// Errors when this family has published nothing, and when its graph is another.
+    pub fn apply(self, config: AutoencoderKLConfig) -> Result<AutoencoderKLConfig> {
+        let refused = |problem: String| {
+            let fitting: Vec<String> =
+                Self::with_graph_of(&config).iter().map(Self::to_string).collect();
+            let next = match fitting.as_slice() {
+                [] => "pass the model's config.json with --config".to_owned(),
+                names => format!("name one of {}, or pass --config", names.join(", ")),
+            };
+            Error::new(ErrorKind::Option, format!("--family {self}"), problem, next)
+        };
+        let Some(published) = self.published() else {
+            return Err(refused("no config is published under this name".into()));
+        };
+        if let Some(difference) = published.difference(&config) {
+            return Err(refused(format!("does not fit these weights: {difference}")));
+        }
+        let (latents_mean, latents_std) = match published.latents {
+            Some((mean, std)) => (Some(mean.to_vec()), Some(std.to_vec())),
+            None => (None, None),
+        };
+        Ok(AutoencoderKLConfig {
+            sample_size: SampleSize::Side(published.sample_size),
+            scaling_factor: published.scaling_factor,
+            shift_factor: published.shift_factor,
+            latents_mean,
+            latents_std,
+            force_upcast: true,
+            defaulted: config
+                .defaulted
+                .into_iter()
+                .filter(|name| !Self::SUPPLIED.contains(name))
+                .collect(),
+            ..config
+        })
+    }
+}
+
+impl Published {
+    /// The first thing in which `config` has another graph.
+    fn difference(&self, config: &AutoencoderKLConfig) -> Option<String> {
+        fn differ<T: PartialEq + std::fmt::Debug>(
+            name: &str,
+            ours: T,
+            theirs: T,
+        ) -> Option<String> {
+            (ours != theirs).then(|| format!("{name}: expected {ours:?}, found {theirs:?}"))
+        }
+        differ("latent_channels", self.latent_channels, config.latent_channels)
+            .or_else(|| {
+                differ("block_out_channels", self.block_out_channels, &config.block_out_channels)
+            })
+            .or_else(|| differ("layers_per_block", self.layers_per_block, config.layers_per_block))
+            .or_else(|| differ("use_quant_conv", self.quant_convs, config.use_quant_conv))
+            .or_else(|| differ("use_post_quant_conv", self.quant_convs, config.use_post_quant_conv))
+            .or_else(|| {
+                let found = config.mid_block_add_attention;
+                differ("mid_block_add_attention", self.attention, found)
+            })
+            .or_else(|| differ("norm_num_groups", 32, config.norm_num_groups))
+            .or_else(|| differ("in_channels", 3, config.in_channels))
+            .or_else(|| differ("out_channels", 3, config.out_channels))
+    }
+}

@@ -1,0 +1,21 @@
+//! What every part of `vae-fidelity` speaks of: the config of an `AutoencoderKL` and the published
+//! families, the [`Vae`] trait that an implementation offers, traces of its layers, tiling, torch's
+//! random numbers, diffusers' image processor, and metrics of pictures and tensors.
+//!
+//! Tensors are [`ndarray`]'s, in NCHW and f32 whatever the arithmetic; a sample lies in [-1, 1].
+
+// In the order in which data flows: a module uses only those above it.
+pub mod dtype;
+pub mod random;
+pub mod image_processor;
+pub mod config;
+pub mod recipe;
+pub mod trace;
+pub mod tiling;
+pub mod vae;
+pub mod tensor_file;
+pub mod metrics;
+
+pub use config::AutoencoderKLConfig;
+pub use dtype::Dtype;
+pub use vae::{Encoded, RoundTrip, Vae, round_trip};

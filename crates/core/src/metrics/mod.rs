@@ -1,0 +1,18 @@
+//! How far two pictures, or two tensors, lie apart.
+//!
+//! NaN never counts as agreement: a value that is not finite differs from everything, itself
+//! included, and no tolerance accepts it.
+
+#[cfg(feature = "perceptual")]
+mod perceptual;
+mod pixels;
+mod ssim;
+mod tensors;
+mod weights;
+
+#[cfg(feature = "perceptual")]
+pub use perceptual::{PERCEPTUAL_SIDE, Visibility, ssimulacra2};
+pub use pixels::{Channel, PixelMetrics, Position};
+pub use ssim::{MS_SSIM_SIDE, WINDOW, ms_ssim, ssim};
+pub use tensors::{Over, TensorMetrics, WorstPair};
+pub use weights::{LEAST_VALUES, Moments, WeightStatistics};

@@ -1,0 +1,354 @@
+//! Tensors in files: `.safetensors` and `.npy`.
+
+use std::fmt;
+use std::path::Path;
+
+use half::{bf16, f16};
+use ndarray::{ArrayD, ArrayView4, ArrayViewD, IxDyn, ShapeBuilder};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype as StoredDtype, SafeTensors};
+use serde::Serialize;
+
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
+use vae_fidelity_files::input::read_bytes;
+
+/// One tensor of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileTensor {
+    /// Its name; `None` in an `.npy` file, which has none.
+    pub name: Option<String>,
+    /// How the file stores its values.
+    pub stored: Stored,
+    /// The values: exact, but for those of f64 that f32 does not hold, which are rounded.
+    pub values: ArrayD<f32>,
+    /// All values as stored, where `values` does not hold each of them exactly.
+    pub wide: Option<ArrayD<f64>>,
+}
+
+impl FileTensor {
+    /// The values as stored, in f64: exact from everything that is read.
+    pub fn exact(&self) -> ArrayD<f64> {
+        self.wide.clone().unwrap_or_else(|| self.values.mapv(f64::from))
+    }
+}
+
+/// The types of values that are read from tensor files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stored {
+    /// 64-bit IEEE 754.
+    F64,
+    /// 32-bit IEEE 754.
+    F32,
+    /// 16-bit IEEE 754.
+    F16,
+    /// bfloat16.
+    Bf16,
+    /// Levels and other bytes.
+    U8,
+}
+
+impl Stored {
+    fn width(self) -> usize {
+        match self {
+            Self::F64 => 8,
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+            Self::U8 => 1,
+        }
+    }
+
+    /// The values of little-endian `bytes`.
+    fn values(self, bytes: &[u8]) -> Vec<f64> {
+        match self {
+            Self::F64 => widen(bytes, f64::from_le_bytes),
+            Self::F32 => widen(bytes, |four| f64::from(f32::from_le_bytes(four))),
+            Self::F16 => widen(bytes, |two| f16::from_le_bytes(two).to_f64()),
+            Self::Bf16 => widen(bytes, |two| bf16::from_le_bytes(two).to_f64()),
+            Self::U8 => bytes.iter().copied().map(f64::from).collect(),
+        }
+    }
+}
+
+/// Whether [`read`] is meant for `path`: its name ends in `.safetensors` or `.npy`.
+pub fn is_tensor_file(path: &Path) -> bool {
+    extension(path).is_some()
+}
+
+enum Format {
+    Safetensors,
+    Npy,
+}
+
+fn extension(path: &Path) -> Option<Format> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "safetensors" => Some(Format::Safetensors),
+        "npy" => Some(Format::Npy),
+        _ => None,
+    }
+}
+
+/// All tensors of `path`, sorted by name.
+///
+/// Errors when the file is missing, broken, holds no tensor, or one that is not f64, f32, f16, bf16
+/// or u8.
+pub fn read(path: &Path) -> Result<Vec<FileTensor>> {
+    let Some(format) = extension(path) else {
+        return Err(broken(path, "expected a name that ends in .safetensors or .npy"));
+    };
+    let bytes = read_bytes(path).map_err(|problem| {
+        Error::new(
+            ErrorKind::Tensor,
+            path.display(),
+            problem,
+            "give the path of a .safetensors or .npy file that can be read",
+        )
+    })?;
+    match format {
+        Format::Safetensors => from_safetensors(path, &bytes),
+        Format::Npy => Ok(vec![read_npy(path, &bytes)?]),
+    }
+}
+
+/// The bytes of a `.safetensors` file that holds `tensors` as f32 under their names.
+///
+/// Errors when two have one name.
+pub fn to_safetensors(tensors: &[(&str, ArrayView4<f32>)]) -> Result<Vec<u8>> {
+    let stored: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, values)| {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            (*name, values.shape().to_vec(), bytes)
+        })
+        .collect();
+    let refused = |error: safetensors::SafeTensorError| {
+        Error::tensor("tensors to save", error, "give each tensor a name of its own")
+    };
+    let views = stored
+        .iter()
+        .map(|(name, shape, bytes)| {
+            TensorView::new(StoredDtype::F32, shape.clone(), bytes).map(|view| (*name, view))
+        })
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(refused)?;
+    safetensors::serialize(views, None).map_err(refused)
+}
+
+/// The bytes of an `.npy` file (version 1) that holds `values` as f32 in C order.
+///
+/// ```
+/// let values = ndarray::arr1(&[1.0_f32, 2.0]);
+/// let bytes = vae_fidelity_core::tensor_file::to_npy(values.view().into_dyn());
+/// assert!(bytes.starts_with(b"\x93NUMPY\x01\x00"));
+/// assert_eq!(bytes.len(), 128 + 8);
+/// ```
+pub fn to_npy(values: ArrayViewD<f32>) -> Vec<u8> {
+    let sides: String = values.shape().iter().map(|side| format!("{side}, ")).collect();
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", sides.trim_end());
+    // Magic, version and length take 10 bytes, the newline one; numpy aligns data to 64.
+    let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    header.extend(std::iter::repeat_n(' ', padded - 1 - header.len()));
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    bytes
+}
+
+/// All tensors of the safetensors file that `bytes` are, sorted by name; `path` names it in errors.
+pub fn from_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<FileTensor>> {
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| broken(path, format!("is not a whole safetensors file: {error}")))?;
+    let mut tensors = file
+        .iter()
+        .map(|(name, view)| {
+            let stored = match view.dtype() {
+                StoredDtype::F64 => Stored::F64,
+                StoredDtype::F32 => Stored::F32,
+                StoredDtype::F16 => Stored::F16,
+                StoredDtype::BF16 => Stored::Bf16,
+                StoredDtype::U8 => Stored::U8,
+                other => return Err(unreadable(path, Some(name), other)),
+            };
+            let values = ArrayD::from_shape_vec(view.shape(), stored.values(view.data()))
+                .map_err(|error| broken(path, format!("{name}: {error}")))?;
+            Ok(tensor(Some(name.to_owned()), stored, values))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    if tensors.is_empty() {
+        return Err(broken(path, "holds no tensor"));
+    }
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(tensors)
+}
+
+/// A tensor of a file, narrowed to f32 where that loses nothing.
+fn tensor(name: Option<String>, stored: Stored, exact: ArrayD<f64>) -> FileTensor {
+    let values = exact.mapv(|value| value as f32);
+    let rounded = exact
+        .iter()
+        .zip(&values)
+        .any(|(&exact, &value)| exact.is_finite() && f64::from(value) != exact);
+    FileTensor { name, stored, values, wide: rounded.then_some(exact) }
+}
+
+fn widen<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+    let (chunks, _) = bytes.as_chunks::<N>();
+    chunks.iter().map(|&chunk| value(chunk)).collect()
+}
+
+/// NumPy's own format (`numpy.lib.format`), versions 1 to 3. Read here, since the crates for it
+/// either know no f16 or bring a parser generator for a header of three fields.
+fn read_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
+    let not_npy = || broken(path, "is not an .npy file: its header does not read as one");
+    let (header, data) = npy_header(bytes).ok_or_else(not_npy)?;
+    let stored = npy_field(header, "descr").ok_or_else(not_npy)?.trim_matches(['\'', '"']);
+    let fortran = npy_field(header, "fortran_order").ok_or_else(not_npy)? == "True";
+    let sides = npy_field(header, "shape").ok_or_else(not_npy)?;
+    let shape = sides
+        .trim_matches(['(', ')'])
+        .split(',')
+        .map(str::trim)
+        .filter(|side| !side.is_empty())
+        .map(|side| side.parse::<usize>().ok())
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(not_npy)?;
+    let stored = match stored {
+        "<f8" => Stored::F64,
+        "<f4" => Stored::F32,
+        "<f2" => Stored::F16,
+        "|u1" => Stored::U8,
+        other => return Err(unreadable(path, None, other)),
+    };
+    let wanted =
+        shape.iter().try_fold(stored.width(), |product: usize, &side| product.checked_mul(side));
+    if wanted != Some(data.len()) {
+        let found = data.len();
+        return Err(broken(path, format!("{shape:?} of {stored:?} does not fit {found} bytes")));
+    }
+    let values = ArrayD::from_shape_vec(IxDyn(&shape).set_f(fortran), stored.values(data))
+        .map_err(|error| broken(path, error))?;
+    Ok(tensor(None, stored, values))
+}
+
+/// The header's text, a Python dict, and the bytes after it.
+fn npy_header(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = bytes.strip_prefix(b"\x93NUMPY")?;
+    let ([major, _minor], rest) = rest.split_first_chunk()?;
+    let (length, rest) = match major {
+        1 => rest.split_first_chunk().map(|(l, rest)| (u16::from_le_bytes(*l) as usize, rest))?,
+        2 | 3 => {
+            rest.split_first_chunk().map(|(l, rest)| (u32::from_le_bytes(*l) as usize, rest))?
+        }
+        _ => return None,
+    };
+    let (header, data) = rest.split_at_checked(length)?;
+    Some((std::str::from_utf8(header).ok()?, data))
+}
+
+/// What stands behind `'name':`, up to the comma that ends it; a tuple with its brackets.
+fn npy_field<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    let (_, value) = header.split_once(&format!("'{name}'"))?;
+    let value = value.trim_start().strip_prefix(':')?.trim_start();
+    let end = if value.starts_with('(') { value.find(')')? + 1 } else { value.find([',', '}'])? };
+    Some(value[..end].trim_end())
+}
+
+fn broken(path: &Path, problem: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::Tensor, path.display(), problem, "write or fetch the file again")
+}
+
+fn unreadable(path: &Path, name: Option<&str>, found: impl fmt::Debug) -> Error {
+    let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
+    Error::new(
+        ErrorKind::Tensor,
+        path.display(),
+        format!("{name}expected float64, float32, float16, bfloat16 or uint8, found {found:?}"),
+        "convert it first, for example with tensor.float() or array.astype(\"float32\")",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn npy(header: &str, data: &[u8]) -> Vec<u8> {
+        let length = (header.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
+    }
+
+    fn problem(bytes: &[u8]) -> String {
+        read_npy(Path::new("a.npy"), bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn both_orders_of_an_npy_file_give_the_same_tensor() {
+        let bytes = |values: [f32; 4]| values.map(f32::to_le_bytes).concat();
+        let header =
+            |order| format!("{{'descr': '<f4', 'fortran_order': {order}, 'shape': (2, 2), }}\n");
+        let path = Path::new("a.npy");
+        let c = read_npy(path, &npy(&header("False"), &bytes([1.0, 2.0, 3.0, 4.0]))).unwrap();
+        let f = read_npy(path, &npy(&header("True"), &bytes([1.0, 3.0, 2.0, 4.0]))).unwrap();
+        assert_eq!(c, f);
+        assert_eq!(c.values[[0, 1]], 2.0);
+        let scalar = "{'descr': '<f2', 'fortran_order': False, 'shape': (), }";
+        let scalar = read_npy(path, &npy(scalar, &[0x00, 0x3c])).unwrap();
+        assert_eq!(
+            (scalar.values.ndim(), scalar.values.sum(), scalar.stored),
+            (0, 1.0, Stored::F16)
+        );
+    }
+
+    #[test]
+    fn f64_and_u8_are_read_exactly() {
+        let header =
+            |descr| format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (2,), }}");
+        let path = Path::new("a.npy");
+        let bytes = |values: [f64; 2]| values.map(f64::to_le_bytes).concat();
+        let exact = read_npy(path, &npy(&header("<f8"), &bytes([0.5, f64::NAN]))).unwrap();
+        assert_eq!((exact.stored, &exact.wide), (Stored::F64, &None));
+        let tenth = read_npy(path, &npy(&header("<f8"), &bytes([0.1, 1e300]))).unwrap();
+        assert_eq!(tenth.values.as_slice().unwrap(), [0.1, f32::INFINITY]);
+        assert_eq!(tenth.exact().as_slice().unwrap(), [0.1, 1e300]);
+        let levels = read_npy(path, &npy(&header("|u1"), &[0, 255])).unwrap();
+        assert_eq!((levels.stored, levels.values.sum()), (Stored::U8, 255.0));
+        for (stored, descr) in [(StoredDtype::F64, Stored::F64), (StoredDtype::U8, Stored::U8)] {
+            let data = vec![0; 2 * descr.width()];
+            let view = TensorView::new(stored, vec![2], &data).unwrap();
+            let file = safetensors::serialize([("a", view)], None).unwrap();
+            assert_eq!(from_safetensors(path, &file).unwrap()[0].stored, descr);
+        }
+    }
+
+    #[test]
+    fn lies_in_an_npy_header_are_errors() {
+        let header = |descr, shape| {
+            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}")
+        };
+        assert!(problem(&npy(&header("<f4", "(2,)"), &[0; 4])).contains("does not fit 4 bytes"));
+        let huge = "(18446744073709551615, 18446744073709551615)";
+        assert!(problem(&npy(&header("<f4", huge), &[0; 4])).contains("does not fit"));
+        assert!(problem(&npy(&header("<i8", "(1,)"), &[0; 8])).contains("found \"<i8\""));
+        for wrong in [header("<f4", "(-1,)"), header("<f4", "(2"), "{}".into(), "(".repeat(60000)] {
+            assert!(problem(&npy(&wrong, &[])).contains("is not an .npy file"), "{wrong}");
+        }
+        for cut in 0..12 {
+            let whole = npy(&header("<f4", "(1,)"), &[0; 4]);
+            assert!(problem(&whole[..cut]).contains("is not an .npy file"));
+        }
+    }
+
+    #[test]
+    fn what_is_written_as_safetensors_is_read_back() {
+        let values =
+            ndarray::Array4::from_shape_fn((1, 2, 3, 1), |(_, c, y, _)| (c * 3 + y) as f32);
+        let bytes = to_safetensors(&[("z", values.view()), ("a", values.view())]).unwrap();
+        let tensors = from_safetensors(Path::new("a.safetensors"), &bytes).unwrap();
+        let names: Vec<_> = tensors.iter().map(|tensor| tensor.name.as_deref()).collect();
+        assert_eq!(names, [Some("a"), Some("z")]);
+        assert_eq!(tensors[0].values, values.into_dyn());
+    }
+}

@@ -1,0 +1,148 @@
+//! What any VAE implementation offers, and one trip through it.
+
+use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD};
+
+use crate::config::AutoencoderKLConfig;
+use crate::dtype::Dtype;
+use crate::tiling::Splitting;
+use crate::trace::{Stage, Trace, TraceFile};
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
+use vae_fidelity_pixels::Rgb8;
+
+/// A VAE that can be judged: the libtorch model of this crate, or a port of yours.
+///
+/// Tensors are NCHW and travel as `f32` whatever the arithmetic is. Samples lie in [-1, 1];
+/// latents are as the model makes them, not multiplied by `scaling_factor`.
+pub trait Vae {
+    /// The config that the weights were loaded with.
+    fn config(&self) -> &AutoencoderKLConfig;
+
+    /// The arithmetic that the model runs in.
+    fn dtype(&self) -> Dtype;
+
+    /// `sample` (N, 3, H, W) to the posterior and latents (N, C, H / f, W / f): the mode without
+    /// `noise`, a draw with it (noise has the latents' shape).
+    fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded>;
+
+    /// `count` draws from the posterior of `sample`, each as `encode` gives latents, with random
+    /// numbers of the implementation's own. For implementations whose `encode` takes no noise and
+    /// answers with [`ErrorKind::Unsupported`]: their draws are
+    /// judged by mean and spread. `None` where there is no such thing.
+    fn draws(&self, sample: ArrayView4<f32>, count: usize) -> Option<Result<Vec<Array4<f32>>>> {
+        let _ = (sample, count);
+        None
+    }
+
+    /// Unscaled `latents` (N, C, h, w) to a decoded sample (N, 3, h * f, w * f), not clamped.
+    fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>>;
+
+    /// Decoded sample to pixels, where the implementation has a conversion of its own; `None`
+    /// leaves it unjudged and the gist's conversion is used.
+    fn to_rgb8(&self, decoded: ArrayView4<f32>) -> Option<Result<Rgb8>> {
+        let _ = decoded;
+        None
+    }
+
+    /// Multiplies raw latents by `scaling_factor`, as the implementation rounds it.
+    fn scale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        Ok(latents.map(|&latent| self.config().scale(latent, self.dtype())))
+    }
+
+    /// Divides scaled latents by `scaling_factor`, as the implementation rounds it.
+    fn unscale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        Ok(latents.map(|&latent| self.config().unscale(latent, self.dtype())))
+    }
+
+    /// Encodes and decodes in tiles or slices from now on, as after diffusers' `enable_tiling()` and
+    /// `enable_slicing()`, or whole again.
+    ///
+    /// Errors with [`ErrorKind::Unsupported`] where the implementation cannot; goldens that ask for it
+    /// are then not run.
+    fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {
+        if splitting == Splitting::default() {
+            return Ok(());
+        }
+        let what = if splitting.tiling.is_some() { "tiling" } else { "slicing" };
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            what,
+            "the implementation does not offer it",
+            "implement Vae::set_splitting, with the help of vae_fidelity_core::tiling",
+        ))
+    }
+
+    /// Runs `stage` on the whole `input` (a sample, or unscaled latents) and records every module's
+    /// output; `None` where the implementation cannot.
+    fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
+        let _ = (stage, input);
+        None
+    }
+
+    /// Runs the module of diffusers' name `name` alone on `input`, and returns what it makes of it:
+    /// images (N, C, H, W), inside attention (N, C, H * W) for its norm and tokens (N, H * W, C) for
+    /// its projections. With this the golden harness tells a block that is wrong from one that was
+    /// given something wrong.
+    ///
+    /// `None` where the model has no such module, or the implementation cannot run it alone.
+    fn forward_module(&self, name: &str, input: ArrayViewD<f32>) -> Option<Result<ArrayD<f32>>> {
+        let _ = (name, input);
+        None
+    }
+}
+
+/// What `encode` gives; what an implementation does not expose is `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoded {
+    /// Mean and log-variance before clamping, (N, 2C, h, w).
+    pub moments: Option<Array4<f32>>,
+    /// Standard deviation of the posterior, (N, C, h, w).
+    pub std: Option<Array4<f32>>,
+    /// Mode or draw, (N, C, h, w), unscaled.
+    pub latents: Array4<f32>,
+}
+
+/// Every tensor of one trip: encode, scale, unscale, decode.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoundTrip {
+    /// Mean and log-variance before clamping, (1, 2C, h, w), where the model exposes them.
+    pub moments: Option<Array4<f32>>,
+    /// Scaled latents (1, C, h, w): what the gist's `encode_to_latents` returns.
+    pub latents: Array4<f32>,
+    /// Decoded sample (1, 3, H, W) before clamping.
+    pub decoded: Array4<f32>,
+}
+
+/// Encodes `sample`, scales and unscales the latents as the gist does, and decodes them.
+///
+/// With `noise` the latents are a draw from the posterior, without it they are its mode.
+pub fn round_trip(
+    vae: &dyn Vae,
+    sample: ArrayView4<f32>,
+    noise: Option<ArrayView4<f32>>,
+) -> Result<RoundTrip> {
+    let encoded = vae.encode(sample, noise)?;
+    let latents = vae.scale(encoded.latents.view())?;
+    let decoded = vae.decode(vae.unscale(latents.view())?.view())?;
+    Ok(RoundTrip { moments: encoded.moments, latents, decoded })
+}
+
+/// The outputs of every module of `vae` for `sample`, and of its decoder for `unscaled` latents.
+///
+/// Errors with [`ErrorKind::Unsupported`] where the implementation records no trace.
+pub fn trace<'a>(
+    vae: &dyn Vae,
+    sample: ArrayView4<'a, f32>,
+    unscaled: ArrayView4<'a, f32>,
+) -> Result<TraceFile> {
+    let stage = |stage, input| {
+        vae.trace(stage, input).unwrap_or_else(|| {
+            Err(Error::new(
+                ErrorKind::Unsupported,
+                "trace",
+                "the implementation records no trace",
+                "implement Vae::trace",
+            ))
+        })
+    };
+    Ok(TraceFile::new(stage(Stage::Encode, sample)?, stage(Stage::Decode, unscaled)?))
+}

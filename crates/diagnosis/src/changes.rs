@@ -1,0 +1,224 @@
+//! What can have happened to a picture before it reached the encoder: the explanations that rules
+//! try on the user's tensors and latents.
+
+use ndarray::{Array3, Array4, ArrayView3, Axis, s};
+
+use super::evidence::Evidence;
+use super::resampling::Resampling;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::image_processor::normalise;
+use vae_fidelity_files::error::Result;
+
+/// One thing done to the sample that should not have been, or done otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Explanation {
+    /// The code of the finding if it holds.
+    pub code: &'static str,
+    /// The same in words.
+    pub what: String,
+    pub change: Change,
+}
+
+/// A change to the sample that the encoder takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Change {
+    /// Channels in this order.
+    Channels([usize; 3]),
+    /// `scale * sample + offset`, per channel.
+    Range([(f32, f32); 3]),
+    /// Moved right and down by this many pixels, edges repeated.
+    Moved(usize),
+    /// One of the eight symmetries of a rectangle.
+    Symmetry(Symmetry),
+    /// Memory read in another order of axes.
+    Layout(Layout),
+    /// Resized in another way.
+    Resized(Resampling),
+}
+
+/// A mirroring or turning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Symmetry {
+    pub mirrored: bool,
+    pub upside_down: bool,
+    pub transposed: bool,
+}
+
+/// A reshape in place of a permutation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// The memory of (H, W, C), read as (C, H, W).
+    HwcAsChw,
+    /// The memory of (C, H, W), read as (H, W, C) and then permuted.
+    ChwAsHwc,
+}
+
+/// (x - mean) / std of ImageNet, on [0, 1].
+const IMAGENET: [(f32, f32); 3] = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
+/// The same of CLIP.
+const CLIP: [(f32, f32); 3] =
+    [(0.481_454_66, 0.268_629_54), (0.457_827_5, 0.261_302_6), (0.408_210_73, 0.275_777_1)];
+
+/// Orders of three channels other than the identity, in words.
+pub(super) const CHANNEL_ORDERS: [([usize; 3], &str); 5] = [
+    ([2, 1, 0], "BGR"),
+    ([0, 2, 1], "RBG"),
+    ([1, 0, 2], "GRB"),
+    ([1, 2, 0], "GBR"),
+    ([2, 0, 1], "BRG"),
+];
+
+/// The seven symmetries other than the identity, in words.
+pub(super) const SYMMETRIES: [(Symmetry, &str); 7] = {
+    const fn symmetry(mirrored: bool, upside_down: bool, transposed: bool) -> Symmetry {
+        Symmetry { mirrored, upside_down, transposed }
+    }
+    [
+        (symmetry(true, false, false), "mirrored"),
+        (symmetry(false, true, false), "upside down, mirrored"),
+        (symmetry(true, true, false), "turned by 180 degrees"),
+        (symmetry(false, false, true), "with rows and columns exchanged"),
+        (symmetry(true, false, true), "turned by 90 degrees"),
+        (symmetry(false, true, true), "turned by 270 degrees"),
+        (symmetry(true, true, true), "with rows and columns exchanged, turned by 180 degrees"),
+    ]
+};
+
+/// Ranges that encoders are fed by mistake, in words.
+pub(super) fn ranges() -> [(&'static str, [(f32, f32); 3]); 6] {
+    let standardised =
+        |statistics: [(f32, f32); 3]| statistics.map(|(mean, std)| (0.5 / std, (0.5 - mean) / std));
+    [
+        ("[0, 1]", [(0.5, 0.5); 3]),
+        ("0 to 255", [(127.5, 127.5); 3]),
+        ("normalised twice", [(2.0, -1.0); 3]),
+        ("[-0.5, 0.5]", [(0.5, 0.0); 3]),
+        ("ImageNet's mean and standard deviation", standardised(IMAGENET)),
+        ("CLIP's mean and standard deviation", standardised(CLIP)),
+    ]
+}
+
+/// Every explanation, those of a wrong layout first and those that differ least last.
+pub(super) fn explanations(evidence: &Evidence) -> Vec<Explanation> {
+    let explain = |code, what: String, change| Explanation { code, what, change };
+    let mut list = Vec::new();
+    for (order, name) in CHANNEL_ORDERS {
+        list.push(explain("channel-swap", format!("in {name} order"), Change::Channels(order)));
+    }
+    for (name, range) in ranges() {
+        let what = format!("fed as {name}");
+        list.push(explain("input-not-normalised", what, Change::Range(range)));
+    }
+    let whole = evidence.vae.config().downsampling();
+    if whole > 1 {
+        let what = format!("moved right and down by {} pixels", whole - 1);
+        list.push(explain("symmetric-downsample-padding", what, Change::Moved(whole - 1)));
+    }
+    for (layout, what) in [
+        (Layout::HwcAsChw, "(H, W, C) in memory read as (C, H, W)"),
+        (Layout::ChwAsHwc, "(C, H, W) in memory read as (H, W, C)"),
+    ] {
+        list.push(explain("layout-scrambled", what.to_owned(), Change::Layout(layout)));
+    }
+    let square = evidence.seen.width() == evidence.seen.height();
+    for (symmetry, name) in SYMMETRIES.into_iter().filter(|(s, _)| square || !s.transposed) {
+        let code = if symmetry.transposed && !(symmetry.mirrored ^ symmetry.upside_down) {
+            "layout-scrambled"
+        } else {
+            "exif-ignored"
+        };
+        list.push(explain(code, name.to_owned(), Change::Symmetry(symmetry)));
+    }
+    list.extend(resizings(evidence));
+    list
+}
+
+/// The explanations by resizing; none where the picture was not resized.
+pub(super) fn resizings(evidence: &Evidence) -> Vec<Explanation> {
+    let size = |picture: &vae_fidelity_pixels::Rgb8| (picture.width(), picture.height());
+    if size(evidence.source) == size(evidence.seen) {
+        return Vec::new();
+    }
+    let explained = |(way, name): (Resampling, &str)| Explanation {
+        code: "resize-mismatch",
+        what: format!("resized by {name}"),
+        change: Change::Resized(way),
+    };
+    Resampling::ALL.into_iter().map(explained).collect()
+}
+
+impl Change {
+    /// The sample (1, 3, H, W) after this change; `None` where it cannot be made.
+    pub fn apply(self, evidence: &Evidence) -> Result<Option<Array4<f32>>> {
+        let sample = evidence.sample.index_axis(Axis(0), 0);
+        let changed = match self {
+            Self::Channels(order) => sample.select(Axis(0), &order),
+            Self::Range(range) => {
+                let mut changed = sample.to_owned();
+                for (mut channel, (scale, offset)) in changed.outer_iter_mut().zip(range) {
+                    channel.mapv_inplace(|value| scale * value + offset);
+                }
+                changed
+            }
+            Self::Moved(by) => Array3::from_shape_fn(sample.dim(), |(c, y, x)| {
+                sample[[c, y.saturating_sub(by), x.saturating_sub(by)]]
+            }),
+            Self::Symmetry(symmetry) => symmetry.apply(sample),
+            Self::Layout(layout) => layout.apply(sample),
+            Self::Resized(way) => {
+                let seen = evidence.seen;
+                let resized = way.apply(evidence.source, seen.width(), seen.height())?;
+                return Ok(resized
+                    .filter(|resized| resized != seen)
+                    .map(|resized| normalise(&resized, Dtype::F32)));
+            }
+        };
+        Ok(Some(changed.insert_axis(Axis(0))))
+    }
+}
+
+impl Symmetry {
+    /// (C, H, W), or (C, W, H) where rows and columns are exchanged.
+    pub fn apply(self, sample: ArrayView3<f32>) -> Array3<f32> {
+        let mut turned = sample;
+        if self.transposed {
+            turned.swap_axes(1, 2);
+        }
+        if self.mirrored {
+            turned.invert_axis(Axis(2));
+        }
+        if self.upside_down {
+            turned.invert_axis(Axis(1));
+        }
+        turned.as_standard_layout().to_owned()
+    }
+}
+
+impl Layout {
+    /// (C, H, W) to the same shape.
+    pub fn apply(self, sample: ArrayView3<f32>) -> Array3<f32> {
+        let (channels, height, width) = sample.dim();
+        let reread = |values: Vec<f32>, shape: (usize, usize, usize)| {
+            Array3::from_shape_vec(shape, values).unwrap_or_else(|_| sample.to_owned())
+        };
+        match self {
+            Self::HwcAsChw => {
+                let hwc = sample.permuted_axes([1, 2, 0]);
+                reread(hwc.iter().copied().collect(), (channels, height, width))
+            }
+            Self::ChwAsHwc => {
+                let hwc = reread(sample.iter().copied().collect(), (height, width, channels));
+                hwc.permuted_axes([2, 0, 1]).as_standard_layout().to_owned()
+            }
+        }
+    }
+}
+
+/// The interior of latents or a sample that a move of the picture does not touch.
+pub(super) fn interior(tensor: &Array4<f32>, border: usize) -> ndarray::ArrayView4<'_, f32> {
+    let (_, _, height, width) = tensor.dim();
+    if height <= 2 * border || width <= 2 * border {
+        return tensor.view();
+    }
+    tensor.slice(s![.., .., border..height - border, border..width - border])
+}

@@ -1,0 +1,169 @@
+//! Two traces of one VAE: the first layer at which they part.
+
+use std::collections::HashMap;
+
+use super::Finding;
+use super::evidence::Evidence;
+use vae_fidelity_core::trace::{Activation, Stage, Trace, TraceFile};
+use vae_fidelity_core::vae::Vae;
+use vae_fidelity_files::error::Result;
+
+/// Largest difference, in standard deviations of the layer, that half precision may leave.
+const TOLERANCE: f64 = 0.03;
+/// How much larger than anything before it a difference has to be: rounding grows slowly from
+/// layer to layer, a fault jumps.
+const JUMP: f64 = 6.0;
+/// Below this nothing counts as a jump.
+const ROUNDING: f64 = 1e-4;
+
+/// `trace-diverges` or `symmetric-downsample-padding`, by the earliest stage that parts.
+pub(super) fn findings(evidence: &Evidence, theirs: &TraceFile) -> Result<Vec<Finding>> {
+    for (stage, input) in
+        [(Stage::Encode, evidence.sample.view()), (Stage::Decode, evidence.encoded.latents.view())]
+    {
+        if theirs.stage(stage).is_empty() {
+            continue;
+        }
+        let Some(ours) = evidence.vae.trace(stage, input) else { continue };
+        if let Some(finding) = compared(&ours?, theirs.stage(stage)) {
+            return Ok(vec![finding]);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The first layer at which `vae` parts from `reference`, where both can trace.
+pub(super) fn first(
+    vae: &dyn Vae,
+    reference: &dyn Vae,
+    evidence: &Evidence,
+) -> Result<Option<String>> {
+    for (stage, input) in
+        [(Stage::Encode, evidence.sample.view()), (Stage::Decode, evidence.encoded.latents.view())]
+    {
+        let (Some(found), Some(expected)) =
+            (vae.trace(stage, input), reference.trace(stage, input))
+        else {
+            continue;
+        };
+        if let Some(finding) = compared(&expected?, &found?) {
+            return Ok(finding.layer);
+        }
+    }
+    Ok(None)
+}
+
+/// The finding about `theirs`, or `None` where it agrees with `ours`.
+fn compared(ours: &Trace, theirs: &Trace) -> Option<Finding> {
+    let by_name: HashMap<&str, &Activation> =
+        theirs.iter().map(|activation| (activation.module.as_str(), activation)).collect();
+    let mut largest = ROUNDING;
+    let mut before: Option<&Activation> = None;
+    let mut compared = 0;
+    for expected in ours {
+        let Some(found) = by_name.get(expected.module.as_str()) else { continue };
+        compared += 1;
+        let difference = difference(expected, found);
+        if difference > TOLERANCE && difference > JUMP * largest {
+            return Some(parted(expected, found, before, difference, largest));
+        }
+        largest = largest.max(difference);
+        before = Some(expected);
+    }
+    (compared == 0).then(|| {
+        let names = |trace: &Trace| trace.first().map(|first| first.module.clone());
+        Finding::new("trace-diverges", "the trace names no module that this VAE has")
+            .evidence("expected_like", names(ours))
+            .evidence("found_like", names(theirs))
+    })
+}
+
+/// RMS of sampled values over the layer's standard deviation; infinite for another shape, and
+/// where values are not finite on one side only.
+fn difference(expected: &Activation, found: &Activation) -> f64 {
+    let other_shape = expected.shape != found.shape;
+    if other_shape || (expected.non_finite == 0) != (found.non_finite == 0) {
+        return f64::INFINITY;
+    }
+    let std = expected.std.unwrap_or(0.0).max(1e-12);
+    let pairs: Vec<f64> = expected
+        .samples
+        .iter()
+        .zip(&found.samples)
+        .filter_map(|(a, b)| Some(f64::from(b.as_ref()? - a.as_ref()?).powi(2)))
+        .collect();
+    let rms = (pairs.iter().sum::<f64>() / pairs.len().max(1) as f64).sqrt();
+    // 32 values can miss what a border does to a whole layer.
+    let moved = |a: Option<f64>, b: Option<f64>| a.zip(b).map_or(0.0, |(a, b)| (a - b).abs());
+    let statistics = moved(expected.mean, found.mean).max(moved(expected.std, found.std));
+    rms.max(statistics) / std
+}
+
+fn parted(
+    expected: &Activation,
+    found: &Activation,
+    before: Option<&Activation>,
+    difference: f64,
+    largest: f64,
+) -> Finding {
+    let module = &expected.module;
+    let how = if expected.shape != found.shape {
+        format!("is {:?}, expected {:?}", found.shape, expected.shape)
+    } else if difference.is_infinite() {
+        format!("has {} NaNs and infinities, expected {}", found.non_finite, expected.non_finite)
+    } else {
+        format!("differs by {difference:.2} of its standard deviation")
+    };
+    let so_far = match before {
+        Some(before) => format!("{} and all before it agree", before.module),
+        None => "it is the first layer: look at its input as well".to_owned(),
+    };
+    let padding = module.starts_with("encoder.down_blocks.0.downsamplers.0")
+        && expected.shape == found.shape
+        && difference.is_finite();
+    let code = if padding { "symmetric-downsample-padding" } else { "trace-diverges" };
+    let finding = Finding::new(code, format!("{module} {how}; {so_far}"))
+        .at(module)
+        .evidence("class", &expected.kind)
+        .evidence("difference_in_std", Some(difference).filter(|d| d.is_finite()))
+        .evidence("largest_difference_before", largest)
+        .evidence("last_that_agrees", before.map(|before| before.module.clone()));
+    match likely(module, &expected.kind) {
+        Some(remedy) if !padding => finding.remedy(remedy),
+        _ => finding,
+    }
+}
+
+/// What goes wrong in such a layer, in ports that have been seen.
+fn likely(module: &str, class: &str) -> Option<&'static str> {
+    Some(match class {
+        "GroupNorm" => {
+            "its input agrees, so look at the number of groups, eps (1e-6) and the affine weights"
+        }
+        "Linear" if module.ends_with("to_out.0") => {
+            "its projections agree, so look at attention itself: one head, 1 / sqrt(channels), softmax over the keys"
+        }
+        "Linear" => {
+            "look at the order of group norm and flattening, and at the weight's transposition"
+        }
+        "Conv2d" if module.contains("downsamplers") => {
+            "look at the padding: right and bottom only, then stride 2"
+        }
+        "Conv2d" if module.contains("upsamplers") => {
+            "look at the upsampling before it: nearest, times 2"
+        }
+        "Conv2d" if module.ends_with("conv_out") => {
+            "look at the activation before it: SiLU, whatever act_fn says"
+        }
+        "Conv2d" if module.ends_with("conv1") || module.ends_with("conv2") => {
+            "look at the activation before it (act_fn), its weights, and padding of 1"
+        }
+        "Conv2d" if module.ends_with("conv_in") => {
+            "look at what it is fed: range, channel order, resizing, scaling of the latents"
+        }
+        "Conv2d" if module == "post_quant_conv" => {
+            "look at what it is fed: latents divided by scaling_factor"
+        }
+        _ => return None,
+    })
+}

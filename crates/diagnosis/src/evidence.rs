@@ -1,0 +1,98 @@
+//! What the rules look at: one run, and files of the user's own pipeline.
+
+use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix3, Ix4};
+
+use vae_fidelity_core::config::Family;
+use vae_fidelity_core::trace::TraceFile;
+use vae_fidelity_core::vae::{Encoded, Vae};
+use vae_fidelity_files::error::Result;
+use vae_fidelity_pixels::Rgb8;
+
+/// One picture's way through a VAE, and what the user holds against it.
+pub struct Evidence<'a> {
+    /// What ran, and runs again where a rule tries an explanation.
+    pub vae: &'a dyn Vae,
+    /// The family that its config describes.
+    pub family: Family,
+    /// The file's pixels, before any resizing.
+    pub source: &'a Rgb8,
+    /// The EXIF orientation that the pixels do not have.
+    pub orientation: Option<u16>,
+    /// Whether the user asked for the size that was encoded.
+    pub size_requested: bool,
+    /// What the VAE saw.
+    pub seen: &'a Rgb8,
+    /// The same in [-1, 1], (1, 3, H, W).
+    pub sample: &'a Array4<f32>,
+    /// Moments and raw latents.
+    pub encoded: &'a Encoded,
+    /// Whether the raw latents are a draw from the posterior, not its mode.
+    pub drawn: bool,
+    /// Scaled latents, as the gist scales them.
+    pub latents: &'a Array4<f32>,
+    /// The decoded sample before clamping, (1, 3, H, W).
+    pub decoded: &'a Array4<f32>,
+    /// The same VAE in f32, loaded when it is needed; `None` where that is what ran.
+    pub reference: Option<Reference<'a>>,
+    /// Files of the user's own pipeline.
+    pub files: &'a UserFiles,
+}
+
+/// What a run is held against where its arithmetic is in doubt.
+#[derive(Clone, Copy)]
+pub struct Reference<'a> {
+    /// What it is, as findings name it, for example `the reference engine on the CPU in f32`.
+    pub name: &'a str,
+    /// What to do where it is not what ran, in place of the code's own remedy.
+    pub remedy: Option<&'a str>,
+    /// Loads it.
+    pub load: &'a dyn Fn() -> Result<Box<dyn Vae>>,
+}
+
+/// What the user's own pipeline made of the same picture, with what should be the same VAE.
+#[derive(Debug, Clone, Default)]
+pub struct UserFiles {
+    /// Its latents.
+    pub latents: Option<ArrayD<f32>>,
+    /// How they are scaled.
+    pub latents_scale: LatentsScale,
+    /// Its decoded picture.
+    pub decoded_image: Option<Rgb8>,
+    /// The tensor that it fed to the encoder.
+    pub preprocessed: Option<ArrayD<f32>>,
+    /// A trace of its layers.
+    pub against: Option<TraceFile>,
+}
+
+/// What has been done to latents since the encoder made them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LatentsScale {
+    /// Scaled for diffusion: times `scaling_factor`, after shift or per-channel statistics.
+    #[default]
+    Scaled,
+    /// As the model makes them.
+    Raw,
+}
+
+impl Evidence<'_> {
+    /// Mean of the posterior (N, C, h, w): the first half of the moments, else the latents where
+    /// they are the mode.
+    pub(super) fn mean(&self) -> Option<Array4<f32>> {
+        match &self.encoded.moments {
+            Some(moments) => {
+                let channels = moments.dim().1 / 2;
+                Some(moments.slice(ndarray::s![.., ..channels, .., ..]).to_owned())
+            }
+            None => (!self.drawn).then(|| self.encoded.latents.clone()),
+        }
+    }
+}
+
+/// A tensor of four dimensions, or of three that lack the batch's; `None` for any other.
+pub(super) fn with_batch(tensor: &ArrayD<f32>) -> Option<ArrayView4<'_, f32>> {
+    let view = tensor.view();
+    match tensor.ndim() {
+        3 => view.into_dimensionality::<Ix3>().ok().map(|view| view.insert_axis(Axis(0))),
+        _ => view.into_dimensionality::<Ix4>().ok(),
+    }
+}

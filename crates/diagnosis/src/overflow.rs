@@ -1,0 +1,123 @@
+//! NaN and infinity: which layer makes them, and whether f16 is to blame.
+
+use super::Finding;
+use super::evidence::Evidence;
+use super::fit::{rms_difference, spread};
+use super::non_finite::non_finite_output;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::trace::{Activation, Stage, Trace};
+use vae_fidelity_files::error::Result;
+
+/// The largest finite f16.
+pub const F16_MAX: f32 = 65504.0;
+/// Half of it: a picture that is a little brighter may pass the limit.
+pub const F16_WARN: f32 = 32768.0;
+
+/// `fp16-overflow-encoder`, `fp16-overflow-decoder`, `non-finite-output`.
+pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
+    let count = |values: &ndarray::Array4<f32>| values.iter().filter(|v| !v.is_finite()).count();
+    if let Some(finding) = lost_in_scaling(evidence)? {
+        return Ok(vec![finding]);
+    }
+    let (latents, decoded) = (count(&evidence.encoded.latents), count(evidence.decoded));
+    let dtype = evidence.vae.dtype();
+    let Some(plain) = non_finite_output(latents, decoded, dtype) else { return Ok(Vec::new()) };
+    let (stage, input, code) = match latents {
+        0 => (Stage::Decode, &evidence.encoded.latents, "fp16-overflow-decoder"),
+        _ => (Stage::Encode, evidence.sample, "fp16-overflow-encoder"),
+    };
+    let Some(trace) = evidence.vae.trace(stage, input.view()) else { return Ok(vec![plain]) };
+    let trace = trace?;
+    let Some(at) = trace.iter().position(|activation| activation.non_finite > 0) else {
+        return Ok(vec![plain]);
+    };
+    let module = trace[at].module.clone();
+    if dtype == Dtype::F16
+        && let Some(reference) = evidence.reference
+        && let Some(reference) = (reference.load)()?.trace(stage, input.view())
+    {
+        let reference = reference?;
+        let until = reference.iter().position(|activation| activation.module == module);
+        let upto = &reference[..=until.unwrap_or(reference.len().saturating_sub(1))];
+        if let Some((layer, largest)) = largest(upto)
+            && largest > F16_MAX
+        {
+            let title = format!(
+                "{module} is the first layer that is not finite in f16; in f32 {layer} reaches \
+                 {largest:.0}, and f16 ends at 65504"
+            );
+            let finding = Finding::new(code, title)
+                .at(module)
+                .evidence("largest_in_f32", largest)
+                .evidence("largest_at", layer)
+                .evidence("f16_max", F16_MAX)
+                .evidence("latents_non_finite", latents)
+                .evidence("decoded_non_finite", decoded);
+            return Ok(vec![finding]);
+        }
+    }
+    let title = format!("{}; {module} is the first layer that is not finite", plain.title);
+    Ok(vec![Finding { title, ..plain }.at(module)])
+}
+
+/// `scaling-factor-mismatch`: a factor that no dtype brings the latents back from.
+fn lost_in_scaling(evidence: &Evidence) -> Result<Option<Finding>> {
+    let raw = &evidence.encoded.latents;
+    if !raw.iter().all(|value| value.is_finite()) || spread(raw) == 0.0 {
+        return Ok(None);
+    }
+    let back = evidence.vae.unscale(evidence.latents.view())?;
+    let lost = rms_difference(raw, &back) > 0.1 * spread(raw)
+        || evidence.latents.iter().any(|value| !value.is_finite());
+    let factor = evidence.vae.config().scaling_factor;
+    Ok(lost.then(|| {
+        let title = format!(
+            "scaling_factor {factor} is out of all bounds: the latents do not come back from it"
+        );
+        Finding::new("scaling-factor-mismatch", title)
+            .evidence("scaling_factor", factor)
+            .evidence("raw_std", spread(raw))
+            .evidence("scaled_std", spread(evidence.latents))
+    }))
+}
+
+/// The largest absolute activation of `trace`, and its module.
+pub(super) fn largest(trace: &[Activation]) -> Option<(&str, f32)> {
+    trace
+        .iter()
+        .filter_map(|activation| Some((activation.module.as_str(), extreme(activation)?)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+/// The largest finite absolute value of a module's output.
+pub fn extreme(activation: &Activation) -> Option<f32> {
+    Some(activation.min?.abs().max(activation.max?.abs()))
+}
+
+/// What f16 would do, from traces of an f32 run: a finding for each half that passes
+/// [`F16_WARN`].
+pub fn f16_headroom(encode: &Trace, decode: &Trace) -> Vec<Finding> {
+    let halves = [("fp16-overflow-encoder", encode), ("fp16-overflow-decoder", decode)];
+    let mut findings = Vec::new();
+    for (code, trace) in halves {
+        let over = |activation: &&Activation| extreme(activation).is_some_and(|e| e > F16_WARN);
+        let (Some(first), Some((layer, largest))) = (trace.iter().find(over), largest(trace))
+        else {
+            continue;
+        };
+        let what = match largest > F16_MAX {
+            true => "f16, which ends at 65504, would overflow",
+            false => "that is over half of what f16 holds (65504)",
+        };
+        findings.push(
+            Finding::new(code, format!("in f32 {layer} reaches {largest:.0}: {what}"))
+                .severity(super::Severity::Warning)
+                .at(&first.module)
+                .evidence("largest_in_f32", largest)
+                .evidence("largest_at", layer)
+                .evidence("f16_max", F16_MAX)
+                .evidence("headroom", F16_MAX / largest),
+        );
+    }
+    findings
+}

@@ -1,0 +1,136 @@
+//! The posterior by itself: clamped log-variances, and the spread of the latents.
+
+use ndarray::s;
+
+use super::evidence::Evidence;
+use super::fit::spread;
+use super::{Finding, Severity};
+use vae_fidelity_core::config::Family;
+
+const CLAMP: (f32, f32) = (-30.0, 20.0);
+const CLAMPED_SHARE: f64 = 0.1;
+/// Spread of the scaled latents of a natural picture; 1 is meant.
+const SPREAD: (f64, f64) = (0.33, 3.0);
+
+/// `posterior-collapsed`, `scaling-factor-mismatch` and `wrong-family-values` as warnings.
+pub(super) fn findings(evidence: &Evidence) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(collapsed(evidence));
+    let config = evidence.vae.config();
+    if config.latents_std.is_none()
+        && is_natural(evidence)
+        && let Some(mean) = evidence.mean()
+    {
+        findings.extend(unusual_spread(
+            spread(&mean),
+            config.scaling_factor,
+            &Family::with_graph_of(config),
+        ));
+    }
+    findings
+}
+
+fn collapsed(evidence: &Evidence) -> Option<Finding> {
+    let moments = evidence.encoded.moments.as_ref()?;
+    let logvar = moments.slice(s![.., moments.dim().1 / 2.., .., ..]);
+    let clamped = logvar.iter().filter(|&&value| value <= CLAMP.0 || value >= CLAMP.1).count();
+    let share = clamped as f64 / logvar.len().max(1) as f64;
+    (share > CLAMPED_SHARE).then(|| {
+        let percent = share * 100.0;
+        Finding::new(
+            "posterior-collapsed",
+            format!("{percent:.0} % of the log-variances lie at or beyond the clamp of -30 and 20"),
+        )
+        .at(if evidence.vae.config().use_quant_conv { "quant_conv" } else { "encoder.conv_out" })
+        .evidence("clamped_share", share)
+    })
+}
+
+/// What the spread of raw latents says about the factor, beside the families of one graph.
+fn unusual_spread(raw: f64, scaling_factor: f64, families: &[Family]) -> Option<Finding> {
+    let scaled = raw * scaling_factor.abs();
+    if scaled == 0.0 || (SPREAD.0..=SPREAD.1).contains(&scaled) {
+        return None;
+    }
+    let fits = |family: &&Family| {
+        let factor = family.scaling_factor();
+        factor.is_some_and(|factor| (0.5..=2.0).contains(&(raw * factor)))
+    };
+    let finding = match families.iter().find(fits) {
+        Some(family) => Finding::new(
+            "wrong-family-values",
+            format!(
+                "scaled latents of a natural picture spread by {scaled:.2}, not about 1; the \
+                 factor of {family}, which has the same graph, would bring them to {:.2}",
+                raw * family.scaling_factor().unwrap_or_default()
+            ),
+        )
+        .evidence("family", family.to_string()),
+        None => Finding::new(
+            "scaling-factor-mismatch",
+            format!(
+                "scaled latents of a natural picture spread by {scaled:.2}, not about 1: \
+                 scaling_factor {scaling_factor} does not belong to these weights"
+            ),
+        )
+        .severity(Severity::Warning),
+    };
+    Some(
+        finding
+            .evidence("raw_std", raw)
+            .evidence("scaled_std", scaled)
+            .evidence("scaling_factor", scaling_factor)
+            .evidence("factor_for_1", 1.0 / raw),
+    )
+}
+
+/// Whether a picture has what photographs have: size, contrast, many levels, and neighbours that
+/// are alike but not equal. Statistics of latents mean nothing on anything else.
+fn is_natural(evidence: &Evidence) -> bool {
+    let seen = evidence.seen;
+    let (width, height) = (seen.width(), seen.height());
+    if width.min(height) < 64 {
+        return false;
+    }
+    let mut levels = [0usize; 256];
+    let (mut equal, mut steps, mut deviation) = (0usize, 0.0, 0.0);
+    let green = |x: usize, y: usize| f64::from(seen.pixel(x, y)[1]);
+    let mean = (0..width * height).map(|i| green(i % width, i / width)).sum::<f64>()
+        / (width * height) as f64;
+    for y in 0..height {
+        for x in 0..width {
+            let here = green(x, y);
+            levels[here as usize] += 1;
+            deviation += (here - mean).powi(2);
+            let left = green(x.saturating_sub(1), y);
+            steps += (here - left).powi(2);
+            equal += usize::from(here == left);
+        }
+    }
+    let pixels = (width * height) as f64;
+    let distinct = levels.iter().filter(|&&count| count > 0).count();
+    // Half the squared step over the variance is 1 - the correlation of neighbours.
+    let rough = steps / 2.0 / deviation.max(1e-9);
+    (deviation / pixels).sqrt() >= 25.0
+        && distinct >= 96
+        && (0.001..0.25).contains(&rough)
+        && (equal as f64) < 0.5 * pixels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_family_that_fits_is_named() {
+        let families = [Family::Sd1, Family::Sd2, Family::Sdxl];
+        assert_eq!(unusual_spread(5.49, 0.18215, &families), None);
+        // SDXL's weights under Stable Diffusion 1's config: 7.68 x 0.18215 is 1.4, too near to 1.
+        assert_eq!(unusual_spread(7.68, 0.18215, &families), None);
+        let found = unusual_spread(5.49, 1.5305, &families).unwrap();
+        assert_eq!((found.code, found.severity), ("wrong-family-values", Severity::Warning));
+        let found = unusual_spread(2.3, 0.04, &[]).unwrap();
+        assert_eq!((found.code, found.severity), ("scaling-factor-mismatch", Severity::Warning));
+        assert_eq!(unusual_spread(0.0, 0.04, &[]), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! From a decoded tensor to 8 bits: the ways in which that goes wrong.
+
+use ndarray::Array4;
+
+use super::Finding;
+use super::picture::psnr;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_files::error::Result;
+use vae_fidelity_pixels::Rgb8;
+
+/// A way to make levels of decoded values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Conversion {
+    /// Cut off, not rounded.
+    Truncated,
+    /// Rounded and wrapped round at 256.
+    Wrapped,
+    /// Cut off and wrapped round at 256.
+    TruncatedAndWrapped,
+    /// All steps in bf16.
+    Bf16,
+    /// All steps in bf16, then cut off.
+    Bf16Truncated,
+    /// [-1, 1] taken for [0, 1].
+    NotDenormalised,
+    /// Halved and moved twice.
+    DenormalisedTwice,
+}
+
+impl Conversion {
+    /// Those that change the picture as a whole, with code and words.
+    pub const RANGES: [(Self, &'static str, &'static str); 2] = [
+        (Self::NotDenormalised, "output-not-denormalised", "with [-1, 1] taken for [0, 1]"),
+        (Self::DenormalisedTwice, "output-not-denormalised", "with its range converted twice"),
+    ];
+
+    /// The picture that `decoded` (1, 3, H, W) becomes.
+    pub fn apply(self, decoded: &Array4<f32>) -> Result<Rgb8> {
+        let (_, channels, height, width) = decoded.dim();
+        let mut data = Vec::with_capacity(channels * height * width);
+        for y in 0..height {
+            for x in 0..width {
+                data.extend((0..channels).map(|c| self.level(decoded[[0, c, y, x]])));
+            }
+        }
+        Rgb8::new(width, height, data)
+    }
+
+    fn level(self, value: f32) -> u8 {
+        let unit = value / 2.0 + 0.5;
+        let rounded = |unit: f32| (unit.clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
+        let bf16 = |value| Dtype::Bf16.round(value);
+        let in_bf16 = || {
+            let unit = bf16(bf16(bf16(value) / 2.0) + 0.5).clamp(0.0, 1.0);
+            bf16(unit * 255.0)
+        };
+        match self {
+            Self::Truncated => (unit.clamp(0.0, 1.0) * 255.0) as u8,
+            // Through i64, whose lowest 8 bits are what a cast in C keeps.
+            Self::Wrapped => (unit * 255.0).round_ties_even() as i64 as u8,
+            Self::TruncatedAndWrapped => (unit * 255.0) as i64 as u8,
+            Self::Bf16 => in_bf16().round_ties_even() as u8,
+            Self::Bf16Truncated => in_bf16() as u8,
+            Self::NotDenormalised => rounded(value),
+            Self::DenormalisedTwice => rounded(unit / 2.0 + 0.5),
+        }
+    }
+}
+
+/// A level further away than this is no rounding, and no JPEG.
+const JUMP: u8 = 200;
+const FEW: usize = 64;
+const COLLAPSED: f64 = 0.7;
+
+/// `u8-wraparound`, `u8-truncated` or `banding`, from the tensor that should have been converted
+/// and the pictures that it became here and there.
+pub(super) fn findings(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+    wrapped(decoded, ours, theirs)
+        .or_else(|| truncated(decoded, ours, theirs))
+        .or_else(|| banding(decoded, ours, theirs))
+}
+
+fn wrapped(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+    let jumps = |candidate: &Rgb8| {
+        let pairs = candidate.data().iter().zip(theirs.data());
+        pairs.filter(|(a, b)| a.abs_diff(**b) > JUMP).count()
+    };
+    let before = jumps(ours);
+    let at_the_ends = ours
+        .data()
+        .iter()
+        .zip(theirs.data())
+        .filter(|(a, b)| a.abs_diff(**b) > JUMP && (**a <= 2 || **a >= 253))
+        .count();
+    // A handful may be chance; most of them have to lie where the reference is black or white.
+    if before < 4 || at_the_ends * 10 < before * 9 {
+        return None;
+    }
+    let after = [Conversion::Wrapped, Conversion::TruncatedAndWrapped]
+        .into_iter()
+        .filter_map(|conversion| conversion.apply(decoded).ok())
+        .map(|candidate| jumps(&candidate))
+        .min()?;
+    (after * 2 <= before).then(|| {
+        let title = format!("{before} levels are at the other end of the range: 256 became 0");
+        Finding::new("u8-wraparound", title)
+            .evidence("jumps_over_200", before)
+            .evidence("jumps_at_black_or_white", at_the_ends)
+            .evidence("jumps_left_when_wrapped", after)
+    })
+}
+
+fn truncated(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+    let candidate = Conversion::Truncated.apply(decoded).ok()?;
+    let values = ours.data().len() as f64;
+    let differences = || {
+        let pairs = ours.data().iter().zip(theirs.data());
+        pairs.map(|(a, b)| i32::from(*b) - i32::from(*a))
+    };
+    let mean = differences().map(f64::from).sum::<f64>() / values;
+    let outside = differences().filter(|d| !(-1..=0).contains(d)).count() as f64 / values;
+    // Where black and white are clamped, both ways agree.
+    let unclamped = ours.data().iter().filter(|level| (1..255).contains(*level)).count() as f64;
+    let expected = -0.5 * unclamped / values;
+    let close = (mean - expected).abs() <= 0.2 * expected.abs() && outside <= 0.05;
+    let after = psnr(&candidate, theirs);
+    let in_bf16 = Conversion::Bf16Truncated.apply(decoded).ok()?;
+    let nearer = after > psnr(ours, theirs) + 3.0 && after >= psnr(&in_bf16, theirs);
+    (unclamped > 0.2 * values && close && nearer).then(|| {
+        Finding::new("u8-truncated", "levels were cut off, not rounded: half of them are 1 too low")
+            .evidence("mean_difference", mean)
+            .evidence("share_outside_0_and_minus_1", outside)
+    })
+}
+
+fn banding(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+    let before = psnr(ours, theirs);
+    let levels = |picture: &Rgb8| -> usize {
+        let mut seen = [[false; 256]; 3];
+        for pixel in picture.data().chunks_exact(3) {
+            (0..3).for_each(|c| seen[c][usize::from(pixel[c])] = true);
+        }
+        seen.iter().flatten().filter(|seen| **seen).count() / 3
+    };
+    let (expected, found) = (levels(ours), levels(theirs));
+    let collapsed =
+        before >= 25.0 && expected >= FEW && (found as f64) <= COLLAPSED * expected as f64;
+    let in_bf16 = [Conversion::Bf16, Conversion::Bf16Truncated].into_iter().any(|conversion| {
+        conversion.apply(decoded).is_ok_and(|candidate| psnr(&candidate, theirs) > before + 6.0)
+    });
+    (collapsed || in_bf16).then(|| {
+        let title = match in_bf16 {
+            true => "the range was converted in bf16, which has 8 bits of precision".to_owned(),
+            false => format!("{found} levels a channel, where the reference has {expected}"),
+        };
+        Finding::new("banding", title)
+            .evidence("levels_found", found)
+            .evidence("levels_expected", expected)
+            .evidence("converted_in_bf16", in_bf16)
+    })
+}

@@ -1,0 +1,52 @@
+//! Published files that are known to be defective, told by their SHA-256.
+
+use super::Finding;
+
+/// A defective file: its SHA-256, what it is, and what took its place.
+struct Release {
+    sha256: &'static str,
+    what: &'static str,
+    instead: &'static str,
+}
+
+/// Only hashes that independent public sources agree on, with a public report of the defect.
+const RELEASES: &[Release] = &[
+    // The hash: AUTOMATIC1111/stable-diffusion-webui#12548 shows its first ten digits, and the
+    // download lists of many projects pin all of it. The defect: diffusers#4310,
+    // ComfyUI_examples#10.
+    Release {
+        sha256: "31e35c80fc4829d14f90153f4c74cd59c90b779f6afe05a74cd6120b893f7e5b",
+        what: "sd_xl_base_1.0.safetensors, with the VAE first released with SDXL 1.0",
+        instead: "sd_xl_base_1.0_0.9vae.safetensors, or the VAE of stabilityai/sdxl-vae",
+    },
+];
+
+/// `defective-release` for a file with this SHA-256 (lower-case hexadecimal), if it is listed.
+///
+/// ```
+/// use vae_fidelity_diagnosis::defective_release;
+/// let listed = "31e35c80fc4829d14f90153f4c74cd59c90b779f6afe05a74cd6120b893f7e5b";
+/// assert_eq!(defective_release(listed).unwrap().code, "defective-release");
+/// assert!(defective_release(&listed.replace('3', "4")).is_none());
+/// ```
+pub fn defective_release(sha256: &str) -> Option<Finding> {
+    let release = RELEASES.iter().find(|release| release.sha256 == sha256)?;
+    Some(
+        Finding::new("defective-release", format!("the file is {}", release.what))
+            .evidence("sha256", sha256)
+            .remedy(format!("use {}", release.instead)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_whole_and_in_lower_case() {
+        for release in RELEASES {
+            assert_eq!(release.sha256.len(), 64);
+            assert!(release.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Ways in which other libraries bring a picture to a size: what `resize-mismatch` tries.
+
+use vae_fidelity_files::error::Result;
+use vae_fidelity_pixels::{Filter, PassOrder, Rgb8, resize};
+
+/// One way from the file's pixels to the size that was encoded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Resampling {
+    /// Pillow's fixed point, with this filter and order of passes.
+    Pillow(Filter, PassOrder),
+    /// Two taps a side without antialiasing, in floating point: `F.interpolate`, OpenCV.
+    Bilinear,
+    /// Four taps a side without antialiasing, Keys' cubic with a = -0.75: the same libraries.
+    Bicubic,
+    /// The pixel at the rounded-down position: OpenCV, `F.interpolate`.
+    NearestFromCorner,
+    /// Without resampling, from the middle: ComfyUI.
+    CentreCrop,
+    /// Without resampling, from the top left.
+    TopLeftCrop,
+}
+
+impl Resampling {
+    /// All that are told apart, in words.
+    pub const ALL: [(Self, &'static str); 11] = [
+        (Self::Pillow(Filter::Lanczos, PassOrder::Pillow), "Pillow's lanczos filter"),
+        (Self::Pillow(Filter::Bilinear, PassOrder::Pillow), "an antialiased bilinear filter"),
+        (Self::Bilinear, "bilinear interpolation without antialiasing"),
+        (Self::Bicubic, "bicubic interpolation without antialiasing"),
+        (Self::Pillow(Filter::Nearest, PassOrder::Pillow), "the nearest pixel"),
+        (Self::NearestFromCorner, "the nearest pixel, counted from the corner"),
+        (Self::Pillow(Filter::Box, PassOrder::Pillow), "a box filter (area)"),
+        (Self::Pillow(Filter::Hamming, PassOrder::Pillow), "Pillow's hamming filter"),
+        (Self::CentreCrop, "a crop from the middle in place of a resize"),
+        (Self::TopLeftCrop, "a crop from the top left in place of a resize"),
+        // Last: it differs from Pillow 13's own order by single levels.
+        (
+            Self::Pillow(Filter::Bicubic, PassOrder::WidthFirst),
+            "the bicubic filter with the width first, as before Pillow 12",
+        ),
+    ];
+
+    /// `pixels` at `width` x `height`; `None` where this way does not lead there.
+    pub fn apply(self, pixels: &Rgb8, width: usize, height: usize) -> Result<Option<Rgb8>> {
+        Ok(Some(match self {
+            Self::Pillow(filter, order) => resize(pixels, width, height, filter, order)?,
+            Self::Bilinear => interpolated(pixels, width, height, &triangle)?,
+            Self::Bicubic => interpolated(pixels, width, height, &keys)?,
+            Self::NearestFromCorner => {
+                let bytes = (0..width * height).flat_map(|i| {
+                    let (x, y) = (i % width, i / width);
+                    pixels.pixel(x * pixels.width() / width, y * pixels.height() / height)
+                });
+                Rgb8::new(width, height, bytes.collect())?
+            }
+            Self::CentreCrop | Self::TopLeftCrop => {
+                if pixels.width() < width || pixels.height() < height {
+                    return Ok(None);
+                }
+                let (left, top) = match self {
+                    Self::CentreCrop => {
+                        ((pixels.width() - width) / 2, (pixels.height() - height) / 2)
+                    }
+                    _ => (0, 0),
+                };
+                let bytes = (0..width * height)
+                    .flat_map(|i| pixels.pixel(left + i % width, top + i / width));
+                Rgb8::new(width, height, bytes.collect())?
+            }
+        }))
+    }
+}
+
+fn triangle(x: f64) -> f64 {
+    (1.0 - x.abs()).max(0.0)
+}
+
+fn keys(x: f64) -> f64 {
+    const A: f64 = -0.75;
+    match x.abs() {
+        x if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+        x if x < 2.0 => ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A,
+        _ => 0.0,
+    }
+}
+
+/// Four taps a side around each position, edges repeated, rounded once at the end.
+fn interpolated(
+    pixels: &Rgb8,
+    width: usize,
+    height: usize,
+    weight: &dyn Fn(f64) -> f64,
+) -> Result<Rgb8> {
+    let taps = |from: usize, to: usize| -> Vec<[(usize, f64); 4]> {
+        let position = |i: usize| (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
+        let around = |at: f64| {
+            std::array::from_fn(|tap| {
+                let sample = at.floor() + tap as f64 - 1.0;
+                (sample.clamp(0.0, from as f64 - 1.0) as usize, weight(at - sample))
+            })
+        };
+        (0..to).map(|i| around(position(i))).collect()
+    };
+    let (columns, rows) = (taps(pixels.width(), width), taps(pixels.height(), height));
+    let mut data = Vec::with_capacity(width * height * 3);
+    for row in &rows {
+        for column in &columns {
+            let mut sums = [0.0; 3];
+            for &(y, down) in row.iter().filter(|(_, weight)| *weight != 0.0) {
+                for &(x, along) in column.iter().filter(|(_, weight)| *weight != 0.0) {
+                    for (sum, level) in sums.iter_mut().zip(pixels.pixel(x, y)) {
+                        *sum += down * along * f64::from(level);
+                    }
+                }
+            }
+            data.extend(sums.map(|sum| sum.round().clamp(0.0, 255.0) as u8));
+        }
+    }
+    Rgb8::new(width, height, data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flat_pictures_stay_flat_and_crops_take_the_right_part() {
+        let grey = Rgb8::new(21, 13, vec![77; 21 * 13 * 3]).unwrap();
+        for (way, name) in Resampling::ALL {
+            let resized = way.apply(&grey, 16, 8).unwrap().unwrap();
+            assert!(resized.data().iter().all(|&level| level == 77), "{name}");
+        }
+        let ramp = Rgb8::new(10, 1, (0..10).flat_map(|i| [i; 3]).collect()).unwrap();
+        let middle = Resampling::CentreCrop.apply(&ramp, 8, 1).unwrap().unwrap();
+        assert_eq!(middle.pixel(0, 0), [1; 3]);
+        assert_eq!(Resampling::CentreCrop.apply(&ramp, 16, 1).unwrap(), None);
+        // torch.nn.functional.interpolate([0, 1, .., 9], size=4, mode="bilinear") is
+        // [0.75, 3.25, 5.75, 8.25].
+        let four = Resampling::Bilinear.apply(&ramp, 4, 1).unwrap().unwrap();
+        assert_eq!((0..4).map(|x| four.pixel(x, 0)[0]).collect::<Vec<_>>(), [1, 3, 6, 8]);
+    }
+}

@@ -1,0 +1,264 @@
+//! Lines between raw latents and the user's: factor, shift, and per-channel statistics.
+
+use ndarray::{Array4, Axis};
+
+use super::evidence::LatentsScale;
+use super::fit::Line;
+use super::{Finding, Severity};
+use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
+
+/// A factor this far off is another factor.
+const FACTOR: f64 = 0.02;
+/// A factor this near is the one.
+const KNOWN: f64 = 0.01;
+/// Shifts agree within this share of the shift.
+const SHIFT: f64 = 0.25;
+
+/// The same by spreads alone, of latents that are only nearly the expected ones.
+const NEARLY: f64 = 0.2;
+
+/// What is to be done to raw latents: `(z - shift) * factor`, or per channel.
+#[derive(Debug, Clone)]
+pub(super) struct Affine {
+    pub scale: LatentsScale,
+    factor: f64,
+    /// The config's own, whatever is asked for.
+    scaling_factor: f64,
+    shift: f64,
+    /// Mean and standard deviation of each channel.
+    pub statistics: Option<Vec<(f64, f64)>>,
+}
+
+impl Affine {
+    /// As `config` asks for; raw latents are as they are.
+    pub fn of(config: &AutoencoderKLConfig, scale: LatentsScale) -> Self {
+        let scaled = scale == LatentsScale::Scaled;
+        let statistics = config
+            .latents_mean
+            .iter()
+            .flatten()
+            .copied()
+            .zip(config.latents_std.iter().flatten().copied())
+            .collect::<Vec<_>>();
+        Self {
+            scale,
+            factor: if scaled { config.scaling_factor } else { 1.0 },
+            scaling_factor: config.scaling_factor,
+            shift: if scaled { config.shift_factor.unwrap_or(0.0) } else { 0.0 },
+            statistics: (scaled && !statistics.is_empty()).then_some(statistics),
+        }
+    }
+}
+
+impl Affine {
+    /// Slope and offset from raw latents to what is asked for, without per-channel statistics.
+    pub fn line(&self) -> (f64, f64) {
+        (self.factor, -self.shift * self.factor)
+    }
+}
+
+/// What is wrong with a line from the expected raw latents to the user's.
+pub(super) fn line(affine: &Affine, line: &Line) -> Vec<Finding> {
+    let k = line.slope / affine.factor;
+    // Draws from a wide posterior leave the slope uncertain.
+    let uncertain = 3.0 * line.slope_error / affine.factor.abs();
+    if (k - 1.0).abs() > FACTOR + uncertain {
+        return vec![wrong_factor(affine, line, k)];
+    }
+    let expected = -affine.shift * affine.factor;
+    let offset = line.offset;
+    let unit = expected.abs();
+    let near = |value: f64| (offset - value).abs() <= SHIFT * unit;
+    if unit == 0.0 {
+        // Rounding leaves far less than this.
+        if offset.abs() <= 0.03 * line.spread[1] {
+            return Vec::new();
+        }
+        let title = format!(
+            "your latents are shifted by {:.4}, and the config has no shift_factor",
+            -offset / affine.factor
+        );
+        let remedy = "leave the shift out: this VAE has none";
+        return vec![shift_finding(title, line, affine).severity(Severity::Error).remedy(remedy)];
+    }
+    let shift = affine.shift;
+    let finding = if near(expected) {
+        return Vec::new();
+    } else if near(0.0) {
+        shift_finding(
+            format!(
+                "your latents lack the shift of {shift}, as the gist's do; pipelines subtract it"
+            ),
+            line,
+            affine,
+        )
+    } else if near(-expected) {
+        shift_finding(format!("the shift of {shift} was added, not subtracted"), line, affine)
+            .severity(Severity::Error)
+    } else if near(2.0 * expected) {
+        shift_finding(format!("the shift of {shift} was subtracted twice"), line, affine)
+            .severity(Severity::Error)
+    } else {
+        shift_finding(
+            format!("your latents are shifted by {:.4}, expected {shift}", -offset / affine.factor),
+            line,
+            affine,
+        )
+    };
+    vec![finding]
+}
+
+/// A wrong factor between the user's latents and raw ones that are only nearly theirs. What such a line
+/// leaves flattens its slope, so spreads are compared; nothing can be said of the shift.
+pub(super) fn nearly(affine: &Affine, line: &Line) -> Option<Finding> {
+    let slope = line.spread[1] / line.spread[0];
+    let k = slope / affine.factor;
+    ((k - 1.0).abs() > NEARLY).then(|| wrong_factor(affine, &Line { slope, ..*line }, k))
+}
+
+fn shift_finding(title: String, line: &Line, affine: &Affine) -> Finding {
+    Finding::new("shift-factor-dropped", title)
+        .evidence("offset", line.offset)
+        .evidence("expected_offset", -affine.shift * affine.factor)
+        .evidence("shift_factor", affine.shift)
+        .evidence("relative_residual", line.residual / line.spread[1])
+}
+
+fn wrong_factor(affine: &Affine, line: &Line, k: f64) -> Finding {
+    let used = line.slope;
+    let (own, raw) = (affine.scaling_factor, affine.scale == LatentsScale::Raw);
+    let mut known = vec![match raw {
+        true => (own, format!("are scaled by {own} already, and are called raw")),
+        false => (1.0, "are not scaled at all: they are as the model makes them".into()),
+    }];
+    known.push((own * own, format!("are scaled twice by {own}")));
+    known.push((1.0 / own, format!("are divided by {own}, not multiplied")));
+    // Last, so that a family whose factor is 1 is not taken for the reason.
+    let published = Family::PUBLISHED.into_iter();
+    known.extend(published.filter_map(|family| {
+        let factor = family.scaling_factor()?;
+        Some((factor, format!("are scaled by {factor}, {family}'s factor")))
+    }));
+    let off = |factor: f64| (used.abs() / factor - 1.0).abs();
+    let nearest = known.into_iter().min_by(|a, b| off(a.0).total_cmp(&off(b.0)));
+    let title = match nearest.filter(|(factor, _)| off(*factor) <= KNOWN) {
+        _ if used < 0.0 => format!("your latents have the opposite sign: k is {k:.4}"),
+        Some((_, what)) => format!("your latents {what}; expected is {}", affine.factor),
+        None => format!("your latents are scaled by {used:.5}, expected is {}", affine.factor),
+    };
+    Finding::new("scaling-factor-mismatch", title)
+        .evidence("k", k)
+        .evidence("factor_found", used)
+        .evidence("factor_expected", affine.factor)
+        .evidence("latents_scale", affine.scale.name())
+        .evidence("relative_residual", line.residual / line.spread[1])
+}
+
+/// `latent-stats-ignored`, from a line for each channel; `None` where channels are no lines, and
+/// an empty list where all is as the config asks.
+pub(super) fn per_channel(
+    affine: &Affine,
+    expected: &Array4<f32>,
+    found: &Array4<f32>,
+    noise: f64,
+) -> Option<Vec<Finding>> {
+    let channels = expected.dim().1;
+    let lines: Vec<Line> = (0..channels)
+        .map(|channel| {
+            let side = |tensor: &Array4<f32>| tensor.index_axis(Axis(1), channel).to_owned();
+            Line::through(&side(expected), &side(found))
+        })
+        .collect::<Option<_>>()?;
+    let whole = Line::through(expected, found)?;
+    let straight = |line: &&Line| line.residual <= (0.1f64).max(3.0 * noise) * line.spread[1];
+    // A quiet channel may drown in the posterior's noise.
+    if lines.iter().filter(straight).count() * 10 < channels * 9 {
+        return None;
+    }
+    let matches = |wanted: &dyn Fn(usize) -> (f64, f64)| {
+        let near = |(channel, line): (usize, &Line)| {
+            let (slope, offset) = wanted(channel);
+            let at_mean = slope * line.mean[0] + offset;
+            (line.slope / slope - 1.0).abs() <= 0.05
+                && (line.mean[1] - at_mean).abs() <= 0.05 * line.spread[1].max(1e-9)
+        };
+        lines.iter().enumerate().filter(|&pair| near(pair)).count() * 10 >= channels * 9
+    };
+    let slopes: Vec<f64> = lines.iter().map(|line| line.slope).collect();
+    let offsets: Vec<f64> = lines.iter().map(|line| line.offset).collect();
+    let finding = |title: String| {
+        Finding::new("latent-stats-ignored", title)
+            .evidence("slopes", &slopes)
+            .evidence("offsets", &offsets)
+            .evidence("relative_residual", whole.residual / whole.spread[1])
+    };
+    let factor = affine.scaling_factor;
+    if let Some(statistics) = &affine.statistics {
+        let wanted = |channel: usize| {
+            let (mean, std) = statistics[channel];
+            (factor / std, -mean * factor / std)
+        };
+        if matches(&wanted) {
+            return Some(Vec::new());
+        }
+        let without_factor = |channel: usize| {
+            let (mean, std) = statistics[channel];
+            (1.0 / std, -mean / std)
+        };
+        if matches(&without_factor) {
+            let title = "your latents are normalised by latents_mean and latents_std, and not \
+                         multiplied by scaling_factor";
+            return Some(vec![
+                Finding::new("scaling-factor-mismatch", title)
+                    .evidence("factor_found", 1.0)
+                    .evidence("factor_expected", factor),
+            ]);
+        }
+        let plain = |_| (factor, 0.0);
+        let raw = |_| (1.0, 0.0);
+        if matches(&plain) || matches(&raw) {
+            let title = "your latents are not normalised by the config's latents_mean and \
+                         latents_std, as the gist's are not; pipelines do it";
+            return Some(vec![finding(title.to_owned())]);
+        }
+        return None;
+    }
+    let one_line = whole.residual <= 0.1 * whole.spread[1];
+    (!one_line).then(|| {
+        let title = "your latents are normalised per channel, and the config has neither \
+                     latents_mean nor latents_std";
+        vec![finding(title.to_owned())]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latents_that_are_nearly_the_expected_ones_are_judged_by_their_spread() {
+        let affine = Affine {
+            scale: LatentsScale::Scaled,
+            factor: 0.18215,
+            scaling_factor: 0.18215,
+            shift: 0.0,
+            statistics: None,
+        };
+        // Half of the slope is lost in what the line leaves, and the spread is that of the factor.
+        let flat = |factor: f64| Line {
+            slope: factor / 2.0,
+            offset: 0.0,
+            correlation: 0.5,
+            residual: factor * 0.75f64.sqrt(),
+            slope_error: 0.01,
+            spread: [1.0, factor],
+            mean: [0.0; 2],
+        };
+        assert!(nearly(&affine, &flat(0.18215)).is_none());
+        assert!(nearly(&affine, &flat(0.18215 * 1.15)).is_none());
+        let finding = nearly(&affine, &flat(1.0)).unwrap();
+        assert_eq!(finding.code, "scaling-factor-mismatch");
+        assert!(finding.title.contains("not scaled at all"), "{}", finding.title);
+        assert_eq!(line(&affine, &flat(0.18215))[0].code, "scaling-factor-mismatch");
+    }
+}

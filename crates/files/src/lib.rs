@@ -1,0 +1,11 @@
+//! Files, and what is said when something is wrong with them.
+//!
+//! An [`Error`] says which file, parameter or tensor it is about, what was expected and found, and what
+//! to do next. [`input`] reads regular files within a bound, [`output`] replaces a file in one step or
+//! leaves it as it was.
+
+pub mod error;
+pub mod input;
+pub mod output;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,48 @@
+//! Judges any [`Vae`](vae_fidelity_core::vae::Vae) against goldens that the reference implementation wrote.
+//!
+//! ```no_run
+//! # fn my_port(_: &vae_fidelity_checkpoint::Checkpoint) -> vae_fidelity_files::Result<Box<dyn vae_fidelity_core::Vae>> { todo!() }
+//! use vae_fidelity_harness::Suite;
+//!
+//! # fn main() -> vae_fidelity_files::Result<()> {
+//! Suite::open("golden")?.only("sd-small").run(|checkpoint| my_port(checkpoint))?.assert_pass();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each step of a case starts from the golden result of the step before it, so that an error is
+//! named where it arises. The harness judges what it is given and never repairs it: what an
+//! implementation does not expose is "not judged", and counted. Nothing here writes a golden:
+//! their only writer is a script that runs the reference itself (`golden/README.md`).
+
+mod blocks;
+mod candidate;
+mod case_files;
+mod checks;
+mod compare;
+mod evidence;
+mod explain;
+mod export;
+mod judge;
+mod layers;
+mod locate;
+mod manifest;
+mod posterior;
+mod report;
+mod run;
+mod spread;
+mod suite;
+mod tensor;
+mod text;
+mod tolerances;
+
+pub use blocks::Fault;
+pub use compare::{Bar, Comparison, Over, THRESHOLDS, Tolerance, Worst};
+pub use export::{ExportSize, TensorFormat};
+pub use layers::{Agreement, LayerComparison, StageComparison};
+pub use locate::Location;
+pub use manifest::{Case, CaseTiling, Origin, Posterior, PosteriorKind};
+pub use report::{CaseReport, Check, NotRun, Outcome, SCHEMA_VERSION, Step, SuiteReport, Summary};
+pub use suite::{Progress, Suite};
+pub use tensor::Golden;
+pub use tolerances::layer_rounding;

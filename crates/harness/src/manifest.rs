@@ -1,0 +1,265 @@
+//! `manifest.json`: which cases there are and where their tensors lie.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::tiling::{Splitting, Tiling};
+use vae_fidelity_core::trace::Stage;
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
+use vae_fidelity_files::input;
+
+const SCHEMA_VERSION: u32 = 1;
+const WRITE_AGAIN: &str =
+    "restore the goldens, or write them again: scripts/ holds their only writer";
+
+/// What wrote the goldens, and a row per case.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Manifest {
+    schema_version: u32,
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// Name of the file of tolerances beside the manifest.
+    pub tolerances: String,
+    pub cases: Vec<Case>,
+}
+
+/// What the bits of the goldens depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// SHA-256 of the gist that made them.
+    pub gist_sha256: String,
+    /// Versions of Python, torch, diffusers, Pillow and numpy.
+    pub versions: BTreeMap<String, String>,
+    /// torch's name for the vector instructions in use, for example `AVX2`.
+    pub cpu_capability: String,
+    /// The processor's name.
+    #[serde(default)]
+    pub processor: Option<String>,
+    /// Threads that torch ran with.
+    pub threads: usize,
+}
+
+/// One golden: a picture that went through a model in one way.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Case {
+    /// Name of the case and of its folder.
+    pub name: String,
+    /// What the case is there to show.
+    pub shows: String,
+    /// Name of a folder in `models/`, or `builtin`.
+    pub model: String,
+    /// Name of a file in `images/`.
+    pub image: String,
+    /// The gist's `--width`; `None` rounds the picture's own down.
+    pub width: Option<usize>,
+    /// The gist's `--height`.
+    pub height: Option<usize>,
+    /// Mode or draw.
+    pub posterior: Posterior,
+    /// The arithmetic of the gist's run.
+    pub dtype: Dtype,
+    /// The device that the case is for; the gist's run was on the CPU.
+    pub device: String,
+    /// diffusers' `enable_tiling()` was called.
+    pub tiling: Option<CaseTiling>,
+    /// diffusers' `enable_slicing()` was called.
+    #[serde(default)]
+    pub slicing: bool,
+    /// Names of files in `images/` that follow `image` in one batch.
+    #[serde(default)]
+    pub batch: Vec<String>,
+    /// File with the outputs of every module, where the case has one.
+    pub trace: Option<String>,
+    /// Whole tensors between blocks, where the case has them.
+    #[serde(default)]
+    pub(super) blocks: Option<BlocksRow>,
+    pub(super) tensors: BTreeMap<String, TensorRow>,
+}
+
+/// Tiling as a case has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseTiling {
+    /// Side of a tile in pixels; `None` is the config's `sample_size`.
+    pub tile_sample_min_size: Option<usize>,
+}
+
+/// How latents were taken from the posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Posterior {
+    /// Mode or draw.
+    pub kind: PosteriorKind,
+    /// The gist's `--seed` of a draw.
+    pub seed: Option<u64>,
+}
+
+/// Mode or draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PosteriorKind {
+    /// The gist without `--sample`.
+    Mode,
+    /// The gist with `--sample`; the noise is part of the golden.
+    Sample,
+}
+
+/// Which file has the whole tensors between blocks, and which block was given which.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct BlocksRow {
+    pub file: String,
+    /// Of the file.
+    pub sha256: String,
+    pub encode: Vec<BlockRow>,
+    pub decode: Vec<BlockRow>,
+}
+
+/// One block: diffusers' name of its module, and the names of two tensors in the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct BlockRow {
+    pub module: String,
+    pub input: String,
+    pub output: String,
+}
+
+impl BlocksRow {
+    /// The blocks of `stage`, in the order in which they finish.
+    pub fn stage(&self, stage: Stage) -> &[BlockRow] {
+        match stage {
+            Stage::Encode => &self.encode,
+            Stage::Decode => &self.decode,
+        }
+    }
+}
+
+/// Where one tensor of a case lies, and what it must hash to.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct TensorRow {
+    pub shape: Vec<usize>,
+    pub dtype: Element,
+    pub sha256: String,
+    pub stored: Stored,
+    pub file: String,
+}
+
+impl TensorRow {
+    /// Whether every value is kept.
+    pub fn is_full(&self) -> bool {
+        self.stored == Stored::Full
+    }
+}
+
+/// The type that a tensor was hashed and stored in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Element {
+    F32,
+    U8,
+}
+
+/// Whether a file holds the whole tensor or 4096 of its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Stored {
+    Full,
+    Samples,
+}
+
+impl Manifest {
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = read_text(path)?;
+        let manifest: Self =
+            serde_json::from_str(&text).map_err(|error| broken(path, error.to_string()))?;
+        if manifest.schema_version != SCHEMA_VERSION {
+            return Err(broken(
+                path,
+                format!(
+                    "expected schema_version {SCHEMA_VERSION}, found {}",
+                    manifest.schema_version
+                ),
+            ));
+        }
+        if manifest.cases.is_empty() {
+            return Err(broken(path, "has no cases".into()));
+        }
+        plain(&manifest.tolerances).map_err(|problem| broken(path, problem))?;
+        let mut names = BTreeSet::new();
+        for case in &manifest.cases {
+            if !names.insert(&case.name) {
+                return Err(broken(path, format!("two cases are named {}", case.name)));
+            }
+            case.validate().map_err(|problem| broken(path, format!("{}: {problem}", case.name)))?;
+        }
+        Ok(manifest)
+    }
+}
+
+impl Case {
+    /// How the work on its pictures is split, for a model with `config`.
+    pub(super) fn splitting(&self, config: &AutoencoderKLConfig) -> Result<Splitting> {
+        let tiling = self.tiling.map(|tiling| Tiling::new(config, tiling.tile_sample_min_size));
+        Ok(Splitting { tiling: tiling.transpose()?, slicing: self.slicing })
+    }
+
+    /// What it asks for that not every implementation has; an implementation without is not judged.
+    pub(super) fn optional(&self) -> Option<String> {
+        let dtype = (self.dtype != Dtype::F32).then(|| self.dtype.to_string());
+        let device = (self.device != "cpu").then(|| self.device.clone());
+        let tiling = self.tiling.map(|_| "tiling".to_owned());
+        let slicing = self.slicing.then(|| "slicing".to_owned());
+        let asked: Vec<String> = [dtype, device, tiling, slicing].into_iter().flatten().collect();
+        (!asked.is_empty()).then(|| asked.join(", "))
+    }
+
+    fn validate(&self) -> std::result::Result<(), String> {
+        let blocks = self.blocks.iter().map(|blocks| &blocks.file);
+        let names = [&self.name, &self.model, &self.image].into_iter();
+        for name in names.chain(&self.batch).chain(&self.trace).chain(blocks) {
+            plain(name)?;
+        }
+        for (name, row) in &self.tensors {
+            plain(&row.file).map_err(|problem| format!("{name}: {problem}"))?;
+            if row.shape.is_empty() || row.shape.contains(&0) {
+                return Err(format!("{name}: shape {:?} has no values", row.shape));
+            }
+        }
+        if self.width.is_some() != self.height.is_some() {
+            return Err("has one of width and height".into());
+        }
+        let needs_noise = self.posterior.kind == PosteriorKind::Sample;
+        let needed = ["sample", "moments", "latents", "decoded"].into_iter();
+        for name in needed.chain(needs_noise.then_some("noise")) {
+            if !self.tensors.contains_key(name) {
+                return Err(format!("has no tensor {name}"));
+            }
+        }
+        // Only bf16 ends before the picture: numpy has none, so the gist stops there.
+        if self.dtype != Dtype::Bf16 && !self.tensors.contains_key("decoded_rgb8") {
+            return Err("has no decoded_rgb8".into());
+        }
+        Ok(())
+    }
+}
+
+/// Names are joined to folders, so none may lead out of them.
+fn plain(name: &str) -> std::result::Result<(), String> {
+    let alone = Path::new(name).file_name().is_some_and(|file| file == name);
+    if alone && !name.contains(['/', '\\']) { Ok(()) } else { Err(format!("bad name {name:?}")) }
+}
+
+pub(super) fn read_text(path: &Path) -> Result<String> {
+    input::read_text(path).map_err(|problem| broken(path, problem))
+}
+
+/// What another module found wrong with a file of the suite.
+pub(super) fn broken_by(error: &Error) -> Error {
+    Error::new(ErrorKind::Golden, error.subject(), error.problem(), WRITE_AGAIN)
+}
+
+/// An error about a file of the suite itself.
+pub(super) fn broken(path: &Path, problem: String) -> Error {
+    Error::new(ErrorKind::Golden, path.display(), problem, WRITE_AGAIN)
+}

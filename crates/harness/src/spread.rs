@@ -1,0 +1,295 @@
+//! Draws that an implementation makes with random numbers of its own: their means and their spread,
+//! held against the golden moments.
+
+use ndarray::{Array4, ArrayView4, Axis};
+
+use super::compare::Tolerance;
+use super::explain::clamp_missing;
+use super::posterior::{LOGVAR_RANGE, std_of, widest_logvar};
+use super::report::{Check, Step};
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_files::error::Result;
+
+/// Draws that are asked for.
+pub(super) const DRAWS: usize = 64;
+/// How many standard errors a statistic may be off: one honest run in 500 million is further.
+const SIGMAS: f64 = 6.0;
+
+/// One latent: what the golden says about it, and what the draws show.
+struct Latent {
+    logvar: f32,
+    mean: f64,
+    std: f64,
+    drawn_mean: f64,
+    drawn_variance: f64,
+    /// Spacing of f32 at the mean: draws cannot be finer.
+    grain: f64,
+}
+
+/// Judges `draws` (each (N, C, h, w), unscaled) against `moments` (N, 2C, h, w), whose own values
+/// may be off by `tolerance`.
+pub(super) fn check(
+    moments: ArrayView4<f32>,
+    draws: &[Array4<f32>],
+    tolerance: Tolerance,
+) -> Check {
+    let channels = moments.dim().1 / 2;
+    let (mean, logvar) = moments.split_at(Axis(1), channels);
+    if draws.len() < 2 {
+        return Check::failed(
+            Step::Draws,
+            format!("expected {DRAWS} draws, found {}", draws.len()),
+        );
+    }
+    if let Some(other) = draws.iter().find(|draw| draw.dim() != mean.dim()) {
+        let (found, expected) = (other.shape(), mean.shape());
+        return Check::failed(Step::Draws, format!("shape {found:?}, expected {expected:?}"));
+    }
+    let values = draws.len() * mean.len();
+    let wild = draws.iter().flatten().filter(|value| !value.is_finite()).count();
+    if wild > 0 {
+        let reason = format!("{wild} of {values} drawn values are NaN or infinite");
+        let overflows = logvar.iter().any(|&logvar| !(0.5 * logvar).exp().is_finite());
+        return Check {
+            looks_like: overflows.then(clamp_missing),
+            ..Check::failed(Step::Draws, reason)
+        };
+    }
+    let latents = latents(mean, logvar, draws);
+    let wrong_spread = [
+        (
+            "clamped at the lower end",
+            Box::new(|logvar: f32| logvar < LOGVAR_RANGE.0) as Box<dyn Fn(f32) -> bool>,
+        ),
+        ("clamped at the upper end", Box::new(|logvar| logvar > LOGVAR_RANGE.1)),
+        ("not clamped", Box::new(|logvar| (LOGVAR_RANGE.0..=LOGVAR_RANGE.1).contains(&logvar))),
+    ];
+    let wrong_spread: Vec<(String, bool)> = wrong_spread
+        .into_iter()
+        .filter_map(|(which, belongs)| {
+            let group: Vec<&Latent> = latents.iter().filter(|one| belongs(one.logvar)).collect();
+            spread(which, &group, draws.len(), tolerance)
+        })
+        .collect();
+    let off = latents.iter().filter(|one| !one.mean_agrees(draws.len(), tolerance)).count();
+    let mut reasons: Vec<String> = wrong_spread.iter().map(|(text, _)| text.clone()).collect();
+    if off > 0 {
+        reasons.push(format!(
+            "the means of {} draws are off by more than {SIGMAS} standard errors in {off} of {} latents",
+            draws.len(),
+            latents.len()
+        ));
+    }
+    if reasons.is_empty() {
+        return Check::within(
+            Step::Draws,
+            format!("judged by mean and spread of {} draws", draws.len()),
+        );
+    }
+    let unclamped = wrong_spread.iter().any(|(_, unclamped)| *unclamped);
+    Check {
+        looks_like: unclamped.then(clamp_missing),
+        ..Check::failed(Step::Draws, reasons.join("; "))
+    }
+}
+
+fn latents(mean: ArrayView4<f32>, logvar: ArrayView4<f32>, draws: &[Array4<f32>]) -> Vec<Latent> {
+    let std = std_of(logvar);
+    let count = draws.len() as f64;
+    mean.indexed_iter()
+        .map(|(at, &mean)| {
+            let drawn = || draws.iter().map(|draw| f64::from(draw[at]));
+            let drawn_mean = drawn().sum::<f64>() / count;
+            let squares: f64 = drawn().map(|value| (value - drawn_mean).powi(2)).sum();
+            Latent {
+                logvar: logvar[at],
+                mean: f64::from(mean),
+                std: f64::from(std[at]),
+                drawn_mean,
+                drawn_variance: squares / (count - 1.0),
+                grain: f64::from(mean.abs() * f32::EPSILON),
+            }
+        })
+        .collect()
+}
+
+impl Latent {
+    fn mean_agrees(&self, draws: usize, tolerance: Tolerance) -> bool {
+        // A wrong spread is a finding of its own; it must not show as a wrong mean too.
+        let spread = self.std.max(self.drawn_variance.sqrt());
+        let allowed = tolerance.atol()
+            + tolerance.rtol() * self.mean.abs()
+            + SIGMAS * spread / (draws as f64).sqrt()
+            + self.grain;
+        (self.drawn_mean - self.mean).abs() <= allowed
+    }
+
+    /// Variance that draws should show: the golden's, and that of rounding to f32.
+    fn variance(&self) -> f64 {
+        self.std.powi(2) + self.grain.powi(2) / 12.0
+    }
+}
+
+/// What is wrong with the spread of a group of latents, and whether a missing clamp makes just that.
+fn spread(
+    which: &str,
+    group: &[&Latent],
+    draws: usize,
+    tolerance: Tolerance,
+) -> Option<(String, bool)> {
+    // Where f32 is coarser than the standard deviation, draws tell nothing about it.
+    let told: Vec<&&Latent> = group.iter().filter(|one| one.std > one.grain).collect();
+    if told.is_empty() {
+        return None;
+    }
+    let ratio = |of: &dyn Fn(&Latent) -> f64| {
+        let sum: f64 = told.iter().map(|one| of(one) / one.variance()).sum();
+        (sum / told.len() as f64).sqrt()
+    };
+    let found = ratio(&|one| one.drawn_variance);
+    let freedom = ((draws - 1) * told.len()) as f64;
+    let widest = widest_logvar(told.iter().map(|one| one.logvar));
+    let allowed = SIGMAS / (2.0 * freedom).sqrt() + half_logvar(tolerance, widest) + 1e-3;
+    if (found - 1.0).abs() <= allowed {
+        return None;
+    }
+    let text = format!(
+        "where the log-variance is {which}, draws spread {found:.3e} times as far as they should \
+         ({} latents, {draws} draws)",
+        told.len()
+    );
+    // Latent by latent, since the largest log-variance would outweigh all others in a sum; and with a
+    // little added to both, since a standard deviation may have underflowed to 0.
+    let against_unclamped: f64 = told
+        .iter()
+        .map(|one| {
+            let little = 1e-3 * one.variance();
+            (one.drawn_variance + little) / (f64::from(one.logvar).exp() + little)
+        })
+        .sum();
+    let as_unclamped = (against_unclamped / told.len() as f64).sqrt();
+    Some((text, (as_unclamped - 1.0).abs() <= allowed.max(0.1)))
+}
+
+/// By how much a standard deviation may be off, relatively, when its log-variance, of magnitude
+/// `widest` at most, may be off by `tolerance`: half of it.
+fn half_logvar(tolerance: Tolerance, widest: f64) -> f64 {
+    0.5 * (tolerance.atol() + tolerance.rtol() * widest)
+}
+
+/// By how much a standard deviation may be off when its moments may be off by `moments`, its
+/// log-variance is `widest` at most, and it is computed from them in `dtype`.
+pub(super) fn std_tolerance(dtype: Dtype, moments: Tolerance, widest: f64) -> Result<Tolerance> {
+    let inherited = half_logvar(moments, widest);
+    // Half the log-variance is rounded before its exponential is: by half a step each.
+    let rounded = 0.5 * dtype.epsilon() * (0.5 * widest + 1.0);
+    match dtype {
+        // A last bit more: not every `exp` is rounded correctly.
+        Dtype::F32 => Tolerance::new(0.0, inherited.exp_m1() + 1e-6),
+        // The smallest f16 above zero is 2^-24.
+        Dtype::F16 => Tolerance::new(2f64.powi(-24), inherited.exp_m1() + rounded),
+        Dtype::Bf16 => Tolerance::new(0.0, inherited.exp_m1() + rounded),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Outcome;
+    use vae_fidelity_core::recipe::scrambled;
+
+    /// Mean 0.5 and these log-variances, over 10 x 10 latents each.
+    fn moments(logvars: &[f32]) -> Array4<f32> {
+        let channels = logvars.len();
+        Array4::from_shape_fn((1, 2 * channels, 10, 10), |(_, channel, ..)| {
+            channel.checked_sub(channels).map_or(0.5, |at| logvars[at])
+        })
+    }
+
+    /// Draws of mean + `std`(logvar) * noise, the noise by Box and Muller from the recipe's hash.
+    fn draws(moments: &Array4<f32>, std: impl Fn(f32) -> f32) -> Vec<Array4<f32>> {
+        let channels = moments.dim().1 / 2;
+        let (mean, logvar) = moments.view().split_at(Axis(1), channels);
+        let mut seed = 0;
+        let mut uniform = || {
+            seed += 1;
+            ((scrambled(1, seed) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+        };
+        (0..DRAWS)
+            .map(|_| {
+                let noise = mean.mapv(|_| {
+                    let radius = (-2.0 * uniform().ln()).sqrt();
+                    (radius * (std::f64::consts::TAU * uniform()).cos()) as f32
+                });
+                &mean + &logvar.mapv(&std) * &noise
+            })
+            .collect()
+    }
+
+    fn judged(logvars: &[f32], std: impl Fn(f32) -> f32) -> Check {
+        let moments = moments(logvars);
+        check(moments.view(), &draws(&moments, std), Tolerance::new(1e-5, 1e-5).unwrap())
+    }
+
+    fn clamped(logvar: f32) -> f32 {
+        (0.5 * logvar.clamp(-30.0, 20.0)).exp()
+    }
+
+    const LOGVARS: [f32; 4] = [-20.0, 0.0, 3.0, 40.0];
+
+    #[test]
+    fn honest_draws_pass() {
+        let found = judged(&LOGVARS, clamped);
+        assert_eq!(found.outcome, Outcome::WithinTolerance, "{found:?}");
+        assert!(found.reason.unwrap().contains("64 draws"));
+    }
+
+    #[test]
+    fn another_spread_or_mean_fails() {
+        for factor in [0.8, 1.25, 0.0] {
+            let found = judged(&LOGVARS, |logvar| factor * clamped(logvar));
+            assert_eq!(found.outcome, Outcome::Failed, "{factor}");
+            assert_eq!(found.looks_like, None, "{factor} is no missing clamp");
+        }
+        let moments = moments(&LOGVARS);
+        let mut shifted = draws(&moments, clamped);
+        shifted.iter_mut().for_each(|draw| draw[[0, 0, 3, 4]] += 0.01);
+        let found = check(moments.view(), &shifted, Tolerance::new(1e-5, 1e-5).unwrap());
+        assert!(found.reason.unwrap().contains("in 1 of 400 latents"));
+    }
+
+    #[test]
+    fn a_missing_clamp_is_named_at_either_end_and_where_it_overflows() {
+        for logvars in [&[-40.0][..], &[40.0], &[30.0, 45.0, 60.0, 90.0], &[250.0, 0.0]] {
+            let found = judged(logvars, |logvar| (0.5 * logvar).exp());
+            assert_eq!(found.outcome, Outcome::Failed, "{logvars:?}");
+            assert!(found.looks_like.as_ref().unwrap().contains("without a clamp"), "{found:?}");
+        }
+    }
+
+    /// A step of bf16 in a log-variance near -30 is nothing beside one near 1: the widest counts.
+    #[test]
+    fn a_standard_deviation_is_as_uncertain_as_its_own_log_variance() {
+        let moments = Tolerance::new(0.0625, 3.0 * Dtype::Bf16.epsilon()).unwrap();
+        let relative = |widest| std_tolerance(Dtype::Bf16, moments, widest).unwrap().rtol();
+        let near_one = (0.5 * (0.0625 + 3.0 / 128.0_f64)).exp_m1() + 1.5 / 256.0;
+        approx::assert_relative_eq!(relative(1.0), near_one, max_relative = 1e-12);
+        assert!(relative(30.0) > 8.0 * relative(1.0));
+        assert_eq!(widest_logvar([-0.5, f32::MAX].into_iter()), 20.0, "as clamped");
+        assert_eq!(widest_logvar([-40.0, 25.0].into_iter()), 30.0);
+    }
+
+    #[test]
+    fn nan_and_shapes_fail() {
+        let moments = moments(&LOGVARS);
+        let tolerance = Tolerance::new(1e-5, 1e-5).unwrap();
+        let mut some = draws(&moments, clamped);
+        some[5][[0, 1, 2, 3]] = f32::NAN;
+        let found = check(moments.view(), &some, tolerance);
+        assert!(found.reason.unwrap().contains("1 of 25600 drawn values are NaN"));
+        let narrow = vec![Array4::zeros((1, 4, 10, 9)); 2];
+        let found = check(moments.view(), &narrow, tolerance);
+        assert!(found.reason.unwrap().contains("expected [1, 4, 10, 10]"));
+        assert_eq!(check(moments.view(), &some[..1], tolerance).outcome, Outcome::Failed);
+    }
+}

@@ -1,0 +1,53 @@
+//! Image files as Pillow sees them: RGB8 in, RGB8 out.
+//!
+//! A latent-diffusion pipeline starts with `PIL.Image.open(path).convert("RGB")` and a bicubic
+//! resize. Comparing a VAE with a pipeline to the last bit therefore needs the same bytes, and
+//! general-purpose decoders and resizers give others. The reference is Pillow 13.0.0;
+//! `scripts/compare_pillow.py` measures every format and mode against it.
+//!
+//! What gives other bytes, or is not known to give the same, is refused by name.
+
+#![cfg_attr(
+    not(feature = "all-formats"),
+    allow(dead_code, unused_imports, reason = "what only formats need that are left out")
+)]
+
+#[cfg(feature = "bmp")]
+mod bmp;
+#[cfg(feature = "png")]
+mod encode;
+mod exif;
+mod format;
+#[cfg(feature = "gif")]
+mod gif;
+#[cfg(feature = "jpeg")]
+mod jpeg;
+mod limit;
+mod open;
+mod opened;
+#[cfg(feature = "png")]
+mod png;
+#[cfg(feature = "pnm")]
+mod pnm;
+mod resize;
+mod rgb8;
+mod size;
+#[cfg(feature = "tga")]
+mod tga;
+#[cfg(feature = "tiff")]
+mod tiff;
+#[cfg(feature = "tiff")]
+mod tiff_tags;
+mod to_rgb;
+#[cfg(feature = "webp")]
+mod webp;
+
+#[cfg(feature = "png")]
+pub use encode::encode_png;
+pub use format::ImageFormat;
+pub use limit::{MAX_PIXELS_REFUSED, MAX_PIXELS_UNWARNED};
+pub use open::open;
+pub use opened::OpenedImage;
+pub use resize::{Filter, PassOrder, resize, resize_bicubic};
+pub use rgb8::Rgb8;
+pub use size::{requested_size, target_size};

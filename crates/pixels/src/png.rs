@@ -1,0 +1,157 @@
+//! PNG files, read as Pillow reads them; and RGB8 written as PNG.
+
+use std::fs::File;
+use std::io::{BufReader, ErrorKind};
+use std::path::Path;
+
+use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Limits, Transformations};
+
+use super::exif::{ICC_NOTE, orientation, orientation_note};
+use super::format::ImageFormat;
+use super::limit::check_pixels;
+use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated};
+use super::to_rgb::{Palette, ToRgb, unpack};
+use vae_fidelity_files::error::{Error, Result};
+
+/// The most that chunks such as a profile may take in memory.
+const CHUNK_BYTES: usize = 64 << 20;
+
+/// Opens a PNG file: any colour type and depth, interlaced or not; of an animation, the default
+/// image. Follows `PngImagePlugin.py`: `_MODES` and `chunk_tRNS`.
+pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
+    let failed = |error| failed(path, error);
+    let mut options = DecodeOptions::default();
+    // zlib checks this sum for Pillow; without it a damaged file would pass.
+    options.set_ignore_adler32(false);
+    options.set_ignore_text_chunk(true);
+    options.set_skip_ancillary_crc_failures(false);
+    let mut decoder = Decoder::new_with_options(BufReader::new(file), options);
+    // Pillow's own view of each depth is made here, from the samples as they are stored.
+    decoder.set_transformations(Transformations::IDENTITY);
+    let header = decoder.read_header_info().map_err(failed)?;
+    let (width, height) = (header.width as usize, header.height as usize);
+    let mut notes: Vec<_> = check_pixels(path, width as u64, height as u64)?.into_iter().collect();
+    // What the library sets aside for chunks, and for the rows of a very wide picture.
+    decoder.set_limits(Limits { bytes: CHUNK_BYTES + width * 16 });
+    let mut reader = decoder.read_info().map_err(failed)?;
+
+    let info = reader.info();
+    let (colour, depth) = (info.color_type, info.bit_depth);
+    let palette = Palette::from_rgb(info.palette.as_deref().unwrap_or(&[]))
+        .with_alpha(info.trns.as_deref().unwrap_or(&[]));
+    if info.trns.is_some() && colour != ColorType::Indexed {
+        notes.push("the transparent colour (tRNS) is ignored, as by convert(\"RGB\")".into());
+    }
+    if info.icc_profile.is_some() {
+        notes.push(ICC_NOTE.into());
+    }
+    let turned = info.exif_metadata.as_deref().and_then(orientation);
+    if let Some(value) = turned {
+        notes.push(orientation_note(value));
+    }
+    if info.animation_control.is_some_and(|control| control.num_frames > 1) {
+        notes.push("animated: only the default image is used".into());
+    }
+
+    let mut out = ToRgb::new(path, width, height)?;
+    let stride = reader.output_line_size(width as u32).ok_or_else(|| no_memory(path))?;
+    if reader.info().interlaced {
+        let mut data = Vec::new();
+        let size = reader.output_buffer_size().ok_or_else(|| no_memory(path))?;
+        data.try_reserve_exact(size).map_err(|_| no_memory(path))?;
+        data.resize(size, 0);
+        reader.next_frame(&mut data).map_err(failed)?;
+        for row in data.chunks_exact(stride) {
+            push(&mut out, row, width, colour, depth, &palette);
+        }
+    } else {
+        for _ in 0..height {
+            let row = reader.next_row().map_err(failed)?;
+            let row = row.ok_or_else(|| truncated(path, ImageFormat::Png))?;
+            if row.data().len() != stride {
+                return Err(broken(path, ImageFormat::Png, "the first frame is not full size"));
+            }
+            push(&mut out, row.data(), width, colour, depth, &palette);
+        }
+    }
+    match reader.finish() {
+        // Pillow too asks for nothing after the last pixel.
+        Err(DecodingError::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {}
+        other => other.map_err(failed)?,
+    }
+    let (pixels, lost) = out.finish()?;
+    notes.extend(lost);
+    Ok(OpenedImage {
+        pixels,
+        format: ImageFormat::Png,
+        mode: mode(colour, depth),
+        orientation: turned,
+        notes,
+    })
+}
+
+/// Pillow's name for what a colour type and depth open as.
+fn mode(colour: ColorType, depth: BitDepth) -> &'static str {
+    match (colour, depth) {
+        (ColorType::Grayscale, BitDepth::One) => "1",
+        (ColorType::Grayscale, BitDepth::Sixteen) => "I;16",
+        (ColorType::Grayscale, _) => "L",
+        (ColorType::Indexed, _) => "P",
+        (ColorType::Rgb, _) => "RGB",
+        // Pillow has no 16-bit LA: it opens as RGBA.
+        (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => "RGBA",
+        (ColorType::GrayscaleAlpha, _) => "LA",
+        (ColorType::Rgba, _) => "RGBA",
+    }
+}
+
+/// One row of samples as stored, to RGB.
+fn push(
+    out: &mut ToRgb,
+    row: &[u8],
+    width: usize,
+    colour: ColorType,
+    depth: BitDepth,
+    palette: &Palette,
+) {
+    // 16-bit colour keeps the high byte of each sample; only 16-bit grey is clipped instead.
+    let high_bytes = || row.iter().copied().step_by(2).collect::<Vec<_>>();
+    let bits = depth as u8;
+    match (colour, depth) {
+        (ColorType::Grayscale, BitDepth::Sixteen) => {
+            let samples = row.chunks_exact(2).map(|b| u32::from(b[0]) << 8 | u32::from(b[1]));
+            out.grey_clipped(samples);
+        }
+        (ColorType::Grayscale, BitDepth::Eight) => out.grey(row),
+        (ColorType::Grayscale, _) => {
+            let white = 255 / (0xFF >> (8 - bits));
+            let samples = unpack(row, bits, width);
+            out.grey(&samples.into_iter().map(|value| value * white).collect::<Vec<_>>());
+        }
+        (ColorType::Indexed, _) => out.palette(&unpack(row, bits, width), palette),
+        (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => out.grey_alpha(&high_bytes()),
+        (ColorType::GrayscaleAlpha, _) => out.grey_alpha(row),
+        (ColorType::Rgb, BitDepth::Sixteen) => out.rgb(&high_bytes()),
+        (ColorType::Rgb, _) => out.rgb(row),
+        (ColorType::Rgba, BitDepth::Sixteen) => out.rgba(&high_bytes()),
+        (ColorType::Rgba, _) => out.rgba(row),
+    }
+}
+
+fn failed(path: &Path, error: DecodingError) -> Error {
+    match error {
+        DecodingError::IoError(error) => failed_read(path, ImageFormat::Png, &error),
+        DecodingError::LimitsExceeded => no_memory(path),
+        other => {
+            let text = other.to_string();
+            // The library prints a chunk's whole structure; its name is what helps.
+            let reason = match text.split_once("ChunkType { type: ") {
+                Some((before, after)) => {
+                    format!("{before}{}", after.split(',').next().unwrap_or_default())
+                }
+                None => text,
+            };
+            broken(path, ImageFormat::Png, reason)
+        }
+    }
+}
