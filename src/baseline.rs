@@ -36,7 +36,7 @@ impl Baseline {
     pub fn read(path: &Path) -> Result<Self> {
         let broken = |problem: String| {
             Error::option(
-                format!("--baseline {}", path.display()),
+                format!("`baseline` {}", path.display()),
                 problem,
                 "write one with: vae-fidelity check IMAGE --json > RUN.json",
             )
@@ -62,7 +62,7 @@ impl Baseline {
         let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
         let of = |run: &&Run| name(Path::new(&run.picture)) == name(picture);
         let unusable = |problem: String| {
-            Error::option("--baseline", problem, "write it again, with the same pictures and flags")
+            Error::option("`baseline`", problem, "write it again, with the same pictures and flags")
         };
         let run = match self.runs.as_slice() {
             [only] => only,

@@ -17,6 +17,8 @@ pub mod verdict;
 pub mod baseline;
 pub mod report;
 pub mod forecast;
+pub mod pipeline;
+pub mod compare;
 #[cfg(feature = "cli")]
 pub mod cli;
 
@@ -28,5 +30,7 @@ pub use config::AutoencoderKLConfig;
 pub use dtype::Dtype;
 pub use engine::{Engine, Execution};
 pub use error::{Error, ErrorKind, Result};
+pub use pipeline::Pipeline;
 pub use pixels::Rgb8;
 pub use vae::{Encoded, RoundTrip, Vae, round_trip};
+pub use vae_fidelity_core::Cancellation;

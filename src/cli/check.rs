@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::baseline::Baseline;
-use crate::checkpoint::Checkpoint;
+use crate::pipeline::CheckOptions;
 use crate::pixels::requested_size;
 use crate::report::{CheckSummary, SCHEMA_VERSION};
-use crate::tiling::{Splitting, Tiling};
 use crate::verdict::Thresholds;
 use crate::{Error, Result};
 use serde_json::json;
@@ -19,9 +18,9 @@ use super::console::Console;
 use super::images::expand;
 use super::outputs::Outputs;
 use super::progress::Progress;
-use super::round_trip::Judge;
-use super::run_args::{DtypeChoice, check_working_directory};
-use super::show::Graphics;
+use super::results;
+use super::run_args::check_working_directory;
+use super::show::{Graphics, Shown};
 
 pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     let given: Vec<PathBuf> = args.image_flags.iter().chain(&args.images).cloned().collect();
@@ -33,54 +32,64 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
     let files = args.files.read()?;
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let size = requested_size(args.run.width, args.run.height)?;
-    let source = args.run.about.source(&args.run.repo)?;
+    let mut builder = args.run.pipeline().slicing(args.slicing);
+    if args.tiling {
+        builder = builder.tiling(args.tile_size);
+    }
+    if let Some(size) = args.max_memory {
+        builder = builder.max_memory_bytes(size.0);
+    }
+    let source = builder.source()?;
     let outputs = Outputs::settle(args, &images)?;
-    let max_memory = args.max_memory.map(|size| size.0);
-    let execution = args.run.execution()?.within(max_memory)?;
+    builder.execution()?;
     let graphics = graphics(args, console)?;
 
     let progress = Progress::new(images.len(), console);
     progress.step("loading the VAE");
-    let started = Instant::now();
     let options = args.run.about.options(&source, &progress)?;
-    let checkpoint = Checkpoint::open_with(&source, &options)?;
-    let tiling =
-        args.tiling.then(|| Tiling::new(checkpoint.config(), args.tile_size)).transpose()?;
-    let splitting = Splitting { tiling, slicing: args.slicing };
-    let mut vae = execution.load(&checkpoint)?;
-    vae.set_splitting(splitting)?;
-    let judge = Judge {
-        vae: vae.as_ref(),
-        checkpoint: &checkpoint,
-        files,
-        cross_check: args.cross_check,
-        forecast: args.forecast,
-        show: graphics.is_some(),
-        command: command_line(arguments),
-        baseline,
-        execution,
-        model: args.run.model(&checkpoint, &execution, splitting),
+    let pipeline = builder.opened_with(options).build()?;
+    let mut check = CheckOptions {
         size,
         seed: args.run.seed_of_draw(),
         thresholds: Thresholds { min_psnr: args.least.min_psnr, min_ssim: args.least.min_ssim },
-        notes: notes(args, args.run.notes(&checkpoint, &source, &execution)),
-        load: started.elapsed(),
+        baseline,
+        files,
+        cross_check: args.cross_check,
+        forecast: args.forecast,
+        notes: args.run.note().into_iter().collect(),
+        ..CheckOptions::default()
     };
-    progress.around(|| judge.notes.iter().for_each(|note| console.note(note)));
+    let command = command_line(arguments);
+    let of_all: Vec<String> = pipeline.notes().iter().chain(&check.notes).cloned().collect();
+    progress.around(|| of_all.iter().for_each(|note| console.note(note)));
 
     let mut summary = CheckSummary { images: images.len(), passed: 0, failed: 0, not_judged: 0 };
     let mut worst = Outcome::Passed;
     for (index, (image, outputs)) in images.iter().zip(&outputs).enumerate() {
-        let judged = judge.image(image, outputs, |step| progress.image(index, image, step));
-        let outcome = match judged {
-            Ok((report, shown)) => progress.around(|| {
-                let of_image = &report.notes[judge.notes.len()..];
-                of_image.iter().for_each(|note| {
+        let started = Instant::now();
+        let step = |step: &str| progress.image(index, image, step);
+        check.decoded_path = outputs.picture.clone();
+        check.trace = outputs.trace.is_some() || outputs.report.is_some();
+        check.visibility = outputs.show_differences() || graphics.is_some();
+        let judged = pipeline.check_with(image, &check, |now| step(&now.to_string()));
+        let written = judged.and_then(|mut checked| {
+            step("writing");
+            results::write(&checked, outputs, &command)?;
+            checked.report.timings_ms.total =
+                checked.report.timings_ms.load + started.elapsed().as_secs_f64() * 1e3;
+            Ok(checked)
+        });
+        let outcome = match written {
+            Ok(checked) => progress.around(|| {
+                let report = &checked.report;
+                report.notes[of_all.len()..].iter().for_each(|note| {
                     console.note(format_args!("{}: {note}", image.display()));
                 });
                 let gap = if index > 0 { "\n" } else { "" };
-                console.result(&report, format_args!("{gap}{report}"))?;
-                shown.zip(graphics).map_or(Ok(()), |(shown, how)| shown.draw(how))?;
+                console.result(report, format_args!("{gap}{report}"))?;
+                if let Some(how) = graphics {
+                    Shown::of(&checked).map_or(Ok(()), |shown| shown.draw(how))?;
+                }
                 Ok(Outcome::from(report.verdict))
             })?,
             Err(error) if images.len() == 1 => return Err(error),
@@ -134,15 +143,4 @@ fn command_line(arguments: &[OsString]) -> String {
         }
     };
     arguments.iter().map(quoted).collect::<Vec<_>>().join(" ")
-}
-
-/// What holds for every image of the run, beside `notes` of the VAE.
-fn notes(args: &CheckArgs, mut notes: Vec<String>) -> Vec<String> {
-    if args.run.dtype == DtypeChoice::Bf16 {
-        notes.push(
-            "bf16 has no picture, so nothing is written or compared: only the decoded tensor is judged"
-                .to_owned(),
-        );
-    }
-    notes
 }

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind as IoErrorKind, Write};
 
+use super::flags;
 use crate::report::SCHEMA_VERSION;
 use crate::{Error, ErrorKind, Result};
 use anstyle::{AnsiColor, Style};
@@ -25,24 +26,25 @@ impl Console {
     /// Errors when stdout cannot be written; a reader that went away is no error.
     pub fn result(&self, object: &impl Serialize, text: impl Display) -> Result<()> {
         if self.json {
-            let mut line = serde_json::to_vec(object).map_err(|error| {
+            let line = serde_json::to_string(object).map_err(|error| {
                 Error::new(ErrorKind::Output, "JSON", error, "please report this as a bug")
             })?;
-            line.push(b'\n');
-            return written(io::stdout().lock().write_all(&line));
+            return written(writeln!(io::stdout().lock(), "{}", flags::named(&line)));
         }
         if self.quiet {
             return Ok(());
         }
+        let text = text.to_string();
         let mut stdout = anstream::stdout().lock();
-        written(write!(stdout, "{text}").and_then(|()| stdout.flush()))
+        written(write!(stdout, "{}", flags::named(&text)).and_then(|()| stdout.flush()))
     }
 
     /// Something worth knowing that is no error, on stderr.
     pub fn note(&self, note: impl Display) {
         if !self.quiet {
             // Nobody is left to tell when stderr is gone.
-            let _ = writeln!(anstream::stderr(), "{FAINT}note:{FAINT:#} {note}");
+            let note = note.to_string();
+            let _ = writeln!(anstream::stderr(), "{FAINT}note:{FAINT:#} {}", flags::named(&note));
         }
     }
 
@@ -60,6 +62,7 @@ impl Console {
         next: &str,
         about: serde_json::Value,
     ) -> Result<()> {
+        let [message, next] = [message, next].map(flags::named);
         if !self.json {
             let _ = writeln!(
                 anstream::stderr(),

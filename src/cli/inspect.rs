@@ -15,7 +15,7 @@ pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
         progress.step("reading the files");
         // Where the source is an argument, there is no flag to name.
         let source = args.about.source(name).map_err(|error| {
-            let [subject, next] = [error.subject(), error.next()].map(|s| s.replace("--repo ", ""));
+            let [subject, next] = [error.subject(), error.next()].map(|s| s.replace("`repo` ", ""));
             Error::new(error.kind(), subject, error.problem(), next)
         })?;
         Contents::open(&source, &args.about.options(&source, &progress)?)

@@ -5,10 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use crate::autoencoder_kl::DeviceChoice;
-use crate::checkpoint::{Checkpoint, Source};
-use crate::report::Model;
-use crate::tiling::Splitting;
-use crate::{Dtype, Error, Execution, Result};
+use crate::pipeline::PipelineBuilder;
+use crate::{Dtype, Error, Pipeline, Result};
 use clap::{Args, ValueEnum};
 
 use super::engine::EngineChoice;
@@ -55,10 +53,23 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// The device and dtype that are there for what was asked.
-    pub fn execution(&self) -> Result<Execution> {
-        let threads = self.threads.map(|threads| threads as usize);
-        self.engine.engine().execution(self.device, self.dtype.dtype(), threads)
+    /// The pipeline that these flags describe, but for how the checkpoint is opened.
+    pub fn pipeline(&self) -> PipelineBuilder {
+        let mut builder =
+            Pipeline::builder().repo(&self.repo).engine(self.engine.engine()).device(self.device);
+        if let Some(name) = &self.about.subfolder {
+            builder = builder.subfolder(name);
+        }
+        if let Some(revision) = &self.about.hub.revision {
+            builder = builder.revision(revision);
+        }
+        if let Some(dtype) = self.dtype.dtype() {
+            builder = builder.dtype(dtype);
+        }
+        if let Some(threads) = self.threads {
+            builder = builder.threads(threads as usize);
+        }
+        builder
     }
 
     /// What a draw is made with; `None` takes the mode.
@@ -66,46 +77,10 @@ impl RunArgs {
         self.sample.then(|| self.seed.unwrap_or_else(draw_seed))
     }
 
-    /// The VAE as reports show it.
-    pub fn model(
-        &self,
-        checkpoint: &Checkpoint,
-        execution: &Execution,
-        splitting: Splitting,
-    ) -> Model {
-        Model {
-            source: checkpoint.source().to_string(),
-            revision: checkpoint.revision().map(str::to_owned),
-            family: checkpoint.family(),
-            config: checkpoint.config().clone(),
-            parameters: checkpoint.parameters(),
-            device: execution.device().to_string(),
-            dtype: execution.dtype(),
-            arithmetic: execution.arithmetic(),
-            engine: execution.engine().to_string(),
-            splitting,
-        }
-    }
-
-    /// What a reader of the results has to know of the VAE.
-    pub fn notes(
-        &self,
-        checkpoint: &Checkpoint,
-        source: &Source,
-        execution: &Execution,
-    ) -> Vec<String> {
-        let mut notes = checkpoint.notes().to_vec();
-        notes.extend(execution.note());
-        if *source == Source::Builtin {
-            notes.push(
-                "the built-in VAE is used, which is small; name the one to judge with --repo"
-                    .to_owned(),
-            );
-        }
-        if let (Some(seed), false) = (self.seed, self.sample) {
-            notes.push(format!("--seed {seed} has no effect without --sample, as in the gist"));
-        }
-        notes
+    /// What these flags leave without effect.
+    pub fn note(&self) -> Option<String> {
+        let seed = self.seed.filter(|_| !self.sample)?;
+        Some(format!("--seed {seed} has no effect without --sample, as in the gist"))
     }
 
     /// The files that the model is loaded from, as far as their names show it.

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::metrics::Visibility;
 use crate::pictures::{Scale, heat_map, montage, written};
+use crate::pipeline::Checked;
 use crate::pixels::{encode_png, resize_bicubic};
 use crate::{Result, Rgb8};
 use base64::Engine;
@@ -12,9 +13,18 @@ use base64::prelude::BASE64_STANDARD;
 
 /// What is drawn for one image.
 pub struct Shown {
-    pub input: Rgb8,
-    pub output: Rgb8,
-    pub visibility: Visibility,
+    input: Rgb8,
+    output: Rgb8,
+    visibility: Visibility,
+}
+
+impl Shown {
+    /// `None` where there is nothing to compare.
+    pub fn of(checked: &Checked) -> Option<Self> {
+        let (input, output) = checked.pair()?;
+        let visibility = checked.visibility.clone()?;
+        Some(Self { input: input.clone(), output: output.clone(), visibility })
+    }
 }
 
 /// What a terminal understands.

@@ -2,21 +2,16 @@
 
 use std::path::Path;
 
-use crate::checkpoint::Checkpoint;
 use crate::golden::{Suite, Tolerance, layer_rounding};
-use crate::image_processor::normalise;
 use crate::output::write_atomically;
-use crate::pixels::{self, requested_size, resize_bicubic, target_size};
+use crate::pipeline::TraceOptions;
+use crate::pixels::requested_size;
 use crate::report::{
-    Against, Input, Layer, Posterior, PosteriorKind, SCHEMA_VERSION, TraceReport,
-    non_finite_reasons,
+    Against, Layer, Posterior, PosteriorKind, SCHEMA_VERSION, TraceReport, non_finite_reasons,
 };
-use crate::tiling::Splitting;
 use crate::trace::TraceFile;
-use crate::vae::trace;
 use crate::verdict::Verdict;
 use crate::{Error, Execution, Result};
-use ndarray::Array4;
 
 use super::Outcome;
 use super::console::Console;
@@ -29,36 +24,26 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
     check_working_directory()?;
     let expected = args.against.as_deref().map(TraceFile::read).transpose()?;
     let requested = requested_size(args.run.width, args.run.height)?;
-    let source = args.run.about.source(&args.run.repo)?;
+    let builder = args.run.pipeline();
+    let source = builder.source()?;
     if let Some(path) = &args.save_trace {
         let read = [args.image.clone()].into_iter().chain(args.against.clone());
         let inputs: Vec<_> = read.chain(args.run.model_files()).collect();
         places::check(&[("--save-trace", path)], &inputs)?;
     }
-    let execution = args.run.execution()?;
+    let execution = builder.execution()?;
     let tolerance = args.against.as_ref().map(|_| rounding(args, &execution)).transpose()?;
 
     let progress = Progress::new(1, console);
     progress.step("loading the VAE");
     let options = args.run.about.options(&source, &progress)?;
-    let checkpoint = Checkpoint::open_with(&source, &options)?;
-    let vae = execution.load(&checkpoint)?;
-    let mut notes = args.run.notes(&checkpoint, &source, &execution);
-
-    progress.step("opening the picture");
-    let opened = pixels::open(&args.image)?;
-    let (width, height) = target_size(opened.pixels.width(), opened.pixels.height(), requested)?;
-    let sample = normalise(&resize_bicubic(&opened.pixels, width, height)?, execution.dtype());
-    notes.extend(opened.notes.iter().cloned());
-
-    progress.step("encoding");
+    let pipeline = builder.opened_with(options).build()?;
     let seed = args.run.seed_of_draw();
-    let noise = seed.map(|seed| execution.noise(vae.config(), seed, width, height)).transpose()?;
-    let latents = vae.encode(sample.view(), noise.as_ref().map(Array4::view))?.latents;
-    // As the gist goes: what is decoded was multiplied and divided.
-    let unscaled = vae.unscale(vae.scale(latents.view())?.view())?;
-    progress.step("tracing");
-    let found = trace(vae.as_ref(), sample.view(), unscaled.view())?;
+    let options = TraceOptions { size: requested, seed };
+    let traced = pipeline.trace(&args.image, &options, |step| progress.step(&step.to_string()))?;
+    let found = traced.trace;
+    let notes: Vec<String> =
+        pipeline.notes().iter().cloned().chain(args.run.note()).chain(traced.notes).collect();
     if let Some(path) = &args.save_trace {
         write_atomically(path, &found.to_json())?;
     }
@@ -79,7 +64,7 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
         if let (Some(module), Some((suite, case))) =
             (against.first_beyond(), golden_of(&against.path))
         {
-            against.fault = Some(suite.fault(&case, module, vae.as_ref())?);
+            against.fault = Some(suite.fault(&case, module, pipeline.vae())?);
         }
         verdict_reasons.extend(against.reasons());
     }
@@ -88,9 +73,9 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
         schema_version: SCHEMA_VERSION,
         verdict,
         verdict_reasons,
-        input: Input::of(&args.image, &opened, (width, height)),
+        input: traced.input,
         // Layers are those of the whole picture.
-        model: args.run.model(&checkpoint, &execution, Splitting::default()),
+        model: pipeline.model().clone(),
         posterior: Posterior {
             kind: if seed.is_some() { PosteriorKind::Sample } else { PosteriorKind::Mode },
             seed,

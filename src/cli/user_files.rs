@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::diagnosis::{LatentsScale, UserFiles};
-use crate::tensor_file::read;
+use crate::tensor_file::read_named;
 use crate::trace::TraceFile;
-use crate::{Error, Result, pixels};
+use crate::{Result, pixels};
 use clap::{Args, ValueEnum};
-use ndarray::ArrayD;
 
 /// What another pipeline made of the same picture.
 #[derive(Debug, Args)]
@@ -52,7 +51,7 @@ impl FilesArgs {
     /// Reads them all. Errors say which file is at fault.
     pub fn read(&self) -> Result<UserFiles> {
         Ok(UserFiles {
-            latents: self.latents.as_deref().map(|path| tensor(path, "latents")).transpose()?,
+            latents: self.latents.as_deref().map(|path| read_named(path, "latents")).transpose()?,
             latents_scale: match self.latents_scale {
                 Scale::Scaled => LatentsScale::Scaled,
                 Scale::Raw => LatentsScale::Raw,
@@ -65,28 +64,9 @@ impl FilesArgs {
             preprocessed: self
                 .preprocessed
                 .as_deref()
-                .map(|path| tensor(path, "preprocessed"))
+                .map(|path| read_named(path, "preprocessed"))
                 .transpose()?,
             against: self.against.as_deref().map(TraceFile::read).transpose()?,
         })
-    }
-}
-
-/// The only tensor of `path`, or the one of this name.
-fn tensor(path: &Path, name: &str) -> Result<ArrayD<f32>> {
-    let mut tensors = read(path)?;
-    let found: Vec<String> = tensors.iter().filter_map(|tensor| tensor.name.clone()).collect();
-    let named = tensors.iter().position(|tensor| tensor.name.as_deref() == Some(name));
-    match (named, tensors.len()) {
-        (Some(at), _) => Ok(tensors.swap_remove(at).values),
-        (None, 1) => Ok(tensors.swap_remove(0).values),
-        (None, count) => Err(Error::tensor(
-            path.display(),
-            format!(
-                "expected one tensor, or one named {name}, found {count}: {}",
-                found.join(", ")
-            ),
-            "save the tensor alone, or under that name",
-        )),
     }
 }

@@ -100,7 +100,7 @@ impl InspectReport {
                 Some(Origin::Shapes) => "off the shapes",
                 Some(Origin::Family) => "as the family published it",
                 Some(Origin::Assumed) => "as every published family has it",
-                None => "not settled: pass --family or --config",
+                None => "not settled: pass `family` or `config`",
             };
             let value = match value {
                 Value::Null if !config.from.contains_key(field) => "?".to_owned(),
@@ -195,7 +195,7 @@ fn listed(f: &mut fmt::Formatter<'_>, lines: impl ExactSizeIterator<Item = Strin
     }
     match more {
         0 => Ok(()),
-        more => line(f, "", format_args!("{FAINT}and {more} more; --json has all{FAINT:#}")),
+        more => line(f, "", format_args!("{FAINT}and {more} more; `json` has all{FAINT:#}")),
     }
 }
 

@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use ndarray::Array4;
 use serde::{Serialize, Serializer};
 
+use crate::checkpoint::Checkpoint;
 use crate::config::{AutoencoderKLConfig, Family, PublishedQuality};
 use crate::diagnosis::{Finding, NotDecided};
 use crate::dtype::Dtype;
+use crate::engine::Execution;
 use crate::golden::Tolerance;
 use crate::metrics::{PixelMetrics, TensorMetrics};
 use crate::pixels::OpenedImage;
@@ -65,7 +67,7 @@ pub struct CheckReport {
     pub not_decided: Vec<NotDecided>,
     /// What f16 and bf16 would do; `None` where it was not asked for.
     pub forecast: Option<Forecast>,
-    /// What was compared by `--cross-check`; `None` where nothing was.
+    /// What was compared by a cross-check; `None` where nothing was.
     pub cross_check: Option<String>,
     /// What a reader should know beside the numbers.
     pub notes: Vec<String>,
@@ -134,6 +136,24 @@ pub struct Model {
     /// `tiling`, the sides of tiles or `None`, and `slicing`.
     #[serde(flatten)]
     pub splitting: Splitting,
+}
+
+impl Model {
+    /// The VAE of `checkpoint`, run as `execution` and `splitting` say.
+    pub fn of(checkpoint: &Checkpoint, execution: &Execution, splitting: Splitting) -> Self {
+        Self {
+            source: checkpoint.source().to_string(),
+            revision: checkpoint.revision().map(str::to_owned),
+            family: checkpoint.family(),
+            config: checkpoint.config().clone(),
+            parameters: checkpoint.parameters(),
+            device: execution.device().to_string(),
+            dtype: execution.dtype(),
+            arithmetic: execution.arithmetic(),
+            engine: execution.engine().to_string(),
+            splitting,
+        }
+    }
 }
 
 /// How latents were taken from the posterior.

@@ -153,7 +153,7 @@ impl Contents {
                 return Err(Error::checkpoint(
                     origin,
                     "weights by formula have no shapes to read a config off",
-                    "put the config.json beside it, or pass one with --config",
+                    "put the config.json beside it, or pass one with `config`",
                 ));
             }
             (None, _) if named.vae.is_empty() && !damages.is_empty() => Settled::Nothing,
@@ -303,7 +303,7 @@ impl Contents {
 
     fn find_family(&self, asked: Option<Family>) -> (Family, String) {
         if let Some(family) = asked {
-            return (family, "as --family says".to_owned());
+            return (family, "as `family` says".to_owned());
         }
         match &self.settled {
             _ if self.source == Source::Builtin => (Family::Builtin, "it is built in".to_owned()),

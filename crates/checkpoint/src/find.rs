@@ -52,9 +52,9 @@ pub(super) fn locate(
         Source::Builtin => {
             if let Some(variant) = variant {
                 return Err(Error::option(
-                    format!("--variant {variant}"),
+                    format!("`variant` {variant}"),
                     "the built-in VAE has no variants",
-                    "leave it out, or name a folder with --repo; --dtype sets the arithmetic",
+                    "leave it out, or name a folder with `repo`; `dtype` sets the arithmetic",
                 ));
             }
             return Ok(Located { weights: None, config: None, revision });
@@ -87,8 +87,8 @@ pub(super) fn locate(
         Source::File { path } => {
             if let Some(variant) = variant {
                 return Err(Error::option(
-                    format!("--variant {variant}"),
-                    "--repo names a file, which is one variant already",
+                    format!("`variant` {variant}"),
+                    "`repo` names a file, which is one variant already",
                     "leave it out, or name the folder",
                 ));
             }
@@ -178,7 +178,7 @@ pub(super) fn read_text(path: &Path, kind: ErrorKind) -> Result<String> {
             kind,
             path.display(),
             problem,
-            "a VAE needs its config.json: fetch it, or pass one with --config",
+            "a VAE needs its config.json: fetch it, or pass one with `config`",
         )
     })
 }

@@ -72,12 +72,12 @@ enum Weights {
 /// What a user can say about a source beside its name.
 #[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
-    /// A file that replaces the source's `config.json`, or supplies one (`--config`).
+    /// A file that replaces the source's `config.json`, or supplies one.
     pub config: Option<PathBuf>,
     /// The family whose published scaling replaces that of `config.json`, or supplies it
-    /// (`--family`); checked against the graph.
+    ///; checked against the graph.
     pub family: Option<Family>,
-    /// The variant of the weights to prefer in a folder, such as `fp16` (`--variant`).
+    /// The variant of the weights to prefer in a folder, such as `fp16`.
     pub variant: Option<String>,
     /// How a hub is reached, for a source on one; `None` leaves it to the environment
     /// ([`HubOptions::from_environment`]).
@@ -276,13 +276,13 @@ fn no_such_tensor(name: &str) -> Error {
 fn refuse_config_with_family(options: &OpenOptions) -> Result<()> {
     let (Some(config), Some(family)) = (&options.config, options.family) else { return Ok(()) };
     Err(Error::option(
-        format!("--family {family}"),
-        format!("--config {} says the same and more", config.display()),
+        format!("`family` {family}"),
+        format!("`config` {} says the same and more", config.display()),
         "leave one of them out",
     ))
 }
 
-/// `config` with the scaling that `--family` asks for.
+/// `config` with the scaling of the family that was asked for.
 fn with_family(
     config: AutoencoderKLConfig,
     family: Option<Family>,
@@ -292,7 +292,7 @@ fn with_family(
     let before = config.scaling_factor;
     let config = family.apply(config)?;
     notes.push(format!(
-        "--family {family} replaces config.json's scaling: {before} becomes {}",
+        "`family` {family} replaces config.json's scaling: {before} becomes {}",
         config.scaling_factor
     ));
     Ok(config)

@@ -60,7 +60,7 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<Auto
     let subject = format!("{} (its shapes)", origin.display());
     let mut graph =
         AutoencoderKLConfig::from_json(&text.to_string(), &subject).map_err(|error| {
-            let next = "pass the model's config.json with --config";
+            let next = "pass the model's config.json with `config`";
             Error::new(ErrorKind::Config, &subject, error.problem(), next)
         })?;
     // The file left nothing out: it has no config at all, and that is said elsewhere.
@@ -79,7 +79,7 @@ pub(super) fn config(
     let graph = graph(vae, origin)?;
     refuse_strangers(&graph, vae, origin)?;
     if let Some(family) = family {
-        let note = format!("no config.json: shapes give the graph, --family {family} the rest");
+        let note = format!("no config.json: shapes give the graph, `family` {family} the rest");
         return Ok((family.apply(graph)?, note));
     }
     let candidates = Family::with_graph_of(&graph);
@@ -97,14 +97,14 @@ pub(super) fn config(
     let (problem, next) = match names.as_slice() {
         [] => (
             format!("has no config.json, and no published family has its shapes ({shapes})"),
-            "pass the model's config.json with --config".to_owned(),
+            "pass the model's config.json with `config`".to_owned(),
         ),
         [one] => (
             format!(
                 "has no config.json; of the published families only {one} has its shapes ({shapes})"
             ),
             format!(
-                "pass --family {one} if that is what it is, or the model's config.json with --config"
+                "pass `family` {one} if that is what it is, or the model's config.json with `config`"
             ),
         ),
         several => (
@@ -114,7 +114,7 @@ pub(super) fn config(
                 several.join(", ")
             ),
             format!(
-                "pass --family with one of {}, or --config with the model's config.json",
+                "pass `family` with one of {}, or `config` with the model's config.json",
                 several.join(", ")
             ),
         ),
@@ -135,7 +135,7 @@ fn refuse_strangers(
     Err(Error::checkpoint(
         origin,
         format!("{stranger} is no tensor of an AutoencoderKL with the shapes of the others"),
-        "pass the model's config.json with --config if it is an AutoencoderKL",
+        "pass the model's config.json with `config` if it is an AutoencoderKL",
     ))
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::weight_files;
 use vae_fidelity_files::error::{Error, Result, io_reason};
 
-/// What `--repo` names.
+/// Where a checkpoint is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// The small trained VAE inside the binary.
@@ -35,7 +35,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads `--repo`: `builtin`; or else the path of a folder or file (`./builtin` for one of that
+    /// Reads `repo`: `builtin`; or else the path of a folder or file (`./builtin` for one of that
     /// name); or else the id of a repository on a hub, `OWNER/NAME`.
     ///
     /// Errors when it is none of them, and for a subfolder of what has none.
@@ -43,9 +43,9 @@ impl Source {
         let refuse_subfolder = |what: &str| match subfolder {
             None => Ok(()),
             Some(name) => Err(Error::option(
-                format!("--subfolder {name}"),
+                format!("`subfolder` {name}"),
                 format!("{what} has no subfolders"),
-                "leave it out, or name a folder with --repo",
+                "leave it out, or name a folder with `repo`",
             )),
         };
         if repo == "builtin" {
@@ -65,7 +65,7 @@ impl Source {
         Ok(Self::Hub { id: repo.to_owned(), revision: None, subfolder })
     }
 
-    /// The same source at a branch, tag or commit (`--revision`).
+    /// The same source at a branch, tag or commit .
     ///
     /// Errors when it is no repository of a hub.
     pub fn at_revision(self, revision: &str) -> Result<Self> {
@@ -78,9 +78,9 @@ impl Source {
             Self::File { .. } => "a file",
         };
         Err(Error::option(
-            format!("--revision {revision}"),
+            format!("`revision` {revision}"),
             format!("{what} has no revisions"),
-            "leave it out, or name a repository of a hub with --repo OWNER/NAME",
+            "leave it out, or name a repository of a hub with `repo` OWNER/NAME",
         ))
     }
 }
@@ -103,14 +103,14 @@ pub(super) fn is_hub_id(text: &str) -> bool {
 
 fn unknown(repo: &str) -> Error {
     let address = ["https://", "http://", "hf://"].iter().find_map(|s| repo.strip_prefix(s));
-    let subject = format!("--repo {repo}");
+    let subject = format!("`repo` {repo}");
     if let Some(address) = address {
         return Error::option(
             subject,
             "expected a path or a hub's OWNER/NAME, found an address",
             match address.split('/').skip_while(|part| part.contains('.')).collect::<Vec<_>>()[..] {
-                [owner, name, ..] => format!("name the repository alone: --repo {owner}/{name}"),
-                _ => "name the repository alone: --repo OWNER/NAME".to_owned(),
+                [owner, name, ..] => format!("name the repository alone: `repo` {owner}/{name}"),
+                _ => "name the repository alone: `repo` OWNER/NAME".to_owned(),
             },
         );
     }
@@ -159,12 +159,12 @@ pub(super) fn vae_folder(
         Some(_) => Error::checkpoint(
             &looked_in,
             "expected config.json and diffusion_pytorch_model.safetensors, found neither",
-            "name another --subfolder, or leave it out",
+            "name another `subfolder`, or leave it out",
         ),
         None => Error::checkpoint(
             path,
             "expected config.json and diffusion_pytorch_model.safetensors in it or in its vae/, found neither",
-            "point --repo at a folder written by diffusers' save_pretrained, or at a file of weights",
+            "point `repo` at a folder written by diffusers' save_pretrained, or at a file of weights",
         ),
     })
 }

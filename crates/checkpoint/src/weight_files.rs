@@ -53,7 +53,7 @@ pub(super) fn check_variant(variant: Option<&str>) -> Result<()> {
     match variant {
         Some(name) if name.is_empty() || !name.chars().all(plain) || name.contains("..") => {
             Err(Error::option(
-                format!("--variant {name}"),
+                format!("`variant` {name}"),
                 "expected a part of a file name, such as fp16",
                 "look at the names of the files in the model's folder",
             ))
@@ -180,10 +180,10 @@ fn no_weights(folder: &Path) -> Error {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let others = other_weights(entries.filter_map(|entry| entry.file_name().into_string().ok()));
     let next = match (&others.variant, others.names.first()) {
-        (Some(variant), _) => format!("pass --variant {variant}"),
+        (Some(variant), _) => format!("pass `variant` {variant}"),
         (None, Some(name)) => {
             let file = folder.join(name);
-            format!("if one of them is the VAE, name it: --repo {}", file.display())
+            format!("if one of them is the VAE, name it: `repo` {}", file.display())
         }
         (None, None) => "save the VAE with diffusers' save_pretrained(folder)".to_owned(),
     };

@@ -36,7 +36,7 @@ pub fn denormalise(decoded: ArrayView4<f32>, dtype: Dtype) -> Result<Rgb8> {
     let (n, channels, height, width) = decoded.dim();
     if dtype == Dtype::Bf16 {
         return Err(Error::option(
-            "--dtype bf16",
+            "`dtype` bf16",
             "has no picture: the gist's conversion to pixels goes through numpy, which has no bfloat16",
             "judge the decoded tensor, or use f32 or f16",
         ));

@@ -5,6 +5,7 @@
 //! Tensors are [`ndarray`]'s, in NCHW and f32 whatever the arithmetic; a sample lies in [-1, 1].
 
 // In the order in which data flows: a module uses only those above it.
+pub mod cancellation;
 pub mod dtype;
 pub mod random;
 pub mod image_processor;
@@ -16,6 +17,7 @@ pub mod vae;
 pub mod tensor_file;
 pub mod metrics;
 
+pub use cancellation::Cancellation;
 pub use config::AutoencoderKLConfig;
 pub use dtype::Dtype;
 pub use vae::{Encoded, RoundTrip, Vae, round_trip};

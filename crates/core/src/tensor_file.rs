@@ -271,6 +271,29 @@ fn unreadable(path: &Path, name: Option<&str>, found: impl fmt::Debug) -> Error 
     )
 }
 
+/// The tensor `name` of a file, or its only one whatever its name.
+///
+/// # Errors
+///
+/// As [`read`], and where there is neither.
+pub fn read_named(path: &Path, name: &str) -> Result<ArrayD<f32>> {
+    let mut tensors = read(path)?;
+    let found: Vec<String> = tensors.iter().filter_map(|tensor| tensor.name.clone()).collect();
+    let named = tensors.iter().position(|tensor| tensor.name.as_deref() == Some(name));
+    match (named, tensors.len()) {
+        (Some(at), _) => Ok(tensors.swap_remove(at).values),
+        (None, 1) => Ok(tensors.swap_remove(0).values),
+        (None, count) => Err(Error::tensor(
+            path.display(),
+            format!(
+                "expected one tensor, or one named {name}, found {count}: {}",
+                found.join(", ")
+            ),
+            "save the tensor alone, or under that name",
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,13 +35,13 @@ impl Tiling {
     /// ```
     pub fn new(config: &AutoencoderKLConfig, tile_size: Option<usize>) -> Result<Self> {
         let (subject, size) = match (tile_size, config.sample_size) {
-            (Some(size), _) => ("--tile-size", size),
+            (Some(size), _) => ("`tile_size`", size),
             (None, SampleSize::Side(size)) => ("sample_size of the config", size),
             (None, SampleSize::Pair(height, width)) => {
                 return Err(Error::option(
-                    "--tiling",
+                    "`tiling`",
                     format!("the config's sample_size is {height} x {width}, and tiles are square"),
-                    "give the side of a tile in pixels with --tile-size",
+                    "give the side of a tile in pixels with `tile_size`",
                 ));
             }
         };
@@ -52,7 +52,7 @@ impl Tiling {
                 subject,
                 format!("expected a multiple of {step} pixels, found {size}"),
                 format!(
-                    "name another with --tile-size: this model's latents are {downsampling} pixels \
+                    "name another with `tile_size`: this model's latents are {downsampling} pixels \
                      wide, and tiles overlap by a quarter"
                 ),
             ));
@@ -362,7 +362,7 @@ mod tests {
         for (config, size) in [("16", Some(12)), ("16", Some(0)), ("12", None), ("[16, 16]", None)]
         {
             let error = Tiling::new(&self::config(config), size).unwrap_err();
-            assert!(error.next().contains("--tile-size"), "{error:?}");
+            assert!(error.next().contains("`tile_size`"), "{error:?}");
         }
         assert!(Tiling::new(&config("[16, 16]"), Some(16)).is_ok());
     }

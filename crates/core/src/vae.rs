@@ -2,6 +2,7 @@
 
 use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD};
 
+use crate::cancellation::Cancellation;
 use crate::config::AutoencoderKLConfig;
 use crate::dtype::Dtype;
 use crate::tiling::Splitting;
@@ -69,6 +70,12 @@ pub trait Vae {
             "the implementation does not offer it",
             "implement Vae::set_splitting, with the help of vae_fidelity_core::tiling",
         ))
+    }
+
+    /// Ends `encode` and `decode` with [`ErrorKind::Cancelled`] from now on, once `cancellation` says so.
+    /// An implementation that does not look runs to its end.
+    fn set_cancellation(&mut self, cancellation: Cancellation) {
+        let _ = cancellation;
     }
 
     /// Runs `stage` on the whole `input` (a sample, or unscaled latents) and records every module's

@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Golden,
     /// libtorch refused an operation.
     Libtorch,
+    /// The caller ended the run.
+    Cancelled,
     /// The implementation does not offer what was asked: the golden harness reports it as not
     /// judged, where any other error of an implementation is a failure.
     Unsupported,
@@ -49,6 +51,7 @@ impl ErrorKind {
             Self::Device => "device",
             Self::Golden => "golden",
             Self::Libtorch => "libtorch",
+            Self::Cancelled => "cancelled",
             Self::Unsupported => "unsupported",
         }
     }

@@ -98,7 +98,7 @@ impl Candidate<'_> {
             Err(problem) => {
                 let reason = format!(
                     "{}: {problem} (write moments, latents and decoded of this case there, or narrow \
-                     the run with --only)",
+                     the run with `only`)",
                     self.folder.display()
                 );
                 return Ok(vec![Check::failed(Step::Load, reason)]);

@@ -234,7 +234,7 @@ impl Suite {
         self.folder.join("images").join(&case.image)
     }
 
-    /// What `--repo` takes for `model`.
+    /// What `Source::parse` takes for `model`.
     pub(super) fn repo(&self, model: &str) -> String {
         self.source(model).to_string()
     }

@@ -27,7 +27,7 @@ pub fn target_size(
     }
 }
 
-/// What `--width` and `--height` ask for: both, or neither.
+/// What a width and a height ask for: both, or neither.
 ///
 /// Errors when only one is given (the gist ignores that one silently), when a side is zero or no
 /// multiple of 8, and when the picture would have more pixels than Pillow opens.
@@ -38,8 +38,8 @@ pub fn requested_size(
     match (width, height) {
         (None, None) => Ok(None),
         (Some(width), Some(height)) => check_requested(width, height).map(Some),
-        (Some(width), None) => Err(one_alone("--width", width, "--height")),
-        (None, Some(height)) => Err(one_alone("--height", height, "--width")),
+        (Some(width), None) => Err(one_alone("`width`", width, "`height`")),
+        (None, Some(height)) => Err(one_alone("`height`", height, "`width`")),
     }
 }
 
@@ -52,7 +52,7 @@ fn one_alone(given: &str, value: usize, missing: &str) -> Error {
 }
 
 fn check_requested(width: usize, height: usize) -> Result<(usize, usize)> {
-    for (option, side) in [("--width", width), ("--height", height)] {
+    for (option, side) in [("`width`", width), ("`height`", height)] {
         if side == 0 || side % 8 != 0 {
             let below = side / 8 * 8;
             let nearest = if below == 0 { "8".into() } else { format!("{below} or {}", below + 8) };
@@ -65,7 +65,7 @@ fn check_requested(width: usize, height: usize) -> Result<(usize, usize)> {
     }
     if width.checked_mul(height).is_none_or(|pixels| pixels as u64 > MAX_PIXELS_REFUSED) {
         return Err(Error::option(
-            "--width and --height",
+            "`width` and `height`",
             format!("{width} x {height} is more than {MAX_PIXELS_REFUSED} pixels"),
             "ask for a smaller picture",
         ));

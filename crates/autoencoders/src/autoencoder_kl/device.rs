@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What `--device` asks for.
+/// Which device is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// CUDA where it is, else the CPU.

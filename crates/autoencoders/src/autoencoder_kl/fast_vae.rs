@@ -3,6 +3,7 @@
 use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD, Axis, Zip, s};
 
 use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::tiling::Splitting;
@@ -13,7 +14,6 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use super::engine::Engine;
 use super::fast::Fast;
 use super::footprint::{Footprint, in_mib};
-use super::layers::unwatched;
 use super::model::Model;
 use super::pending::{Lazy, Pending};
 use vae_fidelity_kernels::threads::Threads;
@@ -99,16 +99,18 @@ impl FastAutoencoderKL {
         let size = format!("{width} x {height} pixels");
         let (file, limit) = footprint.limited(bytes, engine.threads(), &size)?;
         let engine = engine.within(&file, limit.clone()).map_err(|error| {
-            let next = "leave out --max-memory, or try a smaller picture";
+            let next = "leave out `max_memory`, or try a smaller picture";
             Error::new(ErrorKind::Output, "the file of activations", error, next)
         })?;
-        let output = run(&Model::load(self.model.engine.checkpoint(), engine)?, input, stage)?;
+        let mut limited = Model::load(self.model.engine.checkpoint(), engine)?;
+        limited.cancellation = self.model.cancellation.clone();
+        let output = run(&limited, input, stage)?;
         match limit.exceeded() {
             None => Ok(output),
             Some(taken) => Err(Error::option(
-                format!("--max-memory {}", in_mib(bytes)),
+                format!("`max_memory` {}", in_mib(bytes)),
                 format!("could not be kept: {} were taken for {size}", in_mib(taken)),
-                "raise it, or lower --threads",
+                "raise it, or lower `threads`",
             )),
         }
     }
@@ -149,7 +151,7 @@ impl Vae for FastAutoencoderKL {
         self.model.check_sample(&sample)?;
         let moments = self.splitting.moments(sample, self.dtype(), |part| {
             self.model.check_sample(&part)?;
-            self.run(part, 1, |model, xs| model.moments(xs, &mut unwatched))
+            self.run(part, 1, |model, xs| model.moments(xs, &mut model.only_cancelled()))
         })?;
         let channels = moments.dim().1 / 2;
         let mean = moments.slice(s![.., ..channels, .., ..]);
@@ -179,11 +181,15 @@ impl Vae for FastAutoencoderKL {
         self.model.check_latents(&latents)?;
         let downsampling = self.model.config.downsampling();
         let decoded = self.splitting.decoded(latents, self.dtype(), |part| {
-            self.run(part, downsampling, |model, xs| model.decoded(xs, &mut unwatched))
+            self.run(part, downsampling, |model, xs| model.decoded(xs, &mut model.only_cancelled()))
         });
         // Not after encoding: what comes next would have to be cleared anew.
         self.model.engine.release();
         decoded
+    }
+
+    fn set_cancellation(&mut self, cancellation: Cancellation) {
+        self.model.cancellation = cancellation;
     }
 
     fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {

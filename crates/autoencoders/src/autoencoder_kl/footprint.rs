@@ -70,7 +70,7 @@ impl Footprint {
     /// Errors where the limit is too small or the system does not say what the process takes, and
     /// where the disk has no room.
     pub fn limited(self, bytes: u64, threads: Threads, size: &str) -> Result<(File, Arc<Limit>)> {
-        let option = || format!("--max-memory {}", in_mib(bytes));
+        let option = || format!("`max_memory` {}", in_mib(bytes));
         let Some(taken) = resident_bytes() else {
             return Err(Error::option(
                 option(),
@@ -86,7 +86,7 @@ impl Footprint {
             return Err(Error::option(
                 option(),
                 format!("expected at least {} for {size}", in_mib(least)),
-                "raise it, lower --threads, or leave it out",
+                "raise it, lower `threads`, or leave it out",
             ));
         }
         Ok((self.file()?, Arc::new(Limit::new(bytes, margin))))

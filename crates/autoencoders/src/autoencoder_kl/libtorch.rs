@@ -26,7 +26,7 @@ impl<T> Attempt<T> for std::result::Result<T, TchError> {
         self.map_err(|error| {
             let text = error.to_string();
             let next = if text.contains("out of memory") || text.contains("can't allocate memory") {
-                "use a smaller picture with --width and --height, or a machine with more memory"
+                "use a smaller picture with `width` and `height`, or a machine with more memory"
             } else {
                 "report this with the command that shows it: shapes are checked before libtorch runs"
             };

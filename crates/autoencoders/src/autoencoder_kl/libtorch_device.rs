@@ -54,9 +54,9 @@ pub fn pick_device_and_dtype(
         DeviceChoice::Mps => {
             return Err(Error::new(
                 ErrorKind::Device,
-                "--device mps",
+                "`device` mps",
                 "this libtorch has no MPS, which only Apple's machines have",
-                "use --device cpu",
+                "use `device` cpu",
             ));
         }
     };
@@ -66,12 +66,12 @@ pub fn pick_device_and_dtype(
 
 fn cuda(index: usize) -> Result<Device> {
     let missing = |problem: String, next: &str| {
-        Err(Error::new(ErrorKind::Device, format!("--device cuda:{index}"), problem, next))
+        Err(Error::new(ErrorKind::Device, format!("`device` cuda:{index}"), problem, next))
     };
     if !tch::utils::has_cuda() {
         return missing(
             "no CUDA: this libtorch was built for the CPU, or finds no GPU and driver".into(),
-            "use --device cpu, or install the CUDA libtorch with scripts/libtorch.py --cuda and check nvidia-smi",
+            "use `device` cpu, or install the CUDA libtorch with scripts/libtorch.py --cuda and check nvidia-smi",
         );
     }
     match tch::Cuda::device_count() {

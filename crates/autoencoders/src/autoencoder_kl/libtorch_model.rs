@@ -4,6 +4,7 @@ use ndarray::{ArrayD, ArrayView4, ArrayViewD};
 use tch::{Device, Kind, Tensor};
 
 use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_core::trace::{Stage, Trace};
 use vae_fidelity_files::error::Result;
@@ -48,6 +49,15 @@ impl LibtorchModel {
         }
     }
 
+    /// Ends a pass of the reference engine, and a trace of either. A pass on CUDA is queued in less time
+    /// than it takes to notice.
+    pub fn set_cancellation(&mut self, cancellation: Cancellation) {
+        match &mut self.engine {
+            Either::Reference(model) => model.cancellation = cancellation,
+            Either::Fused(model, _) => model.cancellation = cancellation,
+        }
+    }
+
     /// Why the fused engine has no kernels of its own, where it has none.
     pub fn without_kernels(&self) -> Option<&str> {
         match &self.engine {
@@ -72,8 +82,12 @@ impl LibtorchModel {
     /// [`Model::moments`] or [`Model::decoded`]; on CUDA the work is queued, not awaited.
     pub fn forward(&self, stage: Stage, input: &Tensor) -> Result<Tensor> {
         tch::no_grad(|| match (&self.engine, stage) {
-            (Either::Reference(model), Stage::Encode) => model.moments(input, &mut unwatched),
-            (Either::Reference(model), Stage::Decode) => model.decoded(input, &mut unwatched),
+            (Either::Reference(model), Stage::Encode) => {
+                model.moments(input, &mut model.only_cancelled())
+            }
+            (Either::Reference(model), Stage::Decode) => {
+                model.decoded(input, &mut model.only_cancelled())
+            }
             (Either::Fused(model, passes), stage) => passes.run(stage, input, |input| {
                 let input = model.engine.lift(input)?;
                 let output = match stage {

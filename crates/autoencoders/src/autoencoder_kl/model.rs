@@ -3,6 +3,7 @@
 use ndarray::ArrayView4;
 
 use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_core::trace::{Activation, Stage, Trace};
 use vae_fidelity_files::error::{Error, Result};
@@ -17,6 +18,8 @@ use super::layers::{Conv2d, Module, Node, Watch, Weights};
 pub(super) struct Model<E: Engine> {
     pub engine: E,
     pub config: AutoencoderKLConfig,
+    /// What ends a pass between two modules.
+    pub cancellation: Cancellation,
     encoder: Encoder<E>,
     decoder: Decoder<E>,
     quant_conv: Option<Conv2d<E>>,
@@ -35,8 +38,14 @@ impl<E: Engine> Model<E> {
             quant_conv: one_by_one("quant_conv", config.use_quant_conv)?,
             post_quant_conv: one_by_one("post_quant_conv", config.use_post_quant_conv)?,
             config,
+            cancellation: Cancellation::default(),
             engine,
         })
+    }
+
+    /// For passes of which only the result counts.
+    pub fn only_cancelled<T>(&self) -> impl FnMut(&Module, &T) -> Result<()> + '_ {
+        |_, _| self.cancellation.check()
     }
 
     /// (N, 3, H, W) to (N, 2C, H / f, W / f)
@@ -63,6 +72,7 @@ impl<E: Engine> Model<E> {
     pub fn trace(&self, stage: Stage, input: &E::Tensor) -> Result<Trace> {
         let mut trace = Trace::new();
         let mut record = |module: &Module, output: &E::Tensor| {
+            self.cancellation.check()?;
             let (shape, values) = self.engine.values(output)?;
             trace.push(Activation::new(&module.name, module.class, &shape, &values));
             Ok(())

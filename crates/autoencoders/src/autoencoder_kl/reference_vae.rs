@@ -7,6 +7,7 @@ use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD};
 use tch::Tensor;
 
 use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::tiling::Splitting;
@@ -140,6 +141,10 @@ impl Vae for AutoencoderKL {
         self.splitting.decoded(latents, self.dtype, |part| {
             to_array(&self.model.forward(Stage::Decode, &self.tensor(part)?)?)
         })
+    }
+
+    fn set_cancellation(&mut self, cancellation: Cancellation) {
+        self.model.set_cancellation(cancellation);
     }
 
     fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {

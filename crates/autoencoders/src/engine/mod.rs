@@ -11,6 +11,7 @@ use ndarray::{Array4, ArrayView4};
 
 use crate::autoencoder_kl::{Device, DeviceChoice, FastAutoencoderKL};
 use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::vae::Vae;
@@ -58,7 +59,8 @@ impl Engine {
         if let Some(threads) = threads {
             libtorch::set_threads(threads);
         }
-        Ok(Execution { engine: self, device, dtype, threads, max_memory: None })
+        let cancellation = Cancellation::default();
+        Ok(Execution { engine: self, device, dtype, threads, max_memory: None, cancellation })
     }
 }
 
@@ -74,13 +76,14 @@ pub struct CrossCheck {
 }
 
 /// How a VAE runs, settled before anything is loaded.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Execution {
     engine: Engine,
     device: Device,
     dtype: Dtype,
     threads: Option<usize>,
     max_memory: Option<u64>,
+    cancellation: Cancellation,
 }
 
 impl Execution {
@@ -105,35 +108,47 @@ impl Execution {
     pub fn within(self, bytes: Option<u64>) -> Result<Self> {
         if bytes.is_some() && self.engine != Engine::Fast {
             return Err(Error::option(
-                "--max-memory",
+                "`max_memory`",
                 "the reference engine takes what libtorch takes",
-                "add --engine fast, or leave it out",
+                "add `engine` fast, or leave it out",
             ));
         }
         if bytes.is_some() && self.device != Device::CPU {
             return Err(Error::option(
-                "--max-memory",
+                "`max_memory`",
                 format!("holds on the CPU alone, and the fast engine would run on {}", self.device),
-                "add --device cpu, or leave it out",
+                "add `device` cpu, or leave it out",
             ));
         }
         Ok(Self { max_memory: bytes, ..self })
     }
 
+    /// The same, ended by `cancellation`: models that are loaded from now on look at it in each layer.
+    #[must_use]
+    pub fn cancelled_by(self, cancellation: Cancellation) -> Self {
+        Self { cancellation, ..self }
+    }
+
+    fn cancellable(&self, vae: Result<Box<dyn Vae>>) -> Result<Box<dyn Vae>> {
+        let mut vae = vae?;
+        vae.set_cancellation(self.cancellation.clone());
+        Ok(vae)
+    }
+
     /// Loads the VAE of `checkpoint` to be run so.
     pub fn load(&self, checkpoint: &Checkpoint) -> Result<Box<dyn Vae>> {
-        match (self.engine, self.device) {
+        self.cancellable(match (self.engine, self.device) {
             (Engine::Fast, Device::Cpu) => {
                 let vae = FastAutoencoderKL::load(checkpoint, self.threads)?.rounded_to(self.dtype);
                 Ok(Box::new(match self.max_memory {
                     Some(bytes) => vae.with_max_memory(bytes),
                     None => vae,
-                }))
+                }) as Box<dyn Vae>)
             }
             (engine, device) => {
                 libtorch::load(checkpoint, device, self.dtype, engine == Engine::Fast)
             }
-        }
+        })
     }
 
     /// What `torch.Generator(device).manual_seed(seed)` gives a draw from the posterior of a picture of
@@ -171,9 +186,9 @@ impl Execution {
         }
         Err(Error::new(
             ErrorKind::Unsupported,
-            format!("--engine fast in {}", self.dtype),
+            format!("`engine` fast in {}", self.dtype),
             "rounds after each layer, and the goldens were made with arithmetic in that dtype",
-            "judge it with --engine reference",
+            "judge it with `engine` reference",
         ))
     }
 
@@ -184,7 +199,7 @@ impl Execution {
             (Engine::Reference, _) => None,
             (Engine::Fast, Device::Cpu) if self.rounds() => Some(format!(
                 "{dtype} is not computed in {dtype} but in f32, with weights and every layer's output \
-                 rounded, as --forecast does it; goldens in {dtype} do not judge that"
+                 rounded, as `forecast` does it; goldens in {dtype} do not judge that"
             )),
             (Engine::Fast, Device::Cpu) => Some(
                 "the fast engine rounds otherwise than diffusers: on every golden its latents lie \
@@ -193,25 +208,25 @@ impl Execution {
             ),
             (Engine::Fast, _) => Some(
                 "the fast engine rounds otherwise than diffusers: on an H100 it passes every golden, and \
-                 in f16 decodes to 63 dB of f32 or nearer; --cross-check compares it with the CPU in f32"
+                 in f16 decodes to 63 dB of f32 or nearer; `cross_check` compares it with the CPU in f32"
                     .to_owned(),
             ),
         }
     }
 
-    /// What `--cross-check` holds this against; `None` where that is what runs.
+    /// What a cross-check holds this against; `None` where that is what runs.
     pub fn cross_check(&self) -> Option<CrossCheck> {
         libtorch::cross_check(self)
     }
 
     /// Loads what [`Self::cross_check`] names.
     pub fn load_cross_check(&self, checkpoint: &Checkpoint) -> Result<Box<dyn Vae>> {
-        libtorch::load_cross_check(checkpoint, self.threads)
+        self.cancellable(libtorch::load_cross_check(checkpoint, self.threads))
     }
 
     /// Loads the VAE in f32 on the CPU: what half precision is held against.
     pub fn load_f32(&self, checkpoint: &Checkpoint) -> Result<Box<dyn Vae>> {
-        libtorch::load_f32(checkpoint, self.threads)
+        self.cancellable(libtorch::load_f32(checkpoint, self.threads))
     }
 
     /// The decoded sample of one trip of `sample` as `dtype` would round it, on the CPU.

@@ -18,9 +18,9 @@ pub(super) fn check(engine: Engine, device: DeviceChoice) -> Result<()> {
         return Ok(());
     }
     Err(Error::option(
-        "--engine fast --device mps",
+        "`engine` fast `device` mps",
         "runs on the CPU and on CUDA alone",
-        "leave out --device, or use --engine reference there",
+        "leave out `device`, or use `engine` reference there",
     ))
 }
 
@@ -37,7 +37,7 @@ pub(super) fn load(
 }
 
 pub(super) fn cross_check(execution: &Execution) -> Option<CrossCheck> {
-    let Execution { engine, device, dtype, .. } = *execution;
+    let &Execution { engine, device, dtype, .. } = execution;
     let same = (engine, device, dtype) == (Engine::Reference, Device::CPU, Dtype::F32);
     (!same).then_some(CrossCheck {
         compares: "this run with the reference engine on the CPU in f32",

@@ -16,7 +16,7 @@ pub(super) fn check(engine: Engine, _: DeviceChoice) -> Result<()> {
     match engine {
         Engine::Fast => Ok(()),
         Engine::Reference => Err(Error::option(
-            "--engine reference",
+            "`engine` reference",
             "runs on libtorch, and this binary was built without it",
             "leave it out for the fast engine, or build with the feature tch: cargo install \
              vae-fidelity --features tch",
@@ -47,10 +47,10 @@ fn needs_libtorch(device: Device) -> Error {
     };
     Error::new(
         ErrorKind::Device,
-        format!("--device {device}"),
+        format!("`device` {device}"),
         format!("{what} is reached through libtorch, and this binary was built without it"),
         format!(
-            "use --device cpu, or build with the feature tch{set_up}: cargo install vae-fidelity \
+            "use `device` cpu, or build with the feature tch{set_up}: cargo install vae-fidelity \
              --features tch"
         ),
     )
@@ -83,7 +83,7 @@ pub(super) fn cross_check(_: &Execution) -> Option<CrossCheck> {
         name: "the plain kernels in f32",
         remedy: Some(
             "report this with the processor's name: its vectors compute something else than plain \
-             Rust does; until then build with the feature tch and use --engine reference",
+             Rust does; until then build with the feature tch and use `engine` reference",
         ),
     })
 }

@@ -105,7 +105,7 @@ fn check(wanted: Wanted<'_>) -> Result<()> {
         return Err(Error::option(wanted.id, problem, "name it as OWNER/NAME"));
     }
     let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']);
-    for (flag, value) in [("--revision", wanted.revision), ("--subfolder", wanted.subfolder)] {
+    for (flag, value) in [("`revision`", wanted.revision), ("`subfolder`", wanted.subfolder)] {
         match value {
             Some(name) if !name.trim_end_matches('/').split('/').all(plain) => {
                 return Err(Error::option(
@@ -141,9 +141,9 @@ fn not_cached(wanted: Wanted<'_>, revision: &str, options: &HubOptions) -> Error
         wanted.id,
         format!(
             "is not in the cache {cache} with all that a VAE needs at revision {revision}, and the \
-             hub may not be asked (--offline or HF_HUB_OFFLINE)"
+             hub may not be asked (`offline` or HF_HUB_OFFLINE)"
         ),
-        "run it once without --offline, or name the cache that has it with HF_HUB_CACHE",
+        "run it once without `offline`, or name the cache that has it with HF_HUB_CACHE",
     )
 }
 
@@ -255,7 +255,7 @@ impl Fetch<'_> {
             ErrorKind::Hub,
             format!("{}/{file}", self.wanted.id),
             "the index of shards names it, and the repository does not have it",
-            "choose another --revision or --variant, or tell the repository's owner",
+            "choose another `revision` or `variant`, or tell the repository's owner",
         )
     }
 
@@ -266,12 +266,12 @@ impl Fetch<'_> {
             sizes.keys().filter_map(|name| name.strip_prefix(prefix.as_str())).map(str::to_owned),
         );
         let next = match (&others.variant, others.names.first()) {
-            (Some(variant), _) => format!("pass --variant {variant}"),
+            (Some(variant), _) => format!("pass `variant` {variant}"),
             (None, Some(_)) => {
-                "if one of them is the VAE, download it and name the file with --repo".to_owned()
+                "if one of them is the VAE, download it and name the file with `repo`".to_owned()
             }
             (None, None) => {
-                "name another --subfolder or --revision, or another repository".to_owned()
+                "name another `subfolder` or `revision`, or another repository".to_owned()
             }
         };
         let subject = format!("{}/{prefix}", self.wanted.id);

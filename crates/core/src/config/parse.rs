@@ -158,7 +158,7 @@ impl<'a> Fields<'a> {
                 ErrorKind::Config,
                 origin,
                 format!("is not valid JSON: {error}"),
-                "fetch the file again, or pass another with --config",
+                "fetch the file again, or pass another with `config`",
             )
         })?;
         match value {

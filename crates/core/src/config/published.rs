@@ -125,10 +125,10 @@ impl Family {
             let fitting: Vec<String> =
                 Self::with_graph_of(&config).iter().map(Self::to_string).collect();
             let next = match fitting.as_slice() {
-                [] => "pass the model's config.json with --config".to_owned(),
-                names => format!("name one of {}, or pass --config", names.join(", ")),
+                [] => "pass the model's config.json with `config`".to_owned(),
+                names => format!("name one of {}, or pass `config`", names.join(", ")),
             };
-            Error::new(ErrorKind::Option, format!("--family {self}"), problem, next)
+            Error::new(ErrorKind::Option, format!("`family` {self}"), problem, next)
         };
         let Some(published) = self.published() else {
             return Err(refused("no config is published under this name".into()));

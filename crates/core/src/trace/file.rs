@@ -11,7 +11,7 @@ use vae_fidelity_files::input::read_bytes;
 
 const SCHEMA_VERSION: u32 = 1;
 
-/// A trace of both halves of a VAE, as golden cases keep it and `--save-trace` writes it.
+/// A trace of both halves of a VAE, as golden cases keep it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TraceFile {
@@ -52,7 +52,7 @@ impl TraceFile {
     /// Errors when it cannot be read, is no trace, has another schema version, names no module or
     /// one twice, or has a hash that is none.
     pub fn read(path: &Path) -> Result<Self> {
-        let next = "write one with --save-trace, or as golden/README.md describes it";
+        let next = "write one with `save_trace`, or as golden/README.md describes it";
         let broken = |problem: String| Error::tensor(path.display(), problem, next);
         let bytes = read_bytes(path).map_err(broken)?;
         let trace: Self = serde_json::from_slice(&bytes)

@@ -191,6 +191,6 @@ pub(super) fn failed(problem: String) -> Error {
         ErrorKind::Libtorch,
         "CUDA kernels",
         problem,
-        "use --engine reference, and report this with the output of nvidia-smi",
+        "use `engine` reference, and report this with the output of nvidia-smi",
     )
 }

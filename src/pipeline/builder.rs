@@ -1,0 +1,193 @@
+//! Which VAE runs, and how.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::Pipeline;
+use crate::autoencoder_kl::DeviceChoice;
+use crate::checkpoint::{HubOptions, OpenOptions, Source};
+use crate::config::Family;
+use crate::report::Model;
+use crate::tiling::{Splitting, Tiling};
+use crate::{Cancellation, Checkpoint, Dtype, Engine, Execution, Result};
+
+/// Names a VAE and how it runs; [`Self::build`] loads it.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct PipelineBuilder {
+    repo: Option<String>,
+    subfolder: Option<String>,
+    revision: Option<String>,
+    options: OpenOptions,
+    engine: Engine,
+    device: DeviceChoice,
+    dtype: Option<Dtype>,
+    threads: Option<usize>,
+    max_memory_bytes: Option<u64>,
+    tile_size: Option<Option<usize>>,
+    slicing: bool,
+    cancellation: Cancellation,
+}
+
+impl PipelineBuilder {
+    /// `builtin`, the path of a folder in diffusers' layout or of a file of weights, or the id of a
+    /// repository on a hub, such as `CompVis/stable-diffusion-v1-4`. Only the last is asked for on the
+    /// network.
+    pub fn repo(mut self, repo: impl Into<String>) -> Self {
+        self.repo = Some(repo.into());
+        self
+    }
+
+    /// The folder below the source that holds the VAE; by default `vae`, else the source itself.
+    pub fn subfolder(mut self, name: impl Into<String>) -> Self {
+        self.subfolder = Some(name.into());
+        self
+    }
+
+    /// The branch, tag or commit of a repository on a hub; by default `main`.
+    pub fn revision(mut self, revision: impl Into<String>) -> Self {
+        self.revision = Some(revision.into());
+        self
+    }
+
+    /// Weights of this variant, such as `fp16`, where the folder has them.
+    pub fn variant(mut self, name: impl Into<String>) -> Self {
+        self.options.variant = Some(name.into());
+        self
+    }
+
+    /// A `config.json` in place of the one beside the weights, or for a file that has none.
+    pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.config = Some(path.into());
+        self
+    }
+
+    /// The family whose published scaling holds, in place of the config's or for a file that has
+    /// none.
+    pub fn family(mut self, family: Family) -> Self {
+        self.options.family = Some(family);
+        self
+    }
+
+    /// All that a user can say about the checkpoint beside its name, in place of what was said before.
+    pub fn opened_with(mut self, options: OpenOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// How a hub is reached; by default as the environment says.
+    pub fn hub(mut self, options: HubOptions) -> Self {
+        self.options.hub = Some(options);
+        self
+    }
+
+    /// Which implementation runs the VAE.
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Where it runs; by default on CUDA where it is, else on the CPU.
+    pub fn device(mut self, device: DeviceChoice) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// The arithmetic; by default f32 on the CPU and f16 elsewhere.
+    pub fn dtype(mut self, dtype: Dtype) -> Self {
+        self.dtype = Some(dtype);
+        self
+    }
+
+    /// How many threads compute.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// How much memory the process may take while it encodes and decodes, in bytes; the fast engine
+    /// on the CPU only.
+    pub fn max_memory_bytes(mut self, bytes: u64) -> Self {
+        self.max_memory_bytes = Some(bytes);
+        self
+    }
+
+    /// Encodes and decodes in tiles, as diffusers' `enable_tiling()` does, of `tile_size` pixels a
+    /// side; `None` takes the config's `sample_size`.
+    pub fn tiling(mut self, tile_size: Option<usize>) -> Self {
+        self.tile_size = Some(tile_size);
+        self
+    }
+
+    /// One picture of a batch at a time, as diffusers' `enable_slicing()` does.
+    pub fn slicing(mut self, slicing: bool) -> Self {
+        self.slicing = slicing;
+        self
+    }
+
+    /// What ends a long call of the pipeline from another thread.
+    pub fn cancellation(mut self, cancellation: Cancellation) -> Self {
+        self.cancellation = cancellation;
+        self
+    }
+
+    /// Where the weights are; nothing is opened.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither a path that exists nor the id of a repository, and when a subfolder or
+    /// revision does not go with it.
+    pub fn source(&self) -> Result<Source> {
+        let repo = self.repo.as_deref().unwrap_or("builtin");
+        let source = Source::parse(repo, self.subfolder.as_deref())?;
+        match &self.revision {
+            Some(revision) => source.at_revision(revision),
+            None => Ok(source),
+        }
+    }
+
+    /// The device and arithmetic that are there for what was asked.
+    ///
+    /// # Errors
+    ///
+    /// When the device is not there, or not for this engine; and when a limit of memory is asked of
+    /// an engine that cannot keep it.
+    pub fn execution(&self) -> Result<Execution> {
+        let execution = self.engine.execution(self.device, self.dtype, self.threads)?;
+        Ok(execution.within(self.max_memory_bytes)?.cancelled_by(self.cancellation.clone()))
+    }
+
+    /// Opens the checkpoint and loads the model.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::source`], [`Self::execution`] and [`Checkpoint::open_with`] do, and when the model
+    /// cannot be tiled so.
+    pub fn build(self) -> Result<Pipeline> {
+        let started = Instant::now();
+        let source = self.source()?;
+        let execution = self.execution()?;
+        let checkpoint = Checkpoint::open_with(&source, &self.options)?;
+        let tiling =
+            self.tile_size.map(|side| Tiling::new(checkpoint.config(), side)).transpose()?;
+        let splitting = Splitting { tiling, slicing: self.slicing };
+        let mut vae = execution.load(&checkpoint)?;
+        vae.set_splitting(splitting)?;
+        let mut notes = checkpoint.notes().to_vec();
+        notes.extend(execution.note());
+        if source == Source::Builtin {
+            notes.push(
+                "the built-in VAE is used, which is small; name the one to judge with `repo`"
+                    .to_owned(),
+            );
+        }
+        if execution.dtype() == Dtype::Bf16 {
+            notes.push(
+                "bf16 has no picture, so nothing is written or compared: only the decoded tensor is judged"
+                    .to_owned(),
+            );
+        }
+        let model = Model::of(&checkpoint, &execution, splitting);
+        Ok(Pipeline { checkpoint, execution, vae, model, notes, load: started.elapsed() })
+    }
+}

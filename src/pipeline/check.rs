@@ -1,0 +1,349 @@
+//! One picture's way: pixels, sample, latents, decoded, pixels, metrics, findings, verdict, report.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ndarray::Array4;
+
+use super::{Pipeline, Step};
+use crate::baseline::Baseline;
+use crate::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
+use crate::engine::CrossCheck;
+use crate::forecast::forecast;
+use crate::image_processor::{denormalise, normalise};
+use crate::metrics::{PixelMetrics, Visibility, WINDOW};
+use crate::pixels::{self, OpenedImage, resize_bicubic, target_size};
+use crate::report::{
+    CheckReport, Decoded, Input, Latents, Posterior, PosteriorKind, SCHEMA_VERSION, Timings,
+    peak_rss_bytes,
+};
+use crate::trace::{Statistics, TraceFile};
+use crate::vae::trace;
+use crate::verdict::{Thresholds, Verdict};
+use crate::{Dtype, Encoded, Error, Result, Rgb8, Vae};
+
+/// What is asked of one picture, beside the verdict. The default asks for nothing more.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct CheckOptions {
+    /// Width and height to encode at, multiples of 8; `None` takes each side of the picture down to
+    /// a multiple of 8.
+    pub size: Option<(usize, usize)>,
+    /// The seed of `torch.Generator` with which latents are drawn from the posterior; `None` takes
+    /// its mode.
+    pub seed: Option<i128>,
+    /// What PSNR and SSIM have to reach.
+    pub thresholds: Thresholds,
+    /// An earlier run, against which nothing may have become worse.
+    pub baseline: Option<Baseline>,
+    /// Files of the user's own pipeline, to be diagnosed.
+    pub files: UserFiles,
+    /// Whether another way to compute is asked as well ([`crate::Execution::cross_check`]).
+    pub cross_check: bool,
+    /// Whether f16 and bf16 are looked into.
+    pub forecast: bool,
+    /// Whether the outputs of all layers are recorded.
+    pub trace: bool,
+    /// Whether a map of visible differences is made also where NaN or infinity was decoded.
+    pub visibility: bool,
+    /// What the caller wants said in the report, before the notes on the picture.
+    pub notes: Vec<String>,
+    /// Where the decoded picture will be written, for the report.
+    pub decoded_path: Option<PathBuf>,
+}
+
+/// One picture's report, and what it was made from.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// What is said of it.
+    pub report: CheckReport,
+    /// What the VAE saw.
+    pub seen: Rgb8,
+    /// What was decoded; `None` where the arithmetic has no picture.
+    pub picture: Option<Rgb8>,
+    /// The parts of the two pictures that are compared, where they are not the whole of both.
+    common: Option<(Rgb8, Rgb8)>,
+    /// Where the two differ to the eye; `None` below [`crate::metrics::PERCEPTUAL_SIDE`].
+    pub visibility: Option<Visibility>,
+    /// Scaled latents (1, C, h, w), what the reference script's `encode_to_latents` returns.
+    pub latents: Array4<f32>,
+    /// Mean and log-variance before clamping, (1, 2C, h, w), where the model exposes them.
+    pub moments: Option<Array4<f32>>,
+    /// What a draw was made with, (1, C, h, w); `None` for the mode.
+    pub noise: Option<Array4<f32>>,
+    /// The decoded sample before clamping, (1, 3, H, W).
+    pub decoded: Array4<f32>,
+    /// The outputs of all layers, where they were asked for.
+    pub trace: Option<TraceFile>,
+}
+
+impl Checked {
+    /// The parts of input and output that are compared; `None` where there is no picture.
+    pub fn pair(&self) -> Option<(&Rgb8, &Rgb8)> {
+        pair(&self.common, &self.seen, &self.picture)
+    }
+}
+
+impl Pipeline {
+    /// Encodes and decodes the picture at `path`, and judges what comes back.
+    ///
+    /// # Errors
+    ///
+    /// When the picture cannot be opened or the VAE cannot run on it. A picture that comes back wrong
+    /// is no error: the report says so.
+    pub fn check(&self, path: impl AsRef<Path>) -> Result<CheckReport> {
+        let checked = self.check_with(path.as_ref(), &CheckOptions::default(), |_| {})?;
+        Ok(checked.report)
+    }
+
+    /// As [`Self::check`], with what `options` ask for; `progress` is told each step as it begins.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check`]; when `options` ask for what the picture cannot give, such as SSIM of fewer
+    /// than 11 x 11 pixels; and with [`crate::ErrorKind::Cancelled`] after
+    /// [`crate::Cancellation::cancel`].
+    pub fn check_with(
+        &self,
+        path: &Path,
+        options: &CheckOptions,
+        progress: impl Fn(Step),
+    ) -> Result<Checked> {
+        let started = Instant::now();
+        progress(Step::Opening);
+        let opened = pixels::open(path)?;
+        let (width, height) =
+            target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
+        check_ssim_is_defined(&options.thresholds, width, height)?;
+        if let Some(baseline) = &options.baseline {
+            baseline.check(path, [width, height])?;
+        }
+        let seen = resize_bicubic(&opened.pixels, width, height)?;
+
+        progress(Step::Encoding);
+        let vae = self.vae();
+        let dtype = vae.dtype();
+        let encoding = Instant::now();
+        let noise = |seed| self.execution.noise(vae.config(), seed, width, height);
+        let noise = options.seed.map(noise).transpose()?;
+        let sample = normalise(&seen, dtype);
+        let encoded = vae.encode(sample.view(), noise.as_ref().map(Array4::view))?;
+        let latents = vae.scale(encoded.latents.view())?;
+        let encoding = encoding.elapsed();
+
+        progress(Step::Decoding);
+        let decoding = Instant::now();
+        let unscaled = vae.unscale(latents.view())?;
+        let decoded = vae.decode(unscaled.view())?;
+        let decoding = decoding.elapsed();
+
+        progress(Step::Judging);
+        let picture = match dtype {
+            Dtype::Bf16 => None,
+            _ => Some(denormalise(decoded.view(), dtype)?),
+        };
+        progress(Step::Diagnosing);
+        let trip = Trip {
+            opened: &opened,
+            seen: &seen,
+            sample: &sample,
+            encoded: &encoded,
+            latents: &latents,
+            decoded: &decoded,
+        };
+        let Diagnosis { mut findings, not_decided } = self.diagnosis(&trip, options)?;
+        let trace = match options.trace {
+            true => {
+                progress(Step::Tracing);
+                Some(trace(vae, sample.view(), unscaled.view())?)
+            }
+            false => None,
+        };
+
+        let mut notes = self.notes().to_vec();
+        notes.extend(options.notes.iter().chain(&opened.notes).cloned());
+        let common = match &picture {
+            Some(picture) => common_area(&seen, picture)?,
+            None => None,
+        };
+        notes.extend(common.iter().map(|(.., cropped)| cropped.clone()));
+        let common = common.map(|(seen, picture, _)| (seen, picture));
+        let pair = pair(&common, &seen, &picture);
+        // On the way to 8 bits NaN becomes black, and a number about it would say nothing.
+        let sound = decoded.iter().all(|value| value.is_finite());
+        let (metrics, visibility) = match pair {
+            Some((seen, picture)) if sound => {
+                let (metrics, visibility) = PixelMetrics::with_visibility(seen, picture)?;
+                (Some(metrics), visibility)
+            }
+            Some((seen, picture)) if options.visibility => (None, Visibility::of(seen, picture)?),
+            _ => (None, None),
+        };
+        let forecast = match options.forecast {
+            true => {
+                progress(Step::Forecasting);
+                let sample = normalise(&seen, Dtype::F32);
+                let (forecast, warnings) =
+                    forecast(&self.execution, &self.checkpoint, &seen, sample.view())?;
+                findings.extend(warnings);
+                Some(forecast)
+            }
+            false => None,
+        };
+        let of_decoded = Decoded::of(options.decoded_path.clone(), &decoded);
+        let (_, mut verdict_reasons) =
+            Verdict::of(&findings, of_decoded.non_finite, metrics.as_ref(), &options.thresholds);
+        if let Some(baseline) = &options.baseline {
+            let size = [width, height];
+            let worse = baseline.regressions(path, size, metrics.as_ref(), &findings)?;
+            verdict_reasons.extend(worse);
+        }
+        let report = CheckReport {
+            schema_version: SCHEMA_VERSION,
+            verdict: Verdict::from_reasons(&verdict_reasons),
+            verdict_reasons,
+            input: Input::of(path, &opened, (width, height)),
+            model: self.model().clone(),
+            posterior: Posterior {
+                kind: match options.seed {
+                    Some(_) => PosteriorKind::Sample,
+                    None => PosteriorKind::Mode,
+                },
+                seed: options.seed,
+            },
+            latents: Latents {
+                shape: latents.dim().into(),
+                scaled_by: vae.config().scaling_factor,
+                statistics: Statistics::of(&latents),
+            },
+            decoded: of_decoded,
+            metrics,
+            published: self.model().family.published_quality(),
+            thresholds: options.thresholds,
+            findings,
+            not_decided,
+            forecast,
+            cross_check: self.cross_check(options).map(|check| check.compares.to_owned()),
+            notes,
+            timings_ms: Timings {
+                load: milliseconds(self.load),
+                encode: milliseconds(encoding),
+                decode: milliseconds(decoding),
+                total: milliseconds(self.load + started.elapsed()),
+            },
+            peak_rss_bytes: peak_rss_bytes(),
+        };
+        Ok(Checked {
+            report,
+            seen,
+            picture,
+            common,
+            visibility,
+            latents,
+            moments: encoded.moments,
+            noise,
+            decoded,
+            trace,
+        })
+    }
+
+    /// What the rules say of one trip.
+    fn diagnosis(&self, trip: &Trip, options: &CheckOptions) -> Result<Diagnosis> {
+        let load = || -> Result<Box<dyn Vae>> {
+            let mut vae = match self.cross_check(options) {
+                Some(_) => self.execution.load_cross_check(&self.checkpoint)?,
+                None => self.execution.load_f32(&self.checkpoint)?,
+            };
+            vae.set_splitting(self.model().splitting)?;
+            Ok(vae)
+        };
+        let reference = self.execution.cross_check();
+        let reference = reference.map(|CrossCheck { name, remedy, .. }| Reference {
+            name,
+            remedy,
+            load: &load,
+        });
+        let evidence = Evidence {
+            vae: self.vae(),
+            family: self.model().family,
+            source: &trip.opened.pixels,
+            orientation: trip.opened.orientation,
+            size_requested: options.size.is_some(),
+            seen: trip.seen,
+            sample: trip.sample,
+            encoded: trip.encoded,
+            drawn: options.seed.is_some(),
+            latents: trip.latents,
+            decoded: trip.decoded,
+            reference,
+            files: &options.files,
+        };
+        diagnose(&evidence, options.cross_check)
+    }
+
+    /// What `cross_check` asks for; `None` also where there is nothing to compare with.
+    fn cross_check(&self, options: &CheckOptions) -> Option<CrossCheck> {
+        self.execution.cross_check().filter(|_| options.cross_check)
+    }
+}
+
+fn check_ssim_is_defined(thresholds: &Thresholds, width: usize, height: usize) -> Result<()> {
+    match thresholds.min_ssim {
+        Some(least) if width.min(height) < WINDOW => Err(Error::option(
+            format!("`min_ssim` {least}"),
+            format!(
+                "SSIM needs {WINDOW} x {WINDOW} pixels, the picture is encoded at {width} x {height}"
+            ),
+            "leave it out, or enlarge the picture with `width` and `height`",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn pair<'a>(
+    common: &'a Option<(Rgb8, Rgb8)>,
+    seen: &'a Rgb8,
+    picture: &'a Option<Rgb8>,
+) -> Option<(&'a Rgb8, &'a Rgb8)> {
+    match (common, picture) {
+        (Some((seen, picture)), _) => Some((seen, picture)),
+        (None, Some(picture)) => Some((seen, picture)),
+        (None, None) => None,
+    }
+}
+
+/// One picture on its way.
+struct Trip<'a> {
+    opened: &'a OpenedImage,
+    seen: &'a Rgb8,
+    sample: &'a Array4<f32>,
+    encoded: &'a Encoded,
+    latents: &'a Array4<f32>,
+    decoded: &'a Array4<f32>,
+}
+
+/// The top left of both pictures that both have, and a note, where that is not all of them: a VAE
+/// that halves a side more than three times loses pixels of a side that is only a multiple of 8.
+fn common_area(a: &Rgb8, b: &Rgb8) -> Result<Option<(Rgb8, Rgb8, String)>> {
+    if (a.width(), a.height()) == (b.width(), b.height()) {
+        return Ok(None);
+    }
+    let (width, height) = (a.width().min(b.width()), a.height().min(b.height()));
+    let crop = |picture: &Rgb8| {
+        let rows = picture.data().chunks_exact(picture.width() * 3).take(height);
+        Rgb8::new(width, height, rows.flat_map(|row| &row[..width * 3]).copied().collect())
+    };
+    let note = format!(
+        "decoded at {} x {} from {} x {}: metrics cover the {width} x {height} at the top left",
+        b.width(),
+        b.height(),
+        a.width(),
+        a.height()
+    );
+    Ok(Some((crop(a)?, crop(b)?, note)))
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    // Clocks are not better than a microsecond here.
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,74 @@
+//! Every layer of one VAE for one picture.
+
+use std::path::Path;
+
+use ndarray::Array4;
+
+use super::{Pipeline, Step};
+use crate::Result;
+use crate::image_processor::normalise;
+use crate::pixels::{self, resize_bicubic, target_size};
+use crate::report::Input;
+use crate::trace::TraceFile;
+use crate::vae::trace;
+
+/// What is asked of one trace.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct TraceOptions {
+    /// Width and height to encode at, multiples of 8; `None` takes each side of the picture down to
+    /// a multiple of 8.
+    pub size: Option<(usize, usize)>,
+    /// The seed of `torch.Generator` with which latents are drawn from the posterior; `None` takes
+    /// its mode.
+    pub seed: Option<i128>,
+}
+
+/// The outputs of every layer.
+#[derive(Debug, Clone)]
+pub struct Traced {
+    /// The picture.
+    pub input: Input,
+    /// Shapes, statistics, checksums and sampled values.
+    pub trace: TraceFile,
+    /// What a reader has to know of the picture.
+    pub notes: Vec<String>,
+}
+
+impl Pipeline {
+    /// Encodes and decodes the picture at `path` as [`Self::check`] does, and records the output of
+    /// every layer; `progress` is told each step as it begins.
+    ///
+    /// # Errors
+    ///
+    /// When the picture cannot be opened or the VAE cannot run on it, and with
+    /// [`crate::ErrorKind::Cancelled`] after [`crate::Cancellation::cancel`].
+    pub fn trace(
+        &self,
+        path: impl AsRef<Path>,
+        options: &TraceOptions,
+        progress: impl Fn(Step),
+    ) -> Result<Traced> {
+        progress(Step::Opening);
+        let path = path.as_ref();
+        let opened = pixels::open(path)?;
+        let (width, height) =
+            target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
+        let seen = resize_bicubic(&opened.pixels, width, height)?;
+        let sample = normalise(&seen, self.execution.dtype());
+
+        progress(Step::Encoding);
+        let vae = self.vae();
+        let noise = |seed| self.execution.noise(vae.config(), seed, width, height);
+        let noise = options.seed.map(noise).transpose()?;
+        let latents = vae.encode(sample.view(), noise.as_ref().map(Array4::view))?.latents;
+        // As the gist goes: what is decoded was multiplied and divided.
+        let unscaled = vae.unscale(vae.scale(latents.view())?.view())?;
+        progress(Step::Tracing);
+        Ok(Traced {
+            input: Input::of(path, &opened, (width, height)),
+            trace: trace(vae, sample.view(), unscaled.view())?,
+            notes: opened.notes,
+        })
+    }
+}
