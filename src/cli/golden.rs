@@ -15,9 +15,6 @@ use super::args::{ExportArgs, GoldenArgs, VerifyArgs};
 use super::console::Console;
 use super::progress::Progress;
 
-/// Where the suite lay when this binary was built.
-const BUILT_BESIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
-
 pub fn list(args: &GoldenArgs, console: Console) -> Result<Outcome> {
     let suite = open(args)?;
     let cases = suite.chosen()?;
@@ -135,13 +132,14 @@ fn folder(args: &GoldenArgs) -> Result<PathBuf> {
     if let Some(folder) = &args.golden {
         return Ok(folder.clone());
     }
-    let usual = [Path::new("golden"), Path::new(BUILT_BESIDE)];
+    let built_beside = vae_fidelity_goldens::folder();
+    let usual = [Path::new("golden"), built_beside];
     let found = usual.iter().find(|folder| folder.join("manifest.json").is_file());
     found.map(|folder| folder.to_path_buf()).ok_or_else(|| {
         Error::new(
             ErrorKind::Golden,
             "golden/manifest.json",
-            format!("not in the working directory, nor in {BUILT_BESIDE}"),
+            format!("not in the working directory, nor in {}", built_beside.display()),
             "name the folder of goldens with --golden DIR; it is part of this crate's sources",
         )
     })

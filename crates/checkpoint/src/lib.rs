@@ -74,8 +74,8 @@ enum Weights {
 pub struct OpenOptions {
     /// A file that replaces the source's `config.json`, or supplies one.
     pub config: Option<PathBuf>,
-    /// The family whose published scaling replaces that of `config.json`, or supplies it
-    ///; checked against the graph.
+    /// The family whose published scaling replaces that of `config.json`, or supplies it; checked
+    /// against the graph.
     pub family: Option<Family>,
     /// The variant of the weights to prefer in a folder, such as `fp16`.
     pub variant: Option<String>,

@@ -65,7 +65,7 @@ impl Source {
         Ok(Self::Hub { id: repo.to_owned(), revision: None, subfolder })
     }
 
-    /// The same source at a branch, tag or commit .
+    /// The same source at a branch, tag or commit.
     ///
     /// Errors when it is no repository of a hub.
     pub fn at_revision(self, revision: &str) -> Result<Self> {

@@ -1,14 +1,15 @@
-//! RGB8 to a PNG file, and to and from the `image` crate's picture.
+//! RGB8 to a PNG file.
 
-use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use png::{BitDepth, ColorType, Encoder};
 
 use super::Rgb8;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// `pixels` as the bytes of an 8-bit RGB PNG file. Every reader gives the same pixels back.
 ///
-/// Errors when a side does not fit PNG's 31 bits.
+/// # Errors
+///
+/// When a side does not fit PNG's 31 bits.
 pub fn encode_png(pixels: &Rgb8) -> Result<Vec<u8>> {
     let (width, height) = (pixels.width(), pixels.height());
     let failed = |problem: String| {
@@ -17,17 +18,12 @@ pub fn encode_png(pixels: &Rgb8) -> Result<Vec<u8>> {
     };
     let side = |side: usize| u32::try_from(side).map_err(|error| failed(error.to_string()));
     let mut bytes = Vec::new();
-    PngEncoder::new(&mut bytes)
-        .write_image(pixels.data(), side(width)?, side(height)?, ExtendedColorType::Rgb8)
+    let mut encoder = Encoder::new(&mut bytes, side(width)?, side(height)?);
+    encoder.set_color(ColorType::Rgb);
+    encoder.set_depth(BitDepth::Eight);
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(pixels.data()))
         .map_err(|error| failed(error.to_string()))?;
     Ok(bytes)
-}
-
-impl TryFrom<RgbImage> for Rgb8 {
-    type Error = Error;
-
-    /// Errors when a side is zero.
-    fn try_from(image: RgbImage) -> Result<Self> {
-        Self::new(image.width() as usize, image.height() as usize, image.into_raw())
-    }
 }

@@ -17,6 +17,8 @@ mod bmp;
 #[cfg(feature = "png")]
 mod encode;
 mod exif;
+#[cfg(feature = "image")]
+mod interop;
 mod format;
 #[cfg(feature = "gif")]
 mod gif;

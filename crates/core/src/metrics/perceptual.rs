@@ -3,6 +3,8 @@
 use butteraugli::{ButteraugliParams, Img, RGB8, butteraugli};
 use ssimulacra2::{LinearRgb, compute_frame_ssimulacra2};
 
+use super::pixels::PixelMetrics;
+use super::ssim::ms_ssim;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_pixels::Rgb8;
 
@@ -24,6 +26,30 @@ fn linear(picture: &Rgb8) -> Option<LinearRgb> {
     let pixels = picture.data().chunks_exact(3);
     let pixels = pixels.map(|pixel| [0, 1, 2].map(|channel| curve[usize::from(pixel[channel])]));
     LinearRgb::new(pixels.collect(), picture.width(), picture.height()).ok()
+}
+
+impl PixelMetrics {
+    /// Compares `b` with `a` in every way, and says how visible the difference is at each pixel.
+    /// Errors where their sizes differ.
+    ///
+    /// The models of human vision each take as long as all the rest, so they run side by side.
+    pub fn with_visibility(a: &Rgb8, b: &Rgb8) -> Result<(Self, Option<Visibility>)> {
+        let metrics = Self::of(a, b)?;
+        let (visibility, ssimulacra2, ms_ssim) = std::thread::scope(|scope| {
+            let visibility = scope.spawn(|| Visibility::of(a, b));
+            let ssimulacra2 = scope.spawn(|| ssimulacra2(a, b));
+            let ms_ssim = ms_ssim(a, b);
+            (joined(visibility), joined(ssimulacra2), ms_ssim)
+        });
+        let visibility = visibility?;
+        let butteraugli = visibility.as_ref().map(Visibility::score);
+        Ok((Self { ms_ssim, ssimulacra2, butteraugli, ..metrics }, visibility))
+    }
+}
+
+/// What a thread came to; its panic goes on here.
+fn joined<T>(thread: std::thread::ScopedJoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// How visible the difference of two pictures is: Butteraugli's distance, for each pixel and in all.

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::perceptual::{Visibility, ssimulacra2};
-use super::ssim::{ms_ssim, ssim};
+use super::ssim::ssim;
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_pixels::Rgb8;
 
@@ -18,13 +17,13 @@ pub struct PixelMetrics {
     pub psnr_db: Option<f64>,
     /// Structural similarity, at most 1 (see [`ssim`]); `None` where a side is under 11 pixels.
     pub ssim: Option<f64>,
-    /// SSIM over five scales, 0 to 1 (see [`ms_ssim`]); `None` where a side is under 176 pixels, or
+    /// SSIM over five scales, 0 to 1 (see [`super::ms_ssim`]); `None` where a side is under 176 pixels, or
     /// it was not asked for.
     pub ms_ssim: Option<f64>,
-    /// How good `b` looks, at most 100 (see [`ssimulacra2()`]); `None` where a side is under 8 pixels,
+    /// How good `b` looks, at most 100 (SSIMULACRA 2); `None` where a side is under 8 pixels,
     /// or it was not asked for.
     pub ssimulacra2: Option<f64>,
-    /// How visible the difference is at its worst: 1 is just noticed (see [`Visibility`]); `None`
+    /// How visible the difference is at its worst: 1 is just noticed (Butteraugli's distance); `None`
     /// where a side is under 8 pixels, or it was not asked for.
     pub butteraugli: Option<f64>,
     /// Mean absolute error in levels, over all channels.
@@ -67,23 +66,6 @@ impl PixelMetrics {
     /// [`PixelMetrics::psnr_db`], infinite for identical pictures.
     pub fn psnr_or_infinity(&self) -> Option<f64> {
         if self.identical { Some(f64::INFINITY) } else { self.psnr_db }
-    }
-
-    /// Compares `b` with `a` in every way, and says how visible the difference is at each pixel.
-    /// Errors where their sizes differ.
-    ///
-    /// The models of human vision each take as long as all the rest, so they run side by side.
-    pub fn with_visibility(a: &Rgb8, b: &Rgb8) -> Result<(Self, Option<Visibility>)> {
-        let metrics = Self::of(a, b)?;
-        let (visibility, ssimulacra2, ms_ssim) = std::thread::scope(|scope| {
-            let visibility = scope.spawn(|| Visibility::of(a, b));
-            let ssimulacra2 = scope.spawn(|| ssimulacra2(a, b));
-            let ms_ssim = ms_ssim(a, b);
-            (joined(visibility), joined(ssimulacra2), ms_ssim)
-        });
-        let visibility = visibility?;
-        let butteraugli = visibility.as_ref().map(Visibility::score);
-        Ok((Self { ms_ssim, ssimulacra2, butteraugli, ..metrics }, visibility))
     }
 
     /// Compares `b` with `a`, without MS-SSIM and the models of human vision. Errors where their
@@ -141,11 +123,6 @@ impl PixelMetrics {
             differing_pixels,
         })
     }
-}
-
-/// What a thread came to; its panic goes on here.
-fn joined<T>(thread: std::thread::ScopedJoinHandle<T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Position {
