@@ -1,11 +1,11 @@
 //! Judges any [`Vae`](vae_fidelity_core::vae::Vae) against goldens that the reference implementation wrote.
 //!
 //! ```no_run
-//! # fn my_port(_: &vae_fidelity_checkpoint::Checkpoint) -> vae_fidelity_files::Result<Box<dyn vae_fidelity_core::Vae>> { todo!() }
-//! use vae_fidelity_harness::Suite;
+//! use vae_fidelity_harness::{Checkpoint, Result, Suite, Vae};
 //!
-//! # fn main() -> vae_fidelity_files::Result<()> {
-//! Suite::open("golden")?.only("sd-small").run(|checkpoint| my_port(checkpoint))?.assert_pass();
+//! # fn my_port(_: &Checkpoint) -> Result<Box<dyn Vae>> { todo!() }
+//! # fn main() -> Result<()> {
+//! Suite::builtin()?.only("sd-small").run(|checkpoint| my_port(checkpoint))?.assert_pass();
 //! # Ok(())
 //! # }
 //! ```
@@ -46,3 +46,9 @@ pub use report::{CaseReport, Check, NotRun, Outcome, SCHEMA_VERSION, Step, Suite
 pub use suite::{Progress, Suite};
 pub use tensor::Golden;
 pub use tolerances::layer_rounding;
+
+// What an implementation of `Vae` is written with.
+pub use vae_fidelity_checkpoint::Checkpoint;
+pub use vae_fidelity_core::{AutoencoderKLConfig, Dtype, Encoded, Vae, config, tiling, trace};
+pub use vae_fidelity_files::{Error, ErrorKind, Result};
+pub use vae_fidelity_pixels::Rgb8;

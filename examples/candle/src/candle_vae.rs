@@ -8,9 +8,9 @@ use candle_transformers::models::stable_diffusion::vae::{
     AutoEncoderKL, AutoEncoderKLConfig, DiagonalGaussianDistribution,
 };
 use ndarray::{Array4, ArrayView4};
-use vae_fidelity::checkpoint::expected_tensors;
-use vae_fidelity::config::Activation;
-use vae_fidelity::{
+use vae_fidelity_checkpoint::expected_tensors;
+use vae_fidelity_harness::config::Activation;
+use vae_fidelity_harness::{
     AutoencoderKLConfig, Checkpoint, Dtype, Encoded, Error, ErrorKind, Result, Rgb8, Vae,
 };
 

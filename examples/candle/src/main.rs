@@ -8,8 +8,7 @@ mod candle_vae;
 use std::process::ExitCode;
 
 use candle_vae::CandleVae;
-use vae_fidelity::golden::Suite;
-use vae_fidelity::{Error, Vae};
+use vae_fidelity_harness::{Error, Suite, Vae};
 
 fn main() -> ExitCode {
     match judge(std::env::args().skip(1)) {

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Every crate as it would be published: none too large, the goldens reach a port that depends on them and
+# judge it, and all of the root's tests pass without libtorch.
+#
+#   scripts/check_packed.sh TARGET_DIRECTORY    where there are artefacts to build on
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+target=$(realpath -m "$1")
+size_limit=10000000 # of crates.io
+crates_limit=75
+
+cd "$root"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+rm -rf "$target/package"
+cargo package --workspace --locked --no-verify --quiet --target-dir "$target"
+patches=()
+for crate in "$target"/package/*.crate; do
+  size=$(wc -c <"$crate")
+  echo "$(basename "$crate"): $size bytes, at most $size_limit"
+  [ "$size" -le "$size_limit" ]
+  tar xzf "$crate" --directory "$work"
+  folder=$work/$(basename "$crate" .crate)
+  name=$(basename "$folder")
+  name=${name%-[0-9]*}
+  patches+=("$name = { path = \"$folder\" }")
+done
+# Nothing may look for libtorch.
+export LIBTORCH=/nowhere
+
+# A port, with the lines that the README gives it.
+mkdir -p "$work/port/src"
+{
+  cat <<'TOML'
+[package]
+name = "port"
+version = "0.0.0"
+edition = "2024"
+
+[dependencies]
+ndarray = "0.16"
+
+TOML
+  sed -n '/^\[dev-dependencies\]/,/^```/{/^```/d;p}' README.md
+  printf '\n[profile.dev]\nopt-level = 1\ndebug = false\n\n[patch.crates-io]\n'
+  printf '%s\n' "${patches[@]}"
+} >"$work/port/Cargo.toml"
+cat >"$work/port/src/lib.rs" <<'RUST'
+#![cfg(test)]
+
+use ndarray::{Array4, ArrayView4};
+use vae_fidelity_harness::{AutoencoderKLConfig, Dtype, Encoded, Result, Suite, Vae};
+
+/// Nothing but zeros, of the right shapes.
+struct Zeros(AutoencoderKLConfig);
+
+impl Vae for Zeros {
+    fn config(&self) -> &AutoencoderKLConfig {
+        &self.0
+    }
+
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn encode(&self, sample: ArrayView4<f32>, _: Option<ArrayView4<f32>>) -> Result<Encoded> {
+        let (n, _, h, w) = sample.dim();
+        let latents = Array4::zeros((n, self.0.latent_channels, h / 8, w / 8));
+        Ok(Encoded { moments: None, std: None, latents })
+    }
+
+    fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        let (n, _, h, w) = latents.dim();
+        Ok(Array4::zeros((n, 3, 8 * h, 8 * w)))
+    }
+}
+
+#[test]
+fn the_goldens_come_with_the_crate_and_judge() {
+    let suite = Suite::builtin().unwrap();
+    assert!(suite.cases().len() > 50);
+    let report = suite
+        .only("sd-small-mode")
+        .run(|checkpoint| Ok(Box::new(Zeros(checkpoint.config().clone()))))
+        .unwrap();
+    let failed: Vec<_> = report.failures().map(|(_, check)| check.tensor.name()).collect();
+    assert_eq!(failed, ["latents", "decoded", "end_to_end"], "{report}");
+}
+RUST
+cd "$work/port"
+# A crate that compiles C would ask for this compiler.
+CC=/nowhere CXX=/nowhere cargo test --quiet --target-dir "$work/target"
+crates=$(cargo tree --edges normal,build,dev --prefix none --format '{p}' |
+  sed 's/ (.*//' | sort --unique | grep --count --invert-match '^port ')
+echo "a port's tests need $crates crates, at most $crates_limit, and no C compiler"
+[ "$crates" -le "$crates_limit" ]
+
+# The root's own tests, which find the goldens beside it.
+packed=$(find "$work" -maxdepth 1 -name 'vae-fidelity-[0-9]*')
+ln -s "$(find "$work" -maxdepth 1 -name 'vae-fidelity-goldens-*')" "$packed/golden"
+{
+  printf '\n[patch.crates-io]\n'
+  printf '%s\n' "${patches[@]}" | grep --invert-match '^vae-fidelity = '
+} >>"$packed/Cargo.toml"
+cd "$packed"
+cp "$root/Cargo.lock" .
+cargo test --quiet --target-dir "$target"
