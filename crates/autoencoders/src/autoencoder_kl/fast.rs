@@ -12,10 +12,10 @@ use vae_fidelity_files::error::Result;
 
 use super::engine::{Engine, Layer};
 use super::pending::{Convolution, Layout, Lazy, Pending, Waiting};
-use vae_fidelity_kernels::image::Image;
 use vae_fidelity_kernels::limit::Limit;
-use vae_fidelity_kernels::memory::{Memory, Rooms};
-use vae_fidelity_kernels::norm::{Normalise, add, group_norm};
+use vae_fidelity_kernels::memory::{Memory, Workspace};
+use vae_fidelity_kernels::norm::{Normalize, add, group_norm};
+use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::{Instructions, Threads};
 use vae_fidelity_kernels::{attention, direct, winograd};
 
@@ -29,13 +29,13 @@ pub(super) struct Fast {
     threads: Threads,
     /// What weights and outputs are rounded to.
     dtype: Dtype,
-    rooms: Rooms,
+    workspace: Workspace,
 }
 
 impl Fast {
     pub fn new(checkpoint: &Checkpoint, threads: Threads) -> Self {
         let checkpoint = checkpoint.clone();
-        Self { checkpoint, threads, dtype: Dtype::F32, rooms: Rooms::default() }
+        Self { checkpoint, threads, dtype: Dtype::F32, workspace: Workspace::default() }
     }
 
     /// The same with weights and outputs rounded to `dtype`.
@@ -55,8 +55,9 @@ impl Fast {
 
     /// The same model with activations in `file`, taking no more memory than `limit` allows.
     pub fn within(&self, file: &File, limit: Arc<Limit>) -> std::io::Result<Self> {
-        let rooms = Rooms { activations: Memory::in_file(file, limit)?, ..Rooms::default() };
-        Ok(Self { rooms, dtype: self.dtype, ..Self::new(&self.checkpoint, self.threads) })
+        let workspace =
+            Workspace { activations: Memory::in_file(file, limit)?, ..Workspace::default() };
+        Ok(Self { workspace, dtype: self.dtype, ..Self::new(&self.checkpoint, self.threads) })
     }
 
     pub fn checkpoint(&self) -> &Checkpoint {
@@ -72,17 +73,21 @@ impl Fast {
     }
 
     /// An image of the values (channels, height, width), as a layer takes it.
-    pub fn image(&self, (channels, height, width): (usize, usize, usize), planes: &[f32]) -> Image {
-        let memory = &self.rooms.activations;
-        self.rounded(Image::from_planes(memory, height, width, channels, planes))
+    pub fn image(
+        &self,
+        (channels, height, width): (usize, usize, usize),
+        planes: &[f32],
+    ) -> NhwcTensor {
+        let memory = &self.workspace.activations;
+        self.rounded(NhwcTensor::from_chw(memory, height, width, channels, planes))
     }
 
-    fn rounded(&self, mut image: Image) -> Image {
+    fn rounded(&self, mut image: NhwcTensor) -> NhwcTensor {
         if self.dtype != Dtype::F32 {
             let row = image.width * image.pitch;
             self.threads.for_each_part(image.values_mut(), row, |_, values| {
                 self.dtype.round_all(values);
-                self.rooms.activations.keep_within_limit();
+                self.workspace.activations.keep_within_limit();
             });
         }
         image
@@ -93,15 +98,15 @@ impl Fast {
         if self.dtype == Dtype::F32 {
             return xs;
         }
-        let (layout, memory) = (xs.layout, &self.rooms.activations);
+        let (layout, memory) = (xs.layout, &self.workspace.activations);
         let images = self.settled(xs).into_images(memory).map(|image| self.rounded(image));
         Pending { layout, ..Pending::new(images.collect()) }
     }
 
     /// Gives back the memory that nothing lies in, which is kept while a model runs.
     pub fn release(&self) {
-        self.rooms.activations.release();
-        self.rooms.scratch.release();
+        self.workspace.activations.release();
+        self.workspace.scratch.release();
     }
 
     fn weights(&self, name: &str) -> Result<Cow<'_, [f32]>> {
@@ -115,7 +120,7 @@ impl Fast {
     }
 
     fn settled(&self, xs: Pending) -> Pending {
-        xs.settled(self.threads, &self.rooms.activations)
+        xs.settled(self.threads, &self.workspace.activations)
     }
 
     /// What `xs` is once it is made.
@@ -146,18 +151,18 @@ impl Fast {
         let Waiting { input, weight: name, bias } = waiting;
         let (weight, bias) = (self.weights(&name)?, self.weights(&bias)?);
         let input = if input.padded { self.settled(input) } else { input };
-        let mut onto = onto.map(|onto| self.settled(onto).into_images(&self.rooms.activations));
-        let convolve = |(number, image): (usize, &Arc<Image>)| {
-            let of = winograd::Convolution {
+        let mut onto = onto.map(|onto| self.settled(onto).into_images(&self.workspace.activations));
+        let convolve = |(number, image): (usize, &Arc<NhwcTensor>)| {
+            let params = winograd::Conv2dParams {
                 weight: &weight,
                 bias: &bias,
                 inputs: image.channels,
                 outputs: bias.len(),
-                normalise: input.normalise_of(number),
-                doubled: input.doubled,
+                normalize: input.normalize_of(number),
+                upsample: input.upsample,
             };
             let onto = onto.as_mut().and_then(Iterator::next);
-            winograd::convolve(self.threads, of, image, onto, &self.rooms)
+            winograd::convolve(self.threads, params, image, onto, &self.workspace)
         };
         let images = input.images.iter().enumerate().map(convolve).collect();
         // What the mapped file takes is not needed again in this run.
@@ -200,9 +205,9 @@ impl Engine for Fast {
         let outputs = bias.len();
         // Weights are (out, in, side, side).
         let side = (weight.len() / (inputs * outputs)).isqrt();
-        let xs = if xs.doubled { self.settled(xs) } else { xs };
-        let convolve = |(number, image): (usize, &Arc<Image>)| {
-            let of = direct::Convolution {
+        let xs = if xs.upsample { self.settled(xs) } else { xs };
+        let convolve = |(number, image): (usize, &Arc<NhwcTensor>)| {
+            let params = direct::Conv2dParams {
                 weight: &weight,
                 bias: &bias,
                 inputs,
@@ -210,12 +215,12 @@ impl Engine for Fast {
                 side,
                 stride,
                 padding,
-                normalise: xs.normalise_of(number),
+                normalize: xs.normalize_of(number),
             };
             let size =
                 |length: usize| (length + 2 * padding + usize::from(xs.padded) - side) / stride + 1;
             let size = (size(image.height), size(image.width));
-            direct::convolve(self.threads, of, image, size, &self.rooms)
+            direct::convolve(self.threads, params, image, size, &self.workspace)
         };
         let images = xs.images.iter().enumerate().map(convolve).collect();
         self.checkpoint.forget(layer.weight);
@@ -232,20 +237,20 @@ impl Engine for Fast {
     ) -> Result<Lazy> {
         let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
         let mut xs = self.settled(self.ready(xs)?);
-        let normalise = xs
+        let normalize = xs
             .images
             .iter()
             .map(|image| group_norm(self.threads, image, groups, &weight, &bias, eps))
             .collect();
-        xs.normalise = Some(Arc::new(normalise));
+        xs.normalize = Some(Arc::new(normalize));
         Ok(self.output(xs).into())
     }
 
     fn linear(&self, xs: &Lazy, layer: Layer<String>, _: &str) -> Result<Lazy> {
         let xs = self.ready(xs)?;
         let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
-        let linear = |(number, image): (usize, &Arc<Image>)| {
-            let of = direct::Convolution {
+        let linear = |(number, image): (usize, &Arc<NhwcTensor>)| {
+            let params = direct::Conv2dParams {
                 weight: &weight,
                 bias: &bias,
                 inputs: image.channels,
@@ -253,10 +258,10 @@ impl Engine for Fast {
                 side: 1,
                 stride: 1,
                 padding: 0,
-                normalise: xs.normalise_of(number),
+                normalize: xs.normalize_of(number),
             };
             let size = (image.height, image.width);
-            direct::convolve(self.threads, of, image, size, &self.rooms)
+            direct::convolve(self.threads, params, image, size, &self.workspace)
         };
         let images = xs.images.iter().enumerate().map(linear).collect();
         Ok(self.output(Pending { layout: xs.layout, ..Pending::new(images) }).into())
@@ -264,19 +269,19 @@ impl Engine for Fast {
 
     fn activation(&self, xs: Lazy, activation: Activation) -> Result<Lazy> {
         let xs = self.owned(xs)?;
-        let mut xs = if xs.doubled || xs.padded { self.settled(xs) } else { xs };
-        let pending = match xs.normalise.take() {
+        let mut xs = if xs.upsample || xs.padded { self.settled(xs) } else { xs };
+        let pending = match xs.normalize.take() {
             Some(pending) if pending.iter().all(|one| one.activation.is_none()) => {
                 Arc::unwrap_or_clone(pending)
             }
             pending => {
-                xs.normalise = pending;
+                xs.normalize = pending;
                 xs = self.settled(xs);
-                xs.images.iter().map(|image| Normalise::identity(image)).collect()
+                xs.images.iter().map(|image| Normalize::identity(image)).collect()
             }
         };
-        let with = |normalise| Normalise { activation: Some(activation), ..normalise };
-        xs.normalise = Some(Arc::new(pending.into_iter().map(with).collect()));
+        let with = |normalize| Normalize { activation: Some(activation), ..normalize };
+        xs.normalize = Some(Arc::new(pending.into_iter().map(with).collect()));
         Ok(xs.into())
     }
 
@@ -286,8 +291,8 @@ impl Engine for Fast {
 
     fn double(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
         let xs = self.ready(xs)?;
-        let xs = if xs.doubled || xs.padded { self.settled(xs) } else { xs };
-        Ok(Pending { doubled: true, ..xs }.into())
+        let xs = if xs.upsample || xs.padded { self.settled(xs) } else { xs };
+        Ok(Pending { upsample: true, ..xs }.into())
     }
 
     fn add_to_input(&self, input: Lazy, hidden: Lazy, _: &str) -> Result<Lazy> {
@@ -317,9 +322,16 @@ impl Engine for Fast {
     fn attend(&self, query: Lazy, key: Lazy, value: Lazy, _: &str) -> Result<Lazy> {
         let [query, key, value] = [query, key, value].map(|xs| self.owned(xs));
         let (query, key, value) = (query?, key?, value?);
-        let attend = |((query, key), value): ((&Arc<Image>, &Arc<Image>), &Arc<Image>)| {
-            attention::attend(self.threads, query, key, value, &self.rooms)
-        };
+        let attend =
+            |((query, key), value): ((&Arc<NhwcTensor>, &Arc<NhwcTensor>), &Arc<NhwcTensor>)| {
+                attention::scaled_dot_product_attention(
+                    self.threads,
+                    query,
+                    key,
+                    value,
+                    &self.workspace,
+                )
+            };
         let images = query.images.iter().zip(&key.images).zip(&value.images).map(attend).collect();
         Ok(Pending { layout: Layout::Tokens, ..Pending::new(images) }.into())
     }
@@ -335,8 +347,8 @@ impl Engine for Fast {
         let mut values = vec![0.0; n * c * h * w];
         for (image, out) in xs.images.iter().zip(values.chunks_exact_mut(c * h * w)) {
             match xs.layout {
-                Layout::Image | Layout::Flat => image.to_planes(&self.rooms.activations, out),
-                Layout::Tokens => image.to_pixels(out),
+                Layout::Image | Layout::Flat => image.write_chw(&self.workspace.activations, out),
+                Layout::Tokens => image.write_hwc(out),
             }
         }
         let shape = match xs.layout {
@@ -351,10 +363,10 @@ impl Engine for Fast {
 impl Fast {
     /// `a` + `b`, where `a` lies if nobody else holds it.
     fn sum(&self, a: Pending, b: &Pending) -> Pending {
-        let sum = |(mut sum, b): (Image, &Arc<Image>)| {
+        let sum = |(mut sum, b): (NhwcTensor, &Arc<NhwcTensor>)| {
             add(self.threads, &mut sum, b);
             self.rounded(sum)
         };
-        Pending::new(a.into_images(&self.rooms.activations).zip(&b.images).map(sum).collect())
+        Pending::new(a.into_images(&self.workspace.activations).zip(&b.images).map(sum).collect())
     }
 }

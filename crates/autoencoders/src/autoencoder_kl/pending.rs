@@ -4,18 +4,18 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vae_fidelity_kernels::image::Image;
 use vae_fidelity_kernels::memory::Memory;
-use vae_fidelity_kernels::norm::{Normalise, normalised};
+use vae_fidelity_kernels::norm::{self, Normalize};
+use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Threads;
 
 /// Images of one batch, and what the layer that reads them has to do first.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
-    pub images: Vec<Arc<Image>>,
+    pub images: Vec<Arc<NhwcTensor>>,
     /// One for each image.
-    pub normalise: Option<Arc<Vec<Normalise>>>,
-    pub doubled: bool,
+    pub normalize: Option<Arc<Vec<Normalize>>>,
+    pub upsample: bool,
     pub padded: bool,
     pub layout: Layout,
 }
@@ -32,30 +32,30 @@ pub(super) enum Layout {
 }
 
 impl Pending {
-    pub fn new(images: Vec<Image>) -> Self {
+    pub fn new(images: Vec<NhwcTensor>) -> Self {
         let images = images.into_iter().map(Arc::new).collect();
-        Self { images, normalise: None, doubled: false, padded: false, layout: Layout::Image }
+        Self { images, normalize: None, upsample: false, padded: false, layout: Layout::Image }
     }
 
-    pub fn normalise_of(&self, image: usize) -> Option<&Normalise> {
-        self.normalise.as_ref().map(|all| &all[image])
+    pub fn normalize_of(&self, image: usize) -> Option<&Normalize> {
+        self.normalize.as_ref().map(|all| &all[image])
     }
 
     /// The same with nothing left to do.
     pub fn settled(self, threads: Threads, memory: &Memory) -> Self {
-        if self.normalise.is_none() && !self.doubled && !self.padded {
+        if self.normalize.is_none() && !self.upsample && !self.padded {
             return self;
         }
-        let settle = |(number, image): (usize, &Arc<Image>)| {
+        let settle = |(number, image): (usize, &Arc<NhwcTensor>)| {
             let mut image = Cow::Borrowed(image);
-            if let Some(normalise) = self.normalise_of(number) {
-                image = Cow::Owned(Arc::new(normalised(threads, &image, normalise, memory)));
+            if let Some(normalize) = self.normalize_of(number) {
+                image = Cow::Owned(Arc::new(norm::normalize(threads, &image, normalize, memory)));
             }
-            if self.doubled {
-                image = Cow::Owned(Arc::new(image.doubled(memory)));
+            if self.upsample {
+                image = Cow::Owned(Arc::new(image.upsample_nearest_2x(memory)));
             }
             if self.padded {
-                image = Cow::Owned(Arc::new(image.padded(memory)));
+                image = Cow::Owned(Arc::new(image.pad_right_and_bottom(memory)));
             }
             image.into_owned()
         };
@@ -64,8 +64,8 @@ impl Pending {
     }
 
     /// The images, for someone who changes them: where nobody else holds one, no copy is made.
-    pub fn into_images(self, memory: &Memory) -> impl Iterator<Item = Image> {
-        let own = move |image: Arc<Image>| {
+    pub fn into_images(self, memory: &Memory) -> impl Iterator<Item = NhwcTensor> {
+        let own = move |image: Arc<NhwcTensor>| {
             Arc::try_unwrap(image).unwrap_or_else(|image| image.copied(memory))
         };
         self.images.into_iter().map(own)
