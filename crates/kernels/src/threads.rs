@@ -18,8 +18,8 @@ pub struct Threads {
 /// The instructions that kernels compute with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instructions {
-    /// The widest vectors of this processor that [`pulp`] knows, detected at run time: AVX-512, or
-    /// AVX2 with FMA, on x86-64 and NEON on aarch64, otherwise as [`Self::Plain`].
+    /// The widest vectors that [`pulp`] finds in this processor at run time: AVX2 with FMA on x86-64,
+    /// NEON on aarch64. Without either as [`Self::Plain`].
     Vectors,
     /// One value at a time, in portable Rust: the reference for vectors.
     Plain,

@@ -13,7 +13,7 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use super::engine::Engine;
 use super::fast::Fast;
 use super::footprint::{Footprint, in_mib};
-use super::layers::unwatched;
+use super::layers::no_hook;
 use super::model::Model;
 use super::pending::{Lazy, Pending};
 use vae_fidelity_kernels::threads::Threads;
@@ -21,7 +21,7 @@ use vae_fidelity_kernels::threads::Threads;
 /// `AutoencoderKL` in f32 arithmetic on the CPU with convolutions by Winograd's algorithm: several times as
 /// fast as libtorch, in less memory, and needing no libtorch.
 ///
-/// Latents and decoded samples are those of `AutoencoderKL` but for rounding. The golden suite
+/// Latents and decoded samples equal those of `AutoencoderKL` up to rounding. The golden suite
 /// judges it like any other implementation.
 ///
 /// ```
@@ -149,7 +149,7 @@ impl Vae for FastAutoencoderKL {
         self.model.check_sample(&sample)?;
         let moments = self.splitting.moments(sample, self.dtype(), |part| {
             self.model.check_sample(&part)?;
-            self.run(part, 1, |model, xs| model.moments(xs, &mut unwatched))
+            self.run(part, 1, |model, xs| model.moments(xs, &mut no_hook))
         })?;
         let channels = moments.dim().1 / 2;
         let mean = moments.slice(s![.., ..channels, .., ..]);
@@ -179,7 +179,7 @@ impl Vae for FastAutoencoderKL {
         self.model.check_latents(&latents)?;
         let downsampling = self.model.config.downsampling();
         let decoded = self.splitting.decoded(latents, self.dtype(), |part| {
-            self.run(part, downsampling, |model, xs| model.decoded(xs, &mut unwatched))
+            self.run(part, downsampling, |model, xs| model.decoded(xs, &mut no_hook))
         });
         // Not after encoding: what comes next would have to be cleared anew.
         self.model.engine.release();

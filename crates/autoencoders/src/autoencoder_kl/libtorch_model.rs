@@ -9,7 +9,7 @@ use vae_fidelity_core::trace::{Stage, Trace};
 use vae_fidelity_files::error::Result;
 
 use super::cuda::{Fused, Passes};
-use super::layers::unwatched;
+use super::layers::no_hook;
 use super::libtorch::to_tensor;
 use super::model::Model;
 use super::reference::Reference;
@@ -72,13 +72,13 @@ impl LibtorchModel {
     /// [`Model::moments`] or [`Model::decoded`]; on CUDA the work is queued, not awaited.
     pub fn forward(&self, stage: Stage, input: &Tensor) -> Result<Tensor> {
         tch::no_grad(|| match (&self.engine, stage) {
-            (Either::Reference(model), Stage::Encode) => model.moments(input, &mut unwatched),
-            (Either::Reference(model), Stage::Decode) => model.decoded(input, &mut unwatched),
+            (Either::Reference(model), Stage::Encode) => model.moments(input, &mut no_hook),
+            (Either::Reference(model), Stage::Decode) => model.decoded(input, &mut no_hook),
             (Either::Fused(model, passes), stage) => passes.run(stage, input, |input| {
                 let input = model.engine.lift(input)?;
                 let output = match stage {
-                    Stage::Encode => model.moments(&input, &mut unwatched)?,
-                    Stage::Decode => model.decoded(&input, &mut unwatched)?,
+                    Stage::Encode => model.moments(&input, &mut no_hook)?,
+                    Stage::Decode => model.decoded(&input, &mut no_hook)?,
                 };
                 model.engine.lower(&output)
             }),
