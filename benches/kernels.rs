@@ -10,9 +10,9 @@ use std::time::Duration;
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use vae_fidelity::config;
 
-use vae_fidelity_kernels::image::Image;
-use vae_fidelity_kernels::memory::{Memory, Rooms};
-use vae_fidelity_kernels::norm::{Normalise, group_norm, normalised};
+use vae_fidelity_kernels::memory::{Memory, Workspace};
+use vae_fidelity_kernels::norm::{self, Normalize, group_norm};
+use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Threads;
 use vae_fidelity_kernels::{attention, direct, winograd};
 
@@ -35,29 +35,29 @@ fn main() {
     for side in [32, 64] {
         attended(&mut group, side);
     }
-    normalising(&mut group);
+    normalizing(&mut group);
     group.finish();
     criterion.final_summary();
 }
 
-fn convolution(group: &mut Group, channels: usize, side: usize, doubled: bool) {
+fn convolution(group: &mut Group, channels: usize, side: usize, upsample: bool) {
     let input = image(side, channels);
     let (weight, bias) = (values(channels * channels * 9), values(channels));
-    let normalise =
-        Normalise { activation: Some(config::Activation::Silu), ..Normalise::identity(&input) };
-    let of = winograd::Convolution {
+    let normalize =
+        Normalize { activation: Some(config::Activation::Silu), ..Normalize::identity(&input) };
+    let params = winograd::Conv2dParams {
         weight: &weight,
         bias: &bias,
         inputs: channels,
         outputs: channels,
-        normalise: (!doubled).then_some(&normalise),
-        doubled,
+        normalize: (!upsample).then_some(&normalize),
+        upsample,
     };
-    let (rooms, (height, width)) = (Rooms::default(), of.size(&input));
-    let name = if doubled { "winograd after doubling" } else { "winograd" };
+    let (workspace, (height, width)) = (Workspace::default(), params.output_size(&input));
+    let name = if upsample { "winograd after doubling" } else { "winograd" };
     let operations = 2 * 9 * channels * channels * height * width;
     timed(group, format!("{name}/{channels} channels, {side} x {side}"), operations, || {
-        winograd::convolve(Threads::available(), of, &input, None, &rooms)
+        winograd::convolve(Threads::available(), params, &input, None, &workspace)
     });
 }
 
@@ -70,7 +70,7 @@ fn direct_convolution(
 ) {
     let input = image(side, inputs);
     let (weight, bias) = (values(outputs * inputs * kernel * kernel), values(outputs));
-    let of = direct::Convolution {
+    let params = direct::Conv2dParams {
         weight: &weight,
         bias: &bias,
         inputs,
@@ -78,38 +78,44 @@ fn direct_convolution(
         side: kernel,
         stride,
         padding: if stride == 1 { kernel / 2 } else { 0 },
-        normalise: None,
+        normalize: None,
     };
-    let (rooms, out) = (Rooms::default(), side / stride);
+    let (workspace, out) = (Workspace::default(), side / stride);
     let name = format!(
         "direct/{kernel} x {kernel}, stride {stride}, {inputs} to {outputs} channels, {side} x {side}"
     );
     let operations = 2 * kernel * kernel * inputs * outputs * out * out;
     timed(group, name, operations, || {
-        direct::convolve(Threads::available(), of, &input, (out, out), &rooms)
+        direct::convolve(Threads::available(), params, &input, (out, out), &workspace)
     });
 }
 
 fn attended(group: &mut Group, side: usize) {
     let channels = 512;
-    let (tokens, rooms) = (image(side, channels), Rooms::default());
+    let (tokens, workspace) = (image(side, channels), Workspace::default());
     let operations = 4 * channels * (side * side).pow(2);
     timed(group, format!("attention/{channels} channels, {side} x {side}"), operations, || {
-        attention::attend(Threads::available(), &tokens, &tokens, &tokens, &rooms)
+        attention::scaled_dot_product_attention(
+            Threads::available(),
+            &tokens,
+            &tokens,
+            &tokens,
+            &workspace,
+        )
     });
 }
 
-/// Sums of an image, and an image normalised with them; operations are values.
-fn normalising(group: &mut Group) {
+/// Sums of an image, and an image normalize with them; operations are values.
+fn normalizing(group: &mut Group) {
     let (channels, side) = (128, 256);
     let (image, memory) = (image(side, channels), Memory::default());
     let (weight, bias) = (values(channels), values(channels));
     let norm = || group_norm(Threads::available(), &image, 32, &weight, &bias, 1e-6);
     let len = image.values().len();
     timed(group, format!("group norm/{channels} channels, {side} x {side}"), len, norm);
-    let silu = Normalise { activation: Some(config::Activation::Silu), ..norm() };
-    timed(group, format!("normalise and SiLU/{channels} channels, {side} x {side}"), len, || {
-        normalised(Threads::available(), &image, &silu, &memory)
+    let silu = Normalize { activation: Some(config::Activation::Silu), ..norm() };
+    timed(group, format!("normalize and SiLU/{channels} channels, {side} x {side}"), len, || {
+        norm::normalize(Threads::available(), &image, &silu, &memory)
     });
 }
 
@@ -118,9 +124,9 @@ fn timed<T>(group: &mut Group, name: String, operations: usize, run: impl Fn() -
     group.bench_function(name, |bencher| bencher.iter(|| black_box(run())));
 }
 
-fn image(side: usize, channels: usize) -> Image {
+fn image(side: usize, channels: usize) -> NhwcTensor {
     let planes = values(side * side * channels);
-    Image::from_planes(&Memory::default(), side, side, channels, &planes)
+    NhwcTensor::from_chw(&Memory::default(), side, side, channels, &planes)
 }
 
 /// Numbers in [-0.1, 0.1) without a pattern that a kernel could profit from.

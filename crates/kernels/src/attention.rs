@@ -1,62 +1,73 @@
-//! Scaled dot-product attention with one head, block by block, so that the scores never exist as a
-//! whole (Dao and others, "FlashAttention", 2022).
+//! Scaled dot-product attention with one head, block by block, so that the matrix of scores is never
+//! stored (Dao et al., "FlashAttention", <https://arxiv.org/abs/2205.14135>).
 
 use pulp::{Simd, WithSimd};
 
-use super::image::Image;
-use super::memory::{Room, Rooms};
-use super::norm::exp;
+use super::exp::exp;
+use super::memory::{Buffer, Workspace};
 use super::product::{Shape, columns, product_by_panel};
+use super::tensor::NhwcTensor;
 use super::threads::{Threads, at_least, for_each_part_with};
 
 /// Queries that a thread works on at once.
 const QUERIES: usize = 48;
 
-/// Keys that are scored at once, a multiple of the columns of any panel.
+/// Keys that are scored at once; whole panels of any width divide it.
 const KEYS: usize = 512;
 
-/// Tokens that are packed before a look at how much memory is taken.
+/// Tokens that are packed between two checks of the memory limit.
 const PACKED: usize = 1024;
 
-/// `softmax(query * key^T / sqrt(channels)) * value`, over all pixels of the three.
-pub fn attend(threads: Threads, query: &Image, key: &Image, value: &Image, rooms: &Rooms) -> Image {
-    threads.dispatch(Run { threads, query, key, value, rooms })
+/// `torch.nn.functional.scaled_dot_product_attention` with one head, in which every pixel is a token:
+/// `softmax(query * key^T / sqrt(channels)) * value`.
+///
+/// The three tensors have one shape, which is that of the result.
+pub fn scaled_dot_product_attention(
+    threads: Threads,
+    query: &NhwcTensor,
+    key: &NhwcTensor,
+    value: &NhwcTensor,
+    workspace: &Workspace,
+) -> NhwcTensor {
+    threads.dispatch(Run { threads, query, key, value, workspace })
 }
 
-/// What [`attend`] does, for one instruction set.
-pub struct Run<'a> {
+/// The arguments of [`scaled_dot_product_attention`], to be dispatched to one instruction set.
+pub(crate) struct Run<'a> {
     pub threads: Threads,
-    pub query: &'a Image,
-    pub key: &'a Image,
-    pub value: &'a Image,
-    pub rooms: &'a Rooms,
+    pub query: &'a NhwcTensor,
+    pub key: &'a NhwcTensor,
+    pub value: &'a NhwcTensor,
+    pub workspace: &'a Workspace,
 }
 
 impl WithSimd for Run<'_> {
-    type Output = Image;
+    type Output = NhwcTensor;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Image {
-        let Self { threads, query, key, value, rooms } = self;
-        let mut out = Image::zeros(&rooms.activations, query.height, query.width, query.channels);
+    fn with_simd<S: Simd>(self, simd: S) -> NhwcTensor {
+        let Self { threads, query, key, value, workspace } = self;
+        let mut out =
+            NhwcTensor::zeros(&workspace.activations, query.height, query.width, query.channels);
         let block = QUERIES * out.pitch;
-        let (keys, values) = (packed_keys::<S>(key, rooms), packed_values::<S>(value, rooms));
+        let (keys, values) =
+            (packed_keys::<S>(key, workspace), packed_values::<S>(value, workspace));
         let mut scratch = vec![Vec::new(); threads.count];
         for_each_part_with(&mut scratch, out.values_mut(), block, |part, out, scores| {
             let (first, keys, values) = (part * QUERIES, keys.values(), values.values());
             simd.vectorize(Block { query, first, keys, values, scores, out });
-            rooms.activations.keep_within_limit();
+            workspace.activations.keep_within_limit();
         });
         out
     }
 }
 
-/// By panel of tokens, channel, token of the panel. Where tokens do not fill the last one, what lies
-/// there is left over: nobody reads the scores that it gives.
-fn packed_keys<S: Simd>(key: &Image, rooms: &Rooms) -> Room {
+/// Keys as (panel of tokens, channel, token of the panel). Values after the last token are
+/// unspecified: the scores they give are not read.
+fn packed_keys<S: Simd>(key: &NhwcTensor, workspace: &Workspace) -> Buffer {
     let (columns, channels) = (columns::<S>(), key.channels);
-    let mut room = rooms.for_work(key.pixels().div_ceil(columns) * channels * columns);
-    let packed = room.values_mut();
+    let mut buffer = workspace.scratch_buffer(key.pixels().div_ceil(columns) * channels * columns);
+    let packed = buffer.values_mut();
     for (token, pixel) in key.values().chunks_exact(key.pitch).enumerate() {
         let panel = &mut packed[token / columns * channels * columns..];
         for (channel, value) in pixel[..channels].iter().enumerate() {
@@ -66,15 +77,15 @@ fn packed_keys<S: Simd>(key: &Image, rooms: &Rooms) -> Room {
             key.keep_within_limit();
         }
     }
-    room
+    buffer
 }
 
-/// By panel of channels, token, channel of the panel.
-fn packed_values<S: Simd>(value: &Image, rooms: &Rooms) -> Room {
+/// Values as (panel of channels, token, channel of the panel).
+fn packed_values<S: Simd>(value: &NhwcTensor, workspace: &Workspace) -> Buffer {
     let (columns, tokens) = (columns::<S>(), value.pixels());
-    let mut room = rooms.for_work(value.channels.div_ceil(columns) * tokens * columns);
-    let packed = room.values_mut();
-    // No channel fills up the last panel.
+    let mut buffer = workspace.scratch_buffer(value.channels.div_ceil(columns) * tokens * columns);
+    let packed = buffer.values_mut();
+    // Where channels do not fill the last panel.
     packed[value.channels / columns * tokens * columns..].fill(0.0);
     for (token, pixel) in value.values().chunks_exact(value.pitch).enumerate() {
         for (panel, values) in pixel[..value.channels].chunks(columns).enumerate() {
@@ -84,12 +95,12 @@ fn packed_values<S: Simd>(value: &Image, rooms: &Rooms) -> Room {
             value.keep_within_limit();
         }
     }
-    room
+    buffer
 }
 
-/// Queries from `first` on.
+/// Computes the outputs of the queries from `first` on.
 struct Block<'a> {
-    query: &'a Image,
+    query: &'a NhwcTensor,
     first: usize,
     keys: &'a [f32],
     values: &'a [f32],
@@ -127,7 +138,7 @@ impl WithSimd for Block<'_> {
                 let scores = &mut scores[row * KEYS..][..count];
                 let before = largest[row];
                 let most = before.max(largest_of(scores) * scale);
-                // Sums so far were made with a smaller largest score.
+                // The sums so far are relative to a smaller maximum.
                 let shrink = exp(before - most);
                 largest[row] = most;
                 sums[row] = sums[row] * shrink + to_weights(scores, scale, most);
@@ -157,7 +168,7 @@ impl WithSimd for Block<'_> {
     }
 }
 
-/// Values that are summed up side by side, so that compilers turn them into vectors.
+/// Values that are accumulated side by side, so that compilers vectorize the loop.
 const SIDE_BY_SIDE: usize = 32;
 
 #[inline(always)]
@@ -173,7 +184,7 @@ fn largest_of(scores: &[f32]) -> f32 {
     largest.iter().fold(rest, |most, score| most.max(*score))
 }
 
-/// Turns each score into e to the power of `scale` times it less `most`; their sum.
+/// Replaces each score by exp(`scale` * score - `most`), and returns their sum.
 #[inline(always)]
 fn to_weights(scores: &mut [f32], scale: f32, most: f32) -> f32 {
     let mut sums = [0f32; SIDE_BY_SIDE];

@@ -1,96 +1,102 @@
-//! Convolutions that are not 3x3 with stride 1, and linear layers: one matrix product over the
-//! values under each output pixel.
+//! Convolutions of any kernel and stride, and linear layers, as one matrix product with the gathered
+//! inputs of each output pixel (im2col, a block of pixels at a time).
 
 use pulp::{Simd, WithSimd};
 
-use super::image::{CHANNEL_STEP, Image, filled_up};
-use super::memory::{Room, Rooms};
-use super::norm::Normalise;
+use super::memory::{Buffer, Workspace};
+use super::norm::Normalize;
 use super::product::{Shape, columns, product};
+use super::tensor::{CHANNEL_ALIGNMENT, NhwcTensor, zero_padded};
 use super::threads::{Threads, at_least, for_each_part_with};
 
-/// Output pixels that a thread makes at once.
+/// Output pixels that a thread computes at once.
 const BLOCK: usize = 96;
 
-/// A convolution to run: weights (out, in, side, side) as torch stores them.
+/// A convolution with a square kernel; a linear layer is one of side 1.
 #[derive(Debug, Clone, Copy)]
-pub struct Convolution<'a> {
+pub struct Conv2dParams<'a> {
+    /// (outputs, inputs, side, side), as `torch.nn.Conv2d` has them.
     pub weight: &'a [f32],
+    /// (outputs).
     pub bias: &'a [f32],
+    /// Input channels.
     pub inputs: usize,
+    /// Output channels.
     pub outputs: usize,
     /// Height and width of the kernel.
     pub side: usize,
+    /// Input pixels between neighboring output pixels, in both directions.
     pub stride: usize,
-    /// Zeros above and on the left; below and on the right there are as many as are read.
+    /// Rows of zeros above the input and columns of zeros on its left; below and on the right the
+    /// input is padded with as many as the output's size needs.
     pub padding: usize,
-    /// What happens to the input first.
-    pub normalise: Option<&'a Normalise>,
+    /// Applied to the input while it is read; padding is zero after it.
+    pub normalize: Option<&'a Normalize>,
 }
 
-/// `input`, convolved to `height` x `width` pixels.
+/// `torch.nn.functional.conv2d` of `input` to an output of `height` x `width` pixels.
 pub fn convolve(
     threads: Threads,
-    of: Convolution,
-    input: &Image,
+    params: Conv2dParams,
+    input: &NhwcTensor,
     (height, width): (usize, usize),
-    rooms: &Rooms,
-) -> Image {
-    threads.dispatch(Run { threads, of, input, height, width, rooms })
+    workspace: &Workspace,
+) -> NhwcTensor {
+    threads.dispatch(Run { threads, params, input, height, width, workspace })
 }
 
-/// What [`convolve`] does, for one instruction set.
-pub struct Run<'a> {
+/// The arguments of [`convolve`], to be dispatched to one instruction set.
+pub(crate) struct Run<'a> {
     pub threads: Threads,
-    pub of: Convolution<'a>,
-    pub input: &'a Image,
+    pub params: Conv2dParams<'a>,
+    pub input: &'a NhwcTensor,
     pub height: usize,
     pub width: usize,
-    pub rooms: &'a Rooms,
+    pub workspace: &'a Workspace,
 }
 
 impl WithSimd for Run<'_> {
-    type Output = Image;
+    type Output = NhwcTensor;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Image {
-        let Self { threads, of, input, height, width, rooms } = self;
-        let mut out = Image::left_over(&rooms.activations, height, width, of.outputs);
-        let depth = of.side * of.side * of.inputs;
-        let weights = packed::<S>(of, depth, rooms);
-        let bias = filled_up(of.bias);
+    fn with_simd<S: Simd>(self, simd: S) -> NhwcTensor {
+        let Self { threads, params, input, height, width, workspace } = self;
+        let mut out = NhwcTensor::uninit(&workspace.activations, height, width, params.outputs);
+        let depth = params.side * params.side * params.inputs;
+        let weights = packed::<S>(params, depth, workspace);
+        let bias = zero_padded(params.bias);
         let block = BLOCK * out.pitch;
         let mut scratch = vec![Vec::new(); threads.count];
         for_each_part_with(&mut scratch, out.values_mut(), block, |part, out, left| {
             let (first, weights, bias) = (part * BLOCK, weights.values(), &*bias);
-            simd.vectorize(Block { of, input, first, width, weights, bias, left, out });
-            rooms.activations.keep_within_limit();
+            simd.vectorize(Block { params, input, first, width, weights, bias, left, out });
+            workspace.activations.keep_within_limit();
         });
         out
     }
 }
 
-/// Weights by panel, place under the kernel and input channel, column of the panel.
-fn packed<S: Simd>(of: Convolution, depth: usize, rooms: &Rooms) -> Room {
-    let (columns, places) = (columns::<S>(), of.side * of.side);
-    let mut room = rooms.for_work(of.outputs.div_ceil(columns) * depth * columns);
-    let weights = room.values_mut();
+/// Weights as (panel of output channels, place in the kernel, input channel, column of the panel).
+fn packed<S: Simd>(params: Conv2dParams, depth: usize, workspace: &Workspace) -> Buffer {
+    let (columns, places) = (columns::<S>(), params.side * params.side);
+    let mut buffer = workspace.scratch_buffer(params.outputs.div_ceil(columns) * depth * columns);
+    let weights = buffer.values_mut();
     weights.fill(0.0);
-    for (output, kernels) in of.weight.chunks_exact(depth).enumerate() {
+    for (output, kernels) in params.weight.chunks_exact(depth).enumerate() {
         let panel = &mut weights[output / columns * depth * columns..];
         for (input, kernel) in kernels.chunks_exact(places).enumerate() {
             for (place, value) in kernel.iter().enumerate() {
-                panel[(place * of.inputs + input) * columns + output % columns] = *value;
+                panel[(place * params.inputs + input) * columns + output % columns] = *value;
             }
         }
     }
-    room
+    buffer
 }
 
-/// Output pixels from `first` on.
+/// Computes the output pixels from `first` on.
 struct Block<'a> {
-    of: Convolution<'a>,
-    input: &'a Image,
+    params: Conv2dParams<'a>,
+    input: &'a NhwcTensor,
     first: usize,
     width: usize,
     weights: &'a [f32],
@@ -104,53 +110,53 @@ impl WithSimd for Block<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of, input, first, width, weights, bias, left, out } = self;
+        let Self { params, input, first, width, weights, bias, left, out } = self;
         let pitch = bias.len();
         let rows = out.len() / pitch;
         for pixel in out.chunks_exact_mut(pitch) {
             pixel.copy_from_slice(bias);
         }
-        let depth = of.side * of.side * of.inputs;
-        let as_it_lies = of.side == 1 && of.stride == 1 && of.normalise.is_none();
+        let depth = params.side * params.side * params.inputs;
+        let contiguous = params.side == 1 && params.stride == 1 && params.normalize.is_none();
         let shape = Shape {
             rows,
             depth,
-            panels: of.outputs.div_ceil(columns::<S>()),
-            left_stride: if as_it_lies { input.pitch } else { depth },
+            panels: params.outputs.div_ceil(columns::<S>()),
+            left_stride: if contiguous { input.pitch } else { depth },
             panel_stride: depth * columns::<S>(),
             out_stride: pitch,
             add: true,
             ahead: 0,
         };
-        if as_it_lies {
+        if contiguous {
             product(simd, shape, &input.values()[first * input.pitch..], weights, out);
             return;
         }
         let left = at_least(left, rows * depth);
         for (row, values) in left.chunks_exact_mut(depth).enumerate() {
             let (y, x) = ((first + row) / width, (first + row) % width);
-            gather(of, input, y, x, values);
+            gather(params, input, y, x, values);
         }
         product(simd, shape, left, weights, out);
     }
 }
 
-/// The values under output pixel `x`, `y`.
+/// Gathers the inputs of output pixel `x`, `y`: (place in the kernel, input channel).
 #[inline(always)]
-fn gather(of: Convolution, input: &Image, y: usize, x: usize, out: &mut [f32]) {
-    for (place, values) in out.chunks_exact_mut(of.inputs).enumerate() {
-        let row = (y * of.stride + place / of.side).wrapping_sub(of.padding);
-        let column = (x * of.stride + place % of.side).wrapping_sub(of.padding);
+fn gather(params: Conv2dParams, input: &NhwcTensor, y: usize, x: usize, out: &mut [f32]) {
+    for (place, values) in out.chunks_exact_mut(params.inputs).enumerate() {
+        let row = (y * params.stride + place / params.side).wrapping_sub(params.padding);
+        let column = (x * params.stride + place % params.side).wrapping_sub(params.padding);
         if row >= input.height || column >= input.width {
             values.fill(0.0);
             continue;
         }
-        let pixel = &input.values()[(row * input.width + column) * input.pitch..][..of.inputs];
-        match of.normalise {
-            Some(normalise) => normalise.apply(0, pixel, values),
+        let pixel = &input.values()[(row * input.width + column) * input.pitch..][..params.inputs];
+        match params.normalize {
+            Some(normalize) => normalize.apply(0, pixel, values),
             None => values.copy_from_slice(pixel),
         }
     }
 }
 
-const _: () = assert!(CHANNEL_STEP.is_multiple_of(32), "a panel is two vectors of up to 16");
+const _: () = assert!(CHANNEL_ALIGNMENT.is_multiple_of(32), "a panel is two vectors of up to 16");

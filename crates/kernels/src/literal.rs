@@ -1,20 +1,20 @@
 //! What each kernel has to equal: the same sums, written down as they are defined, in f64.
 
-use super::image::Image;
 use super::memory::Memory;
+use super::tensor::NhwcTensor;
 
 /// A convolution of any size; `pad` zeros above and to the left, as many as needed elsewhere.
 pub fn convolve(
-    input: &Image,
+    input: &NhwcTensor,
     weight: &[f32],
     bias: &[f32],
     side: usize,
     stride: usize,
     pad: usize,
     (height, width): (usize, usize),
-) -> Image {
+) -> NhwcTensor {
     let outputs = bias.len();
-    let mut out = Image::zeros(&Memory::default(), height, width, outputs);
+    let mut out = NhwcTensor::zeros(&Memory::default(), height, width, outputs);
     let pitch = out.pitch;
     for y in 0..height {
         for x in 0..width {
@@ -40,7 +40,13 @@ pub fn convolve(
 }
 
 /// Each group with mean 0 and variance 1, then a factor and an offset for each channel.
-pub fn group_norm(input: &Image, groups: usize, weight: &[f32], bias: &[f32], eps: f64) -> Image {
+pub fn group_norm(
+    input: &NhwcTensor,
+    groups: usize,
+    weight: &[f32],
+    bias: &[f32],
+    eps: f64,
+) -> NhwcTensor {
     let mut out = input.copied(&Memory::default());
     let (pitch, width) = (input.pitch, input.channels / groups);
     for group in 0..groups {
@@ -64,8 +70,12 @@ pub fn group_norm(input: &Image, groups: usize, weight: &[f32], bias: &[f32], ep
 }
 
 /// Means of `value`, weighted by the softmax of the scores.
-pub fn attend(query: &Image, key: &Image, value: &Image) -> Image {
-    let mut out = Image::zeros(&Memory::default(), query.height, query.width, query.channels);
+pub fn scaled_dot_product_attention(
+    query: &NhwcTensor,
+    key: &NhwcTensor,
+    value: &NhwcTensor,
+) -> NhwcTensor {
+    let mut out = NhwcTensor::zeros(&Memory::default(), query.height, query.width, query.channels);
     let (pitch, channels) = (query.pitch, query.channels);
     let scale = (channels as f64).sqrt();
     let dot = |a: &[f32], b: &[f32]| -> f64 {

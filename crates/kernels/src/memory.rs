@@ -1,5 +1,5 @@
-//! Memory that one layer after the other works in. It is kept until the run ends: fresh pages have
-//! to be cleared by the system first, which took an eighth of all time.
+//! Memory that layers use one after another. It is kept until the run ends: the system has to clear
+//! fresh pages, which took an eighth of a run's time.
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -8,19 +8,20 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::limit::Limit;
 
-/// Addresses set aside, of which the system backs those that are written to.
+/// Bytes of reserved address space, of which the system backs the pages that are written to.
 const RESERVED: usize = 1 << (usize::BITS / 8 * 5);
 
-/// Blocks start at multiples of this, so that huge pages can back them.
+/// Alignment of blocks in bytes, so that huge pages can back them.
 const STEP: usize = 2 << 20;
 
-/// Fewer bytes than this come from the allocator.
+/// Buffers of fewer bytes come from the allocator.
 const LARGE: usize = 1 << 20;
 
-/// Where [`Room`]s come from; a handle, whose copies share the memory.
+/// What [`Buffer`]s are allocated from: a handle, whose clones share the memory.
 #[derive(Debug, Clone)]
 pub struct Memory {
     arena: Arc<Arena>,
+    /// Bytes of the smallest buffer that comes from the arena.
     least: usize,
 }
 
@@ -30,37 +31,42 @@ impl Default for Memory {
     }
 }
 
-/// Memories that layers work in.
+/// The memory that layers run in; one workspace serves all layers of a model.
 #[derive(Debug, Default)]
-pub struct Rooms {
-    /// For what layers hand to each other.
+pub struct Workspace {
+    /// For inputs and outputs of layers.
     pub activations: Memory,
-    /// For what a layer needs while it runs.
+    /// For intermediate values of a layer, such as packed weights.
     pub scratch: Memory,
 }
 
-impl Rooms {
-    /// Room of [`Self::scratch`] for `len` values, for which activations make way where memory is
-    /// limited.
-    pub fn for_work(&self, len: usize) -> Room {
+impl Workspace {
+    /// A buffer of `len` unspecified values in [`Self::scratch`]. Where memory is limited, activations
+    /// are unmapped first as far as needed.
+    pub(crate) fn scratch_buffer(&self, len: usize) -> Buffer {
         self.activations.arena.keep_within_limit(len * size_of::<f32>());
-        self.scratch.room(len)
+        self.scratch.buffer(len)
     }
 }
 
-/// One range of addresses and the parts of it that are free.
+/// A range of addresses and its free parts.
 #[derive(Debug, Default)]
 struct Arena {
     /// `None` where the system refuses.
     map: OnceLock<Option<MmapRaw>>,
-    /// From start to end, in order; no two touch.
+    /// Start and end in bytes, ascending; neighbors are merged.
     free: Mutex<Vec<(usize, usize)>>,
-    /// Only where the map is one of a file.
+    /// Only where a file is mapped.
     limit: Option<Arc<Limit>>,
 }
 
 impl Memory {
-    /// In `file`, of which no more is mapped at once than `limit` allows.
+    /// Memory in `file`, all of whose bytes may be used. No more of it is mapped at once than `limit`
+    /// allows.
+    ///
+    /// # Errors
+    ///
+    /// When `file` cannot be mapped.
     pub fn in_file(file: &File, limit: Arc<Limit>) -> std::io::Result<Self> {
         let map = MmapRaw::map_raw(file)?;
         let free = Mutex::new(vec![(0, map.len() / STEP * STEP)]);
@@ -68,33 +74,34 @@ impl Memory {
         Ok(Self { arena: Arc::new(arena), least: LARGE })
     }
 
-    /// To be called after each piece of work: stays within the limit, if there is one, by letting
-    /// go of all that is mapped. What lies there is in the file, and is mapped again when it is read.
+    /// Keeps the process within its memory limit, if there is one, by unmapping the file where
+    /// necessary. No value is lost: pages are mapped again when they are read. Kernels call it after
+    /// each piece of work.
     pub fn keep_within_limit(&self) {
         self.arena.keep_within_limit(0);
     }
 
-    /// Room for `len` values. What they hold is left over.
-    pub fn room(&self, len: usize) -> Room {
+    /// A buffer of `len` unspecified values.
+    pub fn buffer(&self, len: usize) -> Buffer {
         let bytes = len * size_of::<f32>();
         let block = (bytes >= self.least).then(|| self.arena.take(bytes)).flatten();
-        match block {
-            Some(start) => Room::Block(Block { arena: self.arena.clone(), start, len }),
-            None => Room::Own(vec![0.0; len]),
-        }
+        Buffer(match block {
+            Some(start) => Storage::Arena(Block { arena: self.arena.clone(), start, len }),
+            None => Storage::Heap(vec![0.0; len]),
+        })
     }
 
-    /// Gives back to the system what no room lies in.
+    /// Returns the pages of free blocks to the system.
     pub fn release(&self) {
         let free = self.arena.free();
-        free.iter().for_each(|(start, end)| self.arena.let_go(*start, *end));
+        free.iter().for_each(|(start, end)| self.arena.discard(*start, *end));
     }
 
-    /// Even the smallest room holds what another left there: `value`.
+    /// Memory in which even the smallest buffer holds `value` at first.
     #[cfg(test)]
-    pub fn full_of(value: f32) -> Self {
+    pub(crate) fn filled_with(value: f32) -> Self {
         let memory = Self { least: 0, ..Self::default() };
-        memory.room(16 << 20).values_mut().fill(value);
+        memory.buffer(16 << 20).values_mut().fill(value);
         memory
     }
 }
@@ -104,30 +111,30 @@ impl Arena {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `more` bytes are about to be taken.
+    /// [`Memory::keep_within_limit`] when `more` bytes are about to be used.
     fn keep_within_limit(&self, more: usize) {
         if let (Some(limit), Some(Some(map))) = (&self.limit, self.map.get()) {
-            limit.keep(more as u64, || self.let_go(0, map.len()));
+            limit.keep(more as u64, || self.discard(0, map.len()));
         }
     }
 
-    /// Takes pages out of memory: those of a file lose nothing, others must hold nothing.
-    fn let_go(&self, start: usize, end: usize) {
+    /// Discards pages from memory. Those of a file keep their values there; others have to be free.
+    fn discard(&self, start: usize, end: usize) {
         #[cfg(unix)]
         if let Some(Some(map)) = self.map.get() {
-            // SAFETY: the caller's ranges hold nothing, or lie in a file that is mapped shared.
-            // A refusal costs memory alone.
+            // SAFETY: the range is free, or lies in a file that is mapped shared.
+            // A refusal costs memory only.
             let _ = unsafe {
                 map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start)
             };
         }
     }
 
-    /// The first free place of that many bytes.
+    /// Takes the first free range of `bytes` bytes; its start.
     fn take(&self, bytes: usize) -> Option<usize> {
         let reserve = || {
             let map = MmapOptions::new().len(RESERVED).no_reserve_swap().map_anon().ok()?;
-            // A refusal costs speed alone.
+            // A refusal costs speed only.
             #[cfg(target_os = "linux")]
             let _ = map.advise(memmap2::Advice::HugePage);
             self.free().push((0, RESERVED));
@@ -145,21 +152,22 @@ impl Arena {
         Some(start)
     }
 
+    /// Frees a range that [`Self::take`] gave.
     fn give(&self, start: usize, bytes: usize) {
         let (mut start, mut end) = (start, start + bytes.next_multiple_of(STEP));
         let mut free = self.free();
-        let place = free.partition_point(|of| of.0 < start);
-        if free.get(place).is_some_and(|of| of.0 == end) {
+        let place = free.partition_point(|range| range.0 < start);
+        if free.get(place).is_some_and(|range| range.0 == end) {
             end = free.remove(place).1;
         }
         if place > 0 && free[place - 1].1 == start {
             start = free.remove(place - 1).0;
         }
-        let place = free.partition_point(|of| of.0 < start);
+        let place = free.partition_point(|range| range.0 < start);
         free.insert(place, (start, end));
     }
 
-    /// Where a block starts.
+    /// The address of a block.
     fn at(&self, start: usize) -> *mut f32 {
         let map = self.map.get().and_then(Option::as_ref);
         let map = map.expect("a block was taken from it");
@@ -168,18 +176,19 @@ impl Arena {
     }
 }
 
-/// Values of one owner.
+/// Values in a [`Memory`], returned to it when dropped.
 #[derive(Debug)]
-pub enum Room {
-    /// On their own.
-    Own(Vec<f32>),
-    /// In a [`Memory`].
-    Block(Block),
+pub struct Buffer(Storage);
+
+#[derive(Debug)]
+enum Storage {
+    Heap(Vec<f32>),
+    Arena(Block),
 }
 
-/// Part of an arena that nothing else lies in.
+/// A range of an arena that belongs to one buffer.
 #[derive(Debug)]
-pub struct Block {
+struct Block {
     arena: Arc<Arena>,
     start: usize,
     len: usize,
@@ -191,29 +200,31 @@ impl Drop for Block {
     }
 }
 
-impl Room {
+impl Buffer {
+    /// The values.
     pub fn values(&self) -> &[f32] {
-        match self {
-            Self::Own(values) => values,
-            // SAFETY: the block is this room's alone, and any bits are values.
-            Self::Block(block) => unsafe {
+        match &self.0 {
+            Storage::Heap(values) => values,
+            // SAFETY: the block belongs to this buffer alone, and any bits are values.
+            Storage::Arena(block) => unsafe {
                 std::slice::from_raw_parts(block.arena.at(block.start), block.len)
             },
         }
     }
 
-    /// [`Memory::keep_within_limit`] of the memory that this lies in.
+    /// [`Memory::keep_within_limit`] of the memory that holds the values.
     pub fn keep_within_limit(&self) {
-        if let Self::Block(block) = self {
+        if let Storage::Arena(block) = &self.0 {
             block.arena.keep_within_limit(0);
         }
     }
 
+    /// The values.
     pub fn values_mut(&mut self) -> &mut [f32] {
-        match self {
-            Self::Own(values) => values,
-            // SAFETY: the block is this room's alone, and any bits are values.
-            Self::Block(block) => unsafe {
+        match &mut self.0 {
+            Storage::Heap(values) => values,
+            // SAFETY: the block belongs to this buffer alone, and any bits are values.
+            Storage::Arena(block) => unsafe {
                 std::slice::from_raw_parts_mut(block.arena.at(block.start), block.len)
             },
         }

@@ -1,78 +1,128 @@
-//! Group norm and activation, as a factor and an offset for each channel that the next layer
-//! applies while it reads.
+//! Group norm and activation functions, as a scale and a shift of each channel that the next layer
+//! applies while it reads its input.
 
 use pulp::{Simd, WithSimd};
 
 use vae_fidelity_core::config::Activation;
 
-use super::image::Image;
+use super::exp::exp;
 use super::memory::Memory;
+use super::sums::ChannelSums;
+use super::tensor::NhwcTensor;
 use super::threads::Threads;
 
-/// What happens to each value before a convolution: `activation(factor * value + offset)`.
+/// An elementwise operation on activations: `activation(scale * value + shift)`, with a scale and a
+/// shift for each channel.
 #[derive(Debug, Clone, Default)]
-pub struct Normalise {
-    /// One for each channel, zero for those that fill up.
-    pub factors: Vec<f32>,
-    pub offsets: Vec<f32>,
+pub struct Normalize {
+    /// One for each channel of the pitch, zero for the padding.
+    pub scale: Vec<f32>,
+    /// One for each channel of the pitch, zero for the padding.
+    pub shift: Vec<f32>,
+    /// The function applied last, if any.
     pub activation: Option<Activation>,
 }
 
-/// `torch.nn.GroupNorm` over all of `image`, epsilon `eps`.
+impl Normalize {
+    /// Scale 1 and shift 0 for the channels of `tensor`, and no activation function.
+    pub fn identity(tensor: &NhwcTensor) -> Self {
+        let (scale, shift) = (vec![1.0; tensor.pitch], vec![0.0; tensor.pitch]);
+        Self { scale, shift, activation: None }
+    }
+
+    /// Writes to `out` the normalized values of `pixel`, which begins at channel `first` and has at
+    /// least as many values.
+    #[inline(always)]
+    pub(crate) fn apply(&self, first: usize, pixel: &[f32], out: &mut [f32]) {
+        let (len, pixel) = (out.len(), &pixel[..out.len()]);
+        let (scale, shift) = (&self.scale[first..][..len], &self.shift[first..][..len]);
+        match self.activation {
+            Some(Activation::Silu) => {
+                for i in 0..len {
+                    out[i] = silu(scale[i] * pixel[i] + shift[i]);
+                }
+            }
+            _ => {
+                for i in 0..len {
+                    out[i] = scale[i] * pixel[i] + shift[i];
+                }
+            }
+        }
+        match self.activation {
+            None | Some(Activation::Silu) => {}
+            Some(Activation::Relu) => out.iter_mut().for_each(|x| *x = x.max(0.0)),
+            Some(Activation::Mish) => {
+                out.iter_mut().for_each(|x| *x *= x.exp().ln_1p().tanh());
+            }
+            Some(Activation::Gelu) => {
+                let root = std::f64::consts::FRAC_1_SQRT_2;
+                out.iter_mut().for_each(|x| {
+                    let wide = f64::from(*x);
+                    *x = (0.5 * wide * (1.0 + libm::erf(wide * root))) as f32;
+                });
+            }
+        }
+    }
+}
+
+/// `torch.nn.functional.group_norm` of `tensor`, to be applied by [`normalize`] or by the convolution
+/// that reads `tensor`.
+///
+/// `weight` and `bias` have one value for each channel, and `groups` divides the number of channels.
+/// The sums that the tensor keeps are used, or computed in one pass; arithmetic is f64. A NaN or an
+/// infinity anywhere in `tensor` makes every shift NaN.
 pub fn group_norm(
     threads: Threads,
-    image: &Image,
+    tensor: &NhwcTensor,
     groups: usize,
     weight: &[f32],
     bias: &[f32],
     eps: f64,
-) -> Normalise {
-    let sums = match image.sums() {
-        Some(Sums(sums)) => sums.clone(),
-        None => channel_sums(threads, image).0,
-    };
-    let (width, pitch) = (image.channels / groups, image.pitch);
-    let count = (width * image.pixels()) as f64;
-    let (mut factors, mut offsets) = (vec![0.0; pitch], vec![0.0; pitch]);
+) -> Normalize {
+    let sums = tensor.sums().cloned().unwrap_or_else(|| channel_sums(threads, tensor));
+    let sums = sums.per_channel();
+    let (width, pitch) = (tensor.channels / groups, tensor.pitch);
+    let count = (width * tensor.pixels()) as f64;
+    let (mut scales, mut shifts) = (vec![0.0; pitch], vec![0.0; pitch]);
     for group in 0..groups {
         let channels = group * width..(group + 1) * width;
-        let sum: f64 = sums[channels.clone()].iter().map(|of| of.0).sum();
-        let squares: f64 = sums[channels.clone()].iter().map(|of| of.1).sum();
+        let sum: f64 = sums[channels.clone()].iter().map(|channel| channel.0).sum();
+        let squares: f64 = sums[channels.clone()].iter().map(|channel| channel.1).sum();
         let mean = sum / count;
-        let scale = 1.0 / ((squares / count - mean * mean).max(0.0) + eps).sqrt();
+        let inverse_std = 1.0 / ((squares / count - mean * mean).max(0.0) + eps).sqrt();
         for channel in channels {
-            let factor = f64::from(weight[channel]) * scale;
-            factors[channel] = factor as f32;
-            offsets[channel] = (f64::from(bias[channel]) - mean * factor) as f32;
+            let scale = f64::from(weight[channel]) * inverse_std;
+            scales[channel] = scale as f32;
+            shifts[channel] = (f64::from(bias[channel]) - mean * scale) as f32;
         }
     }
-    // `max` above hides a NaN, which must reach the output.
+    // `max` above drops a NaN, which has to reach the output.
     if sums.iter().any(|(sum, squares)| !(sum + squares).is_finite()) {
-        offsets[..image.channels].fill(f32::NAN);
+        shifts[..tensor.channels].fill(f32::NAN);
     }
-    Normalise { factors, offsets, activation: None }
+    Normalize { scale: scales, shift: shifts, activation: None }
 }
 
-/// `image` with `normalise` done.
-pub fn normalised(
+/// `tensor` with `normalize` applied.
+pub fn normalize(
     threads: Threads,
-    image: &Image,
-    normalise: &Normalise,
+    tensor: &NhwcTensor,
+    normalize: &Normalize,
     memory: &Memory,
-) -> Image {
-    let mut out = Image::left_over(memory, image.height, image.width, image.channels);
-    let (row, pitch) = (image.width * image.pitch, image.pitch);
+) -> NhwcTensor {
+    let mut out = NhwcTensor::uninit(memory, tensor.height, tensor.width, tensor.channels);
+    let (row, pitch) = (tensor.width * tensor.pitch, tensor.pitch);
     threads.for_each_part(out.values_mut(), row, |y, out| {
-        let pixels = &image.values()[y * row..][..row];
-        threads.dispatch(Apply { normalise, pixels, out, pitch });
+        let pixels = &tensor.values()[y * row..][..row];
+        threads.dispatch(Apply { normalize, pixels, out, pitch });
         memory.keep_within_limit();
     });
     out
 }
 
-/// Normalises pixel by pixel.
+/// Applies `normalize` to one row.
 struct Apply<'a> {
-    normalise: &'a Normalise,
+    normalize: &'a Normalize,
     pixels: &'a [f32],
     out: &'a mut [f32],
     pitch: usize,
@@ -85,96 +135,39 @@ impl WithSimd for Apply<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let pixels = self.pixels.chunks_exact(self.pitch);
         for (pixel, out) in pixels.zip(self.out.chunks_exact_mut(self.pitch)) {
-            self.normalise.apply(0, pixel, out);
+            self.normalize.apply(0, pixel, out);
         }
     }
 }
 
-/// `sum` += `image`.
-pub fn add(threads: Threads, sum: &mut Image, image: &Image) {
-    assert_eq!((sum.height, sum.width, sum.pitch), (image.height, image.width, image.pitch));
-    let row = image.width * image.pitch;
+/// `sum` += `tensor`, for tensors of one shape.
+pub fn add(threads: Threads, sum: &mut NhwcTensor, tensor: &NhwcTensor) {
+    assert_eq!((sum.height, sum.width, sum.pitch), (tensor.height, tensor.width, tensor.pitch));
+    let row = tensor.width * tensor.pitch;
     threads.for_each_part(sum.values_mut(), row, |y, sums| {
-        for (sum, value) in sums.iter_mut().zip(&image.values()[y * row..]) {
+        for (sum, value) in sums.iter_mut().zip(&tensor.values()[y * row..]) {
             *sum += value;
         }
-        image.keep_within_limit();
+        tensor.keep_within_limit();
     });
 }
 
-/// Sum and sum of squares of each channel.
-///
-/// In f64: where the mean is far from zero, the difference of two large sums is the variance.
-#[derive(Debug, Clone)]
-pub struct Sums(Vec<(f64, f64)>);
-
-impl Sums {
-    /// From parts of an image: for each, the sums of all channels and then those of their squares.
-    /// Added up in the order of the parts, whichever thread came first.
-    pub fn of_parts(parts: &[f64], pitch: usize) -> Self {
-        let mut total = vec![(0.0, 0.0); pitch];
-        for part in parts.chunks_exact(2 * pitch) {
-            let (sums, squares) = part.split_at(pitch);
-            for ((of, sum), square) in total.iter_mut().zip(sums).zip(squares) {
-                of.0 += sum;
-                of.1 += square;
-            }
-        }
-        Self(total)
-    }
-}
-
-/// Sums of one vector of channels, of what they differ from `shift`: short runs of differences can
-/// be added up in f32, where values far from zero cannot.
-#[derive(Debug, Default)]
-pub struct ShiftedSums {
-    pub shift: [f32; Self::LANES],
-    count: usize,
-    sums: [f64; Self::LANES],
-    squares: [f64; Self::LANES],
-}
-
-impl ShiftedSums {
-    /// As many as any vector has.
-    pub const LANES: usize = 16;
-
-    /// Adds the sums of `count` values of each channel.
-    #[inline(always)]
-    pub fn add(&mut self, count: usize, sums: &[f32], squares: &[f32]) {
-        self.count += count;
-        let totals = self.sums.iter_mut().zip(sums);
-        totals.for_each(|(total, sum)| *total += f64::from(*sum));
-        let totals = self.squares.iter_mut().zip(squares);
-        totals.for_each(|(total, sum)| *total += f64::from(*sum));
-    }
-
-    /// Writes the sums of the first `lanes` channels, and `pitch` later those of the squares.
-    pub fn write(&self, out: &mut [f64], pitch: usize, lanes: usize) {
-        let count = self.count as f64;
-        for lane in 0..lanes {
-            let (shift, sum) = (f64::from(self.shift[lane]), self.sums[lane]);
-            out[lane] = sum + count * shift;
-            out[pitch + lane] = self.squares[lane] + shift * (2.0 * sum + count * shift);
-        }
-    }
-}
-
-/// One pass over `image`.
-fn channel_sums(threads: Threads, image: &Image) -> Sums {
-    let pitch = image.pitch;
+/// The sums of all channels, in one pass.
+fn channel_sums(threads: Threads, tensor: &NhwcTensor) -> ChannelSums {
+    let pitch = tensor.pitch;
     let band = (256 * 1024 / pitch).max(1);
-    let tasks = image.pixels().div_ceil(band);
+    let tasks = tensor.pixels().div_ceil(band);
     let mut partial = vec![0f64; tasks * 2 * pitch];
     threads.for_each_part(&mut partial, 2 * pitch, |task, out| {
-        let values = image.values().chunks(band * pitch).nth(task).unwrap_or_default();
+        let values = tensor.values().chunks(band * pitch).nth(task).unwrap_or_default();
         let (sums, squares) = out.split_at_mut(pitch);
         threads.dispatch(SumUp { values, sums, squares });
-        image.keep_within_limit();
+        tensor.keep_within_limit();
     });
-    Sums::of_parts(&partial, pitch)
+    ChannelSums::from_parts(&partial, pitch)
 }
 
-/// Adds each pixel to the sums of its channels.
+/// Adds pixels to the sums of their channels.
 struct SumUp<'a> {
     values: &'a [f32],
     sums: &'a mut [f64],
@@ -197,69 +190,7 @@ impl WithSimd for SumUp<'_> {
     }
 }
 
-impl Normalise {
-    /// Changes nothing.
-    pub fn identity(image: &Image) -> Self {
-        let (factors, offsets) = (vec![1.0; image.pitch], vec![0.0; image.pitch]);
-        Self { factors, offsets, activation: None }
-    }
-
-    /// `out` = what becomes of `pixel`, both as long, of the channels from `first` on.
-    #[inline(always)]
-    pub fn apply(&self, first: usize, pixel: &[f32], out: &mut [f32]) {
-        let (len, pixel) = (out.len(), &pixel[..out.len()]);
-        let (factors, offsets) = (&self.factors[first..][..len], &self.offsets[first..][..len]);
-        match self.activation {
-            Some(Activation::Silu) => {
-                for i in 0..len {
-                    out[i] = silu(factors[i] * pixel[i] + offsets[i]);
-                }
-            }
-            _ => {
-                for i in 0..len {
-                    out[i] = factors[i] * pixel[i] + offsets[i];
-                }
-            }
-        }
-        match self.activation {
-            None | Some(Activation::Silu) => {}
-            Some(Activation::Relu) => out.iter_mut().for_each(|x| *x = x.max(0.0)),
-            Some(Activation::Mish) => {
-                out.iter_mut().for_each(|x| *x *= x.exp().ln_1p().tanh());
-            }
-            Some(Activation::Gelu) => {
-                let root = std::f64::consts::FRAC_1_SQRT_2;
-                out.iter_mut().for_each(|x| {
-                    let wide = f64::from(*x);
-                    *x = (0.5 * wide * (1.0 + libm::erf(wide * root))) as f32;
-                });
-            }
-        }
-    }
-}
-
 #[inline(always)]
 fn silu(x: f32) -> f32 {
     x / (1.0 + exp(-x))
-}
-
-/// e to the power of `x`, within 2 units in the last place, from 2^-126 to 2^127; no branch, so
-/// that compilers turn a loop of it into vectors.
-#[inline(always)]
-pub fn exp(x: f32) -> f32 {
-    // Adding it rounds to whole numbers, which then lie in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let x = x.clamp(-87.3, 88.0);
-    let rounded = x * std::f32::consts::LOG2_E + ROUND;
-    let whole = rounded - ROUND;
-    let rest = (x - whole * LN_2_HIGH) - whole * LN_2_LOW;
-    // Taylor's series to the seventh power: the rest is at most ln 2 / 2.
-    let mut sum = 1.0 / 5040.0;
-    for divisor in [720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0] {
-        sum = sum * rest + 1.0 / divisor;
-    }
-    let power = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
-    sum * power
 }

@@ -1,20 +1,20 @@
-//! Small matrix products from packed weights: what convolution, attention and linear layers are
-//! made of.
+//! Products of small matrices, of which the right one is packed: the inner loops of convolutions,
+//! attention and linear layers.
 
 use pulp::Simd;
 
-/// Rows that are summed up in registers at once.
-pub const ROWS: usize = 6;
+/// Rows of the output that are accumulated in registers at once.
+pub(crate) const ROWS: usize = 6;
 
-/// Columns that are summed up in registers at once: two vectors.
+/// Columns of the output that are accumulated in registers at once: two vectors.
 #[inline(always)]
-pub fn columns<S: Simd>() -> usize {
+pub(crate) fn columns<S: Simd>() -> usize {
     2 * S::F32_LANES
 }
 
-/// The shape of one product, `rows` x `depth` by `depth` x (`panels` * columns).
+/// The shape of one product, `rows` x `depth` by `depth` x (`panels` * [`columns`]).
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
+pub(crate) struct Shape {
     pub rows: usize,
     pub depth: usize,
     pub panels: usize,
@@ -24,22 +24,28 @@ pub struct Shape {
     pub panel_stride: usize,
     /// Values from one row of the output to the next.
     pub out_stride: usize,
-    /// Whether the product is added to what the output holds.
+    /// Whether the product is added to the output.
     pub add: bool,
-    /// Values from each panel to the one that takes its place in the next product: it is fetched
-    /// meanwhile. Zero where none is known.
+    /// Values from each panel to the one that the next product reads in its place, which is prefetched;
+    /// zero for no prefetching.
     pub ahead: usize,
 }
 
-/// For each so many steps of depth, a line of the next product's panel is asked for.
+/// Steps of depth for which one cache line is prefetched.
 const STEPS_A_LINE: usize = 4;
 
 /// `out` = `left` * `right`, or `out` += `left` * `right`.
 ///
-/// `right` is packed in panels: `panel_stride` values each, of which the first `depth` * columns
-/// are rows of [`columns`] values.
+/// `right` is packed in panels of `panel_stride` values, of which the first are `depth` rows of
+/// [`columns`] values.
 #[inline(always)]
-pub fn product<S: Simd>(simd: S, shape: Shape, left: &[f32], right: &[f32], out: &mut [f32]) {
+pub(crate) fn product<S: Simd>(
+    simd: S,
+    shape: Shape,
+    left: &[f32],
+    right: &[f32],
+    out: &mut [f32],
+) {
     let Shape { rows, depth, panels, left_stride, panel_stride, out_stride, .. } = shape;
     if rows == 0 || panels == 0 {
         return;
@@ -48,12 +54,12 @@ pub fn product<S: Simd>(simd: S, shape: Shape, left: &[f32], right: &[f32], out:
     assert!(left.len() >= (rows - 1) * left_stride + depth);
     assert!(right.len() >= (panels - 1) * panel_stride + depth * columns);
     assert!(out.len() >= (rows - 1) * out_stride + panels * columns);
-    // Rows first: each is read from afar once, and then for all panels.
+    // Rows in the outer loop: a row is read from memory once, and from the cache for the other panels.
     for row in (0..rows).step_by(ROWS) {
         let left = &left[row * left_stride..];
         for panel in 0..panels {
             let right = &right[panel * panel_stride..];
-            // The first tiles of rows ask for their share each, the others for what is there.
+            // The first tiles of rows prefetch a share each, the others nothing new.
             let share = row / ROWS * (depth / STEPS_A_LINE) * columns;
             let next = match shape.ahead > 0 && row < STEPS_A_LINE * ROWS {
                 true => right.as_ptr().wrapping_add(shape.ahead + share),
@@ -75,10 +81,10 @@ pub fn product<S: Simd>(simd: S, shape: Shape, left: &[f32], right: &[f32], out:
     }
 }
 
-/// [`product`] with all rows of a panel before the next, which is fetched meanwhile: for panels that
-/// do not fit into the cache together.
+/// [`product`] with panels in the outer loop, prefetching the next: for panels that do not fit into the
+/// cache together.
 #[inline(always)]
-pub fn product_by_panel<S: Simd>(
+pub(crate) fn product_by_panel<S: Simd>(
     simd: S,
     shape: Shape,
     left: &[f32],
@@ -92,11 +98,11 @@ pub fn product_by_panel<S: Simd>(
     }
 }
 
-/// `M` rows of one panel; lines from `next` on are asked for.
+/// `M` rows of one panel; cache lines from `next` on are prefetched.
 ///
 /// # Safety
 ///
-/// `left` holds `M` rows, `right` one panel, `out` `M` rows of one panel.
+/// `left` has `M` rows, `right` one panel, and `out` `M` rows of one panel.
 #[inline(always)]
 unsafe fn tile<S: Simd, const M: usize>(
     simd: S,
@@ -120,7 +126,7 @@ unsafe fn tile<S: Simd, const M: usize>(
         let mut next = next;
         let whole = shape.depth / STEPS_A_LINE * STEPS_A_LINE;
         for start in (0..whole).step_by(STEPS_A_LINE) {
-            fetch(next);
+            prefetch(next);
             next = next.wrapping_add(2 * lanes);
             for k in start..start + STEPS_A_LINE {
                 add_products(
@@ -143,11 +149,11 @@ unsafe fn tile<S: Simd, const M: usize>(
     }
 }
 
-/// Adds one value of each of `M` rows, `stride` values apart, times one row of the panel.
+/// Adds the products of one value of each of `M` rows, `stride` values apart, and one row of the panel.
 ///
 /// # Safety
 ///
-/// All of these are there.
+/// `left` has `M` values `stride` apart, and `right` [`columns`] values.
 #[inline(always)]
 unsafe fn add_products<S: Simd, const M: usize>(
     simd: S,
@@ -168,11 +174,11 @@ unsafe fn add_products<S: Simd, const M: usize>(
     }
 }
 
-/// Asks for a line of memory, which need not be there.
+/// Prefetches a cache line. The address need not be valid.
 #[inline(always)]
-fn fetch(line: *const f32) {
+fn prefetch(line: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, whatever it points to; every x86-64 processor has it.
+    // SAFETY: a hint that never faults, and that every x86-64 processor has.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T1>(line.cast());

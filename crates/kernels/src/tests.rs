@@ -1,9 +1,10 @@
 //! Every kernel against the literal sum, at sizes that fit no block, on every instruction set that
 //! this machine has.
 
-use super::image::Image;
-use super::memory::{Memory, Rooms};
-use super::norm::{Normalise, exp, group_norm, normalised};
+use super::exp::exp;
+use super::memory::{Memory, Workspace};
+use super::norm::{Normalize, group_norm};
+use super::tensor::NhwcTensor;
 use super::threads::Threads;
 use super::{attention, direct, literal, norm, winograd};
 use pulp::{Simd, WithSimd};
@@ -24,19 +25,19 @@ fn values(len: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
-fn image(height: usize, width: usize, channels: usize, seed: u64) -> Image {
+fn image(height: usize, width: usize, channels: usize, seed: u64) -> NhwcTensor {
     let planes = values(height * width * channels, seed);
-    Image::from_planes(&Memory::default(), height, width, channels, &planes)
+    NhwcTensor::from_chw(&Memory::default(), height, width, channels, &planes)
 }
 
 /// As another layer might leave it.
-fn used() -> Rooms {
-    Rooms { activations: Memory::full_of(f32::NAN), scratch: Memory::full_of(f32::NAN) }
+fn used() -> Workspace {
+    Workspace { activations: Memory::filled_with(f32::NAN), scratch: Memory::filled_with(f32::NAN) }
 }
 
 /// The largest difference, zeros that fill up included.
 #[track_caller]
-fn assert_close(fast: &Image, slow: &Image, most: f32) {
+fn assert_close(fast: &NhwcTensor, slow: &NhwcTensor, most: f32) {
     assert_eq!((fast.height, fast.width), (slow.height, slow.width));
     assert_eq!((fast.channels, fast.pitch), (slow.channels, slow.pitch));
     for (at, (fast, slow)) in fast.values().iter().zip(slow.values()).enumerate() {
@@ -52,38 +53,39 @@ fn on_every_instruction_set<W: WithSimd>(work: impl Fn() -> W, check: impl Fn(W:
 
 #[test]
 fn winograd_equals_the_literal_sum() {
-    let rooms = used();
+    let workspace = used();
     let sizes = [(1, 1, 1, 1), (4, 4, 8, 16), (5, 7, 3, 17), (13, 9, 33, 40), (9, 30, 40, 24)];
     for (height, width, inputs, outputs) in sizes {
         let input = image(height, width, inputs, 1);
         let (weight, bias) = (values(outputs * inputs * 9, 2), values(outputs, 3));
-        for (doubled, add) in [(false, false), (true, false), (false, true), (true, true)] {
-            let of = winograd::Convolution {
+        for (upsample, add) in [(false, false), (true, false), (false, true), (true, true)] {
+            let params = winograd::Conv2dParams {
                 weight: &weight,
                 bias: &bias,
                 inputs,
                 outputs,
-                normalise: None,
-                doubled,
+                normalize: None,
+                upsample,
             };
-            let memory = &rooms.activations;
-            let seen = if doubled { input.doubled(memory) } else { input.copied(memory) };
+            let memory = &workspace.activations;
+            let seen =
+                if upsample { input.upsample_nearest_2x(memory) } else { input.copied(memory) };
             let size = (seen.height, seen.width);
             let mut slow = literal::convolve(&seen, &weight, &bias, 3, 1, 1, size);
             let onto = image(size.0, size.1, outputs, 25);
             if add {
                 norm::add(THREADS, &mut slow, &onto);
             }
-            for six_from in [0, usize::MAX] {
+            for f6x6_from in [0, usize::MAX] {
                 let onto = || add.then(|| onto.copied(memory));
                 on_every_instruction_set(
                     || winograd::Run {
                         threads: THREADS,
-                        of,
+                        params,
                         input: &input,
                         onto: onto(),
-                        rooms: &rooms,
-                        six_from,
+                        workspace: &workspace,
+                        f6x6_from,
                     },
                     |fast| {
                         assert_close(&fast, &slow, 2e-5 * inputs as f32);
@@ -91,7 +93,7 @@ fn winograd_equals_the_literal_sum() {
                     },
                 );
             }
-            let fast = winograd::convolve(THREADS, of, &input, None, &rooms);
+            let fast = winograd::convolve(THREADS, params, &input, None, &workspace);
             assert_eq!(fast.values().len(), slow.values().len());
         }
     }
@@ -99,15 +101,14 @@ fn winograd_equals_the_literal_sum() {
 
 /// What a layer has counted, against one pass over what it made.
 #[track_caller]
-fn assert_sums(image: &Image) {
+fn assert_sums(image: &NhwcTensor) {
     let (ones, zeros) = (vec![1.0; image.channels], vec![0.0; image.channels]);
-    let normalise = |image: &Image| group_norm(THREADS, image, image.channels, &ones, &zeros, 1e-6);
+    let normalize =
+        |image: &NhwcTensor| group_norm(THREADS, image, image.channels, &ones, &zeros, 1e-6);
     assert!(image.sums().is_some());
-    let counted = normalise(image);
-    let passed = normalise(&image.copied(&Memory::default()));
-    for (counted, passed) in
-        [(&counted.factors, &passed.factors), (&counted.offsets, &passed.offsets)]
-    {
+    let counted = normalize(image);
+    let passed = normalize(&image.copied(&Memory::default()));
+    for (counted, passed) in [(&counted.scale, &passed.scale), (&counted.shift, &passed.shift)] {
         for (counted, passed) in counted.iter().zip(passed) {
             let most = 1e-5 * passed.abs().max(1.0);
             assert!((counted - passed).abs() <= most, "{counted} instead of {passed}");
@@ -121,26 +122,26 @@ fn sums_far_from_zero_keep_their_spread() {
     let mut weight = values(32 * 32 * 9, 27);
     weight.iter_mut().for_each(|value| *value *= 1e-3);
     let bias = vec![300.0; 32];
-    let of = winograd::Convolution {
+    let params = winograd::Conv2dParams {
         weight: &weight,
         bias: &bias,
         inputs: 32,
         outputs: 32,
-        normalise: None,
-        doubled: false,
+        normalize: None,
+        upsample: false,
     };
-    let made = winograd::convolve(THREADS, of, &input, None, &Rooms::default());
+    let made = winograd::convolve(THREADS, params, &input, None, &Workspace::default());
     let (ones, zeros) = (vec![1.0; 32], vec![0.0; 32]);
     let counted = group_norm(THREADS, &made, 32, &ones, &zeros, 1e-6);
     let passed = group_norm(THREADS, &made.copied(&Memory::default()), 32, &ones, &zeros, 1e-6);
-    for (counted, passed) in counted.factors.iter().zip(&passed.factors) {
+    for (counted, passed) in counted.scale.iter().zip(&passed.scale) {
         assert!((counted / passed - 1.0).abs() < 1e-4, "{counted} instead of {passed}");
     }
 }
 
 #[test]
 fn direct_convolution_equals_the_literal_sum() {
-    let rooms = used();
+    let workspace = used();
     // Height, width, in, out, side, stride, padding.
     let layers = [
         (7, 5, 3, 20, 3, 1, 1),
@@ -154,7 +155,7 @@ fn direct_convolution_equals_the_literal_sum() {
         let (weight, bias) = (values(outputs * inputs * side * side, 5), values(outputs, 6));
         let size = if stride == 2 { (height / 2, width / 2) } else { (height, width) };
         let slow = literal::convolve(&input, &weight, &bias, side, stride, padding, size);
-        let of = direct::Convolution {
+        let params = direct::Conv2dParams {
             weight: &weight,
             bias: &bias,
             inputs,
@@ -162,12 +163,19 @@ fn direct_convolution_equals_the_literal_sum() {
             side,
             stride,
             padding,
-            normalise: None,
+            normalize: None,
         };
         on_every_instruction_set(
             || {
                 let (height, width) = size;
-                direct::Run { threads: THREADS, of, input: &input, height, width, rooms: &rooms }
+                direct::Run {
+                    threads: THREADS,
+                    params,
+                    input: &input,
+                    height,
+                    width,
+                    workspace: &workspace,
+                }
             },
             |fast| assert_close(&fast, &slow, 1e-4),
         );
@@ -175,25 +183,25 @@ fn direct_convolution_equals_the_literal_sum() {
 }
 
 #[test]
-fn normalising_while_reading_equals_normalising_before() {
+fn normalizing_while_reading_equals_normalizing_before() {
     let input = image(11, 14, 24, 7);
     let (weight, bias) = (values(24 * 24 * 9, 8), values(24, 9));
     let group_norm = group_norm(THREADS, &input, 4, &values(24, 10), &values(24, 11), 1e-6);
     let activations = [Activation::Silu, Activation::Mish, Activation::Gelu, Activation::Relu];
     for activation in activations.map(Some).into_iter().chain([None]) {
-        let normalise = Normalise { activation, ..group_norm.clone() };
-        let before = normalised(THREADS, &input, &normalise, &Memory::default());
-        let of = winograd::Convolution {
+        let normalize = Normalize { activation, ..group_norm.clone() };
+        let before = norm::normalize(THREADS, &input, &normalize, &Memory::default());
+        let params = winograd::Conv2dParams {
             weight: &weight,
             bias: &bias,
             inputs: 24,
             outputs: 24,
-            normalise: Some(&normalise),
-            doubled: false,
+            normalize: Some(&normalize),
+            upsample: false,
         };
-        let plain = winograd::Convolution { normalise: None, ..of };
-        let one = winograd::convolve(THREADS, of, &input, None, &Rooms::default());
-        let other = winograd::convolve(THREADS, plain, &before, None, &Rooms::default());
+        let plain = winograd::Conv2dParams { normalize: None, ..params };
+        let one = winograd::convolve(THREADS, params, &input, None, &Workspace::default());
+        let other = winograd::convolve(THREADS, plain, &before, None, &Workspace::default());
         assert_close(&one, &other, 0.0);
     }
 }
@@ -208,8 +216,8 @@ fn group_norm_equals_its_definition() {
         pixel[..4].iter_mut().for_each(|value| *value = 300.0 + *value * 0.01);
     }
     let (weight, bias) = (values(channels, 13), values(channels, 14));
-    let normalise = group_norm(THREADS, &input, groups, &weight, &bias, 1e-6);
-    let fast = normalised(THREADS, &input, &normalise, &Memory::default());
+    let normalize = group_norm(THREADS, &input, groups, &weight, &bias, 1e-6);
+    let fast = norm::normalize(THREADS, &input, &normalize, &Memory::default());
     let slow = literal::group_norm(&input, groups, &weight, &bias, 1e-6);
     // In f32, 300 is told apart to 3e-5, which is 0.005 of these deviations.
     assert_close(&fast, &slow, 1e-2);
@@ -222,17 +230,17 @@ fn group_norm_equals_its_definition() {
 
 #[test]
 fn attention_equals_its_definition() {
-    let rooms = used();
+    let workspace = used();
     for (height, width, channels) in [(1, 1, 4), (7, 9, 20), (25, 23, 33)] {
         let [query, key, value] = [15, 16, 17].map(|seed| image(height, width, channels, seed));
-        let slow = literal::attend(&query, &key, &value);
+        let slow = literal::scaled_dot_product_attention(&query, &key, &value);
         on_every_instruction_set(
             || attention::Run {
                 threads: THREADS,
                 query: &query,
                 key: &key,
                 value: &value,
-                rooms: &rooms,
+                workspace: &workspace,
             },
             |fast| assert_close(&fast, &slow, 1e-5),
         );
@@ -243,8 +251,14 @@ fn attention_equals_its_definition() {
 fn large_scores_do_not_overflow() {
     let [mut query, key, value] = [15, 16, 17].map(|seed| image(30, 30, 16, seed));
     query.values_mut().iter_mut().for_each(|value| *value *= 1e3);
-    let fast = attention::attend(THREADS, &query, &key, &value, &Rooms::default());
-    assert_close(&fast, &literal::attend(&query, &key, &value), 1e-3);
+    let fast = attention::scaled_dot_product_attention(
+        THREADS,
+        &query,
+        &key,
+        &value,
+        &Workspace::default(),
+    );
+    assert_close(&fast, &literal::scaled_dot_product_attention(&query, &key, &value), 1e-3);
 }
 
 #[test]
@@ -263,10 +277,16 @@ fn nan_is_never_lost() {
     let mut input = image(6, 6, 16, 18);
     input.values_mut()[40] = f32::NAN;
     let ones = vec![1.0; 16];
-    let normalise = group_norm(THREADS, &input, 4, &ones, &ones, 1e-6);
-    let normed = normalised(THREADS, &input, &normalise, &Memory::default());
+    let normalize = group_norm(THREADS, &input, 4, &ones, &ones, 1e-6);
+    let normed = norm::normalize(THREADS, &input, &normalize, &Memory::default());
     assert!(normed.values()[40].is_nan());
-    let attended = attention::attend(THREADS, &input, &input, &input, &Rooms::default());
+    let attended = attention::scaled_dot_product_attention(
+        THREADS,
+        &input,
+        &input,
+        &input,
+        &Workspace::default(),
+    );
     assert!(attended.values().iter().any(|value| value.is_nan()));
 }
 
@@ -274,16 +294,17 @@ fn nan_is_never_lost() {
 fn threads_change_no_bit() {
     let input = image(40, 37, 48, 19);
     let (weight, bias) = (values(48 * 48 * 9, 20), values(48, 21));
-    let of = winograd::Convolution {
+    let params = winograd::Conv2dParams {
         weight: &weight,
         bias: &bias,
         inputs: 48,
         outputs: 48,
-        normalise: None,
-        doubled: false,
+        normalize: None,
+        upsample: false,
     };
-    let run =
-        |threads| winograd::convolve(Threads::new(threads), of, &input, None, &Rooms::default());
+    let run = |threads| {
+        winograd::convolve(Threads::new(threads), params, &input, None, &Workspace::default())
+    };
     assert_close(&run(1), &run(5), 0.0);
 }
 
@@ -292,21 +313,21 @@ fn a_block_that_another_layer_left_over_changes_nothing() {
     // Large enough to be kept, and as many channels as the pitch.
     let input = image(100, 96, 32, 22);
     let (weight, bias) = (values(32 * 32 * 9, 23), values(32, 24));
-    let of = winograd::Convolution {
+    let params = winograd::Conv2dParams {
         weight: &weight,
         bias: &bias,
         inputs: 32,
         outputs: 32,
-        normalise: None,
-        doubled: false,
+        normalize: None,
+        upsample: false,
     };
-    let rooms = Rooms::default();
-    let mut first = winograd::convolve(THREADS, of, &input, None, &rooms);
+    let workspace = Workspace::default();
+    let mut first = winograd::convolve(THREADS, params, &input, None, &workspace);
     let kept = first.copied(&Memory::default());
     let place = first.values().as_ptr();
     first.values_mut().fill(f32::NAN);
     drop(first);
-    let second = winograd::convolve(THREADS, of, &input, None, &rooms);
+    let second = winograd::convolve(THREADS, params, &input, None, &workspace);
     assert_eq!(second.values().as_ptr(), place, "the block was not used again");
     assert_close(&second, &kept, 0.0);
 }

@@ -1,52 +1,58 @@
-//! Work split over threads, each with scratch memory of its own.
+//! The threads and the instruction set that kernels use.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pulp::{Simd, WithSimd};
 
-/// How many threads the kernels use, and which instructions.
+/// How many threads kernels use, and which instructions. Results do not depend on the number of
+/// threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Threads {
+    /// At least 1.
     pub count: usize,
+    /// The instructions of all threads.
     pub instructions: Instructions,
 }
 
-/// What kernels compute with.
+/// The instructions that kernels compute with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instructions {
-    /// The widest vectors that this processor has, found out at run time.
+    /// The widest vectors that [`pulp`] finds in this processor at run time: AVX2 with FMA on x86-64,
+    /// NEON on aarch64. Without either as [`Self::Plain`].
     Vectors,
-    /// One value at a time, in plain Rust: what vectors are held against.
+    /// One value at a time, in portable Rust: the reference for vectors.
     Plain,
 }
 
 impl Threads {
+    /// `count` threads, at least 1, with [`Instructions::Vectors`].
     pub const fn new(count: usize) -> Self {
         Self { count, instructions: Instructions::Vectors }
     }
 
-    /// As many as the process may use at once.
+    /// As many threads as the process may run at once.
     pub fn available() -> Self {
         Self::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
     }
 
-    /// Does `work` with these instructions.
+    /// Runs `work` with these instructions.
     #[inline(always)]
-    pub fn dispatch<W: WithSimd>(self, work: W) -> W::Output {
+    pub(crate) fn dispatch<W: WithSimd>(self, work: W) -> W::Output {
         match self.instructions {
             Instructions::Vectors => pulp::Arch::new().dispatch(work),
             Instructions::Plain => pulp::Scalar.vectorize(work),
         }
     }
 
-    /// Runs `work` for each of `tasks`, in any order.
-    pub fn for_each(self, tasks: usize, work: impl Fn(usize) + Sync) {
+    /// Runs `work` for each number below `tasks`, in any order.
+    pub(crate) fn for_each(self, tasks: usize, work: impl Fn(usize) + Sync) {
         let mut nothing = vec![(); self.count];
         for_each_with(&mut nothing, tasks, |task, ()| work(task));
     }
 
-    /// Runs `work` for each `len` values of `slice`, of which the last may be fewer, in any order.
+    /// Runs `work` for each chunk of `len` values of `slice`, the last of which may be shorter, in any
+    /// order; its first argument is the number of the chunk.
     pub fn for_each_part<T: Send>(
         self,
         slice: &mut [T],
@@ -58,8 +64,8 @@ impl Threads {
     }
 }
 
-/// Runs `work` for each of `tasks`, in any order, in as many threads as there is scratch memory for.
-pub fn for_each_with<T: Send>(
+/// Runs `work` for each number below `tasks`, in any order, with one thread for each value of `scratch`.
+pub(crate) fn for_each_with<T: Send>(
     scratch: &mut [T],
     tasks: usize,
     work: impl Fn(usize, &mut T) + Sync,
@@ -83,9 +89,8 @@ pub fn for_each_with<T: Send>(
     });
 }
 
-/// Runs `work` for each `len` values of `slice`, of which the last may be fewer, in any order, in as
-/// many threads as there is scratch memory for.
-pub fn for_each_part_with<T: Send, W: Send>(
+/// [`Threads::for_each_part`] with one thread for each value of `scratch`.
+pub(crate) fn for_each_part_with<T: Send, W: Send>(
     scratch: &mut [W],
     slice: &mut [T],
     len: usize,
@@ -95,32 +100,33 @@ pub fn for_each_part_with<T: Send, W: Send>(
     let shared = Shared::new(slice);
     for_each_with(scratch, all.div_ceil(len), |part, own| {
         let start = part * len;
-        // SAFETY: no two tasks have the same number, so no two parts overlap.
+        // SAFETY: every task has its own number, so parts do not overlap.
         let values = unsafe { shared.part(start, len.min(all - start)) };
         work(part, values, own);
     });
 }
 
-/// The first `len` values of `room`, which grows when it has to; what they hold is left over.
-pub fn at_least(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if room.len() < len {
-        room.resize(len, 0.0);
+/// The first `len` values of `scratch`, which grows when necessary; their values are unspecified.
+pub(crate) fn at_least(scratch: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if scratch.len() < len {
+        scratch.resize(len, 0.0);
     }
-    &mut room[..len]
+    &mut scratch[..len]
 }
 
-/// A slice that several threads write to, each in places of its own.
-pub struct Shared<'a, T> {
+/// A slice that several threads write to, each to parts of its own.
+pub(crate) struct Shared<'a, T> {
     start: *mut T,
     len: usize,
     borrowed: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: the only way in is `Shared::part`, whose caller promises that no two threads hold
-// overlapping parts at once.
+// SAFETY: the only access is `Shared::part`, whose caller promises that parts held at the same time
+// do not overlap.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
 impl<'a, T> Shared<'a, T> {
+    /// Borrows `slice` for as long as parts of it may be held.
     pub fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len(), borrowed: PhantomData }
     }
@@ -129,7 +135,7 @@ impl<'a, T> Shared<'a, T> {
     ///
     /// # Safety
     ///
-    /// No other part that is held at the same time may overlap this one.
+    /// No other part held at the same time may overlap this one.
     #[expect(clippy::mut_from_ref, reason = "exclusive by the caller's promise")]
     #[inline(always)]
     pub unsafe fn part(&self, start: usize, len: usize) -> &mut [T] {

@@ -1,19 +1,19 @@
-//! Vectors from and to slices.
+//! Loading vectors from slices, and storing them.
 
 use pulp::Simd;
 
-/// The first [`Simd::F32_LANES`] values.
+/// A vector of the first [`Simd::F32_LANES`] values.
 #[inline(always)]
-pub fn load<S: Simd>(values: &[f32]) -> S::f32s {
+pub(crate) fn load<S: Simd>(values: &[f32]) -> S::f32s {
     let values = &values[..S::F32_LANES];
-    // SAFETY: that many values were just taken, and every pattern of bits is a vector.
+    // SAFETY: the slice has that many values, and any bits are a vector.
     unsafe { values.as_ptr().cast::<S::f32s>().read_unaligned() }
 }
 
 /// Writes `vector` over the first [`Simd::F32_LANES`] values.
 #[inline(always)]
-pub fn store<S: Simd>(values: &mut [f32], vector: S::f32s) {
+pub(crate) fn store<S: Simd>(values: &mut [f32], vector: S::f32s) {
     let values = &mut values[..S::F32_LANES];
-    // SAFETY: that many values were just taken.
+    // SAFETY: the slice has that many values.
     unsafe { values.as_mut_ptr().cast::<S::f32s>().write_unaligned(vector) }
 }

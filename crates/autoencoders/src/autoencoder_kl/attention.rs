@@ -4,7 +4,7 @@ use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_files::error::Result;
 
 use super::engine::Engine;
-use super::layers::{GroupNorm, Linear, Module, Node, Watch, Weights, unwatched};
+use super::layers::{ForwardHook, GroupNorm, Linear, Module, Node, Weights, no_hook};
 
 /// `Attention` of a mid block: one head as wide as the block, biased projections, a residual.
 #[derive(Debug)]
@@ -35,25 +35,25 @@ impl<E: Engine> Attention<E> {
         &self,
         engine: &E,
         xs: &E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
         let at = &self.module.name;
         // (N, C, H * W)
         let flat = engine.flatten(xs, at)?;
-        let normed = self.group_norm.forward(engine, &flat, watch)?;
+        let normed = self.group_norm.forward(engine, &flat, hook)?;
         drop(flat);
         // (N, H * W, C)
         let hidden = engine.to_tokens(&normed, at)?;
         drop(normed);
-        let query = self.to_q.forward(engine, &hidden, watch)?;
-        let key = self.to_k.forward(engine, &hidden, watch)?;
-        let value = self.to_v.forward(engine, &hidden, watch)?;
+        let query = self.to_q.forward(engine, &hidden, hook)?;
+        let key = self.to_k.forward(engine, &hidden, hook)?;
+        let value = self.to_v.forward(engine, &hidden, hook)?;
         drop(hidden);
-        let hidden = engine.attend(query, key, value, at)?;
-        let hidden = self.to_out.forward(engine, &hidden, watch)?;
+        let hidden = engine.scaled_dot_product_attention(query, key, value, at)?;
+        let hidden = self.to_out.forward(engine, &hidden, hook)?;
         // (N, C, H, W)
         let output = engine.add_residual(engine.to_image(&hidden, xs, at)?, xs, at)?;
-        watch(&self.module, &output)?;
+        hook(&self.module, &output)?;
         Ok(output)
     }
 }
@@ -68,6 +68,6 @@ impl<E: Engine> Node<E> for Attention<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, &xs, &mut unwatched)
+        self.forward(engine, &xs, &mut no_hook)
     }
 }

@@ -5,7 +5,7 @@ use vae_fidelity_files::error::Result;
 
 use super::attention::Attention;
 use super::engine::Engine;
-use super::layers::{Module, Node, Watch, Weights, unwatched};
+use super::layers::{ForwardHook, Module, Node, Weights, no_hook};
 use super::resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 
 /// `DownEncoderBlock2D`; the last level has no downsampler.
@@ -35,15 +35,15 @@ impl<E: Engine> DownEncoderBlock2D<E> {
         &self,
         engine: &E,
         mut xs: E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
         for resnet in &self.resnets {
-            xs = resnet.forward(engine, xs, watch)?;
+            xs = resnet.forward(engine, xs, hook)?;
         }
         for downsampler in &self.downsamplers {
-            xs = downsampler.forward(engine, &xs, watch)?;
+            xs = downsampler.forward(engine, &xs, hook)?;
         }
-        watch(&self.module, &xs)?;
+        hook(&self.module, &xs)?;
         Ok(xs)
     }
 }
@@ -59,7 +59,7 @@ impl<E: Engine> Node<E> for DownEncoderBlock2D<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, xs, &mut unwatched)
+        self.forward(engine, xs, &mut no_hook)
     }
 }
 
@@ -91,15 +91,15 @@ impl<E: Engine> UpDecoderBlock2D<E> {
         &self,
         engine: &E,
         mut xs: E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
         for resnet in &self.resnets {
-            xs = resnet.forward(engine, xs, watch)?;
+            xs = resnet.forward(engine, xs, hook)?;
         }
         for upsampler in &self.upsamplers {
-            xs = upsampler.forward(engine, &xs, watch)?;
+            xs = upsampler.forward(engine, &xs, hook)?;
         }
-        watch(&self.module, &xs)?;
+        hook(&self.module, &xs)?;
         Ok(xs)
     }
 }
@@ -115,7 +115,7 @@ impl<E: Engine> Node<E> for UpDecoderBlock2D<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, xs, &mut unwatched)
+        self.forward(engine, xs, &mut no_hook)
     }
 }
 
@@ -148,14 +148,14 @@ impl<E: Engine> UNetMidBlock2D<E> {
         &self,
         engine: &E,
         mut xs: E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
-        xs = self.resnets[0].forward(engine, xs, watch)?;
+        xs = self.resnets[0].forward(engine, xs, hook)?;
         if let Some(attention) = &self.attentions {
-            xs = attention.forward(engine, &xs, watch)?;
+            xs = attention.forward(engine, &xs, hook)?;
         }
-        xs = self.resnets[1].forward(engine, xs, watch)?;
-        watch(&self.module, &xs)?;
+        xs = self.resnets[1].forward(engine, xs, hook)?;
+        hook(&self.module, &xs)?;
         Ok(xs)
     }
 }
@@ -173,7 +173,7 @@ impl<E: Engine> Node<E> for UNetMidBlock2D<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, xs, &mut unwatched)
+        self.forward(engine, xs, &mut no_hook)
     }
 }
 

@@ -5,7 +5,7 @@ use vae_fidelity_files::error::Result;
 
 use super::blocks::{UNetMidBlock2D, UpDecoderBlock2D};
 use super::engine::Engine;
-use super::layers::{Conv2d, GroupNorm, Module, Node, Watch, Weights, unwatched};
+use super::layers::{Conv2d, ForwardHook, GroupNorm, Module, Node, Weights, no_hook};
 
 /// `Decoder`: latents, after `post_quant_conv`, to a sample.
 #[derive(Debug)]
@@ -38,18 +38,18 @@ impl<E: Engine> Decoder<E> {
         &self,
         engine: &E,
         latents: &E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
-        let mut xs = self.conv_in.forward(engine, latents, watch)?;
-        xs = self.mid_block.forward(engine, xs, watch)?;
+        let mut xs = self.conv_in.forward(engine, latents, hook)?;
+        xs = self.mid_block.forward(engine, xs, hook)?;
         for block in &self.up_blocks {
-            xs = block.forward(engine, xs, watch)?;
+            xs = block.forward(engine, xs, hook)?;
         }
-        xs = self.conv_norm_out.forward(engine, &xs, watch)?;
+        xs = self.conv_norm_out.forward(engine, &xs, hook)?;
         // `conv_act` is SiLU whatever `act_fn` says.
         xs = engine.activation(xs, Activation::Silu)?;
-        xs = self.conv_out.forward(engine, &xs, watch)?;
-        watch(&self.module, &xs)?;
+        xs = self.conv_out.forward(engine, &xs, hook)?;
+        hook(&self.module, &xs)?;
         Ok(xs)
     }
 }
@@ -68,6 +68,6 @@ impl<E: Engine> Node<E> for Decoder<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, &xs, &mut unwatched)
+        self.forward(engine, &xs, &mut no_hook)
     }
 }

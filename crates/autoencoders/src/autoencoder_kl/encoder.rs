@@ -5,7 +5,7 @@ use vae_fidelity_files::error::Result;
 
 use super::blocks::{DownEncoderBlock2D, UNetMidBlock2D};
 use super::engine::Engine;
-use super::layers::{Conv2d, GroupNorm, Module, Node, Watch, Weights, unwatched};
+use super::layers::{Conv2d, ForwardHook, GroupNorm, Module, Node, Weights, no_hook};
 
 /// `Encoder`: sample to moments, before `quant_conv`.
 #[derive(Debug)]
@@ -38,18 +38,18 @@ impl<E: Engine> Encoder<E> {
         &self,
         engine: &E,
         sample: &E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
-        let mut xs = self.conv_in.forward(engine, sample, watch)?;
+        let mut xs = self.conv_in.forward(engine, sample, hook)?;
         for block in &self.down_blocks {
-            xs = block.forward(engine, xs, watch)?;
+            xs = block.forward(engine, xs, hook)?;
         }
-        xs = self.mid_block.forward(engine, xs, watch)?;
-        xs = self.conv_norm_out.forward(engine, &xs, watch)?;
+        xs = self.mid_block.forward(engine, xs, hook)?;
+        xs = self.conv_norm_out.forward(engine, &xs, hook)?;
         // `conv_act` is SiLU whatever `act_fn` says.
         xs = engine.activation(xs, Activation::Silu)?;
-        xs = self.conv_out.forward(engine, &xs, watch)?;
-        watch(&self.module, &xs)?;
+        xs = self.conv_out.forward(engine, &xs, hook)?;
+        hook(&self.module, &xs)?;
         Ok(xs)
     }
 }
@@ -72,6 +72,6 @@ impl<E: Engine> Node<E> for Encoder<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, &xs, &mut unwatched)
+        self.forward(engine, &xs, &mut no_hook)
     }
 }

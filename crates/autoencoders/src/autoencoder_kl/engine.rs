@@ -1,4 +1,4 @@
-//! What computes: the operations of which the model is made.
+//! An engine: an implementation of the operations that the model is made of.
 
 use std::fmt::Debug;
 
@@ -44,16 +44,16 @@ pub(super) trait Engine: Debug {
         at: &str,
     ) -> Result<Self::Tensor>;
 
-    /// `activation` of what nothing else needs any more.
+    /// `activation` of a tensor that nothing else needs.
     fn activation(&self, xs: Self::Tensor, activation: Activation) -> Result<Self::Tensor>;
 
-    /// A zero column on the right and a zero row at the bottom.
+    /// `torch.nn.functional.pad` with (0, 1, 0, 1): a zero column on the right and a zero row at the bottom.
     fn pad(&self, xs: &Self::Tensor, at: &str) -> Result<Self::Tensor>;
 
-    /// Each value becomes a 2x2 square.
-    fn double(&self, xs: &Self::Tensor, at: &str) -> Result<Self::Tensor>;
+    /// `torch.nn.functional.interpolate` by 2, mode "nearest".
+    fn upsample_nearest_2x(&self, xs: &Self::Tensor, at: &str) -> Result<Self::Tensor>;
 
-    /// `input + hidden`: the end of a residual block, which needs neither any more.
+    /// `input + hidden`: the end of a residual block, after which neither is needed.
     fn add_to_input(
         &self,
         input: Self::Tensor,
@@ -75,8 +75,8 @@ pub(super) trait Engine: Debug {
     /// (N, C, H * W) to tokens (N, H * W, C).
     fn to_tokens(&self, xs: &Self::Tensor, at: &str) -> Result<Self::Tensor>;
 
-    /// Scaled dot-product attention with one head over tokens (N, H * W, C).
-    fn attend(
+    /// `torch.nn.functional.scaled_dot_product_attention` with one head over tokens (N, H * W, C).
+    fn scaled_dot_product_attention(
         &self,
         query: Self::Tensor,
         key: Self::Tensor,

@@ -1,5 +1,5 @@
-//! The fast engine: f32 arithmetic on the CPU, without libtorch, rounding as it likes; for half
-//! precision, weights and every layer's output are rounded to it.
+//! The fast engine: f32 arithmetic on the CPU, without libtorch. For half precision, weights and the
+//! output of every layer are rounded.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -11,31 +11,31 @@ use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_files::error::Result;
 
 use super::engine::{Engine, Layer};
-use super::pending::{Convolution, Layout, Lazy, Pending, Waiting};
-use vae_fidelity_kernels::image::Image;
+use super::pending::{DeferredConv2d, Layout, Lazy, LazyConv2d, Pending};
 use vae_fidelity_kernels::limit::Limit;
-use vae_fidelity_kernels::memory::{Memory, Rooms};
-use vae_fidelity_kernels::norm::{Normalise, add, group_norm};
+use vae_fidelity_kernels::memory::{Memory, Workspace};
+use vae_fidelity_kernels::norm::{Normalize, add, group_norm};
+use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::{Instructions, Threads};
 use vae_fidelity_kernels::{attention, direct, winograd};
 
-/// Fewer input channels than this leave Winograd's products too small to pay.
+/// With fewer input channels, Winograd's products are too small to be worthwhile.
 const WINOGRAD_INPUTS: usize = 16;
 
-/// Computes with the kernels of this crate.
+/// Computes with `vae_fidelity_kernels`.
 #[derive(Debug)]
 pub(super) struct Fast {
     checkpoint: Checkpoint,
     threads: Threads,
-    /// What weights and outputs are rounded to.
+    /// The type that weights and outputs are rounded to.
     dtype: Dtype,
-    rooms: Rooms,
+    workspace: Workspace,
 }
 
 impl Fast {
     pub fn new(checkpoint: &Checkpoint, threads: Threads) -> Self {
         let checkpoint = checkpoint.clone();
-        Self { checkpoint, threads, dtype: Dtype::F32, rooms: Rooms::default() }
+        Self { checkpoint, threads, dtype: Dtype::F32, workspace: Workspace::default() }
     }
 
     /// The same with weights and outputs rounded to `dtype`.
@@ -53,10 +53,11 @@ impl Fast {
         Self { threads, ..self }
     }
 
-    /// The same model with activations in `file`, taking no more memory than `limit` allows.
+    /// The same model with activations in `file`, within `limit`.
     pub fn within(&self, file: &File, limit: Arc<Limit>) -> std::io::Result<Self> {
-        let rooms = Rooms { activations: Memory::in_file(file, limit)?, ..Rooms::default() };
-        Ok(Self { rooms, dtype: self.dtype, ..Self::new(&self.checkpoint, self.threads) })
+        let workspace =
+            Workspace { activations: Memory::in_file(file, limit)?, ..Workspace::default() };
+        Ok(Self { workspace, dtype: self.dtype, ..Self::new(&self.checkpoint, self.threads) })
     }
 
     pub fn checkpoint(&self) -> &Checkpoint {
@@ -72,36 +73,40 @@ impl Fast {
     }
 
     /// An image of the values (channels, height, width), as a layer takes it.
-    pub fn image(&self, (channels, height, width): (usize, usize, usize), planes: &[f32]) -> Image {
-        let memory = &self.rooms.activations;
-        self.rounded(Image::from_planes(memory, height, width, channels, planes))
+    pub fn image(
+        &self,
+        (channels, height, width): (usize, usize, usize),
+        planes: &[f32],
+    ) -> NhwcTensor {
+        let memory = &self.workspace.activations;
+        self.rounded(NhwcTensor::from_chw(memory, height, width, channels, planes))
     }
 
-    fn rounded(&self, mut image: Image) -> Image {
+    fn rounded(&self, mut image: NhwcTensor) -> NhwcTensor {
         if self.dtype != Dtype::F32 {
             let row = image.width * image.pitch;
             self.threads.for_each_part(image.values_mut(), row, |_, values| {
                 self.dtype.round_all(values);
-                self.rooms.activations.keep_within_limit();
+                self.workspace.activations.keep_within_limit();
             });
         }
         image
     }
 
-    /// What a layer hands on: in f32 as it is, with what is left to the next one.
+    /// The output of a layer: in f32 with its pending operations, else materialized and rounded.
     fn output(&self, xs: Pending) -> Pending {
         if self.dtype == Dtype::F32 {
             return xs;
         }
-        let (layout, memory) = (xs.layout, &self.rooms.activations);
-        let images = self.settled(xs).into_images(memory).map(|image| self.rounded(image));
+        let (layout, memory) = (xs.layout, &self.workspace.activations);
+        let images = self.materialize(xs).into_images(memory).map(|image| self.rounded(image));
         Pending { layout, ..Pending::new(images.collect()) }
     }
 
-    /// Gives back the memory that nothing lies in, which is kept while a model runs.
+    /// Returns unused memory to the system, which is kept while a model runs.
     pub fn release(&self) {
-        self.rooms.activations.release();
-        self.rooms.scratch.release();
+        self.workspace.activations.release();
+        self.workspace.scratch.release();
     }
 
     fn weights(&self, name: &str) -> Result<Cow<'_, [f32]>> {
@@ -114,53 +119,54 @@ impl Fast {
         Ok(Cow::Owned(stored.to_f32()))
     }
 
-    fn settled(&self, xs: Pending) -> Pending {
-        xs.settled(self.threads, &self.rooms.activations)
+    fn materialize(&self, xs: Pending) -> Pending {
+        xs.materialize(self.threads, &self.workspace.activations)
     }
 
-    /// What `xs` is once it is made.
+    /// `xs` with its convolution computed.
     fn ready(&self, xs: &Lazy) -> Result<Pending> {
         let state = match xs {
             Lazy::Ready(pending) => return Ok(pending.clone()),
-            Lazy::Convolution(state) => state,
+            Lazy::Conv2d(state) => state,
         };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = match &*state {
-            Convolution::Made(made) => return Ok(made.clone()),
-            Convolution::Waiting(waiting) => self.winograd(waiting.clone(), None)?,
+        let pending = match &*state {
+            LazyConv2d::Materialized(pending) => return Ok(pending.clone()),
+            LazyConv2d::Deferred(deferred) => self.winograd(deferred.clone(), None)?,
         };
-        *state = Convolution::Made(made.clone());
-        Ok(made)
+        *state = LazyConv2d::Materialized(pending.clone());
+        Ok(pending)
     }
 
-    /// [`Self::ready`], for what nothing else needs any more.
+    /// [`Self::ready`] of a tensor that nothing else needs.
     fn owned(&self, xs: Lazy) -> Result<Pending> {
-        match xs.into_convolution() {
-            Convolution::Made(made) => Ok(made),
-            Convolution::Waiting(waiting) => self.winograd(waiting, None),
+        match xs.into_conv2d() {
+            LazyConv2d::Materialized(pending) => Ok(pending),
+            LazyConv2d::Deferred(deferred) => self.winograd(deferred, None),
         }
     }
 
     /// Runs a convolution, and adds its output to `onto` if there is one.
-    fn winograd(&self, waiting: Waiting, onto: Option<Pending>) -> Result<Pending> {
-        let Waiting { input, weight: name, bias } = waiting;
+    fn winograd(&self, deferred: DeferredConv2d, onto: Option<Pending>) -> Result<Pending> {
+        let DeferredConv2d { input, weight: name, bias } = deferred;
         let (weight, bias) = (self.weights(&name)?, self.weights(&bias)?);
-        let input = if input.padded { self.settled(input) } else { input };
-        let mut onto = onto.map(|onto| self.settled(onto).into_images(&self.rooms.activations));
-        let convolve = |(number, image): (usize, &Arc<Image>)| {
-            let of = winograd::Convolution {
+        let input = if input.padded { self.materialize(input) } else { input };
+        let mut onto =
+            onto.map(|onto| self.materialize(onto).into_images(&self.workspace.activations));
+        let convolve = |(number, image): (usize, &Arc<NhwcTensor>)| {
+            let params = winograd::Conv2dParams {
                 weight: &weight,
                 bias: &bias,
                 inputs: image.channels,
                 outputs: bias.len(),
-                normalise: input.normalise_of(number),
-                doubled: input.doubled,
+                normalize: input.normalize_of(number),
+                upsample: input.upsample,
             };
             let onto = onto.as_mut().and_then(Iterator::next);
-            winograd::convolve(self.threads, of, image, onto, &self.rooms)
+            winograd::convolve(self.threads, params, image, onto, &self.workspace)
         };
         let images = input.images.iter().enumerate().map(convolve).collect();
-        // What the mapped file takes is not needed again in this run.
+        // The mapped pages of the weights are not needed again in this run.
         self.checkpoint.forget(&name);
         Ok(Pending::new(images))
     }
@@ -189,20 +195,20 @@ impl Engine for Fast {
         let plain = self.threads.instructions == Instructions::Plain;
         if (stride, padding) == (1, 1) && inputs >= WINOGRAD_INPUTS && !plain {
             let (weight, bias) = (layer.weight.clone(), layer.bias.clone());
-            let waiting = Waiting { input: xs, weight, bias };
+            let deferred = DeferredConv2d { input: xs, weight, bias };
             return Ok(match self.dtype {
-                Dtype::F32 => Lazy::waiting(waiting),
-                // What would be added to it is added to rounded values.
-                _ => self.output(self.winograd(waiting, None)?).into(),
+                Dtype::F32 => Lazy::deferred(deferred),
+                // A sum adds rounded values.
+                _ => self.output(self.winograd(deferred, None)?).into(),
             });
         }
         let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
         let outputs = bias.len();
         // Weights are (out, in, side, side).
         let side = (weight.len() / (inputs * outputs)).isqrt();
-        let xs = if xs.doubled { self.settled(xs) } else { xs };
-        let convolve = |(number, image): (usize, &Arc<Image>)| {
-            let of = direct::Convolution {
+        let xs = if xs.upsample { self.materialize(xs) } else { xs };
+        let convolve = |(number, image): (usize, &Arc<NhwcTensor>)| {
+            let params = direct::Conv2dParams {
                 weight: &weight,
                 bias: &bias,
                 inputs,
@@ -210,12 +216,12 @@ impl Engine for Fast {
                 side,
                 stride,
                 padding,
-                normalise: xs.normalise_of(number),
+                normalize: xs.normalize_of(number),
             };
             let size =
                 |length: usize| (length + 2 * padding + usize::from(xs.padded) - side) / stride + 1;
             let size = (size(image.height), size(image.width));
-            direct::convolve(self.threads, of, image, size, &self.rooms)
+            direct::convolve(self.threads, params, image, size, &self.workspace)
         };
         let images = xs.images.iter().enumerate().map(convolve).collect();
         self.checkpoint.forget(layer.weight);
@@ -231,21 +237,21 @@ impl Engine for Fast {
         _: &str,
     ) -> Result<Lazy> {
         let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
-        let mut xs = self.settled(self.ready(xs)?);
-        let normalise = xs
+        let mut xs = self.materialize(self.ready(xs)?);
+        let normalize = xs
             .images
             .iter()
             .map(|image| group_norm(self.threads, image, groups, &weight, &bias, eps))
             .collect();
-        xs.normalise = Some(Arc::new(normalise));
+        xs.normalize = Some(Arc::new(normalize));
         Ok(self.output(xs).into())
     }
 
     fn linear(&self, xs: &Lazy, layer: Layer<String>, _: &str) -> Result<Lazy> {
         let xs = self.ready(xs)?;
         let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
-        let linear = |(number, image): (usize, &Arc<Image>)| {
-            let of = direct::Convolution {
+        let linear = |(number, image): (usize, &Arc<NhwcTensor>)| {
+            let params = direct::Conv2dParams {
                 weight: &weight,
                 bias: &bias,
                 inputs: image.channels,
@@ -253,10 +259,10 @@ impl Engine for Fast {
                 side: 1,
                 stride: 1,
                 padding: 0,
-                normalise: xs.normalise_of(number),
+                normalize: xs.normalize_of(number),
             };
             let size = (image.height, image.width);
-            direct::convolve(self.threads, of, image, size, &self.rooms)
+            direct::convolve(self.threads, params, image, size, &self.workspace)
         };
         let images = xs.images.iter().enumerate().map(linear).collect();
         Ok(self.output(Pending { layout: xs.layout, ..Pending::new(images) }).into())
@@ -264,46 +270,46 @@ impl Engine for Fast {
 
     fn activation(&self, xs: Lazy, activation: Activation) -> Result<Lazy> {
         let xs = self.owned(xs)?;
-        let mut xs = if xs.doubled || xs.padded { self.settled(xs) } else { xs };
-        let pending = match xs.normalise.take() {
+        let mut xs = if xs.upsample || xs.padded { self.materialize(xs) } else { xs };
+        let pending = match xs.normalize.take() {
             Some(pending) if pending.iter().all(|one| one.activation.is_none()) => {
                 Arc::unwrap_or_clone(pending)
             }
             pending => {
-                xs.normalise = pending;
-                xs = self.settled(xs);
-                xs.images.iter().map(|image| Normalise::identity(image)).collect()
+                xs.normalize = pending;
+                xs = self.materialize(xs);
+                xs.images.iter().map(|image| Normalize::identity(image)).collect()
             }
         };
-        let with = |normalise| Normalise { activation: Some(activation), ..normalise };
-        xs.normalise = Some(Arc::new(pending.into_iter().map(with).collect()));
+        let with = |normalize| Normalize { activation: Some(activation), ..normalize };
+        xs.normalize = Some(Arc::new(pending.into_iter().map(with).collect()));
         Ok(xs.into())
     }
 
     fn pad(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
-        Ok(Pending { padded: true, ..self.settled(self.ready(xs)?) }.into())
+        Ok(Pending { padded: true, ..self.materialize(self.ready(xs)?) }.into())
     }
 
-    fn double(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+    fn upsample_nearest_2x(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
         let xs = self.ready(xs)?;
-        let xs = if xs.doubled || xs.padded { self.settled(xs) } else { xs };
-        Ok(Pending { doubled: true, ..xs }.into())
+        let xs = if xs.upsample || xs.padded { self.materialize(xs) } else { xs };
+        Ok(Pending { upsample: true, ..xs }.into())
     }
 
     fn add_to_input(&self, input: Lazy, hidden: Lazy, _: &str) -> Result<Lazy> {
-        let input = self.settled(self.owned(input)?);
-        let hidden = match hidden.into_convolution() {
-            Convolution::Waiting(waiting) => {
-                return Ok(self.winograd(waiting, Some(input))?.into());
+        let input = self.materialize(self.owned(input)?);
+        let hidden = match hidden.into_conv2d() {
+            LazyConv2d::Deferred(deferred) => {
+                return Ok(self.winograd(deferred, Some(input))?.into());
             }
-            Convolution::Made(made) => self.settled(made),
+            LazyConv2d::Materialized(pending) => self.materialize(pending),
         };
         Ok(self.sum(hidden, &input).into())
     }
 
     fn add_residual(&self, hidden: Lazy, residual: &Lazy, _: &str) -> Result<Lazy> {
-        let hidden = self.settled(self.owned(hidden)?);
-        Ok(self.sum(hidden, &self.settled(self.ready(residual)?)).into())
+        let hidden = self.materialize(self.owned(hidden)?);
+        Ok(self.sum(hidden, &self.materialize(self.ready(residual)?)).into())
     }
 
     fn flatten(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
@@ -314,12 +320,25 @@ impl Engine for Fast {
         Ok(Pending { layout: Layout::Tokens, ..self.ready(xs)? }.into())
     }
 
-    fn attend(&self, query: Lazy, key: Lazy, value: Lazy, _: &str) -> Result<Lazy> {
+    fn scaled_dot_product_attention(
+        &self,
+        query: Lazy,
+        key: Lazy,
+        value: Lazy,
+        _: &str,
+    ) -> Result<Lazy> {
         let [query, key, value] = [query, key, value].map(|xs| self.owned(xs));
         let (query, key, value) = (query?, key?, value?);
-        let attend = |((query, key), value): ((&Arc<Image>, &Arc<Image>), &Arc<Image>)| {
-            attention::attend(self.threads, query, key, value, &self.rooms)
-        };
+        let attend =
+            |((query, key), value): ((&Arc<NhwcTensor>, &Arc<NhwcTensor>), &Arc<NhwcTensor>)| {
+                attention::scaled_dot_product_attention(
+                    self.threads,
+                    query,
+                    key,
+                    value,
+                    &self.workspace,
+                )
+            };
         let images = query.images.iter().zip(&key.images).zip(&value.images).map(attend).collect();
         Ok(Pending { layout: Layout::Tokens, ..Pending::new(images) }.into())
     }
@@ -329,14 +348,14 @@ impl Engine for Fast {
     }
 
     fn values(&self, xs: &Lazy) -> Result<(Vec<usize>, Vec<f32>)> {
-        let xs = self.settled(self.ready(xs)?);
+        let xs = self.materialize(self.ready(xs)?);
         let first = &xs.images[0];
         let (n, c, h, w) = (xs.images.len(), first.channels, first.height, first.width);
         let mut values = vec![0.0; n * c * h * w];
         for (image, out) in xs.images.iter().zip(values.chunks_exact_mut(c * h * w)) {
             match xs.layout {
-                Layout::Image | Layout::Flat => image.to_planes(&self.rooms.activations, out),
-                Layout::Tokens => image.to_pixels(out),
+                Layout::Image | Layout::Flat => image.write_chw(&self.workspace.activations, out),
+                Layout::Tokens => image.write_hwc(out),
             }
         }
         let shape = match xs.layout {
@@ -349,12 +368,12 @@ impl Engine for Fast {
 }
 
 impl Fast {
-    /// `a` + `b`, where `a` lies if nobody else holds it.
+    /// `a` + `b`, in place where nothing else holds `a`.
     fn sum(&self, a: Pending, b: &Pending) -> Pending {
-        let sum = |(mut sum, b): (Image, &Arc<Image>)| {
+        let sum = |(mut sum, b): (NhwcTensor, &Arc<NhwcTensor>)| {
             add(self.threads, &mut sum, b);
             self.rounded(sum)
         };
-        Pending::new(a.into_images(&self.rooms.activations).zip(&b.images).map(sum).collect())
+        Pending::new(a.into_images(&self.workspace.activations).zip(&b.images).map(sum).collect())
     }
 }

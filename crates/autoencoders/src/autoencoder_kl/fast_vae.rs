@@ -21,7 +21,7 @@ use vae_fidelity_kernels::threads::Threads;
 /// `AutoencoderKL` in f32 arithmetic on the CPU with convolutions by Winograd's algorithm: several times as
 /// fast as libtorch, in less memory, and needing no libtorch.
 ///
-/// Latents and decoded samples are those of `AutoencoderKL` but for rounding. The golden suite
+/// Latents and decoded samples equal those of `AutoencoderKL` up to rounding. The golden suite
 /// judges it like any other implementation.
 ///
 /// ```

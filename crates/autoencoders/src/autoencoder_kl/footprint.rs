@@ -7,8 +7,8 @@ use std::sync::Arc;
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
-use vae_fidelity_kernels::image::pitch_of;
 use vae_fidelity_kernels::limit::{Limit, resident_bytes};
+use vae_fidelity_kernels::tensor::pitch_of;
 use vae_fidelity_kernels::threads::Threads;
 
 /// Bytes of a value.

@@ -5,8 +5,9 @@ use vae_fidelity_files::error::Result;
 
 use super::engine::{Engine, Layer};
 
-/// Called with each module's name, class and output, in the order in which modules finish.
-pub(super) type Watch<'a, T> = &'a mut dyn FnMut(&Module, &T) -> Result<()>;
+/// Called with each module and its output, in the order in which modules finish: PyTorch's
+/// `register_forward_hook`, for all modules.
+pub(super) type ForwardHook<'a, T> = &'a mut dyn FnMut(&Module, &T) -> Result<()>;
 
 /// Name and class of a module, as `named_modules()` in diffusers gives them.
 #[derive(Debug, Clone)]
@@ -15,8 +16,8 @@ pub(super) struct Module {
     pub class: &'static str,
 }
 
-/// For runs of which only the result counts.
-pub(super) fn unwatched<T>(_: &Module, _: &T) -> Result<()> {
+/// The [`ForwardHook`] that does nothing.
+pub(super) fn no_hook<T>(_: &Module, _: &T) -> Result<()> {
     Ok(())
 }
 
@@ -106,11 +107,11 @@ impl<E: Engine> Conv2d<E> {
         &self,
         engine: &E,
         xs: &E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
         let layer = Layer { weight: &self.weight, bias: &self.bias };
         let ys = engine.conv2d(xs, layer, self.stride, self.padding, &self.module.name)?;
-        watch(&self.module, &ys)?;
+        hook(&self.module, &ys)?;
         Ok(ys)
     }
 }
@@ -126,7 +127,7 @@ impl<E: Engine> Node<E> for Conv2d<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, &xs, &mut unwatched)
+        self.forward(engine, &xs, &mut no_hook)
     }
 }
 
@@ -155,11 +156,11 @@ impl<E: Engine> GroupNorm<E> {
         &self,
         engine: &E,
         xs: &E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
         let layer = Layer { weight: &self.weight, bias: &self.bias };
         let ys = engine.group_norm(xs, layer, self.groups, Self::EPS, &self.module.name)?;
-        watch(&self.module, &ys)?;
+        hook(&self.module, &ys)?;
         Ok(ys)
     }
 }
@@ -170,7 +171,7 @@ impl<E: Engine> Node<E> for GroupNorm<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, &xs, &mut unwatched)
+        self.forward(engine, &xs, &mut no_hook)
     }
 }
 
@@ -195,11 +196,11 @@ impl<E: Engine> Linear<E> {
         &self,
         engine: &E,
         xs: &E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
         let layer = Layer { weight: &self.weight, bias: &self.bias };
         let ys = engine.linear(xs, layer, &self.module.name)?;
-        watch(&self.module, &ys)?;
+        hook(&self.module, &ys)?;
         Ok(ys)
     }
 }
@@ -210,6 +211,6 @@ impl<E: Engine> Node<E> for Linear<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, &xs, &mut unwatched)
+        self.forward(engine, &xs, &mut no_hook)
     }
 }

@@ -10,7 +10,7 @@ use vae_fidelity_core::trace::{Stage, Trace};
 use vae_fidelity_files::error::Result;
 
 use super::cuda::{Fused, Passes};
-use super::layers::unwatched;
+use super::layers::no_hook;
 use super::libtorch::to_tensor;
 use super::model::Model;
 use super::reference::Reference;
@@ -91,8 +91,8 @@ impl LibtorchModel {
             (Either::Fused(model, passes), stage) => passes.run(stage, input, |input| {
                 let input = model.engine.lift(input)?;
                 let output = match stage {
-                    Stage::Encode => model.moments(&input, &mut unwatched)?,
-                    Stage::Decode => model.decoded(&input, &mut unwatched)?,
+                    Stage::Encode => model.moments(&input, &mut no_hook)?,
+                    Stage::Decode => model.decoded(&input, &mut no_hook)?,
                 };
                 model.engine.lower(&output)
             }),

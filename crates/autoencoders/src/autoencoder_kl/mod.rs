@@ -1,9 +1,9 @@
 //! diffusers' `AutoencoderKL`, once as a model and twice as an engine that computes it.
 //!
 //! The reference engine runs the same operations in the same order on libtorch, so that on one
-//! machine its latents and pixels equal the gist's to the bit. The fast engine computes the same
-//! sums in another order, and on the CPU needs no libtorch; on CUDA it is libtorch's convolutions with
-//! kernels of this crate between them.
+//! machine its latents and pixels equal the reference script's to the bit. The fast engine computes the
+//! same sums in another order, and on the CPU needs no libtorch; on CUDA it runs libtorch's convolutions
+//! with kernels of this crate between them.
 
 mod engine;
 mod layers;

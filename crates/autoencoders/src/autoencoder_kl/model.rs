@@ -11,7 +11,7 @@ use vae_fidelity_files::error::{Error, Result};
 use super::decoder::Decoder;
 use super::encoder::Encoder;
 use super::engine::Engine;
-use super::layers::{Conv2d, Module, Node, Watch, Weights};
+use super::layers::{Conv2d, ForwardHook, Module, Node, Weights};
 
 /// Encoder, decoder and the 1x1 convolutions between them.
 #[derive(Debug)]
@@ -49,22 +49,22 @@ impl<E: Engine> Model<E> {
     }
 
     /// (N, 3, H, W) to (N, 2C, H / f, W / f)
-    pub fn moments(&self, sample: &E::Tensor, watch: Watch<E::Tensor>) -> Result<E::Tensor> {
-        let moments = self.encoder.forward(&self.engine, sample, watch)?;
+    pub fn moments(&self, sample: &E::Tensor, hook: ForwardHook<E::Tensor>) -> Result<E::Tensor> {
+        let moments = self.encoder.forward(&self.engine, sample, hook)?;
         match &self.quant_conv {
-            Some(conv) => conv.forward(&self.engine, &moments, watch),
+            Some(conv) => conv.forward(&self.engine, &moments, hook),
             None => Ok(moments),
         }
     }
 
     /// Unscaled (N, C, h, w) to (N, 3, h * f, w * f)
-    pub fn decoded(&self, latents: &E::Tensor, watch: Watch<E::Tensor>) -> Result<E::Tensor> {
+    pub fn decoded(&self, latents: &E::Tensor, hook: ForwardHook<E::Tensor>) -> Result<E::Tensor> {
         match &self.post_quant_conv {
             Some(conv) => {
-                let latents = conv.forward(&self.engine, latents, watch)?;
-                self.decoder.forward(&self.engine, &latents, watch)
+                let latents = conv.forward(&self.engine, latents, hook)?;
+                self.decoder.forward(&self.engine, &latents, hook)
             }
-            None => self.decoder.forward(&self.engine, latents, watch),
+            None => self.decoder.forward(&self.engine, latents, hook),
         }
     }
 

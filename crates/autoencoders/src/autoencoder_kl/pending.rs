@@ -1,26 +1,27 @@
-//! What layers of the fast engine hand to each other: images, and work that is left to the layer
+//! The tensors of the fast engine: images, and the operations on them that are deferred to the layer
 //! that reads them.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vae_fidelity_kernels::image::Image;
 use vae_fidelity_kernels::memory::Memory;
-use vae_fidelity_kernels::norm::{Normalise, normalised};
+use vae_fidelity_kernels::norm::{self, Normalize};
+use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Threads;
 
-/// Images of one batch, and what the layer that reads them has to do first.
+/// The images of one batch, and the operations that the layer reading them has to apply first: to
+/// normalize, to upsample and to pad, in this order.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
-    pub images: Vec<Arc<Image>>,
+    pub images: Vec<Arc<NhwcTensor>>,
     /// One for each image.
-    pub normalise: Option<Arc<Vec<Normalise>>>,
-    pub doubled: bool,
+    pub normalize: Option<Arc<Vec<Normalize>>>,
+    pub upsample: bool,
     pub padded: bool,
     pub layout: Layout,
 }
 
-/// The order in which diffusers has the values; here they always lie pixel by pixel.
+/// The layout in which diffusers has the values; here they are always NHWC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// (N, C, H, W)
@@ -32,80 +33,80 @@ pub(super) enum Layout {
 }
 
 impl Pending {
-    pub fn new(images: Vec<Image>) -> Self {
+    pub fn new(images: Vec<NhwcTensor>) -> Self {
         let images = images.into_iter().map(Arc::new).collect();
-        Self { images, normalise: None, doubled: false, padded: false, layout: Layout::Image }
+        Self { images, normalize: None, upsample: false, padded: false, layout: Layout::Image }
     }
 
-    pub fn normalise_of(&self, image: usize) -> Option<&Normalise> {
-        self.normalise.as_ref().map(|all| &all[image])
+    pub fn normalize_of(&self, image: usize) -> Option<&Normalize> {
+        self.normalize.as_ref().map(|all| &all[image])
     }
 
-    /// The same with nothing left to do.
-    pub fn settled(self, threads: Threads, memory: &Memory) -> Self {
-        if self.normalise.is_none() && !self.doubled && !self.padded {
+    /// The same with no operation pending.
+    pub fn materialize(self, threads: Threads, memory: &Memory) -> Self {
+        if self.normalize.is_none() && !self.upsample && !self.padded {
             return self;
         }
-        let settle = |(number, image): (usize, &Arc<Image>)| {
+        let materialize = |(number, image): (usize, &Arc<NhwcTensor>)| {
             let mut image = Cow::Borrowed(image);
-            if let Some(normalise) = self.normalise_of(number) {
-                image = Cow::Owned(Arc::new(normalised(threads, &image, normalise, memory)));
+            if let Some(normalize) = self.normalize_of(number) {
+                image = Cow::Owned(Arc::new(norm::normalize(threads, &image, normalize, memory)));
             }
-            if self.doubled {
-                image = Cow::Owned(Arc::new(image.doubled(memory)));
+            if self.upsample {
+                image = Cow::Owned(Arc::new(image.upsample_nearest_2x(memory)));
             }
             if self.padded {
-                image = Cow::Owned(Arc::new(image.padded(memory)));
+                image = Cow::Owned(Arc::new(image.pad_right_and_bottom(memory)));
             }
             image.into_owned()
         };
-        let images = self.images.iter().enumerate().map(settle).collect();
+        let images = self.images.iter().enumerate().map(materialize).collect();
         Self { images, layout: self.layout, ..Self::new(vec![]) }
     }
 
-    /// The images, for someone who changes them: where nobody else holds one, no copy is made.
-    pub fn into_images(self, memory: &Memory) -> impl Iterator<Item = Image> {
-        let own = move |image: Arc<Image>| {
+    /// The images to be modified, copied only where something else holds them too.
+    pub fn into_images(self, memory: &Memory) -> impl Iterator<Item = NhwcTensor> {
+        let own = move |image: Arc<NhwcTensor>| {
             Arc::try_unwrap(image).unwrap_or_else(|image| image.copied(memory))
         };
         self.images.into_iter().map(own)
     }
 }
 
-/// A tensor of the fast engine. A convolution waits until its output is read, since what is added
-/// to it can then be added where it is made.
+/// A tensor of the fast engine. A convolution is deferred until its output is read, so that a sum with
+/// it can be computed in place.
 #[derive(Debug)]
 pub(super) enum Lazy {
     Ready(Pending),
-    Convolution(Mutex<Convolution>),
+    Conv2d(Mutex<LazyConv2d>),
 }
 
 /// A 3x3 convolution of stride 1.
 #[derive(Debug)]
-pub(super) enum Convolution {
-    Waiting(Waiting),
-    Made(Pending),
+pub(super) enum LazyConv2d {
+    Deferred(DeferredConv2d),
+    Materialized(Pending),
 }
 
-/// What a convolution needs to begin.
+/// The arguments of a deferred convolution.
 #[derive(Debug, Clone)]
-pub(super) struct Waiting {
+pub(super) struct DeferredConv2d {
     pub input: Pending,
-    /// Names of its tensors.
+    /// Names of its weight and bias in the checkpoint.
     pub weight: String,
     pub bias: String,
 }
 
 impl Lazy {
-    pub fn waiting(waiting: Waiting) -> Self {
-        Self::Convolution(Mutex::new(Convolution::Waiting(waiting)))
+    pub fn deferred(deferred: DeferredConv2d) -> Self {
+        Self::Conv2d(Mutex::new(LazyConv2d::Deferred(deferred)))
     }
 
-    /// What it is, taken out of its lock.
-    pub fn into_convolution(self) -> Convolution {
+    /// Takes the convolution out of its lock.
+    pub fn into_conv2d(self) -> LazyConv2d {
         match self {
-            Self::Ready(pending) => Convolution::Made(pending),
-            Self::Convolution(state) => state.into_inner().unwrap_or_else(PoisonError::into_inner),
+            Self::Ready(pending) => LazyConv2d::Materialized(pending),
+            Self::Conv2d(state) => state.into_inner().unwrap_or_else(PoisonError::into_inner),
         }
     }
 }

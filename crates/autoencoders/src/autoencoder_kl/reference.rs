@@ -92,7 +92,7 @@ impl Engine for Reference {
         xs.f_pad([0, 1, 0, 1], "constant", Some(0.0)).attempt(|| at)
     }
 
-    fn double(&self, xs: &Tensor, at: &str) -> Result<Tensor> {
+    fn upsample_nearest_2x(&self, xs: &Tensor, at: &str) -> Result<Tensor> {
         xs.f_upsample_nearest2d_vec(None::<&[i64]>, [2.0, 2.0]).attempt(|| at)
     }
 
@@ -124,7 +124,13 @@ impl Engine for Reference {
         xs.f_transpose(1, 2).attempt(|| at)
     }
 
-    fn attend(&self, query: Tensor, key: Tensor, value: Tensor, at: &str) -> Result<Tensor> {
+    fn scaled_dot_product_attention(
+        &self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        at: &str,
+    ) -> Result<Tensor> {
         let (n, _, c) = query.size3().attempt(|| at)?;
         // (N, 1, H * W, C)
         let heads = |tensor: Tensor| {

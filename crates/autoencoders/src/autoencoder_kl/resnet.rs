@@ -4,7 +4,7 @@ use vae_fidelity_core::config::{Activation, AutoencoderKLConfig};
 use vae_fidelity_files::error::Result;
 
 use super::engine::Engine;
-use super::layers::{Conv2d, GroupNorm, Module, Node, Watch, Weights, unwatched};
+use super::layers::{Conv2d, ForwardHook, GroupNorm, Module, Node, Weights, no_hook};
 
 /// `ResnetBlock2D` without a time embedding, `output_scale_factor` 1.
 #[derive(Debug)]
@@ -45,20 +45,20 @@ impl<E: Engine> ResnetBlock2D<E> {
         &self,
         engine: &E,
         input: E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
-        let mut hidden = self.norm1.forward(engine, &input, watch)?;
+        let mut hidden = self.norm1.forward(engine, &input, hook)?;
         hidden = engine.activation(hidden, self.nonlinearity)?;
-        hidden = self.conv1.forward(engine, &hidden, watch)?;
-        hidden = self.norm2.forward(engine, &hidden, watch)?;
+        hidden = self.conv1.forward(engine, &hidden, hook)?;
+        hidden = self.norm2.forward(engine, &hidden, hook)?;
         hidden = engine.activation(hidden, self.nonlinearity)?;
-        hidden = self.conv2.forward(engine, &hidden, watch)?;
+        hidden = self.conv2.forward(engine, &hidden, hook)?;
         let input = match &self.conv_shortcut {
-            Some(conv) => conv.forward(engine, &input, watch)?,
+            Some(conv) => conv.forward(engine, &input, hook)?,
             None => input,
         };
         let output = engine.add_to_input(input, hidden, &self.module.name)?;
-        watch(&self.module, &output)?;
+        hook(&self.module, &output)?;
         Ok(output)
     }
 }
@@ -76,7 +76,7 @@ impl<E: Engine> Node<E> for ResnetBlock2D<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, xs, &mut unwatched)
+        self.forward(engine, xs, &mut no_hook)
     }
 }
 
@@ -99,11 +99,11 @@ impl<E: Engine> Downsample2D<E> {
         &self,
         engine: &E,
         xs: &E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
         let padded = engine.pad(xs, &self.module.name)?;
-        let ys = self.conv.forward(engine, &padded, watch)?;
-        watch(&self.module, &ys)?;
+        let ys = self.conv.forward(engine, &padded, hook)?;
+        hook(&self.module, &ys)?;
         Ok(ys)
     }
 }
@@ -122,7 +122,7 @@ impl<E: Engine> Node<E> for Downsample2D<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, &xs, &mut unwatched)
+        self.forward(engine, &xs, &mut no_hook)
     }
 }
 
@@ -144,11 +144,11 @@ impl<E: Engine> Upsample2D<E> {
         &self,
         engine: &E,
         xs: &E::Tensor,
-        watch: Watch<E::Tensor>,
+        hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
-        let doubled = engine.double(xs, &self.module.name)?;
-        let ys = self.conv.forward(engine, &doubled, watch)?;
-        watch(&self.module, &ys)?;
+        let upsampled = engine.upsample_nearest_2x(xs, &self.module.name)?;
+        let ys = self.conv.forward(engine, &upsampled, hook)?;
+        hook(&self.module, &ys)?;
         Ok(ys)
     }
 }
@@ -163,6 +163,6 @@ impl<E: Engine> Node<E> for Upsample2D<E> {
     }
 
     fn run(&self, engine: &E, xs: E::Tensor) -> Result<E::Tensor> {
-        self.forward(engine, &xs, &mut unwatched)
+        self.forward(engine, &xs, &mut no_hook)
     }
 }

@@ -1,4 +1,4 @@
-//! The operations of the model, with everything between two convolutions put off until it is read.
+//! The operations of the model, with everything between two convolutions deferred until it is read.
 
 use std::cell::RefCell;
 
@@ -23,7 +23,7 @@ pub(in crate::autoencoder_kl) struct Fused {
     pub without_kernels: Option<String>,
 }
 
-/// A tensor, and what is still to be done to it.
+/// A tensor and the operations on it that are pending.
 #[derive(Debug)]
 pub(in crate::autoencoder_kl) struct Deferred {
     state: RefCell<State>,
@@ -61,19 +61,19 @@ impl Fused {
         Ok(Deferred::ready(hidden.attempt(|| "laying out the input")?, Layout::Image))
     }
 
-    /// The image (N, C, H, W), with nothing left to do.
+    /// The image (N, C, H, W), with no operation pending.
     pub fn lower(&self, xs: &Deferred) -> Result<Tensor> {
-        self.settled(xs, "output")?.f_permute([0, 3, 1, 2]).attempt(|| "output")
+        self.materialized(xs, "output")?.f_permute([0, 3, 1, 2]).attempt(|| "output")
     }
 
-    /// (N, H, W, C) with nothing left to do.
-    fn settled(&self, xs: &Deferred, at: &str) -> Result<Tensor> {
-        self.settle(xs, at)?;
+    /// (N, H, W, C) with no operation pending.
+    fn materialized(&self, xs: &Deferred, at: &str) -> Result<Tensor> {
+        self.materialize(xs, at)?;
         Ok(xs.state.borrow().hidden.shallow_clone())
     }
 
-    /// Does what is left to do, and keeps what it comes to.
-    fn settle(&self, xs: &Deferred, at: &str) -> Result<()> {
+    /// Applies the pending operations, and keeps the result.
+    fn materialize(&self, xs: &Deferred, at: &str) -> Result<()> {
         let mut state = xs.state.borrow_mut();
         if let Some(normalize) = state.normalize.take() {
             state.hidden = self.operations.apply(&state.hidden, &normalize, None, at)?;
@@ -91,7 +91,7 @@ impl Fused {
     fn sum(&self, a: Deferred, b: &Deferred, at: &str) -> Result<Deferred> {
         for xs in [&a, b] {
             if xs.state.borrow().normalize.is_some() {
-                self.settle(xs, at)?;
+                self.materialize(xs, at)?;
             }
         }
         let (a, b) = (a.state.into_inner(), b.state.borrow());
@@ -168,7 +168,7 @@ impl Engine for Fused {
     ) -> Result<Deferred> {
         let (stride, padding) = ([stride as i64; 2], [padding as i64; 2]);
         let hidden = self
-            .settled(xs, at)?
+            .materialized(xs, at)?
             .f_permute([0, 3, 1, 2])
             .and_then(|image| {
                 let weight = &layer.weight.tensor;
@@ -190,7 +190,7 @@ impl Engine for Fused {
         at: &str,
     ) -> Result<Deferred> {
         if xs.state.borrow().normalize.is_some() {
-            self.settle(xs, at)?;
+            self.materialize(xs, at)?;
         }
         let state = xs.state.borrow();
         let State { hidden, bias, sums, .. } = &*state;
@@ -210,7 +210,7 @@ impl Engine for Fused {
     }
 
     fn linear(&self, xs: &Deferred, layer: Layer<Weight>, at: &str) -> Result<Deferred> {
-        let hidden = self.settled(xs, at)?;
+        let hidden = self.materialized(xs, at)?;
         let hidden =
             hidden.f_linear(&layer.weight.tensor, Some(&layer.bias.tensor)).attempt(|| at)?;
         Ok(Deferred::ready(hidden, xs.layout))
@@ -221,7 +221,7 @@ impl Engine for Fused {
         let layout = xs.layout;
         if xs.state.borrow().normalize.is_none() {
             // An activation of something else; none of this model's are.
-            let hidden = self.settled(&xs, at)?;
+            let hidden = self.materialized(&xs, at)?;
             let size = hidden.size();
             let ones = |value: f64| {
                 Tensor::f_full([size[0], size[3]], value, (Kind::Float, self.device)).attempt(|| at)
@@ -241,13 +241,13 @@ impl Engine for Fused {
     }
 
     fn pad(&self, xs: &Deferred, at: &str) -> Result<Deferred> {
-        let padded = self.settled(xs, at)?.f_pad([0, 0, 0, 1, 0, 1], "constant", Some(0.0));
+        let padded = self.materialized(xs, at)?.f_pad([0, 0, 0, 1, 0, 1], "constant", Some(0.0));
         Ok(Deferred::ready(padded.attempt(|| at)?, Layout::Image))
     }
 
-    fn double(&self, xs: &Deferred, at: &str) -> Result<Deferred> {
-        let doubled = self.operations.upsample_nearest_2x(&self.settled(xs, at)?, at)?;
-        Ok(Deferred::ready(doubled, Layout::Image))
+    fn upsample_nearest_2x(&self, xs: &Deferred, at: &str) -> Result<Deferred> {
+        let upsampled = self.operations.upsample_nearest_2x(&self.materialized(xs, at)?, at)?;
+        Ok(Deferred::ready(upsampled, Layout::Image))
     }
 
     fn add_to_input(&self, input: Deferred, hidden: Deferred, at: &str) -> Result<Deferred> {
@@ -266,17 +266,18 @@ impl Engine for Fused {
         Ok(xs.laid_out_as(Layout::Tokens))
     }
 
-    fn attend(
+    fn scaled_dot_product_attention(
         &self,
         query: Deferred,
         key: Deferred,
         value: Deferred,
         at: &str,
     ) -> Result<Deferred> {
-        let size = self.settled(&query, at)?.size();
+        let size = self.materialized(&query, at)?.size();
         // (N, H * W, C)
-        let tokens =
-            |xs: &Deferred| self.settled(xs, at)?.f_reshape([size[0], -1, size[3]]).attempt(|| at);
+        let tokens = |xs: &Deferred| {
+            self.materialized(xs, at)?.f_reshape([size[0], -1, size[3]]).attempt(|| at)
+        };
         let (query, key, value) = (tokens(&query)?, tokens(&key)?, tokens(&value)?);
         let attended = self.operations.scaled_dot_product_attention([&query, &key, &value], at)?;
         Ok(Deferred::ready(attended.f_reshape(&size).attempt(|| at)?, Layout::Tokens))
@@ -288,7 +289,7 @@ impl Engine for Fused {
 
     fn values(&self, xs: &Deferred) -> Result<(Vec<usize>, Vec<f32>)> {
         let at = "copying a result from libtorch";
-        let hidden = self.settled(xs, at)?;
+        let hidden = self.materialized(xs, at)?;
         let size = hidden.size();
         let (n, h, w, c) = (size[0], size[1], size[2], size[3]);
         let laid_out = match xs.layout {

@@ -1,33 +1,36 @@
-//! The three linear maps of Winograd's convolutions (Lavin and Gray, "Fast Algorithms for
-//! Convolutional Neural Networks", 2015), in one dimension.
+//! The transforms of Winograd's minimal filtering algorithms in one dimension, as Lavin and Gray name
+//! them: of the data, of the filter, and the inverse transform.
 
 use pulp::Simd;
 
-/// One way to make `TILE` outputs of a kernel of three from `POINTS` products, along one side.
-pub trait Tiling<const POINTS: usize, const TILE: usize>: Copy + Send + Sync {
-    /// Which of the points is -1. What it sees of an input are differences, each between the two
-    /// values of a pair that begins at an even place of the output: nothing, where every value
-    /// stands twice.
+/// F(`TILE`, 3): `TILE` outputs of a filter of three weights from `POINTS` products.
+pub(super) trait Transforms<const POINTS: usize, const TILE: usize>:
+    Copy + Send + Sync
+{
+    /// The index of the interpolation point -1. Its data transform is a sum of differences between
+    /// values 2k and 2k + 1 of the output's grid, so it is zero for an input that was upsampled by
+    /// repeating each value.
     const MINUS_ONE: usize = 2;
 
-    /// The input under one tile, to points.
-    fn of_input<S: Simd>(simd: S, d: [S::f32s; POINTS]) -> [S::f32s; POINTS];
+    /// The inputs of one tile to points.
+    fn data_transform<S: Simd>(simd: S, d: [S::f32s; POINTS]) -> [S::f32s; POINTS];
 
-    /// Three weights to points.
-    fn of_weight<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; POINTS];
+    /// The three weights of the filter to points.
+    fn filter_transform<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; POINTS];
 
-    /// Products to outputs.
-    fn of_output<S: Simd>(simd: S, m: [S::f32s; POINTS]) -> [S::f32s; TILE];
+    /// Products to the outputs of one tile.
+    fn inverse_transform<S: Simd>(simd: S, m: [S::f32s; POINTS]) -> [S::f32s; TILE];
 }
 
-/// F(4x4, 3x3), interpolating at 0, 1, -1, 2, -2 and infinity: a quarter of the products.
+/// F(4x4, 3x3), with interpolation points 0, 1, -1, 2, -2 and infinity: a quarter of the
+/// multiplications.
 #[derive(Debug, Clone, Copy)]
-pub struct FourByFour;
+pub(super) struct F4x4;
 
-/// F(6x6, 3x3), interpolating at 1/2 and -1/2 as well: a fifth of the products, and twice the
-/// rounding error.
+/// F(6x6, 3x3), with interpolation points 1/2 and -1/2 as well: a fifth of the multiplications, and
+/// twice the rounding error.
 #[derive(Debug, Clone, Copy)]
-pub struct SixBySix;
+pub(super) struct F6x6;
 
 /// `by` * `a` + `b`
 #[inline(always)]
@@ -40,9 +43,9 @@ fn times<S: Simd>(simd: S, by: f32, a: S::f32s) -> S::f32s {
     simd.mul_f32s(simd.splat_f32s(by), a)
 }
 
-impl Tiling<6, 4> for FourByFour {
+impl Transforms<6, 4> for F4x4 {
     #[inline(always)]
-    fn of_input<S: Simd>(simd: S, d: [S::f32s; 6]) -> [S::f32s; 6] {
+    fn data_transform<S: Simd>(simd: S, d: [S::f32s; 6]) -> [S::f32s; 6] {
         let plus = |by: f32, a: S::f32s, b: S::f32s| plus(simd, by, a, b);
         let (even, odd) = (plus(-4.0, d[2], d[4]), plus(-4.0, d[1], d[3]));
         let (far, step) = (simd.sub_f32s(d[4], d[2]), simd.sub_f32s(d[3], d[1]));
@@ -57,7 +60,7 @@ impl Tiling<6, 4> for FourByFour {
     }
 
     #[inline(always)]
-    fn of_weight<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; 6] {
+    fn filter_transform<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; 6] {
         let times = |by: f32, a: S::f32s| times(simd, by, a);
         let plus = |by: f32, a: S::f32s, b: S::f32s| plus(simd, by, a, b);
         let ends = times(-1.0 / 6.0, simd.add_f32s(g[0], g[2]));
@@ -73,7 +76,7 @@ impl Tiling<6, 4> for FourByFour {
     }
 
     #[inline(always)]
-    fn of_output<S: Simd>(simd: S, m: [S::f32s; 6]) -> [S::f32s; 4] {
+    fn inverse_transform<S: Simd>(simd: S, m: [S::f32s; 6]) -> [S::f32s; 4] {
         let plus = |by: f32, a: S::f32s, b: S::f32s| plus(simd, by, a, b);
         let (near, near_odd) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
         let (far, far_odd) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
@@ -86,9 +89,9 @@ impl Tiling<6, 4> for FourByFour {
     }
 }
 
-impl Tiling<8, 6> for SixBySix {
+impl Transforms<8, 6> for F6x6 {
     #[inline(always)]
-    fn of_input<S: Simd>(simd: S, d: [S::f32s; 8]) -> [S::f32s; 8] {
+    fn data_transform<S: Simd>(simd: S, d: [S::f32s; 8]) -> [S::f32s; 8] {
         let times = |by: f32, a: S::f32s| times(simd, by, a);
         let plus = |by: f32, a: S::f32s, b: S::f32s| plus(simd, by, a, b);
         let (add, sub) = (|a, b| simd.add_f32s(a, b), |a, b| simd.sub_f32s(a, b));
@@ -111,7 +114,7 @@ impl Tiling<8, 6> for SixBySix {
     }
 
     #[inline(always)]
-    fn of_weight<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; 8] {
+    fn filter_transform<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; 8] {
         let times = |by: f32, a: S::f32s| times(simd, by, a);
         let plus = |by: f32, a: S::f32s, b: S::f32s| plus(simd, by, a, b);
         let ends = times(-2.0 / 9.0, simd.add_f32s(g[0], g[2]));
@@ -130,7 +133,7 @@ impl Tiling<8, 6> for SixBySix {
     }
 
     #[inline(always)]
-    fn of_output<S: Simd>(simd: S, m: [S::f32s; 8]) -> [S::f32s; 6] {
+    fn inverse_transform<S: Simd>(simd: S, m: [S::f32s; 8]) -> [S::f32s; 6] {
         let plus = |by: f32, a: S::f32s, b: S::f32s| plus(simd, by, a, b);
         let (add, sub) = (|a, b| simd.add_f32s(a, b), |a, b| simd.sub_f32s(a, b));
         let (one, one_odd) = (add(m[1], m[2]), sub(m[1], m[2]));

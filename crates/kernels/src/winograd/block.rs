@@ -6,69 +6,70 @@ use std::marker::PhantomData;
 
 use pulp::{Simd, WithSimd};
 
-use super::image::{CHANNEL_STEP, Image};
-use super::memory::Room;
-use super::norm::ShiftedSums;
-use super::product::{Shape, columns, product};
-use super::threads::Shared;
-use super::transform::Tiling;
-use super::vectors::{load, store};
-use super::winograd::{Blocks, Convolution};
-use super::winograd_weights::WeightLayout;
+use super::problem::{Blocks, Conv2dParams};
+use super::transform::Transforms;
+use super::weights::WeightLayout;
+use crate::memory::Buffer;
+use crate::product::{Shape, columns, product};
+use crate::sums::ShiftedSums;
+use crate::tensor::{CHANNEL_ALIGNMENT, NhwcTensor};
+use crate::threads::Shared;
+use crate::vectors::{load, store};
 
-/// Panels of output channels that are made at once.
+/// Panels of output channels that are computed at once.
 const CHUNK: usize = 2;
 
-/// Spreads rows of a matrix over the sets of the cache.
+/// Unused values after each row of a matrix, so that rows map to different sets of the cache.
 const SKEW: usize = 16;
 
 /// What all blocks of a layer read.
-pub struct Layer<'a> {
-    pub of: Convolution<'a>,
-    pub input: &'a Image,
+pub(super) struct Layer<'a> {
+    pub params: Conv2dParams<'a>,
+    pub input: &'a NhwcTensor,
     pub weights: &'a [f32],
     pub layout: WeightLayout,
+    /// Zero-padded to the pitch of the output.
     pub bias: &'a [f32],
-    /// Whether the output is added to what lies there.
+    /// Whether the output is added to the values of the target.
     pub add: bool,
     pub blocks: Blocks,
 }
 
 /// What all blocks of a layer write to.
-pub struct Target<'a> {
+pub(super) struct Target<'a> {
     pub values: Shared<'a, f32>,
-    /// By block: sums of all channels, then of their squares.
+    /// For each block, the sums of all channels and then the sums of their squares.
     pub sums: Shared<'a, f64>,
     pub pitch: usize,
     pub width: usize,
     pub height: usize,
 }
 
-/// What one thread needs for a block.
-pub struct Scratch {
-    /// Pixels under the block, a border of one on each side; some channels of them.
-    pub patch: Room,
-    /// By point, tile, input channel.
-    pub points: Room,
-    /// By point, tile, output channel of a chunk.
-    pub products: Room,
+/// The buffers in which a thread computes a block.
+pub(super) struct Scratch {
+    /// [`CHANNEL_ALIGNMENT`] channels of the input of the block with a border of one pixel.
+    pub patch: Buffer,
+    /// (point, tile, input channel).
+    pub points: Buffer,
+    /// (point, tile, output channel of a chunk).
+    pub products: Buffer,
 }
 
 impl Layer<'_> {
-    /// How many values [`Scratch`] holds for the largest block.
+    /// How many values each buffer of [`Scratch`] holds for the largest block.
     pub fn scratch_lengths<const POINTS: usize, const TILE: usize>(
         &self,
         columns: usize,
     ) -> [usize; 3] {
         let (tall, wide) = (self.blocks.rows, self.blocks.columns);
-        let points = Strides::of(tall * wide, self.input.pitch + SKEW);
-        let products = Strides::of(tall * wide, CHUNK * columns);
-        let patch = (tall * TILE + 2) * (wide * TILE + 2) * CHANNEL_STEP;
+        let points = Strides::new(tall * wide, self.input.pitch + SKEW);
+        let products = Strides::new(tall * wide, CHUNK * columns);
+        let patch = (tall * TILE + 2) * (wide * TILE + 2) * CHANNEL_ALIGNMENT;
         [patch, POINTS * POINTS * points.point, POINTS * POINTS * products.point]
     }
 }
 
-/// Values from one point, and from one tile, to the next.
+/// Distance in values between neighboring points and between neighboring tiles.
 #[derive(Clone, Copy)]
 struct Strides {
     point: usize,
@@ -76,49 +77,49 @@ struct Strides {
 }
 
 impl Strides {
-    fn of(tiles: usize, tile: usize) -> Self {
+    fn new(tiles: usize, tile: usize) -> Self {
         Self { point: tiles * tile + SKEW, tile }
     }
 }
 
 /// One block of tiles, from input to output.
-pub struct Block<'a, T, const POINTS: usize, const TILE: usize> {
+pub(super) struct Block<'a, T, const POINTS: usize, const TILE: usize> {
     pub layer: &'a Layer<'a>,
     pub task: usize,
     pub scratch: &'a mut Scratch,
     pub target: &'a Target<'a>,
-    pub tiling: PhantomData<T>,
+    pub transforms: PhantomData<T>,
 }
 
 impl<T, const POINTS: usize, const TILE: usize> WithSimd for Block<'_, T, POINTS, TILE>
 where
-    T: Tiling<POINTS, TILE>,
+    T: Transforms<POINTS, TILE>,
 {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { layer, task, scratch, target, .. } = self;
-        let place = Place::of::<TILE>(layer.blocks, task, target);
-        let (inputs, tiles) = (layer.of.inputs, place.tall * place.wide);
+        let place = Place::new::<TILE>(layer.blocks, task, target);
+        let (inputs, tiles) = (layer.params.inputs, place.tall * place.wide);
         let (columns, layout) = (columns::<S>(), layer.layout);
-        let of_points = Strides::of(tiles, layer.input.pitch + SKEW);
-        let of_products = Strides::of(tiles, CHUNK * columns);
+        let point_strides = Strides::new(tiles, layer.input.pitch + SKEW);
+        let product_strides = Strides::new(tiles, CHUNK * columns);
         let used = |point: usize| {
-            let sees_nothing = [point / POINTS, point % POINTS].contains(&T::MINUS_ONE);
-            !(layer.of.doubled && sees_nothing)
+            let is_zero = [point / POINTS, point % POINTS].contains(&T::MINUS_ONE);
+            !(layer.params.upsample && is_zero)
         };
         let patch = scratch.patch.values_mut();
         let points = scratch.points.values_mut();
         let products = scratch.products.values_mut();
 
-        for first in (0..inputs).step_by(CHANNEL_STEP) {
+        for first in (0..inputs).step_by(CHANNEL_ALIGNMENT) {
             fill_patch::<TILE>(layer, place, target, first, patch);
             let points = &mut points[first..];
-            transform_input::<S, T, POINTS, TILE>(simd, place, patch, points, of_points);
+            transform_input::<S, T, POINTS, TILE>(simd, place, patch, points, point_strides);
         }
         for point in (0..POINTS * POINTS).filter(|point| !used(*point)) {
-            products[point * of_products.point..][..of_products.point].fill(0.0);
+            products[point * product_strides.point..][..product_strides.point].fill(0.0);
         }
         for first in (0..layout.panels).step_by(CHUNK) {
             let panels = CHUNK.min(layout.panels - first);
@@ -126,21 +127,21 @@ where
                 rows: tiles,
                 depth: inputs,
                 panels,
-                left_stride: of_points.tile,
+                left_stride: point_strides.tile,
                 panel_stride: layout.panel_stride,
-                out_stride: of_products.tile,
+                out_stride: product_strides.tile,
                 add: false,
                 ahead: layout.point_stride,
             };
             for point in (0..POINTS * POINTS).filter(|point| used(*point)) {
-                let points = &points[point * of_points.point..];
+                let points = &points[point * point_strides.point..];
                 let weights = first * layout.panel_stride + point * layout.point_stride;
-                let products = &mut products[point * of_products.point..];
+                let products = &mut products[point * product_strides.point..];
                 product(simd, shape, points, &layer.weights[weights..], products);
             }
             let out = Out { layer, target, place, channel: first * columns, vectors: 2 * panels };
-            let sums = transform_output::<S, T, POINTS, TILE>(simd, out, products, of_products);
-            // SAFETY: no two blocks have the same number.
+            let sums = transform_output::<S, T, POINTS, TILE>(simd, out, products, product_strides);
+            // SAFETY: every block has its own number, so parts do not overlap.
             let all = unsafe { target.sums.part(task * 2 * target.pitch, 2 * target.pitch) };
             for (vector, sums) in sums.iter().enumerate().take(2 * panels) {
                 let channel = first * columns + vector * S::F32_LANES;
@@ -150,7 +151,7 @@ where
     }
 }
 
-/// Where a block lies, in tiles.
+/// Position and size of a block, in tiles.
 #[derive(Clone, Copy)]
 struct Place {
     top: usize,
@@ -160,7 +161,7 @@ struct Place {
 }
 
 impl Place {
-    fn of<const TILE: usize>(blocks: Blocks, task: usize, target: &Target) -> Self {
+    fn new<const TILE: usize>(blocks: Blocks, task: usize, target: &Target) -> Self {
         let (top, left) =
             (task / blocks.across * blocks.rows, task % blocks.across * blocks.columns);
         let tall = blocks.rows.min(target.height.div_ceil(TILE) - top);
@@ -169,7 +170,8 @@ impl Place {
     }
 }
 
-/// Reads channels from `first` on of the input under a block, with zeros beyond the picture.
+/// Reads [`CHANNEL_ALIGNMENT`] channels from `first` on of a block's input; beyond the image they are
+/// zero.
 #[inline(always)]
 fn fill_patch<const TILE: usize>(
     layer: &Layer,
@@ -179,32 +181,33 @@ fn fill_patch<const TILE: usize>(
     patch: &mut [f32],
 ) {
     let (input, pitch) = (layer.input, layer.input.pitch);
-    let halve = usize::from(layer.of.doubled);
+    let halve = usize::from(layer.params.upsample);
     let width = place.wide * TILE + 2;
-    let rows = patch.chunks_exact_mut(width * CHANNEL_STEP).take(place.tall * TILE + 2);
+    let rows = patch.chunks_exact_mut(width * CHANNEL_ALIGNMENT).take(place.tall * TILE + 2);
     for (row, pixels) in rows.enumerate() {
-        // One less, for the border above.
+        // The patch begins one row above the block.
         let y = (place.top * TILE + row).wrapping_sub(1);
         if y >= target.height {
             pixels.fill(0.0);
             continue;
         }
         let line = &input.values()[(y >> halve) * input.width * pitch..][..input.width * pitch];
-        for (column, out) in pixels.chunks_exact_mut(CHANNEL_STEP).enumerate() {
+        for (column, out) in pixels.chunks_exact_mut(CHANNEL_ALIGNMENT).enumerate() {
             let x = (place.left * TILE + column).wrapping_sub(1);
             if x >= target.width {
                 out.fill(0.0);
                 continue;
             }
-            let pixel = &line[(x >> halve) * pitch + first..][..CHANNEL_STEP];
-            match layer.of.normalise {
-                Some(normalise) => normalise.apply(first, pixel, out),
+            let pixel = &line[(x >> halve) * pitch + first..][..CHANNEL_ALIGNMENT];
+            match layer.params.normalize {
+                Some(normalize) => normalize.apply(first, pixel, out),
                 None => out.copy_from_slice(pixel),
             }
         }
     }
 }
 
+/// Transforms the patch of a block to points.
 #[inline(always)]
 fn transform_input<S, T, const POINTS: usize, const TILE: usize>(
     simd: S,
@@ -214,29 +217,29 @@ fn transform_input<S, T, const POINTS: usize, const TILE: usize>(
     strides: Strides,
 ) where
     S: Simd,
-    T: Tiling<POINTS, TILE>,
+    T: Transforms<POINTS, TILE>,
 {
     let width = place.wide * TILE + 2;
     let zero = simd.splat_f32s(0.0);
     for tile in 0..place.tall * place.wide {
         let (y, x) = (tile / place.wide * TILE, tile % place.wide * TILE);
-        for channel in (0..CHANNEL_STEP).step_by(S::F32_LANES) {
-            let from = (y * width + x) * CHANNEL_STEP + channel;
+        for channel in (0..CHANNEL_ALIGNMENT).step_by(S::F32_LANES) {
+            let from = (y * width + x) * CHANNEL_ALIGNMENT + channel;
             let mut rows = [[zero; POINTS]; POINTS];
             for column in 0..POINTS {
                 let mut values = [zero; POINTS];
                 for row in 0..POINTS {
-                    let at = from + (row * width + column) * CHANNEL_STEP;
+                    let at = from + (row * width + column) * CHANNEL_ALIGNMENT;
                     values[row] = load::<S>(&patch[at..]);
                 }
-                let values = T::of_input(simd, values);
+                let values = T::data_transform(simd, values);
                 for row in 0..POINTS {
                     rows[row][column] = values[row];
                 }
             }
             let to = tile * strides.tile + channel;
             for row in 0..POINTS {
-                let values = T::of_input(simd, rows[row]);
+                let values = T::data_transform(simd, rows[row]);
                 for column in 0..POINTS {
                     let point = row * POINTS + column;
                     store::<S>(&mut points[to + point * strides.point..], values[column]);
@@ -246,7 +249,7 @@ fn transform_input<S, T, const POINTS: usize, const TILE: usize>(
     }
 }
 
-/// Output channels of a block: `vectors` of them from `channel` on.
+/// The output channels of a block: `vectors` vectors from `channel` on.
 #[derive(Clone, Copy)]
 struct Out<'a> {
     layer: &'a Layer<'a>,
@@ -256,7 +259,7 @@ struct Out<'a> {
     vectors: usize,
 }
 
-/// Writes the outputs of each tile, and sums them up by vector of channels.
+/// Writes the outputs of each tile, and adds them to the sums of their vector of channels.
 #[inline(always)]
 fn transform_output<S, T, const POINTS: usize, const TILE: usize>(
     simd: S,
@@ -266,10 +269,10 @@ fn transform_output<S, T, const POINTS: usize, const TILE: usize>(
 ) -> [ShiftedSums; 2 * CHUNK]
 where
     S: Simd,
-    T: Tiling<POINTS, TILE>,
+    T: Transforms<POINTS, TILE>,
 {
     let mut sums: [ShiftedSums; 2 * CHUNK] = Default::default();
-    // Tile by tile: the vectors of one share their lines of the cache.
+    // Tile by tile, since the vectors of one tile share cache lines.
     for tile in 0..out.place.tall * out.place.wide {
         for (vector, sums) in sums.iter_mut().enumerate().take(out.vectors) {
             let first = vector * S::F32_LANES;
@@ -287,7 +290,7 @@ where
     sums
 }
 
-/// One vector of channels of one tile.
+/// Transforms one vector of channels of one tile back and writes it.
 #[inline(always)]
 fn transform_tile<S, T, const POINTS: usize, const TILE: usize>(
     simd: S,
@@ -298,7 +301,7 @@ fn transform_tile<S, T, const POINTS: usize, const TILE: usize>(
     sums: &mut ShiftedSums,
 ) where
     S: Simd,
-    T: Tiling<POINTS, TILE>,
+    T: Transforms<POINTS, TILE>,
 {
     let Out { layer, target, place, channel, .. } = out;
     let zero = simd.splat_f32s(0.0);
@@ -311,7 +314,7 @@ fn transform_tile<S, T, const POINTS: usize, const TILE: usize>(
             let at = from + (row * POINTS + column) * strides.point;
             values[row] = load::<S>(&products[at..]);
         }
-        let values = T::of_output(simd, values);
+        let values = T::inverse_transform(simd, values);
         for row in 0..TILE {
             rows[row][column] = values[row];
         }
@@ -322,11 +325,11 @@ fn transform_tile<S, T, const POINTS: usize, const TILE: usize>(
     let mut shift = load::<S>(&sums.shift);
     let (mut sum, mut squares) = (zero, zero);
     for row in 0..tall {
-        let values = T::of_output(simd, rows[row]);
+        let values = T::inverse_transform(simd, rows[row]);
         let start = ((y + row) * target.width + x) * target.pitch + channel;
         for column in 0..TILE {
             if column < wide {
-                // SAFETY: no two tiles share a pixel.
+                // SAFETY: tiles do not share pixels, so parts do not overlap.
                 let out =
                     unsafe { target.values.part(start + column * target.pitch, S::F32_LANES) };
                 let mut value = simd.add_f32s(values[column], bias);
