@@ -41,6 +41,10 @@ pub struct Style {
     /// Print no text and no notes: errors only. With --json the objects still come
     #[arg(long, short, global = true, display_order = 901)]
     pub quiet: bool,
+    /// Leave the folders of this machine out of results: files are named from the nearest folder of
+    /// the arguments, or from the working or the home directory
+    #[arg(long, global = true, display_order = 902)]
+    pub strip_paths: bool,
 }
 
 /// Compare two pictures, or two files of tensors

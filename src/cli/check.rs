@@ -74,7 +74,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
         let judged = pipeline.check_with(image, &check, |now| step(&now.to_string()));
         let written = judged.and_then(|mut checked| {
             step("writing");
-            results::write(&checked, outputs, &command)?;
+            results::write(&checked, outputs, &command, console)?;
             checked.report.timings_ms.total =
                 checked.report.timings_ms.load + started.elapsed().as_secs_f64() * 1e3;
             Ok(checked)

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind as IoErrorKind, Write};
 
 use super::flags;
+use super::folders::Folders;
 use crate::report::SCHEMA_VERSION;
 use crate::{Error, ErrorKind, Result};
 use anstyle::{AnsiColor, Style};
@@ -15,12 +16,23 @@ const FAINT: Style = Style::new().dimmed();
 
 /// How to print; parsed from the command line.
 #[derive(Debug, Clone, Copy)]
-pub struct Console {
+pub struct Console<'a> {
     pub json: bool,
     pub quiet: bool,
+    /// Folders that are left out of what is printed.
+    pub strip: Option<&'a Folders>,
 }
 
-impl Console {
+impl Console<'_> {
+    /// `text` as the user is to see it: flags in place of parameters, folders left out on request.
+    pub fn shown(&self, text: &str) -> String {
+        let text = flags::named(text);
+        match self.strip {
+            Some(folders) => folders.left_out(&text).into_owned(),
+            None => text.into_owned(),
+        }
+    }
+
     /// A result: one line of JSON, or `text` unless quiet.
     ///
     /// Errors when stdout cannot be written; a reader that went away is no error.
@@ -29,14 +41,14 @@ impl Console {
             let line = serde_json::to_string(object).map_err(|error| {
                 Error::new(ErrorKind::Output, "JSON", error, "please report this as a bug")
             })?;
-            return written(writeln!(io::stdout().lock(), "{}", flags::named(&line)));
+            return written(writeln!(io::stdout().lock(), "{}", self.shown(&line)));
         }
         if self.quiet {
             return Ok(());
         }
         let text = text.to_string();
         let mut stdout = anstream::stdout().lock();
-        written(write!(stdout, "{}", flags::named(&text)).and_then(|()| stdout.flush()))
+        written(write!(stdout, "{}", self.shown(&text)).and_then(|()| stdout.flush()))
     }
 
     /// Something worth knowing that is no error, on stderr.
@@ -44,7 +56,7 @@ impl Console {
         if !self.quiet {
             // Nobody is left to tell when stderr is gone.
             let note = note.to_string();
-            let _ = writeln!(anstream::stderr(), "{FAINT}note:{FAINT:#} {}", flags::named(&note));
+            let _ = writeln!(anstream::stderr(), "{FAINT}note:{FAINT:#} {}", self.shown(&note));
         }
     }
 
@@ -62,7 +74,7 @@ impl Console {
         next: &str,
         about: serde_json::Value,
     ) -> Result<()> {
-        let [message, next] = [message, next].map(flags::named);
+        let [message, next] = [message, next].map(|text| self.shown(text));
         if !self.json {
             let _ = writeln!(
                 anstream::stderr(),

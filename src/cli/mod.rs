@@ -9,6 +9,7 @@ mod console;
 mod engine;
 mod explain;
 mod flags;
+mod folders;
 mod golden;
 mod images;
 mod inspect;
@@ -36,6 +37,7 @@ use serde_json::json;
 
 use args::{Cli, Command, GoldenCommand};
 use console::Console;
+use folders::Folders;
 
 #[cfg(feature = "tch")]
 const VERSION: &str =
@@ -70,9 +72,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // Whoever asked for JSON gets it for a wrong command line and for a bug, too.
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|a| a == "--json");
-    let console = Console { json, quiet: false };
+    let folders = Folders::of(&arguments);
+    let console = Console { json, quiet: false, strip: None };
     let outcome = panic::caught(|| match Cli::try_parse_from(&arguments) {
-        Ok(cli) => dispatch(cli, json, &arguments),
+        Ok(cli) => dispatch(cli, json, &arguments, &folders),
         Err(usage) => explain_usage(&usage, console),
     });
     let outcome = outcome.unwrap_or_else(|place| {
@@ -91,8 +94,9 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-fn dispatch(cli: Cli, json: bool, arguments: &[OsString]) -> Outcome {
-    let console = Console { json: json || cli.style.json, quiet: cli.style.quiet };
+fn dispatch(cli: Cli, json: bool, arguments: &[OsString], folders: &Folders) -> Outcome {
+    let strip = cli.style.strip_paths.then_some(folders);
+    let console = Console { json: json || cli.style.json, quiet: cli.style.quiet, strip };
     let outcome = match cli.command {
         Command::Check(args) => check::run(&args, arguments, console),
         Command::Trace(args) => trace::run(&args, console),

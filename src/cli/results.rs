@@ -11,11 +11,12 @@ use crate::report::Illustrations;
 use crate::tensor_file::to_safetensors;
 use crate::{Error, Result, Rgb8};
 
+use super::console::Console;
 use super::outputs::Outputs;
 
 /// Writes what `outputs` asks for of `checked`; `command` is the command line, as the user would type
 /// it again.
-pub fn write(checked: &Checked, outputs: &Outputs, command: &str) -> Result<()> {
+pub fn write(checked: &Checked, outputs: &Outputs, command: &str, console: Console) -> Result<()> {
     let mut files: Vec<(&Path, Vec<u8>)> = Vec::new();
     if let (Some(path), Some(picture)) = (&outputs.picture, &checked.picture) {
         files.push((path, encode_png(picture)?));
@@ -52,7 +53,9 @@ pub fn write(checked: &Checked, outputs: &Outputs, command: &str) -> Result<()> 
             trace,
             command,
         };
-        files.push((path, checked.report.to_html(&illustrations)?));
+        let page = checked.report.to_html(&illustrations)?;
+        let page = String::from_utf8_lossy(&page);
+        files.push((path, console.shown(&page).into_bytes()));
     }
     let files: Vec<(&Path, &[u8])> =
         files.iter().map(|(path, bytes)| (*path, bytes.as_slice())).collect();
