@@ -144,7 +144,9 @@ pub(super) fn find(
     })?;
     let mut checked = HashSet::new();
     for entry in named.vae.values() {
-        entry.check_seal(&mut checked).map_err(|problem| refused(problem, bytes::FETCH_AGAIN))?;
+        entry
+            .verify_checksum(&mut checked)
+            .map_err(|problem| refused(problem, bytes::FETCH_AGAIN))?;
     }
     let config = config.filter(|file| file.exists());
     let weights = Weights::Files(named.vae);

@@ -19,7 +19,7 @@ mod names;
 mod pickle;
 mod safetensors_file;
 mod scaled;
-mod seal;
+mod checksum;
 mod shapes;
 mod source;
 mod tensor_files;
@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use builtin::builtin;
-pub use contents::{Contents, Origin, Settled, TensorInfo};
+pub use contents::{Contents, Origin, ResolvedConfig, TensorInfo};
 pub use damage::{Damage, DamageKind};
 pub use difference::{CheckpointDifference, FieldDifference, TensorDifference, ValueDifference};
 use entry::Entry;

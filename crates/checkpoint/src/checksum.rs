@@ -1,24 +1,24 @@
-//! Checksums that a file keeps of its parts.
+//! Checksums that a file stores of its parts.
 
 use std::ops::Range;
 
 use super::bytes::Bytes;
 
-/// A range of a file and the CRC-32 that the file says it has.
+/// A range of a file and the CRC-32 that the file states for it.
 #[derive(Debug)]
-pub(super) struct Seal {
+pub(super) struct Checksum {
     /// What the file calls this part, for the message.
     name: String,
     range: Range<usize>,
     crc32: u32,
 }
 
-impl Seal {
+impl Checksum {
     pub fn new(name: &str, range: &Range<usize>, crc32: u32) -> Self {
         Self { name: name.to_owned(), range: range.clone(), crc32 }
     }
 
-    /// Where it lies.
+    /// The bytes of the file that it covers.
     pub fn range(&self) -> Range<usize> {
         self.range.clone()
     }
