@@ -14,13 +14,13 @@ use vae_fidelity_pixels::Rgb8;
 /// ```
 /// use vae_fidelity_core::Dtype;
 /// use vae_fidelity_pixels::Rgb8;
-/// use vae_fidelity_core::image_processor::{denormalise, normalise};
+/// use vae_fidelity_core::image_processor::{denormalize, normalize};
 /// let pixels = Rgb8::new(1, 1, vec![0, 128, 255]).unwrap();
-/// let sample = normalise(&pixels, Dtype::F32);
+/// let sample = normalize(&pixels, Dtype::F32);
 /// assert_eq!(sample[[0, 0, 0, 0]], -1.0);
-/// assert_eq!(denormalise(sample.view(), Dtype::F32).unwrap(), pixels);
+/// assert_eq!(denormalize(sample.view(), Dtype::F32).unwrap(), pixels);
 /// ```
-pub fn normalise(pixels: &Rgb8, dtype: Dtype) -> Array4<f32> {
+pub fn normalize(pixels: &Rgb8, dtype: Dtype) -> Array4<f32> {
     Array4::from_shape_fn((1, 3, pixels.height(), pixels.width()), |(_, c, y, x)| {
         let unit = dtype.round(f32::from(pixels.pixel(x, y)[c]) / 255.0);
         dtype.round(dtype.round(unit * 2.0) - 1.0)
@@ -32,7 +32,7 @@ pub fn normalise(pixels: &Rgb8, dtype: Dtype) -> Array4<f32> {
 ///
 /// Errors for bf16, which numpy does not have (the gist's `tensor_to_image` fails there too), and
 /// for anything but three channels.
-pub fn denormalise(decoded: ArrayView4<f32>, dtype: Dtype) -> Result<Rgb8> {
+pub fn denormalize(decoded: ArrayView4<f32>, dtype: Dtype) -> Result<Rgb8> {
     let (n, channels, height, width) = decoded.dim();
     if dtype == Dtype::Bf16 {
         return Err(Error::option(
@@ -87,8 +87,8 @@ mod tests {
     fn every_level_survives_in_every_dtype_that_numpy_has() {
         for dtype in [Dtype::F32, Dtype::F16] {
             let pixels = Rgb8::new(256, 1, (0..768).map(|i| (i / 3) as u8).collect()).unwrap();
-            let sample = normalise(&pixels, dtype);
-            assert_eq!(denormalise(sample.view(), dtype).unwrap(), pixels, "{dtype}");
+            let sample = normalize(&pixels, dtype);
+            assert_eq!(denormalize(sample.view(), dtype).unwrap(), pixels, "{dtype}");
         }
     }
 }

@@ -29,7 +29,11 @@ pub trait Vae {
     /// numbers of the implementation's own. For implementations whose `encode` takes no noise and
     /// answers with [`ErrorKind::Unsupported`]: their draws are
     /// judged by mean and spread. `None` where there is no such thing.
-    fn draws(&self, sample: ArrayView4<f32>, count: usize) -> Option<Result<Vec<Array4<f32>>>> {
+    fn posterior_samples(
+        &self,
+        sample: ArrayView4<f32>,
+        count: usize,
+    ) -> Option<Result<Vec<Array4<f32>>>> {
         let _ = (sample, count);
         None
     }

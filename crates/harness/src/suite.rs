@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array4, Axis, concatenate};
 
 use super::case_files::CaseFiles;
-use super::compare::{Bar, Tolerance};
+use super::compare::{Criterion, Tolerance};
 use super::manifest::{Case, Manifest, Origin, broken_by};
+use super::posterior_stats::std_tolerance;
 use super::report::{CaseReport, NotRun, Step, SuiteReport};
-use super::spread::std_tolerance;
 use super::tolerances::Tolerances;
 use vae_fidelity_checkpoint::{Checkpoint, Source};
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::image_processor::normalise;
+use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 type Preprocess = Box<dyn Fn(&Path, Option<(usize, usize)>, Dtype) -> Result<Array4<f32>>>;
@@ -240,27 +240,33 @@ impl Suite {
     }
 
     /// What a step is held to. Steps without arithmetic that machines differ in have to be exact.
-    pub(super) fn bar(&self, case: &Case, files: &CaseFiles, step: Step) -> Result<Bar> {
+    pub(super) fn criterion(
+        &self,
+        case: &Case,
+        files: &CaseFiles,
+        step: Step,
+    ) -> Result<Criterion> {
         let tensor = match step {
-            Step::Moments | Step::Draws => "moments",
+            Step::Moments | Step::PosteriorSamples => "moments",
             Step::Latents => "latents",
             Step::Decoded => "decoded",
             Step::EndToEnd => "decoded_rgb8",
             Step::Std => {
-                let moments = self.bar(case, files, Step::Moments)?.tolerance();
+                let moments = self.criterion(case, files, Step::Moments)?.tolerance();
                 let tolerance = std_tolerance(case.dtype, moments, files.widest_logvar())?;
-                return Ok(Bar::Within { tolerance, share: None });
+                return Ok(Criterion::Within { tolerance, share: None });
             }
             Step::Load | Step::Sample | Step::DecodedRgb8 | Step::ToRgb8 => {
-                return Ok(Bar::BitIdentical);
+                return Ok(Criterion::BitIdentical);
             }
         };
-        self.tolerances.bar(tensor, case.dtype, self.device_of(case), &case.model)
+        self.tolerances.criterion(tensor, case.dtype, self.device_of(case), &case.model)
     }
 
     pub(super) fn trace_tolerance(&self, case: &Case) -> Result<Tolerance> {
-        let bar = self.tolerances.bar("trace", case.dtype, self.device_of(case), &case.model)?;
-        Ok(bar.tolerance())
+        let criterion =
+            self.tolerances.criterion("trace", case.dtype, self.device_of(case), &case.model)?;
+        Ok(criterion.tolerance())
     }
 
     /// Why a failure of a case without a trace is not located, and which case to run for that.
@@ -328,5 +334,5 @@ fn preprocess(
     let pixels = vae_fidelity_pixels::open(image)?.pixels;
     let (width, height) =
         vae_fidelity_pixels::target_size(pixels.width(), pixels.height(), requested)?;
-    Ok(normalise(&vae_fidelity_pixels::resize_bicubic(&pixels, width, height)?, dtype))
+    Ok(normalize(&vae_fidelity_pixels::resize_bicubic(&pixels, width, height)?, dtype))
 }
