@@ -14,11 +14,11 @@ use super::bytes::Bytes;
 use super::damage::{self, Damage, DamageKind};
 use super::entry::{Encoding, Entry, StoredTensor};
 use super::find::{Located, locate, read_recipe, read_text};
+use super::layout::{TensorSpec, expected_tensors};
+use super::open_options::OpenOptions;
+use super::source::Source;
 use super::weight_files::WeightFiles;
-use super::{
-    OpenOptions, Source, TensorSpec, expected_tensors, names, refuse_config_with_family, scaled,
-    shapes, tensor_files,
-};
+use super::{names, scaled, shapes, tensor_files};
 use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -108,7 +108,7 @@ impl Contents {
     /// Errors when there is nothing to look into: files that are missing, of an unknown format or
     /// broken in a way that has no name, no VAE among the tensors, a config that is not valid.
     pub fn open(source: &Source, options: &OpenOptions) -> Result<Self> {
-        refuse_config_with_family(options)?;
+        options.check()?;
         let mut notes = Vec::new();
         let Located { weights, config, revision } = locate(source, options, &mut notes)?;
         let mut damages = Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::{Encoding, Entry};
-use super::{TensorSpec, expected_tensors};
+use super::layout::{TensorSpec, expected_tensors};
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 

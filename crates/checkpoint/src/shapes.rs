@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::entry::Entry;
-use super::expected_tensors;
+use super::layout::expected_tensors;
 use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 

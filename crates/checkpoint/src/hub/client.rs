@@ -9,8 +9,8 @@ use ureq::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-use super::HubOptions;
 use super::failure::{Failure, Refusal};
+use super::options::HubOptions;
 
 /// As many as `huggingface_hub` follows.
 const MAX_REDIRECTS: usize = 20;

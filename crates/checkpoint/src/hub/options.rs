@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Token;
+use super::token::Token;
 use vae_fidelity_files::error::{Error, Result};
 
 const HUB: &str = "https://huggingface.co";

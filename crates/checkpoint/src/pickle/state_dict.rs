@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Pickled;
 use super::machine::Machine;
 use super::value::{Node, Storage, Tensor, Value};
 use crate::bytes::Bytes;
@@ -13,6 +12,13 @@ use crate::entry::{Encoding, Entry};
 
 /// `{"state_dict": {"state_dict": ...}}` is followed this far. A pickle may contain itself.
 const MAX_NESTING: usize = 8;
+
+/// What a file of pickles holds.
+pub(crate) struct Pickled {
+    pub entries: BTreeMap<String, Entry>,
+    /// Functions and classes that the file asked for and that were not run, as `module.name`.
+    pub not_run: Vec<String>,
+}
 
 /// Where a storage lies, and the file's checksum of the part that it lies in.
 type Found = (Range<usize>, Option<Arc<Checksum>>);

@@ -8,7 +8,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::machine::Machine;
 use super::reader::Reader;
-use super::{Pickled, state_dict};
+use super::state_dict::{self, Pickled};
 use crate::bytes::Bytes;
 use crate::checksum::Checksum;
 

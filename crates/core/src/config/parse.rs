@@ -5,7 +5,7 @@ use std::fmt::Display;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{Activation, AutoencoderKLConfig, SampleSize};
+use super::autoencoder_kl::{Activation, AutoencoderKLConfig, SampleSize};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// Far above any published VAE; keeps a broken config from asking for terabytes.

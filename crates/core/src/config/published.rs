@@ -1,6 +1,7 @@
 //! What each family published beside its weights, for files that come without a config.
 
-use super::{AutoencoderKLConfig, Family, SampleSize};
+use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
+use super::family::Family;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// The part of a published `config.json` in which families differ. All have three channels in and

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Stage, Trace};
+use super::activation::{Stage, Trace};
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_files::input::read_bytes;
 
