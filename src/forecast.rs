@@ -19,7 +19,9 @@ const TIGHTEST: usize = 5;
 /// Forecast and warnings for the picture `seen`, whose sample in f32 is `sample`, through the VAE of
 /// `checkpoint` on the CPU.
 ///
-/// Errors when that cannot be loaded or run.
+/// # Errors
+///
+/// Returns an error if the VAE cannot be loaded or run.
 pub fn forecast(
     execution: &Execution,
     checkpoint: &Checkpoint,

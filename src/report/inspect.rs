@@ -145,7 +145,9 @@ pub struct TensorReport {
 impl InspectReport {
     /// Measures `contents`: reads every file twice, for its hash and for its values.
     ///
-    /// Errors when a file cannot be read to its end.
+    /// # Errors
+    ///
+    /// Returns an error if a file cannot be read to its end.
     pub fn of(contents: &Contents) -> Result<Self> {
         let measured = Measured::all(contents);
         let misfit = Misfit::of(contents);

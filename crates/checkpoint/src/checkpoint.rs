@@ -37,6 +37,10 @@ impl Checkpoint {
     /// Opens `source`; `config` replaces the `config.json` found there.
     ///
     /// As [`Checkpoint::open_with`], without a family or variant.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::open_with`].
     pub fn open(source: &Source, config: Option<&Path>) -> Result<Self> {
         let options = OpenOptions { config: config.map(Path::to_owned), ..OpenOptions::default() };
         Self::open_with(source, &options)
@@ -44,11 +48,15 @@ impl Checkpoint {
 
     /// Opens `source` as `options` say.
     ///
-    /// Errors when files are missing or broken; when a tensor that the config asks for is missing,
-    /// has another shape or is stored in a dtype that is not read; and when a single file has no
-    /// config and `options` do not say what its shapes leave open. For a repository of a hub also
-    /// ([`ErrorKind::Hub`]): when the hub cannot be reached, refuses, or sends something else than
-    /// it states, and its cache does not have what is needed; and when that cannot be written.
+    /// # Errors
+    ///
+    /// Returns an error
+    ///
+    /// - if a file is missing or broken;
+    /// - if a tensor of the config is missing, has another shape, or has a dtype that cannot be read;
+    /// - if a single file has no config, and neither shapes nor `options` determine its fields;
+    /// - for a repository of a hub ([`ErrorKind::Hub`]), if the cache lacks a file and the hub cannot be
+    ///   reached, refuses or sends other bytes than it announced, or if the cache cannot be written.
     pub fn open_with(source: &Source, options: &OpenOptions) -> Result<Self> {
         options.check()?;
         let mut notes = Vec::new();
@@ -193,7 +201,9 @@ impl Checkpoint {
 
     /// The tensor `name`, by its diffusers name, as stored.
     ///
-    /// Errors when the config asks for no such tensor.
+    /// # Errors
+    ///
+    /// Returns an error if the config has no tensor of this name.
     pub fn tensor(&self, name: &str) -> Result<StoredTensor<'_>> {
         let stored = self.stored(name)?;
         let Some(dtype) = self.rounded else { return Ok(stored) };

@@ -23,10 +23,10 @@ impl Checksum {
         self.range.clone()
     }
 
-    /// Errors, in words, when the bytes of `file` are not those that were written.
+    /// Compares the bytes of `file` with the checksum; the error says what differs.
     ///
-    /// torch.load looks at no checksum, and loads a damaged file without a word. A checksum of 0 is
-    /// none: `torch.serialization.set_crc32_options(False)` writes that.
+    /// torch.load checks none, and loads a damaged file silently. A checksum of 0 means none:
+    /// `torch.serialization.set_crc32_options(False)` writes it.
     pub fn check(&self, file: &Bytes) -> Result<(), String> {
         // A fuzzer would never get past a checksum.
         if cfg!(fuzzing) || self.crc32 == 0 {

@@ -105,8 +105,10 @@ pub struct Contents {
 impl Contents {
     /// Looks into `source` as `options` say.
     ///
-    /// Errors when there is nothing to look into: files that are missing, of an unknown format or
-    /// broken in a way that has no name, no VAE among the tensors, a config that is not valid.
+    /// # Errors
+    ///
+    /// Returns an error if there is nothing to look into: if files are missing, of an unknown format or
+    /// broken in a way that has no [`DamageKind`], if no tensor is of a VAE, or if the config is invalid.
     pub fn open(source: &Source, options: &OpenOptions) -> Result<Self> {
         options.check()?;
         let mut notes = Vec::new();

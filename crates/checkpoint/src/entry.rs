@@ -223,8 +223,8 @@ impl Entry {
         self.scale.is_some()
     }
 
-    /// Errors, in words, when the file's own checksums say that it was damaged; `checked` is what
-    /// was looked at before.
+    /// Verifies the checksum that the file stores of these values, unless it is in `checked`; the error
+    /// says what differs.
     pub fn verify_checksum(&self, checked: &mut HashSet<*const Checksum>) -> Result<(), String> {
         match &self.checksum {
             Some(checksum) if checked.insert(Arc::as_ptr(checksum)) => checksum.check(&self.file),

@@ -1,5 +1,6 @@
-//! Pixels to the sample a VAE takes, and a decoded sample back to pixels, step by step as the gist
-//! does it (`image_to_tensor`, `tensor_to_image`), each step rounded to the dtype.
+//! Pixels to the sample a VAE takes, and a decoded sample back to pixels, step by step as the reference
+//! script does it (`image_to_tensor`, `tensor_to_image`), each step rounded to the dtype. The names are
+//! those of diffusers' `VaeImageProcessor`.
 
 use ndarray::{Array4, ArrayView4};
 
@@ -9,7 +10,9 @@ use vae_fidelity_pixels::Rgb8;
 
 /// RGB8 to a sample in [-1, 1], shape (1, 3, H, W).
 ///
-/// The division by 255 is in f32 and the rest in `dtype`, as in the gist.
+/// The division by 255 is in f32 and the rest in `dtype`, as in the reference script.
+///
+/// # Examples
 ///
 /// ```
 /// use vae_fidelity_core::Dtype;
@@ -30,8 +33,10 @@ pub fn normalize(pixels: &Rgb8, dtype: Dtype) -> Array4<f32> {
 /// The first picture of a decoded sample (N, 3, H, W) as RGB8: halved, moved to [0, 1], clamped,
 /// times 255, rounded half to even. NaN becomes 0, as numpy's cast makes it on x86-64.
 ///
-/// Errors for bf16, which numpy does not have (the gist's `tensor_to_image` fails there too), and
-/// for anything but three channels.
+/// # Errors
+///
+/// Returns an error for bf16, which numpy does not have (the reference script's `tensor_to_image` fails
+/// there too), and unless `decoded` has three channels.
 pub fn denormalize(decoded: ArrayView4<f32>, dtype: Dtype) -> Result<Rgb8> {
     let (n, channels, height, width) = decoded.dim();
     if dtype == Dtype::Bf16 {
@@ -67,7 +72,7 @@ fn to_level(value: f32, dtype: Dtype) -> u8 {
 mod tests {
     use super::*;
 
-    /// Expected values are what numpy and torch give for the gist's own lines.
+    /// Expected values are those of numpy and torch for the reference script's own lines.
     #[test]
     fn halves_go_to_even_and_nan_to_zero() {
         for (value, level) in [

@@ -48,7 +48,12 @@ impl Tolerance {
     /// No difference at all (`-0.0` equals `0.0`).
     pub const EXACT: Self = Self { atol: 0.0, rtol: 0.0 };
 
-    /// Errors unless both are finite and not negative: an infinite tolerance passes everything.
+    /// A tolerance of `atol + rtol * |expected|`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error unless both are finite and not negative: an infinite tolerance would pass
+    /// everything.
     pub fn new(atol: f64, rtol: f64) -> Result<Self> {
         let bad = |value: f64| !value.is_finite() || value < 0.0;
         if bad(atol) || bad(rtol) {
@@ -186,7 +191,9 @@ fn number_or_name<S: Serializer>(
 impl Comparison {
     /// Compares `actual`, in C order, with a golden: shape first, then values.
     ///
-    /// Errors when the golden contradicts itself (equal hash, other values).
+    /// # Errors
+    ///
+    /// Returns an error if the golden contradicts itself (same hash, other values).
     pub fn new(
         golden: &Golden,
         actual_shape: &[usize],

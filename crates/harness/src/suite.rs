@@ -45,8 +45,12 @@ pub struct Progress<'a> {
 impl Suite {
     /// Opens the suite in `folder`.
     ///
-    /// Errors when its manifest or tolerances are missing, broken or of another schema version, and
-    /// when it has no cases. Tensors are read, and their SHA-256 checked, as cases run.
+    /// Tensors are read, and their SHA-256 checked, when cases run.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the manifest or the tolerances are missing, broken or of another schema
+    /// version, or if there are no cases.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref().to_owned();
         let manifest = Manifest::read(&folder.join("manifest.json"))?;
@@ -65,7 +69,11 @@ impl Suite {
 
     /// Opens the goldens that come with this crate's sources, of this very version.
     ///
-    /// Errors when the sources that this crate was built from are gone.
+    /// # Errors
+    ///
+    /// Returns an error if the sources that this crate was built from no longer exist.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let suite = vae_fidelity_harness::Suite::builtin()?;
@@ -136,7 +144,9 @@ impl Suite {
 
     /// The cases that [`Suite::run`] is to run, in the order of the manifest.
     ///
-    /// Errors when a name given to [`Suite::only`] is that of no model and no case.
+    /// # Errors
+    ///
+    /// Returns an error if a name given to [`Suite::only`] is neither of a model nor of a case.
     pub fn chosen(&self) -> Result<Vec<&Case>> {
         Ok(self.choose()?.chosen.into_iter().map(|(_, case)| case).collect())
     }
@@ -182,8 +192,8 @@ impl Suite {
         Checkpoint::open(&self.source(model), None).map_err(|error| broken_by(&error))
     }
 
-    /// Errors where not even this crate can make a sample of the case's pictures: then it is the suite
-    /// that is broken, not what is judged.
+    /// Fails if this crate cannot make a sample of the case's pictures either: then the suite is broken,
+    /// not the implementation that is judged.
     pub(super) fn check_pictures(&self, case: &Case) -> Result<()> {
         for image in self.pictures(case) {
             preprocess(&image, case.width.zip(case.height), case.dtype)
@@ -325,7 +335,7 @@ pub(super) fn in_order<T>(mut rows: Vec<(usize, T)>) -> Vec<T> {
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-/// The gist's `image_to_tensor`, by this crate.
+/// The reference script's `image_to_tensor`, as this crate implements it.
 fn preprocess(
     image: &Path,
     requested: Option<(usize, usize)>,

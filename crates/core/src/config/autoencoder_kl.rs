@@ -33,7 +33,7 @@ pub struct AutoencoderKLConfig {
     pub sample_size: SampleSize,
     /// What latents are multiplied by before diffusion.
     pub scaling_factor: f64,
-    /// What diffusion pipelines subtract before scaling. The gist ignores it, and so does
+    /// What diffusion pipelines subtract before scaling. The reference script ignores it, and so does
     /// [`AutoencoderKLConfig::scale`].
     pub shift_factor: Option<f64>,
     /// Per-channel mean of the latents, used by some pipelines in place of a shift.
@@ -86,13 +86,13 @@ impl AutoencoderKLConfig {
         1 << (self.block_out_channels.len() - 1)
     }
 
-    /// One raw latent as the gist scales it: times `scaling_factor`, rounded to `dtype`.
+    /// Scales a latent as the reference script does: times `scaling_factor`, rounded to `dtype`.
     pub fn scale(&self, latent: f32, dtype: Dtype) -> f32 {
         dtype.round(latent * self.scaling_factor as f32)
     }
 
-    /// One scaled latent as the gist brings it back: divided by `scaling_factor`, rounded to
-    /// `dtype`. (CUDA divides by multiplying with the reciprocal; this is the CPU's way.)
+    /// Undoes the scaling of a latent as the reference script does: divided by `scaling_factor`, rounded
+    /// to `dtype`. (On CUDA, division is multiplication by the reciprocal; this is the CPU's division.)
     ///
     /// ```
     /// use vae_fidelity_core::AutoencoderKLConfig;

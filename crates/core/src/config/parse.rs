@@ -19,7 +19,9 @@ impl AutoencoderKLConfig {
     /// Absent fields take diffusers' defaults and are listed in `defaulted`; fields that
     /// `AutoencoderKL` does not have are listed in `unknown`.
     ///
-    /// Errors on broken JSON, another `_class_name`, unknown block types and values that no
+    /// # Errors
+    ///
+    /// Returns an error for invalid JSON, another `_class_name`, unknown block types, and values that no
     /// `AutoencoderKL` can have.
     pub fn from_json(text: &str, origin: &str) -> Result<Self> {
         let mut fields = Fields::parse(text, origin)?;

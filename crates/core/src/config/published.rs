@@ -120,7 +120,9 @@ impl Family {
     /// `config` with what this family published in place of scaling, shift, latent statistics,
     /// sample size and `force_upcast`.
     ///
-    /// Errors when this family has published nothing, and when its graph is another.
+    /// # Errors
+    ///
+    /// Returns an error if this family has published nothing, or if its graph is another.
     pub fn apply(self, config: AutoencoderKLConfig) -> Result<AutoencoderKLConfig> {
         let refused = |problem: String| {
             let fitting: Vec<String> =
