@@ -32,7 +32,11 @@ struct Run {
 }
 
 impl Baseline {
-    /// Reads the output of `check --json`. Errors when it cannot be read or holds no run.
+    /// Reads the output of `check --json`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `path` cannot be read or has no run.
     pub fn read(path: &Path) -> Result<Self> {
         let broken = |problem: String| {
             Error::option(
@@ -53,7 +57,11 @@ impl Baseline {
         }
     }
 
-    /// Errors as [`Baseline::regressions`] does, before anything has run.
+    /// Checks before a run that [`Baseline::regressions`] will find the picture.
+    ///
+    /// # Errors
+    ///
+    /// As [`Baseline::regressions`].
     pub fn check(&self, picture: &Path, size: [usize; 2]) -> Result<()> {
         self.run(picture, size).map(drop)
     }
@@ -86,7 +94,9 @@ impl Baseline {
     /// Pictures are told apart by their file names; a baseline of one run holds for any. What the
     /// baseline could not measure, and what it had found itself, is not held against the run.
     ///
-    /// Errors when the baseline lacks the picture, or has it at another size.
+    /// # Errors
+    ///
+    /// Returns an error if the baseline lacks the picture, or has it at another size.
     pub fn regressions(
         &self,
         picture: &Path,

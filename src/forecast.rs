@@ -7,7 +7,7 @@ use crate::diagnosis::{F16_MAX, Finding, extreme, f16_headroom};
 use crate::dtype::Dtype;
 use crate::engine::Execution;
 use crate::error::Result;
-use crate::image_processor::denormalise;
+use crate::image_processor::denormalize;
 use crate::metrics::PixelMetrics;
 use crate::pixels::Rgb8;
 use crate::report::{DtypeForecast, Forecast, Headroom};
@@ -19,7 +19,9 @@ const TIGHTEST: usize = 5;
 /// Forecast and warnings for the picture `seen`, whose sample in f32 is `sample`, through the VAE of
 /// `checkpoint` on the CPU.
 ///
-/// Errors when that cannot be loaded or run.
+/// # Errors
+///
+/// Returns an error if the VAE cannot be loaded or run.
 pub fn forecast(
     execution: &Execution,
     checkpoint: &Checkpoint,
@@ -32,7 +34,7 @@ pub fn forecast(
         vae.trace(stage, input).unwrap_or_else(|| Ok(Trace::new()))
     };
     let (encode, decode) = (traced(Stage::Encode, sample)?, traced(Stage::Decode, latents.view())?);
-    let expected = denormalise(vae.decode(latents.view())?.view(), Dtype::F32)?;
+    let expected = denormalize(vae.decode(latents.view())?.view(), Dtype::F32)?;
     let dtypes = [Dtype::F16, Dtype::Bf16].into_iter().map(|dtype| {
         let decoded = execution.decoded_in(checkpoint, sample, dtype)?;
         of_dtype(dtype, &decoded, seen, &expected)
@@ -61,7 +63,7 @@ fn of_dtype(
 ) -> Result<DtypeForecast> {
     let non_finite = decoded.iter().filter(|value| !value.is_finite()).count();
     let sound = non_finite == 0 && seen.data().len() == expected.data().len();
-    let picture = denormalise(decoded.view(), Dtype::F32)?;
+    let picture = denormalize(decoded.view(), Dtype::F32)?;
     let psnr = |a: &Rgb8, b: &Rgb8| PixelMetrics::of(a, b).map(|metrics| metrics.psnr_db);
     let loss = |picture: &Rgb8| match sound {
         true => psnr(seen, picture),

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use toy::{TOY, Toy};
 use vae_fidelity::checkpoint::{Checkpoint, Source};
 use vae_fidelity::golden::{Check, Location, Outcome, Step, Suite, SuiteReport, TensorFormat};
-use vae_fidelity::image_processor::denormalise;
+use vae_fidelity::image_processor::denormalize;
 use vae_fidelity::pixels::encode_png;
 use vae_fidelity::tensor_file::{read, to_npy, to_safetensors};
 use vae_fidelity::trace::Stage;
@@ -74,7 +74,7 @@ impl Port {
         self.write(name, "moments", ending, encoded.moments.unwrap().view());
         self.write(name, "latents", ending, (encoded.latents * factor).view());
         self.write(name, "decoded", ending, decoded.view());
-        let pixels = denormalise(decoded.view(), Dtype::F32).unwrap();
+        let pixels = denormalize(decoded.view(), Dtype::F32).unwrap();
         fs::write(self.path(name, "decoded.png"), encode_png(&pixels).unwrap()).unwrap();
     }
 

@@ -183,7 +183,7 @@ fn a_link_that_leads_nowhere_is_named_as_that() {
 }
 
 #[test]
-fn a_missing_and_a_misshapen_tensor_are_named_and_an_extra_one_is_noted() {
+fn a_missing_tensor_and_a_shape_mismatch_are_named_and_an_extra_tensor_is_noted() {
     let mut model = Model::new();
     model.tensors.insert("decoder.extra".into(), (vec![1], vec![0.0]));
     model.write("vae", Dtype::F32);

@@ -137,7 +137,7 @@ mod compare {
     }
 
     #[test]
-    fn missing_and_misshapen_tensors_differ() {
+    fn missing_tensors_and_other_shapes_differ() {
         let sandbox = Sandbox::new();
         tensors(&sandbox, "a.safetensors", &[("x", &[1.0, 2.0]), ("y", &[0.0])]);
         tensors(&sandbox, "b.safetensors", &[("x", &[1.0]), ("z", &[0.0])]);

@@ -81,7 +81,7 @@ fn latents_are_judged_by_their_factor() {
 fn what_was_fed_is_judged_by_its_range_and_channels() {
     let sandbox = saved();
     let seen = pixels::open(&sandbox.path("seen.png")).unwrap().pixels;
-    let sample = image_processor::normalise(&seen, vae_fidelity::Dtype::F32);
+    let sample = image_processor::normalize(&seen, vae_fidelity::Dtype::F32);
     let fed = |values: Vec<f32>| {
         safetensors_of(&[
             Tensor::new("other", &[1], &[0.0]),

@@ -209,7 +209,7 @@ const FORECAST_DB: f64 = 2.0;
 fn the_forecast_is_what_really_running_in_half_precision_gives() {
     use vae_fidelity::Dtype;
     use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device, rounded_trip};
-    use vae_fidelity::image_processor::normalise;
+    use vae_fidelity::image_processor::normalize;
 
     let model = Model::load("builtin");
     let small = resize_bicubic(&photograph("astronaut.png"), 32, 32).unwrap();
@@ -217,7 +217,7 @@ fn the_forecast_is_what_really_running_in_half_precision_gives() {
     for dtype in [Dtype::F16, Dtype::Bf16] {
         let real = AutoencoderKL::load(&model.checkpoint, Device::CPU, dtype).unwrap();
         let real = Run::of(&real, &small).unwrap();
-        let sample = normalise(&small, Dtype::F32);
+        let sample = normalize(&small, Dtype::F32);
         let forecast = rounded_trip(&model.checkpoint, sample.view(), dtype).unwrap();
         let distance = |decoded: &ndarray::Array4<f32>| -> f64 {
             let squares = decoded.iter().zip(&exact.decoded).map(|(a, b)| f64::from(a - b).powi(2));

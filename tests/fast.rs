@@ -54,7 +54,7 @@ mod beside_the_reference_engine {
     use ndarray::{Array4, ArrayD, s};
     use vae_fidelity::autoencoder_kl::{Device, rounded_trip};
     use vae_fidelity::checkpoint::expected_tensors;
-    use vae_fidelity::image_processor::denormalise;
+    use vae_fidelity::image_processor::denormalize;
     use vae_fidelity::metrics::PixelMetrics;
     use vae_fidelity::trace::Stage;
     use vae_fidelity::{
@@ -105,7 +105,7 @@ mod beside_the_reference_engine {
             let expected = reference.decode(expected.latents.slice(s![..1, .., .., ..])).unwrap();
             let found = fast.decode(found.latents.view()).unwrap();
             let found = found.slice(s![..1, .., .., ..]);
-            let pictures = [expected.view(), found].map(|decoded| denormalise(decoded, Dtype::F32));
+            let pictures = [expected.view(), found].map(|decoded| denormalize(decoded, Dtype::F32));
             let [expected, found] = pictures.map(Result::unwrap);
             let metrics = PixelMetrics::of(&expected, &found).unwrap();
             let psnr_db = metrics.psnr_db.unwrap_or(f64::INFINITY);

@@ -4,7 +4,7 @@ use ndarray::{Array4, ArrayView4};
 use vae_fidelity::config::Family;
 use vae_fidelity::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
 use vae_fidelity::golden::Suite;
-use vae_fidelity::image_processor::normalise;
+use vae_fidelity::image_processor::normalize;
 use vae_fidelity::trace::{Activation, Stage, Trace};
 use vae_fidelity::{
     AutoencoderKLConfig, Checkpoint, Dtype, Encoded, FastAutoencoderKL, Result, Rgb8, Source, Vae,
@@ -92,7 +92,7 @@ impl Vae for Device {
 
 fn cross_checked(vae: &dyn Vae) -> Diagnosis {
     let seen = photograph();
-    let sample = normalise(&seen, vae.dtype());
+    let sample = normalize(&seen, vae.dtype());
     let encoded = vae.encode(sample.view(), None).unwrap();
     let latents = vae.scale(encoded.latents.view()).unwrap();
     let decoded = vae.decode(vae.unscale(latents.view()).unwrap().view()).unwrap();
@@ -134,7 +134,7 @@ fn vectors_that_compute_something_else_are_found_and_others_are_not() {
 /// They are another way to compute, or there would be nothing to compare.
 #[test]
 fn plain_kernels_round_otherwise() {
-    let sample = normalise(&photograph(), Dtype::F32);
+    let sample = normalize(&photograph(), Dtype::F32);
     let latents = |vae: FastAutoencoderKL| vae.encode(sample.view(), None).unwrap().latents;
     let (vectors, plain) = (latents(builtin()), latents(builtin().with_plain_kernels()));
     assert_ne!(vectors, plain);
@@ -149,7 +149,7 @@ fn a_cross_check_without_libtorch_loads_the_plain_kernels() {
     use vae_fidelity::autoencoder_kl::DeviceChoice;
     let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
     let execution = Engine::Fast.execution(DeviceChoice::Auto, None, None).unwrap();
-    let sample = normalise(&photograph(), Dtype::F32);
+    let sample = normalize(&photograph(), Dtype::F32);
     let latents = |vae: Box<dyn Vae>| vae.encode(sample.view(), None).unwrap().latents;
     let plain = latents(Box::new(builtin().with_plain_kernels()));
     assert_eq!(latents(execution.load_cross_check(&checkpoint).unwrap()), plain);

@@ -229,7 +229,7 @@ fn an_implementation_that_does_not_load_fails_every_case() {
     assert_eq!(report.cases[0].checks[0].tensor, Step::Load);
 }
 
-/// A VAE that takes no noise and shows no moments: its own draws are what there is.
+/// A VAE that takes no noise and shows no moments: its own posterior samples are what there is.
 struct Random {
     toy: Toy,
     spread: f32,
@@ -245,10 +245,15 @@ impl Vae for Random {
     }
 
     fn encode(&self, _: ArrayView4<f32>, _: Option<ArrayView4<f32>>) -> Result<Encoded, Error> {
-        Err(Error::new(ErrorKind::Unsupported, "encode", "takes no noise", "judge its draws"))
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "encode",
+            "takes no noise",
+            "judge its posterior samples",
+        ))
     }
 
-    fn draws(
+    fn posterior_samples(
         &self,
         sample: ArrayView4<f32>,
         count: usize,
@@ -268,7 +273,7 @@ impl Vae for Random {
 }
 
 #[test]
-fn a_vae_that_takes_no_noise_is_judged_by_its_draws() {
+fn a_vae_that_takes_no_noise_is_judged_by_its_posterior_samples() {
     let failures = tempfile::tempdir().unwrap();
     let run = |spread: f32| {
         let load = |checkpoint: &Checkpoint| {
@@ -279,11 +284,13 @@ fn a_vae_that_takes_no_noise_is_judged_by_its_draws() {
     let report = run(1.0);
     report.assert_pass();
     assert_eq!(check(&report, Step::Latents).outcome, Outcome::NotJudged);
-    assert_eq!(check(&report, Step::Draws).outcome, Outcome::WithinTolerance);
+    assert_eq!(check(&report, Step::PosteriorSamples).outcome, Outcome::WithinTolerance);
     let report = run(1.5);
-    assert_eq!(check(&report, Step::Draws).outcome, Outcome::Failed);
+    assert_eq!(check(&report, Step::PosteriorSamples).outcome, Outcome::Failed);
     assert!(
-        report.to_string().contains("draws:  where the log-variance is not clamped, draws spread")
+        report
+            .to_string()
+            .contains("draws:  where the log-variance is not clamped, samples spread")
     );
 }
 

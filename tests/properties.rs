@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde::Deserialize;
 use vae_fidelity::golden::Tolerance;
-use vae_fidelity::image_processor::{denormalise, normalise};
+use vae_fidelity::image_processor::{denormalize, normalize};
 use vae_fidelity::pixels::target_size;
 use vae_fidelity::recipe::Recipe;
 use vae_fidelity::trace::{Activation, Statistics, sample_indices};
@@ -51,23 +51,23 @@ proptest! {
     #[test]
     fn pixels_survive_the_trip_through_a_sample(pixels in picture()) {
         for dtype in [Dtype::F32, Dtype::F16] {
-            let sample = normalise(&pixels, dtype);
+            let sample = normalize(&pixels, dtype);
             prop_assert!(sample.iter().all(|value| (-1.0..=1.0).contains(value)));
-            prop_assert_eq!(&denormalise(sample.view(), dtype).unwrap(), &pixels);
+            prop_assert_eq!(&denormalize(sample.view(), dtype).unwrap(), &pixels);
         }
     }
 
     #[test]
     fn pixels_can_be_made_of_any_bits(values in prop::collection::vec(any_bits(), 12)) {
         let decoded = ndarray::Array4::from_shape_vec((1, 3, 2, 2), values).unwrap();
-        prop_assert!(denormalise(decoded.view(), Dtype::F32).is_ok());
+        prop_assert!(denormalize(decoded.view(), Dtype::F32).is_ok());
     }
 
     #[test]
     fn a_brighter_value_is_never_a_darker_pixel(a in finite(), b in finite()) {
         let level = |value: f32| {
             let decoded = ndarray::Array4::from_elem((1, 3, 1, 1), value);
-            denormalise(decoded.view(), Dtype::F32).unwrap().data()[0]
+            denormalize(decoded.view(), Dtype::F32).unwrap().data()[0]
         };
         prop_assert!(level(a.min(b)) <= level(a.max(b)));
     }

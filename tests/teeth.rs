@@ -9,7 +9,7 @@ use std::path::Path;
 use ndarray::Array4;
 use planted::{Fault, Planted};
 use vae_fidelity::golden::{Case, CaseReport, Location, Outcome, Step, Suite, SuiteReport};
-use vae_fidelity::image_processor::normalise;
+use vae_fidelity::image_processor::normalize;
 use vae_fidelity::{Dtype, Result, pixels};
 
 /// Models whose cases take long.
@@ -240,7 +240,7 @@ fn in_order(
             false => (width, source.height()),
         };
         let between = pixels::resize_bicubic(&source, w, h)?;
-        Ok(normalise(&pixels::resize_bicubic(&between, width, height)?, dtype))
+        Ok(normalize(&pixels::resize_bicubic(&between, width, height)?, dtype))
     }
 }
 

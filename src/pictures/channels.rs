@@ -11,7 +11,9 @@ const NOT_FINITE: [u8; 3] = [255, 0, 255];
 /// `channel` as a picture, a pixel a value: its smallest finite value dark, its largest bright; NaN
 /// and infinity magenta.
 ///
-/// Errors where `channel` is empty.
+/// # Errors
+///
+/// Returns an error if `channel` is empty.
 pub fn channel_picture(channel: ArrayView2<f32>) -> Result<Rgb8> {
     let range = range(channel);
     let colours = channel.iter().map(|&value| match range {

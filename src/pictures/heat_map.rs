@@ -63,7 +63,9 @@ fn colour(share: f64) -> [u8; 3] {
 
 /// The distances of `visibility` as colours of `scale`, a pixel each.
 ///
-/// Errors where `visibility` has no pixels.
+/// # Errors
+///
+/// Returns an error if `visibility` has no pixels.
 pub fn heat_map(visibility: &Visibility, scale: Scale) -> Result<Rgb8> {
     let colours = visibility.distances().iter().map(|&d| colour(scale.share(f64::from(d))));
     Rgb8::new(visibility.width(), visibility.height(), colours.flatten().collect())
@@ -72,7 +74,9 @@ pub fn heat_map(visibility: &Visibility, scale: Scale) -> Result<Rgb8> {
 /// The heat map of `visibility` above a bar that says what its colours mean, for a file of its own.
 /// Small pictures are enlarged by whole numbers.
 ///
-/// Errors where `visibility` has no pixels.
+/// # Errors
+///
+/// Returns an error if `visibility` has no pixels.
 pub fn with_scale(visibility: &Visibility) -> Result<Rgb8> {
     let scale = Scale::of(visibility);
     let map = heat_map(visibility, scale)?;

@@ -10,7 +10,9 @@ use crate::pixels::Rgb8;
 /// from `names`: beside each other, or below each other where they are wide. Small pictures are
 /// enlarged by whole numbers.
 ///
-/// Errors where `visibility` has no pixels.
+/// # Errors
+///
+/// Returns an error if `visibility` has no pixels.
 pub fn montage(
     input: &Rgb8,
     output: &Rgb8,

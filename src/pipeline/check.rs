@@ -10,7 +10,7 @@ use crate::baseline::Baseline;
 use crate::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
 use crate::engine::CrossCheck;
 use crate::forecast::forecast;
-use crate::image_processor::{denormalise, normalise};
+use crate::image_processor::{denormalize, normalize};
 use crate::metrics::{PixelMetrics, Visibility, WINDOW};
 use crate::pixels::{self, OpenedImage, resize_bicubic, target_size};
 use crate::report::{
@@ -126,7 +126,7 @@ impl Pipeline {
         let encoding = Instant::now();
         let noise = |seed| self.execution.noise(vae.config(), seed, width, height);
         let noise = options.seed.map(noise).transpose()?;
-        let sample = normalise(&seen, dtype);
+        let sample = normalize(&seen, dtype);
         let encoded = vae.encode(sample.view(), noise.as_ref().map(Array4::view))?;
         let latents = vae.scale(encoded.latents.view())?;
         let encoding = encoding.elapsed();
@@ -140,7 +140,7 @@ impl Pipeline {
         progress(Step::Judging);
         let picture = match dtype {
             Dtype::Bf16 => None,
-            _ => Some(denormalise(decoded.view(), dtype)?),
+            _ => Some(denormalize(decoded.view(), dtype)?),
         };
         progress(Step::Diagnosing);
         let trip = Trip {
@@ -182,7 +182,7 @@ impl Pipeline {
         let forecast = match options.forecast {
             true => {
                 progress(Step::Forecasting);
-                let sample = normalise(&seen, Dtype::F32);
+                let sample = normalize(&seen, Dtype::F32);
                 let (forecast, warnings) =
                     forecast(&self.execution, &self.checkpoint, &seen, sample.view())?;
                 findings.extend(warnings);

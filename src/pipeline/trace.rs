@@ -6,7 +6,7 @@ use ndarray::Array4;
 
 use super::{Pipeline, Step};
 use crate::Result;
-use crate::image_processor::normalise;
+use crate::image_processor::normalize;
 use crate::pixels::{self, resize_bicubic, target_size};
 use crate::report::Input;
 use crate::trace::TraceFile;
@@ -55,7 +55,7 @@ impl Pipeline {
         let (width, height) =
             target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
         let seen = resize_bicubic(&opened.pixels, width, height)?;
-        let sample = normalise(&seen, self.execution.dtype());
+        let sample = normalize(&seen, self.execution.dtype());
 
         progress(Step::Encoding);
         let vae = self.vae();

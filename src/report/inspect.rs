@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{SCHEMA_VERSION, lossy, lossy_option};
 use crate::checkpoint::CheckpointDifference;
-use crate::checkpoint::{Contents, Origin, Settled, TensorInfo, TensorSpec};
+use crate::checkpoint::{Contents, Origin, ResolvedConfig, TensorInfo, TensorSpec};
 use crate::config::Family;
 use crate::diagnosis::{
     Finding, Measured, Misfit, Severity, checkpoint_findings, defective_release,
@@ -115,14 +115,15 @@ pub struct TensorsReport {
     /// There, and not asked for.
     pub unexpected: Vec<TensorInfo>,
     /// There in another shape.
-    pub misshapen: Vec<MisshapenTensor>,
+    #[serde(rename = "misshapen")]
+    pub shape_mismatches: Vec<ShapeMismatch>,
     /// Each tensor that is there.
     pub each: Vec<TensorReport>,
 }
 
 /// A tensor of another shape than the config asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MisshapenTensor {
+pub struct ShapeMismatch {
     /// Its name.
     pub name: String,
     /// What the config asks for.
@@ -144,7 +145,9 @@ pub struct TensorReport {
 impl InspectReport {
     /// Measures `contents`: reads every file twice, for its hash and for its values.
     ///
-    /// Errors when a file cannot be read to its end.
+    /// # Errors
+    ///
+    /// Returns an error if a file cannot be read to its end.
     pub fn of(contents: &Contents) -> Result<Self> {
         let measured = Measured::all(contents);
         let misfit = Misfit::of(contents);
@@ -163,11 +166,11 @@ impl InspectReport {
         let mut all = Moments::default();
         measured.iter().for_each(|tensor| all.merge(tensor.moments(), 1.0));
         let (name, why) = contents.family();
-        let candidates = match contents.settled() {
-            Settled::Graph(_, families) => families.clone(),
+        let candidates = match contents.resolved_config() {
+            ResolvedConfig::Graph(_, families) => families.clone(),
             _ => Vec::new(),
         };
-        let misshapen = |(expected, info): (Vec<usize>, TensorInfo)| MisshapenTensor {
+        let shape_mismatch = |(expected, info): (Vec<usize>, TensorInfo)| ShapeMismatch {
             name: info.name,
             expected,
             found: info.shape,
@@ -189,7 +192,7 @@ impl InspectReport {
                 others: contents.others().len(),
                 missing: misfit.missing,
                 unexpected: misfit.unexpected,
-                misshapen: misfit.misshapen.into_iter().map(misshapen).collect(),
+                shape_mismatches: misfit.misshapen.into_iter().map(shape_mismatch).collect(),
                 each: measured
                     .into_iter()
                     .map(|Measured { info, statistics, .. }| TensorReport { info, statistics })
@@ -220,8 +223,8 @@ impl ConfigReport {
             path: contents.config_file().map(Path::to_owned),
             values,
             unknown: contents.config().map(|config| config.unknown.clone()).unwrap_or_default(),
-            other_class: match contents.settled() {
-                Settled::OtherClass(class) => Some(class.clone()),
+            other_class: match contents.resolved_config() {
+                ResolvedConfig::OtherClass(class) => Some(class.clone()),
                 _ => None,
             },
             from,

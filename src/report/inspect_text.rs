@@ -37,7 +37,7 @@ impl Display for InspectReport {
                 tensors.expected,
                 count(tensors.missing.len(), "missing"),
                 count(tensors.unexpected.len(), "unexpected"),
-                count(tensors.misshapen.len(), "misshapen"),
+                count(tensors.shape_mismatches.len(), "of another shape"),
                 tensors.others,
             ),
         )?;
@@ -46,12 +46,17 @@ impl Display for InspectReport {
         let unexpected = tensors.unexpected.iter();
         let unexpected =
             unexpected.map(|t| format!("unexpected {} {} {}", t.name, tuple(&t.shape), t.dtype));
-        let misshapen = tensors.misshapen.iter().map(|t| {
-            format!("misshapen {} {}, expected {}", t.name, tuple(&t.found), tuple(&t.expected))
+        let shape_mismatches = tensors.shape_mismatches.iter().map(|t| {
+            format!(
+                "shape mismatch {} {}, expected {}",
+                t.name,
+                tuple(&t.found),
+                tuple(&t.expected)
+            )
         });
         listed(f, missing)?;
         listed(f, unexpected)?;
-        listed(f, misshapen)?;
+        listed(f, shape_mismatches)?;
         let dtypes: Vec<String> = self
             .dtypes
             .iter()

@@ -27,7 +27,7 @@ use crate::trace::Statistics;
 use crate::verdict::{Thresholds, Verdict};
 pub use html::Illustrations;
 pub use inspect::{
-    ConfigReport, FamilyReport, FileReport, InspectDifference, InspectReport, MisshapenTensor,
+    ConfigReport, FamilyReport, FileReport, InspectDifference, InspectReport, ShapeMismatch,
     StoredAs, TensorReport, TensorsReport,
 };
 pub use memory::peak_rss_bytes;

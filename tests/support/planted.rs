@@ -16,7 +16,7 @@ use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD, Axis, Ix4, s};
 use tch::{Kind, Tensor};
 use vae_fidelity::checkpoint::expected_tensors;
 use vae_fidelity::config::Activation as ActFn;
-use vae_fidelity::image_processor::denormalise;
+use vae_fidelity::image_processor::denormalize;
 use vae_fidelity::trace::{Activation, Stage, Trace};
 use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Encoded, Error, Result, Rgb8, Vae};
 
@@ -349,7 +349,7 @@ impl Vae for Planted {
             Fault::Wraparound => {
                 |value: f32| ((value / 2.0 + 0.5) * 255.0).round_ties_even() as i32 as u8
             }
-            _ => return Some(denormalise(decoded, Dtype::F32)),
+            _ => return Some(denormalize(decoded, Dtype::F32)),
         };
         let (_, _, height, width) = decoded.dim();
         let first = decoded.index_axis(Axis(0), 0);

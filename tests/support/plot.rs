@@ -5,7 +5,7 @@
 
 use ndarray::{Array4, ArrayD, Axis};
 use vae_fidelity::diagnosis::UserFiles;
-use vae_fidelity::image_processor::denormalise;
+use vae_fidelity::image_processor::denormalize;
 use vae_fidelity::trace::{Stage, Trace, TraceFile};
 use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 
@@ -29,7 +29,7 @@ pub fn fed(values: Array4<f32>) -> Result<Option<UserFiles>> {
 }
 
 pub fn picture(decoded: &Array4<f32>) -> Result<Option<UserFiles>> {
-    let decoded_image = Some(denormalise(decoded.view(), Dtype::F32)?);
+    let decoded_image = Some(denormalize(decoded.view(), Dtype::F32)?);
     Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
 }
 
@@ -136,5 +136,5 @@ pub fn picked(source: &Rgb8, size: &Rgb8) -> Rgb8 {
 }
 
 pub fn to_sample(pixels: &Rgb8) -> Array4<f32> {
-    vae_fidelity::image_processor::normalise(pixels, Dtype::F32)
+    vae_fidelity::image_processor::normalize(pixels, Dtype::F32)
 }

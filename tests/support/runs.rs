@@ -11,7 +11,7 @@ use ndarray::Array4;
 use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
 use vae_fidelity::config::Family;
 use vae_fidelity::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
-use vae_fidelity::image_processor::normalise;
+use vae_fidelity::image_processor::normalize;
 use vae_fidelity::pixels::{resize_bicubic, target_size};
 use vae_fidelity::{Checkpoint, Dtype, Encoded, Result, Rgb8, Source, Vae};
 
@@ -81,7 +81,7 @@ impl Run {
     pub fn of(vae: &dyn Vae, source: &Rgb8) -> Result<Self> {
         let (width, height) = target_size(source.width(), source.height(), None)?;
         let seen = resize_bicubic(source, width, height)?;
-        let sample = normalise(&seen, vae.dtype());
+        let sample = normalize(&seen, vae.dtype());
         let encoded = vae.encode(sample.view(), None)?;
         let latents = vae.scale(encoded.latents.view())?;
         let decoded = vae.decode(vae.unscale(latents.view())?.view())?;

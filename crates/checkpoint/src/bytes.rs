@@ -22,7 +22,7 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
-    /// Maps `path`. Errors when it cannot be read, is empty, or is a git-LFS pointer.
+    /// Maps `path`. Fails if it cannot be read, is empty, or is a git-LFS pointer.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = Self::map(path)?;
         let slice = bytes.as_slice();
@@ -39,7 +39,7 @@ impl Bytes {
         Ok(bytes)
     }
 
-    /// Maps `path`, whatever it holds. Errors when it cannot be read.
+    /// Maps `path`, whatever its content. Fails if it cannot be read.
     pub fn map(path: &Path) -> Result<Self> {
         let refused = |problem: String| {
             Error::checkpoint(path, problem, "check the path, and that the file can be read")

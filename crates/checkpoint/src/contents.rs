@@ -14,11 +14,11 @@ use super::bytes::Bytes;
 use super::damage::{self, Damage, DamageKind};
 use super::entry::{Encoding, Entry, StoredTensor};
 use super::find::{Located, locate, read_recipe, read_text};
+use super::layout::{TensorSpec, expected_tensors};
+use super::open_options::OpenOptions;
+use super::source::Source;
 use super::weight_files::WeightFiles;
-use super::{
-    OpenOptions, Source, TensorSpec, expected_tensors, names, refuse_config_with_family, scaled,
-    shapes, tensor_files,
-};
+use super::{names, scaled, shapes, tensor_files};
 use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -58,7 +58,7 @@ impl Serialize for Origin {
 
 /// What is known of the config.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Settled {
+pub enum ResolvedConfig {
     /// All of it.
     Config(AutoencoderKLConfig),
     /// The graph, off the shapes; scaling and sample size are not known, and the families named
@@ -91,7 +91,7 @@ pub struct Contents {
     files: Vec<PathBuf>,
     damages: Vec<Damage>,
     config_file: Option<PathBuf>,
-    settled: Settled,
+    resolved_config: ResolvedConfig,
     origins: BTreeMap<String, Origin>,
     family: Family,
     family_reason: String,
@@ -105,10 +105,12 @@ pub struct Contents {
 impl Contents {
     /// Looks into `source` as `options` say.
     ///
-    /// Errors when there is nothing to look into: files that are missing, of an unknown format or
-    /// broken in a way that has no name, no VAE among the tensors, a config that is not valid.
+    /// # Errors
+    ///
+    /// Returns an error if there is nothing to look into: if files are missing, of an unknown format or
+    /// broken in a way that has no [`DamageKind`], if no tensor is of a VAE, or if the config is invalid.
     pub fn open(source: &Source, options: &OpenOptions) -> Result<Self> {
-        refuse_config_with_family(options)?;
+        options.check()?;
         let mut notes = Vec::new();
         let Located { weights, config, revision } = locate(source, options, &mut notes)?;
         let mut damages = Vec::new();
@@ -143,11 +145,11 @@ impl Contents {
 
         let config_file = options.config.clone().or(config.filter(|file| file.exists()));
         let origin = files.first().map_or(Path::new("the checkpoint"), PathBuf::as_path);
-        let settled = match (&config_file, source) {
+        let resolved_config = match (&config_file, source) {
             (Some(file), _) => from_file(file, options.family)?,
             (None, Source::Builtin) => {
                 let config = AutoencoderKLConfig::from_json(builtin()?.0, "the built-in config")?;
-                Settled::Config(with_family(config, options.family)?)
+                ResolvedConfig::Config(with_family(config, options.family)?)
             }
             (None, _) if recipe.is_some() => {
                 return Err(Error::checkpoint(
@@ -156,14 +158,16 @@ impl Contents {
                     "put the config.json beside it, or pass one with `config`",
                 ));
             }
-            (None, _) if named.vae.is_empty() && !damages.is_empty() => Settled::Nothing,
+            (None, _) if named.vae.is_empty() && !damages.is_empty() => ResolvedConfig::Nothing,
             (None, _) => {
                 from_shapes(&named.vae, &named.others, options.family, origin, &mut notes)?
             }
         };
-        let expected = match &settled {
-            Settled::Config(config) | Settled::Graph(config, _) => expected_tensors(config),
-            Settled::OtherClass(_) | Settled::Nothing => Vec::new(),
+        let expected = match &resolved_config {
+            ResolvedConfig::Config(config) | ResolvedConfig::Graph(config, _) => {
+                expected_tensors(config)
+            }
+            ResolvedConfig::OtherClass(_) | ResolvedConfig::Nothing => Vec::new(),
         };
         let mut contents = Self {
             source: source.clone(),
@@ -174,7 +178,7 @@ impl Contents {
             family: Family::Unknown,
             family_reason: String::new(),
             config_file,
-            settled,
+            resolved_config,
             expected,
             tensors: named.vae,
             recipe,
@@ -212,15 +216,15 @@ impl Contents {
     }
 
     /// What is known of the config.
-    pub fn settled(&self) -> &Settled {
-        &self.settled
+    pub fn resolved_config(&self) -> &ResolvedConfig {
+        &self.resolved_config
     }
 
     /// The config, or what shapes show of it.
     pub fn config(&self) -> Option<&AutoencoderKLConfig> {
-        match &self.settled {
-            Settled::Config(config) | Settled::Graph(config, _) => Some(config),
-            Settled::OtherClass(_) | Settled::Nothing => None,
+        match &self.resolved_config {
+            ResolvedConfig::Config(config) | ResolvedConfig::Graph(config, _) => Some(config),
+            ResolvedConfig::OtherClass(_) | ResolvedConfig::Nothing => None,
         }
     }
 
@@ -287,13 +291,15 @@ impl Contents {
         let origin = |field: &str| {
             let supplied = Family::SUPPLIED.contains(&field);
             let assumed = ["act_fn", "norm_num_groups"].contains(&field);
-            Some(match (has_file, &self.settled) {
+            Some(match (has_file, &self.resolved_config) {
                 _ if supplied && family_asked => Origin::Family,
                 (true, _) if config.defaulted.contains(&field) => Origin::Default,
                 (true, _) => Origin::File,
-                (false, Settled::Graph(..)) if supplied => return None,
+                (false, ResolvedConfig::Graph(..)) if supplied => return None,
                 _ if supplied => Origin::Family,
-                (_, Settled::Graph(_, families)) if assumed && families.is_empty() => return None,
+                (_, ResolvedConfig::Graph(_, families)) if assumed && families.is_empty() => {
+                    return None;
+                }
                 _ if assumed => Origin::Assumed,
                 _ => Origin::Shapes,
             })
@@ -305,9 +311,9 @@ impl Contents {
         if let Some(family) = asked {
             return (family, "as `family` says".to_owned());
         }
-        match &self.settled {
+        match &self.resolved_config {
             _ if self.source == Source::Builtin => (Family::Builtin, "it is built in".to_owned()),
-            Settled::Config(config) => {
+            ResolvedConfig::Config(config) => {
                 let family = Family::of(config);
                 let what = format!(
                     "{} latent channels, widths {:?}, scaling_factor {}",
@@ -320,16 +326,16 @@ impl Contents {
                 };
                 (family, why)
             }
-            Settled::Graph(_, families) if families.is_empty() => {
+            ResolvedConfig::Graph(_, families) if families.is_empty() => {
                 (Family::Unknown, "no config, and no published family has its shapes".to_owned())
             }
-            Settled::Graph(_, families) => {
+            ResolvedConfig::Graph(_, families) => {
                 let names: Vec<String> = families.iter().map(Family::to_string).collect();
                 let names = names.join(", ");
                 (Family::Unknown, format!("no config; its shapes are those of {names}"))
             }
-            Settled::OtherClass(class) => (Family::Unknown, format!("its class is {class}")),
-            Settled::Nothing => (Family::Unknown, "nothing could be read".to_owned()),
+            ResolvedConfig::OtherClass(class) => (Family::Unknown, format!("its class is {class}")),
+            ResolvedConfig::Nothing => (Family::Unknown, "nothing could be read".to_owned()),
         }
     }
 }
@@ -339,7 +345,9 @@ fn spoilt(vae: &BTreeMap<String, Entry>, files: &[PathBuf]) -> Vec<Damage> {
     let mut checked = HashSet::new();
     let problems: BTreeSet<(String, String)> = vae
         .iter()
-        .filter_map(|(name, entry)| Some((entry.check_seal(&mut checked).err()?, name.clone())))
+        .filter_map(|(name, entry)| {
+            Some((entry.verify_checksum(&mut checked).err()?, name.clone()))
+        })
         .collect();
     let path = files.first().cloned().unwrap_or_default();
     let damage = |(problem, name): (String, String)| Damage {
@@ -350,13 +358,13 @@ fn spoilt(vae: &BTreeMap<String, Entry>, files: &[PathBuf]) -> Vec<Damage> {
     problems.into_iter().map(damage).collect()
 }
 
-fn from_file(file: &Path, family: Option<Family>) -> Result<Settled> {
+fn from_file(file: &Path, family: Option<Family>) -> Result<ResolvedConfig> {
     let text = read_text(file, ErrorKind::Config)?;
     if let Some(class) = AutoencoderKLConfig::other_class(&text) {
-        return Ok(Settled::OtherClass(class));
+        return Ok(ResolvedConfig::OtherClass(class));
     }
     let config = AutoencoderKLConfig::from_json(&text, &file.display().to_string())?;
-    Ok(Settled::Config(with_family(config, family)?))
+    Ok(ResolvedConfig::Config(with_family(config, family)?))
 }
 
 fn with_family(config: AutoencoderKLConfig, family: Option<Family>) -> Result<AutoencoderKLConfig> {
@@ -372,17 +380,17 @@ fn from_shapes(
     family: Option<Family>,
     origin: &Path,
     notes: &mut Vec<String>,
-) -> Result<Settled> {
+) -> Result<ResolvedConfig> {
     match shapes::config(vae, others, family, origin) {
         Ok((config, note)) => {
             notes.push(note);
-            Ok(Settled::Config(config))
+            Ok(ResolvedConfig::Config(config))
         }
         Err(error) if family.is_some() => Err(error),
         Err(_) => {
             let graph = shapes::graph(vae, origin)?;
             let families = Family::with_graph_of(&graph);
-            Ok(Settled::Graph(graph, families))
+            Ok(ResolvedConfig::Graph(graph, families))
         }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Contents, StoredTensor, TensorInfo};
+use super::contents::{Contents, TensorInfo};
+use super::entry::StoredTensor;
 use vae_fidelity_core::dtype::Dtype;
 
 /// One tensor that both checkpoints have, or one of them.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use half::{bf16, f16};
 
 use super::bytes::Bytes;
+use super::checksum::Checksum;
 use super::layout::TensorSpec;
-use super::seal::Seal;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::recipe::Recipe;
 
@@ -113,7 +113,7 @@ pub(super) struct Entry {
     file: Arc<Bytes>,
     range: Range<usize>,
     /// The file's checksum of the part that holds it.
-    seal: Option<Arc<Seal>>,
+    checksum: Option<Arc<Checksum>>,
     /// What 8-bit values are multiplied by; none for values that stand for themselves.
     scale: Option<f32>,
 }
@@ -127,12 +127,12 @@ impl Entry {
         range: Range<usize>,
     ) -> Self {
         let file = Arc::clone(file);
-        Self { encoding, shape, strides: None, file, range, seal: None, scale: None }
+        Self { encoding, shape, strides: None, file, range, checksum: None, scale: None }
     }
 
     /// The same, in a part of the file that has a checksum.
-    pub fn sealed(self, seal: Option<Arc<Seal>>) -> Self {
-        Self { seal, ..self }
+    pub fn with_checksum(self, checksum: Option<Arc<Checksum>>) -> Self {
+        Self { checksum, ..self }
     }
 
     /// See [`Bytes::forget`].
@@ -223,11 +223,11 @@ impl Entry {
         self.scale.is_some()
     }
 
-    /// Errors, in words, when the file's own checksums say that it was damaged; `checked` is what
-    /// was looked at before.
-    pub fn check_seal(&self, checked: &mut HashSet<*const Seal>) -> Result<(), String> {
-        match &self.seal {
-            Some(seal) if checked.insert(Arc::as_ptr(seal)) => seal.check(&self.file),
+    /// Verifies the checksum that the file stores of these values, unless it is in `checked`; the error
+    /// says what differs.
+    pub fn verify_checksum(&self, checked: &mut HashSet<*const Checksum>) -> Result<(), String> {
+        match &self.checksum {
+            Some(checksum) if checked.insert(Arc::as_ptr(checksum)) => checksum.check(&self.file),
             _ => Ok(()),
         }
     }

@@ -14,9 +14,18 @@ use super::entry::Entry;
 #[cfg(feature = "hub")]
 use super::hub::{self, HubOptions};
 use super::layout::expected_tensors;
+use super::open_options::OpenOptions;
 use super::source::Source;
 use super::weight_files::{self, WeightFiles};
-use super::{OpenOptions, Weights, bytes, names, scaled, source, tensor_files};
+use super::{bytes, names, scaled, source, tensor_files};
+
+/// The tensors of a source.
+#[derive(Debug)]
+pub(super) enum Weights {
+    /// By diffusers name.
+    Files(BTreeMap<String, Entry>),
+    Recipe(Recipe),
+}
 
 /// What a source holds, before config and tensors are brought together.
 pub(super) struct Found {
@@ -144,7 +153,9 @@ pub(super) fn find(
     })?;
     let mut checked = HashSet::new();
     for entry in named.vae.values() {
-        entry.check_seal(&mut checked).map_err(|problem| refused(problem, bytes::FETCH_AGAIN))?;
+        entry
+            .verify_checksum(&mut checked)
+            .map_err(|problem| refused(problem, bytes::FETCH_AGAIN))?;
     }
     let config = config.filter(|file| file.exists());
     let weights = Weights::Files(named.vae);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::{Encoding, Entry};
-use super::{TensorSpec, expected_tensors};
+use super::layout::{TensorSpec, expected_tensors};
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
@@ -16,7 +16,7 @@ pub(super) fn check(
 ) -> Result<Vec<String>> {
     let mut found: BTreeMap<&str, &Entry> =
         vae.iter().map(|(name, entry)| (name.as_str(), entry)).collect();
-    let (mut missing, mut misshapen) = (Vec::new(), Vec::new());
+    let (mut missing, mut mismatched) = (Vec::new(), Vec::new());
     let mut converted: BTreeMap<&'static str, usize> = BTreeMap::new();
     for TensorSpec { name, shape } in expected_tensors(config) {
         let Some(entry) = found.remove(name.as_str()) else {
@@ -39,11 +39,11 @@ pub(super) fn check(
             Encoding::F32 | Encoding::F16 | Encoding::Bf16 => {}
         }
         if entry.shape != shape {
-            misshapen.push(format!("{name}: expected {shape:?}, found {:?}", entry.shape));
+            mismatched.push(format!("{name}: expected {shape:?}, found {:?}", entry.shape));
         }
     }
     let unexpected: Vec<String> = found.into_keys().map(str::to_owned).collect();
-    if missing.is_empty() && misshapen.is_empty() {
+    if missing.is_empty() && mismatched.is_empty() {
         let stored = converted.into_iter();
         let mut notes: Vec<String> = stored
             .map(|(what, count)| format!("{count} tensor{} stored as {what}", plural(count)))
@@ -54,7 +54,7 @@ pub(super) fn check(
         return Ok(notes);
     }
     let problems =
-        [(missing, "missing"), (misshapen, "with another shape"), (unexpected, "unexpected")];
+        [(missing, "missing"), (mismatched, "with another shape"), (unexpected, "unexpected")];
     let problems: Vec<String> = problems
         .iter()
         .filter(|(names, _)| !names.is_empty())

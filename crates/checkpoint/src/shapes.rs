@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::entry::Entry;
-use super::expected_tensors;
+use super::layout::expected_tensors;
 use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
@@ -16,7 +16,7 @@ const PUBLISHED_GROUPS: usize = 32;
 /// The graph that the shapes of `vae` describe. Scaling and sample size are still diffusers'
 /// defaults: [`Family::apply`] has to set them.
 ///
-/// Errors when this is no `AutoencoderKL`, and names the tensor that says so.
+/// Fails if this is no `AutoencoderKL`; the error names the tensor that shows it.
 pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<AutoencoderKLConfig> {
     let size = |name: &str, dimensions: usize, which: usize| {
         let entry = vae.get(name).ok_or_else(|| no_vae(origin, name, vae))?;

@@ -38,7 +38,9 @@ impl Source {
     /// Reads `repo`: `builtin`; or else the path of a folder or file (`./builtin` for one of that
     /// name); or else the id of a repository on a hub, `OWNER/NAME`.
     ///
-    /// Errors when it is none of them, and for a subfolder of what has none.
+    /// # Errors
+    ///
+    /// Returns an error if `repo` is none of them, or if it can have no subfolder and one is given.
     pub fn parse(repo: &str, subfolder: Option<&str>) -> Result<Self> {
         let refuse_subfolder = |what: &str| match subfolder {
             None => Ok(()),
@@ -67,7 +69,9 @@ impl Source {
 
     /// The same source at a branch, tag or commit.
     ///
-    /// Errors when it is no repository of a hub.
+    /// # Errors
+    ///
+    /// Returns an error if the source is no repository of a hub.
     pub fn at_revision(self, revision: &str) -> Result<Self> {
         let what = match self {
             Self::Hub { id, subfolder, .. } => {

@@ -1,5 +1,6 @@
-//! Pixels to the sample a VAE takes, and a decoded sample back to pixels, step by step as the gist
-//! does it (`image_to_tensor`, `tensor_to_image`), each step rounded to the dtype.
+//! Pixels to the sample a VAE takes, and a decoded sample back to pixels, step by step as the reference
+//! script does it (`image_to_tensor`, `tensor_to_image`), each step rounded to the dtype. The names are
+//! those of diffusers' `VaeImageProcessor`.
 
 use ndarray::{Array4, ArrayView4};
 
@@ -9,18 +10,20 @@ use vae_fidelity_pixels::Rgb8;
 
 /// RGB8 to a sample in [-1, 1], shape (1, 3, H, W).
 ///
-/// The division by 255 is in f32 and the rest in `dtype`, as in the gist.
+/// The division by 255 is in f32 and the rest in `dtype`, as in the reference script.
+///
+/// # Examples
 ///
 /// ```
 /// use vae_fidelity_core::Dtype;
 /// use vae_fidelity_pixels::Rgb8;
-/// use vae_fidelity_core::image_processor::{denormalise, normalise};
+/// use vae_fidelity_core::image_processor::{denormalize, normalize};
 /// let pixels = Rgb8::new(1, 1, vec![0, 128, 255]).unwrap();
-/// let sample = normalise(&pixels, Dtype::F32);
+/// let sample = normalize(&pixels, Dtype::F32);
 /// assert_eq!(sample[[0, 0, 0, 0]], -1.0);
-/// assert_eq!(denormalise(sample.view(), Dtype::F32).unwrap(), pixels);
+/// assert_eq!(denormalize(sample.view(), Dtype::F32).unwrap(), pixels);
 /// ```
-pub fn normalise(pixels: &Rgb8, dtype: Dtype) -> Array4<f32> {
+pub fn normalize(pixels: &Rgb8, dtype: Dtype) -> Array4<f32> {
     Array4::from_shape_fn((1, 3, pixels.height(), pixels.width()), |(_, c, y, x)| {
         let unit = dtype.round(f32::from(pixels.pixel(x, y)[c]) / 255.0);
         dtype.round(dtype.round(unit * 2.0) - 1.0)
@@ -30,9 +33,11 @@ pub fn normalise(pixels: &Rgb8, dtype: Dtype) -> Array4<f32> {
 /// The first picture of a decoded sample (N, 3, H, W) as RGB8: halved, moved to [0, 1], clamped,
 /// times 255, rounded half to even. NaN becomes 0, as numpy's cast makes it on x86-64.
 ///
-/// Errors for bf16, which numpy does not have (the gist's `tensor_to_image` fails there too), and
-/// for anything but three channels.
-pub fn denormalise(decoded: ArrayView4<f32>, dtype: Dtype) -> Result<Rgb8> {
+/// # Errors
+///
+/// Returns an error for bf16, which numpy does not have (the reference script's `tensor_to_image` fails
+/// there too), and unless `decoded` has three channels.
+pub fn denormalize(decoded: ArrayView4<f32>, dtype: Dtype) -> Result<Rgb8> {
     let (n, channels, height, width) = decoded.dim();
     if dtype == Dtype::Bf16 {
         return Err(Error::option(
@@ -67,7 +72,7 @@ fn to_level(value: f32, dtype: Dtype) -> u8 {
 mod tests {
     use super::*;
 
-    /// Expected values are what numpy and torch give for the gist's own lines.
+    /// Expected values are those of numpy and torch for the reference script's own lines.
     #[test]
     fn halves_go_to_even_and_nan_to_zero() {
         for (value, level) in [
@@ -87,8 +92,8 @@ mod tests {
     fn every_level_survives_in_every_dtype_that_numpy_has() {
         for dtype in [Dtype::F32, Dtype::F16] {
             let pixels = Rgb8::new(256, 1, (0..768).map(|i| (i / 3) as u8).collect()).unwrap();
-            let sample = normalise(&pixels, dtype);
-            assert_eq!(denormalise(sample.view(), dtype).unwrap(), pixels, "{dtype}");
+            let sample = normalize(&pixels, dtype);
+            assert_eq!(denormalize(sample.view(), dtype).unwrap(), pixels, "{dtype}");
         }
     }
 }

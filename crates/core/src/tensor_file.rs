@@ -91,8 +91,10 @@ fn extension(path: &Path) -> Option<Format> {
 
 /// All tensors of `path`, sorted by name.
 ///
-/// Errors when the file is missing, broken, holds no tensor, or one that is not f64, f32, f16, bf16
-/// or u8.
+/// # Errors
+///
+/// Returns an error if the file is missing, broken or without a tensor, or if a tensor is not f64, f32,
+/// f16, bf16 or u8.
 pub fn read(path: &Path) -> Result<Vec<FileTensor>> {
     let Some(format) = extension(path) else {
         return Err(broken(path, "expected a name that ends in .safetensors or .npy"));
@@ -113,7 +115,9 @@ pub fn read(path: &Path) -> Result<Vec<FileTensor>> {
 
 /// The bytes of a `.safetensors` file that holds `tensors` as f32 under their names.
 ///
-/// Errors when two have one name.
+/// # Errors
+///
+/// Returns an error if two tensors have the same name.
 pub fn to_safetensors(tensors: &[(&str, ArrayView4<f32>)]) -> Result<Vec<u8>> {
     let stored: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors
         .iter()

@@ -22,8 +22,12 @@ impl Tiling {
     /// Tiles of `tile_size` pixels a side, or of the config's `sample_size`, as `enable_tiling()` has
     /// it. Only larger pictures are cut.
     ///
-    /// Errors unless a quarter of a tile is a whole number of latents: diffusers' steps and overlaps
-    /// would not meet. Also for a `sample_size` of two numbers, at which diffusers fails.
+    /// # Errors
+    ///
+    /// Returns an error unless a quarter of a tile is a whole number of latents, since diffusers' steps
+    /// and overlaps would not meet, and for a `sample_size` of two numbers, for which diffusers fails.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use vae_fidelity_core::AutoencoderKLConfig;

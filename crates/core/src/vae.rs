@@ -10,7 +10,7 @@ use crate::trace::{Stage, Trace, TraceFile};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_pixels::Rgb8;
 
-/// A VAE that can be judged: the libtorch model of this crate, or a port of yours.
+/// A VAE that can be judged: one of `vae_fidelity_autoencoders`, or your implementation.
 ///
 /// Tensors are NCHW and travel as `f32` whatever the arithmetic is. Samples lie in [-1, 1];
 /// latents are as the model makes them, not multiplied by `scaling_factor`.
@@ -21,24 +21,29 @@ pub trait Vae {
     /// The arithmetic that the model runs in.
     fn dtype(&self) -> Dtype;
 
-    /// `sample` (N, 3, H, W) to the posterior and latents (N, C, H / f, W / f): the mode without
-    /// `noise`, a draw with it (noise has the latents' shape).
+    /// Encodes `sample` (N, 3, H, W) to the posterior and latents (N, C, H / f, W / f): the mode of the
+    /// posterior without `noise`, a sample of it with `noise`, which has the latents' shape.
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded>;
 
-    /// `count` draws from the posterior of `sample`, each as `encode` gives latents, with random
-    /// numbers of the implementation's own. For implementations whose `encode` takes no noise and
-    /// answers with [`ErrorKind::Unsupported`]: their draws are
-    /// judged by mean and spread. `None` where there is no such thing.
-    fn draws(&self, sample: ArrayView4<f32>, count: usize) -> Option<Result<Vec<Array4<f32>>>> {
+    /// `count` samples of the posterior of `sample`, each as [`Vae::encode`] returns latents, with random
+    /// numbers of the implementation's own.
+    ///
+    /// For implementations that take no noise, whose `encode` fails with [`ErrorKind::Unsupported`]: their
+    /// posterior samples are judged by mean and variance. `None` if there are none.
+    fn posterior_samples(
+        &self,
+        sample: ArrayView4<f32>,
+        count: usize,
+    ) -> Option<Result<Vec<Array4<f32>>>> {
         let _ = (sample, count);
         None
     }
 
-    /// Unscaled `latents` (N, C, h, w) to a decoded sample (N, 3, h * f, w * f), not clamped.
+    /// Decodes unscaled `latents` (N, C, h, w) to a sample (N, 3, h * f, w * f), not clamped.
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>>;
 
-    /// Decoded sample to pixels, where the implementation has a conversion of its own; `None`
-    /// leaves it unjudged and the gist's conversion is used.
+    /// Converts a decoded sample to pixels, if the implementation has a conversion of its own. With
+    /// `None` it is not judged, and the reference script's conversion is used.
     fn to_rgb8(&self, decoded: ArrayView4<f32>) -> Option<Result<Rgb8>> {
         let _ = decoded;
         None
@@ -54,11 +59,13 @@ pub trait Vae {
         Ok(latents.map(|&latent| self.config().unscale(latent, self.dtype())))
     }
 
-    /// Encodes and decodes in tiles or slices from now on, as after diffusers' `enable_tiling()` and
-    /// `enable_slicing()`, or whole again.
+    /// Enables tiling or slicing for later calls, as diffusers' `enable_tiling()` and
+    /// `enable_slicing()` do, or disables both.
     ///
-    /// Errors with [`ErrorKind::Unsupported`] where the implementation cannot; goldens that ask for it
-    /// are then not run.
+    /// # Errors
+    ///
+    /// Returns an error of kind [`ErrorKind::Unsupported`] if the implementation has neither; goldens
+    /// that need them are then not run.
     fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {
         if splitting == Splitting::default() {
             return Ok(());
@@ -104,7 +111,7 @@ pub struct Encoded {
     pub moments: Option<Array4<f32>>,
     /// Standard deviation of the posterior, (N, C, h, w).
     pub std: Option<Array4<f32>>,
-    /// Mode or draw, (N, C, h, w), unscaled.
+    /// Mode or sample of the posterior, (N, C, h, w), unscaled.
     pub latents: Array4<f32>,
 }
 
@@ -113,15 +120,19 @@ pub struct Encoded {
 pub struct RoundTrip {
     /// Mean and log-variance before clamping, (1, 2C, h, w), where the model exposes them.
     pub moments: Option<Array4<f32>>,
-    /// Scaled latents (1, C, h, w): what the gist's `encode_to_latents` returns.
+    /// Scaled latents (1, C, h, w), as the reference script's `encode_to_latents` returns them.
     pub latents: Array4<f32>,
     /// Decoded sample (1, 3, H, W) before clamping.
     pub decoded: Array4<f32>,
 }
 
-/// Encodes `sample`, scales and unscales the latents as the gist does, and decodes them.
+/// Encodes `sample`, scales and unscales the latents as the reference script does, and decodes them.
 ///
-/// With `noise` the latents are a draw from the posterior, without it they are its mode.
+/// With `noise` the latents are a sample of the posterior, without it they are its mode.
+///
+/// # Errors
+///
+/// Returns the error of the first step that fails.
 pub fn round_trip(
     vae: &dyn Vae,
     sample: ArrayView4<f32>,
@@ -135,7 +146,9 @@ pub fn round_trip(
 
 /// The outputs of every module of `vae` for `sample`, and of its decoder for `unscaled` latents.
 ///
-/// Errors with [`ErrorKind::Unsupported`] where the implementation records no trace.
+/// # Errors
+///
+/// Returns an error of kind [`ErrorKind::Unsupported`] if the implementation records no trace.
 pub fn trace<'a>(
     vae: &dyn Vae,
     sample: ArrayView4<'a, f32>,

@@ -6,7 +6,7 @@ use ndarray::{Array3, Array4, ArrayView3, Axis, s};
 use super::evidence::Evidence;
 use super::resampling::Resampling;
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::image_processor::normalise;
+use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::Result;
 
 /// One thing done to the sample that should not have been, or done otherwise.
@@ -170,7 +170,7 @@ impl Change {
                 let resized = way.apply(evidence.source, seen.width(), seen.height())?;
                 return Ok(resized
                     .filter(|resized| resized != seen)
-                    .map(|resized| normalise(&resized, Dtype::F32)));
+                    .map(|resized| normalize(&resized, Dtype::F32)));
             }
         };
         Ok(Some(changed.insert_axis(Axis(0))))

@@ -9,7 +9,7 @@ use super::tiles::{self, Tiles};
 use super::{Finding, seams};
 use vae_fidelity_core::config::Family;
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::image_processor::denormalise;
+use vae_fidelity_core::image_processor::denormalize;
 use vae_fidelity_core::metrics::PixelMetrics;
 use vae_fidelity_core::tiling::UnitMistake;
 use vae_fidelity_files::error::Result;
@@ -30,7 +30,7 @@ const WORSE_DB: f64 = 1.0;
 /// What is wrong with the user's picture; empty where it is the expected one.
 pub(super) fn findings(evidence: &Evidence, theirs: &Rgb8) -> Result<Vec<Finding>> {
     let Reference { latents, decoded } = reference(evidence)?;
-    let ours = denormalise(decoded.view(), Dtype::F32)?;
+    let ours = denormalize(decoded.view(), Dtype::F32)?;
     if let Some(finding) = other_size(&ours, theirs) {
         return Ok(vec![finding]);
     }
@@ -47,7 +47,7 @@ pub(super) fn findings(evidence: &Evidence, theirs: &Rgb8) -> Result<Vec<Finding
         search.offer(code, what, &conversion.apply(&decoded)?, 0);
     }
     for (code, what, changed) in rearranged(&decoded) {
-        search.offer(code, &what, &denormalise(changed.view(), Dtype::F32)?, 0);
+        search.offer(code, &what, &denormalize(changed.view(), Dtype::F32)?, 0);
     }
     if !search.done() {
         by_latents(evidence, &latents, &mut search)?;
@@ -195,7 +195,7 @@ fn by_latents(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) -> Re
         search.offer(
             "scaling-factor-mismatch",
             &what,
-            &denormalise(decoded.view(), Dtype::F32)?,
+            &denormalize(decoded.view(), Dtype::F32)?,
             0,
         );
         if search.done() {
@@ -209,7 +209,7 @@ fn by_latents(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) -> Re
         let latents = raw.mapv(|z| z + (shift * by) as f32);
         let decoded = evidence.vae.decode(latents.view())?;
         let what = format!("decoded {what}");
-        search.offer("shift-factor-dropped", &what, &denormalise(decoded.view(), Dtype::F32)?, 0);
+        search.offer("shift-factor-dropped", &what, &denormalize(decoded.view(), Dtype::F32)?, 0);
     }
     Ok(())
 }
@@ -227,7 +227,7 @@ fn by_input(evidence: &Evidence, search: &mut Search) -> Result<()> {
             continue;
         }
         let latents = evidence.vae.encode(sample.view(), None)?.latents;
-        let decoded = denormalise(evidence.vae.decode(latents.view())?.view(), Dtype::F32)?;
+        let decoded = denormalize(evidence.vae.decode(latents.view())?.view(), Dtype::F32)?;
         // A move changes the border in ways that only the real padding has.
         let border = if matches!(change, Change::Moved(_)) { 16 } else { 0 };
         search.offer(
@@ -249,7 +249,7 @@ fn by_tiles(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) -> Resu
         let mut tiles = Tiles::new(evidence.vae, tiling, raw.view());
         for mistake in [None].into_iter().chain(UnitMistake::ALL.map(Some)) {
             let code = if mistake.is_some() { "tile-blend-units" } else { "tile-seams" };
-            let decoded = denormalise(tiles.blended(mistake)?.view(), Dtype::F32)?;
+            let decoded = denormalize(tiles.blended(mistake)?.view(), Dtype::F32)?;
             search.offer(code, &tiles::described(tiling, mistake), &decoded, 0);
             if search.done() {
                 return Ok(());

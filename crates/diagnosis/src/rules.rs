@@ -8,7 +8,7 @@ use super::{
     round_trip,
 };
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::image_processor::denormalise;
+use vae_fidelity_core::image_processor::denormalize;
 use vae_fidelity_files::error::Result;
 
 /// What the rules say of one run.
@@ -123,7 +123,7 @@ fn expected_loss(evidence: &Evidence) -> Result<Option<Finding>> {
     // Of several releases the family's first, which its plain config belongs to.
     let Some(published) = evidence.family.published_quality().first() else { return Ok(None) };
     let (mean, spread) = (published.psnr_db, published.psnr_db_spread);
-    let decoded = denormalise(evidence.decoded.view(), Dtype::F32)?;
+    let decoded = denormalize(evidence.decoded.view(), Dtype::F32)?;
     let psnr = picture::psnr(evidence.seen, &decoded);
     let within = (psnr - mean).abs() <= spread;
     Ok(within.then(|| {

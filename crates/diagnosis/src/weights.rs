@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Finding, Severity};
-use vae_fidelity_checkpoint::{Contents, DamageKind, Settled, TensorInfo, TensorSpec};
+use vae_fidelity_checkpoint::{Contents, DamageKind, ResolvedConfig, TensorInfo, TensorSpec};
 use vae_fidelity_core::metrics::{LEAST_VALUES, Moments, WeightStatistics};
 
 /// How many names a title or a list of evidence gives.
@@ -96,7 +96,7 @@ pub fn checkpoint_findings(
     tensors: &[Measured],
 ) -> Vec<Finding> {
     let mut findings: Vec<Finding> = contents.damages().iter().map(damage).collect();
-    if let Settled::OtherClass(class) = contents.settled() {
+    if let ResolvedConfig::OtherClass(class) = contents.resolved_config() {
         let title = format!("the config's class is {class}, not AutoencoderKL");
         findings.push(Finding::new("wrong-class", title).evidence("class", class));
     }
@@ -125,7 +125,7 @@ fn damage(damage: &vae_fidelity_checkpoint::Damage) -> Finding {
 }
 
 fn config_defaults(contents: &Contents) -> Option<Finding> {
-    let Settled::Config(config) = contents.settled() else { return None };
+    let ResolvedConfig::Config(config) = contents.resolved_config() else { return None };
     if !config.defaulted.contains(&"block_out_channels") {
         return None;
     }
@@ -144,7 +144,7 @@ fn config_defaults(contents: &Contents) -> Option<Finding> {
 }
 
 fn wrong_channels(contents: &Contents) -> Option<Finding> {
-    let Settled::Config(config) = contents.settled() else { return None };
+    let ResolvedConfig::Config(config) = contents.resolved_config() else { return None };
     let found = width_of(contents, "decoder.conv_in.weight", 1)?;
     let asked = config.latent_channels;
     if found == asked {

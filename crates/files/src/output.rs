@@ -18,7 +18,9 @@ const MAX_LINKS: usize = 40;
 /// An existing file keeps its permissions, a new one gets those that the umask leaves; a symbolic
 /// link stays, and the file it points to is replaced. A device or pipe is written to directly.
 ///
-/// Errors when [`check_writable`] would, and when the disk is full. No temporary file stays behind.
+/// # Errors
+///
+/// As [`check_writable`], and if the disk is full. No temporary file is left behind.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_all_atomically(&[(path, bytes)])
 }
@@ -57,8 +59,12 @@ fn stage(path: &Path, bytes: &[u8]) -> Result<Option<(NamedTempFile<File>, PathB
 
 /// Checks before slow work that [`write_atomically`] will be able to write to `path`.
 ///
-/// Errors when `path` is a directory or a read-only file, and when the directory it lies in is
-/// missing or not writable. Leaves nothing behind, and an existing file as it is.
+/// It leaves nothing behind, and an existing file as it is.
+///
+/// # Errors
+///
+/// Returns an error if `path` is a directory or a read-only file, or if its directory is missing or not
+/// writable.
 pub fn check_writable(path: &Path) -> Result<()> {
     check(path).map(drop)
 }
@@ -94,7 +100,9 @@ fn replaceable(target: &Path) -> bool {
 /// Follows the symbolic links that `path` is, also to a file that does not exist yet: the file that
 /// [`write_atomically`] replaces.
 ///
-/// Errors when links lead in a circle.
+/// # Errors
+///
+/// Returns an error if the links form a cycle.
 pub fn resolve(path: &Path) -> Result<PathBuf> {
     let mut target = path.to_path_buf();
     for _ in 0..MAX_LINKS {
@@ -132,8 +140,12 @@ pub struct NewFolder {
 }
 
 impl NewFolder {
-    /// Errors when something other than an empty folder is at `target`, and when the folder it is
-    /// to lie in is missing or not writable.
+    /// Begins a folder that will appear at `target`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `target` is anything but an empty folder, or if its parent is missing or not
+    /// writable.
     pub fn create(target: &Path) -> Result<Self> {
         let target = resolve(target)?;
         let occupied = match fs::read_dir(&target) {
@@ -163,7 +175,11 @@ impl NewFolder {
         self.temporary.path()
     }
 
-    /// Errors unless the disk has room for `bytes` and something to spare.
+    /// Checks the free space of the disk.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error unless there is room for `bytes` and a reserve.
     pub fn check_room(&self, bytes: u64) -> Result<()> {
         let Ok(free) = fs4::available_space(self.path()) else { return Ok(()) };
         let needed = bytes + bytes / 50 + (4 << 20);

@@ -57,8 +57,8 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Errors when the file is missing or not the one that the manifest hashed, lacks a tensor that
-    /// the manifest names, or holds one that is not f32 or not finite.
+    /// Fails if the file is missing or has another hash than in the manifest, lacks a tensor of the
+    /// manifest, or has one that is not f32 or not finite.
     pub fn read(folder: &Path, row: &BlocksRow) -> Result<Self> {
         let path = folder.join(&row.file);
         let bytes = input::read_bytes(&path).map_err(|problem| broken(&path, problem))?;
@@ -165,7 +165,10 @@ impl Suite {
     /// Whether the block that `module` of case `case` belongs to is wrong by itself in `vae`, or was
     /// given something wrong if its output is: the block is run alone on what the reference gave it.
     ///
-    /// Errors when no case has this name, the suite is broken, or the case has no such module.
+    /// # Errors
+    ///
+    /// Returns an error if there is no such case, if the case has no such module, or if the suite is
+    /// broken.
     pub fn fault(&self, case: &str, module: &str, vae: &dyn Vae) -> Result<Fault> {
         let unknown = |problem: &str, next: &str| {
             Error::new(ErrorKind::Golden, format!("{case}: {module}"), problem, next)

@@ -14,7 +14,7 @@ use super::manifest::Case;
 use super::report::{CaseReport, Check, NotRun, Step, SuiteReport};
 use super::suite::{Suite, with_next};
 use super::tensor::Golden;
-use vae_fidelity_core::image_processor::denormalise;
+use vae_fidelity_core::image_processor::denormalize;
 use vae_fidelity_core::tensor_file::{self, FileTensor};
 use vae_fidelity_core::trace::{Activation, Stage, Trace};
 use vae_fidelity_files::error::{Error, ErrorKind, Result, io_reason};
@@ -211,7 +211,7 @@ impl Candidate<'_> {
         };
         let decoded: Option<Array4<f32>> =
             decoded.and_then(|tensor| tensor.values.into_dimensionality::<Ix4>().ok());
-        let made_here = decoded.map(|decoded| denormalise(decoded.view(), dtype));
+        let made_here = decoded.map(|decoded| denormalize(decoded.view(), dtype));
         let path = self.folder.join(PICTURE);
         let own =
             path.exists().then(|| vae_fidelity_pixels::open(&path).map(|opened| opened.pixels));

@@ -77,8 +77,8 @@ impl<'a> Checks<'a> {
         why: impl FnOnce() -> Option<String>,
     ) -> Result<bool> {
         let Actual { shape, values, trace } = actual;
-        let bar = self.suite.bar(self.case, self.files, step)?;
-        let comparison = Comparison::new(golden, shape, values, bar)?;
+        let criterion = self.suite.criterion(self.case, self.files, step)?;
+        let comparison = Comparison::new(golden, shape, values, criterion)?;
         let bit_identical = comparison.bit_identical;
         let mut check = Check::compared(step, comparison);
         if check.outcome == Outcome::Failed {
@@ -196,7 +196,7 @@ impl<'a> Checks<'a> {
             Step::Latents if matches!(self.keep, Keep::Save(_)) => Some("latents.safetensors"),
             Step::Decoded => Some("decoded.safetensors"),
             Step::DecodedRgb8 | Step::ToRgb8 | Step::EndToEnd => Some("decoded.png"),
-            Step::Load | Step::Moments | Step::Std | Step::Latents | Step::Draws => None,
+            Step::Load | Step::Moments | Step::Std | Step::Latents | Step::PosteriorSamples => None,
         };
         let located = matches!(check.location, Some(Location::Module { .. }));
         match (&check.saved, file, &case.trace, &self.keep) {

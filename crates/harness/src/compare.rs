@@ -10,7 +10,7 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 /// `atol` is in units of the tensor itself, `rtol` is a plain ratio. Neither is a quality
 /// threshold: they cover what other kernels round differently, are measured, and are no bigger
 /// than that. Do not raise one because a check fails on the machine that wrote the goldens: there
-/// the bar is bit equality.
+/// the criterion is bit equality.
 ///
 /// NaN and infinity are never within tolerance, on either side, and a tolerance cannot hold them.
 ///
@@ -48,7 +48,12 @@ impl Tolerance {
     /// No difference at all (`-0.0` equals `0.0`).
     pub const EXACT: Self = Self { atol: 0.0, rtol: 0.0 };
 
-    /// Errors unless both are finite and not negative: an infinite tolerance passes everything.
+    /// A tolerance of `atol + rtol * |expected|`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error unless both are finite and not negative: an infinite tolerance would pass
+    /// everything.
     pub fn new(atol: f64, rtol: f64) -> Result<Self> {
         let bad = |value: f64| !value.is_finite() || value < 0.0;
         if bad(atol) || bad(rtol) {
@@ -93,10 +98,10 @@ impl Tolerance {
     }
 }
 
-/// What a tensor is held to.
+/// The criterion that a tensor is judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Bar {
+pub enum Criterion {
     /// Every bit of every value: what involves no rounding that machines differ in.
     BitIdentical,
     /// The formula, value by value.
@@ -110,7 +115,7 @@ pub enum Bar {
     },
 }
 
-impl Bar {
+impl Criterion {
     pub(super) fn tolerance(self) -> Tolerance {
         match self {
             Self::BitIdentical => Tolerance::EXACT,
@@ -148,8 +153,9 @@ pub struct Comparison {
     pub worst: Option<Worst>,
     /// How many judged values differ by more than each of [`THRESHOLDS`].
     pub over: Vec<Over>,
-    /// What was asked.
-    pub bar: Bar,
+    /// The criterion it was judged by.
+    #[serde(rename = "bar")]
+    pub criterion: Criterion,
 }
 
 /// The value that differs most.
@@ -185,8 +191,15 @@ fn number_or_name<S: Serializer>(
 impl Comparison {
     /// Compares `actual`, in C order, with a golden: shape first, then values.
     ///
-    /// Errors when the golden contradicts itself (equal hash, other values).
-    pub fn new(golden: &Golden, actual_shape: &[usize], actual: &[f32], bar: Bar) -> Result<Self> {
+    /// # Errors
+    ///
+    /// Returns an error if the golden contradicts itself (same hash, other values).
+    pub fn new(
+        golden: &Golden,
+        actual_shape: &[usize],
+        actual: &[f32],
+        criterion: Criterion,
+    ) -> Result<Self> {
         let mut comparison = Self {
             expected_shape: golden.shape().to_vec(),
             actual_shape: actual_shape.to_vec(),
@@ -198,7 +211,7 @@ impl Comparison {
             max_abs_diff: None,
             worst: None,
             over: Vec::new(),
-            bar,
+            criterion,
         };
         if golden.shape() != actual_shape || comparison.values != actual.len() {
             return Ok(comparison);
@@ -230,15 +243,15 @@ impl Comparison {
         Ok(comparison)
     }
 
-    /// Equal shapes, no NaN or infinity, and what the bar asks.
+    /// Equal shapes, no NaN or infinity, and what the criterion asks.
     pub fn passes(&self) -> bool {
         self.expected_shape == self.actual_shape
             && self.judged > 0
             && self.non_finite == 0
             && self.failing == 0
-            && match self.bar {
-                Bar::BitIdentical => self.bit_identical,
-                Bar::Within { share, .. } => share.is_none_or(|share| self.share() <= share),
+            && match self.criterion {
+                Criterion::BitIdentical => self.bit_identical,
+                Criterion::Within { share, .. } => share.is_none_or(|share| self.share() <= share),
             }
     }
 
@@ -249,7 +262,7 @@ impl Comparison {
     }
 
     fn judge(&mut self, pairs: impl Iterator<Item = (usize, (f32, f32))>) {
-        let tolerance = self.bar.tolerance();
+        let tolerance = self.criterion.tolerance();
         let mut over = [0; THRESHOLDS.len()];
         let mut worst: Option<(f64, usize, f32, f32)> = None;
         for (at, (actual, expected)) in pairs {

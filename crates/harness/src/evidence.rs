@@ -15,8 +15,8 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Errors when `folder` lies in `suite`: goldens come from the reference alone, and nothing that
-    /// an implementation under test made may end up beside them.
+    /// Fails if `folder` is inside `suite`: goldens come from the reference alone, and no output of an
+    /// implementation under test may end up beside them.
     pub fn new(folder: Option<PathBuf>, suite: &Path) -> Result<Self> {
         let name = "vae-fidelity-failures";
         let default = || match Path::new("Cargo.toml").is_file() {

@@ -100,8 +100,10 @@ impl Suite {
     /// README that says what to compute, into the new folder `folder`; [`Suite::judge`] takes what
     /// a port makes of them. The folder appears when it is whole. `progress` is told each step.
     ///
-    /// Errors when `folder` exists and is not empty, when the disk has too little room, and when
-    /// the suite is broken.
+    /// # Errors
+    ///
+    /// Returns an error if `folder` exists and is not empty, if the disk is too full, or if the suite is
+    /// broken.
     pub fn export(
         &self,
         folder: impl AsRef<Path>,

@@ -7,11 +7,11 @@ use super::checks::{Actual, Checks, Keep, Tracer};
 use super::evidence::Evidence;
 use super::explain;
 use super::manifest::Case;
+use super::posterior_stats;
 use super::report::{Check, Step};
-use super::spread;
 use super::suite::{Suite, with_next};
 use super::tensor::Golden;
-use vae_fidelity_core::image_processor::denormalise;
+use vae_fidelity_core::image_processor::denormalize;
 use vae_fidelity_core::trace::{Stage, Trace};
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -86,7 +86,7 @@ impl<'a> Judge<'a> {
             Ok(encoded) => encoded,
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 self.checks.skip(&STEPS, &with_next(&error));
-                return self.draws(sample.view());
+                return self.posterior_samples(sample.view());
             }
             Err(error) => {
                 self.checks.fail(&STEPS, &error);
@@ -130,18 +130,21 @@ impl<'a> Judge<'a> {
         self.checks.explained(Step::Std, &golden, actual, why).map(drop)
     }
 
-    /// Draws with random numbers of the implementation's own, where it takes none of ours.
-    fn draws(&mut self, sample: ArrayView4<f32>) -> Result<()> {
+    /// Posterior samples with random numbers of the implementation's own, where it takes no noise.
+    fn posterior_samples(&mut self, sample: ArrayView4<f32>) -> Result<()> {
         let Some(moments) = self.files.moments.array() else {
-            self.checks.skip(&[Step::Draws], "the golden moments are kept as a hash");
+            self.checks.skip(&[Step::PosteriorSamples], "the golden moments are kept as a hash");
             return Ok(());
         };
-        match self.vae.draws(sample, spread::DRAWS) {
-            None => self.checks.skip(&[Step::Draws], "the implementation offers no draws"),
-            Some(Err(error)) => self.refused(&[Step::Draws], &error),
-            Some(Ok(draws)) => {
-                let tolerance = self.suite.bar(self.case, self.files, Step::Moments)?.tolerance();
-                self.checks.push(spread::check(moments.view(), &draws, tolerance));
+        match self.vae.posterior_samples(sample, posterior_stats::SAMPLES) {
+            None => self
+                .checks
+                .skip(&[Step::PosteriorSamples], "the implementation offers no posterior samples"),
+            Some(Err(error)) => self.refused(&[Step::PosteriorSamples], &error),
+            Some(Ok(samples)) => {
+                let tolerance =
+                    self.suite.criterion(self.case, self.files, Step::Moments)?.tolerance();
+                self.checks.push(posterior_stats::check(moments.view(), &samples, tolerance));
             }
         }
         Ok(())
@@ -188,7 +191,7 @@ impl<'a> Judge<'a> {
                 "the golden decoded sample is kept as a hash, and was not reproduced",
             ),
             Some(decoded) => {
-                let ours = denormalise(decoded.view(), dtype);
+                let ours = denormalize(decoded.view(), dtype);
                 self.checks.pixels(Step::DecodedRgb8, golden, ours.clone(), |_| None)?;
                 match self.vae.to_rgb8(decoded.view()) {
                     Some(pixels) => {
@@ -208,7 +211,7 @@ impl<'a> Judge<'a> {
                 self.checks.skip(&[Step::EndToEnd], why);
             }
             Some(Decoded { values, .. }) => {
-                let ours = denormalise(values.view(), dtype);
+                let ours = denormalize(values.view(), dtype);
                 let pixels = self.vae.to_rgb8(values.view()).unwrap_or_else(|| ours.clone());
                 // Its conversion, beside ours of the same decoded sample.
                 let why = |pixels: &_| explain::levels(pixels, ours.as_ref().ok()?);

@@ -28,16 +28,16 @@ mod layers;
 mod locate;
 mod manifest;
 mod posterior;
+mod posterior_stats;
 mod report;
 mod run;
-mod spread;
 mod suite;
 mod tensor;
 mod text;
 mod tolerances;
 
 pub use blocks::Fault;
-pub use compare::{Bar, Comparison, Over, THRESHOLDS, Tolerance, Worst};
+pub use compare::{Comparison, Criterion, Over, THRESHOLDS, Tolerance, Worst};
 pub use export::{ExportSize, TensorFormat};
 pub use layers::{Agreement, LayerComparison, StageComparison};
 pub use locate::Location;

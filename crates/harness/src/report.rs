@@ -117,9 +117,10 @@ pub enum Step {
     Std,
     /// Golden sample (and noise) to scaled latents.
     Latents,
-    /// Golden sample to draws with random numbers of the implementation's own: their means and
-    /// spread, for implementations that take no noise.
-    Draws,
+    /// Golden sample to posterior samples with random numbers of the implementation's own: their mean
+    /// and variance, for implementations that take no noise.
+    #[serde(rename = "draws")]
+    PosteriorSamples,
     /// Golden scaled latents, unscaled, to the decoded sample.
     Decoded,
     /// Golden decoded sample to pixels by this crate's conversion, bit for bit.
@@ -139,7 +140,7 @@ impl Step {
             Self::Moments => "moments",
             Self::Std => "std",
             Self::Latents => "latents",
-            Self::Draws => "draws",
+            Self::PosteriorSamples => "draws",
             Self::Decoded => "decoded",
             Self::DecodedRgb8 => "decoded_rgb8",
             Self::ToRgb8 => "to_rgb8",
@@ -154,7 +155,9 @@ impl Step {
                 ["safetensors", "npy"].map(|ending| format!("{}.{ending}", self.name())).into()
             }
             Self::ToRgb8 | Self::EndToEnd => vec!["decoded.png".to_owned()],
-            Self::Load | Self::Sample | Self::Std | Self::Draws | Self::DecodedRgb8 => Vec::new(),
+            Self::Load | Self::Sample | Self::Std | Self::PosteriorSamples | Self::DecodedRgb8 => {
+                Vec::new()
+            }
         }
     }
 }

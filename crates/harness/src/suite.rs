@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array4, Axis, concatenate};
 
 use super::case_files::CaseFiles;
-use super::compare::{Bar, Tolerance};
+use super::compare::{Criterion, Tolerance};
 use super::manifest::{Case, Manifest, Origin, broken_by};
+use super::posterior_stats::std_tolerance;
 use super::report::{CaseReport, NotRun, Step, SuiteReport};
-use super::spread::std_tolerance;
 use super::tolerances::Tolerances;
 use vae_fidelity_checkpoint::{Checkpoint, Source};
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::image_processor::normalise;
+use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 type Preprocess = Box<dyn Fn(&Path, Option<(usize, usize)>, Dtype) -> Result<Array4<f32>>>;
@@ -45,8 +45,12 @@ pub struct Progress<'a> {
 impl Suite {
     /// Opens the suite in `folder`.
     ///
-    /// Errors when its manifest or tolerances are missing, broken or of another schema version, and
-    /// when it has no cases. Tensors are read, and their SHA-256 checked, as cases run.
+    /// Tensors are read, and their SHA-256 checked, when cases run.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the manifest or the tolerances are missing, broken or of another schema
+    /// version, or if there are no cases.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref().to_owned();
         let manifest = Manifest::read(&folder.join("manifest.json"))?;
@@ -65,7 +69,11 @@ impl Suite {
 
     /// Opens the goldens that come with this crate's sources, of this very version.
     ///
-    /// Errors when the sources that this crate was built from are gone.
+    /// # Errors
+    ///
+    /// Returns an error if the sources that this crate was built from no longer exist.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let suite = vae_fidelity_harness::Suite::builtin()?;
@@ -136,7 +144,9 @@ impl Suite {
 
     /// The cases that [`Suite::run`] is to run, in the order of the manifest.
     ///
-    /// Errors when a name given to [`Suite::only`] is that of no model and no case.
+    /// # Errors
+    ///
+    /// Returns an error if a name given to [`Suite::only`] is neither of a model nor of a case.
     pub fn chosen(&self) -> Result<Vec<&Case>> {
         Ok(self.choose()?.chosen.into_iter().map(|(_, case)| case).collect())
     }
@@ -182,8 +192,8 @@ impl Suite {
         Checkpoint::open(&self.source(model), None).map_err(|error| broken_by(&error))
     }
 
-    /// Errors where not even this crate can make a sample of the case's pictures: then it is the suite
-    /// that is broken, not what is judged.
+    /// Fails if this crate cannot make a sample of the case's pictures either: then the suite is broken,
+    /// not the implementation that is judged.
     pub(super) fn check_pictures(&self, case: &Case) -> Result<()> {
         for image in self.pictures(case) {
             preprocess(&image, case.width.zip(case.height), case.dtype)
@@ -240,27 +250,33 @@ impl Suite {
     }
 
     /// What a step is held to. Steps without arithmetic that machines differ in have to be exact.
-    pub(super) fn bar(&self, case: &Case, files: &CaseFiles, step: Step) -> Result<Bar> {
+    pub(super) fn criterion(
+        &self,
+        case: &Case,
+        files: &CaseFiles,
+        step: Step,
+    ) -> Result<Criterion> {
         let tensor = match step {
-            Step::Moments | Step::Draws => "moments",
+            Step::Moments | Step::PosteriorSamples => "moments",
             Step::Latents => "latents",
             Step::Decoded => "decoded",
             Step::EndToEnd => "decoded_rgb8",
             Step::Std => {
-                let moments = self.bar(case, files, Step::Moments)?.tolerance();
+                let moments = self.criterion(case, files, Step::Moments)?.tolerance();
                 let tolerance = std_tolerance(case.dtype, moments, files.widest_logvar())?;
-                return Ok(Bar::Within { tolerance, share: None });
+                return Ok(Criterion::Within { tolerance, share: None });
             }
             Step::Load | Step::Sample | Step::DecodedRgb8 | Step::ToRgb8 => {
-                return Ok(Bar::BitIdentical);
+                return Ok(Criterion::BitIdentical);
             }
         };
-        self.tolerances.bar(tensor, case.dtype, self.device_of(case), &case.model)
+        self.tolerances.criterion(tensor, case.dtype, self.device_of(case), &case.model)
     }
 
     pub(super) fn trace_tolerance(&self, case: &Case) -> Result<Tolerance> {
-        let bar = self.tolerances.bar("trace", case.dtype, self.device_of(case), &case.model)?;
-        Ok(bar.tolerance())
+        let criterion =
+            self.tolerances.criterion("trace", case.dtype, self.device_of(case), &case.model)?;
+        Ok(criterion.tolerance())
     }
 
     /// Why a failure of a case without a trace is not located, and which case to run for that.
@@ -319,7 +335,7 @@ pub(super) fn in_order<T>(mut rows: Vec<(usize, T)>) -> Vec<T> {
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-/// The gist's `image_to_tensor`, by this crate.
+/// The reference script's `image_to_tensor`, as this crate implements it.
 fn preprocess(
     image: &Path,
     requested: Option<(usize, usize)>,
@@ -328,5 +344,5 @@ fn preprocess(
     let pixels = vae_fidelity_pixels::open(image)?.pixels;
     let (width, height) =
         vae_fidelity_pixels::target_size(pixels.width(), pixels.height(), requested)?;
-    Ok(normalise(&vae_fidelity_pixels::resize_bicubic(&pixels, width, height)?, dtype))
+    Ok(normalize(&vae_fidelity_pixels::resize_bicubic(&pixels, width, height)?, dtype))
 }

@@ -37,8 +37,8 @@ pub(super) enum Expected {
 impl Golden {
     /// Reads tensor `name` of the case in `folder`.
     ///
-    /// Errors when the file is missing or broken, does not hold what the manifest says, does not
-    /// have its SHA-256, or holds NaN or infinity: nothing could be within tolerance of those.
+    /// Fails if the file is missing or broken, differs from the manifest, or has a NaN or an infinity,
+    /// of which nothing could be within tolerance.
     pub(super) fn read(folder: &Path, name: &str, row: &TensorRow) -> Result<Self> {
         let path = folder.join(&row.file);
         let len: usize = row.shape.iter().product();

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::compare::{Bar, Comparison};
+use super::compare::{Comparison, Criterion};
 use super::locate::Location;
 use super::report::{CaseReport, Check, Outcome, Step, SuiteReport};
 
@@ -98,7 +98,7 @@ fn failure(f: &mut Formatter<'_>, case: &CaseReport, check: &Check) -> fmt::Resu
     writeln!(f, "\nFAILED {} / {} (model {})", case.case, check.tensor.name(), case.model)?;
     writeln!(f, "  shows:  {}", case.shows)?;
     if let Some(reason) = &check.reason {
-        let label = if check.tensor == Step::Draws { "draws: " } else { "error: " };
+        let label = if check.tensor == Step::PosteriorSamples { "draws: " } else { "error: " };
         writeln!(f, "  {label} {reason}")?;
     }
     if let Some(comparison) = &check.comparison {
@@ -132,12 +132,12 @@ fn numbers(f: &mut Formatter<'_>, comparison: &Comparison) -> fmt::Result {
             "  shape:  {actual:?}, expected {expected:?}; values were not compared"
         );
     }
-    write!(f, "  values: {} outside {}", comparison.failing, comparison.bar)?;
+    write!(f, "  values: {} outside {}", comparison.failing, comparison.criterion)?;
     writeln!(f, " of {:?}, {}", comparison.expected_shape, judged_on(comparison))?;
     if comparison.non_finite > 0 {
         writeln!(f, "  values: {} are NaN or infinite", comparison.non_finite)?;
     }
-    if let Bar::Within { share: Some(share), .. } = comparison.bar {
+    if let Criterion::Within { share: Some(share), .. } = comparison.criterion {
         let found = comparison.share();
         writeln!(f, "  values: {:.2} % differ, at most {:.2} % may", found * 100.0, share * 100.0)?;
     }
@@ -163,7 +163,7 @@ fn judged_on(comparison: &Comparison) -> String {
     }
 }
 
-impl Display for Bar {
+impl Display for Criterion {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::BitIdentical => f.write_str("bit equality"),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::compare::{Bar, Tolerance};
+use super::compare::{Criterion, Tolerance};
 use super::manifest::{broken, read_text};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_files::error::Result;
@@ -33,7 +33,7 @@ pub(super) struct Tolerances {
     rows: Vec<Row>,
 }
 
-/// Unknown fields are refused: a misspelt `model` would loosen every model's bar.
+/// Unknown fields are refused: a misspelt `model` would loosen every model's tolerance.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
@@ -125,7 +125,13 @@ impl Tolerances {
 
     /// What `tensor` is held to: the row of `model`, else the row of all models. Where none was
     /// measured nothing may differ.
-    pub fn bar(&self, tensor: &str, dtype: Dtype, device: &str, model: &str) -> Result<Bar> {
+    pub fn criterion(
+        &self,
+        tensor: &str,
+        dtype: Dtype,
+        device: &str,
+        model: &str,
+    ) -> Result<Criterion> {
         let rows = || {
             self.rows
                 .iter()
@@ -133,11 +139,12 @@ impl Tolerances {
         };
         let own = rows().find(|row| row.model.as_deref() == Some(model));
         Ok(match own.or_else(|| rows().find(|row| row.model.is_none())) {
-            None => Bar::BitIdentical,
-            Some(row) if row.atol == 0.0 && row.rtol == 0.0 => Bar::BitIdentical,
-            Some(row) => {
-                Bar::Within { tolerance: Tolerance::new(row.atol, row.rtol)?, share: row.share }
-            }
+            None => Criterion::BitIdentical,
+            Some(row) if row.atol == 0.0 && row.rtol == 0.0 => Criterion::BitIdentical,
+            Some(row) => Criterion::Within {
+                tolerance: Tolerance::new(row.atol, row.rtol)?,
+                share: row.share,
+            },
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use png::{BitDepth, ColorType, Encoder};
 
-use super::Rgb8;
+use super::rgb8::Rgb8;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// `pixels` as the bytes of an 8-bit RGB PNG file. Every reader gives the same pixels back.

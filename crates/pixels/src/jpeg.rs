@@ -23,8 +23,8 @@ use vae_fidelity_files::error::Result;
 /// subsampling. Follows `JpegImagePlugin.py` and `JpegDecode.c`: four components are taken to be
 /// stored inverted, as Adobe does, whatever the file says.
 ///
-/// Errors for arithmetic and lossless coding, other depths and component counts, broken and
-/// truncated files.
+/// Fails for arithmetic and lossless coding, other depths and component counts, and broken or truncated
+/// files.
 pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     let starved = Rc::new(Cell::new(false));
     let source = Source { file: BufReader::new(file), starved: Rc::clone(&starved) };

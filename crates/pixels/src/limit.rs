@@ -11,8 +11,8 @@ pub const MAX_PIXELS_REFUSED: u64 = 2 * MAX_PIXELS_UNWARNED;
 
 /// Checks the size that a header declares, before anything of that size is allocated.
 ///
-/// Returns a note where Pillow warns. Errors where Pillow raises `DecompressionBombError`, and when
-/// a side is zero.
+/// Returns a note where Pillow warns. Fails where Pillow raises `DecompressionBombError`, and if a side
+/// is zero.
 pub(super) fn check_pixels(path: &Path, width: u64, height: u64) -> Result<Option<String>> {
     if width == 0 || height == 0 {
         return Err(Error::image(

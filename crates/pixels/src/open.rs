@@ -1,4 +1,4 @@
-//! Opening a picture as the gist does: `PIL.Image.open(path).convert("RGB")`.
+//! Opening a picture as the reference script does: `PIL.Image.open(path).convert("RGB")`.
 
 use std::fs::File;
 use std::io::{ErrorKind as IoErrorKind, Read, Seek};

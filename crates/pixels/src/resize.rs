@@ -45,8 +45,12 @@ pub enum PassOrder {
 
 /// `pixels` at `width` x `height`, as Pillow 13.0.0's `Image.resize(size, Image.BICUBIC)`.
 ///
-/// The same size returns a copy, as Pillow does. Errors when a side is zero, and when the result
-/// or a table on the way is larger than Pillow or this machine can hold.
+/// The same size returns a copy, as in Pillow.
+///
+/// # Errors
+///
+/// Returns an error if a side is zero, or if the result or an intermediate table is larger than Pillow
+/// or this machine can allocate.
 pub fn resize_bicubic(pixels: &Rgb8, width: usize, height: usize) -> Result<Rgb8> {
     resize(pixels, width, height, Filter::Bicubic, PassOrder::Pillow)
 }

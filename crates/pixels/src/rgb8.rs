@@ -13,7 +13,9 @@ pub struct Rgb8 {
 impl Rgb8 {
     /// Pixels from `data`, laid out (height, width, 3).
     ///
-    /// Errors when a side is zero or `data` is not `width * height * 3` bytes.
+    /// # Errors
+    ///
+    /// Returns an error if a side is zero, or if `data` does not have `width * height * 3` bytes.
     pub fn new(width: usize, height: usize, data: Vec<u8>) -> Result<Self> {
         let expected = width.checked_mul(height).and_then(|n| n.checked_mul(3));
         if width == 0 || height == 0 || expected != Some(data.len()) {

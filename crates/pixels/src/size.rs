@@ -6,9 +6,13 @@ use vae_fidelity_files::error::{Error, Result};
 /// The (width, height) that a picture of `width` x `height` pixels is resized to.
 ///
 /// `requested` (see [`requested_size`]) is taken as it is. Without it, each side goes down to a
-/// multiple of 8, but not below 8: `ensure_multiple_of_8` of the gist.
+/// multiple of 8, but not below 8, as the reference script's `ensure_multiple_of_8` does.
 ///
-/// Errors as [`requested_size`] does.
+/// # Errors
+///
+/// As [`requested_size`].
+///
+/// # Examples
 ///
 /// ```
 /// use vae_fidelity_pixels::target_size;
@@ -29,8 +33,10 @@ pub fn target_size(
 
 /// What a width and a height ask for: both, or neither.
 ///
-/// Errors when only one is given (the gist ignores that one silently), when a side is zero or no
-/// multiple of 8, and when the picture would have more pixels than Pillow opens.
+/// # Errors
+///
+/// Returns an error if only one is given (which the reference script ignores silently), if a side is
+/// zero or no multiple of 8, or if the picture would have more pixels than Pillow opens.
 pub fn requested_size(
     width: Option<usize>,
     height: Option<usize>,

@@ -23,7 +23,7 @@ const FORMAT: ImageFormat = ImageFormat::Tiff;
 /// CMYK of 8; stored plainly, or with LZW, deflate or PackBits. Follows `TiffImagePlugin.py`,
 /// `OPEN_INFO` and `load_end`: unlike in other formats, Pillow turns the picture upright.
 ///
-/// Errors for palettes, YCbCr, Lab, floating-point and signed samples, premultiplied alpha, planes,
+/// Fails for palettes, YCbCr, Lab, floating-point and signed samples, premultiplied alpha, planes,
 /// JPEG and fax compression.
 pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
     tiff_tags::check(path, &mut file)?;
@@ -61,7 +61,7 @@ pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
     Ok(OpenedImage { pixels, format: FORMAT, mode: layout.mode, orientation: None, notes })
 }
 
-/// Errors when a tile, which the decoder takes in one piece, is larger than any picture may be.
+/// Fails if a tile, which the decoder allocates as a whole, is larger than any picture may be.
 fn check_tile(path: &Path, decoder: &mut Decoder<BufReader<File>>) -> Result<()> {
     let mut side = |tag| -> Result<u64> {
         Ok(decoder.find_tag_unsigned::<u64>(tag).map_err(|e| failed(path, e))?.unwrap_or(1))

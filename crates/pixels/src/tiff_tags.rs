@@ -9,8 +9,8 @@ use super::format::ImageFormat;
 use super::opened::{broken, failed_read};
 use vae_fidelity_files::error::Result;
 
-/// Errors when a tag claims more values than `file` has bytes for. Leaves `file` at its start; what
-/// else is wrong with the directory is left to the decoder.
+/// Fails if a tag claims more values than `file` has bytes for. Leaves `file` at its start; any other
+/// fault of the directory is left to the decoder.
 pub(super) fn check(path: &Path, file: &mut File) -> Result<()> {
     let failed = |error: io::Error| failed_read(path, ImageFormat::Tiff, &error);
     let length = file.metadata().map_err(failed)?.len();

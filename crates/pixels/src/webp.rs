@@ -15,7 +15,7 @@ use vae_fidelity_files::error::{Error, Result};
 
 /// Opens a still WebP file, lossy or lossless.
 ///
-/// Errors for animations, and as [`super::open()`] does.
+/// Fails for animations, and as [`super::open()`] does.
 pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
     check_length(path, &mut file)?;
     let frame = frame_size(&mut file).map_err(|e| failed_read(path, ImageFormat::Webp, &e))?;

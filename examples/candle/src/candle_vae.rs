@@ -81,7 +81,7 @@ impl Vae for CandleVae {
         ))
     }
 
-    fn draws(&self, sample: ArrayView4<f32>, count: usize) -> Option<Result<Vec<Array4<f32>>>> {
+    fn posterior_samples(&self, sample: ArrayView4<f32>, count: usize) -> Option<Result<Vec<Array4<f32>>>> {
         let drawn = self.posterior(sample).and_then(|posterior| {
             (0..count).map(|_| array(&posterior.sample().map_err(refused)?)).collect()
         });

@@ -40,7 +40,9 @@ impl CheckReport {
     /// This report as the bytes of an HTML file that loads nothing: pictures, charts, style and
     /// script are inside.
     ///
-    /// Errors for pictures too large for PNG.
+    /// # Errors
+    ///
+    /// Returns an error if a picture is too large for PNG.
     pub fn to_html(&self, illustrations: &Illustrations) -> Result<Vec<u8>> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);

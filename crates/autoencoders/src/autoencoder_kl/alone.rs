@@ -53,7 +53,7 @@ impl<E: Engine> Model<E> {
         })
     }
 
-    /// Errors where `shape` is none that the module can be given.
+    /// Fails if `shape` is no input of the module.
     fn check_module_input(
         &self,
         node: &dyn Node<E>,

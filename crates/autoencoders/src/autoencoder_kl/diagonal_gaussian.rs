@@ -20,7 +20,11 @@ impl DiagonalGaussian {
     /// Splits moments (N, 2C, h, w) into mean and log-variance, and clamps the latter to
     /// [-30, 20].
     ///
-    /// Errors unless `moments` has four dimensions and an even number of channels.
+    /// # Errors
+    ///
+    /// Returns an error unless `moments` has four dimensions and an even number of channels.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use tch::{Kind, Tensor};

@@ -45,7 +45,9 @@ impl FastAutoencoderKL {
     /// Takes the weights of `checkpoint`, which stay where they are mapped until each is used, and
     /// computes with `threads` threads (`None`: as many as the process may use).
     ///
-    /// Errors when a tensor is missing, which opening the checkpoint has ruled out.
+    /// # Errors
+    ///
+    /// Returns an error if a tensor is missing, which opening the checkpoint has ruled out.
     pub fn load(checkpoint: &Checkpoint, threads: Option<usize>) -> Result<Self> {
         let threads =
             threads.map_or_else(Threads::available, |threads| Threads::new(threads.max(1)));
@@ -57,8 +59,8 @@ impl FastAutoencoderKL {
     /// for pictures that would need more: activations then lie in a file without a name in `TMPDIR`,
     /// or `/var/tmp`, and what is computed is the same to the bit. Traces are not limited.
     ///
-    /// Encoding and decoding then err where the limit is too small for the picture, where the disk
-    /// has no room, and anywhere but on Linux.
+    /// Encoding and decoding then return an error if the limit is too small for the picture, if the
+    /// disk is full, and on any system but Linux.
     #[must_use]
     pub fn with_max_memory(self, bytes: u64) -> Self {
         Self { max_memory_bytes: Some(bytes), ..self }

@@ -67,8 +67,8 @@ impl Footprint {
 
     /// A file for the activations, and a limit for the process of `bytes`.
     ///
-    /// Errors where the limit is too small or the system does not say what the process takes, and
-    /// where the disk has no room.
+    /// Fails if the limit is too small, if the system does not say how much memory the process takes,
+    /// or if the disk is too full.
     pub fn limited(self, bytes: u64, threads: Threads, size: &str) -> Result<(File, Arc<Limit>)> {
         let option = || format!("`max_memory` {}", in_mib(bytes));
         let Some(taken) = resident_bytes() else {

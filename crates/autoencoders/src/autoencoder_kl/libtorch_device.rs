@@ -37,10 +37,12 @@ impl Device {
     }
 }
 
-/// The device and dtype to run in; left open, they are the gist's choice (its function of this
-/// name): CUDA with f16, else the CPU with f32.
+/// The device and dtype to run in. By default as the reference script chooses them (in its function of
+/// this name): CUDA with f16 if available, else the CPU with f32.
 ///
-/// Errors when the device asked for is not there, saying whether this libtorch could have it.
+/// # Errors
+///
+/// Returns an error if the device is not available; it says whether this libtorch could use it.
 pub fn pick_device_and_dtype(
     device: DeviceChoice,
     dtype: Option<Dtype>,

@@ -35,8 +35,10 @@ pub struct AutoencoderKL {
 impl AutoencoderKL {
     /// Loads the weights of `checkpoint` onto `device`, converted to `dtype`.
     ///
-    /// Errors when libtorch cannot hold them; names and shapes were checked when the checkpoint
-    /// was opened.
+    /// # Errors
+    ///
+    /// Returns an error if libtorch cannot allocate them. Names and shapes were checked when the
+    /// checkpoint was opened.
     pub fn load(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Self> {
         let model = LibtorchModel::reference(checkpoint, device.of_libtorch(), kind_of(dtype))?;
         Ok(Self::of(model, checkpoint, device, dtype))
@@ -47,7 +49,9 @@ impl AutoencoderKL {
     /// CUDA. It rounds otherwise than diffusers. Where the kernels cannot be had
     /// ([`Self::without_kernels`]), libtorch computes the same.
     ///
-    /// Errors as [`Self::load`].
+    /// # Errors
+    ///
+    /// As [`Self::load`].
     pub fn load_channels_last(
         checkpoint: &Checkpoint,
         device: Device,
@@ -99,7 +103,7 @@ impl AutoencoderKL {
         self.model.tensor(array)
     }
 
-    /// Runs `change` in the model's dtype on its device, as the gist scales latents there.
+    /// Runs `change` in the model's dtype on its device, as the reference script scales latents there.
     fn rescaled(
         &self,
         latents: ArrayView4<f32>,

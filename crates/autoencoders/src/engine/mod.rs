@@ -43,11 +43,13 @@ impl fmt::Display for Engine {
 }
 
 impl Engine {
-    /// What runs where `device`, `dtype` and `threads` are asked for; what is left open is the gist's
-    /// choice: CUDA with f16 where it is, else the CPU with f32.
+    /// How this engine runs with `device`, `dtype` and `threads`. By default as the reference script
+    /// does: on CUDA with f16 if available, else on the CPU with f32.
     ///
-    /// Errors when the device is not there, or is not for this engine, and for the reference engine
-    /// where libtorch was not built in.
+    /// # Errors
+    ///
+    /// Returns an error if the device is not available or not supported by this engine, and for the
+    /// reference engine if this build has no libtorch.
     pub fn execution(
         self,
         device: DeviceChoice,
@@ -104,7 +106,9 @@ impl Execution {
 
     /// The same with at most `bytes` of memory for the process while it encodes and decodes.
     ///
-    /// Errors when a limit is asked of an engine that cannot keep it.
+    /// # Errors
+    ///
+    /// Returns an error if this engine cannot keep to a limit.
     pub fn within(self, bytes: Option<u64>) -> Result<Self> {
         if bytes.is_some() && self.engine != Engine::Fast {
             return Err(Error::option(
@@ -179,7 +183,11 @@ impl Execution {
         }
     }
 
-    /// Errors with [`ErrorKind::Unsupported`] where goldens say nothing about this way to run.
+    /// Checks that goldens apply to this way to run.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of kind [`ErrorKind::Unsupported`] if they do not.
     pub fn check_goldens_apply(&self) -> Result<()> {
         if !self.rounds() {
             return Ok(());

@@ -9,8 +9,8 @@ use ureq::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-use super::HubOptions;
 use super::failure::{Failure, Refusal};
+use super::options::HubOptions;
 
 /// As many as `huggingface_hub` follows.
 const MAX_REDIRECTS: usize = 20;
@@ -68,7 +68,7 @@ impl<'a> Client<'a> {
 
     /// The text that the hub has at `path`, which is tried `retries` times more.
     pub fn text(&self, path: &str, retries: u32) -> Result<String, Failure> {
-        self.patiently(retries, || {
+        self.with_retries(retries, || {
             let timeout = self.options.metadata_timeout;
             let mut answer = self.send(path, Want::Text, timeout)?;
             let reader = answer.body_mut().as_reader();
@@ -85,7 +85,7 @@ impl<'a> Client<'a> {
 
     /// What the hub says of the file at `path`, in headers.
     pub fn describe(&self, path: &str) -> Result<HeaderMap, Failure> {
-        self.patiently(MAX_RETRIES, || {
+        self.with_retries(MAX_RETRIES, || {
             let timeout = self.options.metadata_timeout;
             let answer = self.send(path, Want::Description, timeout)?;
             Ok(answer.into_parts().0.headers)
@@ -105,7 +105,8 @@ impl<'a> Client<'a> {
         (may_pass && wait <= LONGEST_WAIT).then_some(wait)
     }
 
-    fn patiently<T>(
+    /// The answer to `request`, which is sent again up to `retries` times where a failure may pass.
+    fn with_retries<T>(
         &self,
         retries: u32,
         request: impl Fn() -> Result<T, Failure>,

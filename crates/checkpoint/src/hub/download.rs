@@ -10,10 +10,10 @@ use sha1::{Digest, Sha1};
 use sha2::Sha256;
 use ureq::http::{HeaderMap, StatusCode};
 
-use super::HubStep;
 use super::cache::{Repository, cannot_write};
 use super::client::{Client, MAX_RETRIES};
 use super::failure::{Asked, Failure};
+use super::options::HubStep;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 const CHUNK_BYTES: usize = 1 << 20;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ureq::http::HeaderMap;
 
-use super::{HubOptions, Token};
+use super::options::HubOptions;
+use super::token::Token;
 use vae_fidelity_files::error::{Error, ErrorKind, io_reason};
 
 /// Why a request brought nothing.

@@ -67,9 +67,8 @@ struct Sibling {
 
 /// Makes sure that the files of a VAE are in the cache.
 ///
-/// Errors when the hub refuses, cannot be reached or sends something else than it states, unless
-/// the cache has what is needed; when the repository has no VAE that can be read here; and when the
-/// cache cannot be written.
+/// Fails if the cache lacks a file and the hub refuses, cannot be reached or sends other bytes than it
+/// announced; if the repository has no VAE that can be read here; and if the cache cannot be written.
 pub(super) fn fetch(wanted: Wanted<'_>, options: &HubOptions) -> Result<Snapshot> {
     check(wanted)?;
     let revision = wanted.revision.unwrap_or("main");

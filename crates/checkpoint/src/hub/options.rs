@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Token;
+use super::token::Token;
 use vae_fidelity_files::error::{Error, Result};
 
 const HUB: &str = "https://huggingface.co";
@@ -65,11 +65,14 @@ pub enum HubStep<'a> {
 }
 
 impl HubOptions {
-    /// What the environment says. The token is in the variable `token_variable`, as with the gist's
-    /// `--hf_token_env`, or else, unless `HF_HUB_DISABLE_IMPLICIT_TOKEN` forbids it, in `HF_TOKEN`,
-    /// `HUGGING_FACE_HUB_TOKEN` or the file that `HF_TOKEN_PATH` names: `token` in `HF_HOME`.
+    /// Options from the environment. The token is in the variable `token_variable`, as with the
+    /// reference script's `--hf_token_env`, or else, unless `HF_HUB_DISABLE_IMPLICIT_TOKEN` forbids it,
+    /// in `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN` or the file that `HF_TOKEN_PATH` names, by default `token`
+    /// in `HF_HOME`.
     ///
-    /// Errors for a variable that cannot be understood, and for a token that cannot be sent.
+    /// # Errors
+    ///
+    /// Returns an error if a variable is invalid, or if the token cannot be sent.
     pub fn from_environment(token_variable: Option<&str>) -> Result<Self> {
         Self::from_variables(&|name| std::env::var_os(name), std::env::home_dir(), token_variable)
     }
@@ -77,7 +80,9 @@ impl HubOptions {
     /// As [`HubOptions::from_environment`], with `variable` in place of the process's variables
     /// and `home` in place of its user's folder. An empty variable counts as none.
     ///
-    /// Errors as [`HubOptions::from_environment`].
+    /// # Errors
+    ///
+    /// As [`HubOptions::from_environment`].
     pub fn from_variables(
         variable: &dyn Fn(&str) -> Option<OsString>,
         home: Option<PathBuf>,

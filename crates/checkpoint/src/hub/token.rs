@@ -15,7 +15,9 @@ impl Token {
     /// The token in `text`, without white space around it, or `None` if there is nothing else;
     /// `origin` says in messages where it came from, such as `HF_TOKEN`.
     ///
-    /// Errors when it has characters that no header of HTTP can have.
+    /// # Errors
+    ///
+    /// Returns an error if it has characters that an HTTP header cannot have.
     pub fn new(text: &str, origin: &str) -> Result<Option<Self>> {
         let secret = text.replace(['\r', '\n'], "").trim().to_owned();
         if !secret.chars().all(|c| c.is_ascii_graphic()) {

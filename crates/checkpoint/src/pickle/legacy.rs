@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Pickled;
 use super::machine::Machine;
 use super::reader::Reader;
-use super::state_dict::{self, width_of};
+use super::state_dict::{self, Pickled, width_of};
 use super::value::{Node, Value};
 use crate::bytes::Bytes;
 

@@ -14,20 +14,12 @@ mod state_dict;
 mod value;
 mod zip_file;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::bytes::Bytes;
-use super::entry::Entry;
+pub(super) use state_dict::Pickled;
 use vae_fidelity_files::error::{Error, Result};
-
-/// What a file of pickles holds.
-pub(super) struct Pickled {
-    pub entries: BTreeMap<String, Entry>,
-    /// Functions and classes that the file asked for and that were not run, as `module.name`.
-    pub not_run: Vec<String>,
-}
 
 /// Whether a file that begins with `bytes` was written by torch.save or another pickler.
 ///

@@ -4,18 +4,24 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Pickled;
 use super::machine::Machine;
 use super::value::{Node, Storage, Tensor, Value};
 use crate::bytes::Bytes;
+use crate::checksum::Checksum;
 use crate::entry::{Encoding, Entry};
-use crate::seal::Seal;
 
 /// `{"state_dict": {"state_dict": ...}}` is followed this far. A pickle may contain itself.
 const MAX_NESTING: usize = 8;
 
+/// What a file of pickles holds.
+pub(crate) struct Pickled {
+    pub entries: BTreeMap<String, Entry>,
+    /// Functions and classes that the file asked for and that were not run, as `module.name`.
+    pub not_run: Vec<String>,
+}
+
 /// Where a storage lies, and the file's checksum of the part that it lies in.
-type Found = (Range<usize>, Option<Arc<Seal>>);
+type Found = (Range<usize>, Option<Arc<Checksum>>);
 
 /// Places the tensors of a `state_dict`; `find` says where in `file` a storage lies.
 pub(super) fn entries<'a>(
@@ -80,9 +86,9 @@ fn entry<'a>(
         Some(dtype) => (encoding_of(dtype), 1),
         None => (encoding_of(storage.kind), width_of(storage.kind)?),
     };
-    let (range, seal) = find(storage, width)?;
+    let (range, checksum) = find(storage, width)?;
     let entry = Entry::strided(file, encoding, range, *offset, shape.clone(), strides.clone())?;
-    Ok(entry.sealed(seal))
+    Ok(entry.with_checksum(checksum))
 }
 
 /// Bytes of an element of torch's storage classes.

@@ -8,9 +8,9 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::machine::Machine;
 use super::reader::Reader;
-use super::{Pickled, state_dict};
+use super::state_dict::{self, Pickled};
 use crate::bytes::Bytes;
-use crate::seal::Seal;
+use crate::checksum::Checksum;
 
 pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
     let members = members(file.as_slice())?;
@@ -19,22 +19,22 @@ pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
         return Err("it is a TorchScript program, not a state dict".into());
     }
     let stored = |name: &str| match members.get(&format!("{folder}{name}")) {
-        Some(Member::Stored(seal)) => Ok(seal),
+        Some(Member::Stored(checksum)) => Ok(checksum),
         Some(Member::Packed) => Err(format!("{name} is compressed, which torch.save never does")),
         None => Err(format!("{name} is missing in the archive")),
     };
-    if let Ok(seal) = stored("byteorder")
-        && file.as_slice()[seal.range()] != *b"little"
+    if let Ok(checksum) = stored("byteorder")
+        && file.as_slice()[checksum.range()] != *b"little"
     {
         return Err("it was written on a big-endian machine".into());
     }
-    let seal = stored("data.pkl")?;
-    seal.check(file)?;
-    let mut pickle = Reader::new(&file.as_slice()[seal.range()]);
+    let checksum = stored("data.pkl")?;
+    checksum.check(file)?;
+    let mut pickle = Reader::new(&file.as_slice()[checksum.range()]);
     let machine = Machine::run(&mut pickle)?;
     state_dict::entries(&machine, state_dict::find(&machine)?, file, |storage, width| {
-        let seal = stored(&format!("data/{}", storage.key))?;
-        let block = seal.range();
+        let checksum = stored(&format!("data/{}", storage.key))?;
+        let block = checksum.range();
         let range = state_dict::within(&block, storage, width).ok_or_else(|| {
             let (len, key) = (storage.len, storage.key);
             format!(
@@ -42,14 +42,14 @@ pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
                 block.len()
             )
         })?;
-        Ok((range, Some(Arc::clone(seal))))
+        Ok((range, Some(Arc::clone(checksum))))
     })
 }
 
 /// A file of the archive.
 enum Member {
     /// Its bytes as they are, at a place of the archive.
-    Stored(Arc<Seal>),
+    Stored(Arc<Checksum>),
     /// Compressed or encrypted. Unpacking could take any amount of memory, so it is not done.
     Packed,
 }
@@ -69,7 +69,7 @@ fn members(bytes: &[u8]) -> Result<HashMap<String, Member>, String> {
                 (end <= bytes.len()).then_some(start..end)
             });
             let range = range.ok_or_else(|| format!("{name} reaches past the end of the file"))?;
-            Member::Stored(Arc::new(Seal::new(&name, &range, member.crc32())))
+            Member::Stored(Arc::new(Checksum::new(&name, &range, member.crc32())))
         } else {
             Member::Packed
         };

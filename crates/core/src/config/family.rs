@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{AutoencoderKLConfig, SampleSize};
+use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
 
 /// A family of published VAEs that share graph and scaling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

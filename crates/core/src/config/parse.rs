@@ -5,7 +5,7 @@ use std::fmt::Display;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{Activation, AutoencoderKLConfig, SampleSize};
+use super::autoencoder_kl::{Activation, AutoencoderKLConfig, SampleSize};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// Far above any published VAE; keeps a broken config from asking for terabytes.
@@ -19,7 +19,9 @@ impl AutoencoderKLConfig {
     /// Absent fields take diffusers' defaults and are listed in `defaulted`; fields that
     /// `AutoencoderKL` does not have are listed in `unknown`.
     ///
-    /// Errors on broken JSON, another `_class_name`, unknown block types and values that no
+    /// # Errors
+    ///
+    /// Returns an error for invalid JSON, another `_class_name`, unknown block types, and values that no
     /// `AutoencoderKL` can have.
     pub fn from_json(text: &str, origin: &str) -> Result<Self> {
         let mut fields = Fields::parse(text, origin)?;

@@ -1,6 +1,7 @@
 //! What each family published beside its weights, for files that come without a config.
 
-use super::{AutoencoderKLConfig, Family, SampleSize};
+use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
+use super::family::Family;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// The part of a published `config.json` in which families differ. All have three channels in and
@@ -119,7 +120,9 @@ impl Family {
     /// `config` with what this family published in place of scaling, shift, latent statistics,
     /// sample size and `force_upcast`.
     ///
-    /// Errors when this family has published nothing, and when its graph is another.
+    /// # Errors
+    ///
+    /// Returns an error if this family has published nothing, or if its graph is another.
     pub fn apply(self, config: AutoencoderKLConfig) -> Result<AutoencoderKLConfig> {
         let refused = |problem: String| {
             let fitting: Vec<String> =

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Family;
+use super::family::Family;
 
 /// The published quality of one VAE, over many pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -29,10 +29,13 @@ fn linear(picture: &Rgb8) -> Option<LinearRgb> {
 }
 
 impl PixelMetrics {
-    /// Compares `b` with `a` in every way, and says how visible the difference is at each pixel.
-    /// Errors where their sizes differ.
+    /// Compares `b` with `a` by every metric, and says how visible the difference is at each pixel.
     ///
-    /// The models of human vision each take as long as all the rest, so they run side by side.
+    /// The two perceptual metrics each take as long as all the others, so they run in parallel.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the sizes differ.
     pub fn with_visibility(a: &Rgb8, b: &Rgb8) -> Result<(Self, Option<Visibility>)> {
         let metrics = Self::of(a, b)?;
         let (visibility, ssimulacra2, ms_ssim) = std::thread::scope(|scope| {
@@ -67,7 +70,9 @@ impl Visibility {
     /// Compares `b` with `a`, pictures of one size; `None` where a side is under
     /// [`PERCEPTUAL_SIDE`].
     ///
-    /// Errors where their sizes differ.
+    /// # Errors
+    ///
+    /// Returns an error if the sizes differ.
     pub fn of(a: &Rgb8, b: &Rgb8) -> Result<Option<Self>> {
         if a.width().min(a.height()) < PERCEPTUAL_SIDE {
             return Ok(None);

@@ -68,8 +68,13 @@ impl PixelMetrics {
         if self.identical { Some(f64::INFINITY) } else { self.psnr_db }
     }
 
-    /// Compares `b` with `a`, without MS-SSIM and the models of human vision. Errors where their
-    /// sizes differ.
+    /// Compares `b` with `a`, without MS-SSIM and the perceptual metrics.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the sizes differ.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use vae_fidelity_pixels::Rgb8;

@@ -68,7 +68,13 @@ pub struct Over {
 }
 
 impl TensorMetrics {
-    /// Compares `actual` with `expected`. Errors where their shapes differ.
+    /// Compares `actual` with `expected`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the shapes differ.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use ndarray::array;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Stage, Trace};
+use super::activation::{Stage, Trace};
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_files::input::read_bytes;
 
@@ -49,8 +49,10 @@ impl TraceFile {
 
     /// Reads `path`.
     ///
-    /// Errors when it cannot be read, is no trace, has another schema version, names no module or
-    /// one twice, or has a hash that is none.
+    /// # Errors
+    ///
+    /// Returns an error if it cannot be read, is no trace, has another schema version, has no module or
+    /// one twice, or has an invalid hash.
     pub fn read(path: &Path) -> Result<Self> {
         let next = "write one with `save_trace`, or as golden/README.md describes it";
         let broken = |problem: String| Error::tensor(path.display(), problem, next);

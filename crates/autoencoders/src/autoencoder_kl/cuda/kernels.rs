@@ -105,7 +105,7 @@ pub(super) fn fits(channels: usize, kind: Kind) -> bool {
 impl Kernels {
     /// Compiles for `device`, which has been used by libtorch on this thread.
     ///
-    /// Errors when NVRTC or the driver is not there, or will not have it.
+    /// Fails if NVRTC or the driver is missing, or refuses the kernels.
     pub fn load(device: usize, kind: Kind) -> Result<Self> {
         let nvrtc = Nvrtc::load()?;
         // On this thread a context has to be current.

@@ -17,7 +17,7 @@ pub(super) type Function = *mut c_void;
 pub(super) struct Nvrtc(Library);
 
 impl Nvrtc {
-    /// Errors where libtorch has no CUDA, or there is no driver.
+    /// Fails if libtorch has no CUDA, or there is no driver.
     pub fn load() -> Result<Self> {
         // Depends on NVRTC and the driver, so that their symbols are found in it.
         // SAFETY: libtorch loads the same library, for the same purpose.

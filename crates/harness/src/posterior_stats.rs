@@ -1,5 +1,5 @@
-//! Draws that an implementation makes with random numbers of its own: their means and their spread,
-//! held against the golden moments.
+//! Statistics of posterior samples: the mean and variance of those that an implementation samples with
+//! random numbers of its own, compared with the golden moments.
 
 use ndarray::{Array4, ArrayView4, Axis};
 
@@ -10,52 +10,55 @@ use super::report::{Check, Step};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_files::error::Result;
 
-/// Draws that are asked for.
-pub(super) const DRAWS: usize = 64;
+/// Posterior samples that an implementation is asked for.
+pub(super) const SAMPLES: usize = 64;
 /// How many standard errors a statistic may be off: one honest run in 500 million is further.
 const SIGMAS: f64 = 6.0;
 
-/// One latent: what the golden says about it, and what the draws show.
+/// One latent: its distribution in the golden, and the statistics of its samples.
 struct Latent {
     logvar: f32,
     mean: f64,
     std: f64,
-    drawn_mean: f64,
-    drawn_variance: f64,
-    /// Spacing of f32 at the mean: draws cannot be finer.
-    grain: f64,
+    sample_mean: f64,
+    sample_variance: f64,
+    /// Spacing of f32 at the mean: samples cannot be finer.
+    spacing: f64,
 }
 
-/// Judges `draws` (each (N, C, h, w), unscaled) against `moments` (N, 2C, h, w), whose own values
+/// Judges posterior `samples` (each (N, C, h, w), unscaled) against `moments` (N, 2C, h, w), whose own values
 /// may be off by `tolerance`.
 pub(super) fn check(
     moments: ArrayView4<f32>,
-    draws: &[Array4<f32>],
+    samples: &[Array4<f32>],
     tolerance: Tolerance,
 ) -> Check {
     let channels = moments.dim().1 / 2;
     let (mean, logvar) = moments.split_at(Axis(1), channels);
-    if draws.len() < 2 {
+    if samples.len() < 2 {
         return Check::failed(
-            Step::Draws,
-            format!("expected {DRAWS} draws, found {}", draws.len()),
+            Step::PosteriorSamples,
+            format!("expected {SAMPLES} posterior samples, found {}", samples.len()),
         );
     }
-    if let Some(other) = draws.iter().find(|draw| draw.dim() != mean.dim()) {
+    if let Some(other) = samples.iter().find(|sample| sample.dim() != mean.dim()) {
         let (found, expected) = (other.shape(), mean.shape());
-        return Check::failed(Step::Draws, format!("shape {found:?}, expected {expected:?}"));
+        return Check::failed(
+            Step::PosteriorSamples,
+            format!("shape {found:?}, expected {expected:?}"),
+        );
     }
-    let values = draws.len() * mean.len();
-    let wild = draws.iter().flatten().filter(|value| !value.is_finite()).count();
+    let values = samples.len() * mean.len();
+    let wild = samples.iter().flatten().filter(|value| !value.is_finite()).count();
     if wild > 0 {
-        let reason = format!("{wild} of {values} drawn values are NaN or infinite");
+        let reason = format!("{wild} of {values} sampled values are NaN or infinite");
         let overflows = logvar.iter().any(|&logvar| !(0.5 * logvar).exp().is_finite());
         return Check {
             looks_like: overflows.then(clamp_missing),
-            ..Check::failed(Step::Draws, reason)
+            ..Check::failed(Step::PosteriorSamples, reason)
         };
     }
-    let latents = latents(mean, logvar, draws);
+    let latents = latents(mean, logvar, samples);
     let wrong_spread = [
         (
             "clamped at the lower end",
@@ -68,65 +71,65 @@ pub(super) fn check(
         .into_iter()
         .filter_map(|(which, belongs)| {
             let group: Vec<&Latent> = latents.iter().filter(|one| belongs(one.logvar)).collect();
-            spread(which, &group, draws.len(), tolerance)
+            spread(which, &group, samples.len(), tolerance)
         })
         .collect();
-    let off = latents.iter().filter(|one| !one.mean_agrees(draws.len(), tolerance)).count();
+    let off = latents.iter().filter(|one| !one.mean_agrees(samples.len(), tolerance)).count();
     let mut reasons: Vec<String> = wrong_spread.iter().map(|(text, _)| text.clone()).collect();
     if off > 0 {
         reasons.push(format!(
-            "the means of {} draws are off by more than {SIGMAS} standard errors in {off} of {} latents",
-            draws.len(),
+            "the means of {} samples are off by more than {SIGMAS} standard errors in {off} of {} latents",
+            samples.len(),
             latents.len()
         ));
     }
     if reasons.is_empty() {
         return Check::within(
-            Step::Draws,
-            format!("judged by mean and spread of {} draws", draws.len()),
+            Step::PosteriorSamples,
+            format!("judged by mean and variance of {} posterior samples", samples.len()),
         );
     }
     let unclamped = wrong_spread.iter().any(|(_, unclamped)| *unclamped);
     Check {
         looks_like: unclamped.then(clamp_missing),
-        ..Check::failed(Step::Draws, reasons.join("; "))
+        ..Check::failed(Step::PosteriorSamples, reasons.join("; "))
     }
 }
 
-fn latents(mean: ArrayView4<f32>, logvar: ArrayView4<f32>, draws: &[Array4<f32>]) -> Vec<Latent> {
+fn latents(mean: ArrayView4<f32>, logvar: ArrayView4<f32>, samples: &[Array4<f32>]) -> Vec<Latent> {
     let std = std_of(logvar);
-    let count = draws.len() as f64;
+    let count = samples.len() as f64;
     mean.indexed_iter()
         .map(|(at, &mean)| {
-            let drawn = || draws.iter().map(|draw| f64::from(draw[at]));
-            let drawn_mean = drawn().sum::<f64>() / count;
-            let squares: f64 = drawn().map(|value| (value - drawn_mean).powi(2)).sum();
+            let sampled = || samples.iter().map(|sample| f64::from(sample[at]));
+            let sample_mean = sampled().sum::<f64>() / count;
+            let squares: f64 = sampled().map(|value| (value - sample_mean).powi(2)).sum();
             Latent {
                 logvar: logvar[at],
                 mean: f64::from(mean),
                 std: f64::from(std[at]),
-                drawn_mean,
-                drawn_variance: squares / (count - 1.0),
-                grain: f64::from(mean.abs() * f32::EPSILON),
+                sample_mean,
+                sample_variance: squares / (count - 1.0),
+                spacing: f64::from(mean.abs() * f32::EPSILON),
             }
         })
         .collect()
 }
 
 impl Latent {
-    fn mean_agrees(&self, draws: usize, tolerance: Tolerance) -> bool {
+    fn mean_agrees(&self, samples: usize, tolerance: Tolerance) -> bool {
         // A wrong spread is a finding of its own; it must not show as a wrong mean too.
-        let spread = self.std.max(self.drawn_variance.sqrt());
+        let spread = self.std.max(self.sample_variance.sqrt());
         let allowed = tolerance.atol()
             + tolerance.rtol() * self.mean.abs()
-            + SIGMAS * spread / (draws as f64).sqrt()
-            + self.grain;
-        (self.drawn_mean - self.mean).abs() <= allowed
+            + SIGMAS * spread / (samples as f64).sqrt()
+            + self.spacing;
+        (self.sample_mean - self.mean).abs() <= allowed
     }
 
-    /// Variance that draws should show: the golden's, and that of rounding to f32.
+    /// Variance that samples should have: the golden's, and that of rounding to f32.
     fn variance(&self) -> f64 {
-        self.std.powi(2) + self.grain.powi(2) / 12.0
+        self.std.powi(2) + self.spacing.powi(2) / 12.0
     }
 }
 
@@ -134,11 +137,11 @@ impl Latent {
 fn spread(
     which: &str,
     group: &[&Latent],
-    draws: usize,
+    samples: usize,
     tolerance: Tolerance,
 ) -> Option<(String, bool)> {
-    // Where f32 is coarser than the standard deviation, draws tell nothing about it.
-    let told: Vec<&&Latent> = group.iter().filter(|one| one.std > one.grain).collect();
+    // Where f32 is coarser than the standard deviation, samples say nothing about it.
+    let told: Vec<&&Latent> = group.iter().filter(|one| one.std > one.spacing).collect();
     if told.is_empty() {
         return None;
     }
@@ -146,16 +149,16 @@ fn spread(
         let sum: f64 = told.iter().map(|one| of(one) / one.variance()).sum();
         (sum / told.len() as f64).sqrt()
     };
-    let found = ratio(&|one| one.drawn_variance);
-    let freedom = ((draws - 1) * told.len()) as f64;
+    let found = ratio(&|one| one.sample_variance);
+    let freedom = ((samples - 1) * told.len()) as f64;
     let widest = widest_logvar(told.iter().map(|one| one.logvar));
     let allowed = SIGMAS / (2.0 * freedom).sqrt() + half_logvar(tolerance, widest) + 1e-3;
     if (found - 1.0).abs() <= allowed {
         return None;
     }
     let text = format!(
-        "where the log-variance is {which}, draws spread {found:.3e} times as far as they should \
-         ({} latents, {draws} draws)",
+        "where the log-variance is {which}, samples spread {found:.3e} times as far as they should \
+         ({} latents, {samples} samples)",
         told.len()
     );
     // Latent by latent, since the largest log-variance would outweigh all others in a sum; and with a
@@ -164,7 +167,7 @@ fn spread(
         .iter()
         .map(|one| {
             let little = 1e-3 * one.variance();
-            (one.drawn_variance + little) / (f64::from(one.logvar).exp() + little)
+            (one.sample_variance + little) / (f64::from(one.logvar).exp() + little)
         })
         .sum();
     let as_unclamped = (against_unclamped / told.len() as f64).sqrt();
@@ -206,8 +209,8 @@ mod tests {
         })
     }
 
-    /// Draws of mean + `std`(logvar) * noise, the noise by Box and Muller from the recipe's hash.
-    fn draws(moments: &Array4<f32>, std: impl Fn(f32) -> f32) -> Vec<Array4<f32>> {
+    /// Samples mean + `std`(logvar) * noise, the noise by Box and Muller from the recipe's hash.
+    fn samples(moments: &Array4<f32>, std: impl Fn(f32) -> f32) -> Vec<Array4<f32>> {
         let channels = moments.dim().1 / 2;
         let (mean, logvar) = moments.view().split_at(Axis(1), channels);
         let mut seed = 0;
@@ -215,7 +218,7 @@ mod tests {
             seed += 1;
             ((scrambled(1, seed) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
         };
-        (0..DRAWS)
+        (0..SAMPLES)
             .map(|_| {
                 let noise = mean.mapv(|_| {
                     let radius = (-2.0 * uniform().ln()).sqrt();
@@ -228,7 +231,7 @@ mod tests {
 
     fn judged(logvars: &[f32], std: impl Fn(f32) -> f32) -> Check {
         let moments = moments(logvars);
-        check(moments.view(), &draws(&moments, std), Tolerance::new(1e-5, 1e-5).unwrap())
+        check(moments.view(), &samples(&moments, std), Tolerance::new(1e-5, 1e-5).unwrap())
     }
 
     fn clamped(logvar: f32) -> f32 {
@@ -238,10 +241,10 @@ mod tests {
     const LOGVARS: [f32; 4] = [-20.0, 0.0, 3.0, 40.0];
 
     #[test]
-    fn honest_draws_pass() {
+    fn honest_samples_pass() {
         let found = judged(&LOGVARS, clamped);
         assert_eq!(found.outcome, Outcome::WithinTolerance, "{found:?}");
-        assert!(found.reason.unwrap().contains("64 draws"));
+        assert!(found.reason.unwrap().contains("64 posterior samples"));
     }
 
     #[test]
@@ -252,8 +255,8 @@ mod tests {
             assert_eq!(found.looks_like, None, "{factor} is no missing clamp");
         }
         let moments = moments(&LOGVARS);
-        let mut shifted = draws(&moments, clamped);
-        shifted.iter_mut().for_each(|draw| draw[[0, 0, 3, 4]] += 0.01);
+        let mut shifted = samples(&moments, clamped);
+        shifted.iter_mut().for_each(|sample| sample[[0, 0, 3, 4]] += 0.01);
         let found = check(moments.view(), &shifted, Tolerance::new(1e-5, 1e-5).unwrap());
         assert!(found.reason.unwrap().contains("in 1 of 400 latents"));
     }
@@ -283,10 +286,10 @@ mod tests {
     fn nan_and_shapes_fail() {
         let moments = moments(&LOGVARS);
         let tolerance = Tolerance::new(1e-5, 1e-5).unwrap();
-        let mut some = draws(&moments, clamped);
+        let mut some = samples(&moments, clamped);
         some[5][[0, 1, 2, 3]] = f32::NAN;
         let found = check(moments.view(), &some, tolerance);
-        assert!(found.reason.unwrap().contains("1 of 25600 drawn values are NaN"));
+        assert!(found.reason.unwrap().contains("1 of 25600 sampled values are NaN"));
         let narrow = vec![Array4::zeros((1, 4, 10, 9)); 2];
         let found = check(moments.view(), &narrow, tolerance);
         assert!(found.reason.unwrap().contains("expected [1, 4, 10, 10]"));

@@ -1,32 +1,32 @@
-//! Checksums that a file keeps of its parts.
+//! Checksums that a file stores of its parts.
 
 use std::ops::Range;
 
 use super::bytes::Bytes;
 
-/// A range of a file and the CRC-32 that the file says it has.
+/// A range of a file and the CRC-32 that the file states for it.
 #[derive(Debug)]
-pub(super) struct Seal {
+pub(super) struct Checksum {
     /// What the file calls this part, for the message.
     name: String,
     range: Range<usize>,
     crc32: u32,
 }
 
-impl Seal {
+impl Checksum {
     pub fn new(name: &str, range: &Range<usize>, crc32: u32) -> Self {
         Self { name: name.to_owned(), range: range.clone(), crc32 }
     }
 
-    /// Where it lies.
+    /// The bytes of the file that it covers.
     pub fn range(&self) -> Range<usize> {
         self.range.clone()
     }
 
-    /// Errors, in words, when the bytes of `file` are not those that were written.
+    /// Compares the bytes of `file` with the checksum; the error says what differs.
     ///
-    /// torch.load looks at no checksum, and loads a damaged file without a word. A checksum of 0 is
-    /// none: `torch.serialization.set_crc32_options(False)` writes that.
+    /// torch.load checks none, and loads a damaged file silently. A checksum of 0 means none:
+    /// `torch.serialization.set_crc32_options(False)` writes it.
     pub fn check(&self, file: &Bytes) -> Result<(), String> {
         // A fuzzer would never get past a checksum.
         if cfg!(fuzzing) || self.crc32 == 0 {

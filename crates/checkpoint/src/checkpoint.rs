@@ -1,0 +1,248 @@
+//! A checkpoint that fits its config, opened and ready to be read.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::recipe::Recipe;
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
+
+use super::builtin::builtin;
+use super::entry::{Entry, StoredTensor};
+use super::find::{Found, Weights, check_replaced, find, read_text};
+use super::layout::expected_tensors;
+use super::open_options::OpenOptions;
+use super::source::Source;
+use super::{fit, shapes};
+
+/// A VAE's config and tensors. Every tensor that the config asks for is there with its shape.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    config: AutoencoderKLConfig,
+    family: Family,
+    source: Source,
+    revision: Option<String>,
+    files: Vec<PathBuf>,
+    /// Shared with models whose tensors lie in the mapped files.
+    weights: Arc<Weights>,
+    /// What values are rounded to on their way out.
+    rounded: Option<Dtype>,
+    notes: Vec<String>,
+}
+
+impl Checkpoint {
+    /// Opens `source`; `config` replaces the `config.json` found there.
+    ///
+    /// As [`Checkpoint::open_with`], without a family or variant.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::open_with`].
+    pub fn open(source: &Source, config: Option<&Path>) -> Result<Self> {
+        let options = OpenOptions { config: config.map(Path::to_owned), ..OpenOptions::default() };
+        Self::open_with(source, &options)
+    }
+
+    /// Opens `source` as `options` say.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error
+    ///
+    /// - if a file is missing or broken;
+    /// - if a tensor of the config is missing, has another shape, or has a dtype that cannot be read;
+    /// - if a single file has no config, and neither shapes nor `options` determine its fields;
+    /// - for a repository of a hub ([`ErrorKind::Hub`]), if the cache lacks a file and the hub cannot be
+    ///   reached, refuses or sends other bytes than it announced, or if the cache cannot be written.
+    pub fn open_with(source: &Source, options: &OpenOptions) -> Result<Self> {
+        options.check()?;
+        let mut notes = Vec::new();
+        let Found { weights, files, config, others, revision } = find(source, options, &mut notes)?;
+        let config = match (options.config.as_ref().or(config.as_ref()), source, &weights) {
+            (Some(file), ..) => {
+                let origin = file.display().to_string();
+                let config =
+                    AutoencoderKLConfig::from_json(&read_text(file, ErrorKind::Config)?, &origin)?;
+                with_family(config, options.family, &mut notes)?
+            }
+            (None, source, Weights::Files(vae)) if *source != Source::Builtin => {
+                let origin = files.first().map_or(Path::new("the checkpoint"), PathBuf::as_path);
+                let (config, note) = shapes::config(vae, &others, options.family, origin)?;
+                notes.push(note);
+                config
+            }
+            (None, ..) => {
+                let origin = "the built-in config.json";
+                let config = AutoencoderKLConfig::from_json(builtin()?.0, origin)?;
+                with_family(config, options.family, &mut notes)?
+            }
+        };
+        if !config.defaulted.is_empty() {
+            notes.push(format!(
+                "config.json leaves out {}: diffusers' defaults are used",
+                config.defaulted.join(", ")
+            ));
+        }
+        if !config.unknown.is_empty() {
+            notes.push(format!(
+                "config.json has fields that AutoencoderKL does not know, ignored: {}",
+                config.unknown.join(", ")
+            ));
+        }
+        if let Weights::Recipe(recipe) = &weights {
+            check_replaced(
+                recipe,
+                &config,
+                files.first().map_or(Path::new("recipe.json"), |file| file),
+            )?;
+        }
+        if let Weights::Files(vae) = &weights {
+            notes.extend(fit::check(&config, vae, &source.to_string())?);
+        }
+        let family = match (source, options.family) {
+            (_, Some(family)) => family,
+            (Source::Builtin, None) => Family::Builtin,
+            _ => Family::of(&config),
+        };
+        Ok(Self {
+            config,
+            family,
+            source: source.clone(),
+            revision,
+            files,
+            weights: Arc::new(weights),
+            rounded: None,
+            notes,
+        })
+    }
+
+    /// Weights by recipe for `config`, as golden models without a file have them.
+    pub fn from_recipe(config: AutoencoderKLConfig, recipe: Recipe) -> Self {
+        Self {
+            family: Family::of(&config),
+            config,
+            source: Source::Builtin,
+            revision: None,
+            files: Vec::new(),
+            weights: Arc::new(Weights::Recipe(recipe)),
+            rounded: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// The config, defaults filled in.
+    pub fn config(&self) -> &AutoencoderKLConfig {
+        &self.config
+    }
+
+    /// The family that the config describes.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Where it was opened from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The commit that a repository of a hub was at; `None` for all other sources.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
+    }
+
+    /// The files that the weights come from; none for the built-in VAE.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// What a user should know: which folder was used, defaults, tensors that are not needed.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Number of values in all tensors that the config asks for.
+    pub fn parameters(&self) -> usize {
+        expected_tensors(&self.config)
+            .iter()
+            .map(|tensor| tensor.shape.iter().product::<usize>())
+            .sum()
+    }
+
+    /// Keeps the files mapped for as long as it lives.
+    pub fn mapped(&self) -> Arc<dyn Any + Send + Sync> {
+        self.weights.clone()
+    }
+
+    /// The same checkpoint, whose tensors are rounded to `dtype` and given as f32: weights of half
+    /// precision for arithmetic that is not.
+    pub fn rounded_to(&self, dtype: Dtype) -> Self {
+        Self {
+            config: self.config.clone(),
+            family: self.family,
+            source: self.source.clone(),
+            files: self.files.clone(),
+            weights: Arc::clone(&self.weights),
+            revision: self.revision.clone(),
+            rounded: Some(dtype),
+            notes: self.notes.clone(),
+        }
+    }
+
+    /// Lets go of the memory that `name` takes while its file is mapped; it is read anew when it is
+    /// asked for again.
+    pub fn forget(&self, name: &str) {
+        if let Weights::Files(vae) = self.weights.as_ref() {
+            vae.get(name).into_iter().for_each(Entry::forget);
+        }
+    }
+
+    /// The tensor `name`, by its diffusers name, as stored.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the config has no tensor of this name.
+    pub fn tensor(&self, name: &str) -> Result<StoredTensor<'_>> {
+        let stored = self.stored(name)?;
+        let Some(dtype) = self.rounded else { return Ok(stored) };
+        let values = stored.to_f32().into_iter().map(|value| dtype.round(value));
+        let data = values.flat_map(f32::to_le_bytes).collect();
+        Ok(StoredTensor { dtype: Dtype::F32, shape: stored.shape, data: Cow::Owned(data) })
+    }
+
+    fn stored(&self, name: &str) -> Result<StoredTensor<'_>> {
+        let unknown = || no_such_tensor(name);
+        match self.weights.as_ref() {
+            Weights::Files(vae) => vae.get(name).and_then(Entry::read).ok_or_else(unknown),
+            Weights::Recipe(recipe) => {
+                let spec = expected_tensors(&self.config)
+                    .into_iter()
+                    .find(|spec| spec.name == name)
+                    .ok_or_else(unknown)?;
+                Ok(StoredTensor::of(recipe, &spec))
+            }
+        }
+    }
+}
+
+fn no_such_tensor(name: &str) -> Error {
+    Error::tensor(name, "no such tensor in this checkpoint", "use a diffusers tensor name")
+}
+
+/// `config` with the scaling of the family that was asked for.
+fn with_family(
+    config: AutoencoderKLConfig,
+    family: Option<Family>,
+    notes: &mut Vec<String>,
+) -> Result<AutoencoderKLConfig> {
+    let Some(family) = family else { return Ok(config) };
+    let before = config.scaling_factor;
+    let config = family.apply(config)?;
+    notes.push(format!(
+        "`family` {family} replaces config.json's scaling: {before} becomes {}",
+        config.scaling_factor
+    ));
+    Ok(config)
+}
