@@ -133,6 +133,11 @@ impl Error {
         &self.problem
     }
 
+    /// All of it in one line: `subject: problem (next)`.
+    pub fn with_next(&self) -> String {
+        format!("{self} ({})", self.next)
+    }
+
     /// What to do next.
     pub fn next(&self) -> &str {
         &self.next

@@ -2,52 +2,19 @@
 //! them when each is run alone.
 
 use std::collections::HashMap;
-use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 use ndarray::ArrayD;
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::case_files::CaseFiles;
 use super::compare::Tolerance;
-use super::manifest::{BlockRow, BlocksRow, Case, broken};
-use super::suite::{Suite, with_next};
+use super::fault::Fault;
+use super::manifest::{BlockRow, BlocksRow, broken};
 use vae_fidelity_core::tensor_file::{Stored, from_safetensors};
 use vae_fidelity_core::trace::{Stage, Statistics};
 use vae_fidelity_core::vae::Vae;
-use vae_fidelity_files::error::{Error, ErrorKind, Result};
+use vae_fidelity_files::error::Result;
 use vae_fidelity_files::input;
-
-/// Whether a block whose output is wrong is wrong itself.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum Fault {
-    /// Run alone on what the reference gave it, the block puts out something else.
-    BrokenHere {
-        /// diffusers' name of the block that was run: the smallest that holds the module.
-        block: String,
-        /// What differs.
-        difference: String,
-        /// Every block of the same half that is wrong when run alone, without those that are only
-        /// because a block inside them is.
-        broken: Vec<String>,
-    },
-    /// Run alone on what the reference gave it, the block puts out what the reference does: what the
-    /// implementation gave it was wrong.
-    Inherited {
-        /// diffusers' name of the block that was run.
-        block: String,
-        /// As above. Where it is empty, the fault lies between blocks: in what the first is fed, or
-        /// in an activation.
-        broken: Vec<String>,
-    },
-    /// No block was run alone.
-    CannotTell {
-        /// Why not.
-        reason: String,
-    },
-}
 
 /// The whole tensors of one case.
 #[derive(Debug)]
@@ -141,47 +108,9 @@ impl Blocks {
         let [input, expected] = [&row.input, &row.output].map(|name| &self.tensors[name]);
         match vae.forward_module(name, input.view()) {
             None => Err(format!("the implementation does not run {name} alone")),
-            Some(Err(error)) => Err(format!("running {name} alone failed: {}", with_next(&error))),
+            Some(Err(error)) => Err(format!("running {name} alone failed: {}", error.with_next())),
             Some(Ok(found)) => Ok(difference(expected, &found, tolerance)),
         }
-    }
-}
-
-impl Suite {
-    /// Why a block of this case cannot be run alone, and which case to run for that.
-    pub(super) fn who_has_blocks(&self, case: &Case) -> String {
-        let others = self.cases().iter();
-        let kept = others.filter(|other| other.model == case.model && other.blocks.is_some());
-        let names: Vec<&str> = kept.map(|other| other.name.as_str()).collect();
-        match names.as_slice() {
-            [] => format!("no case of {} keeps whole tensors between blocks", case.model),
-            names => format!(
-                "this case keeps no whole tensors between blocks: see {} of the same model",
-                names.join(", ")
-            ),
-        }
-    }
-
-    /// Whether the block that `module` of case `case` belongs to is wrong by itself in `vae`, or was
-    /// given something wrong if its output is: the block is run alone on what the reference gave it.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there is no such case, if the case has no such module, or if the suite is
-    /// broken.
-    pub fn fault(&self, case: &str, module: &str, vae: &dyn Vae) -> Result<Fault> {
-        let unknown = |problem: &str, next: &str| {
-            Error::new(ErrorKind::Golden, format!("{case}: {module}"), problem, next)
-        };
-        let found = self.cases().iter().find(|one| one.name == case);
-        let row = found.ok_or_else(|| unknown("no case has this name", "see golden list"))?;
-        let Some(blocks) = CaseFiles::read(self.folder(), row)?.blocks else {
-            return Ok(Fault::CannotTell { reason: self.who_has_blocks(row) });
-        };
-        let stage = blocks.stage_of(module).ok_or_else(|| {
-            unknown("no block of the case has this module", "name it as diffusers does")
-        })?;
-        Ok(blocks.fault(vae, stage, module, self.trace_tolerance(row)?))
     }
 }
 
@@ -212,37 +141,4 @@ fn difference(expected: &ArrayD<f32>, found: &ArrayD<f32>, tolerance: Tolerance)
             largest / std
         )
     })
-}
-
-impl Display for Fault {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let others = |block: &str, broken: &[String]| -> Vec<String> {
-            broken.iter().filter(|name| *name != block).cloned().collect()
-        };
-        match self {
-            Self::BrokenHere { block, difference, broken } => {
-                write!(
-                    f,
-                    "broken here: {block}, run alone on the reference's input, is wrong in "
-                )?;
-                f.write_str(difference)?;
-                match others(block, broken).as_slice() {
-                    [] => write!(f, "; every other block of this half is right alone"),
-                    others => write!(f, "; so is {}", others.join(", ")),
-                }
-            }
-            Self::Inherited { block, broken } => {
-                write!(f, "inherited: {block}, run alone on the reference's input, is right; ")?;
-                match broken.as_slice() {
-                    [] => f.write_str(
-                        "so is every block of this half, so look at what is done before and between them",
-                    ),
-                    broken => write!(f, "broken alone: {}", broken.join(", ")),
-                }
-            }
-            Self::CannotTell { reason } => {
-                write!(f, "cannot tell whether it is broken here or inherited: {reason}")
-            }
-        }
-    }
 }

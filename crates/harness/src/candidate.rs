@@ -12,7 +12,7 @@ use super::checks::{Actual, Checks, Keep, Tracer};
 use super::explain;
 use super::manifest::Case;
 use super::report::{CaseReport, Check, NotRun, Step, SuiteReport};
-use super::suite::{Suite, with_next};
+use super::suite::Suite;
 use super::tensor::Golden;
 use vae_fidelity_core::image_processor::denormalize;
 use vae_fidelity_core::tensor_file::{self, FileTensor};
@@ -285,7 +285,7 @@ fn from_json(path: &Path, stage: Stage) -> std::result::Result<Trace, String> {
 /// Whole outputs under their modules' names, which say what stage they are of.
 fn from_tensors(path: &Path) -> std::result::Result<Trace, String> {
     open_regular(path).map_err(|problem| format!("{}: {problem}", path.display()))?;
-    let tensors = tensor_file::read(path).map_err(|error| with_next(&error))?;
+    let tensors = tensor_file::read(path).map_err(|error| error.with_next())?;
     let activations = tensors.iter().map(|tensor| {
         let values: Vec<f32> = tensor.values.iter().copied().collect();
         Activation::new(tensor.name.as_deref().unwrap_or(""), "", tensor.values.shape(), &values)

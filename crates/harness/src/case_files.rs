@@ -5,8 +5,7 @@ use std::path::Path;
 use ndarray::Axis;
 
 use super::blocks::Blocks;
-use super::locate::read_trace;
-use super::manifest::Case;
+use super::manifest::{Case, broken};
 use super::posterior::{LOGVAR_RANGE, std_of, widest_logvar};
 use super::tensor::Golden;
 use vae_fidelity_core::trace::TraceFile;
@@ -59,4 +58,13 @@ impl CaseFiles {
         let (_, logvar) = moments.view().split_at(Axis(1), moments.dim().1 / 2);
         widest_logvar(logvar.iter().copied())
     }
+}
+
+/// `trace.json` of a case, which has both stages.
+fn read_trace(path: &Path) -> Result<TraceFile> {
+    let trace = TraceFile::read(path).map_err(|error| broken(path, error.problem().to_owned()))?;
+    if trace.encode.is_empty() || trace.decode.is_empty() {
+        return Err(broken(path, "has a stage without modules".into()));
+    }
+    Ok(trace)
 }

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::blocks::Fault;
 use super::case_files::CaseFiles;
 use super::compare::Comparison;
 use super::evidence::Evidence;
-use super::locate::{Location, first_divergence};
+use super::fault::Fault;
+use super::fault::Location;
+use super::locate::first_divergence;
 use super::manifest::Case;
 use super::report::{Check, Outcome, Step};
-use super::suite::{Suite, with_next};
+use super::suite::Suite;
 use super::tensor::Golden;
 use vae_fidelity_core::trace::{Stage, Trace};
 use vae_fidelity_core::vae::Vae;
@@ -126,7 +127,7 @@ impl<'a> Checks<'a> {
 
     /// What the implementation answered with an error.
     pub fn fail(&mut self, steps: &[Step], error: &Error) {
-        let reason = with_next(error);
+        let reason = error.with_next();
         self.list.extend(steps.iter().map(|&step| Check::failed(step, reason.clone())));
     }
 

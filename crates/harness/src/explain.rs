@@ -3,7 +3,7 @@
 use ndarray::{Array4, ArrayView4, Axis};
 
 use super::case_files::CaseFiles;
-use super::posterior::{LOGVAR_RANGE, std_of};
+use super::posterior::{LOGVAR_RANGE, clamp_missing, std_of};
 use vae_fidelity_pixels::Rgb8;
 
 /// How near a value has to be to what a mistake would make of it; far wider than rounding, far
@@ -106,14 +106,6 @@ pub(super) fn levels(actual: &Rgb8, expected: &Rgb8) -> Option<String> {
         },
     );
     swapped.then(|| "red and blue are swapped: pictures are RGB".to_owned())
-}
-
-pub(super) fn clamp_missing() -> String {
-    let (low, high) = LOGVAR_RANGE;
-    format!(
-        "this is what exp(logvar / 2) gives without a clamp: clamp the log-variance to [{low}, {high}] \
-         first, as diffusers' DiagonalGaussianDistribution does"
-    )
 }
 
 /// Mean and log-variance.

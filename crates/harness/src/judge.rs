@@ -9,7 +9,7 @@ use super::explain;
 use super::manifest::Case;
 use super::posterior_stats;
 use super::report::{Check, Step};
-use super::suite::{Suite, with_next};
+use super::suite::Suite;
 use super::tensor::Golden;
 use vae_fidelity_core::image_processor::denormalize;
 use vae_fidelity_core::trace::{Stage, Trace};
@@ -85,7 +85,7 @@ impl<'a> Judge<'a> {
         let Encoded { moments, std, latents } = match encoded {
             Ok(encoded) => encoded,
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                self.checks.skip(&STEPS, &with_next(&error));
+                self.checks.skip(&STEPS, &error.with_next());
                 return self.posterior_samples(sample.view());
             }
             Err(error) => {
@@ -236,7 +236,7 @@ impl<'a> Judge<'a> {
     /// An error of the implementation: it cannot by design, or it failed.
     fn refused(&mut self, steps: &[Step], error: &Error) {
         match error.kind() {
-            ErrorKind::Unsupported => self.checks.skip(steps, &with_next(error)),
+            ErrorKind::Unsupported => self.checks.skip(steps, &error.with_next()),
             _ => self.checks.fail(steps, error),
         }
     }
@@ -250,6 +250,6 @@ fn traced(
 ) -> std::result::Result<Trace, String> {
     match vae.trace(stage, input) {
         None => Err("the implementation records no trace".to_owned()),
-        Some(trace) => trace.map_err(|error| format!("tracing failed: {}", with_next(&error))),
+        Some(trace) => trace.map_err(|error| format!("tracing failed: {}", error.with_next())),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::compare::Comparison;
-use super::locate::Location;
+use super::fault::Location;
 use super::manifest::{Case, Origin};
 
 /// Version of the JSON that [`SuiteReport`] serialises to. Fields may be added, none renamed.

@@ -7,7 +7,7 @@ use super::evidence::Evidence;
 use super::judge::Judge;
 use super::manifest::Case;
 use super::report::{CaseReport, Check, NotRun, Step, SuiteReport};
-use super::suite::{Choice, Suite, in_order, with_next};
+use super::suite::{Choice, Suite, in_order};
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::vae::Vae;
@@ -118,7 +118,7 @@ impl Suite {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 return Ok(Err(format!("{}: {error}", case.model)));
             }
-            Err(error) => return Ok(Ok(vec![Check::failed(Step::Load, with_next(error))])),
+            Err(error) => return Ok(Ok(vec![Check::failed(Step::Load, error.with_next())])),
         };
         if vae.dtype() != case.dtype {
             return Ok(Err(format!("made in {}, the VAE runs in {}", case.dtype, vae.dtype())));
@@ -128,7 +128,7 @@ impl Suite {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 return Ok(Err(error.to_string()));
             }
-            Err(error) => return Ok(Ok(vec![Check::failed(Step::Load, with_next(&error))])),
+            Err(error) => return Ok(Ok(vec![Check::failed(Step::Load, error.with_next())])),
         }
         let files = CaseFiles::read(self.folder(), case)?;
         Ok(Ok(Judge::new(self, case, &files, vae.as_ref(), evidence).run()?))

@@ -9,7 +9,7 @@ use ndarray::{Array4, Axis, concatenate};
 use super::case_files::CaseFiles;
 use super::compare::{Criterion, Tolerance};
 use super::manifest::{Case, Manifest, Origin, broken_by};
-use super::posterior_stats::std_tolerance;
+use super::posterior::std_tolerance;
 use super::report::{CaseReport, NotRun, Step, SuiteReport};
 use super::tolerances::Tolerances;
 use vae_fidelity_checkpoint::{Checkpoint, Source};
@@ -313,11 +313,6 @@ impl<'a> Choice<'a> {
     pub fn into_parts(self) -> (Vec<(usize, &'a Case)>, Vec<NotRun>) {
         (self.chosen, in_order(self.not_run))
     }
-}
-
-/// An implementation's error, with its advice.
-pub(super) fn with_next(error: &Error) -> String {
-    format!("{error} ({})", error.next())
 }
 
 pub(super) fn models_of<'a>(cases: &[(usize, &'a Case)]) -> Vec<&'a str> {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::compare::{Comparison, Criterion};
-use super::locate::Location;
+use super::fault::Location;
 use super::report::{CaseReport, Check, Outcome, Step, SuiteReport};
 
 /// On another machine nearly every tensor is one: more would bury the rest.
