@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display};
 
+use super::compare::{CompareReport, Compared, ComparedTensor};
 use super::text::{BAD, line, number, pixel_lines, tuple, verdict_lines};
-use super::{CompareReport, Compared, ComparedTensor};
 use crate::metrics::TensorMetrics;
 
 impl Display for CompareReport {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{SCHEMA_VERSION, lossy, lossy_option};
+use super::json::{SCHEMA_VERSION, lossy, lossy_option};
 use crate::checkpoint::CheckpointDifference;
 use crate::checkpoint::{Contents, Origin, ResolvedConfig, TensorInfo, TensorSpec};
 use crate::config::Family;

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model};
+use super::check::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model};
 use crate::config::PublishedQuality;
 use crate::diagnosis::{Finding, Severity};
 use crate::metrics::PixelMetrics;

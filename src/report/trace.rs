@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::check::{Input, Model, Posterior};
+use super::json::{lossy, lossy_option};
 use super::text::{BAD, FAINT, GOOD, input_line, line, model_line, number, tuple, verdict_lines};
-use super::{Input, Model, Posterior, lossy, lossy_option};
 use crate::diagnosis::{F16_MAX, extreme};
 use crate::golden::{Agreement, Fault, StageComparison, Tolerance};
 use crate::trace::{Activation, Stage, TraceFile};

@@ -10,7 +10,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use ndarray::{ArrayView4, Axis, s};
 use serde::Serialize;
 
-use super::CheckReport;
+use super::check::CheckReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Visibility;
 use crate::pictures::{Scale, channel_picture, colours, heat_map, histogram, written};

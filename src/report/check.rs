@@ -1,0 +1,263 @@
+//! What `check` has to say of one picture.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::Array4;
+use serde::Serialize;
+
+use super::json::{lossy, lossy_option};
+use crate::checkpoint::Checkpoint;
+use crate::config::{AutoencoderKLConfig, Family, PublishedQuality};
+use crate::diagnosis::{Finding, NotDecided};
+use crate::dtype::Dtype;
+use crate::engine::Execution;
+use crate::metrics::PixelMetrics;
+use crate::pixels::OpenedImage;
+use crate::tiling::Splitting;
+use crate::trace::Statistics;
+use crate::verdict::{Thresholds, Verdict};
+
+/// One image through one VAE: what `check` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CheckReport {
+    /// [`super::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Pass or fail.
+    pub verdict: Verdict,
+    /// Why it failed; empty for a pass.
+    pub verdict_reasons: Vec<String>,
+    /// The picture.
+    pub input: Input,
+    /// The VAE, and how it ran.
+    pub model: Model,
+    /// How latents were taken from the posterior.
+    pub posterior: Posterior,
+    /// The scaled latents.
+    pub latents: Latents,
+    /// The decoded sample, before clamping.
+    pub decoded: Decoded,
+    /// The decoded picture beside the one that was encoded; `None` where there is no picture.
+    pub metrics: Option<PixelMetrics>,
+    /// What was published of the VAE's family: context, which decides nothing.
+    pub published: &'static [PublishedQuality],
+    /// What the user asked for.
+    pub thresholds: Thresholds,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// Causes that this run could not decide, and the flags that would let it.
+    pub not_decided: Vec<NotDecided>,
+    /// What f16 and bf16 would do; `None` where it was not asked for.
+    pub forecast: Option<Forecast>,
+    /// What was compared by a cross-check; `None` where nothing was.
+    pub cross_check: Option<String>,
+    /// What a reader should know beside the numbers.
+    pub notes: Vec<String>,
+    /// How long the steps took.
+    pub timings_ms: Timings,
+    /// Most memory that the process held so far, in bytes; `None` where the system does not say.
+    pub peak_rss_bytes: Option<u64>,
+}
+
+/// The picture that went in.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Input {
+    /// The file.
+    #[serde(serialize_with = "lossy")]
+    pub path: PathBuf,
+    /// Its format by Pillow's name, for example `PNG`.
+    pub format: String,
+    /// Its pixels by Pillow's name of the mode, for example `RGB`.
+    pub mode: String,
+    /// Columns in the file.
+    pub source_width: usize,
+    /// Rows in the file.
+    pub source_height: usize,
+    /// Columns that the VAE saw.
+    pub width: usize,
+    /// Rows that the VAE saw.
+    pub height: usize,
+}
+
+impl Input {
+    /// The picture opened from `path`, of which the VAE saw `width` columns and `height` rows.
+    pub fn of(path: &Path, opened: &OpenedImage, (width, height): (usize, usize)) -> Self {
+        Self {
+            path: path.to_owned(),
+            format: opened.format.to_string(),
+            mode: opened.mode.to_owned(),
+            source_width: opened.pixels.width(),
+            source_height: opened.pixels.height(),
+            width,
+            height,
+        }
+    }
+}
+
+/// The VAE, and how it ran.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Model {
+    /// `builtin`, or the folder or file it was loaded from.
+    pub source: String,
+    /// The commit of a model that comes from a hub; `None` for all others.
+    pub revision: Option<String>,
+    /// The family that its config describes.
+    pub family: Family,
+    /// Its config, defaults filled in.
+    pub config: AutoencoderKLConfig,
+    /// Number of its weights.
+    pub parameters: usize,
+    /// Where it ran, for example `cpu` or `cuda:0`.
+    pub device: String,
+    /// The arithmetic it ran in.
+    pub dtype: Dtype,
+    /// How values of that dtype came about: by arithmetic in it (then its name), or by rounding.
+    pub arithmetic: String,
+    /// Which implementation ran it.
+    pub engine: String,
+    /// `tiling`, the sides of tiles or `None`, and `slicing`.
+    #[serde(flatten)]
+    pub splitting: Splitting,
+}
+
+impl Model {
+    /// The VAE of `checkpoint`, run as `execution` and `splitting` say.
+    pub fn of(checkpoint: &Checkpoint, execution: &Execution, splitting: Splitting) -> Self {
+        Self {
+            source: checkpoint.source().to_string(),
+            revision: checkpoint.revision().map(str::to_owned),
+            family: checkpoint.family(),
+            config: checkpoint.config().clone(),
+            parameters: checkpoint.parameters(),
+            device: execution.device().to_string(),
+            dtype: execution.dtype(),
+            arithmetic: execution.arithmetic(),
+            engine: execution.engine().to_string(),
+            splitting,
+        }
+    }
+}
+
+/// How latents were taken from the posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Posterior {
+    /// Its mode, or a draw.
+    pub kind: PosteriorKind,
+    /// What the noise was drawn from; `None` for the mode.
+    pub seed: Option<i128>,
+}
+
+/// Which latents stand for a posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PosteriorKind {
+    /// The most likely ones.
+    Mode,
+    /// Random ones, with the posterior's mean and spread.
+    Sample,
+}
+
+/// Scaled latents; statistics cover finite values.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Latents {
+    /// (1, channels, height, width).
+    pub shape: [usize; 4],
+    /// What the model's own latents were multiplied by: its `scaling_factor`.
+    pub scaled_by: f64,
+    /// Mean, spread, extremes and how many are not finite.
+    #[serde(flatten)]
+    pub statistics: Statistics,
+}
+
+/// A decoded sample, before clamping; statistics cover finite values.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decoded {
+    /// Where the picture was written; `None` where there is none.
+    #[serde(serialize_with = "lossy_option")]
+    pub path: Option<PathBuf>,
+    /// (1, 3, height, width).
+    pub shape: [usize; 4],
+    /// Smallest value; -1 is black.
+    pub min: Option<f32>,
+    /// Largest value; 1 is white.
+    pub max: Option<f32>,
+    /// NaNs and infinities.
+    pub non_finite: usize,
+    /// Share of the finite values outside [-1, 1], from 0 to 1: what the picture cuts off.
+    pub clamped_fraction: Option<f64>,
+}
+
+impl Decoded {
+    /// Measures `sample`; `path` is where the picture went.
+    pub fn of(path: Option<PathBuf>, sample: &Array4<f32>) -> Self {
+        let statistics = Statistics::of(sample);
+        let finite = sample.len() - statistics.non_finite;
+        let outside = sample.iter().filter(|value| value.is_finite() && value.abs() > 1.0).count();
+        Self {
+            path,
+            shape: sample.dim().into(),
+            min: statistics.min,
+            max: statistics.max,
+            non_finite: statistics.non_finite,
+            clamped_fraction: (finite > 0).then(|| outside as f64 / finite as f64),
+        }
+    }
+}
+
+/// What half precision would do to one picture, from runs in f32.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Forecast {
+    /// f16 and bf16.
+    pub dtypes: Vec<DtypeForecast>,
+    /// The layers that come nearest to the largest f16, the tightest first.
+    pub tightest: Vec<Headroom>,
+}
+
+/// What one dtype would do: f32 arithmetic with weights and outputs rounded to it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DtypeForecast {
+    /// f16 or bf16.
+    pub dtype: Dtype,
+    /// NaNs and infinities in the decoded sample.
+    pub non_finite: usize,
+    /// Between its picture and the f32 one; `None` where they are the same, or not finite.
+    pub psnr_from_f32_db: Option<f64>,
+    /// How much PSNR to the input falls; `None` where it cannot be measured.
+    pub psnr_cost_db: Option<f64>,
+}
+
+/// How near one layer comes to the largest f16.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Headroom {
+    /// diffusers' name.
+    pub module: String,
+    /// Its largest absolute output in f32.
+    pub largest: f32,
+    /// 65504 over that: below 1, f16 overflows.
+    pub headroom: f32,
+}
+
+/// Wall-clock time in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Timings {
+    /// Opening and loading the model; once for all images.
+    pub load: f64,
+    /// Encoder, draw and scaling.
+    pub encode: f64,
+    /// Unscaling and decoder.
+    pub decode: f64,
+    /// This image from file to file, and loading the model.
+    pub total: f64,
+}
+
+/// What `check` prints last when it was given several images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CheckSummary {
+    /// Images given.
+    pub images: usize,
+    /// Judged and passed.
+    pub passed: usize,
+    /// Judged and failed.
+    pub failed: usize,
+    /// Those that could not be judged.
+    pub not_judged: usize,
+}
