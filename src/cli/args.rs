@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use crate::autoencoder_kl::DeviceChoice;
 use crate::golden::TensorFormat;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::engine::EngineChoice;
 use super::run_args::DtypeChoice;
+use super::shared_args::{LeastArgs, not_negative};
 
 /// Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
 ///
@@ -19,6 +20,11 @@ pub struct Cli {
     pub command: Command,
     #[command(flatten)]
     pub style: Style,
+}
+
+/// The command line as clap knows it: what shell completions and man pages are generated from.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,32 +90,6 @@ pub struct ExplainArgs {
     pub code: Option<String>,
 }
 
-/// How a hub is asked, for a source on one.
-#[derive(Debug, Clone, Args)]
-pub struct HubArgs {
-    /// The branch, tag or commit of a repository on a hub [default: main]
-    #[arg(long, value_name = "REV")]
-    pub revision: Option<String>,
-    /// Never ask the hub: use what is in its cache
-    #[arg(long)]
-    pub offline: bool,
-    /// The environment variable with the token that the hub is shown [default: HF_TOKEN, else the
-    /// file of `hf auth login`]
-    #[arg(long, alias = "hf_token_env", value_name = "NAME")]
-    pub hf_token_env: Option<String>,
-}
-
-/// What two pictures must at least reach.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct LeastArgs {
-    /// Pictures: fail below this PSNR, in dB
-    #[arg(long, value_name = "DB", value_parser = finite, allow_negative_numbers = true)]
-    pub min_psnr: Option<f64>,
-    /// Pictures: fail below this SSIM (1 is identical); needs 11 x 11 pixels
-    #[arg(long, value_name = "X", value_parser = at_most_one, allow_negative_numbers = true)]
-    pub min_ssim: Option<f64>,
-}
-
 /// Judge this crate against what the reference implementation wrote
 #[derive(Debug, Subcommand)]
 pub enum GoldenCommand {
@@ -170,25 +150,4 @@ pub struct GoldenArgs {
     /// Only the cases of this model, or the case of this name; may be repeated
     #[arg(long, value_name = "MODEL|CASE")]
     pub only: Vec<String>,
-}
-
-fn finite(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(number),
-        _ => Err("expected a finite number".to_owned()),
-    }
-}
-
-pub fn not_negative(text: &str) -> Result<f64, String> {
-    match finite(text)? {
-        number if number >= 0.0 => Ok(number),
-        _ => Err("expected a number of at least 0".to_owned()),
-    }
-}
-
-fn at_most_one(text: &str) -> Result<f64, String> {
-    match finite(text)? {
-        number if number <= 1.0 => Ok(number),
-        _ => Err("expected a number of at most 1".to_owned()),
-    }
 }

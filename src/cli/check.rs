@@ -46,7 +46,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
 
     let progress = Progress::new(images.len(), console);
     progress.step("loading the VAE");
-    let options = args.run.about.options(&source, &progress)?;
+    let options = args.run.about.options(&source, progress.of_hub())?;
     let pipeline = builder.opened_with(options).build()?;
     let mut check = CheckOptions {
         size,

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::LeastArgs;
 use super::byte_size::ByteSize;
 use super::run_args::RunArgs;
+use super::shared_args::LeastArgs;
 use super::user_files::FilesArgs;
 
 /// Encode and decode pictures, and judge what comes back

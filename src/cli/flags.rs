@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::args::command;
+
 /// The flags of all commands, by the name of their parameter.
 static FLAGS: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
     let mut flags = HashMap::new();
-    let mut commands = vec![super::command()];
+    let mut commands = vec![command()];
     while let Some(command) = commands.pop() {
         for long in command.get_arguments().filter_map(|argument| argument.get_long()) {
             flags.insert(long.replace('-', "_"), format!("--{long}"));

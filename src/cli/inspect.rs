@@ -18,7 +18,7 @@ pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
             let [subject, next] = [error.subject(), error.next()].map(|s| s.replace("`repo` ", ""));
             Error::new(error.kind(), subject, error.problem(), next)
         })?;
-        Contents::open(&source, &args.about.options(&source, &progress)?)
+        Contents::open(&source, &args.about.options(&source, progress.of_hub())?)
     };
     let contents = open(&args.source)?;
     if let Some(other) = &args.other {

@@ -20,6 +20,7 @@ mod places;
 mod progress;
 mod results;
 mod run_args;
+mod shared_args;
 mod show;
 mod source_args;
 mod trace;
@@ -31,10 +32,11 @@ use std::io::Write;
 
 use crate::Result;
 use crate::verdict::Verdict;
+use clap::Parser;
 use clap::error::ErrorKind as UsageErrorKind;
-use clap::{CommandFactory, Parser};
 use serde_json::json;
 
+pub use args::command;
 use args::{Cli, Command, GoldenCommand};
 use console::Console;
 use folders::Folders;
@@ -87,11 +89,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // Nothing more can be done if stdout is gone.
     let _ = std::io::stdout().flush();
     outcome as u8
-}
-
-/// The command line as clap knows it: what shell completions and man pages are generated from.
-pub fn command() -> clap::Command {
-    Cli::command()
 }
 
 fn dispatch(cli: Cli, json: bool, arguments: &[OsString], folders: &Folders) -> Outcome {

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use crate::Result;
-use crate::checkpoint::{HubOptions, OpenOptions, Source};
+use crate::checkpoint::{HubOptions, HubProgress, OpenOptions, Source};
 use crate::config::Family;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use super::args::HubArgs;
-use super::progress::Progress;
+use super::shared_args::HubArgs;
 
 /// What a user can say about a checkpoint beside its name.
 #[derive(Debug, Args)]
@@ -42,7 +41,7 @@ impl SourceArgs {
     }
 
     /// How `source` is to be opened; `progress` shows what is downloaded.
-    pub fn options(&self, source: &Source, progress: &Progress) -> Result<OpenOptions> {
+    pub fn options(&self, source: &Source, progress: HubProgress) -> Result<OpenOptions> {
         Ok(OpenOptions {
             config: self.config.clone(),
             family: self.family,
@@ -52,13 +51,13 @@ impl SourceArgs {
     }
 
     /// For a source on a hub: the environment's options with those of the command line.
-    fn hub_options(&self, source: &Source, progress: &Progress) -> Result<Option<HubOptions>> {
+    fn hub_options(&self, source: &Source, progress: HubProgress) -> Result<Option<HubOptions>> {
         if !matches!(source, Source::Hub { .. }) {
             return Ok(None);
         }
         let mut options = HubOptions::from_environment(self.hub.hf_token_env.as_deref())?;
         options.offline |= self.hub.offline;
-        options.progress = Some(progress.of_hub());
+        options.progress = Some(progress);
         Ok(Some(options))
     }
 }

@@ -36,7 +36,7 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
 
     let progress = Progress::new(1, console);
     progress.step("loading the VAE");
-    let options = args.run.about.options(&source, &progress)?;
+    let options = args.run.about.options(&source, progress.of_hub())?;
     let pipeline = builder.opened_with(options).build()?;
     let seed = args.run.seed_of_draw();
     let options = TraceOptions { size: requested, seed };

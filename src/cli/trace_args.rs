@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::not_negative;
 use super::run_args::RunArgs;
+use super::shared_args::not_negative;
 
 /// Show what every layer of a VAE puts out, and where it parts from another trace
 ///

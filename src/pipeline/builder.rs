@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::Pipeline;
+use super::loaded::Pipeline;
 use crate::autoencoder_kl::DeviceChoice;
 use crate::checkpoint::{HubOptions, OpenOptions, Source};
 use crate::config::Family;
@@ -27,6 +27,13 @@ pub struct PipelineBuilder {
     tile_size: Option<Option<usize>>,
     slicing: bool,
     cancellation: Cancellation,
+}
+
+impl Pipeline {
+    /// Which VAE, and how it runs; the default is the built-in one on the default engine.
+    pub fn builder() -> PipelineBuilder {
+        PipelineBuilder::default()
+    }
 }
 
 impl PipelineBuilder {

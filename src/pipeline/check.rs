@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array4;
 
-use super::{Pipeline, Step};
+use super::loaded::Pipeline;
+use super::step::Step;
 use crate::baseline::Baseline;
 use crate::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
 use crate::engine::CrossCheck;

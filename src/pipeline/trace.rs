@@ -4,7 +4,8 @@ use std::path::Path;
 
 use ndarray::Array4;
 
-use super::{Pipeline, Step};
+use super::loaded::Pipeline;
+use super::step::Step;
 use crate::Result;
 use crate::image_processor::normalize;
 use crate::pixels::{self, resize_bicubic, target_size};

@@ -1,0 +1,60 @@
+//! A VAE that is loaded.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::report::Model;
+use crate::{Checkpoint, Execution, Vae};
+
+/// A VAE and how it runs.
+///
+/// ```
+/// use vae_fidelity::{Pipeline, verdict::Verdict};
+/// let pipeline = Pipeline::builder().repo("builtin").build()?;
+/// let report = pipeline.check("golden/images/astronaut.png")?;
+/// assert_eq!(report.verdict, Verdict::Pass);
+/// assert!(report.metrics.unwrap().psnr_db.unwrap() > 25.0);
+/// # Ok::<(), vae_fidelity::Error>(())
+/// ```
+pub struct Pipeline {
+    pub(super) checkpoint: Checkpoint,
+    pub(super) execution: Execution,
+    pub(super) vae: Box<dyn Vae>,
+    pub(super) model: Model,
+    pub(super) notes: Vec<String>,
+    pub(super) load: Duration,
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    /// The model that runs.
+    pub fn vae(&self) -> &dyn Vae {
+        self.vae.as_ref()
+    }
+
+    /// Where its weights come from.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Which implementation runs it, where, and in which arithmetic.
+    pub fn execution(&self) -> &Execution {
+        &self.execution
+    }
+
+    /// The VAE as reports show it.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// What a reader of every report has to know: which folder was used, which defaults, how the
+    /// engine rounds. Sentences without a full stop.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}

@@ -1,0 +1,37 @@
+//! What a long call is doing.
+
+use std::fmt;
+
+/// What a long call is doing; displays as a word or a few, such as `encoding`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Step {
+    /// The picture is read.
+    Opening,
+    /// Sample to latents.
+    Encoding,
+    /// Latents to sample.
+    Decoding,
+    /// Decoded sample to pixels.
+    Judging,
+    /// Rules look for what is wrong.
+    Diagnosing,
+    /// Both halves run again, and every layer's output is recorded.
+    Tracing,
+    /// Half precision is tried.
+    Forecasting,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Opening => "opening",
+            Self::Encoding => "encoding",
+            Self::Decoding => "decoding",
+            Self::Judging => "judging",
+            Self::Diagnosing => "diagnosing",
+            Self::Tracing => "tracing",
+            Self::Forecasting => "forecasting f16 and bf16",
+        })
+    }
+}
