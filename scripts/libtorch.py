@@ -291,7 +291,7 @@ def check_python_torch() -> None:
             universal_newlines=True,
         )
     except OSError as error:
-        raise Failure(f"{where} does not start: {error.strerror}", next_step)
+        raise Failure(f"{where} does not start: {error.strerror}", next_step) from error
     if asked.returncode != 0:
         reason = (asked.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise Failure(f"{where} cannot import torch: {reason}", next_step)

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """Writes tests/fixtures/checkpoints: small files of the real torch, safetensors and diffusers.
 
-    python scripts/make_checkpoint_fixtures.py [--check]
+    scripts/python.sh -m vae_fidelity_tools.conformance.checkpoint_fixtures [--check]
 
 `expected.json` has one SHA-256 a fixture over all tensors as diffusers loads them. The same versions
 write the same bytes; `--check` writes nothing and exits 1 when they would differ.
 """
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -19,10 +18,12 @@ from pathlib import Path
 import diffusers
 import torch
 
-import checkpoint_layouts as layouts
-from check_checkpoints import wanted
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.checkout import ROOT
+from vae_fidelity_tools.conformance import checkpoint_layouts as layouts
+from vae_fidelity_tools.conformance.checkpoints import wanted
 
-FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "checkpoints"
+FIXTURES = ROOT / "tests" / "fixtures" / "checkpoints"
 LIMIT = 300_000
 
 
@@ -108,15 +109,15 @@ def fixtures():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments.parser(__doc__)
     parser.add_argument("--check", action="store_true", help="only compare with the files that are there")
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     diffusers.utils.logging.set_verbosity_error()
     files = fixtures()
     size = sum(map(len, files.values()))
     if size > LIMIT:
         sys.exit(f"{size} bytes of fixtures, more than the {LIMIT} that a repository should carry")
-    if arguments.check:
+    if args.check:
         there = {str(path.relative_to(FIXTURES)): path.read_bytes() for path in FIXTURES.rglob("*") if path.is_file()}
         differ = sorted(name for name in files.keys() | there.keys() if files.get(name) != there.get(name))
         if differ:
@@ -126,7 +127,7 @@ def main():
             path = FIXTURES / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(raw)
-    print(f"{len(files)} files, {size} bytes, {'as' if arguments.check else 'written to'} {FIXTURES.name}")
+    print(f"{len(files)} files, {size} bytes, {'as' if args.check else 'written to'} {FIXTURES.name}")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 Each function writes one layout of a small VAE into an empty folder and returns a `Layout`: how the
 crate is asked to open it, the dtype its tensors should come back in, and how diffusers itself loads
-it. `check_checkpoints.py` compares the two; `make_checkpoint_fixtures.py` keeps some of the files.
+it. checkpoints.py compares the two; checkpoint_fixtures.py keeps some of the files.
 """
 
 import argparse
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -251,7 +250,7 @@ def scaled_file(where, model, dtype, name, scale="scale_weight", prefix="", mark
 def layouts():
     """Name and writer of each layout; a writer takes a folder."""
     f8 = {"e4m3": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
-    plain = dict(use_quant_conv=False, use_post_quant_conv=False)
+    plain = {"use_quant_conv": False, "use_post_quant_conv": False}
     yield "folder, safetensors", lambda at: folder(at, vae())
     yield "folder, safetensors, three levels", lambda at: folder(at, vae(3, layers_per_block=2))
     yield "folder, safetensors, no quant convs, no attention", lambda at: folder(at, vae(mid_block_add_attention=False, **plain))
@@ -293,5 +292,5 @@ def layouts():
 
 
 def job(layout):
-    """The line that asks `examples/checkpoint_dump.rs` for it."""
-    return json.dumps({"repo": os.fspath(layout.repo), **layout.options})
+    """What asks `examples/checkpoint_dump.rs` for it."""
+    return {"repo": os.fspath(layout.repo), **layout.options}

@@ -1,18 +1,15 @@
 #!/usr/bin/env python3
 """Compares the checkpoints that the crate opens with what diffusers loads, bit for bit.
 
-    python scripts/check_checkpoints.py [--only TEXT] [--dump COMMAND...]
+    scripts/python.sh -m vae_fidelity_tools.conformance.checkpoints [--only TEXT] [--dump COMMAND...]
 
-Writes every layout of `checkpoint_layouts.py` with the real diffusers, torch and safetensors, loads
+Writes every layout of checkpoint_layouts.py with the real diffusers, torch and safetensors, loads
 it with diffusers and opens it with `examples/checkpoint_dump.rs`: the names of all tensors, their
 shapes, dtypes and bytes have to be the same. Then the other way round: files that were spoilt have
 to be refused, and a comparison that is given a wrong bit has to fail. Exits 1 on any difference.
 """
 
-import argparse
 import hashlib
-import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,10 +17,9 @@ from pathlib import Path
 import diffusers
 import torch
 
-from checkpoint_layouts import DTYPES, job, layouts
-
-ROOT = Path(__file__).resolve().parent.parent
-DUMP = ["cargo", "run", "--quiet", "--no-default-features", "--example", "checkpoint_dump"]
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.conformance import examples
+from vae_fidelity_tools.conformance.checkpoint_layouts import DTYPES, job, layouts
 
 
 def digest(tensor):
@@ -66,15 +62,6 @@ def check_the_checker():
     assert differences(expected, {"error": "no"})
 
 
-def dump(lines, command):
-    done = subprocess.run(command, input="\n".join(lines), stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    if done.returncode:
-        sys.exit(f"{command[0]} stopped with status {done.returncode}")
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers) == len(lines), f"{len(answers)} answers to {len(lines)} jobs"
-    return answers
-
-
 def spoil(layout, tensors):
     """Changes one bit of a tensor in the layout's file."""
     raw = tensors["decoder.conv_in.weight"].to(DTYPES[layout.dtype]).numpy().tobytes()
@@ -85,23 +72,24 @@ def spoil(layout, tensors):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments.parser(__doc__)
     parser.add_argument("--only", default="", help="layouts whose name has this text")
-    parser.add_argument("--dump", nargs="+", default=DUMP, help="the built example, in place of cargo run")
-    arguments = parser.parse_args()
+    examples.add_dump(parser, "checkpoint_dump")
+    args = parser.parse_args()
+    command = args.dump or [examples.build("checkpoint_dump")["checkpoint_dump"]]
     check_the_checker()
     diffusers.utils.logging.set_verbosity_error()
     wrong = compared = 0
     with tempfile.TemporaryDirectory() as folder:
         written = []
         for number, (name, write) in enumerate(layouts()):
-            if arguments.only in name:
+            if args.only in name:
                 at = Path(folder, str(number))
                 at.mkdir()
                 layout = write(at)
                 tensors = {key: tensor.detach().clone() for key, tensor in layout.load().items()}
                 written.append((name, layout, tensors, wanted(tensors, layout.dtype)))
-        answers = dump([job(layout) for _, layout, *_ in written], arguments.dump)
+        answers = examples.ask(command, [job(layout) for _, layout, *_ in written])
         for (name, layout, _, expected), answer in zip(written, answers):
             problems = differences(expected, answer, layout.note)
             compared += len(expected)
@@ -113,7 +101,7 @@ def main():
         spoilt = [entry for entry in written if entry[0] == "folder, bin" or "ckpt" in entry[0]]
         for _, layout, tensors, _ in spoilt:
             spoil(layout, tensors)
-        answers = dump([job(layout) for _, layout, *_ in spoilt], arguments.dump)
+        answers = examples.ask(command, [job(layout) for _, layout, *_ in spoilt])
         for (name, layout, _, expected), answer in zip(spoilt, answers):
             if len(differences(expected, answer, layout.note)) != 1:
                 wrong += 1
@@ -122,7 +110,7 @@ def main():
           f"{len(spoilt)} spoilt on purpose")
     if not written:
         sys.exit("no layout has this name: nothing was compared")
-    if wrong or (not spoilt and not arguments.only):
+    if wrong or (not spoilt and not args.only):
         sys.exit(f"{wrong} layouts are not what diffusers loads")
 
 

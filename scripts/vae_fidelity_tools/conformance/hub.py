@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds the crate's hub against Python's huggingface_hub and diffusers, on a hub of this machine.
 
-    python scripts/check_hub.py
+    scripts/python.sh -m vae_fidelity_tools.conformance.hub
 
 `examples/hub_server.rs` is the hub. Python's client is asked first what it makes of it: it has to
 download from it, and to raise the error that is meant for each refusal. Then, for each layout:
@@ -24,7 +24,6 @@ import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
-ROOT = Path(__file__).resolve().parent.parent
 READER = "hf_reader0123456789"  # as in tests/hub_server/mod.rs
 
 
@@ -40,16 +39,26 @@ for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING", "
 # Read when the modules are imported.
 os.environ |= {"HF_ENDPOINT": f"http://127.0.0.1:{PORT}", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
-import importlib  # noqa: E402
+import importlib
 
-import diffusers  # noqa: E402
-import huggingface_hub  # noqa: E402
-from diffusers import AutoencoderKL  # noqa: E402
-from huggingface_hub import errors, hf_hub_download  # noqa: E402
-from huggingface_hub.utils import build_hf_headers  # noqa: E402
+import diffusers
+import huggingface_hub
+from diffusers import AutoencoderKL
+from huggingface_hub import errors, hf_hub_download
+from huggingface_hub.utils import build_hf_headers
 
-from check_checkpoints import differences, spoil, wanted  # noqa: E402
-from checkpoint_layouts import DTYPES, WEIGHTS, folder, folder_of_root, missing_variant, vae, variant_beside_plain  # noqa: E402
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.conformance import examples
+from vae_fidelity_tools.conformance.checkpoint_layouts import (
+    DTYPES,
+    WEIGHTS,
+    folder,
+    folder_of_root,
+    missing_variant,
+    vae,
+    variant_beside_plain,
+)
+from vae_fidelity_tools.conformance.checkpoints import differences, spoil, wanted
 
 # Owner and name, what writes it, and how it is asked for.
 LAYOUTS = {
@@ -72,20 +81,17 @@ class Crate:
     """The built examples."""
 
     def __init__(self):
-        build = ["cargo", "build", "--quiet", "--no-default-features", "--example", "checkpoint_dump", "--example", "hub_server"]
-        subprocess.run(build, cwd=ROOT, check=True)
-        metadata = subprocess.run(["cargo", "metadata", "--format-version", "1", "--no-deps"], cwd=ROOT, check=True, stdout=subprocess.PIPE)
-        self.examples = Path(json.loads(metadata.stdout)["target_directory"], "debug", "examples")
+        self.examples = examples.build("checkpoint_dump", "hub_server")
 
     def open(self, job, variables):
         """The crate's answer to one job, in an environment of nothing but `variables`."""
-        done = subprocess.run([self.examples / "checkpoint_dump"], input=json.dumps(job), env=variables, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run([self.examples["checkpoint_dump"]], input=json.dumps(job), env=variables, stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(done.stdout)
 
 
 class Hub:
     def __init__(self, crate, served):
-        command = [crate.examples / "hub_server", served, str(PORT)]
+        command = [crate.examples["hub_server"], served, str(PORT)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline().strip() == os.environ["HF_ENDPOINT"]
 
@@ -123,7 +129,7 @@ def expect(raised, name, **arguments):
         hf_hub_download(name, **{"filename": "vae/config.json", "cache_dir": tempfile.mkdtemp(), **arguments})
     except raised:
         return []
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return [f"{name} {arguments}: huggingface_hub raises {type(error).__name__}, not {raised.__name__}: {error}"]
     return [f"{name} {arguments}: huggingface_hub raises nothing, not {raised.__name__}"]
 
@@ -286,6 +292,7 @@ def encrypted(crate, at):
 
 
 def main():
+    arguments.parser(__doc__).parse_args()
     diffusers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()
     warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks.*")
@@ -320,7 +327,8 @@ def main():
             wrong += show(f"cache and token in {cases} environments", problems)
         finally:
             hub.close()
-    print(f"{len(written)} repositories, {compared} tensors compared with diffusers {diffusers.__version__} and huggingface_hub {huggingface_hub.__version__}")
+    versions = f"diffusers {diffusers.__version__} and huggingface_hub {huggingface_hub.__version__}"
+    print(f"{len(written)} repositories, {compared} tensors compared with {versions}")
     if wrong:
         sys.exit(f"{wrong} parts differ from Python's")
 

@@ -1,7 +1,7 @@
 """Runs the gist and vae-fidelity side by side on one machine: the bar is equal bits.
 
-    scripts/python.sh scripts/compare_with_gist.py --gist debug_diffusion_vae.py --small
-    scripts/python.sh scripts/compare_with_gist.py --gist debug_diffusion_vae.py --binary target/debug/vae-fidelity
+    scripts/python.sh -m vae_fidelity_tools.conformance.live --gist debug_diffusion_vae.py --small
+    scripts/python.sh -m vae_fidelity_tools.conformance.live --gist debug_diffusion_vae.py --binary target/debug/vae-fidelity
 
 Every golden case and a grid of others goes through the gist's own functions and through
 `vae-fidelity check`, with the same number of threads; the first case of each model also through
@@ -10,7 +10,6 @@ the gist's command line. stdout is a markdown table. Exit code 1: something is n
 full Stable Diffusion 1.4 graph runs at 512 x 512, which takes minutes.
 """
 
-import argparse
 import itertools
 import json
 import subprocess
@@ -24,11 +23,12 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-import golden_gist
-from golden_cases import CASES, FULL_MODELS, Case
-from golden_recipe import GOLDEN, repository
+from vae_fidelity_tools import arguments, checkout
+from vae_fidelity_tools.checkout import IMAGES, MODELS
+from vae_fidelity_tools.goldens import reference_script
+from vae_fidelity_tools.goldens.cases import CASES, FULL_MODELS, Case
+from vae_fidelity_tools.goldens.recipe import repository
 
-ROOT = GOLDEN.parent
 GRID_MODELS = ("builtin", "sd-small", "flux1-small")
 GRID_IMAGES = ("astronaut.png", "progressive_420.jpg", "cmyk.jpg", "palette_transparent.png", "rgba16.png")
 GRID_SIZES = ((56, 72), (104, 40))
@@ -52,16 +52,6 @@ def chosen_cases(small):
     return sorted(cases, key=lambda case: (case.model, case.dtype))
 
 
-def build(*flags):
-    """Builds the binary with cargo's `flags`; returns its path as cargo tells it."""
-    command = ["cargo", "build", "--locked", "--bin", "vae-fidelity", "--message-format=json-render-diagnostics", *flags]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        fail("cargo build failed; see above")
-    messages = map(json.loads, done.stdout.splitlines())
-    return next(message["executable"] for message in messages if message.get("executable"))
-
-
 def fail(text):
     """Ends with the exit code for 'could not be judged'."""
     print(text, file=sys.stderr)
@@ -79,7 +69,7 @@ class Output:
 
 
 def gist_output(gist, vae, case):
-    run = golden_gist.run(gist, vae, GOLDEN / "images", replace(case, trace=False))
+    run = reference_script.run(gist, vae, IMAGES, replace(case, trace=False))
     source = to_levels(run.sample)
     return Output(source, run.latents, run.decoded, run.picture and np.array(run.picture))
 
@@ -92,7 +82,7 @@ def rust_output(binary, folder, case, threads):
     """Runs `vae-fidelity check`; returns its files, and checks its JSON against them."""
     with tempfile.TemporaryDirectory() as temporary:
         out = {name: Path(temporary) / name for name in ("x.png", "in.png", "l.safetensors", "d.safetensors")}
-        command = [binary, "check", GOLDEN / "images" / case.image, "--repo", folder, "--json", "--threads", threads]
+        command = [binary, "check", IMAGES / case.image, "--repo", folder, "--json", "--threads", threads]
         command += ["--device", "cpu", "--dtype", case.dtype, "--save-input", out["in.png"]]
         if case.dtype != "bf16":
             command += ["--out", out["x.png"]]
@@ -164,41 +154,36 @@ def compare(gist, rust):
 
 
 class Sides:
-    """The gist and the binary; keeps the last model loaded."""
+    """The gist and the binary; and the gist's models."""
 
     def __init__(self, gist_path, binary, threads, temporary):
         self.gist_path, self.binary, self.threads, self.temporary = gist_path, binary, threads, temporary
-        self.gist = golden_gist.load_gist(gist_path)
-        self.loaded = self.vae = self.folder = None
+        self.gist = reference_script.load_gist(gist_path)
+        self.models = reference_script.Models(self.gist, temporary)
         self.run_as_program = set()  # models
-
-    def load(self, case):
-        if (case.model, case.dtype) != self.loaded:
-            self.folder = repository(GOLDEN / "models" / case.model, self.temporary)
-            self.loaded, self.vae = (case.model, case.dtype), golden_gist.load_vae(self.gist, self.folder, case.dtype)
 
     def compare(self, case, rust_case=None):
         """Table cells, and whether everything is identical; a `rust_case` plants a difference."""
-        self.load(case)
-        gist = gist_output(self.gist, self.vae, case)
-        repo = "builtin" if case.model == "builtin" else self.folder
+        gist = gist_output(self.gist, self.models.of(case), case)
+        folder = repository(MODELS / case.model, self.temporary)
+        repo = "builtin" if case.model == "builtin" else folder
         cells, same = compare(gist, rust_output(self.binary, repo, rust_case or case, self.threads))
         program = ""
         as_program = case.dtype == "f32" and not case.tiling  # what the gist's command line runs
         if as_program and case.model not in self.run_as_program and rust_case is None:
             self.run_as_program.add(case.model)
             out = Path(self.temporary) / "command_line.png"
-            image = GOLDEN / "images" / case.image
-            saved = golden_gist.command_line(self.gist_path, self.folder, image, case.size, case.seed, out)
+            image = IMAGES / case.image
+            saved = reference_script.command_line(self.gist_path, folder, image, case.size, case.seed, out)
             program = "yes" if np.array_equal(saved, gist.pixels) else "**no**"
             same = same and program == "yes"
         return [*cells, program], same
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gist", required=True, help="path of the unmodified gist, debug_diffusion_vae.py")
-    parser.add_argument("--binary", help="vae-fidelity; built with cargo if not given")
+    parser = arguments.parser(__doc__)
+    arguments.add_gist(parser)
+    arguments.add_binary(parser, "cargo build --features tch")
     parser.add_argument("--small", action="store_true", help="leave out the full topology")
     parser.add_argument("--threads", type=int, default=2, help="on both sides (default 2)")
     parser.add_argument("--only", metavar="TEXT", help="cases whose name contains TEXT")
@@ -207,12 +192,15 @@ def main():
     if not cases:
         fail(f"no case's name contains {args.only!r}")
     torch.set_num_threads(args.threads)
-    binary = args.binary or build()
+    try:
+        binary = args.binary or checkout.binary("--features", "tch")
+    except checkout.CargoFailed as failure:
+        fail(str(failure))
     different = []
     with tempfile.TemporaryDirectory() as temporary:
         try:
             sides = Sides(args.gist, binary, args.threads, temporary)
-        except golden_gist.WrongGist as refusal:
+        except reference_script.WrongGist as refusal:
             fail(str(refusal))
         planted = Case("planted", "builtin", "astronaut.png", "", (64, 48), seed=1)
         if sides.compare(planted, replace(planted, seed=2))[1]:

@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
-"""Compare the numbers of `vae-fidelity compare A B --json` with scikit-image, scipy and numpy, live.
+"""Compares the numbers of `vae-fidelity compare A B --json` with scikit-image, scipy and numpy, live.
 
-    python scripts/check_metrics.py target/debug/vae-fidelity
+    scripts/python.sh -m vae_fidelity_tools.conformance.metrics target/debug/vae-fidelity
 
-Needs numpy, Pillow and scikit-image (and safetensors, which diffusers brings).  Exits with 1 if any
-number differs by more than rounding, and says which.
+Exits with 1 if any number differs by more than rounding, and says which.
 """
-import argparse
 import json
 import subprocess
 import sys
@@ -18,6 +16,8 @@ from PIL import Image
 from safetensors.numpy import save_file
 from scipy.ndimage import correlate1d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from vae_fidelity_tools import arguments
 
 # Both sides add up in f64, in different orders: far below anything a metric is read for.
 TOLERANCE = 1e-9
@@ -169,7 +169,7 @@ def compare(binary, a, b):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments.parser(__doc__)
     parser.add_argument("binary", type=Path, help="the vae-fidelity to check")
     binary = parser.parse_args().binary.resolve()
     rng = np.random.default_rng(20041104)

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """Goldens of one's own, from end to end: a model that diffusers made, two pictures, a new suite.
 
-    scripts/python.sh scripts/check_own_goldens.py --gist debug_diffusion_vae.py --binary PATH
+    scripts/python.sh -m vae_fidelity_tools.conformance.own_goldens --gist debug_diffusion_vae.py --binary PATH
 
 The suite has to be verified bit for bit by this crate's libtorch model, exported, and failed where a
 weight was changed. What the writer must refuse is tried too. Exits 1 where something is not so.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -18,8 +17,10 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
-ROOT = Path(__file__).resolve().parent.parent
-IMAGES = [ROOT / "golden" / "images" / name for name in ("exif_rotated.jpg", "rgba.png")]
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.checkout import IMAGES, program
+
+PICTURES = [IMAGES / name for name in ("exif_rotated.jpg", "rgba.png")]
 
 
 def model(folder):
@@ -32,8 +33,8 @@ def model(folder):
     ).save_pretrained(folder)  # fmt: skip
 
 
-def write(gist, repo, out, images=IMAGES, more=()):
-    command = [sys.executable, ROOT / "scripts" / "golden.py", "--gist", gist, "--repo", repo, "--out", out]
+def write(gist, repo, out, images=PICTURES, more=()):
+    command = [*program("goldens.write"), "--gist", gist, "--repo", repo, "--out", out]
     return subprocess.run([*map(str, command), "--images", *map(str, images), *more], capture_output=True, text=True)
 
 
@@ -57,8 +58,8 @@ def expect(holds, what):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gist", required=True)
+    parser = arguments.parser(__doc__)
+    arguments.add_gist(parser)
     parser.add_argument("--binary", required=True, help="vae-fidelity, with libtorch")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -90,7 +91,7 @@ def main():
         expect(code == 1 and located == {"decoder.mid_block.resnets.1.conv1"}, f"a changed weight fails, at {located}")
 
         small = temporary / "small"
-        ran = write(args.gist, repo, small, IMAGES[:1], ("--width", "32", "--height", "24"))
+        ran = write(args.gist, repo, small, PICTURES[:1], ("--width", "32", "--height", "24"))
         expect(ran.returncode == 0, f"a suite of a small picture is written\n{ran.stdout}{ran.stderr}")
         spoil(small)
         code, report = verify(args.binary, "--golden", small)
@@ -106,7 +107,7 @@ def main():
             (write(args.gist, repo, suite), "exists; name a new folder"),
             (write(args.gist, temporary / "inputs", temporary / "a"), "save_pretrained"),
             (write(args.gist, repo, temporary / "a", ["gone.png"]), "no such picture"),
-            (write(args.gist, repo, temporary / "a", [IMAGES[0]] * 2), "one name"),
+            (write(args.gist, repo, temporary / "a", [PICTURES[0]] * 2), "one name"),
         ]
         for ran, words in refusals:
             expect(ran.returncode and words in ran.stderr, f"refused: {words}")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compares the crate's pixels with Pillow's, byte by byte.
 
-    python scripts/compare_pillow.py [--quick] [FOLDER...]
-    python scripts/compare_pillow.py --write-expected
+    scripts/python.sh -m vae_fidelity_tools.conformance.pillow [--quick] [FOLDER...]
+    scripts/python.sh -m vae_fidelity_tools.conformance.pillow --write-expected
 
 Without folders: golden/images, a generated corpus of every format and mode, and the photographs that
 scikit-image and scikit-learn carry; with folders, the files in them. Each is opened, converted to
@@ -13,10 +13,8 @@ it says is read (all but `refused/`), and when nothing was compared.
 `--write-expected` writes golden/images/expected.json, from Pillow alone.
 """
 
-import argparse
 import hashlib
 import json
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -29,10 +27,11 @@ import skimage
 import sklearn
 from PIL import Image
 
-from picture_corpus import corpus
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.checkout import IMAGES
+from vae_fidelity_tools.conformance import examples
+from vae_fidelity_tools.pictures.corpus import corpus
 
-ROOT = Path(__file__).resolve().parent.parent
-IMAGES = ROOT / "golden" / "images"
 PILLOW = "13.0.0"
 # Pictures larger than this are resized to the gist's size and to one other only.
 LARGE = 100_000
@@ -66,7 +65,7 @@ def pillow(path, sizes_for):
             with Image.open(path) as picture:
                 format, mode = picture.format, picture.mode
                 rgb = picture.convert("RGB")
-    except Exception as error:  # noqa: BLE001: whatever Pillow raises is its refusal
+    except Exception as error:  # whatever Pillow raises is its refusal
         return f"{type(error).__name__}: {error}"
     sizes = sizes_for(*rgb.size)
     parts = [rgb.tobytes()] + [rgb.resize(size, Image.Resampling.BICUBIC).tobytes() for size in sizes]
@@ -88,15 +87,6 @@ def check_the_checker():
     assert differences(data, data) == ""
     assert "by 1 at most" in differences(data, data[:100] + b"\x65" + data[101:])
     assert differences(data, data[:-1])
-
-
-def dump(jobs, folder, command):
-    """Runs the crate over the jobs; its answers."""
-    lines = "".join(json.dumps(job) + "\n" for job in jobs)
-    done = subprocess.run([*command, str(folder)], input=lines, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    if done.returncode:
-        sys.exit(f"{command[0]} stopped with status {done.returncode}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def judge(name, judged, answer, raw):
@@ -128,38 +118,38 @@ def judge(name, judged, answer, raw):
     return ("inexact" if name.startswith("inexact/") else "wrong"), text
 
 
-def pictures(arguments, folder):
+def pictures(args, folder):
     """(name, path) of every picture to compare."""
-    if arguments.folders:
-        for root in map(Path, arguments.folders):
+    if args.folders:
+        for root in map(Path, args.folders):
             yield from ((str(path), path) for path in sorted(root.rglob("*")) if path.is_file())
         return
     for path in sorted(IMAGES.iterdir()):
         if path.suffix not in (".json", ".md"):
             yield f"golden/{path.name}", path
-    for number, (name, data) in enumerate(corpus(arguments.quick)):
+    for number, (name, data) in enumerate(corpus(args.quick)):
         path = folder / f"{number}-{name.replace('/', '-')}"
         path.write_bytes(data)
         yield name, path
     for package in (skimage, sklearn):
         root = Path(package.__file__).parent
         for path in sorted(root.rglob("*")):
-            if path.suffix in (".png", ".jpg", ".gif", ".tif") and (not arguments.quick or path.stat().st_size < 100_000):
+            if path.suffix in (".png", ".jpg", ".gif", ".tif") and (not args.quick or path.stat().st_size < 100_000):
                 yield f"{package.__name__}/{path.name}", path
 
 
-def compare(arguments):
+def compare(args):
     check_the_checker()
     counts, wrong = defaultdict(Counter), 0
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        found = list(pictures(arguments, folder))
+        found = list(pictures(args, folder))
         judged = [pillow(path, target_sizes) for _, path in found]
         jobs = [{"path": str(path), "sizes": [] if isinstance(j, str) else j[4]} for (_, path), j in zip(found, judged)]
         raw_folder = folder / "raw"
         raw_folder.mkdir()
-        answers = dump(jobs, raw_folder, arguments.dump)
-        assert len(answers) == len(jobs), f"{len(answers)} answers to {len(jobs)} jobs"
+        command = args.dump or [examples.build("pixels_dump")["pixels_dump"]]
+        answers = examples.ask([*command, str(raw_folder)], jobs)
         comparisons = 0
         for number, ((name, _), expected, answer) in enumerate(zip(found, judged, answers)):
             raw = (raw_folder / f"{number}.rgb").read_bytes()
@@ -167,9 +157,9 @@ def compare(arguments):
             comparisons += 0 if isinstance(expected, str) else len(expected[5])
             counts[expected[0] if not isinstance(expected, str) else "(Pillow refuses)"][verdict] += 1
             wrong += verdict == "wrong"
-            if text and (verdict != "refused" or arguments.verbose):
+            if text and (verdict != "refused" or args.verbose):
                 print(f"{verdict:8} {name}: {text}")
-            if arguments.verbose and isinstance(expected, str):
+            if args.verbose and isinstance(expected, str):
                 print(f"{verdict:8} {name}: Pillow: {expected}; here: {answer.get('error')}")
     for format, verdicts in sorted(counts.items()):
         print(f"{format:18}", ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())))
@@ -198,16 +188,16 @@ def write_expected():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments.parser(__doc__)
     parser.add_argument("folders", nargs="*")
     parser.add_argument("--quick", action="store_true", help="fewer shapes and no large photographs")
     parser.add_argument("--verbose", action="store_true", help="print what both sides refuse, too")
     parser.add_argument("--write-expected", action="store_true")
-    parser.add_argument("--dump", nargs="+", help="the built example, instead of cargo run", default=["cargo", "run", "--quiet", "--no-default-features", "--example", "pixels_dump", "--"])
-    arguments = parser.parse_args()
+    examples.add_dump(parser, "pixels_dump")
+    args = parser.parse_args()
     if PIL.__version__ != PILLOW:
         sys.exit(f"expected Pillow {PILLOW}, found {PIL.__version__}: install that version, other ones give other pixels")
-    write_expected() if arguments.write_expected else compare(arguments)
+    write_expected() if args.write_expected else compare(args)
 
 
 if __name__ == "__main__":

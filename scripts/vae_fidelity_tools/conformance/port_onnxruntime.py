@@ -1,7 +1,7 @@
 """A port to judge: exported goldens through ONNX Runtime, in plain Python.
 
     vae-fidelity golden export inputs --only sd-small
-    scripts/python.sh scripts/port_onnxruntime.py inputs mine
+    scripts/python.sh -m vae_fidelity_tools.conformance.port_onnxruntime inputs mine
     vae-fidelity golden verify --candidate mine --only sd-small
 
 Each model of INPUTS is exported from diffusers to two ONNX graphs, which ONNX Runtime runs; the rest
@@ -9,10 +9,8 @@ is numpy. All that it reads are the files that `golden export` wrote. `--fault` 
 see it found.
 """
 
-import argparse
 import json
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,9 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from safetensors.numpy import load_file
 
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.halves import Decode, Encode, export_onnx
+
 FAULTS = {
     "no-clamp": "the log-variance is not clamped",
     "scaled-twice": "latents are multiplied by scaling_factor twice",
@@ -30,35 +31,11 @@ FAULTS = {
 }
 
 
-class Encode(torch.nn.Module):
-    def __init__(self, vae):
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, sample):
-        return self.vae.encode(sample).latent_dist.parameters
-
-
-class Decode(torch.nn.Module):
-    def __init__(self, vae):
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, latents):
-        return self.vae.decode(latents).sample
-
-
 def session(module, channels, name, folder):
     """`module` as an ONNX graph of any height and width, loaded by ONNX Runtime."""
-    path = str(folder / f"{name}.onnx")
-    sides = {2: "height", 3: "width"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module, (torch.zeros(1, channels, 32, 32),), path, dynamo=False, opset_version=18,
-            input_names=["input"], output_names=["output"], dynamic_axes={"input": sides, "output": sides},
-        )  # fmt: skip
-    loaded = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    path, sides = folder / f"{name}.onnx", {2: "height", 3: "width"}
+    export_onnx(module, torch.zeros(1, channels, 32, 32), path, dynamic_axes={"input": sides, "output": sides})
+    loaded = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda tensor: loaded.run(None, {"input": tensor})[0]
 
 
@@ -70,7 +47,7 @@ class Port:
         if fault == "symmetric-padding":
             first = vae.encoder.down_blocks[0].downsamplers[0]
             first.padding, first.conv.padding = 1, (1, 1)
-        self.encode = session(Encode(vae), config["in_channels"], f"{folder.name}-encode", temporary)
+        self.encode = session(Encode(vae, "parameters"), config["in_channels"], f"{folder.name}-encode", temporary)
         self.decode = session(Decode(vae), config["latent_channels"], f"{folder.name}-decode", temporary)
         self.scaling = np.float32(config["scaling_factor"])
         self.fault = fault
@@ -102,7 +79,7 @@ def read(root, row):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("inputs", type=Path, help="folder that `vae-fidelity golden export` wrote")
     parser.add_argument("out", type=Path, help="folder for the results, judged by `golden verify --candidate`")
     parser.add_argument("--fault", choices=FAULTS, help="; ".join(f"{name}: {what}" for name, what in FAULTS.items()))

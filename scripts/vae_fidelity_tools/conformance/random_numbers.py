@@ -1,21 +1,21 @@
 """Compares this crate's random numbers with those of torch, bit by bit.
 
-    scripts/python.sh scripts/check_random.py            a million draws in each dtype, and small tensors
-    scripts/python.sh scripts/check_random.py --print    rows for src/random/torch_draws.txt
+    scripts/python.sh -m vae_fidelity_tools.conformance.random_numbers            a million draws in each dtype, and small tensors
+    scripts/python.sh -m vae_fidelity_tools.conformance.random_numbers --print    rows for crates/core/src/random/torch_draws.txt
 
 The Rust side is examples/random_dump.rs. ATEN_CPU_CAPABILITY=default shows what torch draws on a
 processor without AVX2. Exits 1 where any bit differs.
 """
 
-import argparse
-import pathlib
 import subprocess
 import sys
 
 import numpy
 import torch
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.conformance import examples
+
 DTYPES = ["float32", "float16", "bfloat16"]
 SEEDS = [0, 42, -1, -(2**63), 2**64 - 1, 2**63 + 5, 2**32 + 42]
 MILLION = 1_000_000
@@ -41,8 +41,7 @@ def check():
     asked = [(dtype, MILLION, seed) for dtype in DTYPES for seed in (1, 2**40 + 7)]
     asked += [(dtype, length, seed) for dtype in DTYPES for length in range(1, 301) for seed in SEEDS]
     lines = "".join(f"{dtype} {length} {seed}\n" for dtype, length, seed in asked)
-    command = ["cargo", "run", "--quiet", "--example", "random_dump"]
-    ran = subprocess.run(command, input=lines.encode(), stdout=subprocess.PIPE, cwd=ROOT, check=True)
+    ran = subprocess.run([examples.build("random_dump")["random_dump"]], input=lines.encode(), stdout=subprocess.PIPE, check=True)
     found = numpy.frombuffer(ran.stdout, dtype="<f4")
     start, failed = 0, 0
     small = {dtype: [0, 0] for dtype in DTYPES}
@@ -67,8 +66,8 @@ def check():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--print", action="store_true", help="rows for src/random/torch_draws.txt")
+    parser = arguments.parser(__doc__)
+    parser.add_argument("--print", action="store_true", help="rows for crates/core/src/random/torch_draws.txt")
     if parser.parse_args().print:
         print_rows()
     else:

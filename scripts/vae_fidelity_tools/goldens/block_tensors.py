@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from golden_store import sha256
+from vae_fidelity_tools.goldens.store import sha256
 
 FILE = "blocks.safetensors"
 LARGEST_SIDE = 32

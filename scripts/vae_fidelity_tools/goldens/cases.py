@@ -88,7 +88,7 @@ FULL_TOPOLOGY = [
     Case("x4-upscaler-96x64", "x4-upscaler", "coffee.jpg", "The x4 upscaler's graph, module by module: three blocks, so "
          "attention over four times as many latents.", (96, 64), trace=True),
     Case("x4-upscaler-sample", "x4-upscaler", "astronaut.png", "The x4 upscaler's graph, sampled.", (24, 16), seed=3),
-]
+]  # fmt: skip
 
 
 def small(model, shows, size=(40, 32), image="astronaut.png"):
@@ -142,12 +142,13 @@ CUDA = [
          dtype="f16", device="cuda"),
     Case("builtin-cuda", "builtin", "coffee.jpg", "The gist's choice where CUDA is, with trained weights; sampled.", (24, 16),
          seed=1, dtype="f16", device="cuda"),
-]
+]  # fmt: skip
 
 TILED = [
     Case("tiles-mode", "tiles", "astronaut.png", "enable_tiling() with the config's sample_size of 32: four columns of tiles and "
          "three rows, the last of them narrow.", (88, 72), tiling=True),
-    Case("tiles-sample", "tiles", "coffee.jpg", "Tiles, sampled; the second row is one latent high.", (40, 32), seed=1, tiling=True),
+    Case("tiles-sample", "tiles", "coffee.jpg", "Tiles, sampled; the second row is one latent high.", (40, 32), seed=1,
+         tiling=True),
     Case("tiles-small", "tiles", "astronaut.png", "A picture as large as a tile is not tiled.", (24, 32), tiling=True),
     Case("builtin-tiles", "builtin", "astronaut.png", "Tiles of a size of one's own, with trained weights: seams are blended "
          "over a quarter.", (96, 72), tiling=True, tile_size=64),

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import golden_blocks
-import golden_gist
-from golden_cases import Case
-from golden_recipe import GOLDEN
-from golden_store import Degenerate, SCHEMA_VERSION, manifest_json, refuse_degenerate, write_case
-from golden_trace import to_json
+from vae_fidelity_tools.checkout import GOLDEN
+from vae_fidelity_tools.goldens import block_tensors, reference_script
+from vae_fidelity_tools.goldens.cases import Case
+from vae_fidelity_tools.goldens.store import SCHEMA_VERSION, Degenerate, manifest_json, manifest_row, refuse_degenerate, write_case
+from vae_fidelity_tools.goldens.trace import to_json
 
 # What diffusers reads of a VAE's folder.
 MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
@@ -26,14 +25,14 @@ FALLBACK = "not measured for this model: the widest row of vae-fidelity's own mo
 
 README = """# Goldens of {model}
 
-Written by vae-fidelity's scripts/golden.py, which ran debug_diffusion_vae.py (SHA-256 in manifest.json) on {count} pictures.
+Written by vae-fidelity's `scripts/python.sh -m vae_fidelity_tools.goldens.write`, which ran debug_diffusion_vae.py (SHA-256 in manifest.json) on {count} pictures.
 
     vae-fidelity golden verify --golden {folder}                        the libtorch model
     vae-fidelity golden export inputs --golden {folder}                 inputs for a port in any language
     vae-fidelity golden verify --golden {folder} --candidate mine       what it made of them
 
 In Rust: `Suite::open("{folder}")?.run(..)`. The tolerances in tolerances.json were not measured for this model: they are the widest of vae-fidelity's own models, times the tensor's standard deviation where that is above 1. On the machine that wrote the goldens the bar is equal bits; elsewhere, look at a failure's largest difference before trusting it.
-"""
+"""  # noqa: E501
 
 
 def own_cases(model, images, size, seed):
@@ -49,7 +48,7 @@ def own_cases(model, images, size, seed):
 def is_small(image, size):
     """Whether the picture is encoded at a size of which blocks are kept."""
     with Image.open(image) as picture:
-        return max(side - side % 8 for side in size or picture.size) <= golden_blocks.LARGEST_SIDE
+        return max(side - side % 8 for side in size or picture.size) <= block_tensors.LARGEST_SIDE
 
 
 def refuse_arguments(repo, images, out):
@@ -106,23 +105,24 @@ def tolerances(spreads):
     return f'{{\n "schema_version": 1,\n "margin": {measured["margin"]},\n "rows": [\n  {lines}\n ]\n}}\n'
 
 
-def write(gist_path, repo, images, size, seed, out, environment, manifest_row):
+def write(gist_path, repo, images, size, seed, out, environment):
     """Writes the suite `out`: whole, or not at all."""
     vae_folder, model = refuse_arguments(repo, images, out)
     cases = own_cases(model, images, size, seed)
-    gist = golden_gist.load_gist(gist_path)
+    gist = reference_script.load_gist(gist_path)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".writing-") as temporary:
         suite = Path(temporary) / "suite"
         copy_inputs(suite, vae_folder, model, images)
-        vae = golden_gist.load_vae(gist, suite / "models" / model)
+        vae = reference_script.load_vae(gist, suite / "models" / model)
         rows, spreads = [], {}
         for number, case in enumerate(cases, 1):
-            run = golden_gist.run(gist, vae, suite / "images", case)
+            run = reference_script.run(gist, vae, suite / "images", case)
             finite(case.name, run)
-            check_command_line(gist_path, suite / "models" / model, case, run, Path(temporary))
+            repository = suite / "models" / model
+            reference_script.check_command_line(gist_path, repository, suite / "images", case, run, temporary)
             folder = suite / "cases" / case.name
             tensors = write_case(folder, run, largest_in_full=None)
-            rows.append(manifest_row(case, tensors, golden_blocks.write(folder, run.blocks) if case.blocks else None))
+            rows.append(manifest_row(case, tensors, block_tensors.write(folder, run.blocks) if case.blocks else None))
             if case.trace:
                 (folder / "trace.json").write_text(to_json(run.trace))
             for tensor in ("moments", "latents", "decoded"):
@@ -145,11 +145,3 @@ def copy_inputs(suite, vae_folder, model, images):
     (suite / "images").mkdir()
     for image in images:
         shutil.copyfile(image, suite / "images" / image.name)
-
-
-def check_command_line(gist_path, repository, case, run, temporary):
-    """The gist as a program must save the pixels that its functions gave."""
-    image = repository.parent.parent / "images" / case.image
-    saved = golden_gist.command_line(gist_path, repository, image, case.size, case.seed, temporary / "command_line.png")
-    if not np.array_equal(saved, np.array(run.picture)):
-        sys.exit(f"{case.name}: the gist's command line saved another picture than its functions gave")

@@ -1,13 +1,12 @@
 """Weights as a function of tensor name and index, so that a full-size model needs no file.
 
-    python scripts/golden_recipe.py golden/models/sd-v1-4 OUT   weights as diffusers stores them
-    python scripts/golden_recipe.py --test-values               golden/recipe_test_values.json
+    scripts/python.sh -m vae_fidelity_tools.goldens.recipe golden/models/sd-v1-4 OUT   weights as diffusers stores them
+    scripts/python.sh -m vae_fidelity_tools.goldens.recipe --test-values               golden/recipe_test_values.json
 
 `golden/README.md` writes the steps down; every step is exact or rounds once in f32, so that numpy
 and Rust agree to the bit.
 """
 
-import argparse
 import hashlib
 import json
 import math
@@ -18,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.checkout import GOLDEN
+
 HASH = "fnv1a64-splitmix64"
 SCHEMA_VERSION = 1
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -155,7 +156,7 @@ def write_test_values(path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.parser(__doc__)
     parser.add_argument("model", type=Path, nargs="?", help="folder that holds vae/config.json and vae/recipe.json")
     parser.add_argument("out", type=Path, nargs="?", help="new folder, diffusers' layout")
     parser.add_argument("--test-values", action="store_true", help="write golden/recipe_test_values.json")

@@ -30,8 +30,10 @@ from diffusers.models.autoencoders import vae as diffusers_vae
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 
-import golden_blocks
-from golden_trace import recorded
+from vae_fidelity_tools.checkout import MODELS
+from vae_fidelity_tools.goldens import block_tensors
+from vae_fidelity_tools.goldens.recipe import repository
+from vae_fidelity_tools.goldens.trace import recorded
 
 diffusers_logging.set_verbosity_error()  # or each load advises installing accelerate
 diffusers_logging.disable_progress_bar()
@@ -77,13 +79,30 @@ def load_vae(gist, repository, dtype="f32"):
     return gist.load_vae(str(repository), device=device, dtype=DTYPES[dtype])
 
 
+class Models:
+    """The gist's models of golden/models: keeps the last one, since cases of one model follow each other."""
+
+    def __init__(self, gist, temporary, prepare=lambda vae: None):
+        """`prepare` is called with each that is loaded; recipes become weights in folder `temporary`."""
+        self.gist, self.temporary, self.prepare = gist, temporary, prepare
+        self.loaded = self.vae = None
+
+    def of(self, case):
+        if (case.model, case.dtype) != self.loaded:
+            folder = repository(MODELS / case.model, self.temporary)
+            self.vae = None  # or two full models are in memory
+            self.loaded, self.vae = (case.model, case.dtype), load_vae(self.gist, folder, case.dtype)
+            self.prepare(self.vae)
+        return self.vae
+
+
 def run(gist, vae, images, case, start=None):
     """One trip of a case, whose pictures lie in folder `images`, in the order of the gist's main().
 
     With `start`, another Run, noise and latents are taken from that one, as a case is judged.
     """
     recording = recorded if case.trace else lambda _: nullcontext()
-    keeping = golden_blocks.recorded if case.blocks else lambda _: nullcontext()
+    keeping = block_tensors.recorded if case.blocks else lambda _: nullcontext()
     device, dtype = gist.pick_device_and_dtype()[0], DTYPES[case.dtype]
     pictures = [Image.open(images / name) for name in (case.image, *case.batch)]
     sample = torch.cat([gist.image_to_tensor(picture, case.size, device=device, dtype=dtype) for picture in pictures])
@@ -163,6 +182,14 @@ def observed_encode(vae, noise=None):
         diffusers_vae.randn_tensor = randn_tensor
 
 
+def check_command_line(path, repository, images, case, run, temporary):
+    """The gist as a program must save the pixels that its functions gave."""
+    out = Path(temporary) / "command_line.png"
+    saved = command_line(path, repository, images / case.image, case.size, case.seed, out)
+    if not np.array_equal(saved, np.array(run.picture)):
+        sys.exit(f"{case.name}: the gist's command line saved another picture than its functions gave")
+
+
 def command_line(path, repository, image, size, seed, out):
     """Runs the gist as a program in the folder of `out`; returns the RGB pixels it saved.
 
@@ -176,7 +203,7 @@ def command_line(path, repository, image, size, seed, out):
         arguments += ["--sample", "--seed", str(seed)]
     os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["golden_gist", "diffusers.models.autoencoders.autoencoder_kl"])
+    processes.set_forkserver_preload([__name__, "diffusers.models.autoencoders.autoencoder_kl"])
     process = processes.Process(target=run_program, args=(str(Path(path).resolve()), arguments, str(out.parent)))
     process.start()
     process.join()

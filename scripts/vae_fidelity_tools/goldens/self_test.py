@@ -6,10 +6,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import golden_blocks
-from golden_gist import Run, WrongGist, load_gist
-from golden_store import (
-    UNIT, BelowOneStep, Degenerate, difference, refuse_degenerate, step, tensors_of, tolerance, write_case,
+from vae_fidelity_tools.goldens import block_tensors
+from vae_fidelity_tools.goldens.reference_script import Run, WrongGist, load_gist
+from vae_fidelity_tools.goldens.store import (
+    UNIT,
+    BelowOneStep,
+    Degenerate,
+    difference,
+    refuse_degenerate,
+    step,
+    tensors_of,
+    tolerance,
+    write_case,
 )  # fmt: skip
 
 
@@ -83,21 +91,21 @@ def sees_one_bit_between_blocks():
         "decode": [("decoder.conv_out", latents, hidden)],
     }
     with tempfile.TemporaryDirectory() as temporary:
-        row = golden_blocks.write(Path(temporary), stages)
+        row = block_tensors.write(Path(temporary), stages)
         assert row["encode"][1]["input"] == "encoder.conv_in.input", "self-test: one tensor is stored twice"
         loose = {"atol": 1e-4, "rtol": 0.0}
         for tolerance in (None, loose):
-            assert golden_blocks.difference(Path(temporary), row, stages, tolerance) is None
+            assert block_tensors.difference(Path(temporary), row, stages, tolerance) is None
         for which in (1, 2):
             for change, tolerance in ((np.float32(1e-7), None), (np.float32(1e-2), loose)):
                 changed = list(stages["encode"][0])
                 changed[which] = changed[which] + change
                 spoiled = {**stages, "encode": [tuple(changed), stages["encode"][1]]}
-                found = golden_blocks.difference(Path(temporary), row, spoiled, tolerance)
+                found = block_tensors.difference(Path(temporary), row, spoiled, tolerance)
                 assert found, f"self-test: a block that is off by {change} passed"
         file = Path(temporary) / row["file"]
         file.write_bytes(file.read_bytes()[:-1] + b"\0")
-        assert golden_blocks.difference(Path(temporary), row, stages, loose), "self-test: an edited file passed"
+        assert block_tensors.difference(Path(temporary), row, stages, loose), "self-test: an edited file passed"
 
 
 def refuses_less_than_one_step():

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import golden_gist
-from golden_cases import CASES
-from golden_faults import FAULTS
-from golden_recipe import GOLDEN, repository
-from golden_store import UNIT, read_tensor, sampled, tensors_of
-from golden_tolerances import CASE_BY_NAME, RELATIVE, Spread, short
+from vae_fidelity_tools.checkout import GOLDEN, IMAGES, program
+from vae_fidelity_tools.goldens import reference_script
+from vae_fidelity_tools.goldens.cases import CASES
+from vae_fidelity_tools.goldens.faults import FAULTS
+from vae_fidelity_tools.goldens.store import UNIT, read_tensor, sampled, tensors_of
+from vae_fidelity_tools.goldens.tolerances import CASE_BY_NAME, RELATIVE, Spread, short
 
 MEASURED = [case for case in CASES if case.device == "cpu"]
 
@@ -61,7 +61,8 @@ SWEEP = [
     Variant("without oneDNN, ATEN_CPU_CAPABILITY=default, 1 thread", 1, False, {"ATEN_CPU_CAPABILITY": "default"}),
     Variant("AVX2 throughout", environment=AVX2, needs="avx512f"),
     Variant("AVX2 throughout, 1 thread", threads=1, environment=AVX2, needs="avx512f"),
-    Variant("AVX2 throughout, ATEN_CPU_CAPABILITY=default", environment={**AVX2, "ATEN_CPU_CAPABILITY": "default"}, needs="avx512f"),
+    Variant("AVX2 throughout, ATEN_CPU_CAPABILITY=default", environment={**AVX2, "ATEN_CPU_CAPABILITY": "default"},
+            needs="avx512f"),
     Variant("AVX2 throughout, without oneDNN, ATEN_CPU_CAPABILITY=default, 1 thread", 1, False,
             {**AVX2, "ATEN_CPU_CAPABILITY": "default"}, needs="avx512f"),
 ]  # fmt: skip
@@ -98,25 +99,19 @@ def goldens(cases):
             stored[case.name]["trace"] = json.loads((folder / "trace.json").read_text())
         (kept, latents), (_, noise) = stored[case.name]["latents"], stored[case.name].get("noise", (None, None))
         assert kept == "full", f"{case.name}: decoding starts from whole latents"
-        start[case.name] = golden_gist.Run(None, None, latents, None, None, noise)
+        start[case.name] = reference_script.Run(None, None, latents, None, None, noise)
     return stored, start
 
 
-def work(variant, gist_path, models, start, out):
+def work(variant, gist_path, temporary, start, out):
     """Runs a variant's cases in this process."""
     torch.set_num_threads(variant.threads)
     torch.backends.mkldnn.enabled = variant.onednn
-    gist = golden_gist.load_gist(gist_path)
+    gist = reference_script.load_gist(gist_path)
     start = pickle.loads(Path(start).read_bytes())
-    runs, loaded = {}, None
-    for case in variant.cases:
-        if (case.model, case.dtype) != loaded:
-            vae = None  # or two full models are in memory
-            loaded = (case.model, case.dtype)
-            vae = golden_gist.load_vae(gist, repository(GOLDEN / "models" / case.model, models), case.dtype)
-            if variant.fault:
-                FAULTS[variant.fault].plant(vae)
-        runs[case.name] = golden_gist.run(gist, vae, GOLDEN / "images", case, start[case.name])
+    plant = FAULTS[variant.fault].plant if variant.fault else lambda vae: None
+    models = reference_script.Models(gist, temporary, plant)
+    runs = {case.name: reference_script.run(gist, models.of(case), IMAGES, case, start[case.name]) for case in variant.cases}
     Path(out).write_bytes(pickle.dumps(runs))
 
 
@@ -127,7 +122,7 @@ def spawn(variant, gist_path, temporary, start):
     request = json.dumps([vars(variant), str(gist_path), str(temporary), str(given), str(out)])
     environment = {**os.environ, "OMP_NUM_THREADS": str(variant.threads), **variant.environment}
     print(f"{variant.name} ...", file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, __file__, request], env=environment, check=True)
+    subprocess.run([*program("goldens.spread"), request], env=environment, check=True)
     return pickle.loads(out.read_bytes())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load_file, save
 
-from golden_recipe import sample_indices
+from vae_fidelity_tools.goldens.recipe import sample_indices
 
 SCHEMA_VERSION = 1
 LARGEST_IN_FULL = 16_384
@@ -141,6 +141,29 @@ def refuse_degenerate(name, run):
         raise Degenerate(f"{name}: {clipped:.0%} of decoded is clipped")
     if math.prod(run.latents.shape[2:]) > 1 and run.latents.std(axis=(2, 3)).min() < 1e-4:
         raise Degenerate(f"{name}: a channel of the latents is all but constant")
+
+
+def manifest_row(case, tensors, blocks=None):
+    """What the manifest says about a case; `tensors` and `blocks` are what their writers returned."""
+    row = {
+        "name": case.name,
+        "shows": case.shows,
+        "model": case.model,
+        "image": case.image,
+        "width": case.width,
+        "height": case.height,
+        "posterior": {"kind": "mode" if case.seed is None else "sample", "seed": case.seed},
+        "dtype": case.dtype,
+        "device": case.device,
+        "trace": "trace.json" if case.trace else None,
+    }
+    if case.tiling:
+        row["tiling"] = {"tile_sample_min_size": case.tile_size}
+    if case.batch:
+        row |= {"slicing": True, "batch": list(case.batch)}
+    if case.blocks:
+        row["blocks"] = blocks
+    return row | {"tensors": tensors}
 
 
 def manifest_json(manifest):

@@ -8,9 +8,9 @@ import math
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from golden_cases import CASES
-from golden_recipe import GOLDEN
-from golden_store import UNIT, step
+from vae_fidelity_tools.checkout import GOLDEN
+from vae_fidelity_tools.goldens.cases import CASES
+from vae_fidelity_tools.goldens.store import UNIT, step
 
 # Other machines than those of the table. Halves round to the same few bits everywhere, and what is left
 # to chance is which way.

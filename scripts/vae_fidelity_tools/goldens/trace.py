@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from golden_recipe import sample_indices
-from golden_store import sha256
+from vae_fidelity_tools.goldens.recipe import sample_indices
+from vae_fidelity_tools.goldens.store import sha256
 
 SCHEMA_VERSION = 1
 SAMPLES = 32

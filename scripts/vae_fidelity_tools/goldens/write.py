@@ -1,11 +1,11 @@
 """Writes golden/cases/ and golden/manifest.json: the only writer of goldens.
 
-    scripts/python.sh scripts/golden.py --gist debug_diffusion_vae.py
-    scripts/python.sh scripts/golden.py --gist debug_diffusion_vae.py --check
+    scripts/python.sh -m vae_fidelity_tools.goldens.write --gist debug_diffusion_vae.py
+    scripts/python.sh -m vae_fidelity_tools.goldens.write --gist debug_diffusion_vae.py --check
 
 and, for any diffusers AutoencoderKL and any pictures, a suite of the same layout in a new folder:
 
-    scripts/python.sh scripts/golden.py --gist debug_diffusion_vae.py --repo MODEL --images a.png b.jpg --out DIR
+    scripts/python.sh -m vae_fidelity_tools.goldens.write --gist debug_diffusion_vae.py --repo MODEL --images a.png b.jpg --out DIR
 
 It runs the gist's own functions in the gist's order and keeps what they pass along, then runs the
 gist's command line on the same input and demands the same picture. `--check` writes nothing: it
@@ -13,7 +13,6 @@ recomputes, and compares bit for bit where the machine is of the kind that wrote
 golden/tolerances.json elsewhere. golden/README.md describes the files.
 """
 
-import argparse
 import json
 import platform
 import shutil
@@ -23,19 +22,27 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 
-import golden_blocks
-import golden_gist
-import golden_own
-import golden_self_test
-from golden_cases import CASES
-from golden_recipe import GOLDEN, repository
-from golden_store import (
-    SCHEMA_VERSION, BelowOneStep, Degenerate, difference, manifest_json, refuse_degenerate, tensors_of, tolerance, write_case,
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.checkout import GOLDEN, IMAGES, MODELS
+from vae_fidelity_tools.goldens import block_tensors, own_suite, reference_script, self_test
+from vae_fidelity_tools.goldens.cases import CASES
+from vae_fidelity_tools.goldens.recipe import repository
+from vae_fidelity_tools.goldens.store import (
+    SCHEMA_VERSION,
+    BelowOneStep,
+    Degenerate,
+    difference,
+    manifest_json,
+    manifest_row,
+    refuse_degenerate,
+    tensors_of,
+    tolerance,
+    write_case,
 )  # fmt: skip
-from golden_trace import difference as trace_difference, to_json
+from vae_fidelity_tools.goldens.trace import difference as trace_difference
+from vae_fidelity_tools.goldens.trace import to_json
 
 THREADS = 2
 
@@ -47,7 +54,7 @@ def environment():
         fields = dict(map(str.strip, line.split(":", 1)) for line in open("/proc/cpuinfo") if ":" in line)
         processor = fields.get("model name", processor)
     return {
-        "gist_sha256": golden_gist.GIST_SHA256,
+        "gist_sha256": reference_script.GIST_SHA256,
         "versions": {
             "python": platform.python_version(), "torch": version("torch"), "diffusers": version("diffusers"),
             "pillow": version("pillow"), "numpy": version("numpy"),
@@ -59,54 +66,24 @@ def environment():
 
 
 class Writer:
-    """Runs cases; keeps the last model, since cases of one model follow each other."""
+    """Runs cases with the gist's functions, and as the program that it is."""
 
     def __init__(self, gist_path, temporary):
         self.gist_path, self.temporary = gist_path, temporary
-        self.gist = golden_gist.load_gist(gist_path)
-        self.loaded = self.vae = None
+        self.gist = reference_script.load_gist(gist_path)
+        self.models = reference_script.Models(self.gist, temporary)
 
     def run(self, case):
-        if (case.model, case.dtype) != self.loaded:
-            folder = repository(GOLDEN / "models" / case.model, self.temporary)
-            self.vae = None  # or two full models are in memory
-            self.loaded, self.vae = (case.model, case.dtype), golden_gist.load_vae(self.gist, folder, case.dtype)
-        run = golden_gist.run(self.gist, self.vae, GOLDEN / "images", case)
+        run = reference_script.run(self.gist, self.models.of(case), IMAGES, case)
         refuse_degenerate(case.name, run)
         return run
 
     def check_command_line(self, case, run):
-        """The gist as a program must save the pixels that its functions gave, where it can be asked for them."""
+        """Where the gist's command line can be asked for the case."""
         if case.dtype != "f32" or case.tiling or case.batch:
             return
-        folder = repository(GOLDEN / "models" / case.model, self.temporary)
-        out = Path(self.temporary) / "command_line.png"
-        image = GOLDEN / "images" / case.image
-        saved = golden_gist.command_line(self.gist_path, folder, image, case.size, case.seed, out)
-        if not np.array_equal(saved, np.array(run.picture)):
-            sys.exit(f"{case.name}: the gist's command line saved another picture than its functions gave")
-
-
-def manifest_row(case, tensors, blocks=None):
-    row = {
-        "name": case.name,
-        "shows": case.shows,
-        "model": case.model,
-        "image": case.image,
-        "width": case.width,
-        "height": case.height,
-        "posterior": {"kind": "mode" if case.seed is None else "sample", "seed": case.seed},
-        "dtype": case.dtype,
-        "device": case.device,
-        "trace": "trace.json" if case.trace else None,
-    }
-    if case.tiling:
-        row["tiling"] = {"tile_sample_min_size": case.tile_size}
-    if case.batch:
-        row |= {"slicing": True, "batch": list(case.batch)}
-    if case.blocks:
-        row["blocks"] = blocks
-    return row | {"tensors": tensors}
+        folder = repository(MODELS / case.model, self.temporary)
+        reference_script.check_command_line(self.gist_path, folder, IMAGES, case, run, self.temporary)
 
 
 def replace(new, old):
@@ -133,7 +110,7 @@ def write(writer, cases, out):
             writer.check_command_line(case, run)
             folder = Path(staging) / case.name
             tensors = write_case(folder, run)
-            rows[case.name] = manifest_row(case, tensors, golden_blocks.write(folder, run.blocks) if case.blocks else None)
+            rows[case.name] = manifest_row(case, tensors, block_tensors.write(folder, run.blocks) if case.blocks else None)
             if case.trace:
                 (folder / "trace.json").write_text(to_json(run.trace))
             print(f"[{number}/{len(cases)}] {case.name} {time.monotonic() - started:.1f} s", flush=True)
@@ -192,7 +169,7 @@ def check_case(case, run, row, folder, tolerances):
             wrong.append("the trace differs")
     if case.blocks:
         allowed = tolerances and tolerance(tolerances, "trace", case.model)
-        wrong.append(golden_blocks.difference(folder, row["blocks"], run.blocks, allowed))
+        wrong.append(block_tensors.difference(folder, row["blocks"], run.blocks, allowed))
     return list(filter(None, wrong))
 
 
@@ -204,14 +181,14 @@ def write_own(parser, args):
     torch.set_num_threads(THREADS)
     size = (args.width, args.height) if args.width else None
     try:
-        golden_own.write(args.gist, args.repo, args.images, size, args.seed, args.out, environment(), manifest_row)
-    except golden_gist.WrongGist as refusal:
+        own_suite.write(args.gist, args.repo, args.images, size, args.seed, args.out, environment())
+    except reference_script.WrongGist as refusal:
         sys.exit(str(refusal))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gist", required=True, help="path of the unmodified gist, debug_diffusion_vae.py")
+    parser = arguments.parser(__doc__)
+    arguments.add_gist(parser)
     parser.add_argument("--only", nargs="+", metavar="CASE", help="these cases; 'builtin-*' and the like work")
     parser.add_argument("--out", type=Path, default=GOLDEN, help="folder of manifest.json and cases/ (default: golden)")
     parser.add_argument("--check", action="store_true", help="recompute and compare, write nothing; exit 1 on a difference")
@@ -226,16 +203,16 @@ def main():
         return write_own(parser, args)
     cases = [case for case in CASES if not args.only or any(Path(case.name).match(name) for name in args.only)]
     if not cases:
-        sys.exit(f"no case is named {' or '.join(args.only)}; scripts/golden_cases.py lists them")
+        sys.exit(f"no case is named {' or '.join(args.only)}; scripts/vae_fidelity_tools/goldens/cases.py lists them")
     torch.set_num_threads(THREADS)
     try:
         with tempfile.TemporaryDirectory() as temporary:
             writer = Writer(args.gist, temporary)
             if not args.check:
                 return write(writer, cases, args.out)
-            golden_self_test.run(args.gist)
+            self_test.run(args.gist)
             found = check(writer, cases, args.out)
-    except (golden_gist.WrongGist, Degenerate, BelowOneStep) as refusal:
+    except (reference_script.WrongGist, Degenerate, BelowOneStep) as refusal:
         sys.exit(str(refusal))
     print("\n".join(found) or f"all {len(cases)} cases agree")
     sys.exit(bool(found))

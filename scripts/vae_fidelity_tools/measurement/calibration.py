@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """Plants every fault of tests/support in photographs, and writes how many were found.
 
-    scripts/python.sh scripts/calibrate.py            # the pictures that no rule was tuned on
-    scripts/python.sh scripts/calibrate.py --tune     # those that rules are tuned on; writes nothing
+    scripts/python.sh -m vae_fidelity_tools.measurement.calibration            # the pictures that no rule was tuned on
+    scripts/python.sh -m vae_fidelity_tools.measurement.calibration --tune     # those that rules are tuned on; writes nothing
 
 The first writes tests/calibration.md and tests/calibration.json, and exits with 1 if fewer than 25
 causes are found in 95 % of their strong injections, or a clean run has an error. Causes that are found
 less often are printed; their findings are to be warnings.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -21,7 +20,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.checkout import ROOT
+from vae_fidelity_tools.pictures.photographs import photograph
+
 # Photograph, and the top left corners of what is cut from it. No photograph is in both sets.
 TUNE = {
     "astronaut": [(60, 0), (150, 250)],
@@ -42,17 +44,6 @@ TEST = {
 # What is cut, and what the VAE sees: 8 must not divide the first.
 CUT = (85, 77)
 LEAST_CAUSES, LEAST_FOUND = 25, 0.95
-
-
-def photograph(name):
-    import skimage
-    import sklearn.datasets
-
-    if name in ("china", "flower"):
-        return Image.fromarray(sklearn.datasets.load_sample_image(f"{name}.jpg"))
-    folder = Path(skimage.__file__).parent / "data"
-    path = next(path for path in folder.iterdir() if path.stem == name)
-    return Image.open(path).convert("RGB")
 
 
 def write_pictures(folder, cuts):
@@ -156,11 +147,11 @@ def markdown(summary):
     lines = [
         "# What is found of what was planted",
         "",
-        "Written by `scripts/calibrate.py`: not edited by hand. Every fault of `tests/support/faults.rs`",
-        "and `tests/support/weights.rs` planted in photographs that no rule was tuned on "
-        f"({len(summary['pictures'])} cuts of {len(TEST)}",
-        "photographs). Strong is what a person sees; which that is, is fixed in those files. A fault that",
-        "changes nothing to be seen in a picture (the order of channels of a grey one) is not counted there.",
+        "Written by `scripts/python.sh -m vae_fidelity_tools.measurement.calibration`: not edited by hand.",
+        "Every fault of `tests/support/faults.rs` and `tests/support/weights.rs` planted in photographs that no",
+        f"rule was tuned on ({len(summary['pictures'])} cuts of {len(TEST)} photographs). Strong is what a person sees; which that",
+        "is, is fixed in those files. A fault that changes nothing to be seen in a picture (the order of channels",
+        "of a grey one) is not counted there.",
         "",
         "| planted | has to be found as | models | strong ones found | weak ones found | also found |",
         "|---|---|---|---|---|---|",
@@ -211,17 +202,17 @@ def verdict(summary):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments.parser(__doc__)
     parser.add_argument("--tune", action="store_true", help="the pictures that rules are tuned on")
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
         pictures.mkdir()
-        write_pictures(pictures, TUNE if arguments.tune else TEST)
-        write_clean(pictures, 0 if arguments.tune else 1)
+        write_pictures(pictures, TUNE if args.tune else TEST)
+        write_clean(pictures, 0 if args.tune else 1)
         matrix = run(pictures, Path(folder) / "matrix.json")
     summary = summarised(matrix)
-    if arguments.tune:
+    if args.tune:
         for row in matrix["planted"]:
             if row["strong"] and not row["found"]:
                 print("missed:", row["cause"], row["model"], row["picture"], row["codes"])

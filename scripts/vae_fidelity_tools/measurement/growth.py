@@ -1,7 +1,7 @@
 """How time and memory grow with the picture: both engines, and the gist where it fits.
 
-    scripts/python.sh scripts/measure_growth.py --gist debug_diffusion_vae.py --plot growth.svg
-    scripts/python.sh scripts/measure_growth.py --gist debug_diffusion_vae.py --side 256 --side 512 \\
+    scripts/python.sh -m vae_fidelity_tools.measurement.growth --gist debug_diffusion_vae.py --plot growth.svg
+    scripts/python.sh -m vae_fidelity_tools.measurement.growth --gist debug_diffusion_vae.py --side 256 --side 512 \\
         --max-memory 8G
 
 Whole processes on the full Stable Diffusion 1.4 graph, one round trip each. A run that would not fit
@@ -14,19 +14,15 @@ counted from the graph, not measured.
 Exit code 2: could not be measured.
 """
 
-import argparse
 import json
 import math
-import os
-import platform
 import statistics
 import sys
 import tempfile
-from datetime import date
 from pathlib import Path
 
-import golden_gist
-from compare_speed import OWN, Bench, timed
+from vae_fidelity_tools.measurement import round_trips
+from vae_fidelity_tools.measurement.round_trips import OWN
 
 SIDES = (256, 512, 1024, 2048)
 COLOURS = {"gist": "#8a8f98", "reference": "#2f6fdf", "fast": "#d9480f", "fast limited": "#2b8a3e"}
@@ -46,13 +42,8 @@ def operations(side):
     return (1.082 + 2.480 - at_512) * (side / 512) ** 2, attention
 
 
-def run(bench, side, system, limit):
-    if system != "fast limited":
-        return bench.run(system)[0]
-    command = [bench.binary, "check", bench.picture, "--repo", bench.model, "--engine", "fast", "--max-memory", limit]
-    figure, stdout = timed([*command, "--json", "--device", "cpu", "--out", bench.folder / "out.png"])
-    times = json.loads(stdout)["timings_ms"]
-    return figure | {"encode_s": times["encode"] / 1e3, "decode_s": times["decode"] / 1e3}
+def run(bench, system, limit):
+    return bench.check("fast", "--max-memory", limit) if system == "fast limited" else bench.run(system)[0]
 
 
 def fits(figures, system, side):
@@ -113,19 +104,13 @@ def plot(figures, systems, sides, path):
                              f'<text x="{78 + row * 150}" y="317">{system}</text>')  # fmt: skip
     style = ("text{font:13px sans-serif;fill:#1f2328}.grid{stroke:#8a8f98;stroke-opacity:.35}"
              "@media(prefers-color-scheme:dark){text{fill:#e6edf3}}")  # fmt: skip
-    Path(path).write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 330" width="780"><style>{style}</style>{"".join(parts)}</svg>\n')
+    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 330" width="780"><style>{style}</style>{"".join(parts)}</svg>\n')
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gist", required=True, help="path of the unmodified gist, debug_diffusion_vae.py")
-    parser.add_argument("--binary", help="vae-fidelity; built with cargo in release mode if not given")
+    parser = round_trips.parser(__doc__, 1, "runs of each, of which the median counts", ("gist", *OWN))
     parser.add_argument("--side", type=int, action="append", help=f"may be repeated (default {', '.join(map(str, SIDES))})")
-    parser.add_argument("--runs", type=int, default=1, help="runs of each, of which the median counts (default 1)")
-    parser.add_argument("--only", action="append", choices=("gist", *OWN), help="may be repeated; default all")
     parser.add_argument("--max-memory", metavar="SIZE", help="also run the fast engine with this limit")
-    parser.add_argument("--json", help="file for every single figure")
-    parser.add_argument("--plot", help="SVG file for a plot")
     args = parser.parse_args()
     sides, figures = sorted(set(args.side or SIDES)), {}
     systems = [*(args.only or ("gist", *OWN)), *(["fast limited"] if args.max_memory else [])]
@@ -133,25 +118,20 @@ def main():
         for side in sides:
             args.side = side
             (Path(folder) / str(side)).mkdir()
-            try:
-                bench = Bench(args, Path(folder) / str(side))
-            except golden_gist.WrongGist as refusal:
-                print(refusal, file=sys.stderr)
-                sys.exit(2)
+            bench = round_trips.bench(args, Path(folder) / str(side))
             args.binary = bench.binary
             for system in systems:
                 if not fits(figures, system, side):
                     figures[system, side] = None
                     print(f"{side}: {system} would not fit into {available_mib():.0f} MiB", file=sys.stderr)
                     continue
-                runs = [run(bench, side, system, args.max_memory) for _ in range(args.runs)]
+                runs = [run(bench, system, args.max_memory) for _ in range(args.runs)]
                 figures[system, side] = {key: statistics.median(one[key] for one in runs) for key in runs[0]}
                 print(f"{side}: {system} {figures[system, side]['wall_s']:.1f} s, {figures[system, side]['peak_mib']:.0f} MiB", file=sys.stderr)
     print(table(figures, systems, sides))
-    cores = len(os.sched_getaffinity(0))
-    print(f"\nMedians of {args.runs} run(s), {cores} cores, {platform.machine()}, {date.today()}.")
+    print(f"\nMedians of {args.runs} run(s), {round_trips.machine()}.")
     if args.json:
-        Path(args.json).write_text(json.dumps([{"system": system, "side": side, **(figure or {})} for (system, side), figure in figures.items()], indent=1) + "\n")
+        args.json.write_text(json.dumps([{"system": system, "side": side, **(figure or {})} for (system, side), figure in figures.items()], indent=1) + "\n")
     if args.plot:
         plot(figures, systems, sides, args.plot)
 

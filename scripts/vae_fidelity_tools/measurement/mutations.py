@@ -1,6 +1,6 @@
 """Measures the smallest faults that the goldens catch, and writes golden/mutations.json.
 
-    scripts/python.sh scripts/measure_mutations.py --gist debug_diffusion_vae.py
+    scripts/python.sh -m vae_fidelity_tools.measurement.mutations --gist debug_diffusion_vae.py
 
 Every weight tensor of a model is multiplied by 1 + eps, then a single value of it is; the output of
 every operation is multiplied by 1 + eps, and what has no weights (the eps of norms, the padding's
@@ -12,7 +12,6 @@ the change is caught, else up until it is. Some minutes; run by hand after toler
 `--only MODEL...` measures these and leaves the others as the file has them.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -24,16 +23,18 @@ import numpy as np
 import torch
 from diffusers.models.autoencoders import vae as diffusers_vae
 
-import golden_gist
-from golden_cases import CASES
-from golden_recipe import GOLDEN, repository, sample_indices
-from golden_spread import pairs
-from golden_store import tensors_of, tolerance
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.checkout import GOLDEN, IMAGES, MODELS
+from vae_fidelity_tools.goldens import reference_script
+from vae_fidelity_tools.goldens.cases import CASES
+from vae_fidelity_tools.goldens.recipe import repository, sample_indices
+from vae_fidelity_tools.goldens.spread import pairs
+from vae_fidelity_tools.goldens.store import tensors_of, tolerance
 
 LADDER = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
 FILE = GOLDEN / "mutations.json"
 MIDDLE = LADDER.index(1e-3)
-MODELS = {"sd-small": ("sd-small-sample",), "builtin": ("builtin-sample-42",), "tiny-variance": ("tiny-variance-sample",)}
+CASES_OF = {"sd-small": ("sd-small-sample",), "builtin": ("builtin-sample-42",), "tiny-variance": ("tiny-variance-sample",)}
 OPERATIONS = ("Conv2d", "GroupNorm", "Linear", "SiLU", "ResnetBlock2D", "Attention", "Downsample2D", "Upsample2D")
 
 
@@ -42,10 +43,9 @@ class Bench:
 
     def __init__(self, gist, model, temporary, rows):
         self.gist, self.rows = gist, rows
-        self.cases = [case for case in CASES if case.name in MODELS[model]]
-        self.vae = golden_gist.load_vae(gist, repository(GOLDEN / "models" / model, temporary))
-        images = GOLDEN / "images"
-        self.golden = {case.name: golden_gist.run(gist, self.vae, images, case) for case in self.cases}
+        self.cases = [case for case in CASES if case.name in CASES_OF[model]]
+        self.vae = reference_script.load_vae(gist, repository(MODELS / model, temporary))
+        self.golden = {case.name: reference_script.run(gist, self.vae, IMAGES, case) for case in self.cases}
         if self.caught(""):
             sys.exit(f"{model}: fails without a change, so that nothing would be shown")
 
@@ -58,7 +58,7 @@ class Bench:
         golden = self.golden[case.name]
         found = replace(golden)
         if not name.startswith(("decoder", "post_quant_conv")):
-            with golden_gist.observed_encode(self.vae, golden.noise) as seen:
+            with reference_script.observed_encode(self.vae, golden.noise) as seen:
                 latents = self.gist.encode_to_latents(self.vae, torch.from_numpy(golden.sample), True, case.seed)
             found.moments, found.latents = seen["moments"].numpy(), latents.numpy()
         if not name.startswith(("encoder", "quant_conv")):
@@ -236,12 +236,12 @@ def table(model, found):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gist", required=True, help="path of the unmodified gist, debug_diffusion_vae.py")
-    parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS), metavar="MODEL")
+    parser = arguments.parser(__doc__)
+    arguments.add_gist(parser)
+    parser.add_argument("--only", nargs="+", choices=CASES_OF, default=list(CASES_OF), metavar="MODEL")
     args = parser.parse_args()
     torch.set_num_threads(2)
-    gist = golden_gist.load_gist(args.gist)
+    gist = reference_script.load_gist(args.gist)
     rows = json.loads((GOLDEN / "tolerances.json").read_text())["rows"]
     print(f"| model | change | of | {' | '.join(f'{rung:g}' for rung in LADDER)} |\n|---|---|---|{'---|' * len(LADDER)}")
     with tempfile.TemporaryDirectory() as temporary:
@@ -256,11 +256,11 @@ def main():
 def write(smallest_caught):
     """A line for each model and kind."""
     sections = []
-    for model in (model for model in MODELS if model in smallest_caught):
+    for model in (model for model in CASES_OF if model in smallest_caught):
         kinds = smallest_caught[model].items()
         lines = ",\n".join(f"   {json.dumps(kind)}: {json.dumps(entries)}" for kind, entries in kinds)
         sections.append(f"  {json.dumps(model)}: {{\n{lines}\n  }}")
-    text = f' "schema_version": 1,\n "ladder": {json.dumps(LADDER)},\n "cases": {json.dumps(MODELS)},\n "smallest_caught": {{\n'
+    text = f' "schema_version": 1,\n "ladder": {json.dumps(LADDER)},\n "cases": {json.dumps(CASES_OF)},\n "smallest_caught": {{\n'
     FILE.write_text("{\n" + text + ",\n".join(sections) + "\n }\n}\n")
 
 

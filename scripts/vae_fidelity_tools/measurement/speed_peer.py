@@ -1,18 +1,18 @@
-"""One round trip with another implementation, for scripts/compare_speed.py to time.
+"""One round trip with another implementation, for measurement.speed to time.
 
-    scripts/python.sh scripts/speed_peer.py prepare PEER MODEL SIDE CACHE
-    scripts/python.sh scripts/speed_peer.py run PEER MODEL SAMPLE.npy OUT.npz CACHE
+    scripts/python.sh -m vae_fidelity_tools.measurement.speed_peer prepare PEER MODEL SIDE CACHE
+    scripts/python.sh -m vae_fidelity_tools.measurement.speed_peer run PEER MODEL SAMPLE.npy OUT.npz CACHE
 
 `prepare` makes what a peer keeps between runs (an exported graph, compiled code); `run` loads that,
 encodes and decodes once, writes latents and the decoded sample, and prints both times in seconds
 as JSON. MODEL is a folder in diffusers' layout.
 """
 
+# torch is imported where a peer needs it: it would count as the memory of those that do not.
 import json
 import os
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -31,27 +31,10 @@ def diffusers_vae(model):
 
 def halves(model):
     """Encode to the posterior's mean and decode, as modules of their own."""
-    import torch
+    from vae_fidelity_tools.halves import Decode, Encode
 
     vae = diffusers_vae(model)
-
-    class Encode(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.vae = vae
-
-        def forward(self, sample):
-            return self.vae.encode(sample).latent_dist.mean
-
-    class Decode(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.vae = vae
-
-        def forward(self, latents):
-            return self.vae.decode(latents).sample
-
-    return vae, Encode().eval(), Decode().eval()
+    return vae, Encode(vae, "mean").eval(), Decode(vae).eval()
 
 
 def inputs(vae, side):
@@ -62,16 +45,11 @@ def inputs(vae, side):
 
 
 def export(model, side, cache):
-    import torch
+    from vae_fidelity_tools.halves import export_onnx
 
     vae, encode, decode = halves(model)
     for name, module, example in zip(("encode", "decode"), (encode, decode), inputs(vae, side)):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module, (example,), str(cache / f"{name}.onnx"), dynamo=False, opset_version=18,
-                input_names=["input"], output_names=["output"],
-            )  # fmt: skip
+        export_onnx(module, example, cache / f"{name}.onnx")
 
 
 def eager(model, _):

@@ -1,23 +1,22 @@
 """Measures how far the same gist lands on other kernels, and derives golden/tolerances.json.
 
-    scripts/python.sh scripts/measure_tolerances.py --gist debug_diffusion_vae.py
+    scripts/python.sh -m vae_fidelity_tools.measurement.tolerances --gist debug_diffusion_vae.py
 
 Runs the golden cases with other thread counts, other instruction sets and without oneDNN
-(golden_spread.py). golden/spread.json keeps the worst of each case, tensor and layer over all machines
+(goldens/spread.py). golden/spread.json keeps the worst of each case, tensor and layer over all machines
 that it was measured on; a tolerance is the largest excess of its rows, times a margin, and names the
-row (golden_tolerances.py). Then it plants faults: the table at the end of tolerances.json says how many
+row (goldens/tolerances.py). Then it plants faults: the table at the end of tolerances.json says how many
 times the tolerance each one lands away. Half an hour on two idle cores; run by hand.
 
-    scripts/python.sh scripts/measure_tolerances.py --gist debug_diffusion_vae.py --only CASE... [--write]
+    scripts/python.sh -m vae_fidelity_tools.measurement.tolerances --gist debug_diffusion_vae.py --only CASE... [--write]
 
 measures these cases alone ('*-bf16-*' and the like work) and says how much of the present tolerances
 they use; with `--write` the table keeps the worse of what it has and what was measured, and tolerances
 are derived anew. `--anew` forgets what it has of these cases, for when goldens change. `--derive`
-measures nothing. `--cuda F.json` takes in what a GPU did (scripts/cuda/spread.py). `--fast-engine BINARY` adds how far the fast engine of that vae-fidelity lands, which
-tolerances are not derived from.
+measures nothing. `--cuda F.json` takes in what a GPU did (scripts/cuda/spread.py). `--fast-engine BINARY`
+adds how far the fast engine of that vae-fidelity lands, which tolerances are not derived from.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -26,12 +25,21 @@ from pathlib import Path
 
 import numpy as np
 
-from golden_faults import FAULTS
-from golden_recipe import GOLDEN, repository
-from golden_spread import MEASURED, Variant, goldens, pairs, sizes, spawn, sweep
-from golden_store import BelowOneStep, tolerance
-from golden_tolerances import (
-    CASE_BY_NAME, TOLERANCES, derive, read_spread, read_table, short, write_spread, write_tolerances,
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.checkout import GOLDEN, IMAGES, MODELS
+from vae_fidelity_tools.goldens.faults import FAULTS
+from vae_fidelity_tools.goldens.recipe import repository
+from vae_fidelity_tools.goldens.spread import MEASURED, Variant, goldens, pairs, sizes, spawn, sweep
+from vae_fidelity_tools.goldens.store import BelowOneStep, tolerance
+from vae_fidelity_tools.goldens.tolerances import (
+    CASE_BY_NAME,
+    TOLERANCES,
+    derive,
+    read_spread,
+    read_table,
+    short,
+    write_spread,
+    write_tolerances,
 )  # fmt: skip
 
 
@@ -52,10 +60,10 @@ def fast_engine(binary, folder):
 def fast_layers(binary, case, folder):
     """Its layers, in units of each one's standard deviation; the decoder starts from its own latents."""
     golden = GOLDEN / "cases" / case.name / "trace.json"
-    how = ["--repo", repository(GOLDEN / "models" / case.model, folder), "--against", golden, "--device", "cpu"]
+    how = ["--repo", repository(MODELS / case.model, folder), "--against", golden, "--device", "cpu"]
     if case.size:
         how += ["--width", case.width, "--height", case.height]
-    traced = printed(binary, "trace", GOLDEN / "images" / case.image, *how, "--engine", "fast")
+    traced = printed(binary, "trace", IMAGES / case.image, *how, "--engine", "fast")
     layers = [layer for stage in traced["against"]["stages"] for layer in stage["layers"]]
     expected = json.loads(golden.read_text())
     if len(layers) != len(expected["encode"]) + len(expected["decode"]):
@@ -121,8 +129,8 @@ def used(spreads, rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gist", required=True, help="path of the unmodified gist, debug_diffusion_vae.py")
+    parser = arguments.parser(__doc__)
+    arguments.add_gist(parser)
     parser.add_argument("--only", nargs="+", metavar="CASE", default=(), help="measure these, say what they use")
     parser.add_argument("--write", action="store_true", help="with --only: put what was measured into the table")
     parser.add_argument("--anew", action="store_true", help="forget what the table has of the cases measured")

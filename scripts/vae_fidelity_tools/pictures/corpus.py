@@ -1,4 +1,4 @@
-"""Pictures in every format, mode and shape that compare_pillow.py tries: (name, bytes) pairs.
+"""Pictures in every format, mode and shape that conformance/pillow.py tries: (name, bytes) pairs.
 
 Names start with the format; `refused/` marks files that the crate refuses by name although Pillow
 opens them, `inexact/` files whose pixels are known to differ.
@@ -7,32 +7,21 @@ opens them, `inexact/` files whose pixels are known to differ.
 import io
 import itertools
 import struct
-from pathlib import Path
 
 import numpy as np
-import skimage
 import tifffile
 from PIL import Image
 
-from jpeg_writer import jpeg
-from png_writer import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, chunk, png
+from vae_fidelity_tools.pictures.jpeg_writer import jpeg
+from vae_fidelity_tools.pictures.photographs import photo, saved
+from vae_fidelity_tools.pictures.png_writer import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, chunk, png
 
 SIZES = [(67, 45), (1, 1), (5, 3), (16, 16), (33, 8), (8, 33), (130, 3), (2, 97)]
 
 
-def saved(picture, format, **options):
-    """The bytes that Pillow writes for a picture."""
-    out = io.BytesIO()
-    picture.save(out, format, **options)
-    return out.getvalue()
-
-
-def photo(size, name="coffee.png"):
-    """A photograph at a size, without its metadata."""
-    picture = Image.open(Path(skimage.__file__).parent / "data" / name).convert("RGB")
-    picture = picture.resize(size, Image.Resampling.LANCZOS)
-    picture.info.clear()
-    return picture
+def coffee(size):
+    """A photograph."""
+    return photo("coffee", size)
 
 
 def noise(size, seed=0):
@@ -81,7 +70,7 @@ def pngs(sizes):
 def jpegs(sizes):
     shapes = [(s, p) for s in sizes for p in ("photo", "noise")] + [((200, 133), "photo"), ((64, 64), "photo")]
     for (size, kind), (quality, sub) in itertools.product(shapes, ((30, "4:2:0"), (75, "4:2:2"), (90, "4:4:4"), (95, "4:2:0"), (100, "4:2:0"))):
-        picture = photo(size) if kind == "photo" else noise(size)
+        picture = coffee(size) if kind == "photo" else noise(size)
         for progressive in (False, True):
             name = f"{kind}{size[0]}x{size[1]}-q{quality}-{sub.replace(':', '')}{'p' if progressive else ''}"
             yield f"jpeg/{name}.jpg", saved(picture, "JPEG", quality=quality, subsampling=sub, progressive=progressive)
@@ -89,7 +78,7 @@ def jpegs(sizes):
     for size, progressive in itertools.product(sizes, (False, True)):
         cmyk = Image.fromarray(samples(size, 4, 8).astype(np.uint8), "CMYK")
         yield f"jpeg/cmyk{size[0]}x{size[1]}{'p' if progressive else ''}.jpg", saved(cmyk, "JPEG", quality=85, progressive=progressive)
-    rgb = photo((61, 47))
+    rgb = coffee((61, 47))
     yield "jpeg/restart.jpg", saved(rgb, "JPEG", quality=80, restart_marker_blocks=3)
     yield "jpeg/keep-rgb.jpg", saved(rgb, "JPEG", quality=80, keep_rgb=True)
     exif = Image.Exif()
@@ -109,11 +98,11 @@ def strange_jpegs():
         [(2, 2), (2, 1), (2, 1)], [(2, 2), (1, 2), (1, 2)], [(2, 2), (2, 2), one], [(2, 2), (1, 2), (2, 1)],
         [one, (2, 2), (2, 2)], [one, (2, 1), one], [(2, 1), one, (2, 1)], [(2, 4), one, one], [(3, 1), one, one],
         [(1, 3), one, one], [(3, 3), one, one], [(2, 2), one, (2, 2)],
-    ]
+    ]  # fmt: skip
     for size in ((61, 47), (16, 24), (3, 2)):
-        ycc = np.array(photo(size).convert("YCbCr"))
+        ycc = np.array(coffee(size).convert("YCbCr"))
         planes = [np.ascontiguousarray(ycc[..., i]) for i in range(3)]
-        black = np.array(photo(size, "chelsea.png").convert("L"))
+        black = np.array(photo("chelsea", size).convert("L"))
         where = f"{size[0]}x{size[1]}"
         for sampling in samplings:
             name = "-".join(f"{h}{v}" for h, v in sampling)
@@ -220,7 +209,7 @@ def gifs(sizes):
 
 
 def webps(sizes):
-    for size, (kind, picture) in itertools.product(sizes + [(200, 133), (512, 384)], (("photo", photo), ("noise", noise))):
+    for size, (kind, picture) in itertools.product(sizes + [(200, 133), (512, 384)], (("photo", coffee), ("noise", noise))):
         where = f"{kind}{size[0]}x{size[1]}"
         rgb = picture(size)
         alpha = Image.fromarray(samples(size, 1, 8)[..., 0].astype(np.uint8))
@@ -316,7 +305,7 @@ def tga(size, kind, depth, body, *, flags=0, map_=b"", first=0, map_depth=0, not
 def tgas(sizes):
     for size in sizes:
         where = f"{size[0]}x{size[1]}"
-        rgb = photo(size)
+        rgb = coffee(size)
         rgba = rgb.copy()
         rgba.putalpha(99)
         for picture, compression in itertools.product((rgb, rgba, rgb.convert("L"), rgba.convert("LA"), rgb.quantize(50)), (None, "tga_rle")):

@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""Make a starting point for a trained VAE with fewer latent channels and no quant convolutions.
+"""Makes a starting point for a trained VAE with fewer latent channels and no quant convolutions.
 
-    scripts/python.sh scripts/narrow_vae.py --channels 8 --out target/narrow
-    scripts/python.sh scripts/train_builtin.py --from target/narrow --out tests/fixtures/models/eight-channel
+    scripts/python.sh -m vae_fidelity_tools.training.narrow --channels 8 --out target/narrow
+    scripts/python.sh -m vae_fidelity_tools.training.builtin --from target/narrow --out tests/fixtures/models/eight-channel
 
 Why: the rules of the diagnosis are tuned on the built-in VAE, so they are tried on another trained one,
 which differs in its graph and in its latents. Starting from the built-in weights saves most of the
 training: the latents are turned to their principal components over the training pictures, the first of
 them are kept, and the quant convolutions are multiplied into their neighbours.
 """
-import argparse
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
 
-from train_builtin import BUILTIN, list_pictures, fetch_packages, load_picture, to_model
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.training.builtin import BUILTIN, to_model
+from vae_fidelity_tools.training.training_set import fetch_packages, list_pictures, load_picture
 
 PICTURES = 120
 
@@ -40,7 +41,7 @@ def components(model, channels):
 def narrowed(wide, channels):
     mean, turn = components(wide, channels)
     config = {k: v for k, v in wide.config.items() if not k.startswith("_")}
-    config |= dict(latent_channels=channels, use_quant_conv=False, use_post_quant_conv=False)
+    config |= {"latent_channels": channels, "use_quant_conv": False, "use_post_quant_conv": False}
     narrow = AutoencoderKL.from_config(config)
     weights = {k: v.double() for k, v in wide.state_dict().items()}
     of = wide.config.latent_channels
@@ -69,7 +70,7 @@ def narrowed(wide, channels):
 
 
 def main():
-    parse = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parse = arguments.parser(__doc__)
     parse.add_argument("--channels", type=int, default=8)
     parse.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="writes FOLDER/vae")
     options = parse.parse_args()
