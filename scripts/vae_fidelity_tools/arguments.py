@@ -8,9 +8,7 @@ def parser(documentation):
     """Explains itself with the module's documentation, and names itself as it is run."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     name = f"scripts/python.sh -m {spec.name}" if spec else None
-    return argparse.ArgumentParser(
-        prog=name, description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return argparse.ArgumentParser(prog=name, description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def add_gist(to):

@@ -69,7 +69,8 @@ WRITERS = {
     "ldm-e4m3": lambda at: layouts.eight_bit_file(at, layouts.vae(seed=5), torch.float8_e4m3fn, "vae.safetensors", "vae."),
     "e5m2-before-1.6": eight_bit_before,
     "scaled-e4m3": lambda at: layouts.scaled_file(
-        at, layouts.vae(seed=7), torch.float8_e4m3fn, "vae.safetensors", prefix="first_stage_model."),
+        at, layouts.vae(seed=7), torch.float8_e4m3fn, "vae.safetensors", prefix="first_stage_model."
+    ),
 }
 
 

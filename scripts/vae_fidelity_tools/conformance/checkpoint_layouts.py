@@ -32,8 +32,12 @@ class Layout:
 def vae(levels=2, seed=0, **changes):
     """A small VAE with all kinds of tensors; its weights depend on the seed alone."""
     config = {
-        "block_out_channels": (2, 4, 6)[:levels], "norm_num_groups": 2, "latent_channels": 3, "sample_size": 64,
-        "down_block_types": ("DownEncoderBlock2D",) * levels, "up_block_types": ("UpDecoderBlock2D",) * levels,
+        "block_out_channels": (2, 4, 6)[:levels],
+        "norm_num_groups": 2,
+        "latent_channels": 3,
+        "sample_size": 64,
+        "down_block_types": ("DownEncoderBlock2D",) * levels,
+        "up_block_types": ("UpDecoderBlock2D",) * levels,
     }
     model = AutoencoderKL(**config | changes)
     generator = torch.Generator().manual_seed(seed)
@@ -45,8 +49,10 @@ def vae(levels=2, seed=0, **changes):
 def old_attention(tensors):
     """Names as diffusers wrote them before 0.17."""
     parts = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
-    return {_replace(name, {f".attentions.0.{new}.": f".attentions.0.{old}." for new, old in parts.items()}): tensor
-            for name, tensor in tensors.items()}
+    return {
+        _replace(name, {f".attentions.0.{new}.": f".attentions.0.{old}." for new, old in parts.items()}): tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def ldm(tensors, prefix=""):
@@ -271,8 +277,10 @@ def layouts():
     for ending in ("safetensors", "bin", "pt", "ckpt"):
         yield f"file, diffusers names, {ending}", lambda at, ending=ending: diffusers_file(at, vae(), "f32", f"vae.{ending}")
         for prefix in ("", "vae.", "first_stage_model."):
-            yield (f"file, LDM names behind {prefix or 'nothing'}, {ending}",
-                   lambda at, ending=ending, prefix=prefix: ldm_file(at, vae(3), "f16", f"vae.{ending}", prefix))
+            yield (
+                f"file, LDM names behind {prefix or 'nothing'}, {ending}",
+                lambda at, ending=ending, prefix=prefix: ldm_file(at, vae(3), "f16", f"vae.{ending}", prefix),
+            )
         yield f"full checkpoint, {ending}", lambda at, ending=ending: full_checkpoint(at, vae(), f"model.{ending}", "f16")
     yield "file, diffusers names, pt before 1.6", lambda at: diffusers_file(at, vae(), "bf16", "vae.pt", legacy=True)
     yield "full checkpoint, ckpt before 1.6", lambda at: full_checkpoint(at, vae(), "model.ckpt", legacy=True)
@@ -280,12 +288,16 @@ def layouts():
     for ending in ("safetensors", "pt"):
         yield f"file, f64, {ending}", lambda at, ending=ending: diffusers_file(at, vae(), "f64", f"vae.{ending}", back="f32")
         for name, dtype in f8.items():
-            yield (f"file, 8-bit {name}, {ending}",
-                   lambda at, ending=ending, dtype=dtype: eight_bit_file(at, vae(), dtype, f"vae.{ending}"))
+            yield (
+                f"file, 8-bit {name}, {ending}",
+                lambda at, ending=ending, dtype=dtype: eight_bit_file(at, vae(), dtype, f"vae.{ending}"),
+            )
         for scale in ("scale_weight", "weight_scale"):
             for name, dtype in f8.items():
-                yield (f"file, scaled 8-bit {name}, {scale}, {ending}",
-                       lambda at, ending=ending, dtype=dtype, scale=scale: scaled_file(at, vae(), dtype, f"vae.{ending}", scale))
+                yield (
+                    f"file, scaled 8-bit {name}, {scale}, {ending}",
+                    lambda at, ending=ending, dtype=dtype, scale=scale: scaled_file(at, vae(), dtype, f"vae.{ending}", scale),
+                )
     yield "file, strided tensors", lambda at: strided_file(at, vae())
     yield "file, strided tensors, before 1.6", lambda at: strided_file(at, vae(), legacy=True)
     yield "file, parameters", lambda at: parameters_file(at, vae())

@@ -106,8 +106,10 @@ def main():
             if len(differences(expected, answer, layout.note)) != 1:
                 wrong += 1
                 print(f"WRONG  one bit of one tensor of {name!r} was changed, and not one tensor differs")
-    print(f"{len(written)} layouts, {compared} tensors compared with diffusers {diffusers.__version__}, torch {torch.__version__}; "
-          f"{len(spoilt)} spoilt on purpose")
+    print(
+        f"{len(written)} layouts, {compared} tensors compared with diffusers {diffusers.__version__}, torch {torch.__version__}; "
+        f"{len(spoilt)} spoilt on purpose"
+    )
     if not written:
         sys.exit("no layout has this name: nothing was compared")
     if wrong or (not spoilt and not args.only):

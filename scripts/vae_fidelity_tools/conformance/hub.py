@@ -85,7 +85,9 @@ class Crate:
 
     def open(self, job, variables):
         """The crate's answer to one job, in an environment of nothing but `variables`."""
-        done = subprocess.run([self.examples["checkpoint_dump"]], input=json.dumps(job), env=variables, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            [self.examples["checkpoint_dump"]], input=json.dumps(job), env=variables, stdout=subprocess.PIPE, text=True, check=True
+        )
         return json.loads(done.stdout)
 
 
@@ -160,7 +162,8 @@ def layout(crate, hub, name, asked, load, dtype, token, folder_of_caches):
 
     def from_pretrained(cache, **more):
         model = AutoencoderKL.from_pretrained(
-            repo, revision=branch, cache_dir=cache, token=token, torch_dtype=DTYPES[dtype], **variant, **subfolder, **unsafe, **more)
+            repo, revision=branch, cache_dir=cache, token=token, torch_dtype=DTYPES[dtype], **variant, **subfolder, **unsafe, **more
+        )
         return model.state_dict()
 
     expected = wanted(load(), dtype)
@@ -190,7 +193,11 @@ def layout(crate, hub, name, asked, load, dtype, token, folder_of_caches):
         problems.append("diffusers asks the hub for what is in the crate's cache")
     # diffusers may fetch more, such as an index that it then does not use; never less.
     mine, python = tree(ours, repo), tree(theirs, repo)
-    problems += [f"the crate's cache has {key}: {value!r}, Python's {python.get(key)!r}" for key, value in mine.items() if python.get(key) != value]
+    problems += [
+        f"the crate's cache has {key}: {value!r}, Python's {python.get(key)!r}"
+        for key, value in mine.items()
+        if python.get(key) != value
+    ]
 
     spoil(SimpleNamespace(repo=ours / ("models--" + repo.replace("/", "--")) / "blobs", dtype=dtype), load())
     spoilt = crate.open(job, variables | {"HF_HUB_CACHE": os.fspath(ours), "HF_HUB_OFFLINE": "1"})
@@ -260,7 +267,11 @@ def encrypt(certificate, key):
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve(client):
-        with contextlib.suppress(OSError), context.wrap_socket(client, server_side=True) as client, socket.create_connection(("127.0.0.1", PORT)) as hub:
+        with (
+            contextlib.suppress(OSError),
+            context.wrap_socket(client, server_side=True) as client,
+            socket.create_connection(("127.0.0.1", PORT)) as hub,
+        ):
             hub.sendall(client.recv(1 << 16))
             while data := hub.recv(1 << 16):
                 client.sendall(data)
@@ -278,7 +289,11 @@ def encrypted(crate, at):
     at.mkdir()
     certificate, key = at / "certificate.pem", at / "key.pem"
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", certificate, *names], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", certificate, *names],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
     variables = {"HF_ENDPOINT": f"https://localhost:{encrypt(certificate, key)}", "HF_HUB_CACHE": os.fspath(at / "cache")}
     problems = []
     for trusted, expected in ((False, "cannot be trusted"), (True, "a redirect from https to http")):

@@ -5,6 +5,7 @@
 
 Exits with 1 if any number differs by more than rounding, and says which.
 """
+
 import json
 import subprocess
 import sys
@@ -29,12 +30,10 @@ SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 def pictures(rng):
     """(name, a, b): noise, gradients, edges, flat areas; sizes down to one window and to one pixel."""
-    for height, width in ((11, 11), (11, 40), (37, 12), (64, 64), (101, 83), (176, 176), (179, 190),
-                          (201, 333)):
+    for height, width in ((11, 11), (11, 40), (37, 12), (64, 64), (101, 83), (176, 176), (179, 190), (201, 333)):
         noise = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         y, x = np.mgrid[:height, :width]
-        ramp = np.stack([x * 255 // max(width - 1, 1), y * 255 // max(height - 1, 1),
-                         (x + y) % 256], -1).astype(np.uint8)
+        ramp = np.stack([x * 255 // max(width - 1, 1), y * 255 // max(height - 1, 1), (x + y) % 256], -1).astype(np.uint8)
         yield "noise", noise, rng.integers(0, 256, noise.shape, dtype=np.uint8)
         near = np.clip(ramp.astype(int) + rng.integers(-9, 10, ramp.shape), 0, 255)
         yield "ramp", ramp, near.astype(np.uint8)
@@ -53,7 +52,7 @@ def ms_ssim(a, b):
     if min(a.shape[:2]) < 176:
         return None
     distance = np.arange(11) - 5
-    window = np.exp(-distance ** 2 / (2 * 1.5 ** 2))
+    window = np.exp(-(distance**2) / (2 * 1.5**2))
     window /= window.sum()
 
     def inside(plane):  # only windows that lie in the picture
@@ -90,13 +89,14 @@ def expected_of_pictures(a, b):
         "identical": bool((difference == 0).all()),
         "psnr_db": peak_signal_noise_ratio(a, b, data_range=255),
         "ssim": structural_similarity(
-            a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255,
-            channel_axis=2) if min(a.shape[:2]) >= 11 else None,
+            a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=2
+        )
+        if min(a.shape[:2]) >= 11
+        else None,
         "ms_ssim": ms_ssim(a, b),
         "mae": np.abs(difference).mean(),
         "max_abs_diff": np.abs(difference).max(),
-        "max_abs_diff_at": {"y": worst[0], "x": worst[1],
-                            "channel": ("red", "green", "blue")[worst[2]]},
+        "max_abs_diff_at": {"y": worst[0], "x": worst[1], "channel": ("red", "green", "blue")[worst[2]]},
         "mean_error": difference.mean((0, 1)),
         "differing_pixels": (difference != 0).any(-1).sum(),
     }
@@ -119,8 +119,10 @@ def expected_of_tensors(a, b):
     difference = np.where(finite, np.abs(a.astype(np.float64) - b), -1)
     worst = np.unravel_index(difference.argmax(), difference.shape)
     # Sign and magnitude to a number line, on which neighbouring floats are one apart.
-    line = [np.where(v.view(np.int32) < 0, -(v.view(np.int32).astype(np.int64) & 0x7FFFFFFF),
-                     v.view(np.int32).astype(np.int64)) for v in (a, b)]
+    line = [
+        np.where(v.view(np.int32) < 0, -(v.view(np.int32).astype(np.int64) & 0x7FFFFFFF), v.view(np.int32).astype(np.int64))
+        for v in (a, b)
+    ]
     return {
         "values": a.size,
         "max_abs_diff": np.abs(x - y).max(),
@@ -132,8 +134,7 @@ def expected_of_tensors(a, b):
         "differing": (~finite | (a.view(np.int32) != b.view(np.int32))).sum(),
         "non_finite_actual": (~np.isfinite(a)).sum(),
         "non_finite_expected": (~np.isfinite(b)).sum(),
-        "over": [{"threshold": t, "values": (~finite | (difference > t)).sum()}
-                 for t in (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)],
+        "over": [{"threshold": t, "values": (~finite | (difference > t)).sum()} for t in (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)],
     }
 
 
@@ -142,13 +143,11 @@ def differences(path, expected, found):
     if isinstance(expected, dict):
         if not isinstance(found, dict):
             return [f"{path}: expected an object, found {found}"]
-        return [line for key in expected
-                for line in differences(f"{path}.{key}", expected[key], found.get(key, "nothing"))]
+        return [line for key in expected for line in differences(f"{path}.{key}", expected[key], found.get(key, "nothing"))]
     if isinstance(expected, (list, np.ndarray)):
         if not isinstance(found, list) or len(found) != len(expected):
             return [f"{path}: expected {len(expected)} values, found {found}"]
-        return [line for i, (e, f) in enumerate(zip(expected, found))
-                for line in differences(f"{path}[{i}]", e, f)]
+        return [line for i, (e, f) in enumerate(zip(expected, found)) for line in differences(f"{path}[{i}]", e, f)]
     if isinstance(expected, (bool, str)) or expected is None:
         return [] if found == expected else [f"{path}: expected {expected}, found {found}"]
     number = isinstance(found, (int, float)) and not isinstance(found, bool)
@@ -163,8 +162,7 @@ def differences(path, expected, found):
 def compare(binary, a, b):
     run = subprocess.run([binary, "compare", a, b, "--json"], capture_output=True, text=True)
     if run.returncode != 1:
-        raise SystemExit(f"{a} and {b} differ, but the exit code is {run.returncode}:\n"
-                         f"{run.stdout}{run.stderr}")
+        raise SystemExit(f"{a} and {b} differ, but the exit code is {run.returncode}:\n{run.stdout}{run.stderr}")
     return json.loads(run.stdout)
 
 

@@ -47,9 +47,19 @@ def target_sizes(width, height):
     if width * height > LARGE:
         return [gist_size(width, height), (width // 3, height // 2 + 1)]
     sizes = [
-        gist_size(width, height), (width * 2 + 3, height * 2 + 1), (width // 2, height // 2),
-        (width, height // 3), (width // 3, height), (width, height + 5), (width + 5, height),
-        (width * 3, height // 4), (width // 4, height * 3), (width // 2, height // 7), (1, 1), (300, 2), (2, 300),
+        gist_size(width, height),
+        (width * 2 + 3, height * 2 + 1),
+        (width // 2, height // 2),
+        (width, height // 3),
+        (width // 3, height),
+        (width, height + 5),
+        (width + 5, height),
+        (width * 3, height // 4),
+        (width // 4, height * 3),
+        (width // 2, height // 7),
+        (1, 1),
+        (300, 2),
+        (2, 300),
     ]
     # Where the order of the passes flips: rows gone against twice the columns gone.
     gone = max(1, min(width // 4, height // 8))

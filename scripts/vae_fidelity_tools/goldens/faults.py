@@ -72,7 +72,8 @@ FAULTS = {
     "log-variance not clamped": Fault(no_clamp, ("extreme-logvar-sample",)),
     "attention without 1 / sqrt(d)": Fault(
         # Not builtin-bf16-mode: a trained attention is worth four steps of bf16, which is the tolerance.
-        unscaled_attention, ("builtin-small", "sd-v1-4-96x64", "sd-small-mode", *IN_16_BITS[:-1])
+        unscaled_attention,
+        ("builtin-small", "sd-v1-4-96x64", "sd-small-mode", *IN_16_BITS[:-1]),
     ),
     "GELU by its tanh approximation": Fault(approximate_gelu, ("act-gelu-mode",)),
     "act_fn in place of conv_act": Fault(act_fn_after_the_last_norm, ("act-mish-mode", "act-gelu-mode")),

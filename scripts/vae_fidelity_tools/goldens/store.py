@@ -175,7 +175,9 @@ def manifest_json(manifest):
         fields = [f"   {json.dumps(k)}: {json.dumps(v)}" for k, v in case.items() if k not in ("tensors", "blocks")]
         if "blocks" in case:
             entry = {key: value for key, value in case["blocks"].items() if key not in ("encode", "decode")}
-            lines_of = {stage: ",\n".join(f"     {json.dumps(row)}" for row in case["blocks"][stage]) for stage in ("encode", "decode")}
+            lines_of = {
+                stage: ",\n".join(f"     {json.dumps(row)}" for row in case["blocks"][stage]) for stage in ("encode", "decode")
+            }
             stages = ",\n".join(f'    "{stage}": [\n{rows}\n    ]' for stage, rows in lines_of.items())
             fields.append(f'   "blocks": {json.dumps(entry)[:-1]},\n{stages}\n   }}')
         tensors = [f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in case["tensors"].items()]

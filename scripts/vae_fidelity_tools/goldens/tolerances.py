@@ -175,7 +175,9 @@ def in_units(dtype, excess, size):
 
 
 def write_tolerances(rows, planted):
-    lines = [f' "schema_version": 1,\n "margin": {MARGINS["f32"]},\n "margins": {json.dumps(MARGINS)},\n "measurements": "spread.json"']
+    lines = [
+        f' "schema_version": 1,\n "margin": {MARGINS["f32"]},\n "margins": {json.dumps(MARGINS)},\n "measurements": "spread.json"'
+    ]
     for key, entries in (("rows", rows), ("faults", planted)):
         lines.append(f' "{key}": [\n  ' + ",\n  ".join(map(json.dumps, entries)) + "\n ]")
     TOLERANCES.write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -184,11 +184,7 @@ def verdict(summary):
     strong = [row for row in summary["causes"] if row["strong"]]
     reached = [row for row in strong if row["strong_found"] >= LEAST_FOUND * row["strong"]]
     problems = []
-    below = [
-        f"{row['cause']}: found in {share(row['strong_found'], row['strong'])}"
-        for row in strong
-        if row not in reached
-    ]
+    below = [f"{row['cause']}: found in {share(row['strong_found'], row['strong'])}" for row in strong if row not in reached]
     alarms = sum(row["with_errors"] for row in summary["clean"])
     runs = sum(row["runs"] for row in summary["clean"])
     print(f"{len(reached)} of {len(strong)} causes found in at least {100 * LEAST_FOUND:.0f} %")

@@ -57,7 +57,9 @@ def fits(figures, system, side):
 
 
 def table(figures, systems, sides):
-    lines = ["| side | " + " | ".join(f"{system}: s, MiB, s a megapixel" for system in systems) + " | of all operations, attention |"]
+    lines = [
+        "| side | " + " | ".join(f"{system}: s, MiB, s a megapixel" for system in systems) + " | of all operations, attention |"
+    ]
     lines.append("|---" * (len(systems) + 2) + "|")
     for side in sides:
         row = [str(side)]
@@ -82,7 +84,9 @@ def plot(figures, systems, sides, path):
         left, width, top, height = 60 + panel * 380, 300, 30, 240
 
         def x(side):
-            return left + width * (math.log2(side / sides[0]) / max(1e-9, math.log2(sides[-1] / sides[0])) if len(sides) > 1 else 0.5)
+            return left + width * (
+                math.log2(side / sides[0]) / max(1e-9, math.log2(sides[-1] / sides[0])) if len(sides) > 1 else 0.5
+            )
 
         def y(value):
             return top + height * (1 - (math.log10(value) - low) / max(1, high - low))
@@ -104,7 +108,9 @@ def plot(figures, systems, sides, path):
                              f'<text x="{78 + row * 150}" y="317">{system}</text>')  # fmt: skip
     style = ("text{font:13px sans-serif;fill:#1f2328}.grid{stroke:#8a8f98;stroke-opacity:.35}"
              "@media(prefers-color-scheme:dark){text{fill:#e6edf3}}")  # fmt: skip
-    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 330" width="780"><style>{style}</style>{"".join(parts)}</svg>\n')
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 330" width="780"><style>{style}</style>{"".join(parts)}</svg>\n'
+    )
 
 
 def main():
@@ -127,11 +133,17 @@ def main():
                     continue
                 runs = [run(bench, system, args.max_memory) for _ in range(args.runs)]
                 figures[system, side] = {key: statistics.median(one[key] for one in runs) for key in runs[0]}
-                print(f"{side}: {system} {figures[system, side]['wall_s']:.1f} s, {figures[system, side]['peak_mib']:.0f} MiB", file=sys.stderr)
+                print(
+                    f"{side}: {system} {figures[system, side]['wall_s']:.1f} s, {figures[system, side]['peak_mib']:.0f} MiB",
+                    file=sys.stderr,
+                )
     print(table(figures, systems, sides))
     print(f"\nMedians of {args.runs} run(s), {round_trips.machine()}.")
     if args.json:
-        args.json.write_text(json.dumps([{"system": system, "side": side, **(figure or {})} for (system, side), figure in figures.items()], indent=1) + "\n")
+        args.json.write_text(
+            json.dumps([{"system": system, "side": side, **(figure or {})} for (system, side), figure in figures.items()], indent=1)
+            + "\n"
+        )
     if args.plot:
         plot(figures, systems, sides, args.plot)
 

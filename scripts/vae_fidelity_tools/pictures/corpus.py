@@ -37,7 +37,13 @@ def samples(size, channels, depth, seed=0):
 
 
 def pngs(sizes):
-    kinds = [(GREY, 1, (1, 2, 4, 8, 16)), (RGB, 3, (8, 16)), (PALETTE, 1, (1, 2, 4, 8)), (GREY_ALPHA, 2, (8, 16)), (RGBA, 4, (8, 16))]
+    kinds = [
+        (GREY, 1, (1, 2, 4, 8, 16)),
+        (RGB, 3, (8, 16)),
+        (PALETTE, 1, (1, 2, 4, 8)),
+        (GREY_ALPHA, 2, (8, 16)),
+        (RGBA, 4, (8, 16)),
+    ]
     for size, (colour, channels, depths), interlaced in itertools.product(sizes, kinds, (False, True)):
         for depth in depths:
             palette = samples((256, 1), 3, 8)[0][: 1 << depth] if colour == PALETTE else None
@@ -53,7 +59,14 @@ def pngs(sizes):
         trns = b"\0\1" * channels
         yield f"png/trns-c{colour}d{depth}.png", png(samples(size, channels, depth), depth, colour, trns=trns)
     rgb = samples(size, 3, 8)
-    for name, payload in ((b"gAMA", struct.pack(">I", 100000)), (b"sRGB", b"\0"), (b"sBIT", b"\5\6\5"), (b"pHYs", bytes(9)), (b"tEXt", b"a\0b"), (b"eXIf", b"II*\0\x08\0\0\0\x01\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0")):
+    for name, payload in (
+        (b"gAMA", struct.pack(">I", 100000)),
+        (b"sRGB", b"\0"),
+        (b"sBIT", b"\5\6\5"),
+        (b"pHYs", bytes(9)),
+        (b"tEXt", b"a\0b"),
+        (b"eXIf", b"II*\0\x08\0\0\0\x01\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0"),
+    ):
         yield f"png/chunk-{name.decode()}.png", png(rgb, 8, RGB, extra=[(name, payload)])
     frames = [noise(size, seed) for seed in range(3)]
     yield "png/animated.png", saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
@@ -69,7 +82,9 @@ def pngs(sizes):
 
 def jpegs(sizes):
     shapes = [(s, p) for s in sizes for p in ("photo", "noise")] + [((200, 133), "photo"), ((64, 64), "photo")]
-    for (size, kind), (quality, sub) in itertools.product(shapes, ((30, "4:2:0"), (75, "4:2:2"), (90, "4:4:4"), (95, "4:2:0"), (100, "4:2:0"))):
+    for (size, kind), (quality, sub) in itertools.product(
+        shapes, ((30, "4:2:0"), (75, "4:2:2"), (90, "4:4:4"), (95, "4:2:0"), (100, "4:2:0"))
+    ):
         picture = coffee(size) if kind == "photo" else noise(size)
         for progressive in (False, True):
             name = f"{kind}{size[0]}x{size[1]}-q{quality}-{sub.replace(':', '')}{'p' if progressive else ''}"
@@ -77,7 +92,10 @@ def jpegs(sizes):
         yield f"jpeg/grey-{kind}{size[0]}x{size[1]}-q{quality}.jpg", saved(picture.convert("L"), "JPEG", quality=quality)
     for size, progressive in itertools.product(sizes, (False, True)):
         cmyk = Image.fromarray(samples(size, 4, 8).astype(np.uint8), "CMYK")
-        yield f"jpeg/cmyk{size[0]}x{size[1]}{'p' if progressive else ''}.jpg", saved(cmyk, "JPEG", quality=85, progressive=progressive)
+        yield (
+            f"jpeg/cmyk{size[0]}x{size[1]}{'p' if progressive else ''}.jpg",
+            saved(cmyk, "JPEG", quality=85, progressive=progressive),
+        )
     rgb = coffee((61, 47))
     yield "jpeg/restart.jpg", saved(rgb, "JPEG", quality=80, restart_marker_blocks=3)
     yield "jpeg/keep-rgb.jpg", saved(rgb, "JPEG", quality=80, keep_rgb=True)
@@ -124,7 +142,9 @@ def bmp(size, bits, body, *, compression=0, palette=b"", colours=0, masks=b"", t
     width, height = size
     extra = masks if header == 40 else b""
     offset = 14 + header + len(extra) + len(palette)
-    info = struct.pack("<IiiHHIIiiII", header, width, -height if top_down else height, 1, bits, compression, len(body), 0, 0, colours, 0)
+    info = struct.pack(
+        "<IiiHHIIiiII", header, width, -height if top_down else height, 1, bits, compression, len(body), 0, 0, colours, 0
+    )
     if header == 12:
         info = struct.pack("<IHHHH", 12, width, height, 1, bits)
     elif header > 40:
@@ -152,7 +172,18 @@ def bmps(sizes):
         yield f"bmp/565-{where}.bmp", bmp(size, 16, rows16, compression=3, masks=struct.pack("<III", 0xF800, 0x7E0, 0x1F))
         yield f"bmp/32-{where}.bmp", bmp(size, 32, rows32)
         yield f"bmp/24-down-{where}.bmp", bmp(size, 24, rows24, top_down=True)
-        for i, (r, g, b, a) in enumerate([(0xFF0000, 0xFF00, 0xFF, 0), (0xFF000000, 0xFF0000, 0xFF00, 0), (0xFF000000, 0xFF00, 0xFF, 0), (0xFF000000, 0xFF0000, 0xFF00, 0xFF), (0xFF, 0xFF00, 0xFF0000, 0xFF000000), (0xFF0000, 0xFF00, 0xFF, 0xFF000000), (0xFF000000, 0xFF00, 0xFF, 0xFF0000), (0, 0, 0, 0)]):
+        for i, (r, g, b, a) in enumerate(
+            [
+                (0xFF0000, 0xFF00, 0xFF, 0),
+                (0xFF000000, 0xFF0000, 0xFF00, 0),
+                (0xFF000000, 0xFF00, 0xFF, 0),
+                (0xFF000000, 0xFF0000, 0xFF00, 0xFF),
+                (0xFF, 0xFF00, 0xFF0000, 0xFF000000),
+                (0xFF0000, 0xFF00, 0xFF, 0xFF000000),
+                (0xFF000000, 0xFF00, 0xFF, 0xFF0000),
+                (0, 0, 0, 0),
+            ]
+        ):
             masks = struct.pack("<IIII", r, g, b, a)
             yield f"bmp/fields{i}-{where}.bmp", bmp(size, 32, rows32, compression=3, masks=masks, header=124)
         yield f"bmp/fields40-{where}.bmp", bmp(size, 32, rows32, compression=3, masks=struct.pack("<III", 0xFF0000, 0xFF00, 0xFF))
@@ -232,12 +263,21 @@ def tiffs(sizes):
         rgba.putalpha(77)
         cmyk = Image.fromarray(samples(size, 4, 8).astype(np.uint8), "CMYK")
         pictures = {"1": rgb.convert("1"), "L": rgb.convert("L"), "LA": rgba.convert("LA"), "RGB": rgb, "RGBA": rgba, "CMYK": cmyk}
-        for (mode, picture), compression in itertools.product(pictures.items(), (None, "tiff_lzw", "tiff_adobe_deflate", "packbits")):
+        for (mode, picture), compression in itertools.product(
+            pictures.items(), (None, "tiff_lzw", "tiff_adobe_deflate", "packbits")
+        ):
             yield f"tiff/{mode}-{compression}-{where}.tiff", saved(picture, "TIFF", compression=compression)
         deep = samples(size, 1, 16)[..., 0].astype(np.uint16)
         yield f"tiff/I16-{where}.tiff", saved(Image.fromarray(deep), "TIFF")
         for order in "<>":
-            for name, depth, channels in (("L", 8, 1), ("I16", 16, 1), ("low16", 9, 1), ("RGB", 8, 3), ("RGB16", 16, 3), ("RGBA16", 16, 4)):
+            for name, depth, channels in (
+                ("L", 8, 1),
+                ("I16", 16, 1),
+                ("low16", 9, 1),
+                ("RGB", 8, 3),
+                ("RGB16", 16, 3),
+                ("RGBA16", 16, 4),
+            ):
                 array = samples(size, channels, depth).astype(np.uint8 if depth == 8 else np.uint16)
                 array = array[..., 0] if channels == 1 else array
                 kind = "minisblack" if channels == 1 else "rgb"
@@ -297,7 +337,9 @@ def pnms(sizes):
 def tga(size, kind, depth, body, *, flags=0, map_=b"", first=0, map_depth=0, note=b""):
     """A TGA file around its pixels."""
     entries = len(map_) // (map_depth // 8) if map_depth else 0
-    header = struct.pack("<BBBHHBHHHHBB", len(note), int(bool(map_depth)), kind, first, entries, map_depth, 0, 0, *size, depth, flags)
+    header = struct.pack(
+        "<BBBHHBHHHHBB", len(note), int(bool(map_depth)), kind, first, entries, map_depth, 0, 0, *size, depth, flags
+    )
     # Pillow looks for a footer of 26 bytes, also where there is none.
     return header + note + map_ + body + bytes(26)
 
@@ -308,7 +350,9 @@ def tgas(sizes):
         rgb = coffee(size)
         rgba = rgb.copy()
         rgba.putalpha(99)
-        for picture, compression in itertools.product((rgb, rgba, rgb.convert("L"), rgba.convert("LA"), rgb.quantize(50)), (None, "tga_rle")):
+        for picture, compression in itertools.product(
+            (rgb, rgba, rgb.convert("L"), rgba.convert("LA"), rgb.quantize(50)), (None, "tga_rle")
+        ):
             yield f"tga/{picture.mode}-{compression}-{where}.tga", saved(picture, "TGA", compression=compression)
         five = samples(size, 1, 16)[..., 0].astype("<u2").tobytes()
         three = samples(size, 3, 8).astype(np.uint8).tobytes()

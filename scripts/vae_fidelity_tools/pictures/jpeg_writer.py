@@ -18,14 +18,14 @@ DC_VALUES = list(range(12))
 # Codes of 8 and 9 bits for all 162 symbols: longer files than with annex K's table, as valid.
 AC_VALUES = [0x00, 0xF0] + [run << 4 | size for size in range(1, 11) for run in range(16)]
 AC_COUNTS = [0] * 7 + [90, 72] + [0] * 7
-DCT = np.array([[np.cos((2 * x + 1) * u * np.pi / 16) * (0.5 if u else 8 ** -0.5) for x in range(8)] for u in range(8)])
+DCT = np.array([[np.cos((2 * x + 1) * u * np.pi / 16) * (0.5 if u else 8**-0.5) for x in range(8)] for u in range(8)])
 
 
 def codes(counts, values):
     """Symbol -> (code, length), as T.81 annex C assigns them."""
     table, code, at = {}, 0, 0
     for length, count in enumerate(counts, 1):
-        for value in values[at:at + count]:
+        for value in values[at : at + count]:
             table[value] = (code, length)
             code += 1
         at += count

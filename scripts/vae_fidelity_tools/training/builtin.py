@@ -12,6 +12,7 @@ less but always ends its schedule.  A run that was cut off goes on from its chec
 starts from random weights, or from stored ones (--from).  Quality is measured on photographs that
 scikit-image and scikit-learn ship, which are never trained on.
 """
+
 import math
 import multiprocessing
 import os
@@ -28,8 +29,7 @@ from vae_fidelity_tools.training.training_set import CACHE, fetch_packages, held
 # glibc hands freed memory back to the kernel and asks for it again at every step; keeping it makes
 # a step about 1.5 times faster.  The variables only count when the process starts, hence the exec.
 if __name__ == "__main__" and "MALLOC_TOP_PAD_" not in os.environ:
-    os.environ.update(MALLOC_MMAP_THRESHOLD_="4294967296", MALLOC_TRIM_THRESHOLD_="17179869184",
-                      MALLOC_TOP_PAD_="268435456")
+    os.environ.update(MALLOC_MMAP_THRESHOLD_="4294967296", MALLOC_TRIM_THRESHOLD_="17179869184", MALLOC_TOP_PAD_="268435456")
     os.execv(sys.executable, [*program("training.builtin"), *sys.argv[1:]])
 
 import numpy as np
@@ -52,7 +52,7 @@ def to_model(arrays):
 def hue_and_saturation(rng, n):
     """n random colour matrices: a turn around the grey axis, a saturation, a contrast."""
     grey = torch.full((3, 3), 1 / 3)
-    cross = torch.tensor([[0., -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
     out = []
     for _ in range(n):
         turn = rng.uniform(-math.pi, math.pi) if rng.random() < 0.25 else rng.gauss(0, 0.08)
@@ -77,7 +77,7 @@ def sample_batch(rng, pictures, cumulative, progress):
         tries = []
         for _ in range(rng.choice((1, 2))):
             y, x = (rng.randrange(n - size + 1) for n in array.shape[:2])
-            tries.append(array[y:y + size, x:x + size])
+            tries.append(array[y : y + size, x : x + size])
         crop = max(tries, key=lambda c: np.abs(np.diff(c[::2, :, 1].astype(np.int16))).mean())
         crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
     batch = to_model(crops)
@@ -87,8 +87,10 @@ def sample_batch(rng, pictures, cumulative, progress):
 
 def new_model(start=None):
     from diffusers import AutoencoderKL
+
     if start:
         from safetensors.torch import load_file
+
         model = AutoencoderKL.from_config(AutoencoderKL.load_config(start / "vae"))
         stored = load_file(start / "vae" / "diffusion_pytorch_model.safetensors")
         model.load_state_dict({k: v.float() for k, v in stored.items()})
@@ -106,8 +108,7 @@ def loss_of(model, batch):
     error = output - batch
     colour = error - error.mean(1, keepdim=True)  # counted extra, or reds and greens come out alike
     kl = posterior.kl().sum() / posterior.mean.numel()
-    return (0.2 * error.abs().mean() + 4 * error.square().mean() + 8 * colour.square().mean()
-            + 1e-4 * kl)
+    return 0.2 * error.abs().mean() + 4 * error.square().mean() + 8 * colour.square().mean() + 1e-4 * kl
 
 
 @torch.no_grad()
@@ -117,7 +118,7 @@ def psnr(model, pictures):
     for name, array in pictures.items():
         output = model.decode(model.encode(to_model([array])).latent_dist.mode()).sample[0]
         output = ((output.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).numpy()
-        values[name] = 10 * math.log10(255 ** 2 / np.square(output - array).mean())
+        values[name] = 10 * math.log10(255**2 / np.square(output - array).mean())
     return values
 
 
@@ -128,7 +129,7 @@ def latent_statistics(model, pictures, count):
     means, logvars = [], []
     for array in random.Random(0).sample(squares, min(count, len(squares))):
         y, x = ((n - 256) // 2 for n in array.shape[:2])
-        posterior = model.encode(to_model([array[y:y + 256, x:x + 256]])).latent_dist
+        posterior = model.encode(to_model([array[y : y + 256, x : x + 256]])).latent_dist
         means.append(posterior.mean)
         logvars.append(posterior.logvar)
     logvars = torch.cat(logvars)
@@ -182,8 +183,12 @@ def export(ema, pictures, options, last):
     model.eval()
     values = psnr(model, held_out())
     std, low, high = latent_statistics(model, pictures, 150 if last else 24)
-    print(f"held-out PSNR {mean(values):.2f} dB", {k: round(v, 2) for k, v in values.items()},
-          f"latent std {std:.3f}, logvar {low:.1f} to {high:.1f}", flush=True)
+    print(
+        f"held-out PSNR {mean(values):.2f} dB",
+        {k: round(v, 2) for k, v in values.items()},
+        f"latent std {std:.3f}, logvar {low:.1f} to {high:.1f}",
+        flush=True,
+    )
     model.register_to_config(scaling_factor=float(f"{1 / std:.5g}"))
     fresh, final = CACHE / "export", options.out / "vae"
     model.half().save_pretrained(fresh)
@@ -201,8 +206,7 @@ def mean(values):
 def train(rank, options, pictures, chances):
     """One of two workers: each takes its own crops, the gradients are averaged."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{CACHE}/rendezvous", rank=rank,
-                            world_size=options.workers)
+    dist.init_process_group("gloo", init_method=f"file://{CACHE}/rendezvous", rank=rank, world_size=options.workers)
     torch.manual_seed(options.seed)
     model = new_model(options.start)
     optimizer, step, before = Optimizer(model), 0, 0.0
@@ -239,7 +243,7 @@ def train(rank, options, pictures, chances):
         message[:-2] *= min(1.0, 1.0 / message[:-2].norm().item())
         place = 0
         for p in parameters:
-            p.grad.copy_(message[place:place + p.numel()].view_as(p))
+            p.grad.copy_(message[place : place + p.numel()].view_as(p))
             place += p.numel()
         optimizer.step(min(1.0, (step + 1) / 60) * options.rate * max(0.0, 1 - fraction))
         step += 1
@@ -250,14 +254,25 @@ def train(rank, options, pictures, chances):
             ema[k].lerp_(v, weight)
         if now - spoken > 30:
             spoken = now
-            print(f"step {step}  loss {np.mean(losses[-100:]):.4f}  held-out {quality}  "
-                  f"{len(losses) / (now - start):.2f} steps/s  "
-                  f"{options.minutes - elapsed / 60:.1f} min left", flush=True)
+            print(
+                f"step {step}  loss {np.mean(losses[-100:]):.4f}  held-out {quality}  "
+                f"{len(losses) / (now - start):.2f} steps/s  "
+                f"{options.minutes - elapsed / 60:.1f} min left",
+                flush=True,
+            )
         if now - saved_at > 120:
             saved_at = now
-            torch.save({"model": model.state_dict(), "adam": optimizer.adam.state_dict(),
-                        "momenta": optimizer.momenta, "ema": ema, "step": step,
-                        "elapsed": elapsed}, CACHE / "checkpoint.new")
+            torch.save(
+                {
+                    "model": model.state_dict(),
+                    "adam": optimizer.adam.state_dict(),
+                    "momenta": optimizer.momenta,
+                    "ema": ema,
+                    "step": step,
+                    "elapsed": elapsed,
+                },
+                CACHE / "checkpoint.new",
+            )
             os.replace(CACHE / "checkpoint.new", checkpoint)
         if elapsed - exported_at > 60 * options.export_every:
             exported_at = elapsed
@@ -272,14 +287,25 @@ def train(rank, options, pictures, chances):
 def main():
     parse = arguments.parser(__doc__)
     parse.add_argument("--minutes", type=float, default=80, help="length of the schedule (default %(default)s)")
-    parse.add_argument("--from", dest="start", type=Path, metavar="FOLDER",
-                       help="start from the model in FOLDER/vae instead of random weights")
-    parse.add_argument("--out", type=Path, default=BUILTIN, metavar="FOLDER",
-                       help="write the weights to FOLDER/vae (default golden/models/builtin)")
+    parse.add_argument(
+        "--from", dest="start", type=Path, metavar="FOLDER", help="start from the model in FOLDER/vae instead of random weights"
+    )
+    parse.add_argument(
+        "--out",
+        type=Path,
+        default=BUILTIN,
+        metavar="FOLDER",
+        help="write the weights to FOLDER/vae (default golden/models/builtin)",
+    )
     parse.add_argument("--rate", type=float, default=0.4, help="factor on the learning rates (default %(default)s)")
     parse.add_argument("--workers", type=int, default=2, help="training processes, one core each (default %(default)s)")
-    parse.add_argument("--export-every", type=float, default=10, metavar="MINUTES",
-                       help="write the weights and measure them this often (default %(default)s)")
+    parse.add_argument(
+        "--export-every",
+        type=float,
+        default=10,
+        metavar="MINUTES",
+        help="write the weights and measure them this often (default %(default)s)",
+    )
     parse.add_argument("--seed", type=int, default=1, help="(default %(default)s)")
     parse.add_argument("--restart", action="store_true", help="drop the checkpoint of a run cut off")
     options = parse.parse_args()
@@ -289,8 +315,7 @@ def main():
     (CACHE / "rendezvous").unlink(missing_ok=True)
     pictures, chances = load_training_set()
     fork = multiprocessing.get_context("fork")  # the workers share the loaded pictures
-    workers = [fork.Process(target=train, args=(r, options, pictures, chances))
-               for r in range(options.workers)]
+    workers = [fork.Process(target=train, args=(r, options, pictures, chances)) for r in range(options.workers)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -9,6 +9,7 @@ which differs in its graph and in its latents. Starting from the built-in weight
 training: the latents are turned to their principal components over the training pictures, the first of
 them are kept, and the quant convolutions are multiplied into their neighbours.
 """
+
 from pathlib import Path
 
 import torch
@@ -50,8 +51,7 @@ def narrowed(wide, channels):
     quant = weights["quant_conv.weight"][:, :, 0, 0]
     means, logvars = quant[:of], quant[of:].mean(0, keepdim=True).expand(channels, -1)
     rows = torch.cat([turn @ means, logvars])
-    bias = torch.cat([turn @ (weights["quant_conv.bias"][:of] - mean),
-                      weights["quant_conv.bias"][of:].mean().expand(channels)])
+    bias = torch.cat([turn @ (weights["quant_conv.bias"][:of] - mean), weights["quant_conv.bias"][of:].mean().expand(channels)])
     out = weights["encoder.conv_out.weight"]
     weights["encoder.conv_out.weight"] = torch.einsum("om,mcyx->ocyx", rows, out)
     weights["encoder.conv_out.bias"] = rows @ weights["encoder.conv_out.bias"] + bias

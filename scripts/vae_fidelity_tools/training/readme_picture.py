@@ -5,6 +5,7 @@ It was trained on none of them.
 
     scripts/python.sh -m vae_fidelity_tools.training.readme_picture [--binary target/debug/vae-fidelity]
 """
+
 import json
 import subprocess
 import tempfile
@@ -29,9 +30,7 @@ def main():
         for column, (name, picture) in enumerate(held_out().items()):
             before, after = Path(folder) / f"{name}.png", Path(folder) / f"{name}_decoded.png"
             Image.fromarray(picture).save(before)
-            ran = subprocess.run(
-                [binary, "check", before, "--out", after, "--json"],
-                check=True, capture_output=True, text=True)
+            ran = subprocess.run([binary, "check", before, "--out", after, "--json"], check=True, capture_output=True, text=True)
             print(f"{name:10} {json.loads(ran.stdout)['metrics']['psnr_db']:.2f} dB")
             for row, path in enumerate((before, after)):
                 with Image.open(path) as image:

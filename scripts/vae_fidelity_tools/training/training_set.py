@@ -39,7 +39,7 @@ PACKAGES = {
     "endless-sky-data": ("usr/share/games/endless-sky/images/land", 20),
     "tuxpaint-stamps-default": ("usr/share/tuxpaint/stamps", 10),
 }
-DRAWN_SHARE = 4          # lines, flat shapes and text, which draw_picture draws
+DRAWN_SHARE = 4  # lines, flat shapes and text, which draw_picture draws
 SIDES = (400, 256, 160)  # every picture is kept at these short sides, where it is large enough
 SIDE_WEIGHTS = (0.3, 0.5, 0.2)
 
@@ -52,8 +52,10 @@ def fetch_packages():
     missing = [p for p in PACKAGES if not list(debs.glob(f"{p}_*.deb"))]
     if missing:
         if not shutil.which("apt-get") or not shutil.which("dpkg"):
-            sys.exit("the training photographs come from Debian packages: apt-get and dpkg are "
-                     "needed, and this machine lacks them (run this on Debian or a derivative)")
+            sys.exit(
+                "the training photographs come from Debian packages: apt-get and dpkg are "
+                "needed, and this machine lacks them (run this on Debian or a derivative)"
+            )
         print("downloading", ", ".join(missing), flush=True)
         if subprocess.run(["apt-get", "download", *missing], cwd=debs).returncode:
             sys.exit("apt-get download failed (see above); 'apt-get update' may help")
@@ -92,8 +94,7 @@ def scales_of(picture):
     short = min(picture.size)
     if short < 96 or max(picture.size) > 6 * short:
         return []
-    sizes = [(w, [max(s, round(n * s / short)) for n in picture.size])
-             for s, w in zip(SIDES, SIDE_WEIGHTS) if s <= short]
+    sizes = [(w, [max(s, round(n * s / short)) for n in picture.size]) for s, w in zip(SIDES, SIDE_WEIGHTS) if s <= short]
     if short < SIDES[1]:
         sizes.append((SIDE_WEIGHTS[1], picture.size))
     return [(w, np.asarray(picture.resize(s, Image.Resampling.LANCZOS))) for w, s in sizes]
@@ -114,11 +115,15 @@ def load_picture(job):
 def draw_picture(seed):
     """A picture of flat shapes, lines and text in saturated colours."""
     rng = random.Random(seed)
+
     def colour():
         return tuple(rng.choice((0, 255, rng.randrange(256))) for _ in range(3))
-    picture = Image.composite(Image.new("RGB", (256, 256), colour()),
-                              Image.new("RGB", (256, 256), colour()),
-                              Image.linear_gradient("L").rotate(rng.choice((0, 90, 180))))
+
+    picture = Image.composite(
+        Image.new("RGB", (256, 256), colour()),
+        Image.new("RGB", (256, 256), colour()),
+        Image.linear_gradient("L").rotate(rng.choice((0, 90, 180))),
+    )
     pen = ImageDraw.Draw(picture)
     for _ in range(rng.randrange(3, 14)):
         x, y = rng.randrange(-30, 240), rng.randrange(-30, 240)
