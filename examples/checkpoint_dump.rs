@@ -1,4 +1,4 @@
-//! Opens checkpoints for `scripts/check_checkpoints.py` and `scripts/check_hub.py`.
+//! Opens checkpoints for `vae_fidelity_tools.conformance.checkpoints` and `vae_fidelity_tools.conformance.hub`.
 //!
 //! Reads one JSON object a line from stdin, `{"repo": SOURCE, "subfolder", "revision", "variant",
 //! "family", "config"}`, and answers each with one on stdout: config, family, notes, and dtype, shape and

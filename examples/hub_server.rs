@@ -1,4 +1,4 @@
-//! Serves a folder as a hub on this machine, for `scripts/check_hub.py`.
+//! Serves a folder as a hub on this machine, for `vae_fidelity_tools.conformance.hub`.
 //!
 //! `hub_server FOLDER PORT`: what lies in `FOLDER/OWNER/NAME` is a repository, private if NAME
 //! begins with `private-` and gated if it begins with `gated-`; and `FOLDER/OWNER/NAME@BRANCH` is

@@ -1,4 +1,4 @@
-//! Opens and resizes pictures for `scripts/compare_pillow.py`.
+//! Opens and resizes pictures for `vae_fidelity_tools.conformance.pillow`.
 //!
 //! Reads one JSON object a line from stdin, `{"path": FILE, "sizes": [[WIDTH, HEIGHT], ...]}`, and
 //! answers each with one on stdout: format, mode and notes, or the error. The RGB bytes go to

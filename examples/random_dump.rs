@@ -1,5 +1,5 @@
 //! Draws what each line on standard input asks for (`float32 1000 42`: dtype, values, seed), and writes
-//! the values as little-endian f32 to standard output: the Rust side of `scripts/check_random.py`.
+//! the values as little-endian f32 to standard output: the Rust side of `vae_fidelity_tools.conformance.random_numbers`.
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};

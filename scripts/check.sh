@@ -9,14 +9,7 @@ echo 'Building vae-fidelity (the first time takes a minute or some)' >&2
 # Cargo reads .cargo/config.toml from where it is called; the arguments' paths are the caller's.
 binary=$(
   cd "$root" &&
-    cargo build --locked --bin vae-fidelity --message-format json-render-diagnostics </dev/null |
-      python3 -c '
-import json, sys
-for line in sys.stdin:
-    binary = json.loads(line).get("executable")
-    if binary:
-        print(binary)
-'
+    python3 scripts/vae_fidelity_tools/checkout.py executables build --locked --bin vae-fidelity
 )
 if [ $# -eq 0 ]; then
   set -- "$root/golden/images/astronaut.png"

@@ -9,9 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [ $# -gt 0 ]; then
   tool=$1
 else
-  cargo build --quiet --no-default-features
-  tool=$(cargo metadata --format-version 1 --no-deps |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/vae-fidelity
+  tool=$(python3 scripts/vae_fidelity_tools/checkout.py executables \
+    build --quiet --locked --bin vae-fidelity)
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -59,7 +58,7 @@ cpp cpp-clamp no-clamp
 fails cpp-clamp 'without a clamp'
 
 echo 'Python with ONNX Runtime'
-onnx() { scripts/python.sh scripts/port_onnxruntime.py "$work/inputs" "$work/$1" "${@:2}" >"$work/$1.log"; }
+onnx() { scripts/python.sh -m vae_fidelity_tools.conformance.port_onnxruntime "$work/inputs" "$work/$1" "${@:2}" >"$work/$1.log"; }
 onnx onnx
 passes onnx
 onnx onnx-truncated --fault truncated

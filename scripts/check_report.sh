@@ -13,9 +13,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tool=${1:-}
 shots=${2:-}
 if [ -z "$tool" ]; then
-  cargo build --quiet
-  tool=$(cargo metadata --format-version 1 --no-deps |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/vae-fidelity
+  tool=$(python3 scripts/vae_fidelity_tools/checkout.py executables \
+    build --quiet --locked --bin vae-fidelity)
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

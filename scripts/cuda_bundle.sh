@@ -76,17 +76,10 @@ cargo update --quiet --precise "$torch_sys" tch
 # 3. Binaries. This crate in several pieces: nothing here is timed on the CPU.
 export LIBTORCH=$libtorch CARGO_TARGET_DIR=$work/target CARGO_PROFILE_RELEASE_STRIP=symbols
 built=$( # lines of name and path
-  cargo build --release --locked --features tch --bin vae-fidelity --bench autoencoder_kl --test cuda \
+  python3 "$root/scripts/vae_fidelity_tools/checkout.py" executables --named \
+    build --release --locked --features tch --bin vae-fidelity --bench autoencoder_kl --test cuda \
     --config 'profile.release.package.vae-fidelity.codegen-units=16' \
-    --config 'profile.release.package.vae-fidelity.opt-level=2' \
-    --message-format json-render-diagnostics </dev/null |
-    python3 -c '
-import json, sys
-for line in sys.stdin:
-    message = json.loads(line)
-    if message.get("executable"):
-        print(message["target"]["name"], message["executable"])
-'
+    --config 'profile.release.package.vae-fidelity.opt-level=2'
 )
 
 # 4. The folder.
@@ -98,7 +91,11 @@ for name in vae-fidelity autoencoder_kl cuda; do
   cp "$binary" "$out/bin/$name"
 done
 cp scripts/cuda/run.sh "$out/run.sh"
-cp scripts/cuda/*.py scripts/cuda/carried.txt scripts/golden_*.py scripts/golden.py "$out/steps/"
+cp scripts/cuda/*.py scripts/cuda/carried.txt "$out/steps/"
+tools=scripts/vae_fidelity_tools
+mkdir -p "$out/steps/vae_fidelity_tools/goldens"
+cp "$tools/__init__.py" "$tools/checkout.py" "$tools/arguments.py" "$out/steps/vae_fidelity_tools/"
+cp "$tools"/goldens/*.py "$out/steps/vae_fidelity_tools/goldens/"
 cp "$gist" "$out/debug_diffusion_vae.py"
 cp -r golden "$out/golden"
 [ ${#pythons[@]} -gt 0 ] || pythons=(3.12)

@@ -9,7 +9,6 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-cargo build --locked --quiet --manifest-path examples/candle/Cargo.toml || exit 2
-target=$(cargo metadata --format-version 1 --no-deps --manifest-path examples/candle/Cargo.toml |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
-exec "$target/debug/judge-candle" "$@"
+judge=$(python3 scripts/vae_fidelity_tools/checkout.py executables build --locked --quiet \
+  --manifest-path examples/candle/Cargo.toml --bin judge-candle) || exit 2
+exec "$judge" "$@"

@@ -82,9 +82,7 @@ CUPTI_X86_64 = Wheel(
 
 # The Python tag of the torch wheel does not matter to libtorch: everyone gets cp311's.
 SETS: Dict[Tuple[str, str, str], LibtorchSet] = {
-    ("Linux", "x86_64", "cpu"): LibtorchSet(
-        (TORCH_X86_64, CUDART_X86_64, CUPTI_X86_64), LINUX_LIBRARIES, 490
-    ),
+    ("Linux", "x86_64", "cpu"): LibtorchSet((TORCH_X86_64, CUDART_X86_64, CUPTI_X86_64), LINUX_LIBRARIES, 490),
     ("Linux", "x86_64", "cuda"): LibtorchSet(
         (
             TORCH_X86_64,
@@ -251,10 +249,7 @@ def version_in(folder: Path) -> Optional[str]:
     for header in ("torch/headeronly/version.h", "torch/csrc/api/include/torch/version.h"):
         with contextlib.suppress(OSError):
             text = (folder / "include" / header).read_text("utf-8", "replace")
-            numbers = [
-                re.search(rf"#define TORCH_VERSION_{part} (\d+)", text)
-                for part in ("MAJOR", "MINOR", "PATCH")
-            ]
+            numbers = [re.search(rf"#define TORCH_VERSION_{part} (\d+)", text) for part in ("MAJOR", "MINOR", "PATCH")]
             if all(numbers):
                 return ".".join(n.group(1) for n in numbers if n)
     return None
@@ -279,10 +274,7 @@ def check_python_torch() -> None:
     """LIBTORCH_USE_PYTORCH: ask the interpreter that torch-sys will ask."""
     python = "python" if "VIRTUAL_ENV" in os.environ else "python3"
     where = f"LIBTORCH_USE_PYTORCH is set: `{python}`"
-    next_step = (
-        f"install torch=={TORCH} for `{python}`, or unset LIBTORCH_USE_PYTORCH to let this script "
-        "fetch libtorch"
-    )
+    next_step = f"install torch=={TORCH} for `{python}`, or unset LIBTORCH_USE_PYTORCH to let this script fetch libtorch"
     try:
         asked = subprocess.run(
             [python, "-c", "import torch; print(torch.__version__)"],
@@ -291,7 +283,7 @@ def check_python_torch() -> None:
             universal_newlines=True,
         )
     except OSError as error:
-        raise Failure(f"{where} does not start: {error.strerror}", next_step)
+        raise Failure(f"{where} does not start: {error.strerror}", next_step) from error
     if asked.returncode != 0:
         reason = (asked.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise Failure(f"{where} cannot import torch: {reason}", next_step)
@@ -302,9 +294,7 @@ def check_python_torch() -> None:
 
 def check_own_folder(value: str) -> None:
     """LIBTORCH: the folder has to hold headers, libraries and the right version."""
-    next_step = (
-        f"point LIBTORCH at a libtorch {TORCH}, or unset it to let this script fetch one"
-    )
+    next_step = f"point LIBTORCH at a libtorch {TORCH}, or unset it to let this script fetch one"
     if not value:
         raise Failure("LIBTORCH is set, but empty", next_step)
     folder = Path(value)
@@ -485,14 +475,11 @@ def unpack(wanted: LibtorchSet, wheels: List[Path], tree: Path) -> Dict[str, Tup
 
 
 def check_pip() -> None:
-    asked = subprocess.run(
-        [sys.executable, "-m", "pip", "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    asked = subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if asked.returncode != 0:
         raise Failure(
             f"{sys.executable} has no pip, which does the download",
-            "install pip for it (Debian, Ubuntu: apt install python3-pip), or set LIBTORCH to a "
-            f"libtorch {TORCH} of your own",
+            f"install pip for it (Debian, Ubuntu: apt install python3-pip), or set LIBTORCH to a libtorch {TORCH} of your own",
         )
 
 
@@ -524,8 +511,7 @@ def fetch(wheel: Wheel, folder: Path) -> Path:
         done = subprocess.run(command, env={**os.environ, "TMPDIR": temporary})
     if done.returncode != 0:
         raise Failure(
-            f"pip could not download {wheel.requirement} with SHA-256 {wheel.sha256} (its reason "
-            "is above)",
+            f"pip could not download {wheel.requirement} with SHA-256 {wheel.sha256} (its reason is above)",
             "if the network failed, run the same command again: what has arrived whole is kept. "
             "If the hash differs, your package index serves another file. Or set LIBTORCH to a "
             f"libtorch {TORCH} of your own",
@@ -533,8 +519,7 @@ def fetch(wheel: Wheel, folder: Path) -> Path:
     paths = arrived()
     if not paths or sha256_of(paths[0]) != wheel.sha256:
         raise Failure(
-            f"{wheel.requirement}: pip ended well, but no wheel with SHA-256 {wheel.sha256} is in "
-            f"{folder}",
+            f"{wheel.requirement}: pip ended well, but no wheel with SHA-256 {wheel.sha256} is in {folder}",
             "run the same command again",
         )
     return paths[0]
@@ -577,9 +562,7 @@ def machine_set(kind: str) -> LibtorchSet:
     wanted = SETS.get((system, machine, kind))
     if wanted is None:
         known = ", ".join(" ".join(key) for key in SETS)
-        raise Failure(
-            f"no {kind} set is known for {system} {machine} (known: {known})", own
-        )
+        raise Failure(f"no {kind} set is known for {system} {machine} (known: {known})", own)
     if (system, machine, kind) in UNTRIED:
         say(
             f"note: the set for {system} {machine} was put together from the wheels' contents and "
@@ -597,8 +580,7 @@ def check_disk(destination: Path, partial: Path, wanted: LibtorchSet) -> None:
     if free < needed:
         raise Failure(
             f"{destination.parent}: about {needed} MB are needed for a while, {free} MB are free",
-            f"make room, or use --dir on another disk and set LIBTORCH to it "
-            f"({wanted.unpacked_megabytes} MB stay)",
+            f"make room, or use --dir on another disk and set LIBTORCH to it ({wanted.unpacked_megabytes} MB stay)",
         )
 
 
@@ -611,8 +593,7 @@ def install(destination: Path, kind: str) -> None:
     if not found.ours:
         raise Failure(
             f"{destination}: {found.problem}",
-            "it was not made by this script, so it is left alone: delete it, or choose another "
-            "folder with --dir",
+            "it was not made by this script, so it is left alone: delete it, or choose another folder with --dir",
         )
     wanted = machine_set(kind)
     check_pip()
@@ -665,8 +646,7 @@ def check(destination: Path, kind: str) -> None:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(
-        description=f"Brings libtorch {TORCH} into a folder; a LIBTORCH or LIBTORCH_USE_PYTORCH "
-        "of your own wins."
+        description=f"Brings libtorch {TORCH} into a folder; a LIBTORCH or LIBTORCH_USE_PYTORCH of your own wins."
     )
     parser.add_argument("--cuda", action="store_true", help="the full set, for NVIDIA GPUs (Linux)")
     parser.add_argument(

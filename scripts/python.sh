@@ -2,7 +2,8 @@
 # Runs the Python that has torch, diffusers and Pillow in the versions of scripts/requirements.txt,
 # setting it up in the git-ignored .venv first where needed:
 #
-#   scripts/python.sh scripts/golden.py --help
+#   scripts/python.sh -m vae_fidelity_tools                        lists the programs
+#   scripts/python.sh -m vae_fidelity_tools.goldens.write --help
 #
 # Only scripts that compare with Python need it; building and testing do not.
 set -euo pipefail
@@ -57,4 +58,5 @@ PYTHON
 fi
 
 exec 9>&-
+export PYTHONPATH=$root/scripts${PYTHONPATH:+:$PYTHONPATH}
 exec "$venv/bin/python" "$@"

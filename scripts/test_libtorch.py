@@ -54,9 +54,7 @@ class Case(unittest.TestCase):
         }
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LIBTORCH", "PIP_"))}
         environment.pop("VIRTUAL_ENV", None)
-        environment.update(
-            PIP_NO_INDEX="1", PIP_FIND_LINKS=str(self.index), PIP_CONFIG_FILE=os.devnull
-        )
+        environment.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(self.index), PIP_CONFIG_FILE=os.devnull)
         for patch in (
             mock.patch.dict(os.environ, environment, clear=True),
             mock.patch.object(libtorch, "machine_set", lambda kind: self.sets[kind]),
@@ -261,9 +259,7 @@ class Install(Case):
 
 class UsersOwn(Case):
     def test_right_versions_are_taken(self):
-        header = "\n".join(
-            f"#define TORCH_VERSION_{part} {n}" for part, n in zip(("MAJOR", "MINOR", "PATCH"), (2, 13, 0))
-        )
+        header = "\n".join(f"#define TORCH_VERSION_{part} {n}" for part, n in zip(("MAJOR", "MINOR", "PATCH"), (2, 13, 0)))
         for name, content in (
             ("build-version", "2.13.0+cu130\n"),
             ("version.py", "__version__ = '2.13.0+cpu'\n"),
@@ -319,9 +315,11 @@ class UsersOwn(Case):
 
 class Machines(unittest.TestCase):
     def refused(self, system, machine, libc=("glibc", "2.31"), kind="cpu"):
-        with mock.patch.object(platform, "system", return_value=system), mock.patch.object(
-            platform, "machine", return_value=machine
-        ), mock.patch.object(platform, "libc_ver", return_value=libc):
+        with (
+            mock.patch.object(platform, "system", return_value=system),
+            mock.patch.object(platform, "machine", return_value=machine),
+            mock.patch.object(platform, "libc_ver", return_value=libc),
+        ):
             with self.assertRaises(libtorch.Failure) as caught:
                 libtorch.machine_set(kind)
         self.assertIn("set LIBTORCH", caught.exception.next_step)
@@ -337,7 +335,7 @@ class Machines(unittest.TestCase):
     def test_the_pins_fit_the_crate(self):
         manifest = (libtorch.ROOT / "Cargo.toml").read_text("utf-8")
         build = (libtorch.ROOT / "build.rs").read_text("utf-8")
-        minor = re.search(r'^torch-sys = \{ version = "=0\.(\d+)\.', manifest, re.MULTILINE)[1]
+        minor = re.search(r'^torch-sys = "=0\.(\d+)\.', manifest, re.MULTILINE)[1]
         behind = re.search(r"LIBTORCH_BEHIND_TORCH_SYS: u32 = (\d+);", build)[1]
         self.assertEqual(libtorch.TORCH, f"2.{int(minor) - int(behind)}.0")
         requirements = (libtorch.ROOT / "scripts/requirements.txt").read_text("utf-8")

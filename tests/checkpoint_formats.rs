@@ -1,5 +1,5 @@
 //! Formats and layouts of weights: what torch, safetensors and diffusers wrote comes back bit for
-//! bit. `scripts/check_checkpoints.py` compares many more layouts with diffusers itself.
+//! bit. `vae_fidelity_tools.conformance.checkpoints` compares many more layouts with diffusers itself.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -28,7 +28,7 @@ fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One hash over all tensors, as `scripts/make_checkpoint_fixtures.py` computes it.
+/// One hash over all tensors, as `vae_fidelity_tools.conformance.checkpoint_fixtures` computes it.
 fn hash_of_all(checkpoint: &Checkpoint) -> String {
     let mut names: Vec<String> =
         expected_tensors(checkpoint.config()).into_iter().map(|spec| spec.name).collect();

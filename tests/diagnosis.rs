@@ -1,7 +1,7 @@
 //! Planted faults are found, and clean runs are left alone.
 //!
 //! `cargo test --test diagnosis` runs a part of the suite on two photographs of the repository;
-//! `scripts/calibrate.py` runs all of it on others and writes the confusion matrix.
+//! `vae_fidelity_tools.measurement.calibration` runs all of it on others and writes the confusion matrix.
 #![cfg(feature = "tch")]
 
 #[path = "support/faults.rs"]
@@ -90,9 +90,9 @@ fn every_code_with_a_rule_is_planted_or_said_not_to_be() {
 }
 
 /// The whole suite: pictures from `VAE_FIDELITY_CALIBRATION_PICTURES`, matrix to
-/// `VAE_FIDELITY_CALIBRATION_MATRIX` (JSON). Run by `scripts/calibrate.py`.
+/// `VAE_FIDELITY_CALIBRATION_MATRIX` (JSON). Run by `vae_fidelity_tools.measurement.calibration`.
 #[test]
-#[ignore = "takes long: scripts/calibrate.py runs it"]
+#[ignore = "takes long: vae_fidelity_tools.measurement.calibration runs it"]
 fn calibration() {
     let folder = std::env::var("VAE_FIDELITY_CALIBRATION_PICTURES").unwrap();
     let mut paths: Vec<_> =

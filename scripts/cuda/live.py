@@ -24,16 +24,16 @@ parser.add_argument("--device", default="cuda", choices=("cpu", "cuda"))
 parser.add_argument("--binary", required=True)
 parser.add_argument("--out", required=True, type=Path)
 ARGS = parser.parse_args()
-os.environ["VAE_FIDELITY_GIST_DEVICE"] = ARGS.device  # before golden_gist is imported
+os.environ["VAE_FIDELITY_GIST_DEVICE"] = ARGS.device  # before reference_script is imported
 
 import numpy as np
 from PIL import Image
 
-import golden_gist
-from golden import manifest_row
-from golden_cases import CASES, FULL_MODELS
-from golden_recipe import GOLDEN, repository
-from golden_store import SCHEMA_VERSION, manifest_json, write_case
+from vae_fidelity_tools.checkout import GOLDEN
+from vae_fidelity_tools.goldens import reference_script
+from vae_fidelity_tools.goldens.cases import CASES, FULL_MODELS
+from vae_fidelity_tools.goldens.recipe import repository
+from vae_fidelity_tools.goldens.store import SCHEMA_VERSION, manifest_json, manifest_row, write_case
 
 # Of the full graphs, those that tell most in little time.
 FULL_CASES = ("sd-v1-4-512", "sd-v1-4-sample", "sd3-96x64")
@@ -64,8 +64,8 @@ def write_suite(gist, suite, cache):
     for case in chosen():
         if case.model != loaded:
             vae = None  # or two full models are in memory
-            loaded, vae = case.model, golden_gist.load_vae(gist, repository(GOLDEN / "models" / case.model, cache), case.dtype)
-        run = golden_gist.run(gist, vae, GOLDEN / "images", case)
+            loaded, vae = case.model, reference_script.load_vae(gist, repository(GOLDEN / "models" / case.model, cache), case.dtype)
+        run = reference_script.run(gist, vae, GOLDEN / "images", case)
         # In f16 the gist itself overflows where a log-variance is made to be extreme.
         if not np.isfinite(run.decoded).all():
             print(f"{case.name}: the gist decodes to NaN or infinity", file=sys.stderr)
@@ -74,7 +74,7 @@ def write_suite(gist, suite, cache):
         rows.append(manifest_row(case, write_case(suite / "cases" / case.name, run)))
         if not any(row["name"] == PLANTED for row in rows) and run.latents.size >= 16:
             rows.append(planted(suite, case, run))
-    manifest = {"schema_version": SCHEMA_VERSION, "gist_sha256": golden_gist.GIST_SHA256, "versions": {},
+    manifest = {"schema_version": SCHEMA_VERSION, "gist_sha256": reference_script.GIST_SHA256, "versions": {},
                 "cpu_capability": ARGS.device, "processor": None, "threads": 0, "tolerances": "tolerances.json",
                 "cases": rows}  # fmt: skip
     (suite / "manifest.json").write_text(manifest_json(manifest))
@@ -123,7 +123,7 @@ def command_lines(gist_path, cache):
 
 
 def main():
-    gist = golden_gist.load_gist(ARGS.gist)
+    gist = reference_script.load_gist(ARGS.gist)
     cache = ARGS.out.parent / "weights"
     cache.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(ARGS.out, ignore_errors=True)

@@ -18,7 +18,7 @@ import torch
 from diffusers import AutoencoderKL
 from diffusers.utils import logging
 
-from golden_recipe import repository
+from vae_fidelity_tools.goldens.recipe import repository
 
 logging.set_verbosity_error()
 ROUNDS = 15

@@ -3,7 +3,7 @@
     spread.py --gist debug_diffusion_vae.py --out F.json
 
 Runs the gist's functions in f32 (without TF32, which NVIDIA_TF32_OVERRIDE=0 sees to), f16 and bf16 on the
-golden cases, each step from the goldens, as cases are judged. F.json is for scripts/measure_tolerances.py
+golden cases, each step from the goldens, as cases are judged. F.json is for scripts/vae_fidelity_tools/measurement/tolerances.py
 --cuda; the last line of stdout is its summary.
 """
 
@@ -13,15 +13,16 @@ import os
 import tempfile
 from pathlib import Path
 
-os.environ["VAE_FIDELITY_GIST_DEVICE"] = "cuda"  # before golden_gist is imported
+os.environ["VAE_FIDELITY_GIST_DEVICE"] = "cuda"  # before reference_script is imported
 
 import torch
 
-import golden_gist
-from golden_cases import FULL_MODELS
-from golden_recipe import GOLDEN, repository
-from golden_spread import MEASURED, goldens, pairs, take
-from golden_tolerances import Spread, short
+from vae_fidelity_tools.checkout import GOLDEN
+from vae_fidelity_tools.goldens import reference_script
+from vae_fidelity_tools.goldens.cases import FULL_MODELS
+from vae_fidelity_tools.goldens.recipe import repository
+from vae_fidelity_tools.goldens.spread import MEASURED, goldens, pairs, take
+from vae_fidelity_tools.goldens.tolerances import Spread, short
 
 # Of the full graphs, whose weights take seconds to make.
 FULL = ("sd-v1-4-96x64", "sd3-96x64")
@@ -35,14 +36,14 @@ def main():
     cases = [case for case in MEASURED if case.model not in FULL_MODELS or case.name in FULL]
     cases.sort(key=lambda case: (case.model, case.dtype))
     stored, start = goldens(cases)
-    gist, spreads, loaded = golden_gist.load_gist(args.gist), {}, None
+    gist, spreads, loaded = reference_script.load_gist(args.gist), {}, None
     machine = f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}, without TF32"
     with tempfile.TemporaryDirectory() as temporary:
         for case in cases:
             if (case.model, case.dtype) != loaded:
                 vae, loaded = None, (case.model, case.dtype)
-                vae = golden_gist.load_vae(gist, repository(GOLDEN / "models" / case.model, temporary), case.dtype)
-            run = golden_gist.run(gist, vae, GOLDEN / "images", case, start[case.name])
+                vae = reference_script.load_vae(gist, repository(GOLDEN / "models" / case.model, temporary), case.dtype)
+            run = reference_script.run(gist, vae, GOLDEN / "images", case, start[case.name])
             for tensor, expected, actual in pairs(stored[case.name], run):
                 if tensor in ("sample", "noise"):
                     continue  # a GPU draws other numbers; samples are judged bit by bit

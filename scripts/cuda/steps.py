@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
-from golden_cases import CASES, FULL_MODELS
+from vae_fidelity_tools.goldens.cases import CASES, FULL_MODELS
 
 BUNDLE = Path(__file__).resolve().parent.parent
 BINARY = str(BUNDLE / "bin" / "vae-fidelity")

@@ -1,7 +1,7 @@
 //! A hub on this machine: it speaks as much of the Hugging Face Hub's language as a download takes,
 //! keeps large files on a second host as the hub does, and fails in the ways it is told to.
 //!
-//! `scripts/check_hub.py` lets Python's `huggingface_hub` talk to it, so that it is known to be a
+//! `vae_fidelity_tools.conformance.hub` lets Python's `huggingface_hub` talk to it, so that it is known to be a
 //! hub and not what this crate takes for one.
 
 // Each user of this file uses its own part of it.

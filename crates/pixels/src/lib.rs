@@ -3,7 +3,7 @@
 //! A latent-diffusion pipeline starts with `PIL.Image.open(path).convert("RGB")` and a bicubic
 //! resize. Comparing a VAE with a pipeline to the last bit therefore needs the same bytes, and
 //! general-purpose decoders and resizers give others. The reference is Pillow 13.0.0;
-//! `scripts/compare_pillow.py` measures every format and mode against it.
+//! `vae_fidelity_tools.conformance.pillow` measures every format and mode against it.
 //!
 //! What gives other bytes, or is not known to give the same, is refused by name.
 

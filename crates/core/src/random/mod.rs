@@ -7,7 +7,7 @@
 //! 300 values from seven seeds. On other processors torch takes the logarithm and the sine of the C
 //! library: then 38 % of the f32 draws differ, by at most 2.3e-6, and in one step 0.08 % of those in
 //! f16 and 0.02 % in bf16. Tensors of fewer than 16 values take the C library's everywhere.
-//! `scripts/check_random.py` measures it anew.
+//! `vae_fidelity_tools.conformance.random_numbers` measures it anew.
 
 mod box_muller;
 mod mersenne_twister;
@@ -111,7 +111,7 @@ impl Generator {
 mod tests {
     use super::*;
 
-    /// What torch 2.13.0 draws, as bits: `scripts/check_random.py --print` prints them.
+    /// What torch 2.13.0 draws, as bits: `vae_fidelity_tools.conformance.random_numbers --print` prints them.
     const DRAWS: &str = include_str!("torch_draws.txt");
 
     #[test]

@@ -1,4 +1,4 @@
-//! One round trip with candle, for scripts/compare_speed.py to time.
+//! One round trip with candle, for vae_fidelity_tools.measurement.speed to time.
 //!
 //! Arguments: MODEL SAMPLE.npy LATENTS.npy DECODED.npy; decodes LATENTS, because candle exposes no
 //! mean to go on from, and its draw cannot be repeated. Prints both times in seconds as JSON.

@@ -1,0 +1,1 @@
+"""Holds the crate against the programs that it follows, and ports against the goldens."""

@@ -1,0 +1,1 @@
+"""The only writer of golden/: runs the gist, and stores what its functions pass along."""

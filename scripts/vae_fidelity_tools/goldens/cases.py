@@ -1,0 +1,176 @@
+"""The golden cases: which picture goes through which model in which way, and what that shows."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    model: str
+    image: str
+    shows: str
+    size: Optional[tuple] = None  # (width, height), or the picture's own rounded down
+    seed: Optional[int] = None  # sample with this seed, or take the mode
+    trace: bool = False
+    dtype: str = "f32"  # f32, f16 or bf16
+    device: str = "cpu"  # where an implementation runs it; it is written on the CPU in any case
+    tiling: bool = False  # enable_tiling(), with tiles of the config's sample_size
+    tile_size: Optional[int] = None  # or of this side in pixels
+    batch: tuple = ()  # pictures that follow the first in one batch, with enable_slicing()
+    blocks: bool = False  # keep whole tensors at the cut points, too
+
+    @property
+    def width(self):
+        return self.size[0] if self.size else None
+
+    @property
+    def height(self):
+        return self.size[1] if self.size else None
+
+
+def builtin(name, image, shows, **how):
+    return Case(f"builtin-{name}", "builtin", image, shows, **how)
+
+
+BUILTIN = [
+    builtin("demo", "astronaut.png", "The picture of the README, at its own size."),
+    builtin("small", "astronaut.png", "A trained model's activations, module by module.", size=(64, 64), trace=True),
+    builtin("coffee", "coffee.jpg", "An ordinary photo; its width is rounded down to a multiple of 8."),
+    builtin("progressive", "progressive_420.jpg", "Progressive JPEG; both sides are odd and rounded down."),
+    builtin("grey-jpeg", "grey.jpg", "A JPEG of one component becomes RGB."),
+    builtin("cmyk", "cmyk.jpg", "A CMYK JPEG becomes RGB Pillow's way."),
+    builtin("exif-rotated", "exif_rotated.jpg", "The EXIF orientation is ignored."),
+    builtin("rgba", "rgba.png", "Alpha is dropped, not composited."),
+    builtin("grey-alpha", "grey_alpha.png", "Grey with alpha: alpha is dropped."),
+    builtin("grey", "grey.png", "8-bit grey becomes RGB."),
+    builtin("grey1", "grey1.png", "1-bit black and white becomes RGB."),
+    builtin("grey16", "grey16.png", "16-bit grey is clipped at 255, as Pillow does."),
+    builtin("rgb16", "rgb16.png", "16 bits a channel: the low byte is dropped."),
+    builtin("palette-transparent", "palette_transparent.png", "A palette with transparency is applied, alpha dropped."),
+    builtin("webp", "lossy.webp", "A format beside PNG and JPEG."),
+    builtin("one-pixel", "one_pixel.png", "A picture below 8 x 8 is enlarged to 8 x 8.", size=(16, 8)),
+    builtin("tiny", "tiny.png", "5 x 3 is enlarged to 8 x 8, the smallest size there is."),
+    builtin("wide", "wide.png", "One row of latents."),
+    builtin("tall", "tall.jpg", "One column of latents."),
+    builtin("enlarged", "tiny.png", "--width and --height far above the picture's own.", size=(48, 40)),
+    builtin("reduced", "coffee.jpg", "--width and --height below the picture's own, in another ratio.", size=(56, 72)),
+    builtin("width-only", "exif_rotated.jpg", "Only the width changes: one resampling pass.", size=(24, 56)),
+    builtin("height-only", "exif_rotated.jpg", "Only the height changes: the other pass.", size=(40, 24)),
+    builtin("horizontal-first", "wide.png", "Resampled horizontally first.", size=(64, 24)),
+    builtin("vertical-first", "tall.jpg", "So much taller than wide that Pillow resamples vertically first.", size=(24, 64)),
+    builtin("sample-0", "astronaut.png", "A draw from the posterior, seed 0.", size=(64, 48), seed=0),
+    builtin("sample-42", "astronaut.png", "Another seed gives another draw.", size=(64, 48), seed=42),
+    builtin("sample-64-bits", "rgba.png", "A seed above 2^32 keeps all its bits.", seed=1_234_567_890_123),
+    builtin("sample-tiny", "tiny.png", "16 values of noise: the least that torch draws as a block.", seed=7),
+]
+
+
+def config_case(model, shows):
+    return Case(f"{model}-config", model, "coffee.jpg", shows, (16, 24))
+
+
+FULL_TOPOLOGY = [
+    Case("sd-v1-4-512", "sd-v1-4", "astronaut_512.jpg", "Stable Diffusion 1.4's graph at its own size."),
+    Case("sd-v1-4-96x64", "sd-v1-4", "coffee.jpg", "Stable Diffusion 1.4's graph, module by module.", (96, 64), trace=True),
+    Case("sd-v1-4-sample", "sd-v1-4", "coffee.jpg", "Stable Diffusion 1.4's graph, sampled.", (40, 56), seed=3),
+    config_case("sd-v2-1", "Stable Diffusion 2.1's config on the graph that it shares with 1.4: sample_size 768."),
+    config_case("sdxl", "SDXL's config on Stable Diffusion 1.4's graph: scaling_factor 0.13025."),
+    config_case("playground-v2.5", "Playground v2.5's config on Stable Diffusion 1.4's graph: scaling_factor 0.5, and "
+                "latents_mean and latents_std, which the gist ignores."),
+    Case("sd3-96x64", "sd3", "coffee.jpg", "Stable Diffusion 3's graph, which is FLUX.1's too, module by module: 16 latent "
+         "channels and no quant convs.", (96, 64), trace=True),
+    Case("sd3-sample", "sd3", "astronaut.png", "Stable Diffusion 3's graph, sampled; the gist ignores shift_factor.", (24, 16),
+         seed=3),
+    config_case("flux1", "FLUX.1's config on Stable Diffusion 3's graph: scaling_factor 0.3611, shift_factor 0.1159."),
+    Case("cogview4-96x64", "cogview4", "coffee.jpg", "CogView 4's graph, module by module: up to 1024 channels, three layers a "
+         "block, no mid attention.", (96, 64), trace=True),
+    Case("x4-upscaler-96x64", "x4-upscaler", "coffee.jpg", "The x4 upscaler's graph, module by module: three blocks, so "
+         "attention over four times as many latents.", (96, 64), trace=True),
+    Case("x4-upscaler-sample", "x4-upscaler", "astronaut.png", "The x4 upscaler's graph, sampled.", (24, 16), seed=3),
+]  # fmt: skip
+
+
+def small(model, shows, size=(40, 32), image="astronaut.png"):
+    """A mode case with a trace, and a sampled one."""
+    return [
+        Case(f"{model}-mode", model, image, shows, size, trace=True),
+        Case(f"{model}-sample", model, "coffee.jpg", f"{shows[:-1]}; sampled.", size, seed=1),
+    ]
+
+
+SMALL = [
+    *small("sd-small", "Stable Diffusion 1.x and 2.x, SDXL: four latent channels, quant convs, mid attention."),
+    Case("sd-small-sample-tiny", "sd-small", "tiny.png", "Four values of noise: torch draws them one by one.", seed=5),
+    *small("flux1-small", "Stable Diffusion 3, FLUX.1: 16 latent channels, no quant convs; the gist ignores shift_factor."),
+    *small("cogview-small", "CogView: three layers a block, no mid attention, scaling_factor 1."),
+    *small("x4-upscaler-small", "The x4 upscaler: three blocks, so latents are a quarter of the picture a side."),
+    *small("playground-small", "Playground v2.5: latents_mean and latents_std, which the gist ignores."),
+    *small("five-blocks", "Five blocks of uneven width, five latent channels, no post_quant_conv; the decoded picture is "
+           "smaller than its input, whose sides are no multiples of 16.", (72, 56)),
+    *small("class-defaults", "A config that says nothing: diffusers' defaults are one block, one layer, 32 groups.", (24, 32)),
+    *small("act-mish", "act_fn mish inside the resnets (conv_act stays SiLU); sample_size as a pair.", (40, 24)),
+    *small("act-gelu", "act_fn gelu, by the exact error function.", (40, 24)),
+    *small("act-relu", "act_fn relu.", (40, 24)),
+    *small("extreme-logvar", "A log-variance far beyond both clamps, -30 and 20; the upper one decides what a draw is."),
+    *small("posterior-clamps", "Channels at log-variances of -230, -40, 0 and 40: without the clamp, standard deviations of 0 "
+           "and 4.9e8 where 3.1e-7 and 2.2e4 are right, which draws alone can show."),
+    *small("tiny-variance", "Every GroupNorm sees variances near its eps of 1e-6, so that another eps in any of them shows."),
+]  # fmt: skip
+
+
+def half(model, shows, size=(32, 24)):
+    """The gist's functions in f16 and bf16, by mode and by a draw."""
+    return [
+        Case(f"{model}-{dtype}-{kind}", model, image, f"{shows}, in {dtype}{said}", size, seed, trace, dtype)
+        for dtype in ("f16", "bf16")
+        for kind, image, seed, trace, said in [
+            ("mode", "astronaut.png", None, model == "sd-small", "."),
+            ("sample", "coffee.jpg", 1, False, "; sampled."),
+        ]
+    ]
+
+
+HALF = [
+    *half("sd-small", "Every operation rounds to the dtype, the picture's own steps too"),
+    *half("builtin", "Trained weights, whose activations are larger"),
+]
+
+# No GPU wrote goldens. Values are those of f16 on the CPU, and judged as such.
+CUDA = [
+    Case("sd-small-cuda", "sd-small", "astronaut.png", "The gist's choice where CUDA is: f16 on the GPU.", (24, 16),
+         dtype="f16", device="cuda"),
+    Case("builtin-cuda", "builtin", "coffee.jpg", "The gist's choice where CUDA is, with trained weights; sampled.", (24, 16),
+         seed=1, dtype="f16", device="cuda"),
+]  # fmt: skip
+
+TILED = [
+    Case("tiles-mode", "tiles", "astronaut.png", "enable_tiling() with the config's sample_size of 32: four columns of tiles and "
+         "three rows, the last of them narrow.", (88, 72), tiling=True),
+    Case("tiles-sample", "tiles", "coffee.jpg", "Tiles, sampled; the second row is one latent high.", (40, 32), seed=1,
+         tiling=True),
+    Case("tiles-small", "tiles", "astronaut.png", "A picture as large as a tile is not tiled.", (24, 32), tiling=True),
+    Case("builtin-tiles", "builtin", "astronaut.png", "Tiles of a size of one's own, with trained weights: seams are blended "
+         "over a quarter.", (96, 72), tiling=True, tile_size=64),
+    Case("builtin-slices", "builtin", "astronaut.png", "Two pictures in one batch with enable_slicing(); the pixels are the "
+         "first one's.", (24, 16), batch=("coffee.jpg",)),
+    Case("tiles-f16", "tiles", "astronaut.png", "Seams are blended in f16.", (40, 24), dtype="f16", tiling=True),
+    Case("tiles-slices", "tiles", "astronaut.png", "Two pictures in slices, each in tiles.", (40, 16), tiling=True,
+         batch=("coffee.jpg",)),
+]  # fmt: skip
+
+
+def blocks(model, shows, size):
+    return Case(f"{model}-blocks", model, "astronaut.png", shows, size, trace=True, blocks=True)
+
+
+BLOCKS = [
+    blocks("sd-small", "What each block of a Stable Diffusion graph is given and makes of it, whole.", (16, 8)),
+    blocks("builtin", "The same of trained weights.", (16, 8)),
+    blocks("cogview-small", "The same without mid attention and quant convs.", (8, 8)),
+    blocks("x4-upscaler-small", "The same of a graph of three levels.", (8, 8)),
+]
+
+CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA
+# Hundreds of megabytes of weights: for runs that take minutes.
+FULL_MODELS = {case.model for case in FULL_TOPOLOGY}

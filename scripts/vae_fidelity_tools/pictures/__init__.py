@@ -1,0 +1,1 @@
+"""Pictures of every format, mode and shape, for goldens and for comparisons."""
