@@ -42,7 +42,7 @@ pub fn denormalize(decoded: ArrayView4<f32>, dtype: Dtype) -> Result<Rgb8> {
     if dtype == Dtype::Bf16 {
         return Err(Error::option(
             "`dtype` bf16",
-            "has no picture: the gist's conversion to pixels goes through numpy, which has no bfloat16",
+            "has no picture: the reference script's conversion to pixels goes through numpy, which has no bfloat16",
             "judge the decoded tensor, or use f32 or f16",
         ));
     }

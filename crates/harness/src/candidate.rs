@@ -206,7 +206,7 @@ impl Candidate<'_> {
         let dtype = self.case.dtype;
         let Some(golden) = &self.files.decoded_rgb8 else {
             let steps = [Step::ToRgb8, Step::EndToEnd];
-            checks.skip(&steps, &format!("the gist makes no pixels in {dtype}"));
+            checks.skip(&steps, &format!("the reference script makes no pixels in {dtype}"));
             return Ok(());
         };
         let decoded: Option<Array4<f32>> =

@@ -69,7 +69,8 @@ pub(super) fn std(files: &CaseFiles, actual: &[f32]) -> Option<String> {
     prints.into_iter().find(|(print, _)| is_print(actual, print, &golden)).map(|(_, text)| text)
 }
 
-/// What wrong levels look like beside those that the gist's conversion makes of the same sample.
+/// What wrong 8-bit values look like, compared with those of the reference script's conversion of the
+/// same sample.
 pub(super) fn levels(actual: &Rgb8, expected: &Rgb8) -> Option<String> {
     if (actual.width(), actual.height()) != (expected.width(), expected.height()) {
         return None;

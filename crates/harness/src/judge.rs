@@ -181,7 +181,7 @@ impl<'a> Judge<'a> {
         let dtype = self.case.dtype;
         let Some(golden) = &files.decoded_rgb8 else {
             let steps = [Step::DecodedRgb8, Step::ToRgb8, Step::EndToEnd];
-            self.checks.skip(&steps, &format!("the gist makes no pixels in {dtype}"));
+            self.checks.skip(&steps, &format!("the reference script makes no pixels in {dtype}"));
             return Ok(());
         };
         let same = own.filter(|own| own.bit_identical);
