@@ -20,11 +20,11 @@ const SLOTS: usize = 64;
 static BLOCKS: Mutex<Blocks> = Mutex::new(Blocks::NONE);
 
 unsafe extern "C" {
-    /// glibc's own `free`, which [`free`] stands before.
+    /// glibc's own `free`, which [`free`] overrides.
     fn __libc_free(memory: *mut c_void);
 }
 
-/// Stands before glibc's function of this name, from which libtorch takes every tensor.
+/// Overrides glibc's `posix_memalign`, with which libtorch allocates every tensor.
 #[unsafe(no_mangle)]
 extern "C" fn posix_memalign(out: *mut *mut c_void, alignment: usize, size: usize) -> c_int {
     if !alignment.is_power_of_two() || !alignment.is_multiple_of(size_of::<*const c_void>()) {
@@ -44,7 +44,7 @@ extern "C" fn posix_memalign(out: *mut *mut c_void, alignment: usize, size: usiz
     0
 }
 
-/// Stands before glibc's function of this name: large blocks are kept.
+/// Overrides glibc's `free`: large blocks are kept.
 ///
 /// # Safety
 ///

@@ -233,7 +233,7 @@ fn f16_by_rounding_is_within_what_f16_rounds() {
     assert!(against.tolerance.atol > 0.01 && against.stages.iter().all(|s| s.identical == 0));
 }
 
-/// A golden's trace, which the gist's model wrote, and a draw.
+/// A golden's trace, which the reference script's model wrote, and a posterior sample.
 #[test]
 fn goldens_and_draws_are_compared() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");

@@ -134,7 +134,7 @@ fn named(report: &CaseReport, step: Step, place: &Place) -> (bool, String) {
     (agrees && check.tensor == step, format!("{}: {found}", check.tensor.name()))
 }
 
-/// Issue's bar: each is failed, and 19 of 20 are named where they are.
+/// Every planted fault fails, and at least 19 of 20 are located where they were planted.
 #[test]
 fn planted_faults_are_failed_and_named() {
     let mut missed = Vec::new();

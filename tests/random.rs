@@ -9,7 +9,7 @@ fn bits(values: impl IntoIterator<Item = f32>) -> Vec<u32> {
     values.into_iter().map(f32::to_bits).collect()
 }
 
-/// The gist drew it with torch, in the dtype of the case.
+/// The reference script drew it with torch, in the dtype of the case.
 #[test]
 fn the_noise_of_every_golden_is_drawn_to_the_bit() {
     let suite = Suite::open("golden").unwrap();

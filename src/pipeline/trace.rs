@@ -63,7 +63,7 @@ impl Pipeline {
         let noise = |seed| self.execution.noise(vae.config(), seed, width, height);
         let noise = options.seed.map(noise).transpose()?;
         let latents = vae.encode(sample.view(), noise.as_ref().map(Array4::view))?.latents;
-        // As the gist goes: what is decoded was multiplied and divided.
+        // As in the reference script: the decoded latents were scaled and unscaled.
         let unscaled = vae.unscale(vae.scale(latents.view())?.view())?;
         progress(Step::Tracing);
         Ok(Traced {

@@ -42,7 +42,7 @@ pub fn denormalize(decoded: ArrayView4<f32>, dtype: Dtype) -> Result<Rgb8> {
     if dtype == Dtype::Bf16 {
         return Err(Error::option(
             "`dtype` bf16",
-            "has no picture: the gist's conversion to pixels goes through numpy, which has no bfloat16",
+            "has no picture: the reference script's conversion to pixels goes through numpy, which has no bfloat16",
             "judge the decoded tensor, or use f32 or f16",
         ));
     }
@@ -56,13 +56,13 @@ pub fn denormalize(decoded: ArrayView4<f32>, dtype: Dtype) -> Result<Rgb8> {
     let mut data = Vec::with_capacity(height * width * 3);
     for y in 0..height {
         for x in 0..width {
-            data.extend((0..3).map(|c| to_level(decoded[[0, c, y, x]], dtype)));
+            data.extend((0..3).map(|c| to_u8(decoded[[0, c, y, x]], dtype)));
         }
     }
     Rgb8::new(width, height, data)
 }
 
-fn to_level(value: f32, dtype: Dtype) -> u8 {
+fn to_u8(value: f32, dtype: Dtype) -> u8 {
     let unit = dtype.round(dtype.round(value / 2.0) + 0.5).clamp(0.0, 1.0);
     // `as` takes NaN to 0.
     dtype.round(unit * 255.0).round_ties_even() as u8
@@ -84,7 +84,7 @@ mod tests {
             (-0.9882353, 1),  // 1.4999999, though exactly it would be 1.5
             (1.0, 255),
         ] {
-            assert_eq!(to_level(value, Dtype::F32), level, "{value}");
+            assert_eq!(to_u8(value, Dtype::F32), level, "{value}");
         }
     }
 

@@ -206,7 +206,7 @@ impl Candidate<'_> {
         let dtype = self.case.dtype;
         let Some(golden) = &self.files.decoded_rgb8 else {
             let steps = [Step::ToRgb8, Step::EndToEnd];
-            checks.skip(&steps, &format!("the gist makes no pixels in {dtype}"));
+            checks.skip(&steps, &format!("the reference script makes no pixels in {dtype}"));
             return Ok(());
         };
         let decoded: Option<Array4<f32>> =
@@ -223,7 +223,7 @@ impl Candidate<'_> {
                 checks.skip(&[Step::ToRgb8], "there is no decoded tensor that it could be made of");
             }
         }
-        let why = |own: &_| explain::levels(own, made_here.as_ref()?.as_ref().ok()?);
+        let why = |own: &_| explain::pixels(own, made_here.as_ref()?.as_ref().ok()?);
         match own.or_else(|| made_here.clone()) {
             None => checks.skip(&[Step::EndToEnd], "there is no decoded sample to make pixels of"),
             Some(Err(error)) => checks.fail(&[Step::EndToEnd], &error),
@@ -235,7 +235,7 @@ impl Candidate<'_> {
     /// The port's conversion to pixels, against this crate's of the very same decoded sample.
     fn conversion(&self, checks: &mut Checks, own: &Rgb8, expected: &Rgb8) -> Result<()> {
         let golden = Golden::pixels("decoded_rgb8", expected);
-        checks.pixels(Step::ToRgb8, &golden, Ok(own.clone()), |own| explain::levels(own, expected))
+        checks.pixels(Step::ToRgb8, &golden, Ok(own.clone()), |own| explain::pixels(own, expected))
     }
 
     /// The port's own trace of `stage`; the text says why there is none.

@@ -108,9 +108,9 @@ impl<'a> Checks<'a> {
         match pixels {
             Err(error) => self.fail(&[step], &error),
             Ok(pixels) => {
-                let levels = levels(&pixels);
+                let values = values_of(&pixels);
                 let shape = [pixels.height(), pixels.width(), 3];
-                let actual = Actual { shape: &shape, values: &levels, trace: None };
+                let actual = Actual { shape: &shape, values: &values, trace: None };
                 self.explained(step, golden, actual, || why(&pixels))?;
             }
         }
@@ -226,7 +226,7 @@ impl<'a> Checks<'a> {
     }
 }
 
-/// Levels as f32, which is how pixels are compared.
-pub(super) fn levels(pixels: &Rgb8) -> Vec<f32> {
+/// 8-bit values as f32, in which pixels are compared.
+pub(super) fn values_of(pixels: &Rgb8) -> Vec<f32> {
     pixels.data().iter().copied().map(f32::from).collect()
 }

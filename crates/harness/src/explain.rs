@@ -69,8 +69,9 @@ pub(super) fn std(files: &CaseFiles, actual: &[f32]) -> Option<String> {
     prints.into_iter().find(|(print, _)| is_print(actual, print, &golden)).map(|(_, text)| text)
 }
 
-/// What wrong levels look like beside those that the gist's conversion makes of the same sample.
-pub(super) fn levels(actual: &Rgb8, expected: &Rgb8) -> Option<String> {
+/// What wrong 8-bit values look like, compared with those of the reference script's conversion of the
+/// same sample.
+pub(super) fn pixels(actual: &Rgb8, expected: &Rgb8) -> Option<String> {
     if (actual.width(), actual.height()) != (expected.width(), expected.height()) {
         return None;
     }
@@ -85,8 +86,8 @@ pub(super) fn levels(actual: &Rgb8, expected: &Rgb8) -> Option<String> {
     let share = differing as f64 / actual.data().len() as f64;
     if pairs().all(|(actual, expected)| [0, 1].contains(&(expected - actual))) && share > 0.2 {
         return Some(
-            "many levels are one too low and none is too high: cut off on the way to u8; round to the \
-             nearest, halves to even, before the cast"
+            "many 8-bit values are one too low and none is too high: cut off on the way to u8; round \
+             to the nearest, halves to even, before the cast"
                 .to_owned(),
         );
     }
@@ -95,8 +96,8 @@ pub(super) fn levels(actual: &Rgb8, expected: &Rgb8) -> Option<String> {
     };
     if pairs().any(|(actual, expected)| (actual - expected).abs() > 200) && pairs().all(wraps) {
         return Some(
-            "levels jump by more than 200: values beyond [-1, 1] wrap around; clamp to [0, 1] before \
-             the cast to u8"
+            "8-bit values differ by more than 200: values beyond [-1, 1] wrap around; clamp to [0, 1] \
+             before the cast to u8"
                 .to_owned(),
         );
     }
@@ -144,15 +145,15 @@ mod tests {
     #[test]
     fn wrong_levels_are_named_and_other_pictures_are_not() {
         let wrapped = changed(|at, _| (at * 7 % 300) as u8);
-        assert!(levels(&wrapped, &ramp()).unwrap().contains("wrap around"));
+        assert!(pixels(&wrapped, &ramp()).unwrap().contains("wrap around"));
         let cut = changed(|at, level| level.saturating_sub((at % 2) as u8));
-        assert!(levels(&cut, &ramp()).unwrap().contains("cut off"));
+        assert!(pixels(&cut, &ramp()).unwrap().contains("cut off"));
         let picture = ramp();
         let bgr = picture.data().chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect();
         let bgr = Rgb8::new(40, 30, bgr).unwrap();
-        assert!(levels(&bgr, &ramp()).unwrap().contains("red and blue"));
+        assert!(pixels(&bgr, &ramp()).unwrap().contains("red and blue"));
         let turned = changed(|at, _| ramp().data()[40 * 30 * 3 - 1 - at]);
-        assert_eq!(levels(&turned, &ramp()), None);
-        assert_eq!(levels(&ramp(), &ramp()), None);
+        assert_eq!(pixels(&turned, &ramp()), None);
+        assert_eq!(pixels(&ramp(), &ramp()), None);
     }
 }

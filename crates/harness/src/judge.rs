@@ -181,7 +181,7 @@ impl<'a> Judge<'a> {
         let dtype = self.case.dtype;
         let Some(golden) = &files.decoded_rgb8 else {
             let steps = [Step::DecodedRgb8, Step::ToRgb8, Step::EndToEnd];
-            self.checks.skip(&steps, &format!("the gist makes no pixels in {dtype}"));
+            self.checks.skip(&steps, &format!("the reference script makes no pixels in {dtype}"));
             return Ok(());
         };
         let same = own.filter(|own| own.bit_identical);
@@ -195,7 +195,7 @@ impl<'a> Judge<'a> {
                 self.checks.pixels(Step::DecodedRgb8, golden, ours.clone(), |_| None)?;
                 match self.vae.to_rgb8(decoded.view()) {
                     Some(pixels) => {
-                        let why = |pixels: &_| explain::levels(pixels, ours.as_ref().ok()?);
+                        let why = |pixels: &_| explain::pixels(pixels, ours.as_ref().ok()?);
                         self.checks.pixels(Step::ToRgb8, golden, pixels, why)?;
                     }
                     None => self.checks.skip(
@@ -214,7 +214,7 @@ impl<'a> Judge<'a> {
                 let ours = denormalize(values.view(), dtype);
                 let pixels = self.vae.to_rgb8(values.view()).unwrap_or_else(|| ours.clone());
                 // Its conversion, beside ours of the same decoded sample.
-                let why = |pixels: &_| explain::levels(pixels, ours.as_ref().ok()?);
+                let why = |pixels: &_| explain::pixels(pixels, ours.as_ref().ok()?);
                 self.checks.pixels(Step::EndToEnd, golden, pixels, why)?;
             }
         }

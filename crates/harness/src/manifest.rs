@@ -30,7 +30,7 @@ pub(super) struct Manifest {
 /// What the bits of the goldens depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
-    /// SHA-256 of the gist that made them.
+    /// SHA-256 of the reference script that made them.
     pub gist_sha256: String,
     /// Versions of Python, torch, diffusers, Pillow and numpy.
     pub versions: BTreeMap<String, String>,
@@ -54,15 +54,15 @@ pub struct Case {
     pub model: String,
     /// Name of a file in `images/`.
     pub image: String,
-    /// The gist's `--width`; `None` rounds the picture's own down.
+    /// The reference script's `--width`; `None` rounds that of the picture down.
     pub width: Option<usize>,
-    /// The gist's `--height`.
+    /// The reference script's `--height`.
     pub height: Option<usize>,
     /// Mode or draw.
     pub posterior: Posterior,
-    /// The arithmetic of the gist's run.
+    /// The arithmetic of the reference script's run.
     pub dtype: Dtype,
-    /// The device that the case is for; the gist's run was on the CPU.
+    /// The device that the case is for; the reference script ran on the CPU.
     pub device: String,
     /// diffusers' `enable_tiling()` was called.
     pub tiling: Option<CaseTiling>,
@@ -93,7 +93,7 @@ pub struct CaseTiling {
 pub struct Posterior {
     /// Mode or draw.
     pub kind: PosteriorKind,
-    /// The gist's `--seed` of a draw.
+    /// The reference script's `--seed`, for a posterior sample.
     pub seed: Option<u64>,
 }
 
@@ -101,9 +101,9 @@ pub struct Posterior {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PosteriorKind {
-    /// The gist without `--sample`.
+    /// The reference script without `--sample`.
     Mode,
-    /// The gist with `--sample`; the noise is part of the golden.
+    /// The reference script with `--sample`; the noise is part of the golden.
     Sample,
 }
 
@@ -236,7 +236,7 @@ impl Case {
                 return Err(format!("has no tensor {name}"));
             }
         }
-        // Only bf16 ends before the picture: numpy has none, so the gist stops there.
+        // Only bf16 ends before the picture: numpy has none, so the reference script stops there.
         if self.dtype != Dtype::Bf16 && !self.tensors.contains_key("decoded_rgb8") {
             return Err("has no decoded_rgb8".into());
         }

@@ -127,7 +127,7 @@ pub enum Step {
     DecodedRgb8,
     /// The same by the implementation's own conversion.
     ToRgb8,
-    /// The implementation's decoded sample to pixels, within levels.
+    /// The implementation's decoded sample to pixels, within a tolerance of 8-bit values.
     EndToEnd,
 }
 

@@ -15,7 +15,7 @@ use vae_fidelity_pixels::Rgb8;
 /// Values that a hashed golden keeps, at [`sample_indices`].
 const SAMPLES: usize = 4096;
 
-/// A golden tensor. Pixels are one too: their levels travel as `f32` and are hashed as bytes.
+/// A golden tensor. Pixels are one too: their 8-bit values travel as `f32` and are hashed as bytes.
 #[derive(Debug, Clone)]
 pub struct Golden {
     name: String,

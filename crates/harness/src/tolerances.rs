@@ -68,7 +68,7 @@ impl Row {
     /// are not what the row says of them in units in the last place.
     fn in_units(&self) -> std::result::Result<(), String> {
         let (dtype, epsilon) = (self.dtype, self.dtype.epsilon());
-        // Pixels have levels, and each operation on a sample is rounded once, alike everywhere.
+        // Pixels have 8-bit values, and each operation on a sample is rounded once, alike everywhere.
         let rounds = dtype != Dtype::F32 && !["sample", "decoded_rgb8"].contains(&&*self.tensor);
         if rounds && self.rtol < epsilon {
             let rtol = self.rtol;

@@ -71,7 +71,7 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     Ok(OpenedImage { pixels, format: ImageFormat::Gif, mode, orientation: None, notes })
 }
 
-/// Whether colour i is the grey level i, so that indices can be used as they are.
+/// Whether colour i is gray of the value i, so that indices can be used as they are.
 fn is_its_own_index(palette: &[u8]) -> bool {
     palette.chunks_exact(3).enumerate().all(|(i, rgb)| rgb.iter().all(|&v| usize::from(v) == i))
 }

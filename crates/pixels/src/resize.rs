@@ -12,7 +12,7 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// Bits after the binary point of a weight: 32, less 8 for the sample and 2 for overshoot.
 const PRECISION_BITS: u32 = 22;
-/// Half a level, so that the shift rounds.
+/// Half an 8-bit value, so that the shift rounds.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 /// A filter of Pillow's `Image.resize`.

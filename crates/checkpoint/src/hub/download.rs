@@ -1,5 +1,5 @@
-//! One file from the hub to the cache: what had arrived is gone on with, and nothing gets its final
-//! name before its size and hash are those that the hub states.
+//! Downloads one file from the hub to the cache. Resumes partial downloads, and gives a file its final
+//! name only when its size and hash are those that the hub states.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -17,7 +17,7 @@ use super::options::HubStep;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 const CHUNK_BYTES: usize = 1 << 20;
-/// A download shows this often that it goes on.
+/// Bytes between two reports of progress.
 const TELL_EVERY_BYTES: u64 = 1 << 18;
 
 /// What the hub states about a file.

@@ -6,7 +6,7 @@ use super::ssim::ssim;
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_pixels::Rgb8;
 
-/// How far picture `b` is from picture `a`; levels are 0 to 255.
+/// The difference between picture `b` and picture `a`, in 8-bit values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PixelMetrics {
@@ -26,13 +26,13 @@ pub struct PixelMetrics {
     /// How visible the difference is at its worst: 1 is just noticed (Butteraugli's distance); `None`
     /// where a side is under 8 pixels, or it was not asked for.
     pub butteraugli: Option<f64>,
-    /// Mean absolute error in levels, over all channels.
+    /// Mean absolute error over all channels, in 8-bit values.
     pub mae: f64,
-    /// Largest absolute difference, in levels.
+    /// Largest absolute difference, in 8-bit values.
     pub max_abs_diff: u8,
     /// Where that difference is first met, row by row; `None` for identical pictures.
     pub max_abs_diff_at: Option<Position>,
-    /// Mean of `b - a` for red, green and blue, in levels: what got brighter is positive.
+    /// Mean of `b - a` for red, green and blue, in 8-bit values: positive where `b` is brighter.
     pub mean_error: [f64; 3],
     /// Pixels in which at least one channel differs.
     pub differing_pixels: usize,

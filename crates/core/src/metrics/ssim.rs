@@ -19,7 +19,7 @@ pub const MS_SSIM_SIDE: usize = WINDOW << (SCALES.len() - 1);
 /// Means of a, b, a², b² and ab under one window.
 type Moments = [f64; 5];
 
-/// One channel of a picture, in levels.
+/// One channel of a picture, in 8-bit values.
 trait Plane {
     fn size(&self) -> (usize, usize);
     fn row(&self, y: usize) -> impl Iterator<Item = f64>;
