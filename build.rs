@@ -1,5 +1,8 @@
 //! Lets binaries, tests and benches find libtorch without `LD_LIBRARY_PATH`, says so where the
-//! libtorch at hand is not the one that `tch` is made for, and tells the command its version.
+//! libtorch at hand is not the one that `tch` is made for, and tells the command what it is built from.
+
+#[path = "build/commit.rs"]
+mod commit;
 
 use std::env;
 use std::fs;
@@ -11,7 +14,10 @@ const LIBTORCH_BEHIND_TORCH_SYS: u32 = 13;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build/commit.rs");
     println!("cargo::rerun-if-changed=Cargo.toml");
+    commit::tell();
+    features_and_target();
     // Set by torch-sys, which has found libtorch by now; not set without the `tch` feature, or when
     // only documentation is built.
     let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else {
@@ -37,6 +43,15 @@ fn main() {
         println!("cargo::rustc-link-arg={}", cuda.display());
         println!("cargo::rustc-link-arg=-Wl,--as-needed");
     }
+}
+
+/// As `--version` says them.
+fn features_and_target() {
+    let features = env::var("CARGO_CFG_FEATURE").unwrap_or_default();
+    let mut features: Vec<&str> = features.split(',').filter(|name| *name != "default").collect();
+    features.sort_unstable();
+    println!("cargo::rustc-env=VAE_FIDELITY_FEATURES={}", features.join(", "));
+    println!("cargo::rustc-env=VAE_FIDELITY_TARGET={}", env::var("TARGET").unwrap_or_default());
 }
 
 fn rpath(folder: &Path) {

@@ -9,12 +9,14 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use super::engine::EngineChoice;
 use super::run_args::DtypeChoice;
 use super::shared_args::{LeastArgs, not_negative};
+use super::version;
 
 /// Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
 ///
 /// Exit codes: 0 pass, 1 judged and failed, 2 could not judge.
 #[derive(Debug, Parser)]
-#[command(name = "vae-fidelity", version = super::VERSION, disable_help_subcommand = true)]
+#[command(name = "vae-fidelity", disable_help_subcommand = true)]
+#[command(version = version::SHORT, long_version = version::LONG)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

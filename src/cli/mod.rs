@@ -26,6 +26,7 @@ mod source_args;
 mod trace;
 mod trace_args;
 mod user_files;
+mod version;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -40,12 +41,6 @@ pub use args::command;
 use args::{Cli, Command, GoldenCommand};
 use console::Console;
 use folders::Folders;
-
-#[cfg(feature = "tch")]
-const VERSION: &str =
-    concat!(env!("CARGO_PKG_VERSION"), " (libtorch ", env!("VAE_FIDELITY_LIBTORCH"), ")");
-#[cfg(not(feature = "tch"))]
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (without libtorch)");
 
 /// How a command ended: its exit code, and the order from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
