@@ -1,4 +1,44 @@
 //! Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
+//!
+//! A picture is encoded to latents, decoded back, and compared with what went in. Models are
+//! diffusers' `AutoencoderKL`, from a folder, a file or the Hugging Face Hub; they run on kernels of
+//! this project, or with the feature `tch` on libtorch, to the bit of what diffusers does.
+//!
+//! Begin with [`Pipeline`], which loads a VAE and judges pictures:
+//!
+//! ```
+//! use vae_fidelity::{Pipeline, verdict::Verdict};
+//!
+//! let pipeline = Pipeline::builder().repo("builtin").build()?;
+//! let report = pipeline.check("golden/images/astronaut.png")?;
+//! assert_eq!(report.verdict, Verdict::Pass);
+//! println!("{report}"); // as text; the report also serializes to the JSON of `check --json`
+//! # Ok::<(), vae_fidelity::Error>(())
+//! ```
+//!
+//! | to do this | begin with |
+//! |---|---|
+//! | judge pictures, and files that another pipeline made | [`Pipeline::check`], [`Pipeline::check_with`] |
+//! | record every layer | [`Pipeline::trace`] |
+//! | encode and decode only | [`Pipeline::vae`], [`Vae`] |
+//! | look into a checkpoint | [`report::InspectReport`], [`Checkpoint`] |
+//! | compare two pictures or files of tensors | [`compare::compare`] |
+//! | judge an implementation of your own | [`golden::Suite`], in the crate `vae-fidelity-harness` |
+//! | look up what a finding means | [`diagnosis`] |
+#![cfg_attr(feature = "cli", doc = "| run the command in this process | [`cli::run`] |")]
+//!
+//! # Features
+//!
+//! - `cli` (default): the command `vae-fidelity`, as `cli::run`.
+//! - `tch`: the model on libtorch 2.13, and CUDA.
+//!
+//! # Stability
+//!
+//! Semantic versioning covers this API, the command's flags and exit codes, the JSON (fields are added,
+//! never renamed), codes of findings and the goldens' layout; before 1.0 a minor version may break them.
+//! Options and enums that will grow are `#[non_exhaustive]`. The oldest Rust that builds it is
+//! `rust-version` in `Cargo.toml`, raised only by a minor version. Messages and text reports are for
+//! people and may change at any time.
 
 // What the crates below this one offer, under one roof.
 pub use vae_fidelity_autoencoders::{autoencoder_kl, engine};

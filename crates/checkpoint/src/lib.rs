@@ -3,6 +3,23 @@
 //! Nothing here trusts a file: sizes and offsets are checked before they are used, pickles are
 //! read without running them, names in an index stay inside the checkpoint, and
 //! memory is bounded by the size of the files.
+//!
+//! Begin with [`Checkpoint::open`] for a VAE that is to run, and with [`Contents::open`] to see what is
+//! in files that may be broken:
+//!
+//! ```no_run
+//! use vae_fidelity_checkpoint::{Checkpoint, Source};
+//!
+//! // A folder in diffusers' layout, a file (.safetensors, .bin, .pt, .ckpt), or with the feature `hub`
+//! // the id of a repository.
+//! let source = Source::parse("path/to/stable-diffusion", None)?;
+//! let checkpoint = Checkpoint::open(&source, None)?;
+//! let weight = checkpoint.tensor("decoder.conv_in.weight")?; // under diffusers' name, whatever the file's
+//! println!("{:?}, scaled by {}", weight.shape(), checkpoint.config().scaling_factor);
+//! # Ok::<(), vae_fidelity_files::Error>(())
+//! ```
+//!
+//! Features: `hub` downloads from the Hugging Face Hub, `builtin` has the small VAE of vae-fidelity.
 
 // A module uses only those above it.
 mod bytes;

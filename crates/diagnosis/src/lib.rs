@@ -1,4 +1,8 @@
 //! From evidence to findings: what is wrong with a VAE, and what mends it.
+//!
+//! Begin with [`diagnose`], which takes the [`Evidence`] of one round trip and gives findings;
+//! [`checkpoint_findings`] does so for files that were not run. Every cause has a code and a row that
+//! tells what it means, how it is decided and how to fix it.
 
 mod codes;
 mod evidence;

@@ -6,6 +6,25 @@
 //! `vae_fidelity_tools.conformance.pillow` measures every format and mode against it.
 //!
 //! What gives other bytes, or is not known to give the same, is refused by name.
+//!
+//! Begin with [`open`] and [`resize_bicubic`]:
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use vae_fidelity_pixels::{open, resize_bicubic};
+//!
+//! // Image.open("photo.jpg").convert("RGB").resize((512, 512), Image.BICUBIC)
+//! let opened = open(Path::new("photo.jpg"))?;
+//! let small = resize_bicubic(&opened.pixels, 512, 512)?;
+//! assert_eq!(small.data().len(), 512 * 512 * 3);
+//! for note in &opened.notes {
+//!     eprintln!("{note}"); // such as: alpha is dropped
+//! }
+//! # Ok::<(), vae_fidelity_files::Error>(())
+//! ```
+//!
+//! Each format is a feature, all on by default (`all-formats`); only `jpeg` needs a C compiler. `image`
+//! converts to and from the pictures of the crate of that name.
 
 #![cfg_attr(
     not(feature = "all-formats"),

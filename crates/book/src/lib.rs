@@ -1,0 +1,22 @@
+//! The reference pages of the book, made from what the code says of itself. The examples of the
+//! hand-written pages are tests of this crate.
+
+mod commands;
+mod findings;
+
+/// The generated pages: the file's name below `docs/src/reference`, and its text.
+pub fn pages() -> Vec<(&'static str, String)> {
+    vec![("commands.md", commands::page()), ("findings.md", findings::page())]
+}
+
+/// What every generated page begins with.
+fn generated(title: &str, from: &str) -> String {
+    format!(
+        "# {title}\n\n<!-- Generated from {from} by `cargo run -p vae-fidelity-book`: change it there. -->\n\n"
+    )
+}
+
+/// Each Rust example of a hand-written page is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/library.md")]
+pub struct Library;
