@@ -141,7 +141,7 @@ pub(super) fn pixel_lines(
         let grade = grade(ssimulacra2);
         line(
             f,
-            "seen",
+            "perceptual",
             format_args!(
                 "SSIMULACRA 2 {ssimulacra2:.1} of 100 ({grade}), Butteraugli {butteraugli:.2} (1 is just visible)"
             ),
@@ -260,7 +260,7 @@ pub(super) fn verdict_lines(
 
 /// A name in a column of its own, and what it is.
 pub(super) fn line(f: &mut fmt::Formatter<'_>, name: &str, what: impl Display) -> fmt::Result {
-    writeln!(f, "{FAINT}{name:<8}{FAINT:#} {what}")
+    writeln!(f, "{FAINT}{name:<10}{FAINT:#} {what}")
 }
 
 /// `(1, 4, 64, 64)`, as Python prints it.
@@ -310,7 +310,7 @@ mod tests {
     fn context_names_its_numbers_and_their_source() {
         let text = anstream::adapter::strip_str(&Context(Family::Sdxl).to_string()).to_string();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "context  SDXL: 24.7 +- 3.9 dB, SSIM 0.73 +- 0.13");
+        assert_eq!(lines[0], "context    SDXL: 24.7 +- 3.9 dB, SSIM 0.73 +- 0.13");
         assert!(lines[1].contains("stabilityai/sdxl-vae") && lines[1].contains("decides nothing"));
         assert_eq!(Context(Family::Unknown).to_string(), "");
     }
