@@ -294,7 +294,7 @@ fn a_refusal_is_not_asked_twice() {
 }
 
 #[test]
-fn what_is_no_hub_is_said() {
+fn invalid_hub_response_is_reported() {
     let world = world();
     let redirect = |target: &str| What::Status(302, vec![("Location", target.to_owned())]);
     for what in [

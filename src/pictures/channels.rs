@@ -5,7 +5,7 @@ use ndarray::ArrayView2;
 use crate::error::Result;
 use crate::pixels::Rgb8;
 
-/// NaN and infinity: a colour that the scale does not have.
+/// NaN and infinity: a color that the scale does not have.
 const NOT_FINITE: [u8; 3] = [255, 0, 255];
 
 /// `channel` as a picture, a pixel a value: its smallest finite value dark, its largest bright; NaN

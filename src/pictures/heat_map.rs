@@ -1,11 +1,11 @@
-//! Where two pictures differ, in colours that can be read back as numbers.
+//! Where two pictures differ, in colors that can be read back as numbers.
 
 use super::canvas::{Canvas, INK, LINE_HEIGHT, enlargement, text_size, text_width};
 use crate::error::Result;
 use crate::metrics::Visibility;
 use crate::pixels::Rgb8;
 
-/// What the colours of a heat map stand for: Butteraugli distances from 0, dark, to `top`, bright.
+/// What the colors of a heat map stand for: Butteraugli distances from 0, dark, to `top`, bright.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
     top: f64,
@@ -31,12 +31,12 @@ impl Scale {
         }
     }
 
-    /// The distance that has the brightest colour.
+    /// The distance that has the brightest color.
     pub fn top(self) -> f64 {
         self.top
     }
 
-    /// Distances that are written beside the colours, from 0 to the top.
+    /// Distances that are written beside the colors, from 0 to the top.
     pub fn ticks(self) -> Vec<f64> {
         let leading = self.top / 10f64.powf(self.top.log10().floor());
         let near = |(top, _): &&(f64, u32)| (top - leading).abs() < 0.05;
@@ -49,19 +49,19 @@ impl Scale {
     }
 }
 
-/// `count` colours of the scale, evenly from its bottom to its top.
+/// `count` colors of the scale, evenly from its bottom to its top.
 pub fn colours(count: usize) -> impl Iterator<Item = [u8; 3]> {
     (0..count).map(move |at| colour(at as f64 / count.saturating_sub(1).max(1) as f64))
 }
 
-/// Of a share from 0 to 1. Brightness alone tells the order: it can be read without colour vision
+/// Of a share from 0 to 1. Brightness alone tells the order: it can be read without color vision
 /// and in print.
 fn colour(share: f64) -> [u8; 3] {
     let colour = colorous::INFERNO.eval_continuous(share);
     [colour.r, colour.g, colour.b]
 }
 
-/// The distances of `visibility` as colours of `scale`, a pixel each.
+/// The distances of `visibility` as colors of `scale`, a pixel each.
 ///
 /// # Errors
 ///
@@ -71,7 +71,7 @@ pub fn heat_map(visibility: &Visibility, scale: Scale) -> Result<Rgb8> {
     Rgb8::new(visibility.width(), visibility.height(), colours.flatten().collect())
 }
 
-/// The heat map of `visibility` above a bar that says what its colours mean, for a file of its own.
+/// The heat map of `visibility` above a bar that says what its colors mean, for a file of its own.
 /// Small pictures are enlarged by whole numbers.
 ///
 /// # Errors

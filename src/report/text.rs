@@ -141,7 +141,7 @@ pub(super) fn pixel_lines(
         let grade = grade(ssimulacra2);
         line(
             f,
-            "seen",
+            "visual",
             format_args!(
                 "SSIMULACRA 2 {ssimulacra2:.1} of 100 ({grade}), Butteraugli {butteraugli:.2} (1 is just visible)"
             ),

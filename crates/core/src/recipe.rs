@@ -1,7 +1,7 @@
 //! Weights as a function of tensor name and index, so that a full-size model needs no file.
 //!
 //! An integer hash gives 24 bits, those give `u` in [-1, 1) exactly, and `u` is scaled as a
-//! freshly initialised layer would be. Every step is exact or rounds once in f32, so numpy and
+//! freshly initialized layer would be. Every step is exact or rounds once in f32, so numpy and
 //! Rust agree to the bit; `golden/README.md` writes the steps down with eight test values.
 
 use std::collections::BTreeMap;

@@ -159,7 +159,7 @@ impl Header {
         let bytes = data.get(start..start + self.entry * self.colours);
         let bytes = bytes.ok_or_else(|| truncated(path, FORMAT))?;
         let entries = || bytes.chunks_exact(self.entry);
-        // Two colours count as grey when they are black and white, more when each is its index.
+        // Two colors count as gray when they are black and white, more when each is its index.
         let step = if self.colours == 2 { 255 } else { 1 };
         let grey =
             entries().enumerate().all(|(i, e)| e[..3].iter().all(|&v| usize::from(v) == i * step));

@@ -15,7 +15,7 @@ use vae_fidelity_files::error::{Error, Result};
 /// Opens the first frame of a GIF file. Follows `GifImagePlugin.py`, `_seek` and `load_prepare`.
 ///
 /// A palette that is its own index opens as `L`. A frame that reaches beyond the screen enlarges
-/// it; what the frame leaves free has the transparent colour, or colour 0.
+/// it; what the frame leaves free has the transparent color, or color 0.
 pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     let failed = |error| failed(path, error);
     let mut options = DecodeOptions::new();
@@ -71,7 +71,7 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     Ok(OpenedImage { pixels, format: ImageFormat::Gif, mode, orientation: None, notes })
 }
 
-/// Whether colour i is gray of the value i, so that indices can be used as they are.
+/// Whether color i is gray of the value i, so that indices can be used as they are.
 fn is_its_own_index(palette: &[u8]) -> bool {
     palette.chunks_exact(3).enumerate().all(|(i, rgb)| rgb.iter().all(|&v| usize::from(v) == i))
 }

@@ -89,7 +89,7 @@ fn decode(path: &Path, source: Source, starved: &Cell<bool>) -> Result<OpenedIma
             }
         }
     }
-    // libjpeg feeds itself an end marker when the bytes run out, and paints the rest grey. Pillow's
+    // libjpeg feeds itself an end marker when the bytes run out, and paints the rest gray. Pillow's
     // source does not, and Pillow refuses the file. A missing end marker alone is no reason: that is
     // looked for after the last row.
     if starved.get() {

@@ -16,7 +16,7 @@ use vae_fidelity_files::error::{Error, Result};
 /// The most that chunks such as a profile may take in memory.
 const CHUNK_BYTES: usize = 64 << 20;
 
-/// Opens a PNG file: any colour type and depth, interlaced or not; of an animation, the default
+/// Opens a PNG file: any color type and depth, interlaced or not; of an animation, the default
 /// image. Follows `PngImagePlugin.py`: `_MODES` and `chunk_tRNS`.
 pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     let failed = |error| failed(path, error);
@@ -90,7 +90,7 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     })
 }
 
-/// Pillow's name for what a colour type and depth open as.
+/// Pillow's name for what a color type and depth open as.
 fn mode(colour: ColorType, depth: BitDepth) -> &'static str {
     match (colour, depth) {
         (ColorType::Grayscale, BitDepth::One) => "1",
@@ -114,7 +114,7 @@ fn push(
     depth: BitDepth,
     palette: &Palette,
 ) {
-    // 16-bit colour keeps the high byte of each sample; only 16-bit grey is clipped instead.
+    // 16-bit color keeps the high byte of each sample; only 16-bit gray is clipped instead.
     let high_bytes = || row.iter().copied().step_by(2).collect::<Vec<_>>();
     let bits = depth as u8;
     match (colour, depth) {

@@ -19,7 +19,7 @@ use vae_fidelity_files::error::{Error, Result};
 
 const FORMAT: ImageFormat = ImageFormat::Tiff;
 
-/// Opens the first page of a TIFF file: grey of 1, 2, 4, 8 or 16 bits, RGB and RGBA of 8 or 16,
+/// Opens the first page of a TIFF file: gray of 1, 2, 4, 8 or 16 bits, RGB and RGBA of 8 or 16,
 /// CMYK of 8; stored plainly, or with LZW, deflate or PackBits. Follows `TiffImagePlugin.py`,
 /// `OPEN_INFO` and `load_end`: unlike in other formats, Pillow turns the picture upright.
 ///
@@ -78,7 +78,7 @@ struct Layout {
     mode: &'static str,
     bits: u8,
     samples: usize,
-    /// 16-bit grey in which 0 is white: Pillow does not invert it, the library does.
+    /// 16-bit gray in which 0 is white: Pillow does not invert it, the library does.
     uninverted: bool,
 }
 
@@ -121,7 +121,7 @@ impl Layout {
         let mode = match (photometric, depth, samples, extra.as_slice()) {
             (0 | 1, 1, 1, []) => "1",
             (0 | 1, 2 | 4 | 8, 1, []) => "L",
-            // Pillow knows big-endian 16-bit grey only with 0 as black.
+            // Pillow knows big-endian 16-bit gray only with 0 as black.
             (1, 16, 1, []) if decoder.byte_order() == ByteOrder::BigEndian => "I;16B",
             (0, 16, 1, []) if decoder.byte_order() == ByteOrder::BigEndian => {
                 return refuse("big-endian 16-bit grey in which 0 is white".into());

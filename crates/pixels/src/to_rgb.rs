@@ -110,14 +110,14 @@ fn divided_by_255(value: u32) -> u32 {
     ((value >> 8) + value) >> 8
 }
 
-/// 256 colours with an alpha each. What a file leaves out is black, as in Pillow.
+/// 256 colors with an alpha each. What a file leaves out is black, as in Pillow.
 pub(super) struct Palette {
     colours: [[u8; 3]; 256],
     alpha: [u8; 256],
 }
 
 impl Palette {
-    /// From consecutive red, green, blue bytes; more than 256 colours are ignored.
+    /// From consecutive red, green, blue bytes; more than 256 colors are ignored.
     pub(super) fn from_rgb(bytes: &[u8]) -> Self {
         let mut colours = [[0; 3]; 256];
         for (colour, rgb) in colours.iter_mut().zip(bytes.chunks_exact(3)) {
@@ -126,7 +126,7 @@ impl Palette {
         Self { colours, alpha: [255; 256] }
     }
 
-    /// With the alpha of the first colours.
+    /// With the alpha of the first colors.
     pub(super) fn with_alpha(mut self, alpha: &[u8]) -> Self {
         let count = alpha.len().min(256);
         self.alpha[..count].copy_from_slice(&alpha[..count]);

@@ -59,7 +59,7 @@ pub fn ssim(a: &Rgb8, b: &Rgb8) -> Option<f64> {
 /// Wang, Simoncelli, Bovik 2003: SSIM's contrast and structure on five scales and its luminance on
 /// the coarsest, each mean raised to its exponent and multiplied; each scale is the one before with
 /// 2 x 2 pixels averaged into one (at an odd side, the last row or column stands for its missing
-/// neighbour, as in the authors' code). Computed in f64 for each channel, then averaged. A mean
+/// neighbor, as in the authors' code). Computed in f64 for each channel, then averaged. A mean
 /// below zero, which has no power, counts as zero.
 ///
 /// ```

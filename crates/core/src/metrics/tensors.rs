@@ -170,7 +170,7 @@ impl Sums {
 
 /// Steps between two f32 values; f64 beyond the range of f32 count as infinity, one step further.
 fn ulp_distance(a: f32, b: f32) -> u32 {
-    // Sign and magnitude to a number line on which neighbours are one apart and both zeros meet.
+    // Sign and magnitude to a number line on which neighbors are one apart and both zeros meet.
     let on_the_line = |value: f32| {
         let magnitude = i64::from(value.to_bits() & 0x7fff_ffff);
         if value.is_sign_negative() { -magnitude } else { magnitude }
