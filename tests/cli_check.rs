@@ -68,11 +68,11 @@ fn the_text_says_what_the_gist_says_and_more() {
     sandbox
         .check(&["--image", "photo.png", "--out", "back.png", "--hf_token_env", "NONE"])
         .exits(0)
-        .says("latents    (1, 4, 3, 5) scaled by 0.18215")
-        .says("decoded    (1, 3, 24, 40)")
-        .says("saved      back.png")
+        .says("latents  (1, 4, 3, 5) scaled by 0.18215")
+        .says("decoded  (1, 3, 24, 40)")
+        .says("saved    back.png")
         .says("PSNR")
-        .says("verdict    pass");
+        .says("verdict  pass");
     assert!(sandbox.exists("back.png") && !sandbox.exists("decoded.png"));
 }
 
@@ -101,7 +101,7 @@ fn what_is_asked_decides_the_verdict() {
     let report: Report = parsed(&ran, 0);
     assert_eq!((report.verdict.as_str(), report.thresholds.min_psnr), ("fail", Some(99.0)));
     assert!(report.verdict_reasons[0].starts_with("PSNR is "), "{:?}", report.verdict_reasons);
-    sandbox.check(&["photo.png", "--min-ssim", "0.999"]).exits(1).says("verdict    fail");
+    sandbox.check(&["photo.png", "--min-ssim", "0.999"]).exits(1).says("verdict  fail");
     sandbox.check(&["photo.png", "--min-psnr", "-99", "--min-ssim", "-1"]).exits(0);
 }
 
@@ -252,7 +252,7 @@ fn a_baseline_fails_what_got_worse_and_nothing_else() {
     let ran = sandbox.check(&["photo.png", "--json"]).exits(0);
     sandbox.write("run.json", &ran.stdout);
     let against = ["photo.png", "--baseline", "run.json"];
-    sandbox.check(&against).exits(0).says("verdict    pass");
+    sandbox.check(&against).exits(0).says("verdict  pass");
     let psnr = ran.object()["metrics"]["psnr_db"].as_f64().unwrap();
     let better = ran.stdout.replace(&format!("{psnr}"), &format!("{}", psnr + 1.0));
     assert_ne!(better, ran.stdout);

@@ -78,7 +78,7 @@ fn the_heat_map_is_dark_where_nothing_changed_and_bright_where_it_did() {
         sandbox.write(name, pixels::encode_png(picture).unwrap());
     }
     let drawn = ["--heatmap", "heat.png", "--montage", "all.png"];
-    sandbox.run(&[&["compare", "a.png", "b.png"], &drawn[..]].concat()).exits(1).says("perceptual ");
+    sandbox.run(&[&["compare", "a.png", "b.png"], &drawn[..]].concat()).exits(1).says("visual ");
     let heat = opened(&sandbox, "heat.png");
     let brightness = |x: usize, y: usize| heat.pixel(x, y).map(u32::from).iter().sum::<u32>();
     // 64 pixels are drawn at eight times their size.
@@ -223,7 +223,7 @@ fn text_is_coloured_on_a_terminal_unless_nobody_wants_it() {
         let mut command = sandbox.command(&arguments);
         command.env(variable, value);
         let plain = on_a_terminal(command);
-        assert!(plain.contains("verdict    pass") && !plain.contains('\x1b'), "{plain:?}");
+        assert!(plain.contains("verdict  pass") && !plain.contains('\x1b'), "{plain:?}");
     }
     let ran = sandbox.run(&arguments).exits(0);
     ran.check(!ran.stdout.contains('\x1b'), "expected no colours in a pipe");

@@ -37,7 +37,7 @@ fn at<'a>(trace: &'a mut Value, stage: &str, module: &str) -> &'a mut Value {
 fn every_layer_is_a_row_of_the_table() {
     let sandbox = Sandbox::new();
     let ran = trace(&sandbox, &["photo.png"]).exits(0);
-    let ran = ran.says("PNG RGB, 40 x 24").says("verdict    pass");
+    let ran = ran.says("PNG RGB, 40 x 24").says("verdict  pass");
     for names in [
         ["encoder.conv_in", "Conv2d", "(1, 8, 24, 40)"],
         ["encoder.mid_block.attentions.0.to_q", "Linear", "(1, 15, 8)"],
