@@ -25,7 +25,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parent.parent
-READER = "hf_reader0123456789"  # as in tests/hub_server/mod.rs
+READER = "hf_reader0123456789"  # as in tests/suite/hub_server/mod.rs
 
 
 def free_port():
