@@ -5,7 +5,7 @@
 //! another branch of it. Each line of stdin asks for the requests since the last one, which are
 //! printed as one line of JSON. It ends with stdin.
 
-#[path = "../tests/hub_server/mod.rs"]
+#[path = "../tests/suite/hub_server/mod.rs"]
 mod hub_server;
 
 use std::collections::BTreeMap;

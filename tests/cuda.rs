@@ -1,6 +1,6 @@
 //! What only a GPU can show; elsewhere each of these is counted as ignored.
 
-#[path = "support/samples.rs"]
+#[path = "suite/engines/samples.rs"]
 mod samples;
 
 use libtest_mimic::{Arguments, Trial};
@@ -31,7 +31,11 @@ fn main() {
         let run = move || test(cuda.expect("not run without")).map_err(Into::into);
         Trial::test(name, run).with_ignored_flag(cuda.is_none())
     });
-    libtest_mimic::run(&arguments, trials.into()).exit();
+    let conclusion = libtest_mimic::run(&arguments, trials.into());
+    if cuda.is_none() && conclusion.num_ignored > 0 {
+        println!("not run: {} (need a CUDA device)", conclusion.num_ignored);
+    }
+    conclusion.exit();
 }
 
 fn models() -> Vec<(String, Checkpoint)> {

@@ -3,7 +3,7 @@
 //! A target fails by a panic: the crate's own, or one of the checks here. `tests/fuzz_corpus.rs` runs
 //! them over the corpus on stable Rust, cargo-fuzz (`scripts/fuzz.sh`) for as long as one likes.
 
-#[path = "../support/peak.rs"]
+#[path = "../suite/checkpoint/peak.rs"]
 mod peak;
 
 use std::fs;

@@ -15,7 +15,10 @@ pub(crate) fn page() -> String {
         );
     }
     for row in codes() {
-        line(&mut text, format_args!("\n## {}\n\n**{}:** {}.\n", row.code, row.severity, row.title));
+        line(
+            &mut text,
+            format_args!("\n## {}\n\n**{}:** {}.\n", row.code, row.severity, row.title),
+        );
         line(&mut text, format_args!("{}\n", row.meaning));
         line(&mut text, format_args!("- **Rule:** {}", row.rule));
         match row.decided_by {

@@ -24,7 +24,7 @@ import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
-READER = "hf_reader0123456789"  # as in tests/hub_server/mod.rs
+READER = "hf_reader0123456789"  # as in tests/suite/hub_server/mod.rs
 
 
 def free_port():

@@ -1,6 +1,6 @@
 """golden/spread.json and golden/tolerances.json: reading, writing, and how the second follows from the first.
 
-tests/tolerances.rs derives it once more, so that no row can be loosened by hand. Needs no torch.
+tests/suite/golden/tolerances.rs derives it once more, so that no row can be loosened by hand. Needs no torch.
 """
 
 import json

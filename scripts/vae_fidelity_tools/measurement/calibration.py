@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Plants every fault of tests/support in photographs, and writes how many were found.
+"""Plants every fault of tests/suite/diagnosis in photographs, and writes how many were found.
 
     scripts/python.sh -m vae_fidelity_tools.measurement.calibration            # the pictures that no rule was tuned on
     scripts/python.sh -m vae_fidelity_tools.measurement.calibration --tune     # those that rules are tuned on; writes nothing
@@ -96,7 +96,7 @@ def run(folder, out):
     environment["VAE_FIDELITY_CALIBRATION_MATRIX"] = str(out)
     # Threads of pictures this small only wait for each other.
     environment.setdefault("OMP_NUM_THREADS", "1")
-    command = "cargo test --locked --test diagnosis -- --ignored --exact calibration --nocapture"
+    command = "cargo test --locked --test suite -- --ignored --exact diagnosis::calibration --nocapture"
     subprocess.run(command.split(), cwd=ROOT, env=environment, check=True)
     return json.loads(out.read_text())
 
@@ -148,7 +148,7 @@ def markdown(summary):
         "# What is found of what was planted",
         "",
         "Written by `scripts/python.sh -m vae_fidelity_tools.measurement.calibration`: not edited by hand.",
-        "Every fault of `tests/support/faults.rs` and `tests/support/weights.rs` planted in photographs that no",
+        "Every fault of `tests/suite/diagnosis/faults.rs` and `tests/suite/diagnosis/weights.rs` planted in photographs that no",
         f"rule was tuned on ({len(summary['pictures'])} cuts of {len(TEST)} photographs). Strong is what a person sees; which that",
         "is, is fixed in those files. A fault that changes nothing to be seen in a picture (the order of channels",
         "of a grey one) is not counted there.",

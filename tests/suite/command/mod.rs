@@ -1,0 +1,24 @@
+//! The command, run as a process: what it prints and writes, and how it exits.
+
+mod bad_input;
+mod bad_output;
+mod candidate;
+mod check;
+mod compare;
+mod engines;
+mod explain;
+mod golden;
+mod hub;
+mod inspect;
+#[cfg(target_os = "linux")]
+mod max_memory;
+mod pictures;
+mod sources;
+mod trace;
+mod usage;
+mod user_files;
+
+mod check_report;
+mod hub_world;
+mod sandbox;
+mod trace_report;

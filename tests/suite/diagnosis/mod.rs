@@ -1,0 +1,220 @@
+//! Planted faults are found, and clean runs are left alone.
+//!
+//! `cargo test --test suite diagnosis` runs a part of the suite on two photographs of the repository;
+//! `vae_fidelity_tools.measurement.calibration` runs all of it on others and writes the confusion matrix.
+
+mod faults;
+mod matrix;
+mod plot;
+mod runs;
+mod tiles;
+mod weights;
+
+use std::path::Path;
+
+use vae_fidelity::diagnosis::{Reference, Severity, UserFiles, codes};
+use vae_fidelity::pixels::{self, resize_bicubic};
+use vae_fidelity::{Rgb8, Vae};
+
+use matrix::Matrix;
+use plot::Plot;
+use runs::{Model, Run, UNTOUCHED};
+
+use crate::planted::port as planted;
+
+/// Models of the packed crate.
+const MODELS: [&str; 5] = ["builtin", "sd-small", "act-relu", "flux1-small", "playground-small"];
+
+/// A photograph of the repository at a small size that has to be resized.
+fn photograph(name: &str) -> Rgb8 {
+    let opened = pixels::open(&Path::new("golden/images").join(name)).unwrap();
+    resize_bicubic(&opened.pixels, 85, 77).unwrap()
+}
+
+#[test]
+fn strong_faults_are_found_on_photographs_of_the_repository() {
+    let pictures = [("astronaut".to_owned(), photograph("astronaut.png"))];
+    let matrix = measured(&MODELS, &pictures, true);
+    matrix.assert_strong_ones_found();
+    assert!(matrix.planted.len() >= 100, "only {} were planted", matrix.planted.len());
+}
+
+#[test]
+fn clean_files_have_no_error() {
+    let pictures = [("coffee".to_owned(), photograph("coffee.jpg"))];
+    let mut matrix = Matrix::default();
+    for (name, source) in pictures.iter().chain(&awkward()) {
+        clean(&mut matrix, &Model::load("builtin"), name, source);
+    }
+    let alarms = matrix.false_alarms();
+    assert!(alarms.is_empty(), "{alarms:#?}");
+}
+
+#[test]
+fn faults_in_weights_and_config_are_found() {
+    let source = photograph("coffee.jpg");
+    let mut matrix = Matrix::default();
+    weights::measure(&mut matrix, "builtin", &[("coffee".to_owned(), source)]);
+    matrix.assert_strong_ones_found();
+}
+
+#[test]
+fn every_code_with_a_rule_is_planted_or_said_not_to_be() {
+    // Not planted here: about the file itself, about full-size graphs, or about whole families.
+    let elsewhere = [
+        "size-rounded",
+        "expected-loss",
+        // Planted in a test of its own, below.
+        "device-kernel-broken",
+        "wrong-family-values",
+        "latents-differ",
+        "decoded-differs",
+    ];
+    let planted: Vec<&str> =
+        faults::faults().iter().map(|f| f.code).chain(weights::CODES).collect();
+    for row in codes().filter(|row| row.decided_by.iter().any(|by| by.starts_with("check"))) {
+        let covered = planted.contains(&row.code) || elsewhere.contains(&row.code);
+        assert!(covered, "{} has a rule and no fault", row.code);
+    }
+}
+
+/// The whole suite: pictures from `VAE_FIDELITY_CALIBRATION_PICTURES`, matrix to
+/// `VAE_FIDELITY_CALIBRATION_MATRIX` (JSON). Run by `vae_fidelity_tools.measurement.calibration`.
+#[test]
+#[ignore = "takes long: vae_fidelity_tools.measurement.calibration runs it"]
+fn calibration() {
+    let folder = std::env::var("VAE_FIDELITY_CALIBRATION_PICTURES").unwrap();
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let opened = |path: &std::path::PathBuf| {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        (name, pixels::open(path).unwrap().pixels)
+    };
+    let (awkward, photographs): (Vec<_>, Vec<_>) =
+        paths.iter().map(opened).partition(|(name, _)| name.starts_with("clean-"));
+    let mut matrix = measured(&[&MODELS[..], &[UNTOUCHED]].concat(), &photographs, false);
+    for model in ["builtin", UNTOUCHED] {
+        let loaded = Model::load(model);
+        for (name, source) in photographs.iter().chain(&awkward) {
+            clean(&mut matrix, &loaded, name, source);
+        }
+        weights::measure(&mut matrix, model, &photographs);
+    }
+    matrix.assert_strong_ones_planted();
+    let out = std::env::var("VAE_FIDELITY_CALIBRATION_MATRIX").unwrap();
+    std::fs::write(out, serde_json::to_vec_pretty(&matrix).unwrap()).unwrap();
+}
+
+/// Every fault in files, on every picture and model; only strong ones where asked.
+fn measured(models: &[&str], pictures: &[(String, Rgb8)], only_strong: bool) -> Matrix {
+    let mut matrix = Matrix::default();
+    let started = std::time::Instant::now();
+    for &name in models {
+        let model = Model::load(name);
+        for (at, (picture, source)) in pictures.iter().enumerate() {
+            // Rules on tensors do not look at what is in the picture: four are enough there.
+            if !matches!(name, "builtin" | UNTOUCHED) && at >= 4 && only_for_pictures(name) {
+                continue;
+            }
+            let run = Run::of(&model.vae, source).unwrap();
+            let plot = Plot { model: &model, run: &run, seed: 1000 + at as u64 };
+            for fault in faults::faults() {
+                if !fault.models.contains(&name) || (only_strong && !fault.strong) {
+                    continue;
+                }
+                if fault.strong {
+                    matrix.due(fault.cause, name);
+                }
+                let Some(files) = (fault.plant)(&plot).unwrap() else { continue };
+                let found = run.diagnosis(&model.vae, &files, None).unwrap().findings;
+                matrix.fault(&fault, name, picture, &found);
+            }
+            eprintln!("{name} {picture} {:.0} s", started.elapsed().as_secs_f64());
+        }
+    }
+    matrix
+}
+
+/// Models that stand for a rule that no other model can show get every picture.
+fn only_for_pictures(name: &str) -> bool {
+    !matches!(name, "flux1-small" | "playground-small" | "act-relu")
+}
+
+fn clean(matrix: &mut Matrix, model: &Model, picture: &str, source: &Rgb8) {
+    let run = Run::of(&model.vae, source).unwrap();
+    let plot = Plot { model, run: &run, seed: 7 };
+    for (case, files) in faults::clean() {
+        let Some(files): Option<UserFiles> = files(&plot).unwrap() else { continue };
+        let found = run.diagnosis(&model.vae, &files, None).unwrap().findings;
+        matrix.clean(case, picture, &found);
+    }
+    eprintln!("clean {picture}");
+}
+
+/// Pictures that are no photographs.
+fn awkward() -> Vec<(String, Rgb8)> {
+    let drawn =
+        |name: &str, width: usize, height: usize, level: &dyn Fn(usize, usize) -> [u8; 3]| {
+            let bytes = (0..width * height).flat_map(|i| level(i % width, i / width)).collect();
+            (name.to_owned(), Rgb8::new(width, height, bytes).unwrap())
+        };
+    let mut numbers = runs::Numbers(3);
+    let noise: Vec<u8> = (0..96 * 96 * 3).map(|_| (numbers.unit() * 256.0) as u8).collect();
+    vec![
+        drawn("flat", 64, 64, &|_, _| [127; 3]),
+        drawn("black", 64, 64, &|_, _| [0; 3]),
+        drawn("line art", 96, 96, &|x, y| [if (x / 3 + y / 5) % 7 == 0 { 0 } else { 255 }; 3]),
+        drawn("tiny", 8, 8, &|x, y| [(x * 30) as u8, (y * 30) as u8, 90]),
+        ("noise".to_owned(), Rgb8::new(96, 96, noise).unwrap()),
+    ]
+}
+
+#[test]
+fn a_device_that_computes_wrongly_is_found_and_one_that_does_not_is_not() {
+    let model = Model::load("builtin");
+    let source = photograph("astronaut.png");
+    for (fault, found) in [(planted::Fault::None, false), (planted::Fault::NoAttentionScale, true)]
+    {
+        let device = planted::Planted::load(&model.checkpoint, fault).unwrap();
+        let run = Run::of(&device, &source).unwrap();
+        let reference =
+            || -> vae_fidelity::Result<Box<dyn Vae>> { Ok(Box::new(Model::load("builtin").vae)) };
+        let reference = Reference { name: "the CPU", remedy: None, load: &reference };
+        let diagnosis = run.diagnosis(&device, &UserFiles::default(), Some(reference)).unwrap();
+        let broken = diagnosis.findings.iter().find(|f| f.code == "device-kernel-broken");
+        assert_eq!(broken.is_some(), found, "{fault:?}: {:?}", diagnosis.findings);
+        if let Some(broken) = broken {
+            assert_eq!(broken.severity, Severity::Error);
+            let layer = broken.layer.as_deref().unwrap();
+            assert!(layer.contains("attentions.0"), "{layer}");
+        }
+    }
+}
+
+/// Decibels by which the forecast may be off: kernels round elsewhere too.
+const FORECAST_DB: f64 = 2.0;
+
+#[test]
+fn the_forecast_is_what_really_running_in_half_precision_gives() {
+    use vae_fidelity::Dtype;
+    use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device, rounded_trip};
+    use vae_fidelity::image_processor::normalize;
+
+    let model = Model::load("builtin");
+    let small = resize_bicubic(&photograph("astronaut.png"), 32, 32).unwrap();
+    let exact = Run::of(&model.vae, &small).unwrap();
+    for dtype in [Dtype::F16, Dtype::Bf16] {
+        let real = AutoencoderKL::load(&model.checkpoint, Device::CPU, dtype).unwrap();
+        let real = Run::of(&real, &small).unwrap();
+        let sample = normalize(&small, Dtype::F32);
+        let forecast = rounded_trip(&model.checkpoint, sample.view(), dtype).unwrap();
+        let distance = |decoded: &ndarray::Array4<f32>| -> f64 {
+            let squares = decoded.iter().zip(&exact.decoded).map(|(a, b)| f64::from(a - b).powi(2));
+            -10.0 * (squares.sum::<f64>() / 4.0 / decoded.len() as f64).log10()
+        };
+        let (real, forecast) = (distance(&real.decoded), distance(&forecast.decoded));
+        eprintln!("{dtype}: really {real:.1} dB from f32, forecast {forecast:.1} dB");
+        assert!((real - forecast).abs() <= FORECAST_DB, "{dtype}: {real} and {forecast}");
+    }
+}

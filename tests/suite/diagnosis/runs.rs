@@ -1,0 +1,134 @@
+//! A VAE, a picture, and one trip: what faults are planted into.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+
+use ndarray::Array4;
+use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
+use vae_fidelity::config::Family;
+use vae_fidelity::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
+use vae_fidelity::image_processor::normalize;
+use vae_fidelity::pixels::{resize_bicubic, target_size};
+use vae_fidelity::{Checkpoint, Dtype, Encoded, Result, Rgb8, Source, Vae};
+
+use crate::libtorch::one_thread;
+use crate::planted::port::{Fault, Planted};
+
+/// A trained VAE with other latents, which no rule was tuned on.
+pub const UNTOUCHED: &str = "eight-channel";
+
+/// A loaded VAE and where it came from.
+pub struct Model {
+    pub checkpoint: Checkpoint,
+    pub vae: AutoencoderKL,
+    ports: RefCell<Vec<(Fault, Rc<Planted>)>>,
+}
+
+impl Model {
+    /// The built-in VAE, the trained one that no rule was tuned on, or the golden model of this name.
+    pub fn load(name: &str) -> Self {
+        one_thread();
+        let checkpoint = checkpoint(name);
+        let vae = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
+        Self { checkpoint, vae, ports: RefCell::default() }
+    }
+
+    /// A model in a folder.
+    pub fn open(folder: &Path) -> Self {
+        one_thread();
+        let source = Source::parse(folder.to_str().unwrap(), None).unwrap();
+        let checkpoint = Checkpoint::open(&source, None).unwrap();
+        let vae = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
+        Self { checkpoint, vae, ports: RefCell::default() }
+    }
+
+    /// The other implementation of this model, with `fault` in it; loaded once.
+    pub fn port(&self, fault: Fault) -> Result<Rc<Planted>> {
+        let mut ports = self.ports.borrow_mut();
+        if let Some((_, port)) = ports.iter().find(|(known, _)| *known == fault) {
+            return Ok(Rc::clone(port));
+        }
+        let port = Rc::new(Planted::load(&self.checkpoint, fault)?);
+        ports.push((fault, Rc::clone(&port)));
+        Ok(port)
+    }
+}
+
+/// What [`Model::load`] loads.
+pub fn checkpoint(name: &str) -> Checkpoint {
+    let folder = |path: String| Source::parse(&path, None).unwrap();
+    let source = match name {
+        "builtin" => Source::Builtin,
+        UNTOUCHED => folder(format!("tests/fixtures/models/{name}")),
+        name => folder(format!("golden/models/{name}")),
+    };
+    Checkpoint::open(&source, None).unwrap()
+}
+
+/// One picture's way through one VAE.
+pub struct Run {
+    pub source: Rgb8,
+    pub seen: Rgb8,
+    pub sample: Array4<f32>,
+    pub encoded: Encoded,
+    pub latents: Array4<f32>,
+    pub decoded: Array4<f32>,
+}
+
+impl Run {
+    pub fn of(vae: &dyn Vae, source: &Rgb8) -> Result<Self> {
+        let (width, height) = target_size(source.width(), source.height(), None)?;
+        let seen = resize_bicubic(source, width, height)?;
+        let sample = normalize(&seen, vae.dtype());
+        let encoded = vae.encode(sample.view(), None)?;
+        let latents = vae.scale(encoded.latents.view())?;
+        let decoded = vae.decode(vae.unscale(latents.view())?.view())?;
+        Ok(Self { source: source.clone(), seen, sample, encoded, latents, decoded })
+    }
+
+    /// What the rules say of this run, beside `files`.
+    pub fn diagnosis(
+        &self,
+        vae: &dyn Vae,
+        files: &UserFiles,
+        reference: Option<Reference>,
+    ) -> Result<Diagnosis> {
+        let evidence = Evidence {
+            vae,
+            family: Family::Unknown,
+            source: &self.source,
+            orientation: None,
+            size_requested: false,
+            seen: &self.seen,
+            sample: &self.sample,
+            encoded: &self.encoded,
+            drawn: false,
+            latents: &self.latents,
+            decoded: &self.decoded,
+            reference,
+            files,
+        };
+        diagnose(&evidence, reference.is_some())
+    }
+}
+
+/// Numbers from a seed, the same on every machine.
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    /// In [0, 1).
+    pub fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Standard normal.
+    pub fn normal(&mut self) -> f32 {
+        let (u, v) = (1.0 - self.unit(), self.unit());
+        ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+    }
+}

@@ -1,0 +1,230 @@
+//! The fast engine: held to the goldens like any port, and to the reference engine at sizes and in
+//! batches that no golden has. Without libtorch only the goldens judge it.
+
+use vae_fidelity::golden::Suite;
+use vae_fidelity::{Dtype, FastAutoencoderKL, Vae};
+#[cfg(feature = "tch")]
+use vae_fidelity::{Error, ErrorKind};
+
+#[test]
+fn the_fast_engine_passes_every_golden() {
+    let suite = Suite::open("golden").unwrap();
+    let suite = suite.progress(|at| println!("[{}/{}] {}", at.number, at.total, at.case.name));
+    let report = suite
+        .run(|checkpoint| {
+            Ok(Box::new(FastAutoencoderKL::load(checkpoint, Some(2))?) as Box<dyn Vae>)
+        })
+        .unwrap();
+    report.assert_pass();
+    let halves = suite.cases().iter().filter(|case| case.dtype != Dtype::F32).count();
+    assert_eq!(report.not_run.len(), halves, "{:?}", report.not_run);
+    assert!(report.cases.iter().any(|case| case.case == "tiles-mode"), "tiles are run");
+}
+
+/// What runs on CUDA with `--engine fast`, here on the CPU: the layout is the same, the kernels are not.
+#[cfg(feature = "tch")]
+#[test]
+fn channels_last_passes_every_golden_on_the_cpu() {
+    use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
+    crate::libtorch::one_thread();
+    let suite = Suite::open("golden").unwrap();
+    let suite = suite.progress(|at| println!("[{}/{}] {}", at.number, at.total, at.case.name));
+    let report = suite
+        .run_in_each(|checkpoint, dtype, device| {
+            if device != "cpu" {
+                let (problem, next) = ("this test is about the layout", "see parity.rs");
+                let subject = format!("{device}, {dtype}");
+                return Err(Error::new(ErrorKind::Unsupported, subject, problem, next));
+            }
+            let vae = AutoencoderKL::load_channels_last(checkpoint, Device::CPU, dtype)?;
+            Ok(Box::new(vae) as Box<dyn Vae>)
+        })
+        .unwrap();
+    report.assert_pass();
+    let elsewhere = suite.cases().iter().filter(|case| case.device != "cpu").count();
+    assert_eq!(report.not_run.len(), elsewhere, "{:?}", report.not_run);
+}
+
+#[cfg(feature = "tch")]
+mod beside_the_reference_engine {
+    use ndarray::{Array4, ArrayD, s};
+    use vae_fidelity::autoencoder_kl::{Device, rounded_trip};
+    use vae_fidelity::checkpoint::expected_tensors;
+    use vae_fidelity::image_processor::denormalize;
+    use vae_fidelity::metrics::PixelMetrics;
+    use vae_fidelity::trace::{Activation, Stage};
+    use vae_fidelity::{
+        AutoencoderKL, Checkpoint, Dtype, FastAutoencoderKL, Source, Vae, round_trip,
+    };
+
+    use super::super::samples::samples;
+    use crate::libtorch::one_thread;
+
+    /// What `check --engine fast` says of itself.
+    const LATENTS: f32 = 1e-3;
+    const PSNR_DB: f64 = 60.0;
+
+    fn models() -> Vec<(String, Checkpoint)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/models");
+        let mut models: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir())
+            .map(|path| {
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                let source = Source::Folder { path, subfolder: None };
+                (name, Checkpoint::open(&source, None).unwrap())
+            })
+            .collect();
+        models.sort_by(|a, b| a.0.cmp(&b.0));
+        assert!(models.len() >= 14, "found {} models", models.len());
+        models
+    }
+
+    fn largest_difference(a: &Array4<f32>, b: &Array4<f32>) -> f32 {
+        assert_eq!(a.dim(), b.dim());
+        let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+        // Not `f32::max`, which passes over NaN.
+        differences.fold(0.0, |most, one| if one <= most { most } else { one })
+    }
+
+    #[test]
+    fn it_stays_within_what_is_said_of_it() {
+        one_thread();
+        // Tiles of four do not fit 44 x 68, nor do blocks of tiles.
+        let samples = samples(44, 68);
+        for (name, checkpoint) in models() {
+            let reference = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
+            let fast = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap();
+            let expected = reference.encode(samples.view(), None).unwrap();
+            let found = fast.encode(samples.view(), None).unwrap();
+            let off = largest_difference(&expected.latents, &found.latents);
+            assert!(off <= LATENTS, "{name}: latents differ by {off}");
+
+            // The first alone, so that two in one call are told from one.
+            let expected = reference.decode(expected.latents.slice(s![..1, .., .., ..])).unwrap();
+            let found = fast.decode(found.latents.view()).unwrap();
+            let found = found.slice(s![..1, .., .., ..]);
+            let pictures = [expected.view(), found].map(|decoded| denormalize(decoded, Dtype::F32));
+            let [expected, found] = pictures.map(Result::unwrap);
+            let metrics = PixelMetrics::of(&expected, &found).unwrap();
+            let psnr_db = metrics.psnr_db.unwrap_or(f64::INFINITY);
+            assert!(psnr_db >= PSNR_DB, "{name}: pixels agree to {psnr_db} dB");
+        }
+    }
+
+    #[test]
+    fn noise_moves_latents_as_the_reference_engine_moves_them() {
+        one_thread();
+        let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
+        let reference = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
+        let fast = FastAutoencoderKL::load(&checkpoint, Some(1)).unwrap();
+        let samples = samples(16, 24);
+        let noise = Array4::from_shape_fn((2, 16, 2, 3), |(n, c, y, x)| {
+            ((n * 97 + c * 31 + y * 7 + x) as f32 * 1.7).sin() * 2.0
+        });
+        let encode = |vae: &dyn Vae| vae.encode(samples.view(), Some(noise.view())).unwrap();
+        let (expected, found) = (encode(&reference), encode(&fast));
+        assert!(largest_difference(&expected.latents, &found.latents) <= LATENTS);
+        let mode = fast.encode(samples.view(), None).unwrap();
+        assert!(largest_difference(&mode.latents, &found.latents) > LATENTS, "no noise was added");
+        let wrong = fast.encode(samples.view(), Some(Array4::zeros((1, 16, 2, 3)).view()));
+        assert!(wrong.unwrap_err().to_string().contains("noise"));
+    }
+
+    #[test]
+    fn traces_name_the_same_modules_with_the_same_shapes() {
+        one_thread();
+        let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
+        let reference = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
+        let fast = FastAutoencoderKL::load(&checkpoint, None).unwrap();
+        let sample = samples(16, 24);
+        let latents = reference.encode(sample.view(), None).unwrap().latents;
+        for (stage, input) in [(Stage::Encode, &sample), (Stage::Decode, &latents)] {
+            let [expected, found] = [&reference as &dyn Vae, &fast]
+                .map(|vae| vae.trace(stage, input.view()).unwrap().unwrap());
+            assert_eq!(expected.len(), found.len());
+            for (expected, found) in expected.iter().zip(&found) {
+                assert_eq!(expected.module, found.module);
+                assert_eq!(expected.shape, found.shape, "{}", found.module);
+                let most = 1e-4 * scale(expected);
+                for (a, b) in expected.samples.iter().zip(&found.samples) {
+                    let (a, b) = (a.unwrap(), b.unwrap());
+                    assert!((a - b).abs() <= most, "{}: {b} instead of {a}", found.module);
+                }
+            }
+        }
+    }
+
+    /// Of what is expected: what is judged must not widen its own tolerance.
+    fn scale(expected: &Activation) -> f32 {
+        expected.std.unwrap().max(1.0) as f32
+    }
+
+    /// Each layer alone, on the same input: libtorch's output, rounded.
+    #[test]
+    fn each_layer_rounds_what_libtorch_puts_out() {
+        one_thread();
+        let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
+        for (dtype, step) in [(Dtype::F16, 2f32.powi(-10)), (Dtype::Bf16, 2f32.powi(-7))] {
+            let fast = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap().rounded_to(dtype);
+            let rounded = checkpoint.rounded_to(dtype);
+            let reference = AutoencoderKL::load(&rounded, Device::CPU, Dtype::F32).unwrap();
+            let mut layers = 0;
+            let specs = expected_tensors(checkpoint.config());
+            for spec in specs.iter().filter(|spec| spec.name.ends_with(".weight")) {
+                let name = spec.name.strip_suffix(".weight").unwrap();
+                let channels = spec.shape.get(1).copied().unwrap_or(spec.shape[0]);
+                let shape = match spec.shape.len() {
+                    2 => vec![1, 64, channels],
+                    1 if name.ends_with(".group_norm") => vec![1, channels, 64],
+                    _ => vec![1, channels, 8, 8],
+                };
+                let mut at = 0f32;
+                let input = ArrayD::from_shape_simple_fn(shape, || {
+                    at += 1.0;
+                    dtype.round((at * 0.37).sin() * 2.0)
+                });
+                let [expected, found] = [&reference as &dyn Vae, &fast]
+                    .map(|vae| vae.forward_module(name, input.view()).unwrap().unwrap());
+                let expected = expected.mapv(|value| dtype.round(value));
+                let scale = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
+                let pairs = || expected.iter().zip(&found);
+                let other = pairs().filter(|(a, b)| a != b).count();
+                assert!(other * 20 < found.len(), "{name}: {other} of {} differ", found.len());
+                assert!(pairs().all(|(a, b)| (a - b).abs() <= step * scale), "{name}");
+                layers += 1;
+            }
+            assert!(layers > 80, "{layers} layers");
+        }
+    }
+
+    /// What `--dtype f16` does on the fast engine is what `--forecast` does on libtorch.
+    #[test]
+    fn half_precision_is_rounded_to_as_the_forecast_rounds() {
+        one_thread();
+        let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
+        let sample = samples(32, 48).slice(s![..1, .., .., ..]).to_owned();
+        let exact = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap();
+        let exact = round_trip(&exact, sample.view(), None).unwrap().decoded;
+        for dtype in [Dtype::F16, Dtype::Bf16] {
+            let expected = rounded_trip(&checkpoint, sample.view(), dtype).unwrap();
+            let fast = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap().rounded_to(dtype);
+            let found = fast.encode(sample.view(), None).unwrap().latents;
+            let off = |a: &Array4<f32>, b: &Array4<f32>| {
+                let squares = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2));
+                (squares.sum::<f64>() / a.len() as f64).sqrt()
+            };
+            // Near ties fall to either side, and go on from there, until the two are as two draws of
+            // rounding: root 2 apart.
+            let decoded = round_trip(&fast, sample.view(), None).unwrap().decoded;
+            let rounding = off(&expected.decoded, &exact);
+            let between = off(&expected.decoded, &decoded);
+            println!("{dtype}: forecast {rounding:.2e} from f32, this {between:.2e} from it");
+            assert!(between < 1.5 * rounding, "{dtype}: {between} and {rounding}");
+            let ratio = off(&decoded, &exact) / rounding;
+            assert!((0.8..1.25).contains(&ratio), "{dtype}: {ratio} times as far from f32");
+            assert!(off(&expected.latents, &found) < 0.1, "{dtype}");
+        }
+    }
+}

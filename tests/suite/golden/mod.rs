@@ -1,0 +1,9 @@
+//! What judges an implementation, on one that needs no engine of this crate.
+
+mod candidate;
+mod damaged;
+mod plugin;
+mod tolerances;
+
+pub mod toy;
+pub mod toy_port;

@@ -1,0 +1,24 @@
+//! The integration tests, in one binary: each that is linked to libtorch takes as long as this one.
+//! Beside it are those that need a process of their own, or that the packed crate has no files for.
+//!
+//! Tests here share a process: none sets its environment, its working folder, a limit of it, or anything
+//! else that another one sees.
+
+mod checkpoint;
+#[cfg(feature = "cli")]
+mod command;
+#[cfg(feature = "tch")]
+mod diagnosis;
+mod engines;
+mod golden;
+mod metrics;
+#[cfg(unix)]
+mod output;
+mod pixels;
+#[cfg(feature = "tch")]
+mod planted;
+mod properties;
+
+mod hub_server;
+#[cfg(feature = "tch")]
+mod libtorch;

@@ -1,0 +1,8 @@
+//! A second implementation with mistakes planted in it: the goldens fail it and say where.
+
+mod blocks;
+mod planted_faults;
+mod teeth;
+
+mod fault;
+pub mod port;
