@@ -14,6 +14,7 @@ mod golden;
 mod metrics;
 #[cfg(unix)]
 mod output;
+mod pipeline;
 mod pixels;
 #[cfg(feature = "tch")]
 mod planted;

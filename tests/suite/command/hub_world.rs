@@ -22,7 +22,7 @@ impl World {
         Self { sandbox, hub: HubServer::start(vec![repository]), commit }
     }
 
-    fn prepare(&self, mut command: Command, variables: &[(&str, &str)]) -> Command {
+    pub fn prepare(&self, mut command: Command, variables: &[(&str, &str)]) -> Command {
         for variable in ["HF_HOME", "HF_TOKEN", "HF_HUB_OFFLINE", "HF_TOKEN_PATH", "XDG_CACHE_HOME"]
         {
             command.env_remove(variable);

@@ -13,6 +13,7 @@ mod inspect;
 #[cfg(target_os = "linux")]
 mod max_memory;
 mod pictures;
+mod privacy;
 mod sources;
 mod trace;
 mod usage;

@@ -1,0 +1,91 @@
+//! The library's way to a report is the command's.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ndarray::ArrayView4;
+use vae_fidelity::pipeline::{CheckOptions, Step, TraceOptions};
+use vae_fidelity::verdict::Verdict;
+use vae_fidelity::{Cancellation, Dtype, Engine, ErrorKind, Pipeline};
+
+const PHOTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/images/astronaut.png");
+
+fn small() -> vae_fidelity::pipeline::PipelineBuilder {
+    Pipeline::builder().engine(Engine::Fast).device("cpu".parse().unwrap())
+}
+
+fn at_64() -> CheckOptions {
+    let mut options = CheckOptions::default();
+    options.size = Some((64, 64));
+    options
+}
+
+#[test]
+fn a_report_has_what_was_asked_for_and_each_step_is_told() {
+    let pipeline = small().repo("builtin").build().unwrap();
+    let mut options = at_64();
+    options.seed = Some(7);
+    options.trace = true;
+    let steps = std::cell::RefCell::new(Vec::new());
+    let checked = pipeline
+        .check_with(PHOTO.as_ref(), &options, |step| steps.borrow_mut().push(step))
+        .unwrap();
+    assert_eq!(checked.report.verdict, Verdict::Pass);
+    assert_eq!(checked.report.posterior.seed, Some(7));
+    assert_eq!(checked.latents.dim(), (1, 16, 8, 8));
+    assert_eq!(checked.noise.map(|noise| noise.dim()), Some((1, 16, 8, 8)));
+    assert_eq!(checked.decoded.dim(), (1, 3, 64, 64));
+    assert!(checked.trace.is_some() && checked.visibility.is_some());
+    let steps = steps.into_inner();
+    assert_eq!(steps.first(), Some(&Step::Opening));
+    assert!(steps.contains(&Step::Tracing) && !steps.contains(&Step::Forecasting), "{steps:?}");
+    let traced = pipeline.trace(PHOTO, &TraceOptions::default(), |_| ()).unwrap();
+    assert!(traced.trace.encode.iter().any(|layer| layer.module == "encoder.conv_in"));
+}
+
+#[test]
+fn errors_name_parameters_and_no_flag() {
+    let mut options = at_64();
+    options.size = Some((8, 8));
+    options.thresholds.min_ssim = Some(0.5);
+    let pipeline = small().build().unwrap();
+    let error = pipeline.check_with(PHOTO.as_ref(), &options, |_| ()).unwrap_err();
+    assert!(error.subject().starts_with("`min_ssim`"), "{error}");
+    let error = small().max_memory_bytes(1).build().unwrap().check(PHOTO).unwrap_err();
+    assert!(error.subject().starts_with("`max_memory`"), "{error}");
+    for text in [error.to_string(), error.next().to_owned()] {
+        assert!(!text.contains("--"), "{text}");
+    }
+}
+
+/// Cancelled from another thread while it encodes, a run ends; and the next one is not affected.
+#[test]
+fn a_long_call_can_be_cancelled() {
+    let cancellation = Cancellation::default();
+    let pipeline = small().cancellation(cancellation.clone()).build().unwrap();
+    let seen = AtomicUsize::new(0);
+    let cancelled = pipeline.check_with(PHOTO.as_ref(), &CheckOptions::default(), |step| {
+        seen.fetch_add(1, Ordering::Relaxed);
+        if step == Step::Encoding {
+            cancellation.cancel();
+        }
+    });
+    assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(seen.into_inner(), 2, "nothing after encoding");
+    let sample = ndarray::Array4::zeros((1, 3, 16, 16));
+    let cancelled = pipeline.vae().encode(sample.view(), None).unwrap_err();
+    assert_eq!(cancelled.kind(), ErrorKind::Cancelled);
+    let traced = |view: ArrayView4<f32>| {
+        pipeline.vae().trace(vae_fidelity::trace::Stage::Encode, view).unwrap()
+    };
+    assert_eq!(traced(sample.view()).unwrap_err().kind(), ErrorKind::Cancelled);
+    cancellation.reset();
+    pipeline.check_with(PHOTO.as_ref(), &at_64(), |_| ()).unwrap();
+}
+
+#[test]
+fn half_precision_has_no_picture_in_bf16_and_says_so() {
+    let pipeline = small().dtype(Dtype::Bf16).build().unwrap();
+    let checked = pipeline.check_with(PHOTO.as_ref(), &at_64(), |_| ()).unwrap();
+    assert!(checked.picture.is_none() && checked.report.metrics.is_none());
+    assert!(checked.report.notes.iter().any(|note| note.contains("bf16 has no picture")));
+}
