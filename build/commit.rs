@@ -43,7 +43,9 @@ fn of_checkout(folder: &Path) -> (Option<String>, Option<String>) {
 
 /// From `.cargo_vcs_info.json`, which lies in every crate that was packed in a checkout.
 fn of_package(folder: &Path) -> Option<String> {
-    let text = fs::read_to_string(folder.join(".cargo_vcs_info.json")).ok()?;
+    let noted = folder.join(".cargo_vcs_info.json");
+    let text = fs::read_to_string(&noted).ok()?;
+    println!("cargo::rerun-if-changed={}", noted.display());
     let after = text.split_once("\"sha1\"")?.1;
     let commit = after.split('"').nth(1)?;
     commit.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| shortened(commit))

@@ -64,11 +64,13 @@ rm -rf "$work/source"
 mkdir -p "$work/source"
 # With their times, so that cargo builds anew only what changed.
 git ls-files -z --cached --others --exclude-standard -- \
-  Cargo.toml Cargo.lock build.rs src crates tests benches golden examples .cargo README.md |
+  Cargo.toml Cargo.lock build.rs build src crates tests benches golden examples .cargo README.md |
   tar --null --files-from=- --create | tar --extract --directory "$work/source"
 sed -i "s/^\(tch = \"=\)[^\"]*/\1$torch_sys/; s/^\(torch-sys = \"=\)[^\"]*/\1$torch_sys/" \
   "$work/source/Cargo.toml"
 touch -r Cargo.toml "$work/source/Cargo.toml"
+# As `cargo package` notes it: what --version says on the machine with the GPU.
+printf '{"git":{"sha1":"%s"}}\n' "$(git rev-parse HEAD)" >"$work/source/.cargo_vcs_info.json"
 cd "$work/source"
 cargo update --quiet --precise "$torch_sys" torch-sys
 cargo update --quiet --precise "$torch_sys" tch
