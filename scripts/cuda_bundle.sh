@@ -42,6 +42,12 @@ if [ ! -f "$gist" ]; then
   echo "error: ${gist:---gist}: the gist's path is needed (debug_diffusion_vae.py)" >&2
   exit 2
 fi
+# It is emptied below.
+if [ -e "$out" ] && [ ! -d "$out/steps" ] && ! rmdir "$out" 2>/dev/null; then
+  echo "error: $out: there already, and no bundle" >&2
+  echo '  next: --out DIR, a folder that need not exist' >&2
+  exit 2
+fi
 cd "$root"
 
 # 1. PyTorch as the GPU machine has it, and what it is compared with.
@@ -98,6 +104,7 @@ tools=scripts/vae_fidelity_tools
 mkdir -p "$out/steps/vae_fidelity_tools/goldens"
 cp "$tools/__init__.py" "$tools/checkout.py" "$tools/arguments.py" "$out/steps/vae_fidelity_tools/"
 cp "$tools"/goldens/*.py "$out/steps/vae_fidelity_tools/goldens/"
+echo "$torch" >"$out/steps/torch_version.txt"
 cp "$gist" "$out/debug_diffusion_vae.py"
 cp -r golden "$out/golden"
 [ ${#pythons[@]} -gt 0 ] || pythons=(3.12)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-SOURCE = Path(__file__).resolve().parents[2] / "src/autoencoder_kl/cuda/kernels.cu"
+SOURCE = Path(__file__).resolve().parents[2] / "crates/autoencoders/src/autoencoder_kl/cuda/kernels.cu"
 LIBRARIES = Path(torch.__file__).parent.parent / "nvidia/cu13/lib"
 STORED = {"f32": 32, "f16": 16, "bf16": 17}
 # Ampere, Ada, Hopper.

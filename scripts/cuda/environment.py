@@ -1,12 +1,17 @@
-"""What machine this is, as one line of JSON: the GPU, its driver, and the versions that decide bits."""
+"""What machine this is, as one line of JSON: the GPU, its driver, and the versions that decide bits.
+
+What keeps the bundle from running here is its `problem`, and exit code 1.
+"""
 
 import json
 import os
 import platform
 import shutil
 import subprocess
+import sys
 
-BINARY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "bin", "vae-fidelity")
+STEPS = os.path.dirname(os.path.abspath(__file__))
+BINARY = os.path.join(os.path.dirname(STEPS), "bin", "vae-fidelity")
 
 
 def said(*argv):
@@ -26,6 +31,25 @@ def version(name):
         return None
 
 
+def linked_torch():
+    """The PyTorch that the binaries are linked to, as the bundle's maker wrote it down."""
+    with open(os.path.join(STEPS, "torch_version.txt")) as file:
+        return file.read().strip()
+
+
+def problems(row):
+    """What keeps steps from running, or makes what they find worth nothing."""
+    linked = linked_torch()
+    if (row["torch"] or "").split("+")[0] != linked:
+        yield f"PyTorch {row['torch']} is here, and the binaries are linked to {linked}: set PYTHON to a Python that has it"
+    elif not row["binary"].startswith("vae-fidelity "):
+        yield f"bin/vae-fidelity does not start: {row['binary']}"
+    if row["diffusers"] is None:
+        yield f"no diffusers: make the bundle with scripts/cuda_bundle.sh --python {'.'.join(platform.python_version_tuple()[:2])}"
+    if not row["cuda"] and said("nvidia-smi", "-L").startswith("GPU "):
+        yield f"nvidia-smi finds a GPU and PyTorch does not (PyTorch {row['torch']} for CUDA {row['torch_cuda']})"
+
+
 def main():
     row = {"python": platform.python_version(), "processors": os.cpu_count(), "binary": said(BINARY, "--version")}
     for name in ("torch", "diffusers", "pillow", "numpy", "safetensors", "huggingface-hub", "triton"):
@@ -42,8 +66,11 @@ def main():
         row["gpu"] = {"name": properties.name, "memory_bytes": properties.total_memory,
                       "capability": f"{properties.major}.{properties.minor}", "multiprocessors": properties.multi_processor_count}
         row["driver"] = said("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    found = list(problems(row))
+    row |= {"passed": not found, "problem": "; ".join(found) or None}
     print(json.dumps(row))
+    return int(not row["passed"])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -51,8 +51,10 @@ def picture(side, device, dtype):
 
 
 def psnr_db(found, expected):
-    """Of samples in [-1, 1] as the picture has them, clamped."""
+    """Of samples in [-1, 1] as the picture has them, clamped; None where they are equal, NaN where one is NaN."""
     found, expected = (tensor.float().clamp(-1, 1) for tensor in (found, expected))
+    if torch.equal(found, expected):
+        return None
     return float(10 * torch.log10(4 / (found - expected).square().mean().double()))
 
 

@@ -1,33 +1,63 @@
 #!/usr/bin/env bash
 # Runs the bundle: on a machine with an NVIDIA GPU everything, elsewhere what needs none. Arguments are
 # names of steps ([default: all]; `--list` names them) and `--out DIR` (default: results/ beside this
-# file). Ends in DIR/result.json and DIR/log.txt, whatever fails.
+# file); `--help` has the rest. Ends in DIR/result.json and DIR/log.txt, whatever fails.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
+out=$here/results
+before=
+for argument; do
+  case $argument in
+    -h | --help) exec python3 "$here/steps/run.py" --help ;;
+    --out=*) out=${argument#--out=} ;;
+  esac
+  [ "$before" != --out ] || out=$argument
+  before=$argument
+done
+
+# Nothing can be run: says so, in result.json and the log too, with what a program said ($3). An earlier
+# result stays, under another name.
+give_up() {
+  echo "error: $1" >&2
+  [ -z "$3" ] || tail -n 1 <<<"$3" | sed 's/^/  /' >&2
+  echo "  next: $2" >&2
+  if mkdir -p "$out"; then
+    local file
+    for file in result.json log.txt; do
+      [ ! -f "$out/$file" ] || mv "$out/$file" "$out/${file%.*}-$(date -u -r "$out/$file" +%Y%m%dT%H%M%SZ).${file##*.}"
+    done
+    printf 'error: %s\n%s\n' "$1" "$3" >"$out/log.txt"
+    local quoted=${1//\\/\\\\}
+    printf '{"schema_version": 1, "passed": false, "problem": "%s", "steps": []}\n' "${quoted//\"/\\\"}" \
+      >"$out/result.json"
+  fi
+  exit 2
+}
+
 # The Python whose torch is linked to: PYTHON, else the first of these that has one.
-for python in ${PYTHON:-python3 python}; do
-  if torch=$("$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))' 2>/dev/null); then
+candidates=(python3 python)
+[ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+torch=
+said=
+for python in "${candidates[@]}"; do
+  if found=$("$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))' 2>&1); then
+    torch=$(tail -n 1 <<<"$found") # warnings come before it
     break
   fi
-  torch=
+  said=${said:-$found}
 done
-if [ -z "$torch" ]; then
-  problem="no PyTorch in ${PYTHON:-python3 or python}"
-  echo "error: $problem" >&2
-  echo '  next: set PYTHON to a Python that has torch' >&2
-  mkdir -p "$here/results"
-  printf '{"schema_version": 1, "passed": false, "problem": "%s", "steps": []}\n' "$problem" \
-    >"$here/results/result.json"
-  exit 2
-fi
+[ -n "$torch" ] ||
+  give_up "no PyTorch in ${PYTHON:-python3 or python} that can be imported" 'set PYTHON to a Python that has torch' "$said"
 for folder in bin golden; do
-  if [ ! -e "$here/$folder" ]; then
-    rm -rf "$here/.unpacking"
-    "$python" -m tarfile -e "$here/$folder.tar.xz" "$here/.unpacking" 2>/dev/null &&
-      mv "$here/.unpacking/$folder" "$here/$folder"
-  fi
+  [ ! -e "$here/$folder" ] || continue
+  rm -rf "$here/.unpacking"
+  said=$({ "$python" -m tarfile -e "$here/$folder.tar.xz" "$here/.unpacking" &&
+    mv "$here/.unpacking/$folder" "$here/$folder"; } 2>&1) ||
+    give_up "$here/$folder.tar.xz could not be unpacked there" \
+      'copy the bundle again, to a folder that can be written to, on a disk with 300 MB free' "$said"
+  rm -rf "$here/.unpacking"
 done
 packages=$here/python
 if [ ! -d "$packages" ]; then
@@ -44,10 +74,13 @@ for line in open(sys.argv[1]):
 PYTHON
   if ! "$python" -m pip --disable-pip-version-check install --quiet --no-index --no-deps --no-compile \
     --find-links "$here/wheels" --target "$packages.new" -r "$here/.carried"; then
-    echo 'error: the packages in wheels/ are not for this Python; steps with diffusers will fail' >&2
-    echo '  next: make the bundle with scripts/cuda_bundle.sh --python VERSION' >&2
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    echo "error: the packages in wheels/ are not for Python $version; steps with diffusers will fail" >&2
+    echo "  next: make the bundle with scripts/cuda_bundle.sh --python $version" >&2
+    rm -rf "$packages.new"
+  else
+    mv "$packages.new" "$packages"
   fi
-  mv "$packages.new" "$packages" 2>/dev/null
 fi
 # CUDA's runtime lies beside torch where Python's packages brought it.
 export LD_LIBRARY_PATH=${torch:+$torch/lib:$torch/../nvidia/cu13/lib}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}

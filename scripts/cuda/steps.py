@@ -37,6 +37,12 @@ class Step:
     good: tuple = (0,)
     # A figure, which cannot fail what it judges.
     measures: bool = False
+    # Emptied and made before it runs, so that nothing of an earlier run is read.
+    folder: Optional[Path] = None
+
+
+class NotRun(Exception):
+    """Raised by a reader: the process ended well, and nothing in it ran."""
 
 
 def golden_report(done):
@@ -71,27 +77,30 @@ def last_json_line(done):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def command(gpu, name, *arguments, limit_s=40):
+def command(gpu, folder, name, *arguments, limit_s=40):
     device = ["--device", "cuda" if gpu else "cpu"]
-    return Step(f"command-{name}", limit_s, [BINARY, *arguments, *device, "--json"], last_json_line, needs_gpu=gpu, good=(0, 1))
+    return Step(f"command-{name}", limit_s, [BINARY, *arguments, *device, "--json"], last_json_line, needs_gpu=gpu, good=(0, 1),
+                folder=folder)  # fmt: skip
 
 
 def commands(gpu, out):
     """`--device cuda` of every command that has it."""
-    work = out / "commands"
-    work.mkdir(parents=True, exist_ok=True)
-    picture = ["--out", str(work / "decoded.png")]
-    yield command(gpu, "check", "check", IMAGE, *picture)
-    yield command(gpu, "check-sample", "check", IMAGE, *picture, "--sample", "--seed", "7")
-    yield command(gpu, "check-tiling", "check", IMAGE, *picture, "--tiling", "--tile-size", "64")
-    yield command(gpu, "check-report", "check", IMAGE, *picture, "--report", str(work / "report.html"))
-    yield command(gpu, "check-cross", "check", IMAGE, *picture, "--cross-check", limit_s=60)
-    yield command(gpu, "trace", "trace", IMAGE, "--save-trace", str(work / "trace"))
+
+    def check(name, *flags, limit_s=40):
+        folder = out / f"command-{name}"
+        report = ["--report", str(folder / "report.html")] if name == "check-report" else []
+        return command(gpu, folder, name, "check", IMAGE, "--out", str(folder / "decoded.png"), *report, *flags, limit_s=limit_s)
+
+    yield check("check")
+    yield check("check-sample", "--sample", "--seed", "7")
+    yield check("check-tiling", "--tiling", "--tile-size", "64")
+    yield check("check-report")
+    yield check("check-cross", "--cross-check", limit_s=60)
+    yield command(gpu, out / "command-trace", "trace", "trace", IMAGE, "--save-trace", str(out / "command-trace" / "trace"))
     if gpu:
-        yield command(gpu, "check-fast", "check", IMAGE, *picture, "--engine", "fast")
-        yield command(gpu, "check-fast-cross", "check", IMAGE, *picture, "--engine", "fast", "--cross-check", limit_s=60)
-        yield command(gpu, "check-full-fast", "check", IMAGE, *picture, "--engine", "fast", "--repo", FULL, "--cross-check",
-                      limit_s=90)  # fmt: skip
+        yield check("check-fast", "--engine", "fast")
+        yield check("check-fast-cross", "--engine", "fast", "--cross-check", limit_s=60)
+        yield check("check-full-fast", "--engine", "fast", "--repo", FULL, "--cross-check", limit_s=90)
 
 
 def criterion_medians(out):
@@ -120,15 +129,22 @@ def bench(gpu, name, pattern, out, limit_s):
     argv = [str(BUNDLE / "bin" / "autoencoder_kl"), "--bench", "--noplot", pattern]
     # What was measured when the time was up counts.
     return Step(name, limit_s, argv, criterion_medians(folder), {"CRITERION_HOME": str(folder / "criterion")}, gpu,
-                good=(0, None))  # fmt: skip
+                good=(0, None), folder=folder)  # fmt: skip
 
 
-def libtest_counts(done):
-    """What did not run is in them."""
-    counts = re.search(r"test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored", done.stdout)
-    if not counts:
-        raise ValueError("no `test result:` line")
-    return dict(zip(("passed", "failed", "not_run"), map(int, counts.groups())))
+def libtest_counts(gpu):
+    """What did not run is in them; where nothing did, the step has not run, and on a GPU that is a failure."""
+
+    def read(done):
+        counts = re.search(r"test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored", done.stdout)
+        if not counts:
+            raise ValueError("no `test result:` line")
+        passed, failed, ignored = map(int, counts.groups())
+        if passed + failed == 0:
+            raise (ValueError if gpu else NotRun)(f"none of its {ignored} tests ran: they need a GPU")
+        return {"passed": passed, "failed": failed, "not_run": ignored}
+
+    return read
 
 
 def kernel_profile(done):
@@ -149,11 +165,12 @@ def kernel_profile(done):
     return {"total_us": sum(row["us"] for row in rows), "kernels": rows[:60]}
 
 
-def profile(engine):
+def profile(engine, out):
+    folder = out / f"profile-{engine}"
     argv = [shutil.which("ncu") or "ncu", "--csv", "--metrics", "gpu__time_duration.sum", "--clock-control", "none",
             BINARY, "check", str(GOLDEN / "images" / "astronaut_512.jpg"), "--repo", FULL, "--device", "cuda",
-            "--engine", engine, "--out", "/dev/null.png", "--quiet"]  # fmt: skip
-    return Step(f"profile-{engine}", 90, argv, kernel_profile, needs_gpu=True, good=(0, 1, 2, None))
+            "--engine", engine, "--out", str(folder / "decoded.png"), "--quiet"]  # fmt: skip
+    return Step(f"profile-{engine}", 90, argv, kernel_profile, needs_gpu=True, good=(0, 1, 2, None), folder=folder)
 
 
 def python(gpu, name, script, *arguments, limit_s, environment=None, good=(0,)):
@@ -162,7 +179,8 @@ def python(gpu, name, script, *arguments, limit_s, environment=None, good=(0,)):
 
 
 def environment_step():
-    return python(False, "environment", "environment.py", limit_s=40)
+    # PyTorch's first import on a machine takes its time, and without an answer nothing is known of a GPU.
+    return python(False, "environment", "environment.py", limit_s=120, good=(0, 1))
 
 
 def steps(gpu, out):
@@ -182,7 +200,7 @@ def steps(gpu, out):
         yield live(gpu, dtype, out)
     if gpu:
         yield live(gpu, "f32", out, NO_TF32)
-    yield Step("tests", 60, [str(BUNDLE / "bin" / "cuda"), "--test-threads", "1"], libtest_counts, good=(0, 101))
+    yield Step("tests", 60, [str(BUNDLE / "bin" / "cuda"), "--test-threads", "1"], libtest_counts(gpu), good=(0, 101))
     for dtype in dtypes:
         yield verify(gpu, "fast", dtype, models)
     if not gpu:
@@ -193,11 +211,11 @@ def steps(gpu, out):
     yield bench(gpu, "bench-sd", "sd-v1-4/cuda", out, limit_s=75)
     yield peers(gpu, "peers", "sd-v1-4", limit_s=60)
     yield from commands(gpu, out)
-    yield profile("fast")
+    yield profile("fast", out)
     yield peers(gpu, "peers-compiled", "sd-v1-4", "--compiled", limit_s=150)
     yield bench(gpu, "bench-flux", "flux1/cuda.*/(512|1024)/(encode|decode|round_trip)$", out, limit_s=75)
     yield peers(gpu, "peers-flux", "flux1", limit_s=60)
-    yield profile("reference")
+    yield profile("reference", out)
 
 
 def verify(gpu, engine, dtype, models):

@@ -14,10 +14,20 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
 BUNDLE = Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else None
+
+
+def strict(text):
+    """JSON as others read it: without Python's NaN and Infinity."""
+
+    def refused(word):
+        raise ValueError(f"{word} in {text[:200]}")
+
+    return json.loads(text, parse_constant=refused)
 
 
 class Bundle(unittest.TestCase):
@@ -27,6 +37,7 @@ class Bundle(unittest.TestCase):
         cls.folder = Path(cls.temporary.name) / "a folder" / "bundle"
         shutil.copytree(BUNDLE, cls.folder)
         cls.run_bundle(cls, "environment")  # unpacks, so that faults can be planted
+        cls.out = Path(cls.temporary.name) / "out"
 
     @classmethod
     def tearDownClass(cls):
@@ -36,15 +47,17 @@ class Bundle(unittest.TestCase):
         """Exit code, stdout and result.json of a run in which cargo and rustc cannot be found."""
         out = Path(self.temporary.name) / "out"
         shutil.rmtree(out, ignore_errors=True)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("CARGO", "RUST", "LIBTORCH"))}
-        environment |= {"PATH": "/usr/bin:/bin", "PYTHON": str(python)}
         argv = [str(self.folder / script), *arguments, "--out", str(out)]
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True)
+        done = subprocess.run(argv, env=self.environment(python), capture_output=True, text=True)
         if status is not None:
             self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        written = [out / "result.json", self.folder / "results" / "result.json"]
-        result = json.loads(next(path for path in written if path.is_file()).read_text())
+        result = strict((out / "result.json").read_text())
         return done, {row["step"]: row for row in result["steps"]}, result
+
+    @staticmethod
+    def environment(python=sys.executable):
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("CARGO", "RUST", "LIBTORCH"))}
+        return environment | {"PATH": "/usr/bin:/bin", "PYTHON": str(python)}
 
     def planted(self, name, contents):
         """Puts a program in the place of a binary, and the binary beside it as NAME.real."""
@@ -64,8 +77,8 @@ class Bundle(unittest.TestCase):
             self.assertEqual(statuses[name], "passed")
         for name in ("live-bf16", "bench-sd", "profile-fast", "peers-compiled"):
             self.assertEqual((statuses[name], rows[name]["problem"]), ("not run", "needs a GPU"))
-        self.assertEqual(rows["tests"]["result"]["passed"], 0)
-        self.assertGreaterEqual(rows["tests"]["result"]["not_run"], 7)
+        self.assertEqual(statuses["tests"], "not run")
+        self.assertRegex(rows["tests"]["problem"], r"none of its \d+ tests ran: they need a GPU")
         self.assertEqual(result["counts"]["failed"], 0)
         self.assertEqual(rows["environment"]["result"]["cuda"], False)
 
@@ -94,20 +107,91 @@ class Bundle(unittest.TestCase):
         self.assertLess(result["seconds"], 60)
 
     def test_a_spent_budget_leaves_the_rest_not_run(self):
-        _, rows, _ = self.run_bundle("--budget", "1", "golden-reference-f32", status=1)
+        _, rows, result = self.run_bundle("--budget", "1", "golden-reference-f32", status=1)
         self.assertIn("budget", rows["golden-reference-f32"]["problem"])
+        self.assertFalse(result["passed"])
+
+    def test_a_step_that_the_budget_cuts_off_says_so(self):
+        self.planted("vae-fidelity", '#!/bin/sh\n[ $1 = --version ] && exec "$0.real" $1\nsleep 600 & wait\n')
+        _, rows, _ = self.run_bundle("--limit", "600", "--budget", "60", "golden-reference-f32", "command-check", status=1)
+        self.assertIn("what the budget had left", rows["golden-reference-f32"]["problem"])
+        self.assertEqual(rows["command-check"]["status"], "not run")
+
+    def test_a_run_that_is_ended_ends_its_step_and_leaves_a_result(self):
+        pid = Path(self.temporary.name) / "pid"
+        self.planted("vae-fidelity", f'#!/bin/sh\n[ $1 = --version ] && exec "$0.real" $1\necho $$ >"{pid}"\nsleep 600\n')
+        argv = [str(self.folder / "run.sh"), "command-check", "command-trace", "--out", str(self.out)]
+        run = subprocess.Popen(argv, env=self.environment(), stdout=subprocess.PIPE, text=True)
+        while run.poll() is None and not (pid.is_file() and pid.read_text().strip()):
+            time.sleep(0.1)
+        run.terminate()  # SIGINT is ignored below a shell's `&`
+        printed, _ = run.communicate()
+        self.assertEqual(run.returncode, 1, printed)
+        rows = {row["step"]: row for row in strict((self.out / "result.json").read_text())["steps"]}
+        self.assertEqual((rows["command-check"]["status"], rows["command-trace"]["status"]), ("failed", "not run"))
+        self.assertEqual(rows["command-check"]["problem"], "SIGTERM ended the run")
+        self.assertFalse(Path(f"/proc/{pid.read_text().strip()}").exists())
+
+    def test_an_earlier_result_is_kept(self):
+        self.run_bundle("environment", status=0)
+        before = (self.out / "result.json").read_text()
+        subprocess.run([str(self.folder / "run.sh"), "nonesuch", "--out", str(self.out)], env=self.environment(), capture_output=True)
+        self.assertEqual((self.out / "result.json").read_text(), before)
+        self.assertIn("== environment", (self.out / "log.txt").read_text())
+        subprocess.run([str(self.folder / "run.sh"), "environment", "--out", str(self.out)], env=self.environment(), check=True)
+        kept = list(self.out.glob("result-*.json"))
+        self.assertEqual([path.read_text() for path in kept], [before])
+        self.assertEqual(len(list(self.out.glob("log-*.txt"))), 1)
+
+    def test_output_that_is_no_text_or_no_number_fails_that_step_alone(self):
+        real = '#!/bin/sh\n[ $1 = --version ] && exec "$0.real" $1\n'
+        for printed, problem in ((r"\377", "could not be read"), ("null", "says nothing"), ('{"x": NaN}', "NaN or infinity")):
+            with self.subTest(printed):
+                self.planted("vae-fidelity", f"{real}printf '{printed}\\n'\n")
+                _, rows, _ = self.run_bundle("command-check", "command-trace", status=1)
+                for name in ("command-check", "command-trace"):
+                    self.assertEqual(rows[name]["status"], "failed")
+                    self.assertIn(problem, rows[name]["problem"])
+                self.doCleanups()
+
+    def test_a_torch_of_another_version_is_said(self):
+        linked = self.folder / "steps" / "torch_version.txt"
+        version = linked.read_text()
+        self.addCleanup(linked.write_text, version)
+        linked.write_text("2.10.0\n")
+        _, rows, _ = self.run_bundle("environment", status=1)
+        self.assertIn("linked to 2.10.0", rows["environment"]["problem"])
+
+    def test_a_truncated_archive_is_said(self):
+        short = Path(self.temporary.name) / "short"
+        shutil.copytree(BUNDLE, short)
+        archive = short / "golden.tar.xz"
+        archive.write_bytes(archive.read_bytes()[:1_000_000])
+        done = subprocess.run([str(short / "run.sh"), "command-check"], env=self.environment(), capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("golden.tar.xz could not be unpacked", done.stderr)
+        self.assertIn("golden.tar.xz", strict((short / "results" / "result.json").read_text())["problem"])
+
+    def test_a_folder_that_cannot_be_written_is_said(self):
+        file = Path(self.temporary.name) / "file"
+        file.touch()
+        argv = [str(self.folder / "run.sh"), "environment", "--out", str(file)]
+        done = subprocess.run(argv, env=self.environment(), capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(f"error: {file}: File exists", done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
 
     def test_a_python_without_torch_is_said(self):
-        bare = Path(self.temporary.name) / "bare"
+        bare = Path(self.temporary.name) / "bare python"
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
         done, _, result = self.run_bundle("live-f32", status=2, python=bare / "bin" / "python")
-        self.assertIn("no PyTorch", done.stderr)
+        self.assertIn(f"no PyTorch in {bare}", done.stderr)
+        self.assertIn("No module named 'torch'", done.stderr)
         self.assertIn("no PyTorch", result["problem"])
 
     def test_a_step_of_another_name_is_refused(self):
-        out = Path(self.temporary.name) / "out"
-        argv = [str(self.folder / "run.sh"), "goldens", "--out", str(out)]
-        done = subprocess.run(argv, env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True)
+        argv = [str(self.folder / "run.sh"), "goldens", "--out", str(self.out)]
+        done = subprocess.run(argv, env=self.environment(), capture_output=True, text=True)
         self.assertEqual(done.returncode, 2)
         self.assertIn("no step is named goldens", done.stderr)
 
