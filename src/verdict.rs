@@ -7,6 +7,7 @@ use crate::metrics::PixelMetrics;
 
 /// What a run comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Nothing was found and nothing asked for is missed.
@@ -18,6 +19,7 @@ pub enum Verdict {
 /// What the user wants judged; `None` asks for nothing. No default decides a verdict: published
 /// numbers spread over several dB, so they are context.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Thresholds {
     /// Least PSNR in dB.

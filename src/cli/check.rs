@@ -7,14 +7,14 @@ use std::time::Instant;
 use crate::baseline::Baseline;
 use crate::pipeline::CheckOptions;
 use crate::pixels::requested_size;
-use crate::report::{CheckSummary, SCHEMA_VERSION};
+use crate::report::CheckSummary;
 use crate::verdict::Thresholds;
 use crate::{Error, Result};
-use serde_json::json;
 
 use super::Outcome;
 use super::check_args::CheckArgs;
 use super::console::Console;
+use super::objects::SummaryReport;
 use super::images::expand;
 use super::outputs::Outputs;
 use super::progress::Progress;
@@ -95,7 +95,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
             Err(error) if images.len() == 1 => return Err(error),
             // The others can still be judged.
             Err(error) => progress.around(|| {
-                console.error(&error, json!({"input": {"path": image}}))?;
+                console.error(&error, Some(image))?;
                 Ok(Outcome::NotJudged)
             })?,
         };
@@ -108,8 +108,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
     }
     drop(progress);
     if images.len() > 1 {
-        let object = json!({"schema_version": SCHEMA_VERSION, "summary": summary});
-        console.result(&object, format_args!("\n{summary}\n"))?;
+        console.result(&SummaryReport::new(summary), format_args!("\n{summary}\n"))?;
     }
     Ok(worst)
 }

@@ -2,14 +2,14 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind as IoErrorKind, Write};
+use std::path::Path;
 
 use super::flags;
 use super::folders::Folders;
-use crate::report::SCHEMA_VERSION;
+use super::objects::ErrorReport;
 use crate::{Error, ErrorKind, Result};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use serde_json::json;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const FAINT: Style = Style::new().dimmed();
@@ -38,10 +38,7 @@ impl Console<'_> {
     /// Errors when stdout cannot be written; a reader that went away is no error.
     pub fn result(&self, object: &impl Serialize, text: impl Display) -> Result<()> {
         if self.json {
-            let line = serde_json::to_string(object).map_err(|error| {
-                Error::new(ErrorKind::Output, "JSON", error, "please report this as a bug")
-            })?;
-            return written(writeln!(io::stdout().lock(), "{}", self.shown(&line)));
+            return self.print(object);
         }
         if self.quiet {
             return Ok(());
@@ -60,20 +57,18 @@ impl Console<'_> {
         }
     }
 
-    /// Why a run could not be judged: JSON on stdout, text on stderr. `about` is what else the
-    /// JSON object says.
-    pub fn error(&self, error: &Error, about: serde_json::Value) -> Result<()> {
-        self.failure(error.kind().code(), &error.to_string(), error.next(), about)
+    /// Why a run could not be judged, or the picture `input` of several: JSON on stdout, text on
+    /// stderr.
+    pub fn error(&self, error: &Error, input: Option<&Path>) -> Result<()> {
+        self.problem(error.kind().code(), &error.to_string(), error.next(), input)
     }
 
     /// As [`Console::error`], for what is no [`Error`] of the library.
-    pub fn failure(
-        &self,
-        code: &str,
-        message: &str,
-        next: &str,
-        about: serde_json::Value,
-    ) -> Result<()> {
+    pub fn failure(&self, code: &str, message: &str, next: &str) -> Result<()> {
+        self.problem(code, message, next, None)
+    }
+
+    fn problem(&self, code: &str, message: &str, next: &str, input: Option<&Path>) -> Result<()> {
         let [message, next] = [message, next].map(|text| self.shown(text));
         if !self.json {
             let _ = writeln!(
@@ -82,15 +77,14 @@ impl Console<'_> {
             );
             return Ok(());
         }
-        let mut object = json!({
-            "schema_version": SCHEMA_VERSION,
-            "verdict": null,
-            "error": {"code": code, "message": message, "next": next},
-        });
-        if let (Some(object), serde_json::Value::Object(about)) = (object.as_object_mut(), about) {
-            object.extend(about);
-        }
-        written(writeln!(io::stdout().lock(), "{object}"))
+        self.print(&ErrorReport::new(code, message, next, input))
+    }
+
+    fn print(&self, object: &impl Serialize) -> Result<()> {
+        let line = serde_json::to_string(object).map_err(|error| {
+            Error::new(ErrorKind::Output, "JSON", error, "please report this as a bug")
+        })?;
+        written(writeln!(io::stdout().lock(), "{}", self.shown(&line)))
     }
 }
 

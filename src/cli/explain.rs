@@ -3,14 +3,13 @@
 use std::fmt::{self, Display};
 
 use crate::diagnosis::{Code, code, codes};
-use crate::report::SCHEMA_VERSION;
 use crate::{Error, Result};
 use anstyle::Style;
-use serde_json::json;
 
 use super::Outcome;
 use super::args::ExplainArgs;
 use super::console::Console;
+use super::objects::ExplainReport;
 
 const FAINT: Style = Style::new().dimmed();
 const STRONG: Style = Style::new().bold();
@@ -21,8 +20,7 @@ pub fn run(args: &ExplainArgs, console: Console) -> Result<Outcome> {
     match &args.code {
         None => {
             let rows: Vec<&Code> = codes().collect();
-            let object = json!({"schema_version": SCHEMA_VERSION, "codes": rows});
-            console.result(&object, List(&rows))?;
+            console.result(&ExplainReport::new(rows.clone()), List(&rows))?;
         }
         Some(name) => {
             let row = code(name).ok_or_else(|| {
@@ -32,8 +30,7 @@ pub fn run(args: &ExplainArgs, console: Console) -> Result<Outcome> {
                     "list them all: vae-fidelity explain",
                 )
             })?;
-            let object = json!({"schema_version": SCHEMA_VERSION, "codes": [row]});
-            console.result(&object, Row(row))?;
+            console.result(&ExplainReport::new(vec![row]), Row(row))?;
         }
     }
     Ok(Outcome::Passed)

@@ -5,32 +5,19 @@ use std::path::{Path, PathBuf};
 
 use crate::Dtype;
 use crate::autoencoder_kl::DeviceChoice;
-use crate::golden::{Case, ExportSize, PosteriorKind, Suite, SuiteReport};
+use crate::golden::{Case, ExportSize, Suite, SuiteReport};
 use crate::report::SCHEMA_VERSION;
 use crate::{Error, ErrorKind, Result};
-use serde_json::json;
 
 use super::Outcome;
 use super::args::{ExportArgs, GoldenArgs, VerifyArgs};
 use super::console::Console;
+use super::objects::{ExportReport, GoldenList, kind};
 use super::progress::Progress;
 
 pub fn list(args: &GoldenArgs, console: Console) -> Result<Outcome> {
     let suite = open(args)?;
     let cases = suite.chosen()?;
-    let rows: Vec<_> = cases
-        .iter()
-        .map(|case| {
-            json!({
-                "name": case.name, "model": case.model, "image": case.image,
-                "width": case.width, "height": case.height,
-                "posterior": {"kind": kind(case), "seed": case.posterior.seed},
-                "dtype": case.dtype, "device": case.device, "tiling": case.tiling.is_some(),
-                "slicing": case.slicing, "shows": case.shows,
-            })
-        })
-        .collect();
-    let object = json!({"schema_version": SCHEMA_VERSION, "suite": suite.folder(), "cases": rows});
     let widest = cases.iter().map(|case| case.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for case in &cases {
@@ -43,7 +30,7 @@ pub fn list(args: &GoldenArgs, console: Console) -> Result<Outcome> {
         let _ = writeln!(text, "{name:<widest$}  {what}\n{:<widest$}  {shows}", "");
     }
     let _ = writeln!(text, "{} cases in {}", cases.len(), suite.folder().display());
-    console.result(&object, text)?;
+    console.result(&GoldenList::new(suite.folder(), &cases), text)?;
     Ok(Outcome::Passed)
 }
 
@@ -112,10 +99,13 @@ pub fn export(args: &ExportArgs, console: Console) -> Result<Outcome> {
     let progress = Progress::new(1, console);
     suite.export(&args.folder, args.format, |step| progress.step(step))?;
     drop(progress);
-    let object = json!({
-        "schema_version": SCHEMA_VERSION, "folder": args.folder, "cases": cases, "models": models,
-        "bytes": bytes,
-    });
+    let object = ExportReport {
+        schema_version: SCHEMA_VERSION,
+        folder: folder.to_string(),
+        cases,
+        models,
+        bytes,
+    };
     let text = format!(
         "wrote {cases} cases of {models} models to {folder}; {folder}/README.md says what to compute\n"
     );
@@ -143,11 +133,4 @@ fn folder(args: &GoldenArgs) -> Result<PathBuf> {
             "name the folder of goldens with --golden DIR; it is part of this crate's sources",
         )
     })
-}
-
-fn kind(case: &Case) -> &'static str {
-    match case.posterior.kind {
-        PosteriorKind::Mode => "mode",
-        PosteriorKind::Sample => "sample",
-    }
 }

@@ -14,12 +14,15 @@ mod golden;
 mod images;
 mod inspect;
 mod inspect_args;
+mod objects;
 mod outputs;
 mod panic;
 mod places;
 mod progress;
 mod results;
 mod run_args;
+#[cfg(feature = "schema")]
+mod schema;
 mod shared_args;
 mod show;
 mod source_args;
@@ -28,6 +31,9 @@ mod trace_args;
 mod user_files;
 mod version;
 
+#[cfg(feature = "schema")]
+pub use schema::json_schema;
+
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -35,7 +41,6 @@ use crate::Result;
 use crate::verdict::Verdict;
 use clap::Parser;
 use clap::error::ErrorKind as UsageErrorKind;
-use serde_json::json;
 
 pub use args::command;
 use args::{Cli, Command, GoldenCommand};
@@ -78,7 +83,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let outcome = outcome.unwrap_or_else(|place| {
         // Nothing more can be done if stdout is gone as well.
         let message = format!("internal error{place}");
-        let _ = console.failure("internal", &message, panic::NEXT, json!({}));
+        let _ = console.failure("internal", &message, panic::NEXT);
         Outcome::NotJudged
     });
     // Nothing more can be done if stdout is gone.
@@ -103,9 +108,9 @@ fn dispatch(cli: Cli, json: bool, arguments: &[OsString], folders: &Folders) -> 
 }
 
 fn not_judged(error: &crate::Error, console: Console) -> Outcome {
-    if let Err(error) = console.error(error, json!({})) {
+    if let Err(error) = console.error(error, None) {
         // stdout is full or closed: stderr is what is left.
-        let _ = Console { json: false, ..console }.error(&error, json!({}));
+        let _ = Console { json: false, ..console }.error(&error, None);
     }
     Outcome::NotJudged
 }
@@ -130,7 +135,7 @@ fn explain_usage(usage: &clap::Error, console: Console) -> Outcome {
             let message = words.join(" ");
             let message = message.strip_prefix("error: ").unwrap_or(&message);
             let printed: Result<()> =
-                console.failure("option", message, "see vae-fidelity --help", json!({}));
+                console.failure("option", message, "see vae-fidelity --help");
             // The exit code tells it even if nobody reads stdout.
             let _ = printed;
         }

@@ -80,7 +80,7 @@ impl RunArgs {
     /// What these flags leave without effect.
     pub fn note(&self) -> Option<String> {
         let seed = self.seed.filter(|_| !self.sample)?;
-        Some(format!("--seed {seed} has no effect without --sample, as in the gist"))
+        Some(format!("--seed {seed} has no effect without --sample, as in the reference script"))
     }
 
     /// The files that the model is loaded from, as far as their names show it.

@@ -19,6 +19,7 @@ use crate::verdict::{Thresholds, Verdict};
 
 /// One image through one VAE: what `check` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckReport {
     /// [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -60,9 +61,11 @@ pub struct CheckReport {
 
 /// The picture that went in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Input {
     /// The file.
     #[serde(serialize_with = "lossy")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub path: PathBuf,
     /// Its format by Pillow's name, for example `PNG`.
     pub format: String,
@@ -95,6 +98,7 @@ impl Input {
 
 /// The VAE, and how it ran.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Model {
     /// `builtin`, or the folder or file it was loaded from.
     pub source: String,
@@ -139,6 +143,7 @@ impl Model {
 
 /// How latents were taken from the posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Posterior {
     /// Its mode, or a draw.
     pub kind: PosteriorKind,
@@ -148,6 +153,7 @@ pub struct Posterior {
 
 /// Which latents stand for a posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PosteriorKind {
     /// The most likely ones.
@@ -158,6 +164,7 @@ pub enum PosteriorKind {
 
 /// Scaled latents; statistics cover finite values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Latents {
     /// (1, channels, height, width).
     pub shape: [usize; 4],
@@ -170,9 +177,11 @@ pub struct Latents {
 
 /// A decoded sample, before clamping; statistics cover finite values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Decoded {
     /// Where the picture was written; `None` where there is none.
     #[serde(serialize_with = "lossy_option")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub path: Option<PathBuf>,
     /// (1, 3, height, width).
     pub shape: [usize; 4],
@@ -205,6 +214,7 @@ impl Decoded {
 
 /// What half precision would do to one picture, from runs in f32.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Forecast {
     /// f16 and bf16.
     pub dtypes: Vec<DtypeForecast>,
@@ -214,6 +224,7 @@ pub struct Forecast {
 
 /// What one dtype would do: f32 arithmetic with weights and outputs rounded to it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DtypeForecast {
     /// f16 or bf16.
     pub dtype: Dtype,
@@ -227,6 +238,7 @@ pub struct DtypeForecast {
 
 /// How near one layer comes to the largest f16.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Headroom {
     /// diffusers' name.
     pub module: String,
@@ -238,6 +250,7 @@ pub struct Headroom {
 
 /// Wall-clock time in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Timings {
     /// Opening and loading the model; once for all images.
     pub load: f64,
@@ -251,6 +264,7 @@ pub struct Timings {
 
 /// What `check` prints last when it was given several images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckSummary {
     /// Images given.
     pub images: usize,

@@ -12,6 +12,7 @@ use crate::verdict::{Thresholds, Verdict};
 
 /// Two files beside each other: what `compare` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CompareReport {
     /// [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -21,9 +22,11 @@ pub struct CompareReport {
     pub verdict_reasons: Vec<String>,
     /// The file that is judged.
     #[serde(serialize_with = "lossy")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub a: PathBuf,
     /// The file it is held against.
     #[serde(serialize_with = "lossy")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub b: PathBuf,
     /// What the files hold.
     #[serde(flatten)]
@@ -34,6 +37,7 @@ pub struct CompareReport {
 
 /// What was compared, by kind of file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Compared {
     /// Two pictures.
@@ -56,6 +60,7 @@ pub enum Compared {
 
 /// One tensor in two files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ComparedTensor {
     /// Its name; `None` where the files do not name it, or not alike.
     pub name: Option<String>,

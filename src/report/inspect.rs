@@ -22,6 +22,7 @@ use crate::verdict::Verdict;
 
 /// One checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InspectReport {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -55,9 +56,11 @@ pub struct InspectReport {
 
 /// One file of weights.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileReport {
     /// Where it lies.
     #[serde(serialize_with = "lossy")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
@@ -67,9 +70,11 @@ pub struct FileReport {
 
 /// A config, and where each of its values comes from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfigReport {
     /// Its file; `None` where there is none.
     #[serde(serialize_with = "lossy_option")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub path: Option<PathBuf>,
     /// Its fields; those that nothing settles are `null`.
     pub values: Map<String, Value>,
@@ -83,6 +88,7 @@ pub struct ConfigReport {
 
 /// A family, and what tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FamilyReport {
     /// Its name.
     pub name: Family,
@@ -94,6 +100,7 @@ pub struct FamilyReport {
 
 /// How much is stored in one dtype.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StoredAs {
     /// Tensors.
     pub tensors: usize,
@@ -103,6 +110,7 @@ pub struct StoredAs {
 
 /// How config and files fit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TensorsReport {
     /// Tensors that the config asks for.
     pub expected: usize,
@@ -123,6 +131,7 @@ pub struct TensorsReport {
 
 /// A tensor of another shape than the config asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShapeMismatch {
     /// Its name.
     pub name: String,
@@ -134,6 +143,7 @@ pub struct ShapeMismatch {
 
 /// One tensor, and its values in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TensorReport {
     /// Name, shape and dtype.
     #[serde(flatten)]
@@ -234,6 +244,7 @@ impl ConfigReport {
 
 /// What two checkpoints hold, and how they differ.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InspectDifference {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,

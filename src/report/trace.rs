@@ -15,6 +15,7 @@ use crate::verdict::Verdict;
 
 /// Every layer of one VAE for one picture: what `trace` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TraceReport {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION).
     pub schema_version: u32,
@@ -30,6 +31,7 @@ pub struct TraceReport {
     pub posterior: Posterior,
     /// Where the trace was saved.
     #[serde(serialize_with = "lossy_option")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub saved: Option<PathBuf>,
     /// The layers of the encoder, in the order in which they finish.
     pub encode: Vec<Layer>,
@@ -43,6 +45,7 @@ pub struct TraceReport {
 
 /// The output of one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Layer {
     /// What a trace holds of it.
     #[serde(flatten)]
@@ -53,9 +56,11 @@ pub struct Layer {
 
 /// Two traces beside each other.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Against {
     /// The file of the other trace, which is what was expected.
     #[serde(serialize_with = "lossy")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub path: PathBuf,
     /// What counts as rounding; `atol` is in standard deviations of a layer's output.
     pub tolerance: Tolerance,

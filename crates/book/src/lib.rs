@@ -3,10 +3,17 @@
 
 mod commands;
 mod findings;
+mod json;
 
 /// The generated pages: the file's name below `docs/src/reference`, and its text.
 pub fn pages() -> Vec<(&'static str, String)> {
-    vec![("commands.md", commands::page()), ("findings.md", findings::page())]
+    let schema = vae_fidelity::cli::json_schema();
+    vec![
+        ("commands.md", commands::page()),
+        ("findings.md", findings::page()),
+        ("json.md", json::page(&schema)),
+        ("schema.json", format!("{schema:#}\n")),
+    ]
 }
 
 /// What every generated page begins with.

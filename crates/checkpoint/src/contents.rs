@@ -25,6 +25,7 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// Where the value of a config's field comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
 pub enum Origin {
     /// The config file.
     File,
@@ -72,6 +73,7 @@ pub enum ResolvedConfig {
 
 /// One tensor of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TensorInfo {
     /// Its diffusers name.
     pub name: String,

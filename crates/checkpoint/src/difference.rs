@@ -11,6 +11,7 @@ use vae_fidelity_core::dtype::Dtype;
 
 /// One tensor that both checkpoints have, or one of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TensorDifference {
     /// Its diffusers name.
     pub name: String,
@@ -25,6 +26,7 @@ pub struct TensorDifference {
 
 /// How the values of two tensors of one shape compare.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ValueDifference {
     /// Same dtype, same bits.
     pub bit_equal: bool,
@@ -45,6 +47,7 @@ pub struct ValueDifference {
 
 /// A field in which two configs differ.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FieldDifference {
     /// Its name in `config.json`.
     pub field: String,
@@ -56,6 +59,7 @@ pub struct FieldDifference {
 
 /// What differs between two checkpoints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckpointDifference {
     /// Whether every tensor is bit-equal and no field of the config differs.
     pub identical: bool,

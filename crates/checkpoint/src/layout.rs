@@ -6,6 +6,7 @@ use vae_fidelity_core::config::AutoencoderKLConfig;
 
 /// Name and shape of one tensor of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TensorSpec {
     /// The checkpoint key, for example `encoder.conv_in.weight`.
     pub name: String,

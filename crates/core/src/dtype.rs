@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The dtype a VAE computes in (torch's `float32`, `float16`, `bfloat16`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// 32-bit IEEE 754.

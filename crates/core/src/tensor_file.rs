@@ -34,6 +34,7 @@ impl FileTensor {
 
 /// The types of values that are read from tensor files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stored {
     /// 64-bit IEEE 754.

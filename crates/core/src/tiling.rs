@@ -13,6 +13,7 @@ use vae_fidelity_files::error::{Error, Result};
 
 /// How tiles are cut: by their side in pixels and in latents, each overlapping a quarter of the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tiling {
     tile_sample_min_size: usize,
     tile_latent_min_size: usize,
@@ -119,6 +120,7 @@ impl Tiling {
 
 /// How the work on one input is split: not at all, by tiles, by pictures of a batch, or both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Splitting {
     /// As after diffusers' `enable_tiling()`.
     pub tiling: Option<Tiling>,

@@ -42,6 +42,7 @@ pub use weights::{Measured, Misfit, checkpoint_findings};
 
 /// One thing that was found, with the numbers that show it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
     /// Stable name of the cause, for example `non-finite-output`.
     pub code: &'static str,
@@ -59,6 +60,7 @@ pub struct Finding {
 
 /// How grave a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The VAE, or how it is run, is broken: the verdict is fail.

@@ -22,6 +22,7 @@ pub struct Diagnosis {
 
 /// Causes that a run cannot see, and the flag that would let it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NotDecided {
     /// Their codes.
     pub codes: Vec<&'static str>,

@@ -22,6 +22,7 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 /// assert!(!tolerance.allows(f32::NAN, f32::NAN));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Bounds")]
 pub struct Tolerance {
     atol: f64,
@@ -30,6 +31,7 @@ pub struct Tolerance {
 
 /// What a file says; checked before it becomes a [`Tolerance`].
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Bounds {
     atol: f64,
@@ -100,6 +102,7 @@ impl Tolerance {
 
 /// The criterion that a tensor is judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Criterion {
     /// Every bit of every value: what involves no rounding that machines differ in.
@@ -130,6 +133,7 @@ pub const THRESHOLDS: [f64; 9] = [0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1,
 
 /// One tensor beside its golden.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// Shape of the golden.
     pub expected_shape: Vec<usize>,
@@ -160,24 +164,38 @@ pub struct Comparison {
 
 /// The value that differs most.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Worst {
     /// Position in the tensor.
     pub index: Vec<usize>,
     /// What the implementation gave.
     #[serde(serialize_with = "number_or_name")]
+    #[cfg_attr(feature = "schema", schemars(with = "NumberOrName"))]
     pub actual: f32,
     /// What the golden holds.
     #[serde(serialize_with = "number_or_name")]
+    #[cfg_attr(feature = "schema", schemars(with = "NumberOrName"))]
     pub expected: f32,
 }
 
 /// A row of the table of differences.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Over {
     /// The absolute difference.
     pub threshold: f64,
     /// Values that differ by more; NaN and infinity always do.
     pub count: usize,
+}
+
+/// A number, or the name of what is none: `NaN`, `inf` or `-inf`.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum NumberOrName {
+    Number(f32),
+    Name(String),
 }
 
 /// JSON has no NaN; `null` would not say which it was.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// Where in the model a wrong tensor comes from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "found", rename_all = "snake_case")]
 pub enum Location {
     /// This module's output differs, and no module that finished before it does: the fault is in
@@ -50,6 +51,7 @@ pub enum Location {
 
 /// Whether a block whose output is wrong is wrong itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Fault {
     /// Run alone on what the reference gave it, the block puts out something else.

@@ -9,6 +9,7 @@ use vae_fidelity_core::trace::{Activation, Stage, Trace};
 
 /// How near a layer's output comes to the expected one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Agreement {
     /// Every bit of every value, known by the SHA-256 of both.
@@ -21,6 +22,7 @@ pub enum Agreement {
 
 /// One layer in two traces.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LayerComparison {
     /// diffusers' name of the module.
     pub module: String,
@@ -37,6 +39,7 @@ pub struct LayerComparison {
 
 /// The layers of one stage in two traces.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StageComparison {
     /// The half of the VAE.
     pub stage: Stage,

@@ -29,6 +29,7 @@ pub(super) struct Manifest {
 
 /// What the bits of the goldens depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Origin {
     /// SHA-256 of the reference script that made them.
     pub gist_sha256: String,

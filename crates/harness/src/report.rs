@@ -16,6 +16,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 ///
 /// Displays as the text for people; serialises as the JSON of `golden verify --json`.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SuiteReport {
     /// Version of this layout: 1.
     pub schema_version: u32,
@@ -37,6 +38,7 @@ pub struct SuiteReport {
 
 /// Counts over all cases that were run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Summary {
     /// Cases that were run.
     pub cases: usize,
@@ -58,6 +60,7 @@ pub struct Summary {
 
 /// A case that was left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NotRun {
     /// Name of the case.
     pub case: String,
@@ -67,6 +70,7 @@ pub struct NotRun {
 
 /// The checks of one case, in data order.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CaseReport {
     /// Name of the case.
     pub case: String,
@@ -84,6 +88,7 @@ pub struct CaseReport {
 
 /// One tensor of one case.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// Which step was judged.
     pub tensor: Step,
@@ -105,6 +110,7 @@ pub struct Check {
 
 /// A step of a case; each starts from the golden result of the step before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// The model itself: loading it.
@@ -164,6 +170,7 @@ impl Step {
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Equal in every bit.

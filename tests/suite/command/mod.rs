@@ -22,4 +22,5 @@ mod user_files;
 mod check_report;
 mod hub_world;
 mod sandbox;
+mod schema;
 mod trace_report;

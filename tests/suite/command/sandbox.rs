@@ -16,6 +16,8 @@ use vae_fidelity::pixels::encode_png;
 use vae_fidelity::recipe::Recipe;
 use vae_fidelity::{AutoencoderKLConfig, Rgb8};
 
+use super::schema::violation;
+
 /// The smallest VAE of the usual topology: four levels, one resnet each, a few thousand weights.
 pub const CONFIG: &str = r#"{
   "_class_name": "AutoencoderKL", "act_fn": "silu", "block_out_channels": [8, 8, 8, 8],
@@ -216,6 +218,10 @@ impl Ran {
             ["panicked", "stack backtrace", "internal error", "c10::", "libc10", "Exception raised"]
         {
             ran.check(!ran.stderr.contains(word) && !ran.stdout.contains(word), word);
+        }
+        for object in ran.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let violation = Some(object).filter(Value::is_object).as_ref().and_then(violation);
+            ran.check(violation.is_none(), &violation.unwrap_or_default());
         }
         ran
     }

@@ -10,6 +10,7 @@ use crate::dtype::Dtype;
 /// Read one with [`AutoencoderKLConfig::from_json`]. Lengths of the three block lists agree, every
 /// width is a multiple of `norm_num_groups`, and every number is finite.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AutoencoderKLConfig {
     /// Channels of the input picture.
     pub in_channels: usize,
@@ -58,6 +59,7 @@ pub struct AutoencoderKLConfig {
 
 /// An activation by diffusers' name (`models/activations.py`, `get_activation`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Activation {
     /// `x * sigmoid(x)`; `swish` is another name for it.
@@ -72,6 +74,7 @@ pub enum Activation {
 
 /// `sample_size` of a config: a number or a pair, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum SampleSize {
     /// One number for both sides.

@@ -9,6 +9,7 @@ use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
 
 /// A family of published VAEs that share graph and scaling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Family {
     /// The small VAE inside this crate.
     #[serde(rename = "builtin")]

@@ -6,6 +6,7 @@ use super::family::Family;
 
 /// The published quality of one VAE, over many pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PublishedQuality {
     /// Which release.
     pub vae: &'static str,

@@ -8,6 +8,7 @@ use vae_fidelity_pixels::Rgb8;
 
 /// The difference between picture `b` and picture `a`, in 8-bit values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PixelMetrics {
     /// Whether every byte is the same.
@@ -40,6 +41,7 @@ pub struct PixelMetrics {
 
 /// One channel of one pixel, counted from the top left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Position {
     /// Column, from 0.
@@ -52,6 +54,7 @@ pub struct Position {
 
 /// A channel of an RGB picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
     /// The first.

@@ -14,6 +14,7 @@ const THRESHOLDS: [f64; 7] = [0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1];
 /// one is not, counts as differing and as over every threshold, NaN beside NaN and infinity beside
 /// infinity included; it has no size, so it is counted in `non_finite_pairs` instead.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TensorMetrics {
     /// Values in each tensor.
@@ -47,6 +48,7 @@ pub struct TensorMetrics {
 
 /// The pair with the largest difference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WorstPair {
     /// Index along each dimension.
@@ -59,6 +61,7 @@ pub struct WorstPair {
 
 /// How many pairs differ by more than `threshold`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Over {
     /// An absolute difference.

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// One tensor's values in numbers; statistics cover finite values, `None` where there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WeightStatistics {
     /// Number of values.
     pub values: usize,

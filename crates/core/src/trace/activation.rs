@@ -10,6 +10,7 @@ pub const SAMPLES: usize = 32;
 
 /// The half of a VAE that was run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Sample to moments.
@@ -23,6 +24,7 @@ pub type Trace = Vec<Activation>;
 
 /// The output of one module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Activation {
     /// diffusers' module name, for example `encoder.down_blocks.0.resnets.0.norm1`.
     pub module: String,
@@ -96,6 +98,7 @@ pub fn sample_indices(len: usize, count: usize) -> impl Iterator<Item = usize> {
 
 /// Mean, spread and extremes of the finite values of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Statistics {
     /// Mean of the finite values, summed in f64.
     pub mean: Option<f64>,

@@ -17,6 +17,7 @@ use super::Severity;
 
 /// One cause of faults, as `explain` tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Code {
     /// Stable name, for example `channel-swap`.
     pub code: &'static str,
