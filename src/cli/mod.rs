@@ -134,8 +134,7 @@ fn explain_usage(usage: &clap::Error, console: Console) -> Outcome {
             let words: Vec<&str> = paragraph.split_whitespace().collect();
             let message = words.join(" ");
             let message = message.strip_prefix("error: ").unwrap_or(&message);
-            let printed: Result<()> =
-                console.failure("option", message, "see vae-fidelity --help");
+            let printed: Result<()> = console.failure("option", message, "see vae-fidelity --help");
             // The exit code tells it even if nobody reads stdout.
             let _ = printed;
         }

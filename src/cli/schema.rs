@@ -1,14 +1,12 @@
 //! The JSON Schema of everything that `--json` prints.
 
-use schemars::generate::SchemaSettings;
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::objects::{ErrorReport, ExplainReport, ExportReport, GoldenList, SummaryReport};
 use crate::golden::SuiteReport;
-use crate::report::{
-    CheckReport, CompareReport, InspectDifference, InspectReport, TraceReport,
-};
+use crate::report::{CheckReport, CompareReport, InspectDifference, InspectReport, TraceReport};
 
 /// One line of what `vae-fidelity --json` prints.
 ///

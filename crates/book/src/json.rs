@@ -52,7 +52,8 @@ fn body(definition: &Value) -> String {
     }
     let forms = list(definition, "oneOf").iter().chain(list(definition, "anyOf"));
     let forms: Vec<&Value> = forms.collect();
-    let words: Vec<&Value> = forms.iter().copied().filter(|form| form.get("const").is_some()).collect();
+    let words: Vec<&Value> =
+        forms.iter().copied().filter(|form| form.get("const").is_some()).collect();
     if !words.is_empty() {
         text += "\n| word | meaning |\n|---|---|\n";
         for word in &words {

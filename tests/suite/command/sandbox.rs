@@ -219,7 +219,8 @@ impl Ran {
         {
             ran.check(!ran.stderr.contains(word) && !ran.stdout.contains(word), word);
         }
-        for object in ran.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        for object in ran.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        {
             let violation = Some(object).filter(Value::is_object).as_ref().and_then(violation);
             ran.check(violation.is_none(), &violation.unwrap_or_default());
         }

@@ -42,7 +42,10 @@ fn close(schema: &mut Value) {
 /// What `object` has that the schema does not, or the other way round.
 pub fn violation(object: &Value) -> Option<String> {
     let (schemas, index) = &*SCHEMA;
-    schemas.validate(object, *index).err().map(|error| format!("not what schema.json says: {error}"))
+    schemas
+        .validate(object, *index)
+        .err()
+        .map(|error| format!("not what schema.json says: {error}"))
 }
 
 #[test]
