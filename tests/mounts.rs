@@ -11,6 +11,8 @@ mod hub_server;
 #[allow(dead_code)]
 #[path = "suite/command/sandbox.rs"]
 mod sandbox;
+#[path = "suite/command/schema.rs"]
+mod schema;
 
 use std::fs;
 
