@@ -11,6 +11,7 @@ mod hub_server;
 #[allow(dead_code)]
 #[path = "suite/command/sandbox.rs"]
 mod sandbox;
+#[allow(unused_imports, reason = "its own test runs in the suite")]
 #[path = "suite/command/schema.rs"]
 mod schema;
 
