@@ -42,6 +42,7 @@ edition = "2024"
 ndarray = "0.16"
 
 TOML
+  # shellcheck disable=SC2016 # a fence of Markdown
   sed -n '/^\[dev-dependencies\]/,/^```/{/^```/d;p}' README.md
   printf '\n[profile.dev]\nopt-level = 1\ndebug = false\n\n[patch.crates-io]\n'
   printf '%s\n' "${patches[@]}"

@@ -24,6 +24,5 @@ dist_tools() {
 }
 
 target_directory() {
-  cargo metadata --format-version 1 --no-deps |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+  python3 scripts/vae_fidelity_tools/checkout.py target-directory
 }

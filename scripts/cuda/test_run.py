@@ -135,7 +135,8 @@ class Bundle(unittest.TestCase):
     def test_an_earlier_result_is_kept(self):
         self.run_bundle("environment", status=0)
         before = (self.out / "result.json").read_text()
-        subprocess.run([str(self.folder / "run.sh"), "nonesuch", "--out", str(self.out)], env=self.environment(), capture_output=True)
+        argv = [str(self.folder / "run.sh"), "nonesuch", "--out", str(self.out)]
+        subprocess.run(argv, env=self.environment(), capture_output=True)
         self.assertEqual((self.out / "result.json").read_text(), before)
         self.assertIn("== environment", (self.out / "log.txt").read_text())
         subprocess.run([str(self.folder / "run.sh"), "environment", "--out", str(self.out)], env=self.environment(), check=True)

@@ -160,7 +160,11 @@ def self_test() -> None:
         "with lib.rs": ({"lib.rs": "mod a;\nuse a::A;\npub struct L;", "a.rs": "use super::L;"}, 1),
         "upward": ({"lib.rs": f"// {IN_ORDER}\nmod a;\nmod b;", "a.rs": "use super::b::B;", "b.rs": ""}, 1),
         "in tests": (
-            {"lib.rs": "mod a;\nmod b;", "a.rs": "#[cfg(test)]\nmod tests {\n    use crate::b::B;\n}\n", "b.rs": "use super::a::A;"},
+            {
+                "lib.rs": "mod a;\nmod b;",
+                "a.rs": "#[cfg(test)]\nmod tests {\n    use crate::b::B;\n}\n",
+                "b.rs": "use super::a::A;",
+            },
             0,
         ),
     }
