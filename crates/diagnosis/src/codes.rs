@@ -10,7 +10,7 @@ use super::severity::Severity;
 /// Declares [`Code`] with the stable name of each variant.
 macro_rules! codes {
     ($($variant:ident = $name:literal,)*) => {
-        /// Stable name of a cause, for example `channel-swap`, as which it displays and serialises.
+        /// Stable name of a cause, for example `channel-swap`, as which it displays and serializes.
         ///
         /// [`Code::cause`] says what is known of it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

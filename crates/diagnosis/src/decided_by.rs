@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 /// One way in which a cause is decided.
 ///
-/// Displays and serialises as what is run and the parameter that it needs, which stands in
+/// Displays and serializes as what is run and the parameter that it needs, which stands in
 /// backticks: ``check `latents` ``.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

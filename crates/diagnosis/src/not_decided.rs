@@ -10,7 +10,7 @@ use super::decided_by::DecidedBy;
 pub struct NotDecided {
     /// Their codes.
     pub codes: Vec<Code>,
-    /// What decides them; serialises as its parameter.
+    /// What decides them; serializes as its parameter.
     #[serde(serialize_with = "parameter")]
     pub needs: DecidedBy,
 }

@@ -21,7 +21,6 @@ use super::tiles::{self, TILE_BLEND_UNITS, Tiles};
 use vae_fidelity_core::config::Family;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::denormalize;
-use vae_fidelity_core::metrics::PixelMetrics;
 use vae_fidelity_core::tiling::UnitMistake;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
