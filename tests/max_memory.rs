@@ -47,7 +47,7 @@ fn round_trip(vae: &FastAutoencoderKL) -> Result<(Encoded, Array4<f32>)> {
 /// The size in the error of a limit that is too small.
 fn least(vae: FastAutoencoderKL) -> u64 {
     let message = round_trip(&vae.with_max_memory(1 << 20)).unwrap_err().to_string();
-    assert!(message.contains("--max-memory 1M"), "{message}");
+    assert!(message.contains("`max_memory` 1M"), "{message}");
     let said = message.split("at least ").nth(1).unwrap_or_else(|| panic!("{message}"));
     said.split('M').next().unwrap().parse::<u64>().unwrap() << 20
 }
