@@ -89,19 +89,19 @@ fn what_shapes_cannot_settle_is_asked_for() {
         format!("{error} | {}", error.next())
     };
     let all = "sd1, sd2, sdxl, playground-v2.5";
-    contains(&question(&stable_diffusion()), &["model.safetensors", all, "--family", "--config"]);
-    contains(&question(&sixteen_channels()), &["sd3, flux1", "--family", "--config"]);
+    contains(&question(&stable_diffusion()), &["model.safetensors", all, "`family`", "`config`"]);
+    contains(&question(&sixteen_channels()), &["sd3, flux1", "`family`", "`config`"]);
     let upscaler = graph(json!({"block_out_channels": [128, 256, 512]}));
-    contains(&question(&upscaler), &["only x4-upscaler", "--family x4-upscaler"]);
+    contains(&question(&upscaler), &["only x4-upscaler", "`family` x4-upscaler"]);
     let cogview =
         graph(json!({"block_out_channels": [128, 512, 1024, 1024], "layers_per_block": 3,
         "latent_channels": 16, "use_quant_conv": false, "use_post_quant_conv": false,
         "mid_block_add_attention": false}));
     contains(&question(&cogview), &["only cogview"]);
     let own = graph(json!({"block_out_channels": [64, 128], "latent_channels": 8}));
-    contains(&question(&own), &["no published family", "8 latent channels", "--config"]);
+    contains(&question(&own), &["no published family", "8 latent channels", "`config`"]);
     let odd = graph(json!({"block_out_channels": [6, 10], "norm_num_groups": 2}));
-    contains(&question(&odd), &["no published family", "widths [6, 10]", "--config"]);
+    contains(&question(&odd), &["no published family", "widths [6, 10]", "`config`"]);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_family_supplies_what_it_published_and_is_checked_against_the_shapes() {
         let refused = other.open(Some(family)).unwrap_err();
         contains(
             &refused.to_string(),
-            &[&format!("--family {family}"), "latent_channels: expected"],
+            &[&format!("`family` {family}"), "latent_channels: expected"],
         );
     }
     for family in [Family::Builtin, Family::Unknown] {
@@ -221,7 +221,7 @@ fn config_and_family_together_are_refused() {
     };
     let refused = Checkpoint::open_with(&Source::File { path }, &options).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Option);
-    contains(&refused.to_string(), &["--family sdxl", "--config config.json"]);
+    contains(&refused.to_string(), &["`family` sdxl", "`config` config.json"]);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_family_replaces_the_scaling_of_a_config_and_says_so() {
     let notes = checkpoint.notes().join("\n");
     contains(
         &notes,
-        &["--family sdxl replaces", "0.18215 becomes 0.13025", "leaves out in_channels"],
+        &["`family` sdxl replaces", "0.18215 becomes 0.13025", "leaves out in_channels"],
     );
     assert!(!checkpoint.config().defaulted.contains(&"scaling_factor"));
     assert!(open(Family::Flux1).is_err());

@@ -169,7 +169,7 @@ fn shards_without_an_index_name_their_variant() {
     fs::rename(&file, file.with_file_name(shard)).unwrap();
     let refused = model.open().unwrap_err();
     contains(&refused.to_string(), &[shard]);
-    assert_eq!(refused.next(), "pass --variant fp16");
+    assert_eq!(refused.next(), "pass `variant` fp16");
 }
 
 #[cfg(unix)]
@@ -261,9 +261,9 @@ fn what_repo_names_is_said_when_it_is_not_there() {
     let hub = Source::Hub { id: "A-1/b_.2".into(), revision: None, subfolder: Some("x".into()) };
     assert_eq!(Source::parse("A-1/b_.2", Some("x")).unwrap(), hub);
     let address = Source::parse("https://huggingface.co/a/b/tree/main", None).unwrap_err();
-    contains(address.next(), &["--repo a/b"]);
+    contains(address.next(), &["`repo` a/b"]);
     assert!(
-        Source::Builtin.at_revision("main").unwrap_err().to_string().contains("--revision main")
+        Source::Builtin.at_revision("main").unwrap_err().to_string().contains("`revision` main")
     );
     let other = Checkpoint::open(&Source::parse("Cargo.toml", None).unwrap(), None).unwrap_err();
     contains(&other.to_string(), &["Cargo.toml", "not safetensors"]);

@@ -110,10 +110,10 @@ fn a_variant_is_preferred_and_its_absence_is_said() {
     contains(&checkpoint.notes().join("\n"), &["no weights of variant ema", "model.bin"]);
     for name in ["", "../x", "a/b", "fp16\\x"] {
         let refused = open(&fixtures().join("variant"), with_variant(name)).unwrap_err();
-        contains(&refused.to_string(), &["--variant", "expected a part of a file name"]);
+        contains(&refused.to_string(), &["`variant`", "expected a part of a file name"]);
     }
     let file = fixtures().join("variant/vae/diffusion_pytorch_model.bin");
-    contains(&open(&file, with_variant("fp16")).unwrap_err().to_string(), &["--variant fp16"]);
+    contains(&open(&file, with_variant("fp16")).unwrap_err().to_string(), &["`variant` fp16"]);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_folder_that_has_only_a_variant_says_how_to_ask_for_it() {
     let folder = copy_of("variant");
     fs::remove_file(folder.path().join("vae/diffusion_pytorch_model.bin")).unwrap();
     let refused = open(folder.path(), OpenOptions::default()).unwrap_err();
-    contains(refused.next(), &["--variant fp16"]);
+    contains(refused.next(), &["`variant` fp16"]);
     assert!(open(folder.path(), with_variant("fp16")).is_ok());
 }
 
@@ -350,7 +350,7 @@ fn a_tensor_in_two_shards_is_refused() {
 fn a_file_has_no_subfolder() {
     let file = fixtures().join("full/model.ckpt");
     let refused = Source::parse(file.to_str().unwrap(), Some("vae")).unwrap_err();
-    contains(&refused.to_string(), &["--subfolder vae", "a file has no subfolders"]);
+    contains(&refused.to_string(), &["`subfolder` vae", "a file has no subfolders"]);
 }
 
 #[test]

@@ -129,14 +129,14 @@ fn a_subfolder_or_the_top() {
         assert!(contains(world.opens_as("sharded").notes(), "using the subfolder a/b"));
     }
     world.subfolder = Some("c".to_owned());
-    world.refuses(&[ID, "/c", "found no weights", "--subfolder"]);
+    world.refuses(&[ID, "/c", "found no weights", "`subfolder`"]);
 }
 
 #[test]
 fn offline_uses_the_cache_and_asks_nobody() {
     let mut world = World::new("sharded");
     world.options.offline = true;
-    world.refuses(&[ID, "is not in the cache", "--offline"]);
+    world.refuses(&[ID, "is not in the cache", "`offline`"]);
     world.options.offline = false;
     let commit = world.opens_as("sharded").revision().map(str::to_owned);
     world.hub.requests();
@@ -208,12 +208,12 @@ fn a_repository_without_a_vae_says_what_it_has() {
         names.iter().map(|name| ((*name).to_owned(), vec![1; 10])).collect()
     };
     let world = World::with(Repository::new(ID, files(&["sd.ckpt", "README.md"])));
-    world.refuses(&[ID, "found sd.ckpt", "--repo"]);
+    world.refuses(&[ID, "found sd.ckpt", "`repo`"]);
     world.hub.set(vec![Repository::new(
         ID,
         files(&["vae/config.json", "vae/diffusion_pytorch_model.fp16.bin"]),
     )]);
-    world.refuses(&["a-model/vae", "found diffusion_pytorch_model.fp16.bin", "--variant fp16"]);
+    world.refuses(&["a-model/vae", "found diffusion_pytorch_model.fp16.bin", "`variant` fp16"]);
 }
 
 #[test]
@@ -221,14 +221,14 @@ fn names_that_lead_elsewhere_are_refused() {
     let mut world = World::new("sharded");
     for name in ["../x", "/x", "a//b", "a/../../b", "..", ""] {
         world.revision = Some(name.to_owned());
-        world.refuses(&["--revision"]);
+        world.refuses(&["`revision`"]);
         world.revision = None;
         world.subfolder = Some(name.to_owned());
-        world.refuses(&["--subfolder"]);
+        world.refuses(&["`subfolder`"]);
         world.subfolder = None;
     }
     world.variant = Some("../fp16".to_owned());
-    world.refuses(&["--variant"]);
+    world.refuses(&["`variant`"]);
     assert_eq!(world.hub.requests(), []);
 }
 

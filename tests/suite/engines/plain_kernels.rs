@@ -155,5 +155,5 @@ fn a_cross_check_without_libtorch_loads_the_plain_kernels() {
     assert_eq!(latents(execution.load_cross_check(&checkpoint).unwrap()), plain);
     assert_ne!(latents(execution.load(&checkpoint).unwrap()), plain);
     let check = execution.cross_check().unwrap();
-    assert!(check.remedy.unwrap().contains("--engine reference"), "{check:?}");
+    assert!(check.remedy.unwrap().contains("`engine` reference"), "{check:?}");
 }

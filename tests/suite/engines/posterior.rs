@@ -78,7 +78,7 @@ fn a_device_that_is_not_there_is_refused_with_what_to_do() {
     } else {
         let error = pick_device_and_dtype(DeviceChoice::Cuda(0), None).unwrap_err();
         assert!(error.problem().contains("no CUDA"), "{error}");
-        assert!(error.next().contains("--device cpu"), "{error}");
+        assert!(error.next().contains("`device` cpu"), "{error}");
         let (device, dtype) = pick_device_and_dtype(DeviceChoice::Auto, None).unwrap();
         assert_eq!((device, dtype), (Device::CPU, Dtype::F32));
     }

@@ -52,7 +52,7 @@ fn what_is_missing_fails_and_everything_else_is_still_judged() {
     let text = report.to_string();
     for part in [
         "holds no moments.safetensors and no moments.npy",
-        "or narrow the run with --only",
+        "or narrow the run with `only`",
         "holds both latents.safetensors and latents.npy",
         "not the name of a case, ignored: hasched",
         "files of no meaning, ignored: latent.npy",

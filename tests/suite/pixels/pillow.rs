@@ -119,11 +119,11 @@ fn sizes_that_do_not_fit_are_refused() {
     let problem = |width, height| requested_size(width, height).unwrap_err().to_string();
     assert_eq!(requested_size(None, None).unwrap(), None);
     assert_eq!(requested_size(Some(64), Some(8)).unwrap(), Some((64, 8)));
-    assert_eq!(problem(Some(64), None), "--width: 64 was given without --height");
-    assert_eq!(problem(None, Some(64)), "--height: 64 was given without --width");
+    assert_eq!(problem(Some(64), None), "`width`: 64 was given without `height`");
+    assert_eq!(problem(None, Some(64)), "`height`: 64 was given without `width`");
     assert_eq!(
         problem(Some(64), Some(63)),
-        "--height: expected a multiple of 8, at least 8, found 63"
+        "`height`: expected a multiple of 8, at least 8, found 63"
     );
     assert!(problem(Some(0), Some(8)).contains("found 0"));
     assert!(problem(Some(1 << 40), Some(1 << 40)).contains("more than"));
