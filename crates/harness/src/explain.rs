@@ -1,4 +1,4 @@
-//! What a wrong tensor looks like: the mistakes of ports that leave a print of their own.
+//! What a wrong tensor looks like: the mistakes of ports that have a signature of their own.
 
 use ndarray::{Array4, ArrayView4, Axis};
 
@@ -15,7 +15,7 @@ const NEAR: f32 = 1e-3;
 pub(super) fn latents(files: &CaseFiles, actual: &[f32], factor: f32) -> Option<String> {
     let golden: Vec<f32> = files.latents.array()?.iter().copied().collect();
     let by = |change: &dyn Fn(f32) -> f32| golden.iter().map(|&value| change(value)).collect();
-    let mut prints: Vec<(Vec<f32>, String)> = vec![
+    let mut signatures: Vec<(Vec<f32>, String)> = vec![
         (
             by(&|value| value * factor),
             format!("every latent is scaling_factor ({factor}) times the golden: scaled twice"),
@@ -32,18 +32,19 @@ pub(super) fn latents(files: &CaseFiles, actual: &[f32], factor: f32) -> Option<
         let scaled = |latents: Array4<f32>| latents.iter().map(|value| value * factor).collect();
         let unclamped = logvar.mapv(|logvar| (0.5 * logvar).exp());
         let variance = std_of(logvar).mapv(|std| std * std);
-        prints.push((scaled(&mean + &unclamped * &noise), clamp_missing()));
-        prints.push((
+        signatures.push((scaled(&mean + &unclamped * &noise), clamp_missing()));
+        signatures.push((
             scaled(&mean + &variance * &noise),
             "the noise is multiplied with the variance: use its square root, exp(logvar / 2)"
                 .to_owned(),
         ));
-        prints.push((
+        signatures.push((
             scaled(mean.to_owned()),
             "these are the means: the mode was taken, where a draw was asked for".to_owned(),
         ));
     }
-    prints.into_iter().find(|(print, _)| is_print(actual, print, &golden)).map(|(_, text)| text)
+    let mut signatures = signatures.into_iter();
+    signatures.find(|(made, _)| has_signature(actual, made, &golden)).map(|(_, text)| text)
 }
 
 /// What a wrong standard deviation looks like.
@@ -53,7 +54,7 @@ pub(super) fn std(files: &CaseFiles, actual: &[f32]) -> Option<String> {
     let golden: Vec<f32> = std_of(logvar).iter().copied().collect();
     let of = |change: &dyn Fn(f32) -> f32| logvar.iter().map(|&value| change(value)).collect();
     let (low, high) = LOGVAR_RANGE;
-    let prints: [(Vec<f32>, String); 4] = [
+    let signatures: [(Vec<f32>, String); 4] = [
         (
             std_of(mean).iter().copied().collect(),
             "this is exp(mean / 2): mean and log-variance are swapped, the mean comes first"
@@ -66,7 +67,8 @@ pub(super) fn std(files: &CaseFiles, actual: &[f32]) -> Option<String> {
         ),
         (of(&|logvar| logvar), "this is the log-variance: take exp(logvar / 2) of it".to_owned()),
     ];
-    prints.into_iter().find(|(print, _)| is_print(actual, print, &golden)).map(|(_, text)| text)
+    let mut signatures = signatures.into_iter();
+    signatures.find(|(made, _)| has_signature(actual, made, &golden)).map(|(_, text)| text)
 }
 
 /// What wrong 8-bit values look like, compared with those of the reference script's conversion of the
@@ -115,14 +117,14 @@ fn halves<'a>(moments: ArrayView4<'a, f32>) -> (ArrayView4<'a, f32>, ArrayView4<
     moments.split_at(Axis(1), channels)
 }
 
-/// Whether `actual` is what the mistake makes, and the mistake shows: its print is not the golden.
-fn is_print(actual: &[f32], print: &[f32], golden: &[f32]) -> bool {
+/// Whether `actual` is what the mistake makes, and the mistake shows: its signature is not the golden.
+fn has_signature(actual: &[f32], signature: &[f32], golden: &[f32]) -> bool {
     let near = |one: f32, other: f32| {
         (!one.is_finite() && !other.is_finite()) || (one - other).abs() <= NEAR * other.abs() + 1e-9
     };
     let all =
         |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| near(a, b));
-    all(actual, print) && !all(golden, print)
+    all(actual, signature) && !all(golden, signature)
 }
 
 #[cfg(test)]

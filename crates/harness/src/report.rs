@@ -96,7 +96,7 @@ pub struct Check {
     pub outcome: Outcome,
     /// Why it was not judged, or the error that the implementation gave.
     pub reason: Option<String>,
-    /// What a failure looks like, where it has the print of a known mistake.
+    /// What a failure looks like, where it has the signature of a known mistake.
     pub looks_like: Option<String>,
     /// The numbers, where there was something to compare.
     pub comparison: Option<Comparison>,

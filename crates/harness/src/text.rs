@@ -29,8 +29,8 @@ impl Display for SuiteReport {
             summary.tensors_failed,
             summary.tensors_not_judged,
         )?;
-        let prints = self.failures().filter_map(|(_, check)| check.looks_like.clone());
-        counted(f, "looks like", prints)?;
+        let signatures = self.failures().filter_map(|(_, check)| check.looks_like.clone());
+        counted(f, "looks like", signatures)?;
         for (case, check) in self.failures() {
             failure(f, case, check)?;
         }
