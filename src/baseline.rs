@@ -117,7 +117,8 @@ impl Baseline {
             }
         };
         let new = findings.iter().filter(|finding| {
-            finding.severity == Severity::Error && !run.errors.iter().any(|e| e == finding.code)
+            finding.severity == Severity::Error
+                && !run.errors.iter().any(|e| e == finding.code.as_str())
         });
         Ok(worse("PSNR", run.psnr_db, psnr, PSNR_DB)
             .into_iter()

@@ -1,8 +1,8 @@
-//! `explain`: the table of codes, or one row of it.
+//! `explain`: every code, or what is known of one.
 
 use std::fmt::{self, Display};
 
-use crate::diagnosis::{Code, code, codes};
+use crate::diagnosis::{Cause, Code};
 use crate::{Error, Result};
 use anstyle::Style;
 
@@ -19,61 +19,54 @@ const WIDTH: usize = 84;
 pub fn run(args: &ExplainArgs, console: Console) -> Result<Outcome> {
     match &args.code {
         None => {
-            let rows: Vec<&Code> = codes().collect();
-            console.result(&ExplainReport::new(rows.clone()), List(&rows))?;
+            let causes: Vec<&'static Cause> = Code::ALL.iter().map(|code| code.cause()).collect();
+            console.result(&ExplainReport::new(causes.clone()), List(&causes))?;
         }
         Some(name) => {
-            let row = code(name).ok_or_else(|| {
+            let code = Code::from_name(name).ok_or_else(|| {
                 Error::option(
                     format!("explain {name}"),
                     "is no code of a finding",
                     "list them all: vae-fidelity explain",
                 )
             })?;
-            console.result(&ExplainReport::new(vec![row]), Row(row))?;
+            let cause = code.cause();
+            console.result(&ExplainReport::new(vec![cause]), Explained(cause))?;
         }
     }
     Ok(Outcome::Passed)
 }
 
-struct List<'a>(&'a [&'a Code]);
+struct List<'a>(&'a [&'a Cause]);
 
 impl Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widest = self.0.iter().map(|row| row.code.len()).max().unwrap_or(0);
-        for row in self.0 {
-            let severity = row.severity.to_string();
-            write!(f, "{STRONG}{:<widest$}{STRONG:#}  {severity:<7}  {}", row.code, row.title)?;
-            if row.decided_by.is_empty() {
-                write!(f, " {FAINT}(not decided by this version){FAINT:#}")?;
-            }
-            writeln!(f)?;
+        let widest = self.0.iter().map(|cause| cause.code.as_str().len()).max().unwrap_or(0);
+        for cause in self.0 {
+            let severity = cause.severity.to_string();
+            let Cause { code, title, .. } = cause;
+            writeln!(f, "{STRONG}{code:<widest$}{STRONG:#}  {severity:<7}  {title}")?;
         }
         Ok(())
     }
 }
 
-struct Row<'a>(&'a Code);
+struct Explained(&'static Cause);
 
-impl Display for Row<'_> {
+impl Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(row) = self;
-        writeln!(f, "{STRONG}{}{STRONG:#} ({}): {}", row.code, row.severity, row.title)?;
-        let decided_by = match row.decided_by {
-            [] => {
-                "nothing in this version: it is named here so that you can look for it".to_owned()
-            }
-            commands => commands.join("; "),
-        };
+        let Self(cause) = self;
+        writeln!(f, "{STRONG}{}{STRONG:#} ({}): {}", cause.code, cause.severity, cause.title)?;
+        let decided_by: Vec<String> = cause.decided_by.iter().map(ToString::to_string).collect();
         let parts = [
-            ("meaning", row.meaning),
-            ("rule", row.rule),
-            ("found by", &decided_by),
-            ("remedy", row.remedy),
-            ("diffusers", row.diffusers),
-            ("ComfyUI", row.comfyui),
-            ("ports", row.ports),
-            ("sources", &row.sources.join(", ")),
+            ("meaning", cause.meaning),
+            ("rule", cause.rule),
+            ("found by", &decided_by.join("; ")),
+            ("remedy", cause.remedy),
+            ("diffusers", cause.diffusers),
+            ("ComfyUI", cause.comfyui),
+            ("ports", cause.ports),
+            ("sources", &cause.sources.join(", ")),
         ];
         for (name, text) in parts.into_iter().filter(|(_, text)| !text.is_empty()) {
             for (at, line) in wrapped(text).iter().enumerate() {

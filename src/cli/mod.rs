@@ -45,6 +45,7 @@ use clap::error::ErrorKind as UsageErrorKind;
 pub use args::command;
 use args::{Cli, Command, GoldenCommand};
 use console::Console;
+pub use flags::named as with_flags;
 use folders::Folders;
 
 /// How a command ended: its exit code, and the order from best to worst.

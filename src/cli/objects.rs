@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::diagnosis::Code;
+use crate::diagnosis::Cause;
 use crate::golden::{Case, PosteriorKind};
 use crate::report::{CheckSummary, SCHEMA_VERSION};
 use crate::{Dtype, verdict::Verdict};
@@ -79,11 +79,11 @@ pub struct ExplainReport {
     /// Version of this layout.
     schema_version: u32,
     /// Every code, or the one that was asked for.
-    codes: Vec<&'static Code>,
+    codes: Vec<&'static Cause>,
 }
 
 impl ExplainReport {
-    pub fn new(codes: Vec<&'static Code>) -> Self {
+    pub fn new(codes: Vec<&'static Cause>) -> Self {
         Self { schema_version: SCHEMA_VERSION, codes }
     }
 }

@@ -45,7 +45,7 @@ pub struct CheckReport {
     pub thresholds: Thresholds,
     /// What was found.
     pub findings: Vec<Finding>,
-    /// Causes that this run could not decide, and the flags that would let it.
+    /// Causes that this run could not decide, and the parameters that would let it.
     pub not_decided: Vec<NotDecided>,
     /// What f16 and bf16 would do; `None` where it was not asked for.
     pub forecast: Option<Forecast>,

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::check::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model};
 use crate::config::PublishedQuality;
-use crate::diagnosis::{Finding, Severity};
+use crate::diagnosis::{DecidedBy, Finding, NotDecided, Severity};
 use crate::metrics::PixelMetrics;
 use crate::verdict::{Thresholds, Verdict};
 
@@ -68,15 +68,13 @@ impl Display for CheckReport {
         }
         finding_lines(f, &self.findings)?;
         // Without a file of the user's there is no question that these would answer.
-        let asked = |needs: &str| !self.not_decided.iter().any(|row| row.needs == needs);
-        if ["--latents", "--preprocessed", "--decoded-image", "--against"].into_iter().any(asked) {
-            for row in &self.not_decided {
-                let codes = row.codes.join(", ");
-                line(
-                    f,
-                    "",
-                    format_args!("{FAINT}not decided without {}: {codes}{FAINT:#}", row.needs),
-                )?;
+        let open = |by: &DecidedBy| self.not_decided.iter().any(|row| row.needs == *by);
+        if DecidedBy::ALL.iter().filter(|by| by.is_file()).any(|by| !open(by)) {
+            for NotDecided { codes, needs } in &self.not_decided {
+                let codes: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+                let codes = codes.join(", ");
+                let needs = needs.parameter().unwrap_or_default();
+                line(f, "", format_args!("{FAINT}not decided without {needs}: {codes}{FAINT:#}"))?;
             }
         }
         verdict_lines(f, self.verdict, &self.verdict_reasons, &self.findings)

@@ -1,39 +1,35 @@
-//! Every code of a finding, from the table that `explain` prints.
+//! Every code of a finding and its cause, as `explain` prints it.
 
 use std::fmt::Write;
 
-use vae_fidelity::diagnosis::codes;
+use vae_fidelity::cli::with_flags;
+use vae_fidelity::diagnosis::{Cause, Code};
 
 pub(crate) fn page() -> String {
     let mut text = super::generated("Findings", "the table of codes in `crates/diagnosis`");
     text += "What `check` and `inspect` can find; `vae-fidelity explain CODE` prints the same. A finding \
              may be milder than its code here says, never graver.\n\n| code | severity | cause |\n|---|---|---|\n";
-    for row in codes() {
-        line(
-            &mut text,
-            format_args!("| [`{0}`](#{0}) | {1} | {2} |", row.code, row.severity, row.title),
-        );
+    for Cause { code, severity, title, .. } in Code::ALL.iter().map(|code| code.cause()) {
+        line(&mut text, format_args!("| [`{code}`](#{code}) | {severity} | {title} |"));
     }
-    for row in codes() {
+    for cause in Code::ALL.iter().map(|code| code.cause()) {
         line(
             &mut text,
-            format_args!("\n## {}\n\n**{}:** {}.\n", row.code, row.severity, row.title),
+            format_args!("\n## {}\n\n**{}:** {}.\n", cause.code, cause.severity, cause.title),
         );
-        line(&mut text, format_args!("{}\n", row.meaning));
-        line(&mut text, format_args!("- **Rule:** {}", row.rule));
-        match row.decided_by {
-            [] => line(&mut text, format_args!("- **Decided by:** no rule of this version")),
-            commands => {
-                let commands: Vec<String> =
-                    commands.iter().map(|command| format!("`{command}`")).collect();
-                line(&mut text, format_args!("- **Decided by:** {}", commands.join(", ")));
-            }
-        }
-        line(&mut text, format_args!("- **Remedy:** {}", row.remedy));
-        line(&mut text, format_args!("- **diffusers:** {}", row.diffusers));
-        line(&mut text, format_args!("- **ComfyUI:** {}", row.comfyui));
-        line(&mut text, format_args!("- **Your own code:** {}", row.ports));
-        let reports: Vec<String> = row
+        line(&mut text, format_args!("{}\n", cause.meaning));
+        line(&mut text, format_args!("- **Rule:** {}", cause.rule));
+        let decided_by: Vec<String> = cause
+            .decided_by
+            .iter()
+            .map(|by| format!("`{}`", with_flags(&by.to_string())))
+            .collect();
+        line(&mut text, format_args!("- **Decided by:** {}", decided_by.join(", ")));
+        line(&mut text, format_args!("- **Remedy:** {}", cause.remedy));
+        line(&mut text, format_args!("- **diffusers:** {}", cause.diffusers));
+        line(&mut text, format_args!("- **ComfyUI:** {}", cause.comfyui));
+        line(&mut text, format_args!("- **Your own code:** {}", cause.ports));
+        let reports: Vec<String> = cause
             .sources
             .iter()
             .filter_map(|source| {
@@ -45,7 +41,7 @@ pub(crate) fn page() -> String {
             line(&mut text, format_args!("- **Reports:** {}", reports.join(", ")));
         }
     }
-    text
+    with_flags(&text).into_owned()
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments) {

@@ -3,18 +3,103 @@
 
 use ndarray::{Array3, Array4, ArrayView3, Axis, s};
 
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
-use super::resampling::Resampling;
+use super::input::EXIF_IGNORED;
+use super::resampling::{RESIZE_MISMATCH, Resampling};
+use super::severity::Severity;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::Result;
 
+pub(super) const INPUT_NOT_NORMALISED: Cause = Cause {
+    code: Code::InputNotNormalised,
+    severity: Severity::Error,
+    title: "the encoder was fed values that do not lie in [-1, 1]",
+    meaning: "A VAE wants [-1, 1]. Fed [0, 1], it sees a pale picture with half the contrast, \
+              and gives one back; fed 0 to 255, it sees nothing but white.",
+    rule: "The best line y = a x + b through output against input (in [0, 1], unclipped) lies \
+           near (0.5, 0.5) and explains the output; or the preprocessed tensor is an affine \
+           image of the expected one; or the latents match those of such a tensor.",
+    remedy: "map pixels to [-1, 1] before encoding: x / 127.5 - 1",
+    diffusers: "use VaeImageProcessor.preprocess, or 2 * x - 1 on a tensor in [0, 1]",
+    comfyui: "the VAE Encode node does it; a custom node must pass [0, 1] and not normalise \
+              itself",
+    ports: "x / 255 * 2 - 1, once: also check that nothing normalises twice or with ImageNet's \
+            mean and standard deviation",
+    sources: &["black-forest-labs/flux#402", "mlcommons/training#721"],
+    decided_by: &[
+        DecidedBy::Check,
+        DecidedBy::Preprocessed,
+        DecidedBy::Latents,
+        DecidedBy::DecodedImage,
+    ],
+};
+
+pub(super) const LAYOUT_SCRAMBLED: Cause = Cause {
+    code: Code::LayoutScrambled,
+    severity: Severity::Error,
+    title: "a tensor was reshaped where its axes had to be permuted",
+    meaning: "(H, W, C) read as (C, H, W), or width and height exchanged: coloured stripes, \
+              repeated small copies, a mirrored picture, or noise.",
+    rule: "A reinterpretation of the expected tensor (HWC as CHW, CHW as HWC, width and height \
+           exchanged) matches yours, which does not match as it is. For latents, also the \
+           latents of a picture so reinterpreted.",
+    remedy: "permute axes, do not reshape: (H, W, C) to (C, H, W)",
+    diffusers: "torch.from_numpy(x).permute(2, 0, 1), not .reshape or .view",
+    comfyui: "images are (N, H, W, C): movedim(-1, 1) before a model",
+    ports: "transpose, and make the copy contiguous before handing on raw memory",
+    sources: &["huggingface/diffusers#6238"],
+    decided_by: &[DecidedBy::Latents, DecidedBy::Preprocessed, DecidedBy::DecodedImage],
+};
+
+pub(super) const SYMMETRIC_DOWNSAMPLE_PADDING: Cause = Cause {
+    code: Code::SymmetricDownsamplePadding,
+    severity: Severity::Error,
+    title: "downsampling pads all four sides",
+    meaning: "AutoencoderKL pads one pixel on the right and at the bottom before each strided \
+              convolution. Padding all sides moves the picture to the bottom right, up to \
+              2^(levels - 1) - 1 pixels, and leaves a band at the top left.",
+    rule: "The picture fits best when moved right and down by 1 to 2^(levels - 1) pixels, both \
+           ways alike, and much better than unmoved; or the latents match those of a picture \
+           so moved; or the first diverging layer of a trace is \
+           encoder.down_blocks.0.downsamplers.0.",
+    remedy: "pad (left 0, right 1, top 0, bottom 1), then convolve with stride 2 and no padding",
+    diffusers: "Downsample2D with padding=0 pads (0, 1, 0, 1) itself",
+    comfyui: "its Downsample pads (0, 1, 0, 1); check a custom one",
+    ports: "PyTorch's padding=1, or one row of zeros on every side, is not it: pad by hand",
+    sources: &["divamgupta/stable-diffusion-tensorflow#41"],
+    decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage, DecidedBy::Against],
+};
+
+pub(super) const CHANNEL_SWAP: Cause = Cause {
+    code: Code::ChannelSwap,
+    severity: Severity::Error,
+    title: "red, green and blue are in another order",
+    meaning: "OpenCV loads BGR. Swapped at one end, faces are blue; swapped at both, the \
+              picture looks right and the latents are wrong.",
+    rule: "Another order of the channels explains the output with at most half the error of \
+           the identity; or the latents match those of a picture with its channels exchanged.",
+    remedy: "convert BGR to RGB where the picture is loaded (and back where it is saved)",
+    diffusers: "cv2.cvtColor(image, cv2.COLOR_BGR2RGB), or load with PIL",
+    comfyui: "flip the last axis in the custom node that loads with OpenCV",
+    ports: "RGB throughout; check loader and writer each on its own",
+    sources: &["deforum/sd-webui-deforum#8"],
+    decided_by: &[
+        DecidedBy::Check,
+        DecidedBy::Latents,
+        DecidedBy::Preprocessed,
+        DecidedBy::DecodedImage,
+    ],
+};
+
 /// One thing done to the sample that should not have been, or done otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Explanation {
-    /// The code of the finding if it holds.
-    pub code: &'static str,
-    /// The same in words.
+    /// What is found if it holds.
+    pub cause: &'static Cause,
+    /// What was done, in words.
     pub what: String,
     pub change: Change,
 }
@@ -100,34 +185,34 @@ pub(super) fn ranges() -> [(&'static str, [(f32, f32); 3]); 6] {
 
 /// Every explanation, those of a wrong layout first and those that differ least last.
 pub(super) fn explanations(evidence: &Evidence) -> Vec<Explanation> {
-    let explain = |code, what: String, change| Explanation { code, what, change };
+    let explain = |cause, what: String, change| Explanation { cause, what, change };
     let mut list = Vec::new();
     for (order, name) in CHANNEL_ORDERS {
-        list.push(explain("channel-swap", format!("in {name} order"), Change::Channels(order)));
+        list.push(explain(&CHANNEL_SWAP, format!("in {name} order"), Change::Channels(order)));
     }
     for (name, range) in ranges() {
         let what = format!("fed as {name}");
-        list.push(explain("input-not-normalised", what, Change::Range(range)));
+        list.push(explain(&INPUT_NOT_NORMALISED, what, Change::Range(range)));
     }
     let whole = evidence.vae.config().downsampling();
     if whole > 1 {
         let what = format!("moved right and down by {} pixels", whole - 1);
-        list.push(explain("symmetric-downsample-padding", what, Change::Moved(whole - 1)));
+        list.push(explain(&SYMMETRIC_DOWNSAMPLE_PADDING, what, Change::Moved(whole - 1)));
     }
     for (layout, what) in [
         (Layout::HwcAsChw, "(H, W, C) in memory read as (C, H, W)"),
         (Layout::ChwAsHwc, "(C, H, W) in memory read as (H, W, C)"),
     ] {
-        list.push(explain("layout-scrambled", what.to_owned(), Change::Layout(layout)));
+        list.push(explain(&LAYOUT_SCRAMBLED, what.to_owned(), Change::Layout(layout)));
     }
     let square = evidence.seen.width() == evidence.seen.height();
     for (symmetry, name) in SYMMETRIES.into_iter().filter(|(s, _)| square || !s.transposed) {
-        let code = if symmetry.transposed && !(symmetry.mirrored ^ symmetry.upside_down) {
-            "layout-scrambled"
+        let cause = if symmetry.transposed && !(symmetry.mirrored ^ symmetry.upside_down) {
+            &LAYOUT_SCRAMBLED
         } else {
-            "exif-ignored"
+            &EXIF_IGNORED
         };
-        list.push(explain(code, name.to_owned(), Change::Symmetry(symmetry)));
+        list.push(explain(cause, name.to_owned(), Change::Symmetry(symmetry)));
     }
     list.extend(resizings(evidence));
     list
@@ -140,7 +225,7 @@ pub(super) fn resizings(evidence: &Evidence) -> Vec<Explanation> {
         return Vec::new();
     }
     let explained = |(way, name): (Resampling, &str)| Explanation {
-        code: "resize-mismatch",
+        cause: &RESIZE_MISMATCH,
         what: format!("resized by {name}"),
         change: Change::Resized(way),
     };

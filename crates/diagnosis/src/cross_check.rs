@@ -1,10 +1,34 @@
 //! A device, a dtype or kernels beside others in f32, on the same weights and tensors.
 
-use super::Finding;
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
 use super::evidence::{Evidence, Reference};
+use super::finding::Finding;
 use super::fit::{rms_difference, spread};
+use super::severity::Severity;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_files::error::Result;
+
+pub(super) const DEVICE_KERNEL_BROKEN: Cause = Cause {
+    code: Code::DeviceKernelBroken,
+    severity: Severity::Error,
+    title: "the device computes something else than the CPU",
+    meaning: "Some GPUs, drivers and backends compute half-precision convolutions wrongly, and \
+              a few compute f32 wrongly: noise, black, or blocks of colour.",
+    rule: "The same tensors through the same weights, on the device and on the CPU in f32, lie \
+           further apart than the dtype explains (f32 on both: relative RMS above 1e-2). In a \
+           build without libtorch the vector kernels are compared with plain ones.",
+    remedy: "run the VAE on the CPU or in f32, and update driver and framework",
+    diffusers: "vae.to('cpu', torch.float32), then update torch and the driver",
+    comfyui: "start with --cpu-vae or --fp32-vae",
+    ports: "compare one layer at a time with the CPU, beginning with the one that is named",
+    sources: &[
+        "pytorch/pytorch#58123",
+        "comfyanonymous/ComfyUI#16433",
+        "leejet/stable-diffusion.cpp#1471",
+    ],
+    decided_by: &[DecidedBy::CrossCheck],
+};
 
 /// Relative RMS that a dtype's rounding explains.
 fn allowed(dtype: Dtype) -> f64 {
@@ -44,7 +68,7 @@ pub(super) fn findings(evidence: &Evidence, reference: Reference) -> Result<Vec<
         allowed(dtype) * 100.0
     );
     let layer = super::divergence::first(evidence.vae, other.as_ref(), evidence)?;
-    let mut finding = Finding::new("device-kernel-broken", title)
+    let mut finding = Finding::new(&DEVICE_KERNEL_BROKEN, title)
         .evidence("relative_rms", difference)
         .evidence("allowed", allowed(dtype))
         .evidence("compared_with", reference.name);

@@ -2,11 +2,33 @@
 
 use std::collections::HashMap;
 
-use super::Finding;
+use super::changes::SYMMETRIC_DOWNSAMPLE_PADDING;
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
+use super::finding::Finding;
+use super::severity::Severity;
 use vae_fidelity_core::trace::{Activation, Stage, Trace, TraceFile};
 use vae_fidelity_core::vae::Vae;
 use vae_fidelity_files::error::Result;
+
+pub(super) const TRACE_DIVERGES: Cause = Cause {
+    code: Code::TraceDiverges,
+    severity: Severity::Warning,
+    title: "a layer gives another output than the trace it is compared with",
+    meaning: "Two runs of one VAE part at this layer: everything before it agrees. The fault \
+              is in that layer, its weights, or what happens right before it.",
+    rule: "Layers in the order in which they finish; the first whose shape, count of \
+           non-finite values, sampled values or statistics differ by more than 1e-3 of its \
+           standard deviation plus 1e-3 of the value (2e-2 where one side ran in f16, 1e-1 in \
+           bf16). Same file format as the golden traces.",
+    remedy: "look at the named layer: its weights, its padding, and what feeds it",
+    diffusers: "register a forward hook on the named module and compare its input with yours",
+    comfyui: "modules have LDM names there: down_blocks.i is down.i, up_blocks.i is up.(n-1-i)",
+    ports: "feed the layer the reference's input: if the output is right, the fault lies before",
+    sources: &[],
+    decided_by: &[DecidedBy::Against],
+};
 
 /// Largest difference, in standard deviations of the layer, that half precision may leave.
 const TOLERANCE: f64 = 0.03;
@@ -72,7 +94,7 @@ fn compared(ours: &Trace, theirs: &Trace) -> Option<Finding> {
     }
     (compared == 0).then(|| {
         let names = |trace: &Trace| trace.first().map(|first| first.module.clone());
-        Finding::new("trace-diverges", "the trace names no module that this VAE has")
+        Finding::new(&TRACE_DIVERGES, "the trace names no module that this VAE has")
             .evidence("expected_like", names(ours))
             .evidence("found_like", names(theirs))
     })
@@ -121,8 +143,8 @@ fn parted(
     let padding = module.starts_with("encoder.down_blocks.0.downsamplers.0")
         && expected.shape == found.shape
         && difference.is_finite();
-    let code = if padding { "symmetric-downsample-padding" } else { "trace-diverges" };
-    let finding = Finding::new(code, format!("{module} {how}; {so_far}"))
+    let cause = if padding { &SYMMETRIC_DOWNSAMPLE_PADDING } else { &TRACE_DIVERGES };
+    let finding = Finding::new(cause, format!("{module} {how}; {so_far}"))
         .at(module)
         .evidence("class", &expected.kind)
         .evidence("difference_in_std", Some(difference).filter(|d| d.is_finite()))

@@ -74,6 +74,16 @@ pub enum LatentsScale {
     Raw,
 }
 
+impl LatentsScale {
+    /// In words, for a title.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Scaled => "scaled",
+            Self::Raw => "raw",
+        }
+    }
+}
+
 impl Evidence<'_> {
     /// Mean of the posterior (N, C, h, w): the first half of the moments, else the latents where
     /// they are the mode.

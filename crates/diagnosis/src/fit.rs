@@ -2,6 +2,9 @@
 
 use std::iter::zip;
 
+use vae_fidelity_core::metrics;
+use vae_fidelity_pixels::Rgb8;
+
 /// The best line `y = slope * x + offset` through pairs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Line {
@@ -81,6 +84,11 @@ pub(super) fn spread<'a>(values: impl IntoIterator<Item = &'a f32>) -> f64 {
         squares += value * value;
     }
     if n == 0.0 { 0.0 } else { (squares / n - (sum / n) * (sum / n)).max(0.0).sqrt() }
+}
+
+/// [`metrics::psnr`], and 0 for sizes that differ: such pictures have nothing in common.
+pub(super) fn psnr(a: &Rgb8, b: &Rgb8) -> f64 {
+    metrics::psnr(a, b).unwrap_or(0.0)
 }
 
 #[cfg(test)]

@@ -1,7 +1,48 @@
 //! What is known of the picture before anything runs: orientation and size.
 
-use super::Finding;
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
+use super::finding::Finding;
+use super::severity::Severity;
+
+pub(super) const EXIF_IGNORED: Cause = Cause {
+    code: Code::ExifIgnored,
+    severity: Severity::Info,
+    title: "the file's EXIF orientation is not applied",
+    meaning: "A camera's picture that is stored lying on its side is encoded lying on its \
+              side, here and in the script this tool is measured against. A pipeline that \
+              turns it gives other latents.",
+    rule: "The EXIF orientation is not 1; or one of the eight symmetries of your picture fits \
+           the reference, and the identity does not.",
+    remedy: "apply the orientation on both sides, or on neither: ImageOps.exif_transpose",
+    diffusers: "diffusers.utils.load_image applies it; PIL.Image.open does not",
+    comfyui: "Load Image applies it",
+    ports: "read the orientation tag, and decide once for the whole pipeline",
+    sources: &["AUTOMATIC1111/stable-diffusion-webui#3628"],
+    decided_by: &[
+        DecidedBy::Check,
+        DecidedBy::Preprocessed,
+        DecidedBy::Latents,
+        DecidedBy::DecodedImage,
+    ],
+};
+
+pub(super) const SIZE_ROUNDED: Cause = Cause {
+    code: Code::SizeRounded,
+    severity: Severity::Info,
+    title: "the picture was resized to a size the model can take",
+    meaning: "Sides that are no multiple of 2^(levels - 1) are brought down to one: a few \
+              pixels are lost, and all others are resampled.",
+    rule: "The size encoded differs from the file's without being asked for, or a side is no \
+           multiple of 2^(levels - 1).",
+    remedy: "pad or crop to a multiple of 8 beforehand, or ask for a size",
+    diffusers: "VaeImageProcessor resizes to a multiple of vae_scale_factor; pad beforehand",
+    comfyui: "VAE Encode crops to a multiple of 8 from both sides",
+    ports: "pad by reflection to the next multiple, and crop the result",
+    sources: &["comfyanonymous/ComfyUI#1510"],
+    decided_by: &[DecidedBy::Check],
+};
 
 /// `exif-ignored`, `size-rounded`.
 pub(super) fn findings(evidence: &Evidence) -> Vec<Finding> {
@@ -9,7 +50,7 @@ pub(super) fn findings(evidence: &Evidence) -> Vec<Finding> {
     if let Some(orientation) = evidence.orientation {
         findings.push(
             Finding::new(
-                "exif-ignored",
+                &EXIF_IGNORED,
                 format!("the file asks to be turned (EXIF orientation {orientation}), and is not"),
             )
             .evidence("orientation", orientation),
@@ -36,7 +77,7 @@ pub(super) fn findings(evidence: &Evidence) -> Vec<Finding> {
             )
         };
         findings.push(
-            Finding::new("size-rounded", title)
+            Finding::new(&SIZE_ROUNDED, title)
                 .evidence("source", [from.width(), from.height()])
                 .evidence("encoded", [to.width(), to.height()])
                 .evidence("multiple", smaller),

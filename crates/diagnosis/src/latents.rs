@@ -3,13 +3,54 @@
 
 use ndarray::{Array4, ArrayD, Axis, s};
 
-use super::changes::{Change, Layout, SYMMETRIES, explanations, interior, resizings};
-use super::evidence::{Evidence, LatentsScale, with_batch};
+use super::changes::{
+    Change, LAYOUT_SCRAMBLED, Layout, SYMMETRIES, explanations, interior, resizings,
+};
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
+use super::evidence::{Evidence, with_batch};
+use super::finding::Finding;
 use super::fit::{Line, spread};
+use super::non_finite::NON_FINITE_OUTPUT;
 use super::scaling::{self, Affine};
-use super::{Finding, Severity};
+use super::severity::Severity;
+use super::sizes::{WRONG_FAMILY_CHANNELS, other_size};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_files::error::Result;
+
+pub(super) const SAMPLE_VS_MODE: Cause = Cause {
+    code: Code::SampleVsMode,
+    severity: Severity::Warning,
+    title: "latents are a draw from the posterior where its mode is expected, or the reverse",
+    meaning: "A draw differs from run to run, and is a little noisier. Training takes draws; \
+              editing and measuring should take the mode.",
+    rule: "(z - mean) / std of your latents is standard normal (mean within 0.1, spread 0.9 to \
+           1.1); or, with `sample`, your latents are the mode.",
+    remedy: "take the mode of the posterior (or a draw) on both sides",
+    diffusers: "latent_dist.mode() for the mode, latent_dist.sample(generator) for a draw",
+    comfyui: "VAE Encode takes the mode for some models and draws for others; see \
+              regularization in its VAE class",
+    ports: "the first half of the moments is the mode; the second is log-variance, clamped to \
+            [-30, 20]",
+    sources: &["bghira/SimpleTuner#1722"],
+    decided_by: &[DecidedBy::Latents],
+};
+
+pub(super) const LATENTS_DIFFER: Cause = Cause {
+    code: Code::LatentsDiffer,
+    severity: Severity::Warning,
+    title: "your latents are not this VAE's, and no rule says why",
+    meaning: "They were made from another picture, by other weights, or by a fault that has \
+              no rule here.",
+    rule: "Shapes agree, the relative RMS difference passes 10 % (or 3 times the posterior's \
+           own spread), and no other rule explains it.",
+    remedy: "compare layer by layer: check `against` a trace of your own run",
+    diffusers: "check that both sides load the same files: `repo` with the same revision",
+    comfyui: "check that both sides load the same VAE file",
+    ports: "save a trace of your encoder, and pass it with `against`",
+    sources: &[],
+    decided_by: &[DecidedBy::Latents],
+};
 
 /// Relative residual that f16, bf16 and other kernels may leave.
 const ROUNDING: f64 = 0.02;
@@ -33,12 +74,12 @@ pub(super) fn findings(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Vec<
     let non_finite = found.iter().filter(|value| !value.is_finite()).count();
     if non_finite > 0 {
         let title = format!("{non_finite} values of your latents are NaN or infinite");
-        let finding = Finding::new("non-finite-output", title).evidence("non_finite", non_finite);
+        let finding = Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", non_finite);
         return Ok(vec![finding.at("encoder")]);
     }
     if spread(&found) == 0.0 {
         let title = "your latents are one constant: the encoder's output did not reach the file";
-        return Ok(vec![Finding::new("latents-differ", title).severity(Severity::Error)]);
+        return Ok(vec![Finding::new(&LATENTS_DIFFER, title).severity(Severity::Error)]);
     }
     let affine = Affine::of(evidence.vae.config(), evidence.files.latents_scale);
     let noise = posterior_noise(evidence);
@@ -87,7 +128,7 @@ pub(super) fn findings(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Vec<
     }
     let title = "your latents are not this VAE's latents of this picture, and no rule says why";
     Ok(vec![
-        Finding::new("latents-differ", title)
+        Finding::new(&LATENTS_DIFFER, title)
             .evidence("correlation", line.correlation)
             .evidence("relative_residual", residual),
     ])
@@ -102,14 +143,10 @@ fn as_nchw(
     let (n, channels, height, width) = shape;
     let four = with_batch(tensor);
     let title = format!("your latents are {:?}, expected {:?}", tensor.shape(), expected.shape());
-    let wrong = |code: &str, more: String| {
-        Box::new(
-            Finding::new(code, title.clone() + &more)
-                .evidence("expected", expected.shape())
-                .evidence("found", tensor.shape()),
-        )
+    let other_size = |exchanged: bool| {
+        Err(Box::new(other_size(title.clone(), exchanged, expected.shape(), tensor.shape())))
     };
-    let Some(four) = four else { return Err(wrong("size-mismatch", String::new())) };
+    let Some(four) = four else { return other_size(false) };
     let found = four.dim();
     if found == shape {
         return Ok(four.to_owned());
@@ -122,13 +159,17 @@ fn as_nchw(
         return Ok(four.slice(s![.., ..channels, .., ..]).to_owned());
     }
     if found == (n, channels, width, height) {
-        return Err(wrong("layout-scrambled", ": width and height are exchanged".to_owned()));
+        return other_size(true);
     }
     if found.1 != channels && found.3 != channels {
-        let more = format!(": {} channels are another family's", found.1);
-        return Err(wrong("wrong-family-channels", more));
+        let title = format!("{title}: {} channels are another family's", found.1);
+        return Err(Box::new(
+            Finding::new(&WRONG_FAMILY_CHANNELS, title)
+                .evidence("expected", expected.shape())
+                .evidence("found", tensor.shape()),
+        ));
     }
-    Err(wrong("size-mismatch", String::new()))
+    other_size(false)
 }
 
 /// RMS of the posterior's standard deviation over the spread of the latents.
@@ -175,7 +216,7 @@ fn draw(
         _ => return None,
     };
     Some(
-        Finding::new("sample-vs-mode", title)
+        Finding::new(&SAMPLE_VS_MODE, title)
             .evidence("standardised_mean", level)
             .evidence("standardised_std", spread),
     )
@@ -207,7 +248,7 @@ fn scrambled(expected: &Array4<f32>, found: &Array4<f32>) -> Option<Finding> {
         }
         let line = Line::through(&candidate, found)?;
         (line.correlation > 0.99).then(|| {
-            Finding::new("layout-scrambled", format!("your latents are the expected ones: {name}"))
+            Finding::new(&LAYOUT_SCRAMBLED, format!("your latents are the expected ones: {name}"))
                 .evidence("correlation", line.correlation)
         })
     })
@@ -261,36 +302,19 @@ fn explain(
         })
         .map(|(left, before, line, explanation)| {
             let title = format!("your latents are those of the picture {}", explanation.what);
-            let finding = Finding::new(explanation.code, title)
+            let finding = Finding::new(explanation.cause, title)
                 .evidence("relative_residual", before)
                 .evidence("relative_residual_explained", left);
-            let finding = match explanation.code {
+            let finding = match explanation.cause.code {
                 // A move is only nearly what padding does: found in 93 % of planted cases, so a
                 // warning here.
-                "symmetric-downsample-padding" => {
+                Code::SymmetricDownsamplePadding => {
                     finding.at("encoder.down_blocks.0.downsamplers.0").severity(Severity::Warning)
                 }
-                "exif-ignored" => finding.severity(Severity::Error),
+                Code::ExifIgnored => finding.severity(Severity::Error),
                 _ => finding,
             };
             let nearly = matches!(explanation.change, Change::Moved(_));
             Explained { finding, line, nearly }
         }))
-}
-
-impl Affine {
-    /// Latents scaled otherwise than by one factor and shift.
-    fn per_channel(&self) -> bool {
-        self.statistics.is_some()
-    }
-}
-
-impl LatentsScale {
-    /// In words, for a title.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Scaled => "scaled",
-            Self::Raw => "raw",
-        }
-    }
 }

@@ -1,12 +1,50 @@
 //! NaN and infinity: which layer makes them, and whether f16 is to blame.
 
-use super::Finding;
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
+use super::finding::Finding;
 use super::fit::{rms_difference, spread};
 use super::non_finite::non_finite_output;
+use super::scaling::SCALING_FACTOR_MISMATCH;
+use super::severity::Severity;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::trace::{Activation, Stage, Trace};
 use vae_fidelity_files::error::Result;
+
+pub(super) const FP16_OVERFLOW_DECODER: Cause = Cause {
+    code: Code::Fp16OverflowDecoder,
+    severity: Severity::Error,
+    title: "the decoder's activations pass what f16 holds",
+    meaning: "f16 ends at 65504. An activation beyond it becomes infinity, then NaN, and the \
+              picture black. SDXL's VAE is known for it.",
+    rule: "Run in f16: a layer of the decoder is the first that is not finite, and in f32 the \
+           largest activation up to it passes 65504. Run in f32 with `forecast`: an activation \
+           passes 32768; then it is a warning about f16.",
+    remedy: "run the VAE in f32 or bf16, or take weights made for f16",
+    diffusers: "vae.to(torch.float32) (pipelines do it where config.force_upcast is true), or \
+                load madebyollin/sdxl-vae-fp16-fix",
+    comfyui: "start with --fp32-vae or --bf16-vae, or load the fp16-fix VAE with Load VAE",
+    ports: "run the decoder in f32 or bf16; if it must be f16, scale the named layers down and \
+            up again around the overflow",
+    sources: &["huggingface/candle#1060", "comfyanonymous/ComfyUI#1401", "invoke-ai/InvokeAI#4532"],
+    decided_by: &[DecidedBy::HalfPrecision, DecidedBy::Forecast],
+};
+
+pub(super) const FP16_OVERFLOW_ENCODER: Cause = Cause {
+    code: Code::Fp16OverflowEncoder,
+    severity: Severity::Error,
+    title: "the encoder's activations pass what f16 holds",
+    meaning: "As fp16-overflow-decoder, in the encoder: latents are NaN, and so is all that \
+              follows.",
+    rule: "As fp16-overflow-decoder, for the layers of the encoder.",
+    remedy: "encode in f32 or bf16, or take weights made for f16",
+    diffusers: "vae.to(torch.float32) before encode, or load madebyollin/sdxl-vae-fp16-fix",
+    comfyui: "start with --fp32-vae or --bf16-vae, or load the fp16-fix VAE with Load VAE",
+    ports: "run the encoder in f32 or bf16",
+    sources: &["huggingface/diffusers#7188"],
+    decided_by: &[DecidedBy::HalfPrecision, DecidedBy::Forecast],
+};
 
 /// The largest finite f16.
 pub const F16_MAX: f32 = 65504.0;
@@ -22,9 +60,9 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
     let (latents, decoded) = (count(&evidence.encoded.latents), count(evidence.decoded));
     let dtype = evidence.vae.dtype();
     let Some(plain) = non_finite_output(latents, decoded, dtype) else { return Ok(Vec::new()) };
-    let (stage, input, code) = match latents {
-        0 => (Stage::Decode, &evidence.encoded.latents, "fp16-overflow-decoder"),
-        _ => (Stage::Encode, evidence.sample, "fp16-overflow-encoder"),
+    let (stage, input, cause) = match latents {
+        0 => (Stage::Decode, &evidence.encoded.latents, &FP16_OVERFLOW_DECODER),
+        _ => (Stage::Encode, evidence.sample, &FP16_OVERFLOW_ENCODER),
     };
     let Some(trace) = evidence.vae.trace(stage, input.view()) else { return Ok(vec![plain]) };
     let trace = trace?;
@@ -46,7 +84,7 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
                 "{module} is the first layer that is not finite in f16; in f32 {layer} reaches \
                  {largest:.0}, and f16 ends at 65504"
             );
-            let finding = Finding::new(code, title)
+            let finding = Finding::new(cause, title)
                 .at(module)
                 .evidence("largest_in_f32", largest)
                 .evidence("largest_at", layer)
@@ -74,7 +112,7 @@ fn lost_in_scaling(evidence: &Evidence) -> Result<Option<Finding>> {
         let title = format!(
             "scaling_factor {factor} is out of all bounds: the latents do not come back from it"
         );
-        Finding::new("scaling-factor-mismatch", title)
+        Finding::new(&SCALING_FACTOR_MISMATCH, title)
             .evidence("scaling_factor", factor)
             .evidence("raw_std", spread(raw))
             .evidence("scaled_std", spread(evidence.latents))
@@ -97,9 +135,10 @@ pub fn extreme(activation: &Activation) -> Option<f32> {
 /// What f16 would do, from traces of an f32 run: a finding for each half that passes
 /// [`F16_WARN`].
 pub fn f16_headroom(encode: &Trace, decode: &Trace) -> Vec<Finding> {
-    let halves = [("fp16-overflow-encoder", encode), ("fp16-overflow-decoder", decode)];
+    let halves: [(&'static Cause, _); 2] =
+        [(&FP16_OVERFLOW_ENCODER, encode), (&FP16_OVERFLOW_DECODER, decode)];
     let mut findings = Vec::new();
-    for (code, trace) in halves {
+    for (cause, trace) in halves {
         let over = |activation: &&Activation| extreme(activation).is_some_and(|e| e > F16_WARN);
         let (Some(first), Some((layer, largest))) = (trace.iter().find(over), largest(trace))
         else {
@@ -110,8 +149,8 @@ pub fn f16_headroom(encode: &Trace, decode: &Trace) -> Vec<Finding> {
             false => "that is over half of what f16 holds (65504)",
         };
         findings.push(
-            Finding::new(code, format!("in f32 {layer} reaches {largest:.0}: {what}"))
-                .severity(super::Severity::Warning)
+            Finding::new(cause, format!("in f32 {layer} reaches {largest:.0}: {what}"))
+                .severity(Severity::Warning)
                 .at(&first.module)
                 .evidence("largest_in_f32", largest)
                 .evidence("largest_at", layer)

@@ -2,18 +2,44 @@
 
 use ndarray::{Array4, Axis};
 
-use super::changes::{CHANNEL_ORDERS, Change, Explanation, Layout, SYMMETRIES, explanations};
+use super::changes::{
+    CHANNEL_ORDERS, CHANNEL_SWAP, Change, Explanation, LAYOUT_SCRAMBLED, Layout, SYMMETRIES,
+    explanations,
+};
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
 use super::evidence::{Evidence, LatentsScale};
+use super::finding::Finding;
+use super::fit::psnr;
+use super::input::EXIF_IGNORED;
 use super::quantisation::{self, Conversion};
-use super::tiles::{self, Tiles};
-use super::{Finding, seams};
+use super::scaling::{SCALING_FACTOR_MISMATCH, SHIFT_FACTOR_DROPPED};
+use super::seams::{self, TILE_SEAMS};
+use super::severity::Severity;
+use super::sizes::other_size;
+use super::tiles::{self, TILE_BLEND_UNITS, Tiles};
 use vae_fidelity_core::config::Family;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::denormalize;
-use vae_fidelity_core::metrics::PixelMetrics;
 use vae_fidelity_core::tiling::UnitMistake;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
+
+pub(super) const DECODED_DIFFERS: Cause = Cause {
+    code: Code::DecodedDiffers,
+    severity: Severity::Warning,
+    title: "your picture is not this VAE's, and no rule says why",
+    meaning: "It comes from other latents, other weights, or a fault that has no rule here.",
+    rule: "The PSNR between your picture and the reference's is below 30 dB, and yours is \
+           further from the input than the reference's by over 1 dB, and no other rule \
+           explains it.",
+    remedy: "compare step by step: `preprocessed`, `latents`, then `against` a trace",
+    diffusers: "save latents and the tensor that went in, and pass them as well",
+    comfyui: "save the latent, and pass it as well",
+    ports: "save a trace of your decoder, and pass it with `against`",
+    sources: &[],
+    decided_by: &[DecidedBy::DecodedImage],
+};
 
 /// From here on only the conversion to 8 bits is looked into; JPEG at high quality and half
 /// precision stay above.
@@ -31,7 +57,7 @@ const WORSE_DB: f64 = 1.0;
 pub(super) fn findings(evidence: &Evidence, theirs: &Rgb8) -> Result<Vec<Finding>> {
     let Reference { latents, decoded } = reference(evidence)?;
     let ours = denormalize(decoded.view(), Dtype::F32)?;
-    if let Some(finding) = other_size(&ours, theirs) {
+    if let Some(finding) = resized(&ours, theirs) {
         return Ok(vec![finding]);
     }
     let before = psnr(&ours, theirs);
@@ -43,11 +69,11 @@ pub(super) fn findings(evidence: &Evidence, theirs: &Rgb8) -> Result<Vec<Finding
         return Ok(conversion.into_iter().collect());
     }
     let mut search = Search { theirs, ours: &ours, best: None };
-    for (conversion, code, what) in Conversion::RANGES {
-        search.offer(code, what, &conversion.apply(&decoded)?, 0);
+    for (conversion, cause, what) in Conversion::RANGES {
+        search.offer(cause, what, &conversion.apply(&decoded)?, 0);
     }
-    for (code, what, changed) in rearranged(&decoded) {
-        search.offer(code, &what, &denormalize(changed.view(), Dtype::F32)?, 0);
+    for (cause, what, changed) in rearranged(&decoded) {
+        search.offer(cause, &what, &denormalize(changed.view(), Dtype::F32)?, 0);
     }
     if !search.done() {
         by_latents(evidence, &latents, &mut search)?;
@@ -69,7 +95,7 @@ pub(super) fn findings(evidence: &Evidence, theirs: &Rgb8) -> Result<Vec<Finding
     Ok(differs
         .then(|| {
             let title = "your picture is not what this VAE decodes, and no rule says why";
-            Finding::new("decoded-differs", title)
+            Finding::new(&DECODED_DIFFERS, title)
                 .evidence("psnr_db", before)
                 .evidence("psnr_of_reference_to_input_db", loss.0)
                 .evidence("psnr_of_yours_to_input_db", loss.1)
@@ -125,7 +151,7 @@ fn reference(evidence: &Evidence) -> Result<Reference> {
     }
 }
 
-fn other_size(ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+fn resized(ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
     let size = |picture: &Rgb8| (picture.width(), picture.height());
     let (expected, found) = (size(ours), size(theirs));
     if expected == found {
@@ -135,42 +161,34 @@ fn other_size(ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
         "your picture is {} x {}, expected {} x {}",
         found.0, found.1, expected.0, expected.1
     );
-    let finding = if (found.1, found.0) == expected {
-        Finding::new("layout-scrambled", title + ": width and height are exchanged")
-    } else {
-        Finding::new("size-mismatch", title)
-    };
-    Some(
-        finding
-            .evidence("expected", [expected.0, expected.1])
-            .evidence("found", [found.0, found.1]),
-    )
+    let exchanged = (found.1, found.0) == expected;
+    Some(other_size(title, exchanged, &[expected.0, expected.1], &[found.0, found.1]))
 }
 
 /// Decoded tensors with channels, axes or sides exchanged.
-fn rearranged(decoded: &Array4<f32>) -> Vec<(&'static str, String, Array4<f32>)> {
+fn rearranged(decoded: &Array4<f32>) -> Vec<(&'static Cause, String, Array4<f32>)> {
     let first = decoded.index_axis(Axis(0), 0);
     let orders = CHANNEL_ORDERS.map(|(order, name)| {
         let what = format!("with its channels in {name} order");
-        ("channel-swap", what, first.select(Axis(0), &order))
+        (&CHANNEL_SWAP, what, first.select(Axis(0), &order))
     });
     let layouts = [
         (Layout::HwcAsChw, "with (H, W, C) in memory read as (C, H, W)"),
         (Layout::ChwAsHwc, "with (C, H, W) in memory read as (H, W, C)"),
     ]
-    .map(|(layout, what)| ("layout-scrambled", what.to_owned(), layout.apply(first)));
+    .map(|(layout, what)| (&LAYOUT_SCRAMBLED, what.to_owned(), layout.apply(first)));
     let square = first.dim().1 == first.dim().2;
     let turned =
         SYMMETRIES.into_iter().filter(|(s, _)| square || !s.transposed).map(|(symmetry, name)| {
             let plain = symmetry.transposed && !symmetry.mirrored && !symmetry.upside_down;
-            let code = if plain { "layout-scrambled" } else { "exif-ignored" };
-            (code, name.to_owned(), symmetry.apply(first))
+            let cause = if plain { &LAYOUT_SCRAMBLED } else { &EXIF_IGNORED };
+            (cause, name.to_owned(), symmetry.apply(first))
         });
     orders
         .into_iter()
         .chain(layouts)
         .chain(turned)
-        .map(|(code, what, changed)| (code, what, changed.insert_axis(Axis(0))))
+        .map(|(cause, what, changed)| (cause, what, changed.insert_axis(Axis(0))))
         .collect()
 }
 
@@ -192,12 +210,7 @@ fn by_latents(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) -> Re
         let latents = raw.mapv(|z| z * k as f32);
         let decoded = evidence.vae.decode(latents.view())?;
         let what = format!("decoded from latents {what}");
-        search.offer(
-            "scaling-factor-mismatch",
-            &what,
-            &denormalize(decoded.view(), Dtype::F32)?,
-            0,
-        );
+        search.offer(&SCALING_FACTOR_MISMATCH, &what, &denormalize(decoded.view(), Dtype::F32)?, 0);
         if search.done() {
             return Ok(());
         }
@@ -209,7 +222,7 @@ fn by_latents(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) -> Re
         let latents = raw.mapv(|z| z + (shift * by) as f32);
         let decoded = evidence.vae.decode(latents.view())?;
         let what = format!("decoded {what}");
-        search.offer("shift-factor-dropped", &what, &denormalize(decoded.view(), Dtype::F32)?, 0);
+        search.offer(&SHIFT_FACTOR_DROPPED, &what, &denormalize(decoded.view(), Dtype::F32)?, 0);
     }
     Ok(())
 }
@@ -220,7 +233,8 @@ fn by_input(evidence: &Evidence, search: &mut Search) -> Result<()> {
     let only_before = |explanation: &Explanation| {
         matches!(explanation.change, Change::Range(_) | Change::Moved(_) | Change::Resized(_))
     };
-    for Explanation { code, what, change } in explanations(evidence).into_iter().filter(only_before)
+    for Explanation { cause, what, change } in
+        explanations(evidence).into_iter().filter(only_before)
     {
         let Some(sample) = change.apply(evidence)? else { continue };
         if sample.dim() != evidence.sample.dim() {
@@ -231,7 +245,7 @@ fn by_input(evidence: &Evidence, search: &mut Search) -> Result<()> {
         // A move changes the border in ways that only the real padding has.
         let border = if matches!(change, Change::Moved(_)) { 16 } else { 0 };
         search.offer(
-            code,
+            cause,
             &format!("of a picture that was {what} before encoding"),
             &decoded,
             border,
@@ -248,9 +262,9 @@ fn by_tiles(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) -> Resu
     for tiling in tiles::sizes(evidence.vae, raw.view()) {
         let mut tiles = Tiles::new(evidence.vae, tiling, raw.view());
         for mistake in [None].into_iter().chain(UnitMistake::ALL.map(Some)) {
-            let code = if mistake.is_some() { "tile-blend-units" } else { "tile-seams" };
+            let cause = if mistake.is_some() { &TILE_BLEND_UNITS } else { &TILE_SEAMS };
             let decoded = denormalize(tiles.blended(mistake)?.view(), Dtype::F32)?;
-            search.offer(code, &tiles::described(tiling, mistake), &decoded, 0);
+            search.offer(cause, &tiles::described(tiling, mistake), &decoded, 0);
             if search.done() {
                 return Ok(());
             }
@@ -270,16 +284,16 @@ struct Best {
     /// Of the reference, and of the explanation, where both are compared.
     before: f64,
     after: f64,
-    code: &'static str,
+    cause: &'static Cause,
     what: String,
 }
 
 impl Search<'_> {
-    fn offer(&mut self, code: &'static str, what: &str, candidate: &Rgb8, border: usize) {
+    fn offer(&mut self, cause: &'static Cause, what: &str, candidate: &Rgb8, border: usize) {
         let Some(after) = inner_psnr(candidate, self.theirs, border) else { return };
         let Some(before) = inner_psnr(self.ours, self.theirs, border) else { return };
         if self.best.as_ref().is_none_or(|best| after > best.after) {
-            self.best = Some(Best { before, after, code, what: what.to_owned() });
+            self.best = Some(Best { before, after, cause, what: what.to_owned() });
         }
     }
 
@@ -288,18 +302,18 @@ impl Search<'_> {
     }
 
     fn found(self) -> Option<Finding> {
-        let Best { before, after, code, what } = self.best?;
+        let Best { before, after, cause, what } = self.best?;
         let found = after >= before + GAIN_DB && after >= NEAR_DB;
         found.then(|| {
-            let finding = Finding::new(code, format!("your picture is the reference's, {what}"))
+            let finding = Finding::new(cause, format!("your picture is the reference's, {what}"))
                 .evidence("psnr_db", before)
                 .evidence("psnr_explained_db", Some(after).filter(|db| db.is_finite()));
-            match code {
-                "symmetric-downsample-padding" => {
+            match cause.code {
+                Code::SymmetricDownsamplePadding => {
                     finding.at("encoder.down_blocks.0.downsamplers.0")
                 }
                 // What goes in exchanged comes back nearly so; only after decoding is it exact.
-                "channel-swap" if after >= SAME_DB => finding.remedy(
+                Code::ChannelSwap if after >= SAME_DB => finding.remedy(
                     "exchange the channels where the picture is saved (cv2.imwrite takes BGR): what \
                      was encoded had them in order",
                 ),
@@ -323,12 +337,4 @@ fn inner_psnr(a: &Rgb8, b: &Rgb8, border: usize) -> Option<f64> {
         Rgb8::new(width - 2 * border, height - 2 * border, bytes).ok()
     };
     Some(psnr(&crop(a)?, &crop(b)?))
-}
-
-/// In dB; infinite for equal pictures, and 0 for sizes that differ.
-pub(super) fn psnr(a: &Rgb8, b: &Rgb8) -> f64 {
-    match PixelMetrics::of(a, b) {
-        Ok(metrics) => metrics.psnr_db.unwrap_or(f64::INFINITY),
-        Err(_) => 0.0,
-    }
 }

@@ -2,10 +2,47 @@
 
 use ndarray::s;
 
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
+use super::finding::Finding;
 use super::fit::spread;
-use super::{Finding, Severity};
+use super::scaling::SCALING_FACTOR_MISMATCH;
+use super::severity::Severity;
 use vae_fidelity_core::config::Family;
+
+pub(super) const POSTERIOR_COLLAPSED: Cause = Cause {
+    code: Code::PosteriorCollapsed,
+    severity: Severity::Warning,
+    title: "log-variances lie at the clamp",
+    meaning: "Log-variances at -30 or 20 say that the second half of the moments is not what \
+              the VAE was trained to put out: draws have no noise, or nothing but noise.",
+    rule: "More than 10 % of the log-variances are at most -30, or at least 20, before \
+           clamping.",
+    remedy: "check encoder.conv_out and quant_conv: their second half of channels is the \
+             log-variance",
+    diffusers: "compare vae.encode(x).latent_dist.logvar with the original weights'",
+    comfyui: "load another copy of the VAE and compare",
+    ports: "check that the moments are split into halves along the channels, not interleaved",
+    sources: &[],
+    decided_by: &[DecidedBy::Check],
+};
+
+pub(super) const WRONG_FAMILY_VALUES: Cause = Cause {
+    code: Code::WrongFamilyValues,
+    severity: Severity::Warning,
+    title: "the latents' spread is another family's",
+    meaning: "The VAEs of Stable Diffusion 1 and SDXL have the same names and shapes: either \
+              loads in the other's place, and colours go wrong.",
+    rule: "The spread of the raw latents of a natural picture, times the config's factor, lies \
+           outside 0.5 to 2, and another family of the same graph brings it nearer to 1.",
+    remedy: "check that weights and config come from one repository",
+    diffusers: "load the vae subfolder of the same repository",
+    comfyui: "use the checkpoint's own VAE output",
+    ports: "keep weights and config together",
+    sources: &["AUTOMATIC1111/stable-diffusion-webui#12182"],
+    decided_by: &[DecidedBy::Check],
+};
 
 const CLAMP: (f32, f32) = (-30.0, 20.0);
 const CLAMPED_SHARE: f64 = 0.1;
@@ -38,7 +75,7 @@ fn collapsed(evidence: &Evidence) -> Option<Finding> {
     (share > CLAMPED_SHARE).then(|| {
         let percent = share * 100.0;
         Finding::new(
-            "posterior-collapsed",
+            &POSTERIOR_COLLAPSED,
             format!("{percent:.0} % of the log-variances lie at or beyond the clamp of -30 and 20"),
         )
         .at(if evidence.vae.config().use_quant_conv { "quant_conv" } else { "encoder.conv_out" })
@@ -58,7 +95,7 @@ fn unusual_spread(raw: f64, scaling_factor: f64, families: &[Family]) -> Option<
     };
     let finding = match families.iter().find(fits) {
         Some(family) => Finding::new(
-            "wrong-family-values",
+            &WRONG_FAMILY_VALUES,
             format!(
                 "scaled latents of a natural picture spread by {scaled:.2}, not about 1; the \
                  factor of {family}, which has the same graph, would bring them to {:.2}",
@@ -67,7 +104,7 @@ fn unusual_spread(raw: f64, scaling_factor: f64, families: &[Family]) -> Option<
         )
         .evidence("family", family.to_string()),
         None => Finding::new(
-            "scaling-factor-mismatch",
+            &SCALING_FACTOR_MISMATCH,
             format!(
                 "scaled latents of a natural picture spread by {scaled:.2}, not about 1: \
                  scaling_factor {scaling_factor} does not belong to these weights"
@@ -128,9 +165,9 @@ mod tests {
         // SDXL's weights under Stable Diffusion 1's config: 7.68 x 0.18215 is 1.4, too near to 1.
         assert_eq!(unusual_spread(7.68, 0.18215, &families), None);
         let found = unusual_spread(5.49, 1.5305, &families).unwrap();
-        assert_eq!((found.code, found.severity), ("wrong-family-values", Severity::Warning));
+        assert_eq!((found.code, found.severity), (Code::WrongFamilyValues, Severity::Warning));
         let found = unusual_spread(2.3, 0.04, &[]).unwrap();
-        assert_eq!((found.code, found.severity), ("scaling-factor-mismatch", Severity::Warning));
+        assert_eq!((found.code, found.severity), (Code::ScalingFactorMismatch, Severity::Warning));
         assert_eq!(unusual_spread(0.0, 0.04, &[]), None);
     }
 }

@@ -2,11 +2,32 @@
 
 use ndarray::{Array4, ArrayD, Axis};
 
-use super::Finding;
-use super::changes::{Change, Explanation, explanations, resizings};
+use super::changes::{Change, Explanation, INPUT_NOT_NORMALISED, explanations, resizings};
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
 use super::evidence::{Evidence, with_batch};
+use super::finding::Finding;
 use super::fit::{Line, rms_difference};
+use super::non_finite::NON_FINITE_OUTPUT;
+use super::resampling::RESIZE_MISMATCH;
+use super::severity::Severity;
+use super::sizes::other_size;
 use vae_fidelity_files::error::Result;
+
+pub(super) const PREPROCESSED_DIFFERS: Cause = Cause {
+    code: Code::PreprocessedDiffers,
+    severity: Severity::Warning,
+    title: "the tensor you fed is not this picture, and no rule says why",
+    meaning: "It was made from another file, or by a step that has no rule here.",
+    rule: "Shapes agree, and neither a range, an order of channels or axes, a symmetry nor a \
+           way of resizing brings the expected tensor to yours.",
+    remedy: "check that both sides open the same file, and save the tensor right before encode",
+    diffusers: "save what VaeImageProcessor.preprocess returns",
+    comfyui: "save the image that goes into VAE Encode, times 2, minus 1",
+    ports: "save the encoder's argument itself",
+    sources: &[],
+    decided_by: &[DecidedBy::Preprocessed],
+};
 
 /// RMS that rounding to bf16 leaves in [-1, 1], with room.
 const ROUNDING: f64 = 0.004;
@@ -22,7 +43,7 @@ pub(super) fn findings(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Vec<
     if found.iter().any(|value| !value.is_finite()) {
         let count = found.iter().filter(|value| !value.is_finite()).count();
         let title = format!("{count} values of the preprocessed tensor are NaN or infinite");
-        return Ok(vec![Finding::new("non-finite-output", title).evidence("non_finite", count)]);
+        return Ok(vec![Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", count)]);
     }
     let difference = rms_difference(expected, &found);
     let mut tried: Vec<Explanation> = resizings(evidence);
@@ -51,7 +72,7 @@ pub(super) fn findings(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Vec<
         Some((left, explanation)) if left <= EXPLAINED * difference => {
             let title = format!("the preprocessed tensor is the picture {}", explanation.what);
             vec![
-                Finding::new(explanation.code, title)
+                Finding::new(explanation.cause, title)
                     .evidence("rms_difference", difference)
                     .evidence("rms_difference_explained", left),
             ]
@@ -74,12 +95,7 @@ fn wrong_shape(tensor: &ArrayD<f32>, expected: &Array4<f32>) -> Finding {
     let exchanged = as_nchw(tensor, (n, c, w, h)).is_some();
     let title =
         format!("the preprocessed tensor is {:?}, expected {:?}", tensor.shape(), expected.shape());
-    let finding = if exchanged {
-        Finding::new("layout-scrambled", title + ": width and height are exchanged")
-    } else {
-        Finding::new("size-mismatch", title)
-    };
-    finding.evidence("expected", expected.shape()).evidence("found", tensor.shape())
+    other_size(title, exchanged, expected.shape(), tensor.shape())
 }
 
 /// `input-not-normalised`, where each channel is a line of the expected one.
@@ -107,7 +123,7 @@ fn range(expected: &Array4<f32>, found: &Array4<f32>) -> Option<Finding> {
         None => "the preprocessed tensor is a line of the expected one, not it".to_owned(),
     };
     let pairs: Vec<[f64; 2]> = lines.iter().map(|line| [line.slope, line.offset]).collect();
-    Some(Finding::new("input-not-normalised", title).evidence("slope_and_offset", pairs))
+    Some(Finding::new(&INPUT_NOT_NORMALISED, title).evidence("slope_and_offset", pairs))
 }
 
 fn unexplained(evidence: &Evidence, found: &Array4<f32>, difference: f64) -> Finding {
@@ -115,12 +131,12 @@ fn unexplained(evidence: &Evidence, found: &Array4<f32>, difference: f64) -> Fin
     let resized = evidence.source.data().len() != evidence.seen.data().len();
     let finding = if resized && correlation > 0.9 {
         Finding::new(
-            "resize-mismatch",
+            &RESIZE_MISMATCH,
             "the preprocessed tensor is the picture resized in a way that none of the known filters gives",
         )
     } else {
         Finding::new(
-            "preprocessed-differs",
+            &PREPROCESSED_DIFFERS,
             "the preprocessed tensor is not this picture, and no rule says why",
         )
     };

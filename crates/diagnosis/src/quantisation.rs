@@ -2,11 +2,65 @@
 
 use ndarray::Array4;
 
-use super::Finding;
-use super::picture::psnr;
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
+use super::finding::Finding;
+use super::fit::psnr;
+use super::round_trip::OUTPUT_NOT_DENORMALISED;
+use super::severity::Severity;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
+
+pub(super) const U8_WRAPAROUND: Cause = Cause {
+    code: Code::U8Wraparound,
+    severity: Severity::Error,
+    title: "values outside [0, 1] were cast to 8 bits without clamping",
+    meaning: "256 becomes 0 and -1 becomes 255: specks in the whites and blacks.",
+    rule: "Where your picture and the reference's differ by more than 200 levels, at least \
+           90 % of those places are ones where the reference was clamped, and wrapping its \
+           values round matches yours.",
+    remedy: "clamp to [0, 1] before the cast to 8 bits",
+    diffusers: "(y / 2 + 0.5).clamp(0, 1) before .numpy(), as VaeImageProcessor does",
+    comfyui: "np.clip(image, 0, 255) before astype(np.uint8), as SaveImage does",
+    ports: "clamp, then cast; saturating casts hide it in one language and not in another",
+    sources: &["Nerogar/OneTrainer#440"],
+    decided_by: &[DecidedBy::DecodedImage],
+};
+
+pub(super) const U8_TRUNCATED: Cause = Cause {
+    code: Code::U8Truncated,
+    severity: Severity::Warning,
+    title: "levels were cut off, not rounded",
+    meaning: "A cast to 8 bits that drops the fraction darkens the picture by half a level, \
+              every time it is made.",
+    rule: "Your picture minus the reference's is 0 or -1 everywhere and -1 for about half of \
+           the values (30 to 70 %); truncating the reference's values gives yours.",
+    remedy: "round before the cast to 8 bits",
+    diffusers: "(images * 255).round().astype('uint8'), as numpy_to_pil does; torchvision's \
+                save_image and ToPILImage differ in this",
+    comfyui: "SaveImage truncates by design; compare tensors instead of its files",
+    ports: "round half to even, then cast, to agree with numpy",
+    sources: &["pytorch/vision#8141"],
+    decided_by: &[DecidedBy::DecodedImage],
+};
+
+pub(super) const BANDING: Cause = Cause {
+    code: Code::Banding,
+    severity: Severity::Warning,
+    title: "smooth areas have lost levels",
+    meaning: "The range was converted in bf16 (8 bits of precision): the bright half of the \
+              picture has steps of 2 or more levels.",
+    rule: "Your picture has at most 0.7 times the distinct levels of the reference's, where \
+           that has at least 64, and rounding the decoded tensor or its picture to bf16 \
+           matches it better.",
+    remedy: "convert to f32 before denormalising",
+    diffusers: "image.float() before postprocess",
+    comfyui: "update: the conversion is done in f32 since; or start with --fp32-vae",
+    ports: "cast the decoded tensor to f32 first, then halve, move, clamp and round",
+    sources: &["comfyanonymous/ComfyUI#1663"],
+    decided_by: &[DecidedBy::DecodedImage],
+};
 
 /// A way to make levels of decoded values.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,10 +82,10 @@ pub(super) enum Conversion {
 }
 
 impl Conversion {
-    /// Those that change the picture as a whole, with code and words.
-    pub const RANGES: [(Self, &'static str, &'static str); 2] = [
-        (Self::NotDenormalised, "output-not-denormalised", "with [-1, 1] taken for [0, 1]"),
-        (Self::DenormalisedTwice, "output-not-denormalised", "with its range converted twice"),
+    /// Those that change the picture as a whole, with cause and words.
+    pub const RANGES: [(Self, &'static Cause, &'static str); 2] = [
+        (Self::NotDenormalised, &OUTPUT_NOT_DENORMALISED, "with [-1, 1] taken for [0, 1]"),
+        (Self::DenormalisedTwice, &OUTPUT_NOT_DENORMALISED, "with its range converted twice"),
     ];
 
     /// The picture that `decoded` (1, 3, H, W) becomes.
@@ -103,7 +157,7 @@ fn wrapped(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding>
         .min()?;
     (after * 2 <= before).then(|| {
         let title = format!("{before} levels are at the other end of the range: 256 became 0");
-        Finding::new("u8-wraparound", title)
+        Finding::new(&U8_WRAPAROUND, title)
             .evidence("jumps_over_200", before)
             .evidence("jumps_at_black_or_white", at_the_ends)
             .evidence("jumps_left_when_wrapped", after)
@@ -127,7 +181,7 @@ fn truncated(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Findin
     let in_bf16 = Conversion::Bf16Truncated.apply(decoded).ok()?;
     let nearer = after > psnr(ours, theirs) + 3.0 && after >= psnr(&in_bf16, theirs);
     (unclamped > 0.2 * values && close && nearer).then(|| {
-        Finding::new("u8-truncated", "levels were cut off, not rounded: half of them are 1 too low")
+        Finding::new(&U8_TRUNCATED, "levels were cut off, not rounded: half of them are 1 too low")
             .evidence("mean_difference", mean)
             .evidence("share_outside_0_and_minus_1", outside)
     })
@@ -153,7 +207,7 @@ fn banding(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding>
             true => "the range was converted in bf16, which has 8 bits of precision".to_owned(),
             false => format!("{found} levels a channel, where the reference has {expected}"),
         };
-        Finding::new("banding", title)
+        Finding::new(&BANDING, title)
             .evidence("levels_found", found)
             .evidence("levels_expected", expected)
             .evidence("converted_in_bf16", in_bf16)

@@ -1,6 +1,29 @@
 //! Published files that are known to be defective, told by their SHA-256.
 
-use super::Finding;
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
+use super::finding::Finding;
+use super::severity::Severity;
+
+pub(super) const DEFECTIVE_RELEASE: Cause = Cause {
+    code: Code::DefectiveRelease,
+    severity: Severity::Warning,
+    title: "a published file that is known to be defective",
+    meaning: "The VAE first released with SDXL 1.0 leaves coloured fringes; its authors \
+              replaced it.",
+    rule: "The file's SHA-256 is in a table of known defective files: so far, \
+           sd_xl_base_1.0.safetensors (31e35c80fc48...).",
+    remedy: "fetch the corrected release",
+    diffusers: "load stabilityai/sdxl-vae, or the 0.9 VAE",
+    comfyui: "Load VAE with the corrected file",
+    ports: "nothing to mend in code",
+    sources: &[
+        "huggingface/diffusers#4310",
+        "comfyanonymous/ComfyUI_examples#10",
+        "AUTOMATIC1111/stable-diffusion-webui#12548",
+    ],
+    decided_by: &[DecidedBy::Inspect],
+};
 
 /// A defective file: its SHA-256, what it is, and what took its place.
 struct Release {
@@ -24,15 +47,15 @@ const RELEASES: &[Release] = &[
 /// `defective-release` for a file with this SHA-256 (lower-case hexadecimal), if it is listed.
 ///
 /// ```
-/// use vae_fidelity_diagnosis::defective_release;
+/// use vae_fidelity_diagnosis::{Code, defective_release};
 /// let listed = "31e35c80fc4829d14f90153f4c74cd59c90b779f6afe05a74cd6120b893f7e5b";
-/// assert_eq!(defective_release(listed).unwrap().code, "defective-release");
+/// assert_eq!(defective_release(listed).unwrap().code, Code::DefectiveRelease);
 /// assert!(defective_release(&listed.replace('3', "4")).is_none());
 /// ```
 pub fn defective_release(sha256: &str) -> Option<Finding> {
     let release = RELEASES.iter().find(|release| release.sha256 == sha256)?;
     Some(
-        Finding::new("defective-release", format!("the file is {}", release.what))
+        Finding::new(&DEFECTIVE_RELEASE, format!("the file is {}", release.what))
             .evidence("sha256", sha256)
             .remedy(format!("use {}", release.instead)),
     )

@@ -1,7 +1,27 @@
 //! Ways in which other libraries bring a picture to a size: what `resize-mismatch` tries.
 
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
+use super::severity::Severity;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::{Filter, PassOrder, Rgb8, resize};
+
+pub(super) const RESIZE_MISMATCH: Cause = Cause {
+    code: Code::ResizeMismatch,
+    severity: Severity::Warning,
+    title: "the picture was resized by another filter",
+    meaning: "Libraries differ in filter, order of passes, antialiasing and rounding. The \
+              latents differ a little everywhere, and more at edges.",
+    rule: "The preprocessed tensor (or latents) does not match Pillow's bicubic resize, and \
+           matches another filter, pass order, antialiasing or crop; which one is said.",
+    remedy: "resize with Pillow's bicubic filter, or feed both sides the same pixels",
+    diffusers: "VaeImageProcessor(resample='bicubic'); its default is lanczos",
+    comfyui: "resize beforehand, and feed the resized picture to both",
+    ports: "F.interpolate needs antialias=True to come near; only Pillow's fixed-point passes \
+            give the same bytes",
+    sources: &["pytorch/vision#2950"],
+    decided_by: &[DecidedBy::Preprocessed, DecidedBy::Latents, DecidedBy::DecodedImage],
+};
 
 /// One way from the file's pixels to the size that was encoded.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,11 +1,30 @@
 //! Input against output of one trip: ranges and channel orders that weights, or a port, get wrong.
 
+use super::changes::{CHANNEL_ORDERS, CHANNEL_SWAP, INPUT_NOT_NORMALISED};
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
+use super::evidence::Evidence;
+use super::finding::Finding;
+use super::fit::Line;
+use super::severity::Severity;
+
 use ndarray::Axis;
 
-use super::changes::CHANNEL_ORDERS;
-use super::evidence::Evidence;
-use super::fit::Line;
-use super::{Finding, Severity};
+pub(super) const OUTPUT_NOT_DENORMALISED: Cause = Cause {
+    code: Code::OutputNotDenormalised,
+    severity: Severity::Error,
+    title: "the decoder's [-1, 1] was taken for [0, 1]",
+    meaning: "All that is darker than middle grey becomes black, and the rest twice as \
+              contrasty.",
+    rule: "(a, b) of y = a x + b near (2, -1), with more than 30 % new zeros; or the picture \
+           matches the decoded tensor clamped to [0, 1].",
+    remedy: "map the decoded tensor to [0, 1] before making a picture: y / 2 + 0.5, clamped",
+    diffusers: "use VaeImageProcessor.postprocess, or (y / 2 + 0.5).clamp(0, 1)",
+    comfyui: "use the VAE Decode node; in a custom node, (y + 1) / 2",
+    ports: "y / 2 + 0.5, clamp to [0, 1], times 255, round",
+    sources: &["Nerogar/OneTrainer#440"],
+    decided_by: &[DecidedBy::Check, DecidedBy::DecodedImage],
+};
 
 /// Below this spread (of 2), a picture is too flat for a slope.
 const FLAT: f64 = 0.08;
@@ -36,12 +55,12 @@ fn range(line: &Line) -> Option<Finding> {
         |slope: f64, offset: f64, by: f64| (a - slope).abs() <= by && (b - offset).abs() <= by;
     let finding = if near(0.5, 0.5, NEAR) {
         Finding::new(
-            "input-not-normalised",
+            &INPUT_NOT_NORMALISED,
             "the output is the input with half its contrast, moved up: the VAE takes [0, 1] for [-1, 1]",
         )
     } else if near(2.0, -1.0, 3.5 * NEAR) {
         Finding::new(
-            "output-not-denormalised",
+            &OUTPUT_NOT_DENORMALISED,
             "the output has twice the input's contrast, moved down: its range is converted once too often, or not at all",
         )
     } else {
@@ -72,7 +91,7 @@ fn channels(evidence: &Evidence) -> Option<Finding> {
         super::fit::rms_difference(&evidence.sample.select(Axis(1), &order), evidence.sample);
     let found = swapped.is_finite() && swapped <= identity / 2.0 && grey >= FLAT;
     found.then(|| {
-        Finding::new("channel-swap", format!("the output fits the input best in {name} order"))
+        Finding::new(&CHANNEL_SWAP, format!("the output fits the input best in {name} order"))
             .evidence("order", name)
             .evidence("mean_squared_error_ratio", swapped / identity)
             .severity(Severity::Error)

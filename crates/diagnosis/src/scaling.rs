@@ -2,10 +2,71 @@
 
 use ndarray::{Array4, Axis};
 
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
 use super::evidence::LatentsScale;
+use super::finding::Finding;
 use super::fit::Line;
-use super::{Finding, Severity};
+use super::severity::Severity;
 use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
+
+pub(super) const SCALING_FACTOR_MISMATCH: Cause = Cause {
+    code: Code::ScalingFactorMismatch,
+    severity: Severity::Error,
+    title: "latents were scaled by another model's factor",
+    meaning: "Each family multiplies its latents by its own number so that they have a spread \
+              of about 1. With another's, the picture is hazy and washed out, or harsh. A \
+              round trip cannot show it: the factor cancels.",
+    rule: "Your latents are k times the expected ones, |k - 1| > 2 %, with a small residual \
+           (cosine above 0.99); k is looked up among the families. Or your picture matches \
+           what latents scaled by another family's factor decode to. Without files of yours: \
+           the spread of the scaled latents of a natural picture lies outside 0.33 to 3, and \
+           then it is a warning.",
+    remedy: "scale with the scaling_factor of this VAE's own config",
+    diffusers: "latents * vae.config.scaling_factor after encode, / before decode; with a \
+                single file pass its config: it defaults to Stable Diffusion 1.5's",
+    comfyui: "the loader picks the factor with the model: use the VAE of the checkpoint's own \
+              family",
+    ports: "read scaling_factor from vae/config.json; 0.18215 for Stable Diffusion 1 and 2, \
+            0.13025 for SDXL, 1.5305 for SD3, 0.3611 for FLUX.1",
+    sources: &["huggingface/diffusers#6923", "huggingface/diffusers#6753"],
+    decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage, DecidedBy::Check],
+};
+
+pub(super) const SHIFT_FACTOR_DROPPED: Cause = Cause {
+    code: Code::ShiftFactorDropped,
+    severity: Severity::Warning,
+    title: "latents lack the shift that the config asks for",
+    meaning: "SD3 and FLUX.1 subtract shift_factor before scaling. Without it the colours have \
+              a slight cast. The script this tool is measured against leaves it out as well, \
+              so it is a warning; a shift of the wrong sign is an error.",
+    rule: "The mean difference between your latents and the expected ones is the shift (within \
+           20 %), and the spread of that difference is much smaller.",
+    remedy: "subtract shift_factor before scaling, and add it after unscaling",
+    diffusers: "(z - vae.config.shift_factor) * vae.config.scaling_factor, and \
+                z / scaling_factor + shift_factor before decode",
+    comfyui: "process_in and process_out of the model's latent format do it",
+    ports: "(z - shift) * scale in, z / scale + shift out",
+    sources: &["huggingface/diffusers#8887", "huggingface/diffusers#13611"],
+    decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage],
+};
+
+pub(super) const LATENT_STATS_IGNORED: Cause = Cause {
+    code: Code::LatentStatsIgnored,
+    severity: Severity::Error,
+    title: "latents were not normalised with the config's latents_mean and latents_std",
+    meaning: "Playground v2.5 and others normalise each latent channel by its own mean and \
+              spread. Without it, pictures are nearly black.",
+    rule: "The config has latents_mean and latents_std, and per channel your latents follow \
+           from the plain scaled ones, not from the normalised ones.",
+    remedy: "use (z - latents_mean) * scaling_factor / latents_std, per channel",
+    diffusers: "(z - mean) * scaling_factor / std after encode, z * std / scaling_factor + \
+                mean before decode, as the SDXL pipeline does",
+    comfyui: "use the model's own latent format (SDXL_Playground_2_5)",
+    ports: "read latents_mean and latents_std of vae/config.json, one value a channel",
+    sources: &["huggingface/diffusers#7111"],
+    decided_by: &[DecidedBy::Latents],
+};
 
 /// A factor this far off is another factor.
 const FACTOR: f64 = 0.02;
@@ -26,7 +87,7 @@ pub(super) struct Affine {
     scaling_factor: f64,
     shift: f64,
     /// Mean and standard deviation of each channel.
-    pub statistics: Option<Vec<(f64, f64)>>,
+    statistics: Option<Vec<(f64, f64)>>,
 }
 
 impl Affine {
@@ -48,9 +109,12 @@ impl Affine {
             statistics: (scaled && !statistics.is_empty()).then_some(statistics),
         }
     }
-}
 
-impl Affine {
+    /// Whether latents are scaled otherwise than by one factor and shift.
+    pub fn per_channel(&self) -> bool {
+        self.statistics.is_some()
+    }
+
     /// Slope and offset from raw latents to what is asked for, without per-channel statistics.
     pub fn line(&self) -> (f64, f64) {
         (self.factor, -self.shift * self.factor)
@@ -117,7 +181,7 @@ pub(super) fn nearly(affine: &Affine, line: &Line) -> Option<Finding> {
 }
 
 fn shift_finding(title: String, line: &Line, affine: &Affine) -> Finding {
-    Finding::new("shift-factor-dropped", title)
+    Finding::new(&SHIFT_FACTOR_DROPPED, title)
         .evidence("offset", line.offset)
         .evidence("expected_offset", -affine.shift * affine.factor)
         .evidence("shift_factor", affine.shift)
@@ -146,7 +210,7 @@ fn wrong_factor(affine: &Affine, line: &Line, k: f64) -> Finding {
         Some((_, what)) => format!("your latents {what}; expected is {}", affine.factor),
         None => format!("your latents are scaled by {used:.5}, expected is {}", affine.factor),
     };
-    Finding::new("scaling-factor-mismatch", title)
+    Finding::new(&SCALING_FACTOR_MISMATCH, title)
         .evidence("k", k)
         .evidence("factor_found", used)
         .evidence("factor_expected", affine.factor)
@@ -187,7 +251,7 @@ pub(super) fn per_channel(
     let slopes: Vec<f64> = lines.iter().map(|line| line.slope).collect();
     let offsets: Vec<f64> = lines.iter().map(|line| line.offset).collect();
     let finding = |title: String| {
-        Finding::new("latent-stats-ignored", title)
+        Finding::new(&LATENT_STATS_IGNORED, title)
             .evidence("slopes", &slopes)
             .evidence("offsets", &offsets)
             .evidence("relative_residual", whole.residual / whole.spread[1])
@@ -209,7 +273,7 @@ pub(super) fn per_channel(
             let title = "your latents are normalised by latents_mean and latents_std, and not \
                          multiplied by scaling_factor";
             return Some(vec![
-                Finding::new("scaling-factor-mismatch", title)
+                Finding::new(&SCALING_FACTOR_MISMATCH, title)
                     .evidence("factor_found", 1.0)
                     .evidence("factor_expected", factor),
             ]);
@@ -257,8 +321,8 @@ mod tests {
         assert!(nearly(&affine, &flat(0.18215)).is_none());
         assert!(nearly(&affine, &flat(0.18215 * 1.15)).is_none());
         let finding = nearly(&affine, &flat(1.0)).unwrap();
-        assert_eq!(finding.code, "scaling-factor-mismatch");
+        assert_eq!(finding.code, Code::ScalingFactorMismatch);
         assert!(finding.title.contains("not scaled at all"), "{}", finding.title);
-        assert_eq!(line(&affine, &flat(0.18215))[0].code, "scaling-factor-mismatch");
+        assert_eq!(line(&affine, &flat(0.18215))[0].code, Code::ScalingFactorMismatch);
     }
 }

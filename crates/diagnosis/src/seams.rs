@@ -1,7 +1,31 @@
 //! Seams: steps in the difference of two pictures that repeat at one stride.
 
-use super::Finding;
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
+use super::finding::Finding;
+use super::severity::Severity;
 use vae_fidelity_pixels::Rgb8;
+
+pub(super) const TILE_SEAMS: Cause = Cause {
+    code: Code::TileSeams,
+    severity: Severity::Warning,
+    title: "seams where tiles meet",
+    meaning: "Tiled decoding lets group norm see one tile at a time: tones step from tile to \
+              tile, and lines show at a fixed stride.",
+    rule: "Steps in (output - input) across columns or rows at multiples of one stride (a \
+           multiple of 8, at least 32) are at least 2.5 times those elsewhere, at two lines or \
+           more.",
+    remedy: "decode in one piece, or with larger and more overlapping tiles",
+    diffusers: "vae.disable_tiling(), or a larger tile_sample_min_size and tile_overlap_factor",
+    comfyui: "use VAE Decode; or VAE Decode (Tiled) with larger tile_size and overlap",
+    ports: "blend over a quarter of a tile; take group norm's statistics over the whole picture",
+    sources: &[
+        "comfyanonymous/ComfyUI#163",
+        "comfyanonymous/ComfyUI#500",
+        "leejet/stable-diffusion.cpp#353",
+    ],
+    decided_by: &[DecidedBy::DecodedImage],
+};
 
 const LEAST_STRIDE: usize = 32;
 /// How much stronger than other columns on the latent grid a seam is.
@@ -44,7 +68,7 @@ pub(super) fn seams(ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
         })
         .max_by(|a, b| a.1.total_cmp(&b.1))?;
     (ratio >= STRONGER).then(|| {
-        Finding::new("tile-seams", format!("seams every {stride} pixels, in {lines} lines"))
+        Finding::new(&TILE_SEAMS, format!("seams every {stride} pixels, in {lines} lines"))
             .evidence("stride", stride)
             .evidence("lines", lines)
             .evidence("step_over_others", ratio)

@@ -2,10 +2,30 @@
 
 use ndarray::{Array4, ArrayView4};
 
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
+use super::severity::Severity;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::tiling::{Splitting, Tiling, UnitMistake};
 use vae_fidelity_core::vae::Vae;
 use vae_fidelity_files::error::Result;
+
+pub(super) const TILE_BLEND_UNITS: Cause = Cause {
+    code: Code::TileBlendUnits,
+    severity: Severity::Error,
+    title: "tiles are blended in the wrong units",
+    meaning: "Overlap in latents taken for pixels, or the reverse: tiles are repeated, cut or \
+              blended over the wrong width.",
+    rule: "The reference's latents, decoded here in tiles of several sizes, give your picture \
+           when they are blended or cut in the wrong unit (at least 27 dB, and 4 dB nearer \
+           than the whole), and do not when they are blended as diffusers does.",
+    remedy: "count the overlap in latents before decoding, and in pixels (times 8) after",
+    diffusers: "update; leave tile_latent_min_size at tile_sample_min_size / 8",
+    comfyui: "update; tile_size and overlap are in pixels",
+    ports: "one unit a variable: stride and blend in latents times 2^(levels - 1) are pixels",
+    sources: &["hao-ai-lab/FastVideo#1181"],
+    decided_by: &[DecidedBy::DecodedImage],
+};
 
 /// How many sizes of tiles are tried, the largest first: each costs more than one decoding.
 const SIZES: usize = 4;

@@ -59,7 +59,7 @@ impl Matrix {
             strong,
             model: model.to_owned(),
             picture: picture.to_owned(),
-            found: findings.iter().any(|finding| finding.code == code),
+            found: findings.iter().any(|finding| finding.code.as_str() == code),
             codes: findings.iter().map(|f| format!("{} ({})", f.code, f.severity)).collect(),
         });
     }

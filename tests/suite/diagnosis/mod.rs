@@ -12,7 +12,7 @@ mod weights;
 
 use std::path::Path;
 
-use vae_fidelity::diagnosis::{Reference, Severity, UserFiles, codes};
+use vae_fidelity::diagnosis::{Code, DecidedBy, Reference, Severity, UserFiles};
 use vae_fidelity::pixels::{self, resize_bicubic};
 use vae_fidelity::{Rgb8, Vae};
 
@@ -72,9 +72,11 @@ fn every_code_with_a_rule_is_planted_or_said_not_to_be() {
     ];
     let planted: Vec<&str> =
         faults::faults().iter().map(|f| f.code).chain(weights::CODES).collect();
-    for row in codes().filter(|row| row.decided_by.iter().any(|by| by.starts_with("check"))) {
-        let covered = planted.contains(&row.code) || elsewhere.contains(&row.code);
-        assert!(covered, "{} has a rule and no fault", row.code);
+    let by_a_run =
+        |code: &&Code| code.cause().decided_by.iter().any(|by| *by != DecidedBy::Inspect);
+    for code in Code::ALL.iter().filter(by_a_run) {
+        let covered = planted.contains(&code.as_str()) || elsewhere.contains(&code.as_str());
+        assert!(covered, "{code} has a rule and no fault");
     }
 }
 
@@ -128,12 +130,27 @@ fn measured(models: &[&str], pictures: &[(String, Rgb8)], only_strong: bool) -> 
                 }
                 let Some(files) = (fault.plant)(&plot).unwrap() else { continue };
                 let found = run.diagnosis(&model.vae, &files, None).unwrap().findings;
+                for finding in &found {
+                    let code = finding.code;
+                    assert!(is_decided(&files, code), "{}: not said to find {code}", fault.cause);
+                }
                 matrix.fault(&fault, name, picture, &found);
             }
             eprintln!("{name} {picture} {:.0} s", started.elapsed().as_secs_f64());
         }
     }
     matrix
+}
+
+/// Whether a run in f32 with these files is said to find `code`.
+fn is_decided(files: &UserFiles, code: Code) -> bool {
+    code.cause().decided_by.iter().any(|by| match by {
+        DecidedBy::Latents => files.latents.is_some(),
+        DecidedBy::Preprocessed => files.preprocessed.is_some(),
+        DecidedBy::DecodedImage => files.decoded_image.is_some(),
+        DecidedBy::Against => files.against.is_some(),
+        by => *by == DecidedBy::Check,
+    })
 }
 
 /// Models that stand for a rule that no other model can show get every picture.
@@ -182,7 +199,7 @@ fn a_device_that_computes_wrongly_is_found_and_one_that_does_not_is_not() {
             || -> vae_fidelity::Result<Box<dyn Vae>> { Ok(Box::new(Model::load("builtin").vae)) };
         let reference = Reference { name: "the CPU", remedy: None, load: &reference };
         let diagnosis = run.diagnosis(&device, &UserFiles::default(), Some(reference)).unwrap();
-        let broken = diagnosis.findings.iter().find(|f| f.code == "device-kernel-broken");
+        let broken = diagnosis.findings.iter().find(|f| f.code == Code::DeviceKernelBroken);
         assert_eq!(broken.is_some(), found, "{fault:?}: {:?}", diagnosis.findings);
         if let Some(broken) = broken {
             assert_eq!(broken.severity, Severity::Error);

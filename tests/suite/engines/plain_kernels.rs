@@ -2,7 +2,7 @@
 
 use ndarray::{Array4, ArrayView4};
 use vae_fidelity::config::Family;
-use vae_fidelity::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
+use vae_fidelity::diagnosis::{Code, Diagnosis, Evidence, Reference, UserFiles, diagnose};
 use vae_fidelity::golden::Suite;
 use vae_fidelity::image_processor::normalize;
 use vae_fidelity::trace::{Activation, Stage, Trace};
@@ -122,7 +122,7 @@ fn cross_checked(vae: &dyn Vae) -> Diagnosis {
 fn vectors_that_compute_something_else_are_found_and_others_are_not() {
     for (factor, broken) in [(1.0, false), (1.002, false), (1.05, true)] {
         let found = cross_checked(&Device { vae: builtin(), factor }).findings;
-        let finding = found.iter().find(|finding| finding.code == "device-kernel-broken");
+        let finding = found.iter().find(|finding| finding.code == Code::DeviceKernelBroken);
         assert_eq!(finding.is_some(), broken, "{factor}: {found:?}");
         let Some(finding) = finding else { continue };
         assert!(finding.title.contains("the plain kernels"), "{}", finding.title);

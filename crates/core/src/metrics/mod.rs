@@ -5,6 +5,7 @@
 
 #[cfg(feature = "perceptual")]
 mod perceptual;
+mod psnr;
 mod pixels;
 mod ssim;
 mod tensors;
@@ -13,6 +14,7 @@ mod weights;
 #[cfg(feature = "perceptual")]
 pub use perceptual::{PERCEPTUAL_SIDE, Visibility, ssimulacra2};
 pub use pixels::{Channel, PixelMetrics, Position};
+pub use psnr::psnr;
 pub use ssim::{MS_SSIM_SIDE, WINDOW, ms_ssim, ssim};
 pub use tensors::{Over, TensorMetrics, WorstPair};
 pub use weights::{LEAST_VALUES, Moments, WeightStatistics};

@@ -119,7 +119,7 @@ impl PixelMetrics {
             a.data().chunks_exact(3).zip(b.data().chunks_exact(3)).filter(|(a, b)| a != b).count();
         Ok(Self {
             identical: worst.is_none(),
-            psnr_db: worst.map(|_| 10.0 * (255.0 * 255.0 * values / squares as f64).log10()),
+            psnr_db: worst.map(|_| super::psnr::decibels(squares, a.data().len())),
             ssim: ssim(a, b),
             ms_ssim: None,
             ssimulacra2: None,

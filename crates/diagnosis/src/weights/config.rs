@@ -1,0 +1,81 @@
+//! The config beside the weights: its class, what it leaves out, and the latent channels.
+
+use crate::codes::{Cause, Code};
+use crate::decided_by::DecidedBy;
+use crate::finding::Finding;
+use crate::severity::Severity;
+use crate::sizes::WRONG_FAMILY_CHANNELS;
+use vae_fidelity_checkpoint::{Contents, ResolvedConfig};
+
+pub(crate) const CONFIG_DEFAULTS: Cause = Cause {
+    code: Code::ConfigDefaults,
+    severity: Severity::Error,
+    title: "the config was not found, and class defaults stand in for it",
+    meaning: "AutoencoderKL's defaults describe a VAE of one level of 64 channels that nobody \
+              published.",
+    rule: "block_out_channels is absent, and the first convolution has another width than the \
+           default. Information where it has that width.",
+    remedy: "pass the config.json that the model's authors published",
+    diffusers: "check subfolder='vae', and that config.json lies beside the weights",
+    comfyui: "configs are detected from the weights there",
+    ports: "make fields without a sensible default mandatory",
+    sources: &["Vchitect/Latte#66"],
+    decided_by: &[DecidedBy::Inspect],
+};
+
+pub(crate) const WRONG_CLASS: Cause = Cause {
+    code: Code::WrongClass,
+    severity: Severity::Error,
+    title: "the config is of another class than AutoencoderKL",
+    meaning: "AutoencoderKLFlux2, Wan's, Qwen-Image's and others share names and compute \
+              something else.",
+    rule: "_class_name is neither AutoencoderKL nor FlaxAutoencoderKL.",
+    remedy: "use a tool for that class: this one runs AutoencoderKL",
+    diffusers: "AutoModel.from_pretrained picks the class by itself",
+    comfyui: "the loader picks the class by the weights",
+    ports: "check _class_name before loading",
+    sources: &[],
+    decided_by: &[DecidedBy::Inspect],
+};
+
+pub(super) fn wrong_class(contents: &Contents) -> Option<Finding> {
+    let ResolvedConfig::OtherClass(class) = contents.resolved_config() else { return None };
+    let title = format!("the config's class is {class}, not AutoencoderKL");
+    Some(Finding::new(&WRONG_CLASS, title).evidence("class", class))
+}
+
+pub(super) fn config_defaults(contents: &Contents) -> Option<Finding> {
+    let ResolvedConfig::Config(config) = contents.resolved_config() else { return None };
+    if !config.defaulted.contains(&"block_out_channels") {
+        return None;
+    }
+    let width = width_of(contents, "encoder.conv_in.weight", 0);
+    let fits = width.is_none_or(|width| width == config.block_out_channels[0]);
+    let title = match width {
+        Some(width) if !fits => format!(
+            "the config leaves out block_out_channels: diffusers would build {:?}, the first \
+             convolution has {width} channels",
+            config.block_out_channels
+        ),
+        _ => "the config leaves out block_out_channels: diffusers' defaults stand in".to_owned(),
+    };
+    let finding = Finding::new(&CONFIG_DEFAULTS, title).evidence("defaulted", &config.defaulted);
+    Some(if fits { finding.severity(Severity::Info) } else { finding })
+}
+
+pub(super) fn wrong_channels(contents: &Contents) -> Option<Finding> {
+    let ResolvedConfig::Config(config) = contents.resolved_config() else { return None };
+    let found = width_of(contents, "decoder.conv_in.weight", 1)?;
+    let asked = config.latent_channels;
+    if found == asked {
+        return None;
+    }
+    let title = format!("the weights have {found} latent channels, the config {asked}");
+    let finding = Finding::new(&WRONG_FAMILY_CHANNELS, title).at("decoder.conv_in");
+    Some(finding.evidence("config", asked).evidence("weights", found))
+}
+
+fn width_of(contents: &Contents, name: &str, dimension: usize) -> Option<usize> {
+    let info = contents.tensors().into_iter().find(|info| info.name == name)?;
+    (info.shape.len() == 4).then(|| info.shape[dimension])
+}
