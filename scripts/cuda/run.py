@@ -166,8 +166,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="*", metavar="STEP", help="run these only [default: all]")
     parser.add_argument("--out", type=Path, default=bundle.BUNDLE / "results", help="folder for result.json and log.txt")
-    parser.add_argument("--budget", type=int, metavar="S",
-                        help=f"seconds for all steps together [default: {BUDGET_S[True]}, without a GPU {BUDGET_S[False]}]")  # fmt: skip
+    budget = f"seconds for all steps together [default: {BUDGET_S[True]}, without a GPU {BUDGET_S[False]}]"
+    parser.add_argument("--budget", type=int, metavar="S", help=budget)
     parser.add_argument("--limit", type=int, metavar="S", help="seconds that any one step may take at most")
     parser.add_argument("--list", action="store_true", help="name the steps, and run none")
     args = parser.parse_args()
