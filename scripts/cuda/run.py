@@ -26,6 +26,7 @@ import steps as bundle
 TAIL = 1500  # characters of what a failed step printed
 BUDGET_S = {True: 480, False: 1440}  # with a GPU, whose machine is there for minutes, and without
 TRIAL = 3  # times the limit of a step, without a GPU
+STOPPED = []  # the signal that ends the run, once it has come
 
 
 class Done:
@@ -46,19 +47,26 @@ def run(step, limit_s):
             list(map(str, step.argv)), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True,
             env=bundle.environment_of(step), cwd=bundle.BUNDLE, start_new_session=True,
         )  # fmt: skip
+        returncode = waited_for(process, limit_s)
         try:
-            returncode = process.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            returncode = None
-        finally:  # also where Ctrl-C ends it
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
         for file in (stdout, stderr):
             file.seek(0)
         return Done(returncode, stdout.read(), stderr.read())
+
+
+def waited_for(process, limit_s):
+    """Its exit code; None where its time is up, or the run is to end."""
+    until = time.monotonic() + limit_s
+    while True:
+        try:
+            return process.wait(min(0.2, max(0.0, until - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if STOPPED or time.monotonic() >= until:
+                return None
 
 
 def outcome(step, limit_s, log):
@@ -93,7 +101,7 @@ def judge(step, done, limit_s, row):
         unread = f"its output could not be read: {type(error).__name__}: {error}"
     row["result"] = in_json(found)
     if done.returncode is None:
-        return "failed", f"killed after its limit of {limit_s} s"
+        return "failed", ended() or f"killed after its limit of {limit_s} s"
     if done.returncode < 0:
         return "failed", f"killed by signal {-done.returncode} ({signal.strsignal(-done.returncode)})"
     if done.returncode not in step.good:
@@ -156,10 +164,8 @@ def has_gpu(first):
     return bool((first.get("result") or {}).get("cuda"))
 
 
-def interrupted(number, _frame):
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)  # what there is gets written now
-    raise KeyboardInterrupt(signal.Signals(number).name)
+def ended():
+    return f"{STOPPED[0]} ended the run" if STOPPED else None
 
 
 def main():
@@ -174,17 +180,12 @@ def main():
     args.out = args.out.resolve()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, interrupted)
+            signal.signal(number, lambda which, _: STOPPED.append(signal.Signals(which).name))
     started = time.monotonic()
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
     first, printed = bundle.environment_step(), io.BytesIO()
-    end = None  # why the steps that are left do not run
-    try:
-        environment = outcome(first, first.limit_s, printed)
-    except KeyboardInterrupt as signalled:
-        end = f"{signalled} ended the run"
-        environment = {"step": first.name, "status": "failed", "problem": end}
+    environment = outcome(first, first.limit_s, printed)
     gpu = has_gpu(environment)
     planned = list(bundle.steps(gpu, args.out))
     names = [step.name for step in planned]
@@ -206,22 +207,19 @@ def main():
     rows = []
     result = {"schema_version": 1, "started": began, "passed": False, "steps": rows}
     chosen = [step for step in planned if not args.steps or step.name in (first.name, *args.steps)]
+    end = None  # why the steps that are left do not run
     with log:
         note(log, printed.getvalue().decode())
         for step in chosen:
             left = budget - (time.monotonic() - started)
-            if end is None and left < 2:
-                end = f"the budget of {budget} s was spent"
+            if end is None:
+                end = ended() or (f"the budget of {budget} s was spent" if left < 2 else None)
             if step.name == first.name:
                 row = environment
             elif end:
                 row = {"step": step.name, "status": "not run", "problem": end}
             else:
-                try:
-                    row = timed_outcome(step, 1 if gpu else TRIAL, left, args.limit, log)
-                except KeyboardInterrupt as signalled:
-                    end = f"{signalled} ended the run"
-                    row = {"step": step.name, "status": "failed", "problem": end}
+                row = timed_outcome(step, 1 if gpu else TRIAL, left, args.limit, log)
             rows.append(row)
             written = write(args.out, result)
             print(f"{row['status']:8} {row['step']} {row.get('seconds', 0):.1f} s {row.get('problem') or ''}", flush=True)
@@ -238,7 +236,7 @@ def timed_outcome(step, factor, left, limit, log):
     """The step's row, within the shortest of its own limit, the one asked for, and what is left of the budget."""
     limits = [step.limit_s * factor, left] + ([] if limit is None else [limit])
     row = outcome(step, max(1, int(min(limits))), log)
-    if row.get("exit_code", 0) is None and left <= min(limits):
+    if row.get("exit_code", 0) is None and left <= min(limits) and not STOPPED:
         row["problem"] += ", which was what the budget had left"
     return row
 

@@ -135,11 +135,11 @@ class Bundle(unittest.TestCase):
     def test_an_earlier_result_is_kept(self):
         self.run_bundle("environment", status=0)
         before = (self.out / "result.json").read_text()
-        argv = [str(self.folder / "run.sh"), "nonesuch", "--out", str(self.out)]
-        subprocess.run(argv, env=self.environment(), capture_output=True)
+        argv = [str(self.folder / "run.sh"), "--out", str(self.out)]
+        subprocess.run([*argv, "nonesuch"], env=self.environment(), capture_output=True)
         self.assertEqual((self.out / "result.json").read_text(), before)
         self.assertIn("== environment", (self.out / "log.txt").read_text())
-        subprocess.run([str(self.folder / "run.sh"), "environment", "--out", str(self.out)], env=self.environment(), check=True)
+        subprocess.run([*argv, "environment"], env=self.environment(), capture_output=True, check=True)
         kept = list(self.out.glob("result-*.json"))
         self.assertEqual([path.read_text() for path in kept], [before])
         self.assertEqual(len(list(self.out.glob("log-*.txt"))), 1)

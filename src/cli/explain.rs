@@ -19,7 +19,7 @@ const WIDTH: usize = 84;
 pub fn run(args: &ExplainArgs, console: Console) -> Result<Outcome> {
     match &args.code {
         None => {
-            let causes: Vec<&Cause> = Code::ALL.iter().map(|code| code.cause()).collect();
+            let causes: Vec<&'static Cause> = Code::ALL.iter().map(|code| code.cause()).collect();
             console.result(&ExplainReport::new(causes.clone()), List(&causes))?;
         }
         Some(name) => {

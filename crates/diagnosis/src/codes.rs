@@ -113,7 +113,7 @@ impl Serialize for Code {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Cause {
-    /// Its name.
+    /// Stable name, for example `channel-swap`.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub code: Code,
     /// How grave its findings are; a finding may be milder, never graver.
@@ -134,7 +134,7 @@ pub struct Cause {
     pub ports: &'static str,
     /// Public reports, as `owner/repository#number`.
     pub sources: &'static [&'static str],
-    /// What decides it.
+    /// What can find it: a command, and what it has to be given.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub decided_by: &'static [DecidedBy],
 }

@@ -10,7 +10,7 @@ use super::severity::Severity;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
-    /// Its cause.
+    /// Stable name of the cause, for example `non-finite-output`.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub code: Code,
     /// Whether it decides the verdict.

@@ -21,9 +21,9 @@
 //!    ([`checkpoint_findings`]): until then the compiler warns that it is never used.
 //!
 //! The list of what a run could not decide follows from [`Cause::decided_by`]. Tests fail for a code
-//! that no rule finds, for a cause without a text, and in `tests/diagnosis.rs` of the workspace's
+//! that no rule finds, for a cause without a text, and in `tests/suite/diagnosis` of the workspace's
 //! root for a code that `check` decides and that nobody plants: plant a fault in
-//! `tests/support/faults.rs`.
+//! `tests/suite/diagnosis/faults.rs`.
 
 // A module uses only those above it.
 mod decided_by;

@@ -12,9 +12,9 @@ pub struct NotDecided {
     /// Their codes.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub codes: Vec<Code>,
-    /// What decides them; serializes as its parameter.
-    #[serde(serialize_with = "parameter")]
+    /// The parameter that decides them.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[serde(serialize_with = "parameter")]
     pub needs: DecidedBy,
 }
 
