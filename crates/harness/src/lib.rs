@@ -1,4 +1,4 @@
-//! Judges any [`Vae`](vae_fidelity_core::vae::Vae) against goldens that the reference implementation wrote.
+//! Judges any [`Vae`] against goldens that the reference implementation wrote.
 //!
 //! ```no_run
 //! use vae_fidelity_harness::{Checkpoint, Result, Suite, Vae};
