@@ -4,7 +4,7 @@
 //! sees. An injection that changes nothing a person would see (grey pictures for channel orders,
 //! nothing out of range for wrapping) gives `None` and is not counted.
 
-use ndarray::{Array4, Axis, s};
+use ndarray::{Axis, s};
 use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
 use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 
