@@ -55,10 +55,10 @@ def faults(path: Path, glibc: str, max_bytes: int) -> Iterator[str]:
             match = re.fullmatch(r"GLIBC_([\d.]+)", needed)
             if match is None:
                 yield f"it needs {needed} of {library}: expected versions GLIBC_N"
-            elif version(match[1]) > version(glibc):
+                continue
+            newest = max(newest, version(match[1]))
+            if version(match[1]) > version(glibc):
                 yield f"it needs {needed} of {library}: {glibc} is the newest allowed"
-            else:
-                newest = max(newest, version(match[1]))
         if not newest:
             yield "it needs no version of glibc: expected one that is linked to glibc"
         print(f"{path.name}: {size} bytes, needs glibc {'.'.join(map(str, newest)) or 'unknown'}")

@@ -13,7 +13,7 @@ use crate::{Dtype, verdict::Verdict};
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorReport {
-    /// Version of this layout.
+    /// Version of this layout: 1.
     schema_version: u32,
     /// Always `null`: there is no verdict.
     verdict: Option<Verdict>,
@@ -60,7 +60,7 @@ impl ErrorReport {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SummaryReport {
-    /// Version of this layout.
+    /// Version of this layout: 1.
     schema_version: u32,
     /// How many pictures passed, failed and could not be judged.
     summary: CheckSummary,
@@ -76,7 +76,7 @@ impl SummaryReport {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExplainReport {
-    /// Version of this layout.
+    /// Version of this layout: 1.
     schema_version: u32,
     /// Every code, or the one that was asked for.
     codes: Vec<&'static Cause>,
@@ -92,7 +92,7 @@ impl ExplainReport {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GoldenList {
-    /// Version of this layout.
+    /// Version of this layout: 1.
     schema_version: u32,
     /// The suite's folder.
     suite: String,
@@ -173,7 +173,7 @@ pub fn kind(case: &Case) -> &'static str {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExportReport {
-    /// Version of this layout.
+    /// Version of this layout: 1.
     pub schema_version: u32,
     /// The folder that was written.
     pub folder: String,

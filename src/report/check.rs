@@ -21,7 +21,7 @@ use crate::verdict::{Thresholds, Verdict};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckReport {
-    /// [`super::SCHEMA_VERSION`].
+    /// Version of this layout: 1.
     pub schema_version: u32,
     /// Pass or fail.
     pub verdict: Verdict,

@@ -14,7 +14,7 @@ use crate::verdict::{Thresholds, Verdict};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CompareReport {
-    /// [`super::SCHEMA_VERSION`].
+    /// Version of this layout: 1.
     pub schema_version: u32,
     /// Pass where all is identical, or within what was asked.
     pub verdict: Verdict,

@@ -24,7 +24,7 @@ use crate::verdict::Verdict;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InspectReport {
-    /// [`SCHEMA_VERSION`].
+    /// Version of this layout: 1.
     pub schema_version: u32,
     /// Fails where a finding is an error.
     pub verdict: Verdict,
@@ -246,7 +246,7 @@ impl ConfigReport {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InspectDifference {
-    /// [`SCHEMA_VERSION`].
+    /// Version of this layout: 1.
     pub schema_version: u32,
     /// Passes where both are identical: every tensor to the bit, and every field of the config.
     pub verdict: Verdict,

@@ -17,7 +17,7 @@ use crate::verdict::Verdict;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TraceReport {
-    /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION).
+    /// Version of this layout: 1.
     pub schema_version: u32,
     /// Fail where a layer holds NaN or infinity, or differs beyond rounding.
     pub verdict: Verdict,

@@ -124,13 +124,53 @@ fn kind(schema: &Value) -> String {
     types.into_iter().map(named).collect::<Vec<_>>().join(" or ")
 }
 
-/// What a doc comment says, on one line; links to other items of the code are words.
+/// What a doc comment says to a reader of JSON, on one line: links to other items are words, sentences
+/// that name Rust's paths are left out, and what Rust calls `None` is `null`.
 fn description(schema: &Value) -> String {
     let text = schema["description"].as_str().unwrap_or_default();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    text.replace("[`", "`").replace("`]", "`").replace('|', "\\|")
+    let text = without_links(&text).replace("`None`", "`null`").replace('|', "\\|");
+    let sentences = text.split_inclusive(". ").filter(|sentence| !sentence.contains("::"));
+    sentences.collect::<String>().trim_end().to_owned()
+}
+
+/// `text` with `word` for [`word`] and for [`word`](path).
+fn without_links(text: &str) -> String {
+    let mut words = String::new();
+    let mut rest = text;
+    while let Some((before, link)) = rest.split_once("[`") {
+        let Some((word, after)) = link.split_once("`]") else { break };
+        words += &format!("{before}`{word}`");
+        let path = after.strip_prefix('(').and_then(|path| path.split_once(')'));
+        rest = path.map_or(after, |(_, after)| after);
+    }
+    words + rest
 }
 
 fn list<'a>(schema: &'a Value, name: &str) -> &'a [Value] {
     schema[name].as_array().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_doc_comment_becomes_a_line_for_readers_of_json() {
+        let said = |text| description(&json!({"description": text}));
+        assert_eq!(said("SSIM (see [`ssim`](super::ssim)),\nor `None`."), "SSIM (see `ssim`), or `null`.");
+        assert_eq!(said("A config. Read one with [`Config::read`]. Whole."), "A config. Whole.");
+        assert_eq!(said("[`open"), "[`open");
+    }
+
+    #[test]
+    fn types_are_words() {
+        let list_of_two = json!({"type": "array", "items": {"type": "number"}, "maxItems": 2});
+        assert_eq!(kind(&list_of_two), "list of 2: number");
+        let optional = json!({"anyOf": [{"$ref": "#/$defs/Verdict"}, {"type": "null"}]});
+        assert_eq!(kind(&optional), "[Verdict](#verdict) or null");
+        assert_eq!(kind(&json!({"type": ["string", "null"]})), "string or null");
+    }
 }

@@ -18,7 +18,7 @@ pub struct PixelMetrics {
     pub psnr_db: Option<f64>,
     /// Structural similarity, at most 1 (see [`ssim`]); `None` where a side is under 11 pixels.
     pub ssim: Option<f64>,
-    /// SSIM over five scales, 0 to 1 (see [`super::ms_ssim`]); `None` where a side is under 176 pixels, or
+    /// SSIM over five scales, 0 to 1 ([`ms_ssim`](super::ms_ssim)); `None` where a side is under 176 pixels, or
     /// it was not asked for.
     pub ms_ssim: Option<f64>,
     /// How good `b` looks, at most 100 (SSIMULACRA 2); `None` where a side is under 8 pixels,
