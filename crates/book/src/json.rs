@@ -160,7 +160,10 @@ mod tests {
     #[test]
     fn a_doc_comment_becomes_a_line_for_readers_of_json() {
         let said = |text| description(&json!({"description": text}));
-        assert_eq!(said("SSIM (see [`ssim`](super::ssim)),\nor `None`."), "SSIM (see `ssim`), or `null`.");
+        assert_eq!(
+            said("SSIM (see [`ssim`](super::ssim)),\nor `None`."),
+            "SSIM (see `ssim`), or `null`."
+        );
         assert_eq!(said("A config. Read one with [`Config::read`]. Whole."), "A config. Whole.");
         assert_eq!(said("[`open"), "[`open");
     }
