@@ -14,7 +14,9 @@ cd "$root"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 rm -rf "$target/package"
-cargo package --workspace --locked --no-verify --quiet --target-dir "$target"
+# The two that are never published write documentation and releases.
+cargo package --workspace --exclude vae-fidelity-book --exclude vae-fidelity-dist --locked --no-verify \
+  --quiet --target-dir "$target"
 patches=()
 for crate in "$target"/package/*.crate; do
   size=$(wc -c <"$crate")
