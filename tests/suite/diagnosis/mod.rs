@@ -36,7 +36,7 @@ fn strong_faults_are_found_on_photographs_of_the_repository() {
     let pictures = [("astronaut".to_owned(), photograph("astronaut.png"))];
     let matrix = measured(&MODELS, &pictures, true);
     matrix.assert_strong_ones_found();
-    assert!(matrix.planted.len() >= 100, "only {} were planted", matrix.planted.len());
+    assert!(matrix.planted.len() >= 90, "only {} were planted", matrix.planted.len());
 }
 
 #[test]
