@@ -1,4 +1,4 @@
-//! The flags of `check`: those of the gist in the gist's meaning, and more.
+//! The flags of `check`: those of the reference script in its meaning, and more.
 
 use std::path::PathBuf;
 

@@ -7,7 +7,7 @@ use super::source_args::SourceArgs;
 /// Look into a checkpoint without running it, or say what differs between two
 ///
 /// Prints the config with its defaults, the family, files with their SHA-256, tensors that are
-/// missing, unexpected or misshapen, and what the weights look like: zero, not finite, or never
+/// missing, unexpected or of another shape, and what the weights look like: zero, not finite, or never
 /// trained. Exit code 0: nothing is wrong; 1: something is; 2: could not judge. With two sources:
 /// 0 identical to the bit, 1 different. The flags hold for both.
 #[derive(Debug, Args)]

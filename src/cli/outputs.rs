@@ -129,7 +129,7 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
     match needs_picture.iter().find(|(_, given)| *given && !has_picture) {
         Some((flag, _)) => Err(Error::option(
             flag,
-            "needs a picture, and --dtype bf16 has none: the gist's conversion to pixels goes through numpy, which has no bfloat16",
+            "needs a picture, and --dtype bf16 has none: the reference script's conversion to pixels goes through numpy, which has no bfloat16",
             "leave it out, or use --dtype f32 or f16",
         )),
         None => Ok(()),

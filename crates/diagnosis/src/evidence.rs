@@ -28,7 +28,7 @@ pub struct Evidence<'a> {
     pub encoded: &'a Encoded,
     /// Whether the raw latents are a draw from the posterior, not its mode.
     pub drawn: bool,
-    /// Scaled latents, as the gist scales them.
+    /// Scaled latents, as the reference script scales them.
     pub latents: &'a Array4<f32>,
     /// The decoded sample before clamping, (1, 3, H, W).
     pub decoded: &'a Array4<f32>,

@@ -50,7 +50,10 @@ impl Normalize {
         }
         match self.activation {
             None | Some(Activation::Silu) => {}
-            Some(Activation::Relu) => out.iter_mut().for_each(|x| *x = x.max(0.0)),
+            // Not `max`, which makes 0 of NaN: torch.relu keeps it.
+            Some(Activation::Relu) => {
+                out.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x });
+            }
             Some(Activation::Mish) => {
                 out.iter_mut().for_each(|x| *x *= x.exp().ln_1p().tanh());
             }

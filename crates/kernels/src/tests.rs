@@ -278,8 +278,12 @@ fn nan_is_never_lost() {
     input.values_mut()[40] = f32::NAN;
     let ones = vec![1.0; 16];
     let normalize = group_norm(THREADS, &input, 4, &ones, &ones, 1e-6);
-    let normed = norm::normalize(THREADS, &input, &normalize, &Memory::default());
-    assert!(normed.values()[40].is_nan());
+    use Activation::{Gelu, Mish, Relu, Silu};
+    for activation in [None, Some(Silu), Some(Mish), Some(Gelu), Some(Relu)] {
+        let normalize = Normalize { activation, ..normalize.clone() };
+        let normed = norm::normalize(THREADS, &input, &normalize, &Memory::default());
+        assert!(normed.values()[40].is_nan(), "{activation:?}");
+    }
     let attended = attention::scaled_dot_product_attention(
         THREADS,
         &input,
