@@ -131,7 +131,7 @@ fn named(report: &CaseReport, step: Step, place: &Place) -> (bool, String) {
     (agrees && check.tensor == step, format!("{}: {found}", check.tensor.name()))
 }
 
-/// Every planted fault fails, and at least 19 of 20 are located where they were planted.
+/// Every planted fault fails, and is located where it was planted.
 #[test]
 fn planted_faults_are_failed_and_named() {
     let mut missed = Vec::new();
@@ -144,7 +144,7 @@ fn planted_faults_are_failed_and_named() {
             missed.push(format!("{fault:?} in {case}: {found}"));
         }
     }
-    assert!(missed.len() * 20 <= PLACES.len(), "not named where they are: {missed:#?}");
+    assert!(missed.is_empty(), "not named where they are: {missed:#?}");
 }
 
 /// The table proves nothing if the same run names something without a fault.
