@@ -56,7 +56,7 @@ fn what_needs_libtorch_is_refused_with_the_way_to_get_it() {
             let arguments = [&[command, "photo.png"], flags].concat();
             sandbox.run(&arguments).exits(2).notes(message).notes(next);
             let ran = sandbox.run(&[&arguments[..], &["--json"]].concat()).exits(2);
-            let refusal: command::Refusal = parsed(&ran, 0);
+            let refusal: super::sandbox::Refusal = parsed(&ran, 0);
             assert_eq!((refusal.error.code.as_str(), refusal.verdict), (code, None));
             ran.check(refusal.error.message.contains(message), message);
             ran.check(refusal.error.next.contains(next), next);
