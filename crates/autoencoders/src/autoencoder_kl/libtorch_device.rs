@@ -1,5 +1,7 @@
 //! The devices that libtorch finds, and its random numbers.
 
+use std::sync::{Mutex, PoisonError};
+
 use ndarray::Array4;
 use tch::Tensor;
 
@@ -98,6 +100,9 @@ pub fn noise(
     device: Device,
     dtype: Dtype,
 ) -> Result<Array4<f32>> {
+    // libtorch has one generator for the process: another thread would seed it, or draw, in between.
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     let (n, c, h, w) = shape;
     tch::manual_seed(seed);
     Tensor::f_randn(
