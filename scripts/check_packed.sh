@@ -101,7 +101,7 @@ echo "a port's tests need $crates crates, at most $crates_limit, and no C compil
 
 # The root's own tests, which find the goldens beside it.
 packed=$(find "$work" -maxdepth 1 -name 'vae-fidelity-[0-9]*')
-ln -s "$(find "$work" -maxdepth 1 -name 'vae-fidelity-goldens-*')" "$packed/golden"
+cp -r "$(find "$work" -maxdepth 1 -name 'vae-fidelity-goldens-*')" "$packed/golden"
 {
   printf '\n[patch.crates-io]\n'
   printf '%s\n' "${patches[@]}" | grep --invert-match '^vae-fidelity = '
