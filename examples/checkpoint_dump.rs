@@ -31,24 +31,17 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     for line in std::io::stdin().lock().lines() {
         let job: Job = serde_json::from_str(&line?)?;
         let family = job.family.as_deref().map(|name| name.parse::<Family>()).transpose()?;
-        let answer = source(&job).and_then(|source| {
-            let Job { variant, config, .. } = job;
-            answer(&source, &OpenOptions { config, family, variant, ..OpenOptions::default() })
-        });
+        let answer = Source::parse_at(&job.repo, job.subfolder.as_deref(), job.revision.as_deref())
+            .and_then(|source| {
+                let Job { variant, config, .. } = job;
+                answer(&source, &OpenOptions { config, family, variant, ..OpenOptions::default() })
+            });
         let answer = answer.unwrap_or_else(
             |error| json!({"code": error.kind().code(), "error": error.to_string(), "next": error.next()}),
         );
         writeln!(out, "{answer}")?;
     }
     Ok(())
-}
-
-fn source(job: &Job) -> Result<Source> {
-    let source = Source::parse(&job.repo, job.subfolder.as_deref())?;
-    match &job.revision {
-        Some(revision) => source.at_revision(revision),
-        None => Ok(source),
-    }
 }
 
 fn answer(source: &Source, options: &OpenOptions) -> Result<Value> {

@@ -33,11 +33,7 @@ pub struct SourceArgs {
 impl SourceArgs {
     /// What `repo`, `--subfolder` and `--revision` name together.
     pub fn source(&self, repo: &str) -> Result<Source> {
-        let source = Source::parse(repo, self.subfolder.as_deref())?;
-        match &self.hub.revision {
-            Some(revision) => source.at_revision(revision),
-            None => Ok(source),
-        }
+        Source::parse_at(repo, self.subfolder.as_deref(), self.hub.revision.as_deref())
     }
 
     /// How `source` is to be opened; `progress` shows what is downloaded.

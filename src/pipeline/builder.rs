@@ -146,11 +146,7 @@ impl PipelineBuilder {
     /// revision does not go with it.
     pub fn source(&self) -> Result<Source> {
         let repo = self.repo.as_deref().unwrap_or("builtin");
-        let source = Source::parse(repo, self.subfolder.as_deref())?;
-        match &self.revision {
-            Some(revision) => source.at_revision(revision),
-            None => Ok(source),
-        }
+        Source::parse_at(repo, self.subfolder.as_deref(), self.revision.as_deref())
     }
 
     /// The device and arithmetic that are there for what was asked.

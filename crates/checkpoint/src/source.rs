@@ -67,6 +67,19 @@ impl Source {
         Ok(Self::Hub { id: repo.to_owned(), revision: None, subfolder })
     }
 
+    /// As [`Self::parse`], at a branch, tag or commit where one is given.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`] and [`Self::at_revision`] do.
+    pub fn parse_at(repo: &str, subfolder: Option<&str>, revision: Option<&str>) -> Result<Self> {
+        let source = Self::parse(repo, subfolder)?;
+        match revision {
+            Some(revision) => source.at_revision(revision),
+            None => Ok(source),
+        }
+    }
+
     /// The same source at a branch, tag or commit.
     ///
     /// # Errors
