@@ -75,8 +75,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
         let written = judged.and_then(|mut checked| {
             step("writing");
             results::write(&checked, outputs, &command, console)?;
-            checked.report.timings_ms.total =
-                checked.report.timings_ms.load + started.elapsed().as_secs_f64() * 1e3;
+            checked.report.timings_ms.set_total(started.elapsed());
             Ok(checked)
         });
         let outcome = match written {

@@ -75,10 +75,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // Whoever asked for JSON gets it for a wrong command line and for a bug, too.
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|a| a == "--json");
-    let folders = Folders::of(&arguments);
     let console = Console { json, quiet: false, strip: None };
     let outcome = panic::caught(|| match Cli::try_parse_from(&arguments) {
-        Ok(cli) => dispatch(cli, json, &arguments, &folders),
+        Ok(cli) => dispatch(cli, json, &arguments),
         Err(usage) => explain_usage(&usage, console),
     });
     let outcome = outcome.unwrap_or_else(|place| {
@@ -92,8 +91,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     outcome as u8
 }
 
-fn dispatch(cli: Cli, json: bool, arguments: &[OsString], folders: &Folders) -> Outcome {
-    let strip = cli.style.strip_paths.then_some(folders);
+fn dispatch(cli: Cli, json: bool, arguments: &[OsString]) -> Outcome {
+    let folders = cli.style.strip_paths.then(|| Folders::of(arguments));
+    let strip = folders.as_ref();
     let console = Console { json: json || cli.style.json, quiet: cli.style.quiet, strip };
     let outcome = match cli.command {
         Command::Check(args) => check::run(&args, arguments, console),

@@ -1,7 +1,7 @@
 //! One picture's way: pixels, sample, latents, decoded, pixels, metrics, findings, verdict, report.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ndarray::Array4;
 
@@ -227,10 +227,10 @@ impl Pipeline {
             cross_check: self.cross_check(options).map(|check| check.compares.to_owned()),
             notes,
             timings_ms: Timings {
-                load: milliseconds(self.load),
-                encode: milliseconds(encoding),
-                decode: milliseconds(decoding),
-                total: milliseconds(self.load + started.elapsed()),
+                load: Timings::milliseconds(self.load),
+                encode: Timings::milliseconds(encoding),
+                decode: Timings::milliseconds(decoding),
+                total: Timings::milliseconds(self.load + started.elapsed()),
             },
             peak_rss_bytes: peak_rss_bytes(),
         };
@@ -342,9 +342,4 @@ fn common_area(a: &Rgb8, b: &Rgb8) -> Result<Option<(Rgb8, Rgb8, String)>> {
         a.height()
     );
     Ok(Some((crop(a)?, crop(b)?, note)))
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    // Clocks are not better than a microsecond here.
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -1,6 +1,7 @@
 //! What `check` has to say of one picture.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ndarray::Array4;
 use serde::Serialize;
@@ -260,6 +261,19 @@ pub struct Timings {
     pub decode: f64,
     /// This image from file to file, and loading the model.
     pub total: f64,
+}
+
+impl Timings {
+    /// `duration` as reports have it: in milliseconds, to the microsecond.
+    pub fn milliseconds(duration: Duration) -> f64 {
+        // Clocks are not better than a microsecond here.
+        (duration.as_secs_f64() * 1e6).round() / 1e3
+    }
+
+    /// Sets `total` to that of an image which took `image`, beside loading the model.
+    pub fn set_total(&mut self, image: Duration) {
+        self.total = Self::milliseconds(Duration::from_secs_f64(self.load / 1e3) + image);
+    }
 }
 
 /// What `check` prints last when it was given several images.
