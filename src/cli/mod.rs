@@ -70,7 +70,8 @@ impl From<Verdict> for Outcome {
 ///
 /// Prints to standard output and standard error, and shows progress where the latter is a terminal.
 /// A wrong command line, an error and a bug each become a message and an exit code: nothing
-/// panics or exits the process. Replaces the process's panic hook.
+/// panics or exits the process. Replaces the process's panic hook. In a build with the feature `tch`,
+/// `golden verify` sets an environment variable: there no other thread may be running.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // Whoever asked for JSON gets it for a wrong command line and for a bug, too.

@@ -1,5 +1,5 @@
 //! What every part of `vae-fidelity` speaks of: the config of an `AutoencoderKL` and the published
-//! families, the [`Vae`] trait that an implementation offers, traces of its layers, tiling, torch's
+//! families, its graph as data, the [`Vae`] trait that an implementation offers, traces of its layers, tiling, torch's
 //! random numbers, diffusers' image processor, and metrics of pictures and tensors.
 //!
 //! Tensors are [`ndarray`]'s, in NCHW and f32 whatever the arithmetic; a sample lies in [-1, 1].
@@ -10,6 +10,7 @@ pub mod dtype;
 pub mod random;
 pub mod image_processor;
 pub mod config;
+pub mod graph;
 pub mod recipe;
 pub mod trace;
 pub mod tiling;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::compare::Tolerance;
 use super::fault::Fault;
 use super::manifest::{BlockRow, BlocksRow, broken};
+use vae_fidelity_core::metrics::Pairs;
 use vae_fidelity_core::tensor_file::{Stored, from_safetensors};
 use vae_fidelity_core::trace::{Stage, Statistics};
 use vae_fidelity_core::vae::Vae;
@@ -123,22 +124,20 @@ fn difference(expected: &ArrayD<f32>, found: &ArrayD<f32>, tolerance: Tolerance)
     if expected.shape() != found.shape() {
         return Some(format!("shape {:?}, expected {:?}", found.shape(), expected.shape()));
     }
-    let std = Statistics::of(expected).std.unwrap_or(0.0);
+    let std = Statistics::of(expected).std;
+    let tolerance = tolerance.in_units_of(std);
+    let mut pairs = Pairs::new([]);
     let mut off = 0;
-    let mut largest = 0.0_f64;
-    for (&found, &expected) in found.iter().zip(expected) {
-        let (found, expected) = (f64::from(found), f64::from(expected));
-        let gap = (found - expected).abs();
-        // Not `gap > allowed`, which NaN never is.
-        let within = gap <= tolerance.atol() * std + tolerance.rtol() * expected.abs();
-        off += usize::from(!within);
-        largest = if gap <= largest { largest } else { gap };
+    for (at, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+        pairs.add(at, f64::from(found), f64::from(expected));
+        off += usize::from(!tolerance.allows(found, expected));
     }
+    let largest = pairs.largest.map_or(f64::NAN, |(largest, _)| largest);
     (off > 0).then(|| {
         let values = expected.len();
         format!(
             "{off} of {values} values, by up to {:.2e} of its standard deviation",
-            largest / std
+            largest / std.unwrap_or(0.0)
         )
     })
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::tensor::{Expected, Golden};
+use vae_fidelity_core::metrics::{Pairs, position};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// How far a value may lie from the golden: `|actual - expected| <= atol + rtol * |expected|`.
@@ -90,6 +91,14 @@ impl Tolerance {
         actual.is_finite()
             && expected.is_finite()
             && (actual - expected).abs() <= self.atol + self.rtol * expected.abs()
+    }
+
+    /// The same with an absolute part in units of `unit`, such as a layer's standard deviation:
+    /// activations of one model differ in scale by orders of magnitude. Without a unit that is a
+    /// number, only the relative part is left.
+    pub(super) fn in_units_of(self, unit: Option<f64>) -> Self {
+        let atol = self.atol * unit.unwrap_or(0.0);
+        Self { atol: if atol.is_finite() { atol } else { 0.0 }, ..self }
     }
 
     /// By how much the bound is passed; infinite for NaN and infinity.
@@ -281,23 +290,18 @@ impl Comparison {
 
     fn judge(&mut self, pairs: impl Iterator<Item = (usize, (f32, f32))>) {
         let tolerance = self.criterion.tolerance();
-        let mut over = [0; THRESHOLDS.len()];
+        let mut counted = Pairs::new(THRESHOLDS);
         let mut worst: Option<(f64, usize, f32, f32)> = None;
         for (at, (actual, expected)) in pairs {
-            self.judged += 1;
+            let difference = counted.add(at, f64::from(actual), f64::from(expected));
             self.failing += usize::from(!tolerance.allows(actual, expected));
-            let difference = (f64::from(actual) - f64::from(expected)).abs();
-            for (count, threshold) in over.iter_mut().zip(THRESHOLDS) {
-                *count += usize::from(difference.is_nan() || difference > threshold);
-            }
-            if difference.is_finite() {
-                self.max_abs_diff = Some(self.max_abs_diff.unwrap_or(0.0).max(difference));
-            }
             let excess = tolerance.excess(actual, expected);
-            if difference != 0.0 && worst.is_none_or(|(most, ..)| excess > most) {
+            if difference != Some(0.0) && worst.is_none_or(|(most, ..)| excess > most) {
                 worst = Some((excess, at, actual, expected));
             }
         }
+        self.judged = counted.count;
+        self.max_abs_diff = counted.largest.map(|(largest, _)| largest);
         self.worst = worst.map(|(_, at, actual, expected)| Worst {
             index: position(at, &self.expected_shape),
             actual,
@@ -305,24 +309,8 @@ impl Comparison {
         });
         self.over = THRESHOLDS
             .into_iter()
-            .zip(over)
+            .zip(counted.over)
             .map(|(threshold, count)| Over { threshold, count })
             .collect();
     }
-}
-
-/// The position of flat index `at` in a tensor of `shape`, C order.
-fn position(at: usize, shape: &[usize]) -> Vec<usize> {
-    let mut rest = at;
-    let mut index: Vec<usize> = shape
-        .iter()
-        .rev()
-        .map(|&side| {
-            let here = rest % side;
-            rest /= side;
-            here
-        })
-        .collect();
-    index.reverse();
-    index
 }

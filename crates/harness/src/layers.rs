@@ -150,12 +150,9 @@ fn difference(expected: &Activation, found: &Activation, tolerance: Tolerance) -
             found.non_finite, expected.non_finite
         ));
     }
-    let atol = tolerance.atol() * expected.std.unwrap_or(0.0);
-    let near = |found: f64, expected: f64| {
-        (found - expected).abs() <= atol + tolerance.rtol() * expected.abs()
-    };
+    let tolerance = tolerance.in_units_of(expected.std);
     let agrees = |found: Option<f64>, expected: Option<f64>| match (found, expected) {
-        (Some(found), Some(expected)) => near(found, expected),
+        (Some(found), Some(expected)) => tolerance.allows_f64(found, expected),
         (found, expected) => found.is_none() && expected.is_none(),
     };
     let wide = |value: Option<f32>| value.map(f64::from);

@@ -2,11 +2,11 @@
 
 use ndarray::{ArrayD, ArrayView4, ArrayViewD, Axis, Ix4};
 
-use vae_fidelity_checkpoint::expected_tensors;
+use vae_fidelity_core::graph::{Body, Module};
 use vae_fidelity_files::error::{Error, Result};
 
 use super::engine::Engine;
-use super::layers::{Module, Node, find};
+use super::forward::{Input, forward, no_hook};
 use super::model::Model;
 
 impl<E: Engine> Model<E> {
@@ -18,87 +18,68 @@ impl<E: Engine> Model<E> {
         input: ArrayViewD<f32>,
         to_tensor: impl Fn(ArrayView4<f32>) -> Result<E::Tensor>,
     ) -> Option<Result<ArrayD<f32>>> {
-        let node = find(self.nodes(), name)?;
-        Some(self.run_alone(node, input, to_tensor))
+        let module = self.graph.find(name)?;
+        Some(self.run_alone(module, input, to_tensor))
     }
 
     fn run_alone(
         &self,
-        node: &dyn Node<E>,
+        module: &Module<E::Weight>,
         input: ArrayViewD<f32>,
         to_tensor: impl Fn(ArrayView4<f32>) -> Result<E::Tensor>,
     ) -> Result<ArrayD<f32>> {
-        let at = node.module();
-        let layout = Layout::of(at);
-        self.check_module_input(node, layout, input.shape())?;
+        let at = module.name.as_str();
+        let layout = Layout::of(module);
+        check_input(module, layout, input.shape())?;
         // Tokens travel as images of one column, and become tokens as in the whole model.
         let image = match layout {
             Layout::Image => input,
             Layout::Flat => input.insert_axis(Axis(3)),
             Layout::Tokens => input.permuted_axes(vec![0, 2, 1]).insert_axis(Axis(3)),
         };
-        let image = image.into_dimensionality::<Ix4>().map_err(|error| {
-            Error::tensor(&at.name, error, "report this: its shape was checked")
-        })?;
+        let image = image
+            .into_dimensionality::<Ix4>()
+            .map_err(|error| Error::tensor(at, error, "report this: its shape was checked"))?;
         let mut xs = to_tensor(image)?;
         if layout != Layout::Image {
-            xs = self.engine.flatten(&xs, &at.name)?;
+            xs = self.engine.flatten(&xs, at)?;
         }
         if layout == Layout::Tokens {
-            xs = self.engine.to_tokens(&xs, &at.name)?;
+            xs = self.engine.to_tokens(&xs, at)?;
         }
-        let (shape, values) = self.engine.values(&node.run(&self.engine, xs)?)?;
-        ArrayD::from_shape_vec(shape, values).map_err(|error| {
-            Error::tensor(&at.name, error, "report this with the command that shows it")
-        })
+        let output = forward(&self.engine, module, Input::Owned(xs), &mut no_hook)?;
+        let (shape, values) = self.engine.values(&output)?;
+        ArrayD::from_shape_vec(shape, values)
+            .map_err(|error| Error::tensor(at, error, "report this with the command that shows it"))
     }
+}
 
-    /// Fails if `shape` is no input of the module.
-    fn check_module_input(
-        &self,
-        node: &dyn Node<E>,
-        layout: Layout,
-        shape: &[usize],
-    ) -> Result<()> {
-        let at = node.module();
-        let mut first = node.module().name.clone();
-        let mut inside = node.children();
-        while let Some(&child) = inside.first() {
-            first.clone_from(&child.module().name);
-            inside = child.children();
+/// Fails if `shape` is no input of the module.
+fn check_input<W>(module: &Module<W>, layout: Layout, shape: &[usize]) -> Result<()> {
+    let (channels, least) = (module.in_channels(), module.least_side());
+    let fits = match (layout, shape) {
+        (Layout::Image, &[_, found, height, width]) => {
+            found == channels && height >= least && width >= least
         }
-        let weight = format!("{first}.weight");
-        let specs = expected_tensors(&self.config);
-        let weight = specs.iter().find(|spec| spec.name == weight).map(|spec| &spec.shape);
-        let channels = match weight.map(Vec::as_slice) {
-            Some([channels] | [_, channels, ..]) => *channels,
-            _ => 0,
-        };
-        let least = node.least_side();
-        let fits = match (layout, shape) {
-            (Layout::Image, &[_, found, height, width]) => {
-                found == channels && height >= least && width >= least
-            }
-            (Layout::Flat, &[_, found, _]) | (Layout::Tokens, &[_, _, found]) => found == channels,
-            _ => false,
-        };
-        if fits && !shape.contains(&0) {
-            return Ok(());
-        }
-        let expected = match layout {
-            Layout::Image if least > 1 => {
-                format!("(N, {channels}, H, W) with sides of at least {least}")
-            }
-            Layout::Image => format!("(N, {channels}, H, W)"),
-            Layout::Flat => format!("(N, {channels}, H * W)"),
-            Layout::Tokens => format!("(N, H * W, {channels})"),
-        };
-        Err(Error::tensor(
-            format!("the input of {}", at.name),
-            format!("expected {expected}, found {shape:?}"),
-            "pass what the module is given in the whole model",
-        ))
+        (Layout::Flat, &[_, found, _]) | (Layout::Tokens, &[_, _, found]) => found == channels,
+        _ => false,
+    };
+    if fits && !shape.contains(&0) {
+        return Ok(());
     }
+    let expected = match layout {
+        Layout::Image if least > 1 => {
+            format!("(N, {channels}, H, W) with sides of at least {least}")
+        }
+        Layout::Image => format!("(N, {channels}, H, W)"),
+        Layout::Flat => format!("(N, {channels}, H * W)"),
+        Layout::Tokens => format!("(N, H * W, {channels})"),
+    };
+    Err(Error::tensor(
+        format!("the input of {}", module.name),
+        format!("expected {expected}, found {shape:?}"),
+        "pass what the module is given in the whole model",
+    ))
 }
 
 /// How a module's input lies.
@@ -113,11 +94,11 @@ enum Layout {
 }
 
 impl Layout {
-    fn of(module: &Module) -> Self {
-        match module.class {
-            "Linear" => Self::Tokens,
+    fn of<W>(module: &Module<W>) -> Self {
+        match module.body {
+            Body::Linear(_) => Self::Tokens,
             // The only norm inside attention; all others are of images.
-            "GroupNorm" if module.name.ends_with(".group_norm") => Self::Flat,
+            Body::GroupNorm(_) if module.name.ends_with(".group_norm") => Self::Flat,
             _ => Self::Image,
         }
     }

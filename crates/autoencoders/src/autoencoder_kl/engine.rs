@@ -53,6 +53,9 @@ pub(super) trait Engine: Debug {
     /// `torch.nn.functional.interpolate` by 2, mode "nearest".
     fn upsample_nearest_2x(&self, xs: &Self::Tensor, at: &str) -> Result<Self::Tensor>;
 
+    /// A copy that an operation may write over.
+    fn copied(&self, xs: &Self::Tensor, at: &str) -> Result<Self::Tensor>;
+
     /// `input + hidden`: the end of a residual block, after which neither is needed.
     fn add_to_input(
         &self,

@@ -296,6 +296,11 @@ impl Engine for Fast {
         Ok(Pending { upsample: true, ..xs }.into())
     }
 
+    /// Images are shared, and copied where one of their holders writes.
+    fn copied(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(self.ready(xs)?.into())
+    }
+
     fn add_to_input(&self, input: Lazy, hidden: Lazy, _: &str) -> Result<Lazy> {
         let input = self.materialize(self.owned(input)?);
         let hidden = match hidden.into_conv2d() {

@@ -97,7 +97,7 @@ impl FastAutoencoderKL {
         let (n, _, height, width) = input.dim();
         let (height, width) = (height * shrunk, width * shrunk);
         let engine = &self.model.engine;
-        let footprint = Footprint::of(&self.model.config, engine.threads(), (n, height, width));
+        let footprint = Footprint::of(&self.model.graph, engine.threads(), (n, height, width));
         let size = format!("{width} x {height} pixels");
         let (file, limit) = footprint.limited(bytes, engine.threads(), &size)?;
         let engine = engine.within(&file, limit.clone()).map_err(|error| {

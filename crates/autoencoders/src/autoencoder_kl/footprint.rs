@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::graph::{Body, Function, Graph, Module, Step};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 use vae_fidelity_kernels::limit::{Limit, resident_bytes};
@@ -13,6 +13,9 @@ use vae_fidelity_kernels::threads::Threads;
 
 /// Bytes of a value.
 const VALUE: u64 = size_of::<f32>() as u64;
+
+/// Values that Winograd's F(6x6, 3x3) makes of one weight.
+const POINTS: u64 = 64;
 
 /// What each thread works in, apart from activations.
 const THREAD: u64 = 16 << 20;
@@ -35,33 +38,23 @@ pub(super) struct Footprint {
 
 impl Footprint {
     /// Of `n` pictures of `height` x `width` pixels.
-    pub fn of(
-        config: &AutoencoderKLConfig,
+    pub fn of<W>(
+        graph: &Graph<W>,
         threads: Threads,
         (n, height, width): (usize, usize, usize),
     ) -> Self {
-        let widths: Vec<u64> =
-            config.block_out_channels.iter().map(|&width| pitch_of(width) as u64).collect();
-        let pixels = |level: usize| (n * (height >> level).max(1) * (width >> level).max(1)) as u64;
-        // A residual block holds its input, what is between its convolutions, and its shortcut.
-        let block = |level: usize| {
-            let next =
-                widths[level.saturating_sub(1)].max(widths[(level + 1).min(widths.len() - 1)]);
-            pixels(level) * VALUE * (next.max(widths[level]) + 2 * widths[level])
-        };
-        let last = widths.len() - 1;
-        let widest = widths.iter().max().copied().unwrap_or(0);
-        let attends = u64::from(config.mid_block_add_attention);
-        let tokens = attends * pixels(last) * VALUE * widths[last];
-        // Attention holds its input and output, queries, keys and values, and room to spare.
-        let largest = (0..widths.len()).map(block).chain([8 * tokens]).max().unwrap_or(0);
+        let mut walk = Walk::default();
+        let channels = graph.encoder.in_channels();
+        let sample = Image { n, channels, height, width };
+        let moments = walk.module(&graph.encoder, sample);
+        let latents = Image { channels: graph.decoder.in_channels(), ..moments };
+        let decoded = walk.module(&graph.decoder, latents);
         // A quarter more, since blocks of other sizes leave gaps; and the picture itself.
-        let picture =
-            pixels(0) * VALUE * pitch_of(config.in_channels.max(config.out_channels)) as u64;
-        let activations = largest + largest / 4 + picture + (64 << 20);
-        let weights = 64 * widest * widest * VALUE;
-        let arrays = pixels(0) * VALUE * (config.in_channels + config.out_channels) as u64;
-        let rest = weights + 2 * tokens + arrays + threads.count as u64 * THREAD + SLACK;
+        let picture = sample.values().max(decoded.values()) * VALUE;
+        let activations = walk.largest + walk.largest / 4 + picture + (64 << 20);
+        let pixels = (n * height * width) as u64;
+        let arrays = pixels * VALUE * (sample.channels + decoded.channels) as u64;
+        let rest = walk.weights + 2 * walk.tokens + arrays + threads.count as u64 * THREAD + SLACK;
         Self { activations, rest }
     }
 
@@ -126,6 +119,105 @@ impl Footprint {
                 .map_err(|found| error(format!("activations cannot be kept there: {found}"))),
             Ok(()) => Ok(file),
         }
+    }
+}
+
+/// The sizes of a batch of images.
+#[derive(Debug, Clone, Copy)]
+struct Image {
+    n: usize,
+    channels: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Image {
+    /// As the kernels lay them out.
+    fn values(self) -> u64 {
+        (self.n * self.height * self.width * pitch_of(self.channels)) as u64
+    }
+
+    fn resized(self, side: impl Fn(usize) -> usize) -> Self {
+        Self { height: side(self.height), width: side(self.width), ..self }
+    }
+}
+
+/// What the modules of a graph hold, each while it runs, in bytes.
+#[derive(Debug, Default)]
+struct Walk {
+    /// Activations, of the module that holds most.
+    largest: u64,
+    /// Queries, keys or values of an attention.
+    tokens: u64,
+    /// Weights of a convolution, transformed.
+    weights: u64,
+}
+
+impl Walk {
+    /// What `module` makes of `input`, when nothing else is held.
+    fn module<W>(&mut self, module: &Module<W>, input: Image) -> Image {
+        self.inside(module, input, 0)
+    }
+
+    /// What `module` makes of `input`, while `held` values are needed after it.
+    fn inside<W>(&mut self, module: &Module<W>, input: Image, held: u64) -> Image {
+        match &module.body {
+            // Applied by the layer that reads it.
+            Body::GroupNorm(_) => input,
+            Body::Conv2d(conv) => {
+                let channels = conv.weight.shape[0];
+                let sized = input.resized(|side| module.out_side(side).unwrap_or(1));
+                let output = Image { channels, ..sized };
+                self.holds(held + input.values() + output.values());
+                let products = pitch_of(channels) * pitch_of(conv.weight.shape[1]);
+                self.weights = self.weights.max(POINTS * products as u64 * VALUE);
+                output
+            }
+            Body::Linear(linear) => {
+                let output = Image { channels: linear.weight.shape[0], ..input };
+                self.holds(held + input.values() + output.values());
+                output
+            }
+            Body::Sequence(steps) => self.steps(steps, input, held, false),
+            Body::Residual(residual) => {
+                let output = self.steps(&residual.hidden, input, held + input.values(), true);
+                if residual.conv_shortcut.is_some() {
+                    self.holds(held + input.values() + 2 * output.values());
+                }
+                output
+            }
+            // Input and output, queries, keys and values, and room to spare.
+            Body::Attention(_) => {
+                self.holds(held + 8 * input.values());
+                self.tokens = self.tokens.max(input.values() * VALUE);
+                input
+            }
+        }
+    }
+
+    /// What `steps` make of `input`; `counted` says whether `held` has the input in it.
+    fn steps<W>(&mut self, steps: &[Step<W>], input: Image, held: u64, mut counted: bool) -> Image {
+        let mut image = input;
+        for step in steps {
+            let others = held - if counted { image.values() } else { 0 };
+            match step {
+                Step::Module(module) => {
+                    image = self.inside(module, image, others);
+                    counted &= matches!(module.body, Body::GroupNorm(_));
+                }
+                Step::Function(Function::Activation(_)) => (),
+                Step::Function(function) => {
+                    let output = image.resized(|side| function.out_side(side));
+                    self.holds(others + image.values() + output.values());
+                    (image, counted) = (output, false);
+                }
+            }
+        }
+        image
+    }
+
+    fn holds(&mut self, values: u64) {
+        self.largest = self.largest.max(values * VALUE);
     }
 }
 

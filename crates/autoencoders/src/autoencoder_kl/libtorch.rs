@@ -79,3 +79,10 @@ pub(super) fn to_values(tensor: &Tensor) -> Result<Vec<f32>> {
         .attempt(|| "copying a result from libtorch")?;
     Ok(values)
 }
+
+/// The same values in memory of their own, laid out alike.
+pub(super) fn copied(tensor: &Tensor) -> std::result::Result<Tensor, TchError> {
+    let mut copy = tensor.f_empty_like()?;
+    copy.f_copy_(tensor)?;
+    Ok(copy)
+}

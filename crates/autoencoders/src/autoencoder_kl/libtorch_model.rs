@@ -10,7 +10,7 @@ use vae_fidelity_core::trace::{Stage, Trace};
 use vae_fidelity_files::error::Result;
 
 use super::cuda::{Fused, Passes};
-use super::layers::no_hook;
+use super::forward::no_hook;
 use super::libtorch::to_tensor;
 use super::model::Model;
 use super::reference::Reference;

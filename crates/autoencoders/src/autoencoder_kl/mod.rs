@@ -6,12 +6,7 @@
 //! with kernels of this crate between them.
 
 mod engine;
-mod layers;
-mod resnet;
-mod attention;
-mod blocks;
-mod encoder;
-mod decoder;
+mod forward;
 mod model;
 mod alone;
 mod device;

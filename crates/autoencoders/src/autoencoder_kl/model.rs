@@ -1,80 +1,67 @@
-//! diffusers `models/autoencoders/autoencoder_kl.py`, `AutoencoderKL`, for any engine.
+//! An autoencoder, loaded and run on any engine.
 
 use ndarray::ArrayView4;
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::graph::Graph;
 use vae_fidelity_core::trace::{Activation, Stage, Trace};
 use vae_fidelity_files::error::{Error, Result};
 
-use super::decoder::Decoder;
-use super::encoder::Encoder;
 use super::engine::Engine;
-use super::layers::{Conv2d, ForwardHook, Module, Node, Weights};
+use super::forward::{ForwardHook, Input, Named, forward};
 
-/// Encoder, decoder and the 1x1 convolutions between them.
+/// A graph with an engine's tensors in it.
 #[derive(Debug)]
 pub(super) struct Model<E: Engine> {
     pub engine: E,
     pub config: AutoencoderKLConfig,
     /// What ends a pass between two modules.
     pub cancellation: Cancellation,
-    encoder: Encoder<E>,
-    decoder: Decoder<E>,
-    quant_conv: Option<Conv2d<E>>,
-    post_quant_conv: Option<Conv2d<E>>,
+    /// What is run.
+    pub graph: Graph<E::Weight>,
 }
 
 impl<E: Engine> Model<E> {
     pub fn load(checkpoint: &Checkpoint, engine: E) -> Result<Self> {
         let config = checkpoint.config().clone();
-        let weights = Weights::new(checkpoint, &engine);
-        let one_by_one =
-            |name, wanted: bool| wanted.then(|| Conv2d::load(&weights.at(name), 1, 0)).transpose();
-        Ok(Self {
-            encoder: Encoder::load(&weights.at("encoder"), &config)?,
-            decoder: Decoder::load(&weights.at("decoder"), &config)?,
-            quant_conv: one_by_one("quant_conv", config.use_quant_conv)?,
-            post_quant_conv: one_by_one("post_quant_conv", config.use_post_quant_conv)?,
-            config,
-            cancellation: Cancellation::default(),
-            engine,
-        })
+        let graph = Graph::of(&config).try_map(&mut |name, _| engine.weight(checkpoint, name))?;
+        Ok(Self { engine, config, cancellation: Cancellation::default(), graph })
     }
 
     /// For passes of which only the result counts.
-    pub fn only_cancelled<T>(&self) -> impl FnMut(&Module, &T) -> Result<()> + '_ {
+    pub fn only_cancelled<T>(&self) -> impl FnMut(Named, &T) -> Result<()> + '_ {
         |_, _| self.cancellation.check()
     }
 
     /// (N, 3, H, W) to (N, 2C, H / f, W / f)
     pub fn moments(&self, sample: &E::Tensor, hook: ForwardHook<E::Tensor>) -> Result<E::Tensor> {
-        let moments = self.encoder.forward(&self.engine, sample, hook)?;
-        match &self.quant_conv {
-            Some(conv) => conv.forward(&self.engine, &moments, hook),
+        let moments = forward(&self.engine, &self.graph.encoder, Input::Borrowed(sample), hook)?;
+        match &self.graph.quant_conv {
+            Some(conv) => forward(&self.engine, conv, Input::Owned(moments), hook),
             None => Ok(moments),
         }
     }
 
     /// Unscaled (N, C, h, w) to (N, 3, h * f, w * f)
     pub fn decoded(&self, latents: &E::Tensor, hook: ForwardHook<E::Tensor>) -> Result<E::Tensor> {
-        match &self.post_quant_conv {
+        let latents = match &self.graph.post_quant_conv {
             Some(conv) => {
-                let latents = conv.forward(&self.engine, latents, hook)?;
-                self.decoder.forward(&self.engine, &latents, hook)
+                Input::Owned(forward(&self.engine, conv, Input::Borrowed(latents), hook)?)
             }
-            None => self.decoder.forward(&self.engine, latents, hook),
-        }
+            None => Input::Borrowed(latents),
+        };
+        forward(&self.engine, &self.graph.decoder, latents, hook)
     }
 
     /// The outputs of all modules of `stage`.
     pub fn trace(&self, stage: Stage, input: &E::Tensor) -> Result<Trace> {
         let mut trace = Trace::new();
-        let mut record = |module: &Module, output: &E::Tensor| {
+        let mut record = |module: Named, output: &E::Tensor| {
             self.cancellation.check()?;
             let (shape, values) = self.engine.values(output)?;
-            trace.push(Activation::new(&module.name, module.class, &shape, &values));
+            trace.push(Activation::new(module.name, module.class, &shape, &values));
             Ok(())
         };
         match stage {
@@ -82,14 +69,6 @@ impl<E: Engine> Model<E> {
             Stage::Decode => self.decoded(input, &mut record),
         }?;
         Ok(trace)
-    }
-
-    /// The modules that are in no other.
-    pub fn nodes(&self) -> Vec<&dyn Node<E>> {
-        let mut nodes: Vec<&dyn Node<E>> = vec![&self.encoder, &self.decoder];
-        let outside = self.quant_conv.iter().chain(&self.post_quant_conv);
-        nodes.extend(outside.map(|conv| conv as &dyn Node<E>));
-        nodes
     }
 
     /// [`Self::check_sample`] or [`Self::check_latents`], whichever `stage` begins with.

@@ -9,7 +9,7 @@ use vae_fidelity_core::config::Activation;
 use vae_fidelity_files::error::Result;
 
 use super::engine::{Engine, Layer};
-use super::libtorch::{Attempt, kind_of, to_values};
+use super::libtorch::{Attempt, copied, kind_of, to_values};
 
 /// Where and in which dtype libtorch computes.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +94,10 @@ impl Engine for Reference {
 
     fn upsample_nearest_2x(&self, xs: &Tensor, at: &str) -> Result<Tensor> {
         xs.f_upsample_nearest2d_vec(None::<&[i64]>, [2.0, 2.0]).attempt(|| at)
+    }
+
+    fn copied(&self, xs: &Tensor, at: &str) -> Result<Tensor> {
+        copied(xs).attempt(|| at)
     }
 
     /// In place where the result lies the same; for sides of 1 the order of operands decides how it

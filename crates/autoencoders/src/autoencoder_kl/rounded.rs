@@ -8,7 +8,7 @@ use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_files::error::Result;
 
-use super::layers::Module;
+use super::forward::Named;
 use super::libtorch::{Attempt, kind_of, to_array, to_tensor};
 use super::model::Model;
 use super::reference::Reference;
@@ -35,10 +35,10 @@ pub fn rounded_trip(
     let engine = Reference { device: tch::Device::Cpu, kind: kind_of(Dtype::F32) };
     let model = Model::load(&checkpoint.rounded_to(dtype), engine)?;
     let tensor = |values: &Array4<f32>| to_tensor(values.view(), engine.device, engine.kind);
-    let mut round = |module: &Module, output: &Tensor| {
-        let rounded = output.f_to_kind(kind_of(dtype)).attempt(|| &module.name)?;
+    let mut round = |module: Named, output: &Tensor| {
+        let rounded = output.f_to_kind(kind_of(dtype)).attempt(|| module.name)?;
         // A tensor is a handle: what comes after sees the rounded values.
-        output.shallow_clone().f_copy_(&rounded).attempt(|| &module.name).map(drop)
+        output.shallow_clone().f_copy_(&rounded).attempt(|| module.name).map(drop)
     };
     let sample = sample.mapv(|value| dtype.round(value));
     model.check_sample(&sample.view())?;

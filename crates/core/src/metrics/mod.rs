@@ -8,6 +8,7 @@ mod perceptual;
 mod psnr;
 mod pixels;
 mod ssim;
+mod pairs;
 mod tensors;
 mod weights;
 
@@ -16,5 +17,6 @@ pub use perceptual::{PERCEPTUAL_SIDE, Visibility, ssimulacra2};
 pub use pixels::{Channel, PixelMetrics, Position};
 pub use psnr::psnr;
 pub use ssim::{MS_SSIM_SIDE, WINDOW, ms_ssim, ssim};
+pub use pairs::{Pairs, position};
 pub use tensors::{Over, TensorMetrics, WorstPair};
 pub use weights::{LEAST_VALUES, Moments, WeightStatistics};

@@ -3,6 +3,7 @@
 use ndarray::ArrayViewD;
 use serde::{Deserialize, Serialize};
 
+use super::pairs::{Pairs, position};
 use vae_fidelity_files::error::{Error, Result};
 
 /// Differences that [`TensorMetrics::over`] counts, in the tensors' own unit.
@@ -96,20 +97,28 @@ impl TensorMetrics {
     pub fn of_f64(actual: ArrayViewD<f64>, expected: ArrayViewD<f64>) -> Result<Self> {
         same_shape(&actual, &expected)?;
         let mut sums = Sums::default();
-        for (flat, (&actual, &expected)) in actual.iter().zip(expected.iter()).enumerate() {
-            sums.add(flat, actual, expected);
+        let mut pairs = Pairs::new(THRESHOLDS);
+        for (at, (&actual, &expected)) in actual.iter().zip(expected.iter()).enumerate() {
+            match pairs.add(at, actual, expected) {
+                Some(difference) => sums.add(difference, actual, expected),
+                None => sums.differing += 1,
+            }
         }
-        let finite = (actual.len() - sums.non_finite_pairs) as f64;
+        let finite = (actual.len() - pairs.non_finite) as f64;
         let of_finite = |value: f64| Some(value).filter(|_| finite > 0.0);
         let norms = (sums.square_actual * sums.square_expected).sqrt();
+        let value = |tensor: &ArrayViewD<f64>, at: usize| tensor.iter().nth(at).copied();
+        let worst = pairs.largest.filter(|&(difference, _)| difference > 0.0);
         Ok(Self {
             values: actual.len(),
             identical: sums.differing == 0,
-            max_abs_diff: of_finite(sums.worst.map_or(0.0, |(difference, ..)| difference)),
-            worst: sums.worst.map(|(_, flat, a, e)| WorstPair {
-                index: unravel(flat, actual.shape()),
-                actual: a as f32,
-                expected: e as f32,
+            max_abs_diff: pairs.largest.map(|(difference, _)| difference),
+            worst: worst.and_then(|(_, at)| {
+                Some(WorstPair {
+                    index: position(at, actual.shape()),
+                    actual: value(&actual, at)? as f32,
+                    expected: value(&expected, at)? as f32,
+                })
             }),
             mean_abs_diff: of_finite(sums.absolute / finite),
             rms_diff: of_finite((sums.squares / finite).sqrt()),
@@ -117,57 +126,39 @@ impl TensorMetrics {
             max_ulp: Some(sums.ulp).filter(|_| finite > 0.0),
             differing: sums.differing,
             over: THRESHOLDS
-                .iter()
-                .zip(sums.over)
-                .map(|(&threshold, values)| Over {
-                    threshold,
-                    values: values + sums.non_finite_pairs,
-                })
+                .into_iter()
+                .zip(pairs.over)
+                .map(|(threshold, values)| Over { threshold, values })
                 .collect(),
             non_finite_actual: actual.iter().filter(|value| !value.is_finite()).count(),
             non_finite_expected: expected.iter().filter(|value| !value.is_finite()).count(),
-            non_finite_pairs: sums.non_finite_pairs,
+            non_finite_pairs: pairs.non_finite,
         })
     }
 }
 
-/// What one pass over the pairs gathers.
+/// Sums over the finite pairs.
 #[derive(Default)]
 struct Sums {
-    worst: Option<(f64, usize, f64, f64)>,
     absolute: f64,
     squares: f64,
     square_actual: f64,
     square_expected: f64,
     product: f64,
     ulp: u32,
-    over: [usize; THRESHOLDS.len()],
+    /// With those that are not finite.
     differing: usize,
-    non_finite_pairs: usize,
 }
 
 impl Sums {
-    fn add(&mut self, flat: usize, actual: f64, expected: f64) {
-        if !actual.is_finite() || !expected.is_finite() {
-            self.differing += 1;
-            self.non_finite_pairs += 1;
-            return;
-        }
+    fn add(&mut self, difference: f64, actual: f64, expected: f64) {
         self.differing += usize::from(actual.to_bits() != expected.to_bits());
         self.ulp = self.ulp.max(ulp_distance(actual as f32, expected as f32));
-        let (a, e) = (actual, expected);
-        let difference = (a - e).abs();
-        if difference > self.worst.map_or(0.0, |(largest, ..)| largest) {
-            self.worst = Some((difference, flat, actual, expected));
-        }
         self.absolute += difference;
         self.squares += difference * difference;
-        self.square_actual += a * a;
-        self.square_expected += e * e;
-        self.product += a * e;
-        for (count, threshold) in self.over.iter_mut().zip(THRESHOLDS) {
-            *count += usize::from(difference > threshold);
-        }
+        self.square_actual += actual * actual;
+        self.square_expected += expected * expected;
+        self.product += actual * expected;
     }
 }
 
@@ -180,20 +171,6 @@ fn ulp_distance(a: f32, b: f32) -> u32 {
     };
     // At most 2 * 0x7f7f_ffff, which fits.
     (on_the_line(a) - on_the_line(b)).unsigned_abs() as u32
-}
-
-fn unravel(mut flat: usize, shape: &[usize]) -> Vec<usize> {
-    let mut index: Vec<usize> = shape
-        .iter()
-        .rev()
-        .map(|&side| {
-            let along = flat % side;
-            flat /= side;
-            along
-        })
-        .collect();
-    index.reverse();
-    index
 }
 
 fn same_shape(actual: &ArrayViewD<f64>, expected: &ArrayViewD<f64>) -> Result<()> {

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::operations::{Normalize, Operations, Sums};
 use crate::autoencoder_kl::engine::{Engine, Layer};
-use crate::autoencoder_kl::libtorch::{Attempt, to_values};
+use crate::autoencoder_kl::libtorch::{Attempt, copied, to_values};
 use crate::autoencoder_kl::pending::Layout;
 use crate::autoencoder_kl::reference;
 use vae_fidelity_checkpoint::Checkpoint;
@@ -248,6 +248,11 @@ impl Engine for Fused {
     fn upsample_nearest_2x(&self, xs: &Deferred, at: &str) -> Result<Deferred> {
         let upsampled = self.operations.upsample_nearest_2x(&self.materialized(xs, at)?, at)?;
         Ok(Deferred::ready(upsampled, Layout::Image))
+    }
+
+    fn copied(&self, xs: &Deferred, at: &str) -> Result<Deferred> {
+        let hidden = copied(&self.materialized(xs, at)?).attempt(|| at)?;
+        Ok(Deferred::ready(hidden, xs.layout))
     }
 
     fn add_to_input(&self, input: Deferred, hidden: Deferred, at: &str) -> Result<Deferred> {

@@ -67,7 +67,7 @@ impl Passes {
         input: &Tensor,
         pass: impl Fn(&Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        use crate::autoencoder_kl::libtorch::Attempt;
+        use crate::autoencoder_kl::libtorch::{Attempt, copied};
 
         let tch::Device::Cuda(device) = input.device() else { return pass(input) };
         let shape = input.size();
@@ -109,12 +109,4 @@ impl Passes {
         // The next replay writes over it.
         copied(&recorded.output).attempt(at)
     }
-}
-
-/// The same values in memory of their own.
-#[cfg(cuda_graphs)]
-fn copied(tensor: &Tensor) -> std::result::Result<Tensor, tch::TchError> {
-    let mut copy = tensor.f_empty_like()?;
-    copy.f_copy_(tensor)?;
-    Ok(copy)
 }

@@ -1,0 +1,138 @@
+//! Runs a graph on an engine, module by module in diffusers' order.
+
+use vae_fidelity_core::graph::{Attention, Body, Function, Module, Parameter, Residual, Step};
+use vae_fidelity_files::error::Result;
+
+use super::engine::{Engine, Layer};
+
+/// Called with each module and its output, in the order in which modules finish: PyTorch's
+/// `register_forward_hook`, for all modules.
+pub(super) type ForwardHook<'a, T> = &'a mut dyn FnMut(Named, &T) -> Result<()>;
+
+/// Name and class of a module, as `named_modules()` in diffusers gives them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub name: &'a str,
+    pub class: &'static str,
+}
+
+/// The [`ForwardHook`] that does nothing.
+pub(super) fn no_hook<T>(_: Named, _: &T) -> Result<()> {
+    Ok(())
+}
+
+/// What a module is given: to be read only, or for good, so that it goes when it is not needed any more.
+#[derive(Debug)]
+pub(super) enum Input<'a, T> {
+    Borrowed(&'a T),
+    Owned(T),
+}
+
+impl<T> Input<'_, T> {
+    fn get(&self) -> &T {
+        match self {
+            Self::Borrowed(xs) => xs,
+            Self::Owned(xs) => xs,
+        }
+    }
+
+    fn owned<E: Engine<Tensor = T>>(self, engine: &E, at: &str) -> Result<T> {
+        match self {
+            Self::Borrowed(xs) => engine.copied(xs, at),
+            Self::Owned(xs) => Ok(xs),
+        }
+    }
+}
+
+/// What `module` makes of `xs`.
+pub(super) fn forward<E: Engine>(
+    engine: &E,
+    module: &Module<E::Weight>,
+    xs: Input<E::Tensor>,
+    hook: ForwardHook<E::Tensor>,
+) -> Result<E::Tensor> {
+    let at = module.name.as_str();
+    let ys = match &module.body {
+        Body::Conv2d(conv) => {
+            let layer = layer(&conv.weight, &conv.bias);
+            engine.conv2d(xs.get(), layer, conv.stride, conv.padding, at)?
+        }
+        Body::GroupNorm(norm) => {
+            let layer = layer(&norm.weight, &norm.bias);
+            engine.group_norm(xs.get(), layer, norm.num_groups, norm.eps, at)?
+        }
+        Body::Linear(linear) => engine.linear(xs.get(), layer(&linear.weight, &linear.bias), at)?,
+        Body::Sequence(steps) => sequence(engine, steps, xs, at, hook)?,
+        Body::Residual(block) => residual(engine, block, xs, at, hook)?,
+        Body::Attention(block) => attention(engine, block, xs.get(), at, hook)?,
+    };
+    hook(Named { name: at, class: module.class }, &ys)?;
+    Ok(ys)
+}
+
+fn layer<'a, W>(weight: &'a Parameter<W>, bias: &'a Parameter<W>) -> Layer<'a, W> {
+    Layer { weight: &weight.value, bias: &bias.value }
+}
+
+fn sequence<E: Engine>(
+    engine: &E,
+    steps: &[Step<E::Weight>],
+    mut xs: Input<E::Tensor>,
+    at: &str,
+    hook: ForwardHook<E::Tensor>,
+) -> Result<E::Tensor> {
+    for step in steps {
+        xs = Input::Owned(match step {
+            Step::Module(module) => forward(engine, module, xs, hook)?,
+            Step::Function(Function::Activation(activation)) => {
+                engine.activation(xs.owned(engine, at)?, *activation)?
+            }
+            Step::Function(Function::PadRightAndBottom) => engine.pad(xs.get(), at)?,
+            Step::Function(Function::UpsampleNearest2x) => {
+                engine.upsample_nearest_2x(xs.get(), at)?
+            }
+        });
+    }
+    xs.owned(engine, at)
+}
+
+fn residual<E: Engine>(
+    engine: &E,
+    block: &Residual<E::Weight>,
+    xs: Input<E::Tensor>,
+    at: &str,
+    hook: ForwardHook<E::Tensor>,
+) -> Result<E::Tensor> {
+    let hidden = sequence(engine, &block.hidden, Input::Borrowed(xs.get()), at, hook)?;
+    let input = match &block.conv_shortcut {
+        Some(conv) => forward(engine, conv, xs, hook)?,
+        None => xs.owned(engine, at)?,
+    };
+    engine.add_to_input(input, hidden, at)
+}
+
+/// (N, C, H, W) to (N, C, H, W); every position attends to every other, H * W squared.
+fn attention<E: Engine>(
+    engine: &E,
+    block: &Attention<E::Weight>,
+    xs: &E::Tensor,
+    at: &str,
+    hook: ForwardHook<E::Tensor>,
+) -> Result<E::Tensor> {
+    // (N, C, H * W)
+    let flat = engine.flatten(xs, at)?;
+    let normed = forward(engine, &block.group_norm, Input::Owned(flat), hook)?;
+    // (N, H * W, C)
+    let hidden = engine.to_tokens(&normed, at)?;
+    drop(normed);
+    let mut projection =
+        |to: &Module<E::Weight>| forward(engine, to, Input::Borrowed(&hidden), hook);
+    let query = projection(&block.to_q)?;
+    let key = projection(&block.to_k)?;
+    let value = projection(&block.to_v)?;
+    drop(hidden);
+    let hidden = engine.scaled_dot_product_attention(query, key, value, at)?;
+    let hidden = forward(engine, &block.to_out, Input::Owned(hidden), hook)?;
+    // (N, C, H, W)
+    engine.add_residual(engine.to_image(&hidden, xs, at)?, xs, at)
+}

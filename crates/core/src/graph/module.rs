@@ -1,0 +1,252 @@
+//! What a graph is made of.
+
+use crate::config::Activation;
+
+/// A module as diffusers' `named_modules()` lists it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Module<W = ()> {
+    /// Its name there, such as `encoder.down_blocks.0`; its tensors' names begin with it.
+    pub name: String,
+    /// diffusers' or PyTorch's class.
+    pub class: &'static str,
+    /// What it computes.
+    pub body: Body<W>,
+}
+
+/// Called with the checkpoint key and the shape of a tensor.
+pub type Load<'a, V, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<V, E>;
+
+/// What a module computes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body<W = ()> {
+    /// `torch.nn.Conv2d`.
+    Conv2d(Conv2d<W>),
+    /// `torch.nn.GroupNorm`.
+    GroupNorm(GroupNorm<W>),
+    /// `torch.nn.Linear`, over tokens (N, H * W, C).
+    Linear(Linear<W>),
+    /// One step after another.
+    Sequence(Vec<Step<W>>),
+    /// A sum of two ways from the same input.
+    Residual(Residual<W>),
+    /// Every position attends to every other, and the input is added.
+    Attention(Box<Attention<W>>),
+}
+
+/// A step of a sequence.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step<W = ()> {
+    /// A module, which traces list.
+    Module(Module<W>),
+    /// A function without tensors, which traces do not list.
+    Function(Function),
+}
+
+/// A function without tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    /// An activation, element by element.
+    Activation(Activation),
+    /// `torch.nn.functional.pad` with (0, 1, 0, 1): a zero column on the right and a zero row at the
+    /// bottom.
+    PadRightAndBottom,
+    /// `torch.nn.functional.interpolate` by 2, mode "nearest".
+    UpsampleNearest2x,
+}
+
+/// `torch.nn.Conv2d` with a square kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv2d<W = ()> {
+    /// (out, in, kernel, kernel)
+    pub weight: Parameter<W>,
+    /// (out)
+    pub bias: Parameter<W>,
+    /// In both directions.
+    pub stride: usize,
+    /// Zeros on each side.
+    pub padding: usize,
+}
+
+/// `torch.nn.GroupNorm`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupNorm<W = ()> {
+    /// (C)
+    pub weight: Parameter<W>,
+    /// (C)
+    pub bias: Parameter<W>,
+    /// Groups of channels, each normalized by itself.
+    pub num_groups: usize,
+    /// What is added to the variance.
+    pub eps: f64,
+}
+
+/// `torch.nn.Linear`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Linear<W = ()> {
+    /// (out, in)
+    pub weight: Parameter<W>,
+    /// (out)
+    pub bias: Parameter<W>,
+}
+
+/// The input, or what a convolution makes of it, plus what a sequence makes of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Residual<W = ()> {
+    /// The sequence; it begins with a module.
+    pub hidden: Vec<Step<W>>,
+    /// The convolution.
+    pub conv_shortcut: Option<Box<Module<W>>>,
+}
+
+/// diffusers' `Attention` with one head as wide as the block; every part is a module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attention<W = ()> {
+    /// Of the image, flattened to (N, C, H * W).
+    pub group_norm: Module<W>,
+    /// To queries, of tokens (N, H * W, C).
+    pub to_q: Module<W>,
+    /// To keys.
+    pub to_k: Module<W>,
+    /// To values.
+    pub to_v: Module<W>,
+    /// `to_out.0`; `to_out.1` is a dropout that does nothing here.
+    pub to_out: Module<W>,
+}
+
+/// One tensor of a module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter<W = ()> {
+    /// Sizes of its dimensions.
+    pub shape: Vec<usize>,
+    /// What stands for its values.
+    pub value: W,
+}
+
+impl Parameter {
+    pub(super) fn new(shape: impl Into<Vec<usize>>) -> Self {
+        Self { shape: shape.into(), value: () }
+    }
+}
+
+impl<W> Module<W> {
+    /// The modules inside it, in the order in which they run.
+    pub fn children(&self) -> Vec<&Self> {
+        match &self.body {
+            Body::Conv2d(_) | Body::GroupNorm(_) | Body::Linear(_) => Vec::new(),
+            Body::Sequence(steps) => modules(steps).collect(),
+            Body::Residual(residual) => {
+                modules(&residual.hidden).chain(residual.conv_shortcut.as_deref()).collect()
+            }
+            Body::Attention(attention) => {
+                let Attention { group_norm, to_q, to_k, to_v, to_out } = &**attention;
+                vec![group_norm, to_q, to_k, to_v, to_out]
+            }
+        }
+    }
+
+    /// The module of this name: this one, or one inside it.
+    pub fn find(&self, name: &str) -> Option<&Self> {
+        match self.name == name {
+            true => Some(self),
+            false => self.children().into_iter().find_map(|child| child.find(name)),
+        }
+    }
+
+    /// The tensors of the module itself, under their names in it.
+    pub fn parameters(&self) -> Vec<(&'static str, &Parameter<W>)> {
+        match &self.body {
+            Body::Conv2d(Conv2d { weight, bias, .. })
+            | Body::GroupNorm(GroupNorm { weight, bias, .. })
+            | Body::Linear(Linear { weight, bias }) => vec![("weight", weight), ("bias", bias)],
+            Body::Sequence(_) | Body::Residual(_) | Body::Attention(_) => Vec::new(),
+        }
+    }
+
+    /// Calls `see` with the checkpoint key of every tensor of the module and of those inside it.
+    pub fn for_each_parameter(&self, see: &mut dyn FnMut(String, &Parameter<W>)) {
+        for (leaf, parameter) in self.parameters() {
+            see(format!("{}.{leaf}", self.name), parameter);
+        }
+        for child in self.children() {
+            child.for_each_parameter(see);
+        }
+    }
+
+    /// Channels of what the module is given.
+    pub fn in_channels(&self) -> usize {
+        match &self.body {
+            Body::Conv2d(conv) => conv.weight.shape[1],
+            Body::Linear(linear) => linear.weight.shape[1],
+            Body::GroupNorm(norm) => norm.weight.shape[0],
+            Body::Sequence(_) | Body::Residual(_) | Body::Attention(_) => {
+                self.children().first().map_or(0, |first| first.in_channels())
+            }
+        }
+    }
+
+    /// The same module with what `load` gives for each tensor.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first error of `load`.
+    pub fn try_map<V, E>(&self, load: Load<V, E>) -> Result<Module<V>, E> {
+        let mut parameter = |leaf: &str, of: &Parameter<W>| -> Result<Parameter<V>, E> {
+            let value = load(&format!("{}.{leaf}", self.name), &of.shape)?;
+            Ok(Parameter { shape: of.shape.clone(), value })
+        };
+        let body = match &self.body {
+            Body::Conv2d(Conv2d { weight, bias, stride, padding }) => Body::Conv2d(Conv2d {
+                weight: parameter("weight", weight)?,
+                bias: parameter("bias", bias)?,
+                stride: *stride,
+                padding: *padding,
+            }),
+            Body::GroupNorm(GroupNorm { weight, bias, num_groups, eps }) => {
+                Body::GroupNorm(GroupNorm {
+                    weight: parameter("weight", weight)?,
+                    bias: parameter("bias", bias)?,
+                    num_groups: *num_groups,
+                    eps: *eps,
+                })
+            }
+            Body::Linear(Linear { weight, bias }) => Body::Linear(Linear {
+                weight: parameter("weight", weight)?,
+                bias: parameter("bias", bias)?,
+            }),
+            Body::Sequence(steps) => Body::Sequence(try_map_steps(steps, load)?),
+            Body::Residual(Residual { hidden, conv_shortcut }) => Body::Residual(Residual {
+                hidden: try_map_steps(hidden, load)?,
+                conv_shortcut: match conv_shortcut {
+                    Some(conv) => Some(Box::new(conv.try_map(load)?)),
+                    None => None,
+                },
+            }),
+            Body::Attention(attention) => {
+                let Attention { group_norm, to_q, to_k, to_v, to_out } = &**attention;
+                Body::Attention(Box::new(Attention {
+                    group_norm: group_norm.try_map(load)?,
+                    to_q: to_q.try_map(load)?,
+                    to_k: to_k.try_map(load)?,
+                    to_v: to_v.try_map(load)?,
+                    to_out: to_out.try_map(load)?,
+                }))
+            }
+        };
+        Ok(Module { name: self.name.clone(), class: self.class, body })
+    }
+}
+
+fn modules<W>(steps: &[Step<W>]) -> impl Iterator<Item = &Module<W>> {
+    steps.iter().filter_map(|step| match step {
+        Step::Module(module) => Some(module),
+        Step::Function(_) => None,
+    })
+}
+
+fn try_map_steps<W, V, E>(steps: &[Step<W>], load: Load<V, E>) -> Result<Vec<Step<V>>, E> {
+    let map = |step: &Step<W>| match step {
+        Step::Module(module) => module.try_map(load).map(Step::Module),
+        Step::Function(function) => Ok(Step::Function(*function)),
+    };
+    steps.iter().map(map).collect()
+}

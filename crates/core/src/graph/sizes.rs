@@ -1,0 +1,68 @@
+//! How large the images are that modules are given and give.
+
+use super::module::{Body, Function, Module, Step};
+
+/// The largest input side that is tried; no published model halves its input more than seven times.
+const LARGEST: usize = 1 << 10;
+
+impl<W> Module<W> {
+    /// The smallest height and width of an image that the module can be given.
+    pub fn least_side(&self) -> usize {
+        (1..=LARGEST).find(|&side| self.out_side(side).is_some()).unwrap_or(LARGEST)
+    }
+
+    /// Height or width of what the module makes of an image of `side`; `None` if a kernel does not fit.
+    pub fn out_side(&self, side: usize) -> Option<usize> {
+        match &self.body {
+            Body::Conv2d(conv) => {
+                let kernel = conv.weight.shape[2];
+                (side + 2 * conv.padding).checked_sub(kernel).map(|rest| rest / conv.stride + 1)
+            }
+            Body::Sequence(steps) => out_side(steps, side),
+            Body::Residual(residual) => out_side(&residual.hidden, side),
+            Body::GroupNorm(_) | Body::Linear(_) | Body::Attention(_) => (side > 0).then_some(side),
+        }
+    }
+}
+
+fn out_side<W>(steps: &[Step<W>], side: usize) -> Option<usize> {
+    steps.iter().try_fold(side, |side, step| match step {
+        Step::Module(module) => module.out_side(side),
+        Step::Function(function) => Some(function.out_side(side)),
+    })
+}
+
+impl Function {
+    /// Height or width of what the function makes of an image of `side`.
+    pub fn out_side(self, side: usize) -> usize {
+        match self {
+            Self::Activation(_) => side,
+            Self::PadRightAndBottom => side + 1,
+            Self::UpsampleNearest2x => 2 * side,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::AutoencoderKLConfig;
+    use crate::graph::Graph;
+
+    #[test]
+    fn an_encoder_needs_a_side_that_leaves_one_latent() {
+        let text = r#"{"block_out_channels": [32, 32, 64], "down_block_types":
+            ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"], "up_block_types":
+            ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"]}"#;
+        let config = AutoencoderKLConfig::from_json(text, "a test").unwrap();
+        let graph = Graph::of(&config);
+        assert_eq!(graph.encoder.least_side(), config.downsampling());
+        assert_eq!(graph.decoder.least_side(), 1);
+        assert_eq!(graph.encoder.out_side(64), Some(16));
+        assert_eq!(graph.encoder.out_side(67), Some(16), "the rest of a side is cut off");
+        assert_eq!(graph.decoder.out_side(16), Some(64));
+        let find = |name| graph.find(name).unwrap();
+        let downsampler = "encoder.down_blocks.0.downsamplers.0";
+        assert_eq!(find(downsampler).least_side(), 2, "one is padded");
+        assert_eq!(find(&format!("{downsampler}.conv")).least_side(), 3, "nothing is padded");
+    }
+}
