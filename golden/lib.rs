@@ -5,14 +5,14 @@
 use std::path::Path;
 
 /// `config.json` of the built-in VAE.
-pub const BUILTIN_CONFIG: &str = include_str!("models/builtin/vae/config.json");
+pub static BUILTIN_CONFIG: &str = include_str!("models/builtin/vae/config.json");
 
 /// The weights of the built-in VAE, as safetensors (4.5 MB).
-pub const BUILTIN_WEIGHTS: &[u8] =
+pub static BUILTIN_WEIGHTS: &[u8] =
     include_bytes!("models/builtin/vae/diffusion_pytorch_model.safetensors");
 
 /// `tolerances.json`: how far another machine may round, by dtype, device and tensor.
-pub const TOLERANCES: &str = include_str!("tolerances.json");
+pub static TOLERANCES: &str = include_str!("tolerances.json");
 
 /// The folder that holds `manifest.json`, as long as the sources of this crate are where it was built.
 pub fn folder() -> &'static Path {
