@@ -110,7 +110,7 @@ pub fn read(path: &Path) -> Result<Vec<FileTensor>> {
     })?;
     match format {
         Format::Safetensors => from_safetensors(path, &bytes),
-        Format::Npy => Ok(vec![read_npy(path, &bytes)?]),
+        Format::Npy => Ok(vec![from_npy(path, &bytes)?]),
     }
 }
 
@@ -205,9 +205,24 @@ fn widen<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<f6
     chunks.iter().map(|&chunk| value(chunk)).collect()
 }
 
+/// Whether the `.npy` file that `bytes` are holds whole numbers of more than a byte, which are no values of
+/// a tensor here: sizes, boxes, indices.
+pub fn npy_holds_whole_numbers(bytes: &[u8]) -> bool {
+    let descr = npy_header(bytes).and_then(|(header, _)| npy_field(header, "descr"));
+    let kind =
+        descr.map(|descr| descr.trim_matches(['\'', '"']).trim_start_matches(['<', '|', '>', '=']));
+    kind.is_some_and(|kind| kind != "u1" && kind.starts_with(['i', 'u', 'b']))
+}
+
+/// The array of the `.npy` file that `bytes` are; `path` names it in errors.
+///
 /// NumPy's own format (`numpy.lib.format`), versions 1 to 3. Read here, since the crates for it
 /// either know no f16 or bring a parser generator for a header of three fields.
-fn read_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn from_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
     let not_npy = || broken(path, "is not an .npy file: its header does not read as one");
     let (header, data) = npy_header(bytes).ok_or_else(not_npy)?;
     let stored = npy_field(header, "descr").ok_or_else(not_npy)?.trim_matches(['\'', '"']);
@@ -309,7 +324,7 @@ mod tests {
     }
 
     fn problem(bytes: &[u8]) -> String {
-        read_npy(Path::new("a.npy"), bytes).unwrap_err().to_string()
+        from_npy(Path::new("a.npy"), bytes).unwrap_err().to_string()
     }
 
     #[test]
@@ -318,12 +333,12 @@ mod tests {
         let header =
             |order| format!("{{'descr': '<f4', 'fortran_order': {order}, 'shape': (2, 2), }}\n");
         let path = Path::new("a.npy");
-        let c = read_npy(path, &npy(&header("False"), &bytes([1.0, 2.0, 3.0, 4.0]))).unwrap();
-        let f = read_npy(path, &npy(&header("True"), &bytes([1.0, 3.0, 2.0, 4.0]))).unwrap();
+        let c = from_npy(path, &npy(&header("False"), &bytes([1.0, 2.0, 3.0, 4.0]))).unwrap();
+        let f = from_npy(path, &npy(&header("True"), &bytes([1.0, 3.0, 2.0, 4.0]))).unwrap();
         assert_eq!(c, f);
         assert_eq!(c.values[[0, 1]], 2.0);
         let scalar = "{'descr': '<f2', 'fortran_order': False, 'shape': (), }";
-        let scalar = read_npy(path, &npy(scalar, &[0x00, 0x3c])).unwrap();
+        let scalar = from_npy(path, &npy(scalar, &[0x00, 0x3c])).unwrap();
         assert_eq!(
             (scalar.values.ndim(), scalar.values.sum(), scalar.stored),
             (0, 1.0, Stored::F16)
@@ -336,12 +351,12 @@ mod tests {
             |descr| format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (2,), }}");
         let path = Path::new("a.npy");
         let bytes = |values: [f64; 2]| values.map(f64::to_le_bytes).concat();
-        let exact = read_npy(path, &npy(&header("<f8"), &bytes([0.5, f64::NAN]))).unwrap();
+        let exact = from_npy(path, &npy(&header("<f8"), &bytes([0.5, f64::NAN]))).unwrap();
         assert_eq!((exact.stored, &exact.wide), (Stored::F64, &None));
-        let tenth = read_npy(path, &npy(&header("<f8"), &bytes([0.1, 1e300]))).unwrap();
+        let tenth = from_npy(path, &npy(&header("<f8"), &bytes([0.1, 1e300]))).unwrap();
         assert_eq!(tenth.values.as_slice().unwrap(), [0.1, f32::INFINITY]);
         assert_eq!(tenth.exact().as_slice().unwrap(), [0.1, 1e300]);
-        let levels = read_npy(path, &npy(&header("|u1"), &[0, 255])).unwrap();
+        let levels = from_npy(path, &npy(&header("|u1"), &[0, 255])).unwrap();
         assert_eq!((levels.stored, levels.values.sum()), (Stored::U8, 255.0));
         for (stored, descr) in [(StoredDtype::F64, Stored::F64), (StoredDtype::U8, Stored::U8)] {
             let data = vec![0; 2 * descr.width()];
