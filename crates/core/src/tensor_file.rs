@@ -205,13 +205,14 @@ fn widen<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<f6
     chunks.iter().map(|&chunk| value(chunk)).collect()
 }
 
-/// Whether the `.npy` file that `bytes` are holds whole numbers of more than a byte, which are no values of
-/// a tensor here: sizes, boxes, indices.
-pub fn npy_holds_whole_numbers(bytes: &[u8]) -> bool {
-    let descr = npy_header(bytes).and_then(|(header, _)| npy_field(header, "descr"));
-    let kind =
-        descr.map(|descr| descr.trim_matches(['\'', '"']).trim_start_matches(['<', '|', '>', '=']));
-    kind.is_some_and(|kind| kind != "u1" && kind.starts_with(['i', 'u', 'b']))
+/// The shape of the array in the `.npy` file that `bytes` are, where it holds whole numbers of more than a
+/// byte: sizes, boxes, indices, which are no values of a tensor here. `None` for any other.
+pub fn npy_shape_of_whole_numbers(bytes: &[u8]) -> Option<Vec<usize>> {
+    let (header, _) = npy_header(bytes)?;
+    let descr = npy_field(header, "descr")?.trim_matches(['\'', '"']);
+    let kind = descr.trim_start_matches(['<', '|', '>', '=']);
+    let whole = kind != "u1" && kind.starts_with(['i', 'u', 'b']);
+    npy_shape(header).filter(|_| whole)
 }
 
 /// The array of the `.npy` file that `bytes` are; `path` names it in errors.
@@ -227,15 +228,7 @@ pub fn from_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
     let (header, data) = npy_header(bytes).ok_or_else(not_npy)?;
     let stored = npy_field(header, "descr").ok_or_else(not_npy)?.trim_matches(['\'', '"']);
     let fortran = npy_field(header, "fortran_order").ok_or_else(not_npy)? == "True";
-    let sides = npy_field(header, "shape").ok_or_else(not_npy)?;
-    let shape = sides
-        .trim_matches(['(', ')'])
-        .split(',')
-        .map(str::trim)
-        .filter(|side| !side.is_empty())
-        .map(|side| side.parse::<usize>().ok())
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(not_npy)?;
+    let shape = npy_shape(header).ok_or_else(not_npy)?;
     let stored = match stored {
         "<f8" => Stored::F64,
         "<f4" => Stored::F32,
@@ -252,6 +245,17 @@ pub fn from_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
     let values = ArrayD::from_shape_vec(IxDyn(&shape).set_f(fortran), stored.values(data))
         .map_err(|error| broken(path, error))?;
     Ok(tensor(None, stored, values))
+}
+
+/// The sides that a header gives.
+fn npy_shape(header: &str) -> Option<Vec<usize>> {
+    npy_field(header, "shape")?
+        .trim_matches(['(', ')'])
+        .split(',')
+        .map(str::trim)
+        .filter(|side| !side.is_empty())
+        .map(|side| side.parse::<usize>().ok())
+        .collect()
 }
 
 /// The header's text, a Python dict, and the bytes after it.

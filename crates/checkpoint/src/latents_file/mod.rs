@@ -13,7 +13,8 @@ use safetensors::SafeTensors;
 
 use super::bytes::{Bytes, FETCH_AGAIN};
 use super::entry::Entry;
-use super::pickle::{self, npz};
+use super::pickle;
+use super::pickle::npz::{self, Array};
 use super::safetensors_file;
 use choice::{Kind, Listed};
 pub use container::Container;
@@ -109,6 +110,8 @@ struct Opened {
 enum Place {
     Entry(Box<Entry>),
     Array(Box<FileTensor>),
+    /// Nowhere that is read: sizes and boxes, in this shape.
+    WholeNumbers(Vec<usize>),
 }
 
 impl Opened {
@@ -141,9 +144,11 @@ impl Opened {
                 return Err(broken(format!("is {format}; tensors are read from {READ}"), next));
             }
             None if npz::is_npz(&bytes) => {
-                let arrays = npz::arrays(&bytes, path)?.into_iter();
-                let place = |(name, tensor)| (name, Place::Array(Box::new(tensor)));
-                (Kind::Npz, arrays.map(place).collect())
+                let place = |(name, array)| match array {
+                    Array::Read(tensor) => (name, Place::Array(Box::new(tensor))),
+                    Array::Whole(shape) => (name, Place::WholeNumbers(shape)),
+                };
+                (Kind::Npz, npz::arrays(&bytes, path)?.into_iter().map(place).collect())
             }
             None if pickle::is_pickled(slice) => {
                 let found = pickle::read_tensors(&bytes, path).map_err(as_tensor)?;
@@ -182,6 +187,7 @@ impl Opened {
             shape: match place {
                 Place::Entry(entry) => entry.shape.clone(),
                 Place::Array(array) => array.values.shape().to_vec(),
+                Place::WholeNumbers(shape) => shape.clone(),
             },
         };
         self.tensors.iter().map(one).collect()
@@ -189,13 +195,17 @@ impl Opened {
 
     fn read(&self, path: &Path, index: usize) -> Result<ArrayD<f32>> {
         let (name, place) = &self.tensors[index];
-        let entry = match place {
-            Place::Array(array) => return Ok(array.values.clone()),
-            Place::Entry(entry) => entry,
-        };
         let broken = |problem: String, next: &str| {
             let name = if name.is_empty() { String::new() } else { format!("{name}: ") };
             Error::new(ErrorKind::Tensor, path.display(), format!("{name}{problem}"), next)
+        };
+        let entry = match place {
+            Place::Array(array) => return Ok(array.values.clone()),
+            Place::WholeNumbers(_) => {
+                let problem = "expected values of a tensor, found whole numbers".to_owned();
+                return Err(broken(problem, "convert it first: array.astype(\"float32\")"));
+            }
+            Place::Entry(entry) => entry,
         };
         entry
             .verify_checksum(&mut HashSet::new())

@@ -20,10 +20,18 @@ pub(crate) fn is_npz(file: &Bytes) -> bool {
         && !members.keys().any(|name| name.ends_with("data.pkl"))
 }
 
-/// The arrays in it that hold numbers of a kind that is read, by name.
+/// An array of an archive.
+pub(crate) enum Array {
+    /// Numbers of a kind that is read.
+    Read(FileTensor),
+    /// Whole numbers in this shape: sizes and boxes, which are no tensors of a VAE.
+    Whole(Vec<usize>),
+}
+
+/// The arrays in it, by name.
 ///
 /// Errors when one is compressed, damaged or broken.
-pub(crate) fn arrays(file: &Arc<Bytes>, path: &Path) -> Result<Vec<(String, FileTensor)>> {
+pub(crate) fn arrays(file: &Arc<Bytes>, path: &Path) -> Result<Vec<(String, Array)>> {
     let broken =
         |problem: String, next: &str| Error::new(ErrorKind::Tensor, path.display(), problem, next);
     let mut arrays = Vec::new();
@@ -37,12 +45,12 @@ pub(crate) fn arrays(file: &Arc<Bytes>, path: &Path) -> Result<Vec<(String, File
         checksum
             .check(file)
             .map_err(|problem| broken(format!("{array}: {problem}"), FETCH_AGAIN))?;
-        // Sizes and boxes beside latents are whole numbers, which are no tensors of a VAE.
         let bytes = &file.as_slice()[checksum.range()];
-        if tensor_file::npy_holds_whole_numbers(bytes) {
-            continue;
-        }
-        arrays.push((array.to_owned(), tensor_file::from_npy(path, bytes)?));
+        let found = match tensor_file::npy_shape_of_whole_numbers(bytes) {
+            Some(shape) => Array::Whole(shape),
+            None => Array::Read(tensor_file::from_npy(path, bytes)?),
+        };
+        arrays.push((array.to_owned(), found));
     }
     arrays.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(arrays)
