@@ -1,7 +1,7 @@
 //! Opens checkpoints for `vae_fidelity_tools.conformance.checkpoints` and `vae_fidelity_tools.conformance.hub`.
 //!
 //! Reads one JSON object a line from stdin, `{"repo": SOURCE, "subfolder", "revision", "variant",
-//! "family", "config"}`, and answers each with one on stdout: config, family, notes, and dtype, shape and
+//! "family", "config", "key"}`, and answers each with one on stdout: config, family, notes, and dtype, shape and
 //! SHA-256 of each tensor's bytes, or the error.
 
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ struct Job {
     variant: Option<String>,
     family: Option<String>,
     config: Option<PathBuf>,
+    key: Option<String>,
 }
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
@@ -33,8 +34,9 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let family = job.family.as_deref().map(|name| name.parse::<Family>()).transpose()?;
         let answer = Source::parse_at(&job.repo, job.subfolder.as_deref(), job.revision.as_deref())
             .and_then(|source| {
-                let Job { variant, config, .. } = job;
-                answer(&source, &OpenOptions { config, family, variant, ..OpenOptions::default() })
+                let Job { variant, config, key, .. } = job;
+                let asked = OpenOptions { config, family, variant, key, ..OpenOptions::default() };
+                answer(&source, &asked)
             });
         let answer = answer.unwrap_or_else(
             |error| json!({"code": error.kind().code(), "error": error.to_string(), "next": error.next()}),

@@ -29,7 +29,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
         return Err(Error::option("IMAGE", "no picture was given", "name at least one"));
     }
     check_working_directory()?;
-    let files = args.files.read()?;
+    let (mut files, mut latents_file) = args.files.read()?;
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let size = requested_size(args.run.width, args.run.height)?;
     let mut builder = args.run.pipeline().slicing(args.slicing);
@@ -48,15 +48,21 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
     progress.step("loading the VAE");
     let options = args.run.about.options(&source, progress.of_hub())?;
     let pipeline = builder.opened_with(options).build()?;
+    let mut notes: Vec<String> = args.run.note().into_iter().collect();
+    if let Some(source) = &mut latents_file {
+        files.latents_scale = source.settle(pipeline.model().family);
+        notes.extend(source.note());
+    }
     let mut check = CheckOptions {
         size,
         seed: args.run.seed_of_draw(),
         thresholds: Thresholds { min_psnr: args.least.min_psnr, min_ssim: args.least.min_ssim },
         baseline,
         files,
+        latents_file,
         cross_check: args.cross_check,
         forecast: args.forecast,
-        notes: args.run.note().into_iter().collect(),
+        notes,
         ..CheckOptions::default()
     };
     let command = command_line(arguments);

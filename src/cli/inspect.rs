@@ -11,18 +11,23 @@ use super::progress::Progress;
 
 pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
     let progress = Progress::new(1, console);
-    let open = |name: &str| {
+    let open = |name: &str, variant: Option<&String>, key: Option<&String>| {
         progress.step("reading the files");
         // Where the source is an argument, there is no flag to name.
         let source = args.about.source(name).map_err(|error| {
             let [subject, next] = [error.subject(), error.next()].map(|s| s.replace("`repo` ", ""));
             Error::new(error.kind(), subject, error.problem(), next)
         })?;
-        Contents::open(&source, &args.about.options(&source, progress.of_hub())?)
+        let mut options = args.about.options(&source, progress.of_hub())?;
+        options.variant = variant.cloned();
+        options.key = key.cloned();
+        Contents::open(&source, &options)
     };
-    let contents = open(&args.source)?;
+    let (variant, key) = (args.about.variant.as_ref(), args.about.key.as_ref());
+    let contents = open(&args.source, variant, key)?;
     if let Some(other) = &args.other {
-        let other = open(other)?;
+        let (of_other, key_of_other) = (args.other_variant.as_ref(), args.other_key.as_ref());
+        let other = open(other, of_other.or(variant), key_of_other.or(key))?;
         if let Some(damage) = contents.damages().iter().chain(other.damages()).next() {
             let next = "vae-fidelity inspect on it alone says more; fetch it again to compare";
             return Err(Error::checkpoint(&damage.path, &damage.problem, next));

@@ -9,7 +9,7 @@ use super::source_args::SourceArgs;
 /// Prints the config with its defaults, the family, files with their SHA-256, tensors that are
 /// missing, unexpected or of another shape, and what the weights look like: zero, not finite, or never
 /// trained. Exit code 0: nothing is wrong; 1: something is; 2: could not judge. With two sources:
-/// 0 identical to the bit, 1 different. The flags hold for both.
+/// 0 identical to the bit, 1 different. The flags hold for both, but for those of the other.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 pub struct InspectArgs {
@@ -20,6 +20,12 @@ pub struct InspectArgs {
     /// A second one, to be held against the first
     #[arg(value_name = "SOURCE")]
     pub other: Option<String>,
+    /// Weights of this variant of the second source [default: --variant]
+    #[arg(long, value_name = "NAME", requires = "other")]
+    pub other_variant: Option<String>,
+    /// Where the VAE lies in the second source's file [default: --key]
+    #[arg(long, value_name = "NAME", requires = "other")]
+    pub other_key: Option<String>,
     /// List every tensor with its values in numbers
     #[arg(long)]
     pub tensors: bool,

@@ -19,6 +19,10 @@ pub struct SourceArgs {
     /// Weights of this variant, such as fp16, if the folder has them
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
+    /// Where the VAE lies in a file that holds several, such as ema or model.vae: keys of dicts within
+    /// each other, or what stands before the names of its tensors
+    #[arg(long, value_name = "NAME")]
+    pub key: Option<String>,
     /// A config.json in place of the one beside the weights, or for a file that has none
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -42,6 +46,7 @@ impl SourceArgs {
             config: self.config.clone(),
             family: self.family,
             variant: self.variant.clone(),
+            key: self.key.clone(),
             hub: self.hub_options(source, progress)?,
         })
     }

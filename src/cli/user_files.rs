@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::{LatentsFile, read_tensor};
 use crate::diagnosis::{LatentsScale, UserFiles};
-use crate::tensor_file::read_named;
+use crate::report::LatentsSource;
 use crate::trace::TraceFile;
 use crate::{Result, pixels};
 use clap::{Args, ValueEnum};
@@ -12,11 +13,16 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files of your own pipeline, to be diagnosed")]
 pub struct FilesArgs {
-    /// Its latents: the only tensor of the file, or the one named latents
+    /// Its latents (.safetensors, .npy, .npz, .pt, ComfyUI's .latent): the only tensor of the file, the
+    /// one named latents, or where its program puts them
     #[arg(long, value_name = "F")]
     pub latents: Option<PathBuf>,
-    /// Whether they are scaled for diffusion, or as the model makes them
-    #[arg(long, value_enum, default_value_t = Scale::Scaled)]
+    /// The name of the tensor, where the file has several
+    #[arg(long, value_name = "NAME", requires = "latents")]
+    pub latents_key: Option<String>,
+    /// Whether they are scaled for diffusion, or as the model makes them; auto is what the program that
+    /// wrote the file does, and scaled for a plain one
+    #[arg(long, value_enum, default_value_t = Scale::Auto)]
     pub latents_scale: Scale,
     /// Its decoded picture
     #[arg(long, value_name = "F")]
@@ -31,6 +37,7 @@ pub struct FilesArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scale {
+    Auto,
     Scaled,
     Raw,
 }
@@ -48,14 +55,22 @@ impl FilesArgs {
         .filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
     }
 
-    /// Reads them all. Errors say which file is at fault.
-    pub fn read(&self) -> Result<UserFiles> {
-        Ok(UserFiles {
-            latents: self.latents.as_deref().map(|path| read_named(path, "latents")).transpose()?,
-            latents_scale: match self.latents_scale {
-                Scale::Scaled => LatentsScale::Scaled,
-                Scale::Raw => LatentsScale::Raw,
-            },
+    /// Reads them all, and where the latents lay. Errors say which file is at fault.
+    pub fn read(&self) -> Result<(UserFiles, Option<LatentsSource>)> {
+        let latents = self.latents.as_deref().map(|path| {
+            let file = LatentsFile::read(path, self.latents_key.as_deref())?;
+            let asked = match self.latents_scale {
+                Scale::Auto => None,
+                Scale::Scaled => Some(LatentsScale::Scaled),
+                Scale::Raw => Some(LatentsScale::Raw),
+            };
+            let source = LatentsSource::new(path, file.name, file.container, asked);
+            Ok((file.values, source))
+        });
+        let (latents, source) = latents.transpose()?.unzip();
+        let files = UserFiles {
+            latents,
+            latents_scale: LatentsScale::default(),
             decoded_image: self
                 .decoded_image
                 .as_deref()
@@ -64,9 +79,10 @@ impl FilesArgs {
             preprocessed: self
                 .preprocessed
                 .as_deref()
-                .map(|path| read_named(path, "preprocessed"))
+                .map(|path| read_tensor(path, "preprocessed"))
                 .transpose()?,
             against: self.against.as_deref().map(TraceFile::read).transpose()?,
-        })
+        };
+        Ok((files, source))
     }
 }

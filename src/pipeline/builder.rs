@@ -63,6 +63,12 @@ impl PipelineBuilder {
         self
     }
 
+    /// Where the VAE lies in a file that holds several, such as `ema` or `model.vae`.
+    pub fn key(mut self, name: impl Into<String>) -> Self {
+        self.options.key = Some(name.into());
+        self
+    }
+
     /// A `config.json` in place of the one beside the weights, or for a file that has none.
     pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.config = Some(path.into());

@@ -15,8 +15,8 @@ use crate::image_processor::{denormalize, normalize};
 use crate::metrics::{PixelMetrics, Visibility, WINDOW};
 use crate::pixels::{self, OpenedImage, resize_bicubic, target_size};
 use crate::report::{
-    CheckReport, Decoded, Input, Latents, Posterior, PosteriorKind, SCHEMA_VERSION, Timings,
-    peak_rss_bytes,
+    CheckReport, Decoded, Input, Latents, LatentsSource, Posterior, PosteriorKind, SCHEMA_VERSION,
+    Timings, peak_rss_bytes,
 };
 use crate::trace::{Statistics, TraceFile};
 use crate::vae::trace;
@@ -39,6 +39,8 @@ pub struct CheckOptions {
     pub baseline: Option<Baseline>,
     /// Files of the user's own pipeline, to be diagnosed.
     pub files: UserFiles,
+    /// Where the latents among `files` lay, for the report.
+    pub latents_file: Option<LatentsSource>,
     /// Whether another way to compute is asked as well ([`crate::Execution::cross_check`]).
     pub cross_check: bool,
     /// Whether f16 and bf16 are looked into.
@@ -222,6 +224,7 @@ impl Pipeline {
             published: self.model().family.published_quality(),
             thresholds: options.thresholds,
             findings,
+            latents_file: options.latents_file.clone(),
             not_decided,
             forecast,
             cross_check: self.cross_check(options).map(|check| check.compares.to_owned()),

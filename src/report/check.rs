@@ -7,6 +7,7 @@ use ndarray::Array4;
 use serde::Serialize;
 
 use super::json::{lossy, lossy_option};
+use super::latents_source::LatentsSource;
 use crate::checkpoint::Checkpoint;
 use crate::config::{AutoencoderKLConfig, Family, PublishedQuality};
 use crate::diagnosis::{Finding, NotDecided};
@@ -46,6 +47,8 @@ pub struct CheckReport {
     pub thresholds: Thresholds,
     /// What was found.
     pub findings: Vec<Finding>,
+    /// Where the user's latents lay, and how they were taken; `None` where none were given.
+    pub latents_file: Option<LatentsSource>,
     /// Causes that this run could not decide, and the parameters that would let it.
     pub not_decided: Vec<NotDecided>,
     /// What f16 and bf16 would do; `None` where it was not asked for.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::json::{SCHEMA_VERSION, lossy, lossy_option};
+use super::json::{SCHEMA_VERSION, lossy, lossy_all, lossy_option};
 use crate::checkpoint::CheckpointDifference;
 use crate::checkpoint::{Contents, Origin, ResolvedConfig, TensorInfo, TensorSpec};
 use crate::config::Family;
@@ -256,6 +256,14 @@ pub struct InspectDifference {
     pub a: String,
     /// The second source.
     pub b: String,
+    /// The files of the first one's weights that were compared; none for the built-in VAE.
+    #[serde(serialize_with = "lossy_all")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
+    pub files_a: Vec<PathBuf>,
+    /// The same of the second.
+    #[serde(serialize_with = "lossy_all")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
+    pub files_b: Vec<PathBuf>,
     /// What differs.
     #[serde(flatten)]
     pub difference: CheckpointDifference,
@@ -279,13 +287,17 @@ impl InspectDifference {
                 .chain(contents.notes().iter().cloned())
                 .map(move |note| format!("{name}: {note}"))
         });
+        let same = !a.files().is_empty() && a.files() == b.files();
+        let same = same.then(|| "A and B are read from the same files".to_owned());
         Self {
             schema_version: SCHEMA_VERSION,
             verdict: Verdict::from_reasons(&verdict_reasons),
             verdict_reasons,
             a: a.source().to_string(),
             b: b.source().to_string(),
-            notes: notes.collect(),
+            files_a: a.files().to_vec(),
+            files_b: b.files().to_vec(),
+            notes: notes.chain(same).collect(),
             difference,
         }
     }

@@ -1,6 +1,7 @@
 //! `inspect` for a reader in front of a terminal.
 
 use std::fmt::{self, Display};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -127,8 +128,14 @@ impl InspectReport {
 impl Display for InspectDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let difference = &self.difference;
-        line(f, "a", &self.a)?;
-        line(f, "b", &self.b)?;
+        for (name, source, files) in [("a", &self.a, &self.files_a), ("b", &self.b, &self.files_b)]
+        {
+            line(f, name, source)?;
+            // A file that is the source itself is named already.
+            for file in files.iter().filter(|file| *file != Path::new(source)) {
+                line(f, "", file.display())?;
+            }
+        }
         for field in &difference.config {
             line(f, "config", format_args!("{}: {} in A, {} in B", field.field, field.a, field.b))?;
         }

@@ -19,3 +19,11 @@ pub(super) fn lossy_option<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
 }
+
+/// See [`lossy`].
+pub(super) fn lossy_all<S: Serializer>(
+    paths: &[PathBuf],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}

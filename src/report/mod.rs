@@ -2,6 +2,7 @@
 
 mod json;
 mod memory;
+mod latents_source;
 mod check;
 mod compare;
 mod text;
@@ -22,5 +23,6 @@ pub use inspect::{
     StoredAs, TensorReport, TensorsReport,
 };
 pub use json::SCHEMA_VERSION;
+pub use latents_source::LatentsSource;
 pub use memory::peak_rss_bytes;
 pub use trace::{Against, Layer, TraceReport, non_finite_reasons};

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use vae_fidelity::checkpoint::CheckpointDifference;
-use vae_fidelity::checkpoint::{Contents, OpenOptions, expected_tensors};
+use vae_fidelity::checkpoint::{Contents, LatentsFile, OpenOptions, expected_tensors};
 use vae_fidelity::config::Family;
 use vae_fidelity::report::InspectReport;
 use vae_fidelity::verdict::Verdict;
@@ -53,6 +53,7 @@ pub fn safetensors(bytes: &[u8]) {
     bounded(bytes, || {
         open_file(&path);
         let _ = tensor_file::read(&path);
+        read_latents(&path, bytes.len());
     });
 }
 
@@ -60,14 +61,20 @@ pub fn safetensors(bytes: &[u8]) {
 pub fn pickle(bytes: &[u8]) {
     let folder = Folder::new();
     let path = folder.file("model.pt", &zipped(bytes));
-    bounded(bytes, || open_file(&path));
+    bounded(bytes, || {
+        open_file(&path);
+        read_latents(&path, bytes.len() + 2048);
+    });
 }
 
 /// Whole files of torch.save: zip, or the format before it.
 pub fn torch_file(bytes: &[u8]) {
     let folder = Folder::new();
     let path = folder.file("model.ckpt", bytes);
-    bounded(bytes, || open_file(&path));
+    bounded(bytes, || {
+        open_file(&path);
+        read_latents(&path, bytes.len());
+    });
 }
 
 /// An index of shards, which must not lead out of its folder.
@@ -111,11 +118,14 @@ pub fn config(bytes: &[u8]) {
     });
 }
 
-/// `.npy`.
+/// `.npy`, and an `.npz` with it.
 pub fn npy(bytes: &[u8]) {
     let folder = Folder::new();
     let path = folder.file("latents.npy", bytes);
+    let archive = folder.file("latents.npz", &archive(&[("latents.npy", bytes)]));
     bounded(bytes, || {
+        read_latents(&path, bytes.len());
+        read_latents(&archive, bytes.len());
         if let Ok(tensors) = tensor_file::read(&path) {
             assert!(tensors[0].values.len() <= bytes.len());
         }
@@ -180,6 +190,13 @@ fn inspect(source: &Source, options: &OpenOptions, opens: bool) {
     );
 }
 
+/// Reads the latents of a file: no more values than it has bytes.
+fn read_latents(path: &Path, bytes: usize) {
+    if let Ok(latents) = LatentsFile::read(path, None) {
+        assert!(latents.values.len() <= bytes);
+    }
+}
+
 fn read_all(checkpoint: &Checkpoint) {
     for spec in expected_tensors(checkpoint.config()) {
         let tensor = checkpoint.tensor(&spec.name).unwrap();
@@ -190,15 +207,20 @@ fn read_all(checkpoint: &Checkpoint) {
 
 /// The archive that torch.save would have made of this pickle.
 fn zipped(pickle: &[u8]) -> Vec<u8> {
+    let storages: Vec<[u8; 256]> = (0..4).map(|key| [key; 256]).collect();
+    let names: Vec<String> = (0..4).map(|key| format!("archive/data/{key}")).collect();
+    let mut members: Vec<(&str, &[u8])> = vec![("archive/data.pkl", pickle)];
+    members.extend(names.iter().zip(&storages).map(|(name, bytes)| (name.as_str(), &bytes[..])));
+    archive(&members)
+}
+
+/// A zip archive of these files, stored as they are.
+fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    let mut member = |name: &str, bytes: &[u8]| {
-        archive.start_file(format!("archive/{name}"), stored).unwrap();
+    for (name, bytes) in members {
+        archive.start_file(*name, stored).unwrap();
         archive.write_all(bytes).unwrap();
-    };
-    member("data.pkl", pickle);
-    for key in 0..4 {
-        member(&format!("data/{key}"), &[key; 256]);
     }
     archive.finish().unwrap().into_inner()
 }

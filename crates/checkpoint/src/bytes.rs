@@ -7,12 +7,16 @@ use memmap2::Mmap;
 #[cfg(target_os = "linux")]
 use memmap2::UncheckedAdvice;
 
+use vae_fidelity_files::FileFormat;
 use vae_fidelity_files::error::{Error, Result, io_reason};
 use vae_fidelity_files::input::{LFS_POINTER, open_regular};
 
 /// What to do about a file that ends early or was damaged.
 pub(super) const FETCH_AGAIN: &str =
     "fetch the file again and compare its size and SHA-256 with the source's";
+
+/// What is read, for who gave something else.
+pub(super) const READ: &str = ".safetensors, and .bin, .pt and .ckpt of torch.save";
 
 /// Bytes of a checkpoint: mapped from a file, or part of the binary.
 #[derive(Debug)]
@@ -22,7 +26,8 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
-    /// Maps `path`. Fails if it cannot be read, is empty, or is a git-LFS pointer.
+    /// Maps `path`. Fails if it cannot be read, is empty, or is something else than weights by its first
+    /// bytes.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = Self::map(path)?;
         let slice = bytes.as_slice();
@@ -33,8 +38,12 @@ impl Bytes {
             return Err(Error::checkpoint(
                 path,
                 "is a git-LFS pointer, not the weights themselves",
-                "run `git lfs pull` in the repository, or download the file from the model's page",
+                FileFormat::LfsPointer.instead_of_weights(),
             ));
+        }
+        if let Some(format) = FileFormat::of(slice) {
+            let problem = format!("is {format}; weights are read from {READ}");
+            return Err(Error::checkpoint(path, problem, format.instead_of_weights()));
         }
         Ok(bytes)
     }

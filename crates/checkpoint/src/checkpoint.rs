@@ -11,6 +11,7 @@ use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 use super::builtin::builtin;
+use super::class::Recognised;
 use super::entry::{Entry, StoredTensor};
 use super::find::{Found, Weights, check_replaced, find, read_text};
 use super::layout::expected_tensors;
@@ -60,7 +61,12 @@ impl Checkpoint {
     pub fn open_with(source: &Source, options: &OpenOptions) -> Result<Self> {
         options.check()?;
         let mut notes = Vec::new();
-        let Found { weights, files, config, others, revision } = find(source, options, &mut notes)?;
+        let found = find(source, options, &mut notes)?;
+        let Found { weights, files, config, others, recognised, revision } = found;
+        let refused = |recognised: Recognised| {
+            let (problem, next) = recognised.refusal();
+            Error::new(ErrorKind::Checkpoint, source, problem, next)
+        };
         let config = match (options.config.as_ref().or(config.as_ref()), source, &weights) {
             (Some(file), ..) => {
                 let origin = file.display().to_string();
@@ -69,6 +75,9 @@ impl Checkpoint {
                 with_family(config, options.family, &mut notes)?
             }
             (None, source, Weights::Files(vae)) if *source != Source::Builtin => {
+                if let Some(recognised) = recognised {
+                    return Err(refused(recognised));
+                }
                 let origin = files.first().map_or(Path::new("the checkpoint"), PathBuf::as_path);
                 let (config, note) = shapes::config(vae, &others, options.family, origin)?;
                 notes.push(note);
@@ -80,6 +89,10 @@ impl Checkpoint {
                 with_family(config, options.family, &mut notes)?
             }
         };
+        // A config that names another class has been refused as that.
+        if let Some(recognised) = recognised {
+            return Err(refused(recognised));
+        }
         if !config.defaulted.is_empty() {
             notes.push(format!(
                 "config.json leaves out {}: diffusers' defaults are used",

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::builtin::builtin;
 use super::bytes::Bytes;
+use super::class::Recognised;
 use super::damage::{self, Damage, DamageKind};
 use super::entry::{Encoding, Entry, StoredTensor};
 use super::find::{Located, locate, read_recipe, read_text};
@@ -18,7 +19,7 @@ use super::layout::{TensorSpec, expected_tensors};
 use super::open_options::OpenOptions;
 use super::source::Source;
 use super::weight_files::WeightFiles;
-use super::{names, scaled, shapes, tensor_files};
+use super::{fit, names, scaled, shapes, tensor_files};
 use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -94,6 +95,7 @@ pub struct Contents {
     damages: Vec<Damage>,
     config_file: Option<PathBuf>,
     resolved_config: ResolvedConfig,
+    recognised: Option<Recognised>,
     origins: BTreeMap<String, Origin>,
     family: Family,
     family_reason: String,
@@ -131,7 +133,7 @@ impl Contents {
                         None => sound.push(path.clone()),
                     }
                 }
-                let (tensors, said) = tensor_files::open(&sound)?;
+                let (tensors, said) = tensor_files::open(&sound, options.key.as_deref())?;
                 notes.extend(said);
                 (files, tensors)
             }
@@ -140,7 +142,7 @@ impl Contents {
             let next = "the file mixes two VAEs, or quantises one in a way that is not read";
             Error::new(ErrorKind::Checkpoint, source, problem, next)
         };
-        let mut named = names::find_vae(tensors, source).map_err(refused)?;
+        let mut named = names::find_vae(tensors, source)?;
         notes.extend(named.notes);
         scaled::apply(&mut named.vae, &named.others).map_err(refused)?;
         damages.extend(spoilt(&named.vae, &files));
@@ -148,7 +150,12 @@ impl Contents {
         let config_file = options.config.clone().or(config.filter(|file| file.exists()));
         let origin = files.first().map_or(Path::new("the checkpoint"), PathBuf::as_path);
         let resolved_config = match (&config_file, source) {
-            (Some(file), _) => from_file(file, options.family)?,
+            (Some(file), _) => match (from_file(file, options.family)?, named.recognised) {
+                (ResolvedConfig::Config(_), Some(Recognised::Class(class, _))) => {
+                    ResolvedConfig::OtherClass(class.to_owned())
+                }
+                (resolved, _) => resolved,
+            },
             (None, Source::Builtin) => {
                 let config = AutoencoderKLConfig::from_json(builtin()?.0, "the built-in config")?;
                 ResolvedConfig::Config(with_family(config, options.family)?)
@@ -161,10 +168,26 @@ impl Contents {
                 ));
             }
             (None, _) if named.vae.is_empty() && !damages.is_empty() => ResolvedConfig::Nothing,
-            (None, _) => {
-                from_shapes(&named.vae, &named.others, options.family, origin, &mut notes)?
-            }
+            (None, _) => match named.recognised {
+                Some(Recognised::Class(class, _)) => ResolvedConfig::OtherClass(class.to_owned()),
+                Some(recognised) => {
+                    let (problem, next) = recognised.refusal();
+                    return Err(Error::new(ErrorKind::Checkpoint, source, problem, next));
+                }
+                None => from_shapes(&named.vae, &named.others, options.family, origin, &mut notes)?,
+            },
         };
+        let config = match &resolved_config {
+            ResolvedConfig::Config(config) | ResolvedConfig::Graph(config, _) => Some(config),
+            ResolvedConfig::OtherClass(_) | ResolvedConfig::Nothing => None,
+        };
+        // What a damaged file does not give is no news.
+        if damages.is_empty() && recipe.is_none() {
+            let widths = config.and_then(|config| fit::Widths::of(&named.vae).beside(config));
+            let half = fit::half(&named.vae).map(str::to_owned);
+            // Before the others: the last one may say where the config is from.
+            notes.splice(..0, half.into_iter().chain(widths.map(|(widths, _)| widths)));
+        }
         let expected = match &resolved_config {
             ResolvedConfig::Config(config) | ResolvedConfig::Graph(config, _) => {
                 expected_tensors(config)
@@ -181,6 +204,7 @@ impl Contents {
             family_reason: String::new(),
             config_file,
             resolved_config,
+            recognised: named.recognised,
             expected,
             tensors: named.vae,
             recipe,
@@ -220,6 +244,15 @@ impl Contents {
     /// What is known of the config.
     pub fn resolved_config(&self) -> &ResolvedConfig {
         &self.resolved_config
+    }
+
+    /// The class that the tensors are of, with the models that it is known by, where their names and
+    /// shapes show it to be another than `AutoencoderKL`: `an AutoencoderTiny (TAESD)`.
+    pub fn recognised_class(&self) -> Option<String> {
+        match self.recognised? {
+            class @ Recognised::Class(..) => Some(class.to_string()),
+            Recognised::Half(_) | Recognised::NoVae(_) => None,
+        }
     }
 
     /// The config, or what shapes show of it.

@@ -10,6 +10,7 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::input;
 
 use super::builtin::builtin;
+use super::class::Recognised;
 use super::entry::Entry;
 #[cfg(feature = "hub")]
 use super::hub::{self, HubOptions};
@@ -34,6 +35,8 @@ pub(super) struct Found {
     pub config: Option<PathBuf>,
     /// Tensors of other models in the same file.
     pub others: BTreeMap<String, Entry>,
+    /// What the file holds, where that is no VAE that is run.
+    pub recognised: Option<Recognised>,
     /// The commit of a repository.
     pub revision: Option<String>,
 }
@@ -66,6 +69,7 @@ pub(super) fn locate(
                     "leave it out, or name a folder with `repo`; `dtype` sets the arithmetic",
                 ));
             }
+            options.refuse_key("the built-in VAE is one by itself")?;
             return Ok(Located { weights: None, config: None, revision });
         }
         Source::Folder { path, subfolder } => {
@@ -104,6 +108,9 @@ pub(super) fn locate(
             (WeightFiles::Tensors(vec![path.clone()]), config_beside(path))
         }
     };
+    if let WeightFiles::Recipe(_) = weights {
+        options.refuse_key("weights by formula are one VAE by themselves")?;
+    }
     Ok(Located { weights: Some(weights), config, revision })
 }
 
@@ -122,6 +129,7 @@ pub(super) fn find(
                 files: Vec::new(),
                 config: None,
                 others: BTreeMap::new(),
+                recognised: None,
                 revision,
             });
         }
@@ -132,21 +140,18 @@ pub(super) fn find(
                 files: vec![file],
                 config,
                 others: BTreeMap::new(),
+                recognised: None,
                 revision,
             });
         }
         Some(WeightFiles::Tensors(files)) => files,
     };
-    let (tensors, said) = tensor_files::open(&files)?;
+    let (tensors, said) = tensor_files::open(&files, options.key.as_deref())?;
     notes.extend(said);
     let refused =
         |problem: String, next: &str| Error::new(ErrorKind::Checkpoint, source, problem, next);
-    let mut named = names::find_vae(tensors, source).map_err(|problem| {
-        refused(
-            problem,
-            "the file mixes two VAEs or two conversions of one: fetch or export it again",
-        )
-    })?;
+    let mut named = names::find_vae(tensors, source)?;
+    let recognised = named.recognised;
     notes.extend(named.notes);
     scaled::apply(&mut named.vae, &named.others).map_err(|problem| {
         refused(problem, "take the checkpoint in f16, bf16 or f32, or 8-bit floats without scales")
@@ -159,7 +164,7 @@ pub(super) fn find(
     }
     let config = config.filter(|file| file.exists());
     let weights = Weights::Files(named.vae);
-    Ok(Found { weights, files, config, others: named.others, revision })
+    Ok(Found { weights, files, config, others: named.others, recognised, revision })
 }
 
 /// The weights of the folder `path`, and the `config.json` beside them, which may not be there.

@@ -60,12 +60,71 @@ pub(super) fn check(
         .filter(|(names, _)| !names.is_empty())
         .map(|(names, what)| some_of(names, what))
         .collect();
-    Err(Error::new(
-        ErrorKind::Checkpoint,
-        source,
-        format!("the weights do not fit the config: {}", problems.join("; ")),
-        "vae-fidelity inspect shows what the files hold; config.json has to belong to them",
-    ))
+    let problems = problems.join("; ");
+    let (why, next) = match (half(vae), Widths::of(vae).beside(config)) {
+        (Some(half), _) => (half.to_owned(), "name the file of the whole VAE".to_owned()),
+        (None, Some((widths, next))) => (widths, next.to_owned()),
+        (None, None) => (
+            "the weights do not fit the config".to_owned(),
+            "vae-fidelity inspect shows what the files hold; config.json has to belong to them"
+                .to_owned(),
+        ),
+    };
+    Err(Error::new(ErrorKind::Checkpoint, source, format!("{why}: {problems}"), next))
+}
+
+/// That only one half of a VAE is among `vae`, in words.
+pub(super) fn half(vae: &BTreeMap<String, Entry>) -> Option<&'static str> {
+    let has = |half: &str| vae.keys().any(|name| name.starts_with(half));
+    match (has("encoder."), has("decoder.")) {
+        (true, false) => Some("holds the encoder of a VAE and not its decoder"),
+        (false, true) => Some("holds the decoder of a VAE and not its encoder"),
+        _ => None,
+    }
+}
+
+/// Channels of the levels of both halves as the weights have them, from the picture inwards.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Widths {
+    encoder: Vec<usize>,
+    decoder: Vec<usize>,
+}
+
+impl Widths {
+    /// Reads them off the first convolution of each level.
+    pub fn of(vae: &BTreeMap<String, Entry>) -> Self {
+        let width = |block: &str, level: usize| -> Option<usize> {
+            let entry = vae.get(&format!("{block}.{level}.resnets.0.conv1.weight"))?;
+            entry.shape.first().copied()
+        };
+        let widths = |block: &str| (0..).map_while(|level| width(block, level)).collect();
+        let mut decoder: Vec<usize> = widths("decoder.up_blocks");
+        decoder.reverse();
+        Self { encoder: widths("encoder.down_blocks"), decoder }
+    }
+
+    /// What the weights have, where `config` asks for other widths, and what to do about it.
+    pub fn beside(&self, config: &AutoencoderKLConfig) -> Option<(String, &'static str)> {
+        let asked = &config.block_out_channels;
+        let Self { encoder, decoder } = self;
+        if encoder.is_empty() || decoder.is_empty() || (encoder == asked && decoder == asked) {
+            return None;
+        }
+        Some(match encoder == decoder {
+            true => (
+                format!("the weights have block_out_channels {encoder:?}, the config {asked:?}"),
+                "take the config.json that was published with these weights",
+            ),
+            false => (
+                format!(
+                    "the weights have an encoder of widths {encoder:?} and a decoder of {decoder:?}, \
+                     the config asks for {asked:?} in both"
+                ),
+                "a decoder that is narrower or wider than its encoder is not run yet; take the whole \
+                 VAE that it was made for",
+            ),
+        })
+    }
 }
 
 fn bad_encoding(name: &str, encoding: &Encoding) -> Error {

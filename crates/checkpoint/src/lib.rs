@@ -29,6 +29,7 @@ mod entry;
 mod pickle;
 mod damage;
 mod safetensors_file;
+mod prefixes;
 mod tensor_files;
 mod scaled;
 mod weight_files;
@@ -38,12 +39,14 @@ mod builtin;
 mod hub;
 mod open_options;
 mod fit;
+mod class;
 mod names;
 mod shapes;
 mod find;
 mod checkpoint;
 mod contents;
 mod difference;
+mod latents_file;
 
 pub use checkpoint::Checkpoint;
 pub use contents::{Contents, Origin, ResolvedConfig, TensorInfo};
@@ -52,6 +55,7 @@ pub use difference::{CheckpointDifference, FieldDifference, TensorDifference, Va
 pub use entry::StoredTensor;
 #[cfg(feature = "hub")]
 pub use hub::{HubOptions, HubProgress, HubStep, Token};
+pub use latents_file::{Container, LatentsFile, read_tensor};
 pub use layout::{TensorSpec, expected_tensors};
 pub use open_options::OpenOptions;
 pub use source::Source;

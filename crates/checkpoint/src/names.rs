@@ -6,10 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use super::class::{self, Recognised};
 use super::entry::Entry;
 use super::fit::some_of;
+use super::prefixes;
 use super::scaled::is_mark;
 use super::source::Source;
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// Where a single file keeps its VAE, the one that diffusers' `from_single_file` prefers first.
 const PREFIXES: [&str; 3] = ["vae.", "first_stage_model.", ""];
@@ -30,26 +33,24 @@ pub(super) struct Named {
     pub vae: BTreeMap<String, Entry>,
     /// All others by their own name.
     pub others: BTreeMap<String, Entry>,
+    /// What the tensors are, where that is no VAE that is run.
+    pub recognised: Option<Recognised>,
     /// What a user should know about the names.
     pub notes: Vec<String>,
 }
 
 /// Tells the VAE's tensors from the rest and renames them; `source` is where they were found.
 ///
-/// Errors, in words, when two tensors have the same name once renamed.
-pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Result<Named, String> {
-    let has = |name: String| entries.contains_key(&name);
-    let prefixes = match source {
-        Source::File { .. } => PREFIXES,
-        _ => PREFIXES_IN_FOLDER,
-    };
-    let prefix = prefixes
-        .into_iter()
-        .find(|prefix| {
-            MODULES[..2].iter().any(|module| has(format!("{prefix}{module}conv_in.weight")))
-        })
-        .unwrap_or("");
-    let mut named = Named { vae: BTreeMap::new(), others: BTreeMap::new(), notes: Vec::new() };
+/// Errors when two tensors have the same name once renamed, and when there are several VAEs of which
+/// none is where diffusers looks.
+pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Result<Named> {
+    let (entries, unwrapped) = prefixes::unwrapped(entries);
+    let candidates = prefixes::candidates(entries.keys());
+    let prefix = chosen(&candidates, &entries, source)?;
+    let prefix = prefix.as_str();
+    let recognised = class::recognise(&entries, (!candidates.is_empty()).then_some(prefix));
+    let notes = unwrapped.into_iter().collect();
+    let mut named = Named { vae: BTreeMap::new(), others: BTreeMap::new(), recognised, notes };
     let levels = decoder_levels(entries.keys().filter_map(|name| name.strip_prefix(prefix)));
     let mut renamed = 0;
     for (name, mut entry) in entries {
@@ -63,7 +64,12 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
             entry.squeeze_kernel();
         }
         if named.vae.insert(present.clone(), entry).is_some() {
-            return Err(format!("two tensors are {present}; one of them is called {name}"));
+            return Err(Error::new(
+                ErrorKind::Checkpoint,
+                source,
+                format!("two tensors are {present}; one of them is called {name}"),
+                "the file mixes two VAEs or two conversions of one: fetch or export it again",
+            ));
         }
     }
     if renamed > 0 {
@@ -78,18 +84,52 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
         let copies = some_of(&copies, "averaged copies");
         named.notes.push(format!("{copies}, not used, as diffusers does not"));
     }
-    let (copies, others): (Vec<String>, Vec<String>) = others
-        .into_iter()
-        .partition(|name| PREFIXES.iter().any(|prefix| own_name(name, prefix).is_some()));
+    let second = |name: &String| {
+        let known = PREFIXES.iter().any(|prefix| own_name(name, prefix).is_some());
+        known || candidates.iter().any(|prefix| own_name(name, prefix).is_some())
+    };
+    let (copies, others): (Vec<String>, Vec<String>) = others.into_iter().partition(second);
     if !copies.is_empty() {
+        let others = candidates.iter().filter(|other| *other != prefix && !other.is_empty());
+        let keys: Vec<&str> = others.map(|other| other.trim_end_matches('.')).collect();
+        let how = match keys.as_slice() {
+            [] => String::new(),
+            keys => format!("; `key` {} reads it", keys.join(" or ")),
+        };
         let copies = some_of(&copies, "of a second VAE");
-        named.notes.push(format!("{copies}, not used, as diffusers does not"));
+        named.notes.push(format!("{copies}, not used, as diffusers does not{how}"));
     }
     let others: Vec<String> = others.into_iter().filter(|name| !is_mark(name)).collect();
     if !others.is_empty() {
         named.notes.push(format!("{}, left alone", some_of(&others, "not of the VAE")));
     }
     Ok(named)
+}
+
+/// The prefix of the VAE that is meant: where diffusers looks, or the only one that there is.
+fn chosen(
+    candidates: &[String],
+    entries: &BTreeMap<String, Entry>,
+    source: &Source,
+) -> Result<String> {
+    let known = match source {
+        Source::File { .. } => PREFIXES,
+        _ => PREFIXES_IN_FOLDER,
+    };
+    let known = known.iter().find(|known| candidates.iter().any(|prefix| prefix == *known));
+    match (known, candidates) {
+        (Some(known), _) => Ok((*known).to_owned()),
+        (None, []) => Ok(String::new()),
+        (None, [only]) => Ok(only.clone()),
+        (None, several) => {
+            let count = |prefix: &String| {
+                entries.keys().filter(|name| own_name(name, prefix).is_some()).count()
+            };
+            let counted: Vec<(String, usize)> =
+                several.iter().map(|prefix| (prefix.clone(), count(prefix))).collect();
+            Err(prefixes::ambiguous(source, &counted))
+        }
+    }
 }
 
 /// What a tensor of a VAE that begins with `prefix` is called in it.

@@ -18,6 +18,9 @@ pub struct OpenOptions {
     pub family: Option<Family>,
     /// The variant of the weights to prefer in a folder, such as `fp16`.
     pub variant: Option<String>,
+    /// Where in the file the VAE lies, for one that holds several: the names of dicts within each other,
+    /// or what stands before the names of its tensors, such as `ema` or `model.vae`.
+    pub key: Option<String>,
     /// How a hub is reached, for a source on one; `None` leaves it to the environment
     /// ([`HubOptions::from_environment`]).
     #[cfg(feature = "hub")]
@@ -25,6 +28,12 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
+    /// Refuses a key into what has none, for the reason given.
+    pub(super) fn refuse_key(&self, why: &str) -> Result<()> {
+        let Some(key) = &self.key else { return Ok(()) };
+        Err(Error::option(format!("`key` {key}"), why, "leave it out"))
+    }
+
     /// Refuses a config together with a family.
     pub(super) fn check(&self) -> Result<()> {
         let (Some(config), Some(family)) = (&self.config, self.family) else { return Ok(()) };

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::entry::Entry;
+use super::fit::half;
 use super::layout::expected_tensors;
 use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -140,6 +141,9 @@ fn refuse_strangers(
 }
 
 fn no_vae(origin: &Path, name: &str, vae: &BTreeMap<String, Entry>) -> Error {
+    if let Some(half) = half(vae) {
+        return Error::checkpoint(origin, half, "name the file of the whole VAE");
+    }
     let found = match vae.len() {
         0 => "no tensor of a VAE".to_owned(),
         count => format!("{count} other tensors of a VAE"),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::weight_files;
+use vae_fidelity_files::FileFormat;
 use vae_fidelity_files::error::{Error, Result, io_reason};
 
 /// Where a checkpoint is.
@@ -171,6 +172,21 @@ pub(super) fn vae_folder(
             io_reason(&error),
             "let yourself read the folder",
         ));
+    }
+    // An .mlpackage is a folder, and so is a SavedModel.
+    for (sign, format) in [
+        ("Data/com.apple.CoreML", "a Core ML package (.mlpackage)"),
+        ("coremldata.bin", "a compiled Core ML model (.mlmodelc)"),
+        ("saved_model.pb", "a TensorFlow model (SavedModel)"),
+    ] {
+        if looked_in.join(sign).exists() {
+            let problem = format!("is {format}: an exported model");
+            return Err(Error::checkpoint(
+                &looked_in,
+                problem,
+                FileFormat::CoreMl.instead_of_weights(),
+            ));
+        }
     }
     Err(match subfolder {
         Some(_) => Error::checkpoint(

@@ -6,18 +6,24 @@ use std::sync::Arc;
 
 use super::bytes::Bytes;
 use super::entry::Entry;
-use super::{pickle, safetensors_file};
+use super::{pickle, prefixes, safetensors_file};
 use vae_fidelity_files::error::{Error, Result};
 
-/// Every tensor in `files`, by the name it has there, and what to say about them.
-pub(super) fn open(files: &[PathBuf]) -> Result<(BTreeMap<String, Entry>, Vec<String>)> {
+/// Every tensor in `files`, by the name it has there, and what to say about them. With a `key`, those
+/// that lie under it, by what their names are in it.
+pub(super) fn open(
+    files: &[PathBuf],
+    key: Option<&str>,
+) -> Result<(BTreeMap<String, Entry>, Vec<String>)> {
     let mut tensors = BTreeMap::new();
     let mut not_run = BTreeMap::new();
+    let mut at_key = false;
     for path in files {
         let bytes = Arc::new(Bytes::open(path)?);
         let entries = if pickle::is_pickled(bytes.as_slice()) {
-            let pickled = pickle::read(&bytes, path)?;
+            let pickled = pickle::read(&bytes, key, path)?;
             not_run.extend(pickled.not_run.into_iter().map(|name| (name, path)));
+            at_key |= pickled.at_key;
             pickled.entries.into_iter().collect()
         } else {
             safetensors_file::entries(&bytes, path)?
@@ -32,10 +38,16 @@ pub(super) fn open(files: &[PathBuf]) -> Result<(BTreeMap<String, Entry>, Vec<St
             }
         }
     }
-    let notes = match not_run.len() {
+    let mut notes = match not_run.len() {
         0 => Vec::new(),
         count => vec![not_run_note(&not_run.into_keys().collect::<Vec<_>>(), count)],
     };
+    if let Some(key) = key.filter(|_| !files.is_empty()) {
+        if !at_key {
+            tensors = prefixes::under(tensors, key)?;
+        }
+        notes.push(format!("`key`: the {} tensors under {key} are read, no others", tensors.len()));
+    }
     Ok((tensors, notes))
 }
 

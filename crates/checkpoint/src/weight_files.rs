@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use vae_fidelity_files::FileFormat;
 use vae_fidelity_files::error::{Error, Result, io_reason};
 use vae_fidelity_files::input::read_text;
 
@@ -179,6 +180,10 @@ fn no_weights(folder: &Path) -> Error {
     }
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let others = other_weights(entries.filter_map(|entry| entry.file_name().into_string().ok()));
+    if let (None, Some((name, format))) = (others.names.first(), &others.exported) {
+        let problem = format!("expected {STEM}.safetensors or {STEM}.bin, found {name}: {format}");
+        return Error::checkpoint(folder, problem, format.instead_of_weights());
+    }
     let next = match (&others.variant, others.names.first()) {
         (Some(variant), _) => format!("pass `variant` {variant}"),
         (None, Some(name)) => {
@@ -196,13 +201,32 @@ pub(super) struct OtherWeights {
     pub names: Vec<String>,
     /// The variant that one of them is of.
     pub variant: Option<String>,
+    /// A model in another framework's format, by its file's ending.
+    pub exported: Option<(String, FileFormat)>,
 }
 
 /// Those among `names` that may be weights all the same.
 pub(super) fn other_weights(names: impl Iterator<Item = String>) -> OtherWeights {
     let endings = [".bin", ".safetensors", ".ckpt", ".pt", ".index.json"];
-    let names: Vec<String> =
-        names.filter(|name| endings.iter().any(|ending| name.ends_with(ending))).collect();
+    let of_others = [
+        (".gguf", FileFormat::Gguf),
+        (".onnx", FileFormat::Onnx),
+        (".msgpack", FileFormat::Msgpack),
+        (".h5", FileFormat::Hdf5),
+        (".mlmodel", FileFormat::CoreMl),
+        (".engine", FileFormat::TensorRt),
+        (".plan", FileFormat::TensorRt),
+    ];
+    let mut exported = None;
+    let names: Vec<String> = names
+        .filter(|name| {
+            let other = of_others.iter().find(|(ending, _)| name.ends_with(ending));
+            if let Some(&(_, format)) = other {
+                exported.get_or_insert((name.clone(), format));
+            }
+            endings.iter().any(|ending| name.ends_with(ending))
+        })
+        .collect();
     let variant = names.iter().find_map(|name| {
         let variant = name.strip_prefix(STEM)?.strip_prefix('.')?;
         let variant = ["safetensors", "bin"]
@@ -211,7 +235,7 @@ pub(super) fn other_weights(names: impl Iterator<Item = String>) -> OtherWeights
         // One of its shards: fp16-00002-of-00003.
         Some(variant.split_once('-').map_or(variant, |(variant, _)| variant))
     });
-    OtherWeights { variant: variant.map(str::to_owned), names }
+    OtherWeights { variant: variant.map(str::to_owned), names, exported }
 }
 
 impl OtherWeights {

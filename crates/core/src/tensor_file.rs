@@ -110,7 +110,7 @@ pub fn read(path: &Path) -> Result<Vec<FileTensor>> {
     })?;
     match format {
         Format::Safetensors => from_safetensors(path, &bytes),
-        Format::Npy => Ok(vec![read_npy(path, &bytes)?]),
+        Format::Npy => Ok(vec![from_npy(path, &bytes)?]),
     }
 }
 
@@ -205,22 +205,30 @@ fn widen<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<f6
     chunks.iter().map(|&chunk| value(chunk)).collect()
 }
 
+/// The shape of the array in the `.npy` file that `bytes` are, where it holds whole numbers of more than a
+/// byte: sizes, boxes, indices, which are no values of a tensor here. `None` for any other.
+pub fn npy_shape_of_whole_numbers(bytes: &[u8]) -> Option<Vec<usize>> {
+    let (header, _) = npy_header(bytes)?;
+    let descr = npy_field(header, "descr")?.trim_matches(['\'', '"']);
+    let kind = descr.trim_start_matches(['<', '|', '>', '=']);
+    let whole = kind != "u1" && kind.starts_with(['i', 'u', 'b']);
+    npy_shape(header).filter(|_| whole)
+}
+
+/// The array of the `.npy` file that `bytes` are; `path` names it in errors.
+///
 /// NumPy's own format (`numpy.lib.format`), versions 1 to 3. Read here, since the crates for it
 /// either know no f16 or bring a parser generator for a header of three fields.
-fn read_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn from_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
     let not_npy = || broken(path, "is not an .npy file: its header does not read as one");
     let (header, data) = npy_header(bytes).ok_or_else(not_npy)?;
     let stored = npy_field(header, "descr").ok_or_else(not_npy)?.trim_matches(['\'', '"']);
     let fortran = npy_field(header, "fortran_order").ok_or_else(not_npy)? == "True";
-    let sides = npy_field(header, "shape").ok_or_else(not_npy)?;
-    let shape = sides
-        .trim_matches(['(', ')'])
-        .split(',')
-        .map(str::trim)
-        .filter(|side| !side.is_empty())
-        .map(|side| side.parse::<usize>().ok())
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(not_npy)?;
+    let shape = npy_shape(header).ok_or_else(not_npy)?;
     let stored = match stored {
         "<f8" => Stored::F64,
         "<f4" => Stored::F32,
@@ -237,6 +245,17 @@ fn read_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
     let values = ArrayD::from_shape_vec(IxDyn(&shape).set_f(fortran), stored.values(data))
         .map_err(|error| broken(path, error))?;
     Ok(tensor(None, stored, values))
+}
+
+/// The sides that a header gives.
+fn npy_shape(header: &str) -> Option<Vec<usize>> {
+    npy_field(header, "shape")?
+        .trim_matches(['(', ')'])
+        .split(',')
+        .map(str::trim)
+        .filter(|side| !side.is_empty())
+        .map(|side| side.parse::<usize>().ok())
+        .collect()
 }
 
 /// The header's text, a Python dict, and the bytes after it.
@@ -309,7 +328,7 @@ mod tests {
     }
 
     fn problem(bytes: &[u8]) -> String {
-        read_npy(Path::new("a.npy"), bytes).unwrap_err().to_string()
+        from_npy(Path::new("a.npy"), bytes).unwrap_err().to_string()
     }
 
     #[test]
@@ -318,12 +337,12 @@ mod tests {
         let header =
             |order| format!("{{'descr': '<f4', 'fortran_order': {order}, 'shape': (2, 2), }}\n");
         let path = Path::new("a.npy");
-        let c = read_npy(path, &npy(&header("False"), &bytes([1.0, 2.0, 3.0, 4.0]))).unwrap();
-        let f = read_npy(path, &npy(&header("True"), &bytes([1.0, 3.0, 2.0, 4.0]))).unwrap();
+        let c = from_npy(path, &npy(&header("False"), &bytes([1.0, 2.0, 3.0, 4.0]))).unwrap();
+        let f = from_npy(path, &npy(&header("True"), &bytes([1.0, 3.0, 2.0, 4.0]))).unwrap();
         assert_eq!(c, f);
         assert_eq!(c.values[[0, 1]], 2.0);
         let scalar = "{'descr': '<f2', 'fortran_order': False, 'shape': (), }";
-        let scalar = read_npy(path, &npy(scalar, &[0x00, 0x3c])).unwrap();
+        let scalar = from_npy(path, &npy(scalar, &[0x00, 0x3c])).unwrap();
         assert_eq!(
             (scalar.values.ndim(), scalar.values.sum(), scalar.stored),
             (0, 1.0, Stored::F16)
@@ -336,12 +355,12 @@ mod tests {
             |descr| format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (2,), }}");
         let path = Path::new("a.npy");
         let bytes = |values: [f64; 2]| values.map(f64::to_le_bytes).concat();
-        let exact = read_npy(path, &npy(&header("<f8"), &bytes([0.5, f64::NAN]))).unwrap();
+        let exact = from_npy(path, &npy(&header("<f8"), &bytes([0.5, f64::NAN]))).unwrap();
         assert_eq!((exact.stored, &exact.wide), (Stored::F64, &None));
-        let tenth = read_npy(path, &npy(&header("<f8"), &bytes([0.1, 1e300]))).unwrap();
+        let tenth = from_npy(path, &npy(&header("<f8"), &bytes([0.1, 1e300]))).unwrap();
         assert_eq!(tenth.values.as_slice().unwrap(), [0.1, f32::INFINITY]);
         assert_eq!(tenth.exact().as_slice().unwrap(), [0.1, 1e300]);
-        let levels = read_npy(path, &npy(&header("|u1"), &[0, 255])).unwrap();
+        let levels = from_npy(path, &npy(&header("|u1"), &[0, 255])).unwrap();
         assert_eq!((levels.stored, levels.values.sum()), (Stored::U8, 255.0));
         for (stored, descr) in [(StoredDtype::F64, Stored::F64), (StoredDtype::U8, Stored::U8)] {
             let data = vec![0; 2 * descr.width()];

@@ -44,6 +44,7 @@ mod overflow;
 mod divergence;
 mod cross_check;
 mod latents;
+mod latent_rows;
 mod preprocessed;
 mod seams;
 mod tiles;

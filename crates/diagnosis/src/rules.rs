@@ -5,7 +5,7 @@ use super::evidence::Evidence;
 use super::finding::Finding;
 use super::not_decided::NotDecided;
 use super::{
-    cross_check, divergence, expected_loss, input, latents, overflow, picture, posterior,
+    cross_check, divergence, expected_loss, input, latent_rows, overflow, picture, posterior,
     preprocessed, round_trip,
 };
 use vae_fidelity_files::error::Result;
@@ -41,7 +41,7 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
         findings.extend(preprocessed::findings(evidence, tensor)?);
     }
     if let (true, Some(tensor)) = (sound, &files.latents) {
-        findings.extend(latents::findings(evidence, tensor)?);
+        findings.extend(latent_rows::findings(evidence, tensor)?);
     }
     if let (true, Some(theirs)) = (sound, &files.decoded_image) {
         findings.extend(picture::findings(evidence, theirs)?);

@@ -6,6 +6,8 @@
 
 pub mod error;
 pub mod input;
+mod file_format;
 pub mod output;
 
 pub use error::{Error, ErrorKind, Result};
+pub use file_format::FileFormat;

@@ -219,6 +219,56 @@ def parameters_file(where, model, name="parameters.pt"):
     return file(where, model, dict(model.named_parameters()), name)
 
 
+class Everything(torch.nn.Module):
+    """What a training script has in one module."""
+
+    def __init__(self, vae):
+        super().__init__()
+        self.vae, self.discriminator = vae, torch.nn.Conv2d(3, 4, 3)
+
+
+def wrapped_file(where, model, wrap, name, note, key=None):
+    """What `wrap` makes of the VAE, in one file; diffusers reads none of these."""
+    layout = file(where, model, wrap(model), name, note=note, single=False)
+    if key:
+        layout.options["key"] = key
+    return layout
+
+
+def trained(model):
+    """A checkpoint of a training loop: weights, an average of them, and an optimiser with its state."""
+    optimiser = torch.optim.AdamW(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    optimiser.step()
+    optimiser.zero_grad()
+    model.load_state_dict(before)
+    return {"model": vae(seed=8).state_dict(), "ema": model.state_dict(), "optimizer": optimiser.state_dict(), "step": 3}
+
+
+WRAPPERS = {
+    "torch.compile": (lambda model: torch.compile(model).state_dict(), "_orig_mod. taken out"),
+    "DataParallel": (lambda model: torch.nn.DataParallel(model).state_dict(), "module. taken out"),
+    "a module around it": (lambda model: Everything(model).state_dict(), "begin with vae."),
+    "two wrappers": (
+        lambda model: {"state_dict": torch.nn.DataParallel(Everything(torch.compile(model))).state_dict()},
+        "_orig_mod. and module. taken out",
+    ),
+    "a dict of models": (lambda model: {"net": model.state_dict(), "step": torch.tensor(3)}, "begin with net."),
+    "dicts within dicts": (
+        lambda model: {"models": {"vae": {"state_dict": model.state_dict()}}, "args": {"lr": 1e-4}},
+        "begin with models.vae.state_dict.",
+    ),
+    "halves": (
+        lambda model: {
+            part: dict(getattr(model, part).state_dict()) for part in ("encoder", "decoder", "quant_conv", "post_quant_conv")
+        },
+        "",
+    ),
+}
+
+
 def eight_bit_file(where, model, dtype, name, prefix=""):
     """Every value of the dtype is in it, NaN too."""
     tensors = cast(model.state_dict(), dtype)
@@ -301,6 +351,23 @@ def layouts():
     yield "file, strided tensors", lambda at: strided_file(at, vae())
     yield "file, strided tensors, before 1.6", lambda at: strided_file(at, vae(), legacy=True)
     yield "file, parameters", lambda at: parameters_file(at, vae())
+    for name, (wrap, note) in WRAPPERS.items():
+        yield f"file, wrapped by {name}, pt", lambda at, wrap=wrap, note=note: wrapped_file(at, vae(), wrap, "model.pt", note)
+    for ending in ("pt", "safetensors"):
+        compiled, note = WRAPPERS["torch.compile"]
+        yield f"file, compiled, {ending}", lambda at, ending=ending: wrapped_file(at, vae(), compiled, f"m.{ending}", note)
+    yield "file, one of two by its key", lambda at: wrapped_file(at, vae(), trained, "last.ckpt", "under ema are read", "ema")
+    yield (
+        "file, one of two prefixes by its key",
+        lambda at: wrapped_file(
+            at,
+            vae(),
+            lambda model: {f"{part}.{key}": v.clone() for part in ("a", "b.c") for key, v in model.state_dict().items()},
+            "both.safetensors",
+            "under b.c are read",
+            "b.c",
+        ),
+    )
 
 
 def job(layout):

@@ -213,8 +213,10 @@ fn files_that_are_not_weights_are_refused_by_what_they_are() {
     contains(&model.problem(), &["git-LFS pointer"]);
     fs::write(&file, [&u64::MAX.to_le_bytes()[..], b"{}"].concat()).unwrap();
     contains(&model.problem(), &["header claims 18446744073709551615 bytes"]);
-    fs::write(&file, b"{}").unwrap();
+    fs::write(&file, b"abc").unwrap();
     contains(&model.problem(), &["header length"]);
+    fs::write(&file, b"{}").unwrap();
+    contains(&model.problem(), &["is a text in JSON"]);
     fs::write(&file, &whole[..whole.len() - 5]).unwrap();
     contains(&model.problem(), &["bytes and has"]);
 
@@ -266,6 +268,6 @@ fn what_repo_names_is_said_when_it_is_not_there() {
         Source::Builtin.at_revision("main").unwrap_err().to_string().contains("`revision` main")
     );
     let other = Checkpoint::open(&Source::parse("Cargo.toml", None).unwrap(), None).unwrap_err();
-    contains(&other.to_string(), &["Cargo.toml", "not safetensors"]);
+    contains(&other.to_string(), &["Cargo.toml", "begins as no file of weights"]);
     assert!(Source::parse("builtin", Some("vae")).is_err());
 }

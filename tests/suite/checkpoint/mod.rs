@@ -1,11 +1,15 @@
 //! Checkpoints: folders, files and the hub. Uses nothing else of the suite but the hub's server.
 
+mod classes;
 mod families;
 mod folders;
+mod foreign;
 mod formats;
 mod hostile;
 mod hub;
 mod hub_faults;
+mod latents;
+mod wrapped;
 
 mod hub_cache;
 mod peak;

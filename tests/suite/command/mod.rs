@@ -10,6 +10,8 @@ mod explain;
 mod golden;
 mod hub;
 mod inspect;
+mod inspect_pair;
+mod latents_files;
 #[cfg(target_os = "linux")]
 mod max_memory;
 mod pictures;

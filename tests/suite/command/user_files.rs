@@ -153,7 +153,7 @@ fn what_cannot_be_read_is_refused_and_nothing_is_written() {
         (
             "--latents",
             "two.safetensors",
-            "expected one tensor, or one named latents, found 2: a, b",
+            "expected one tensor, or one named latents, found 2: a (1), b (1)",
         ),
         ("--preprocessed", "two.safetensors", "one named preprocessed"),
         ("--decoded-image", "cut.png", "cut.png"),

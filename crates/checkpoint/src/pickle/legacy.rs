@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::machine::Machine;
-use super::reader::Reader;
-use super::state_dict::{self, Pickled, width_of};
+use super::reader::{NOT_TORCH, Reader};
+use super::state_dict::{self, Pickled, Wanted, width_of};
 use super::value::{Node, Value};
 use crate::bytes::Bytes;
 
@@ -15,11 +15,11 @@ use crate::bytes::Bytes;
 const MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 const VERSION: i64 = 1001;
 
-pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
+pub(super) fn read(file: &Arc<Bytes>, wanted: Wanted) -> Result<Pickled, String> {
     let bytes = file.as_slice();
     let mut reader = Reader::new(bytes);
     if !bytes.starts_with(MAGIC) {
-        return Err("it is a pickle that torch.save did not write".into());
+        return Err(format!("it is a pickle that {NOT_TORCH}"));
     }
     reader.take(MAGIC.len() as u64)?;
     match Machine::run(&mut reader)?.root {
@@ -28,10 +28,10 @@ pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
     }
     check_byte_order(&Machine::run(&mut reader)?)?;
     let machine = Machine::run(&mut reader)?;
-    let state_dict = state_dict::find(&machine)?;
+    let found = state_dict::find(&machine, wanted)?;
     let keys = Machine::run(&mut reader)?;
     let blocks = blocks(&machine, &keys, &mut reader)?;
-    state_dict::entries(&machine, state_dict, file, |storage, width| {
+    state_dict::entries(&machine, found, file, |storage, width| {
         let key = storage.key;
         let block =
             blocks.get(key).ok_or_else(|| format!("its values (storage {key}) are missing"))?;

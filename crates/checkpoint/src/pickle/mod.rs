@@ -6,9 +6,11 @@
 //! objects made by any other (training callbacks, numpy scalars, an attack) become opaque: they are
 //! left out, their names are told to the user, and a VAE whose tensors depend on one is refused.
 
+mod archive;
 mod globals;
 mod legacy;
 mod machine;
+pub(super) mod npz;
 mod reader;
 mod state_dict;
 mod value;
@@ -17,8 +19,10 @@ mod zip_file;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::bytes::Bytes;
+use super::bytes::{Bytes, READ};
+use reader::NOT_TORCH;
 pub(super) use state_dict::Pickled;
+use state_dict::Wanted;
 use vae_fidelity_files::error::{Error, Result};
 
 /// Whether a file that begins with `bytes` was written by torch.save or another pickler.
@@ -32,17 +36,43 @@ pub(super) fn is_pickled(bytes: &[u8]) -> bool {
 
 /// Why a file of the older format ends early, if it does.
 pub(super) fn ends_early(file: &Arc<Bytes>) -> Option<String> {
-    legacy::read(file).err().filter(|problem| problem.starts_with(reader::ENDS_EARLY))
+    legacy::read(file, Wanted::StateDict(None))
+        .err()
+        .filter(|problem| problem.starts_with(reader::ENDS_EARLY))
 }
 
-/// Every tensor of the state dict in `file`; `origin` names it in errors.
-pub(super) fn read(file: &Arc<Bytes>, origin: &Path) -> Result<Pickled> {
-    let read = if file.as_slice().starts_with(b"PK") { zip_file::read } else { legacy::read };
-    read(file).map_err(|problem| {
-        Error::checkpoint(
-            origin,
-            format!("is not a checkpoint of torch.save that can be read: {problem}"),
-            "fetch the file again, or convert it to .safetensors with diffusers",
-        )
+/// Every tensor of the state dict in `file`, or of the dict in it that `key` leads to; `origin` names the
+/// file in errors.
+pub(super) fn read(file: &Arc<Bytes>, key: Option<&str>, origin: &Path) -> Result<Pickled> {
+    let is_zip = file.as_slice().starts_with(b"PK");
+    let read = if is_zip { zip_file::read } else { legacy::read };
+    read(file, Wanted::StateDict(key)).map_err(|problem| {
+        if let Some((what, next)) = is_zip.then(|| archive::other_than_weights(file)).flatten() {
+            return Error::checkpoint(
+                origin,
+                format!("is {what}; weights are read from {READ}"),
+                next,
+            );
+        }
+        let next = match problem.ends_with(NOT_TORCH) {
+            true => "save the weights with torch.save(model.state_dict(), F), or as .safetensors",
+            false => "fetch the file again, or convert it to .safetensors with diffusers",
+        };
+        let problem = format!("is not a checkpoint of torch.save that can be read: {problem}");
+        Error::checkpoint(origin, problem, next)
+    })
+}
+
+/// Every tensor in `file`, whatever holds it: a dict, a list, or nothing.
+pub(super) fn read_tensors(file: &Arc<Bytes>, origin: &Path) -> Result<Pickled> {
+    let is_zip = file.as_slice().starts_with(b"PK");
+    let read = if is_zip { zip_file::read } else { legacy::read };
+    read(file, Wanted::Tensors).map_err(|problem| {
+        let next = match problem.ends_with(NOT_TORCH) {
+            true => "save the tensor with torch.save, numpy.save or safetensors",
+            false => "write the file again, or save the tensor as .safetensors",
+        };
+        let problem = format!("is not a file of torch.save that can be read: {problem}");
+        Error::checkpoint(origin, problem, next)
     })
 }

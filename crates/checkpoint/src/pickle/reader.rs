@@ -3,6 +3,9 @@
 /// How the error begins for a file that has fewer bytes than it announces.
 pub(super) const ENDS_EARLY: &str = "ends early";
 
+/// How an error ends about a whole file of another writer.
+pub(super) const NOT_TORCH: &str = "torch.save did not write";
+
 /// A place in a slice of bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Reader<'a> {

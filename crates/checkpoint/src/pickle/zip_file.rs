@@ -7,12 +7,12 @@ use std::sync::Arc;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::machine::Machine;
-use super::reader::Reader;
-use super::state_dict::{self, Pickled};
+use super::reader::{NOT_TORCH, Reader};
+use super::state_dict::{self, Pickled, Wanted};
 use crate::bytes::Bytes;
 use crate::checksum::Checksum;
 
-pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
+pub(super) fn read(file: &Arc<Bytes>, wanted: Wanted) -> Result<Pickled, String> {
     let members = members(file.as_slice())?;
     let folder = folder(&members)?;
     if members.contains_key(&format!("{folder}constants.pkl")) {
@@ -32,7 +32,7 @@ pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
     checksum.check(file)?;
     let mut pickle = Reader::new(&file.as_slice()[checksum.range()]);
     let machine = Machine::run(&mut pickle)?;
-    state_dict::entries(&machine, state_dict::find(&machine)?, file, |storage, width| {
+    state_dict::entries(&machine, state_dict::find(&machine, wanted)?, file, |storage, width| {
         let checksum = stored(&format!("data/{}", storage.key))?;
         let block = checksum.range();
         let range = state_dict::within(&block, storage, width).ok_or_else(|| {
@@ -47,14 +47,15 @@ pub(super) fn read(file: &Arc<Bytes>) -> Result<Pickled, String> {
 }
 
 /// A file of the archive.
-enum Member {
+pub(super) enum Member {
     /// Its bytes as they are, at a place of the archive.
     Stored(Arc<Checksum>),
     /// Compressed or encrypted. Unpacking could take any amount of memory, so it is not done.
     Packed,
 }
 
-fn members(bytes: &[u8]) -> Result<HashMap<String, Member>, String> {
+/// All files of an archive by name.
+pub(super) fn members(bytes: &[u8]) -> Result<HashMap<String, Member>, String> {
     // The library's own words name its types.
     let broken = |_| "the zip archive is broken: its table of contents cannot be read".to_owned();
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
@@ -87,7 +88,7 @@ fn folder(members: &HashMap<String, Member>) -> Result<&str, String> {
     });
     match (folders.next(), folders.next()) {
         (Some(folder), None) => Ok(folder),
-        (None, _) => Err("the zip archive has no data.pkl: torch.save did not write it".into()),
+        (None, _) => Err(format!("the zip archive has no data.pkl, as one that {NOT_TORCH}")),
         _ => Err("the zip archive has more than one data.pkl".into()),
     }
 }

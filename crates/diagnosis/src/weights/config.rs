@@ -26,10 +26,11 @@ pub(crate) const CONFIG_DEFAULTS: Cause = Cause {
 pub(crate) const WRONG_CLASS: Cause = Cause {
     code: Code::WrongClass,
     severity: Severity::Error,
-    title: "the config is of another class than AutoencoderKL",
+    title: "config or weights are of another class than AutoencoderKL",
     meaning: "AutoencoderKLFlux2, Wan's, Qwen-Image's and others share names and compute \
               something else.",
-    rule: "_class_name is neither AutoencoderKL nor FlaxAutoencoderKL.",
+    rule: "_class_name is neither AutoencoderKL nor FlaxAutoencoderKL, or the files have tensors that \
+           only another class has.",
     remedy: "use a tool for that class: this one runs AutoencoderKL",
     diffusers: "AutoModel.from_pretrained picks the class by itself",
     comfyui: "the loader picks the class by the weights",
@@ -40,7 +41,10 @@ pub(crate) const WRONG_CLASS: Cause = Cause {
 
 pub(super) fn wrong_class(contents: &Contents) -> Option<Finding> {
     let ResolvedConfig::OtherClass(class) = contents.resolved_config() else { return None };
-    let title = format!("the config's class is {class}, not AutoencoderKL");
+    let title = match contents.recognised_class() {
+        Some(recognised) => format!("the weights are {recognised}, not an AutoencoderKL"),
+        None => format!("the config's class is {class}, not AutoencoderKL"),
+    };
     Some(Finding::new(&WRONG_CLASS, title).evidence("class", class))
 }
 

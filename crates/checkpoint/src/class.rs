@@ -1,0 +1,247 @@
+//! Which class a file's tensors are of, by their names and shapes, where that is none that is run.
+//!
+//! Names are those of diffusers 0.42.1 and of the repositories that published the models, as ComfyUI and
+//! diffusers' `single_file_utils.py` know them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::entry::Entry;
+
+/// The classes that are run.
+const RUN: &str = "AutoencoderKL";
+
+/// What a file holds in place of a VAE that is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recognised {
+    /// An autoencoder of another class: diffusers' name, and the models that people know it by.
+    Class(&'static str, &'static str),
+    /// One half of a VAE under names that do not say so: `encoder` or `decoder`.
+    Half(&'static str),
+    /// No autoencoder, but this.
+    NoVae(&'static str),
+}
+
+impl Recognised {
+    /// What is wrong, and what to do next.
+    pub fn refusal(self) -> (String, String) {
+        match self {
+            Self::Class(class, _) => (
+                format!("holds {self}, which is not run yet; run is: {RUN}"),
+                format!("name the VAE of a model that has an {RUN}; diffusers runs this one as {class}"),
+            ),
+            Self::Half(half) => (
+                format!("holds {self}"),
+                format!("name the file of the whole VAE: without its other half a {half} is not run"),
+            ),
+            Self::NoVae(_) => (
+                format!("holds {self}, and no VAE"),
+                "name the file of the VAE, which such a model is published beside: vae/ in diffusers' \
+                 layout, ae.safetensors or a file in ComfyUI's models/vae"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// With its article: `an AutoencoderTiny (TAESD)`.
+impl fmt::Display for Recognised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Class(class, models) => {
+                let article = if class.starts_with(['A', 'O']) { "an" } else { "a" };
+                write!(f, "{article} {class} ({models})")
+            }
+            Self::Half(half) => {
+                write!(f, "the {half} of a VAE alone, under names without {half}. before them")
+            }
+            Self::NoVae(what) => f.write_str(what),
+        }
+    }
+}
+
+const WAN: Recognised = Recognised::Class(
+    "AutoencoderKLWan or AutoencoderKLQwenImage",
+    "Wan 2.1, Qwen-Image: one graph",
+);
+const WAN_22: Recognised = Recognised::Class("AutoencoderKLWan", "Wan 2.2 5B");
+const TINY: Recognised = Recognised::Class("AutoencoderTiny", "TAESD");
+const DC: Recognised = Recognised::Class("AutoencoderDC", "DC-AE, as in Sana");
+const HUNYUAN_IMAGE: Recognised =
+    Recognised::Class("AutoencoderKLHunyuanImage", "HunyuanImage 2.1");
+const LTX: Recognised = Recognised::Class("AutoencoderKLLTXVideo", "LTX-Video");
+
+/// Other classes by tensors that only they have; the first row that fits decides.
+const CLASSES: [(&[&str], Recognised); 46] = [
+    // FLUX.2's latents are normalised by a batch norm; all else is AutoencoderKL's, or LDM's.
+    (
+        &["bn.running_mean", "decoder.conv_in.weight"],
+        Recognised::Class("AutoencoderKLFlux2", "FLUX.2"),
+    ),
+    (
+        &["bn.running_mean", "encoder.conv_in.weight"],
+        Recognised::Class("AutoencoderKLFlux2", "FLUX.2"),
+    ),
+    (
+        &["decoder.condition_encoder.layers.0.weight"],
+        Recognised::Class("AsymmetricAutoencoderKL", "x-1.5 and x-2 for inpainting"),
+    ),
+    (
+        &["decoder.time_conv_out.weight"],
+        Recognised::Class("AutoencoderKLTemporalDecoder", "Stable Video Diffusion"),
+    ),
+    (
+        &["decoder.mid.block_1.time_stack.in_layers.0.weight"],
+        Recognised::Class("AutoencoderKLTemporalDecoder", "Stable Video Diffusion"),
+    ),
+    (&["quantize.embedding.weight"], Recognised::Class("VQModel", "VQGAN, Kandinsky's movq")),
+    (
+        &["decoder_unet.conv_in.weight"],
+        Recognised::Class("ConsistencyDecoderVAE", "DALL-E 3's consistency decoder"),
+    ),
+    (
+        &["decoder.middle.0.residual.0.gamma", "decoder.upsamples.0.upsamples.0.residual.0.gamma"],
+        WAN_22,
+    ),
+    (&["encoder.downsamples.0.downsamples.0.residual.0.gamma"], WAN_22),
+    (&["decoder.middle.0.residual.0.gamma"], WAN),
+    (&["encoder.downsamples.0.residual.0.gamma"], WAN),
+    (&["encoder.down_blocks.0.norm1.gamma"], WAN),
+    (
+        &["decoder.up_blocks.0.upsampler.resample.1.weight"],
+        Recognised::Class("AutoencoderKLQwenImage21", "Qwen-Image 2.1"),
+    ),
+    (
+        &["encoder.down_blocks.0.resnets.0.norm1.gamma", "encoder.conv_in.conv.weight"],
+        Recognised::Class(
+            "AutoencoderKLHunyuanVideo15",
+            "HunyuanVideo 1.5, HunyuanImage's refiner",
+        ),
+    ),
+    (&["encoder.down_blocks.0.resnets.0.norm1.gamma", "encoder.conv_in.weight"], WAN_22),
+    (&["decoder.mid_block.attentions.0.to_qkv.weight", "decoder.norm_out.gamma"], WAN),
+    (&["encoder.down_blocks.0.0.conv1.weight"], DC),
+    (&["encoder.down_blocks.1.0.conv1.weight"], DC),
+    (&["decoder.up_blocks.0.1.conv1.weight"], DC),
+    (&["decoder.up_blocks.0.0.conv.weight"], DC),
+    (&["decoder.stages.1.op_list.0.main.conv.conv.bias"], DC),
+    (&["encoder.project_in.conv.weight"], DC),
+    (&["encoder.stages.0.op_list.0.main.conv1.conv.weight"], DC),
+    (&["encoder.down_blocks.0.norm1.weight", "encoder.conv_in.weight"], HUNYUAN_IMAGE),
+    (&["decoder.up_blocks.0.norm1.weight", "decoder.conv_in.weight"], HUNYUAN_IMAGE),
+    (
+        &["decoder.norm_out.conv_y.conv.weight"],
+        Recognised::Class("AutoencoderKLCogVideoX", "CogVideoX"),
+    ),
+    (
+        &["encoder.down.0.block.0.norm1.norm_layer.weight"],
+        Recognised::Class("AutoencoderKLKVAEVideo", "Kandinsky's KVAE for video"),
+    ),
+    (
+        &["decoder.norm_out.conv_y.weight"],
+        Recognised::Class("AutoencoderKLKVAE", "Kandinsky's KVAE"),
+    ),
+    (&["decoder.last_scale_shift_table"], LTX),
+    (&["per_channel_statistics.mean-of-means"], LTX),
+    (&["latents_mean", "encoder.conv_in.conv.weight"], LTX),
+    (&["encoder.down_blocks.0.res_blocks.0.conv1.conv.weight"], LTX),
+    (
+        &["encoder.down_blocks.0.resnets.0.conv1.conv.weight", "quant_conv.weight"],
+        Recognised::Class("AutoencoderKLHunyuanVideo", "HunyuanVideo"),
+    ),
+    (
+        &["decoder.block_in.resnets.0.norm1.norm_layer.weight"],
+        Recognised::Class("AutoencoderKLMochi", "Mochi 1"),
+    ),
+    (&["encoder.temp_conv_in.weight"], Recognised::Class("AutoencoderKLAllegro", "Allegro")),
+    (
+        &["encoder.mid_block.convs.0.conv1.weight"],
+        Recognised::Class("AutoencoderKLMagvit", "EasyAnimate's Magvit"),
+    ),
+    (&["encoder.conv_in.conv_s.weight"], Recognised::Class("AutoencoderKLCosmos", "Cosmos 1")),
+    (
+        &["encoder.down.0.block.0.norm1.norm.weight"],
+        Recognised::Class("AutoencoderVidTok", "VidTok"),
+    ),
+    (&["decoder.register_tokens"], Recognised::Class("AutoencoderKLMiniMaxH3", "MiniMax H3")),
+    (&["encoder.conv1.weight_v"], Recognised::Class("AutoencoderOobleck", "audio: Stable Audio")),
+    (&["encoder.layers.1.conv.0.weight"], TINY),
+    (&["decoder.layers.3.conv.0.weight"], TINY),
+    (&["encoder.1.conv.0.weight"], TINY),
+    (&["decoder.3.conv.0.weight"], TINY),
+    (&["taesd_encoder.1.conv.0.weight"], TINY),
+    (&["taesd_decoder.3.conv.0.weight"], TINY),
+];
+
+/// Halves and other models by tensors that only they have; looked for where no VAE was found.
+const OTHERS: [(&[&str], Recognised); 16] = [
+    (&["time_embedding.linear_1.weight"], Recognised::NoVae("a U-Net")),
+    (&["time_embed.0.weight"], Recognised::NoVae("a U-Net")),
+    (&["double_blocks.0.img_attn.qkv.weight"], Recognised::NoVae("FLUX's transformer")),
+    (
+        &["joint_blocks.0.x_block.attn.qkv.weight"],
+        Recognised::NoVae("Stable Diffusion 3's transformer"),
+    ),
+    (&["transformer_blocks.0.attn.to_q.weight"], Recognised::NoVae("a diffusion transformer")),
+    (&["transformer_blocks.0.attn1.to_q.weight"], Recognised::NoVae("a diffusion transformer")),
+    (&["blocks.0.self_attn.q.weight"], Recognised::NoVae("Wan's transformer")),
+    (&["layers.0.adaLN_modulation.0.weight"], Recognised::NoVae("a diffusion transformer")),
+    (&["text_model.embeddings.token_embedding.weight"], Recognised::NoVae("CLIP's text encoder")),
+    (&["encoder.block.0.layer.0.SelfAttention.q.weight"], Recognised::NoVae("T5's text encoder")),
+    (&["model.embed_tokens.weight"], Recognised::NoVae("a language model")),
+    (
+        &["vision_model.embeddings.patch_embedding.weight"],
+        Recognised::NoVae("CLIP's image encoder"),
+    ),
+    (&["conv_in.weight", "up_blocks.0.resnets.0.norm1.weight"], Recognised::Half("decoder")),
+    (&["conv_in.weight", "up.0.block.0.norm1.weight"], Recognised::Half("decoder")),
+    (&["conv_in.weight", "down_blocks.0.resnets.0.norm1.weight"], Recognised::Half("encoder")),
+    (&["conv_in.weight", "down.0.block.0.norm1.weight"], Recognised::Half("encoder")),
+];
+
+/// What the tensors of a file are, where that is no VAE that is run. `prefix` is what stands before the
+/// names of the VAE that was found in it; `None` where none was.
+pub(super) fn recognise(
+    tensors: &BTreeMap<String, Entry>,
+    prefix: Option<&str>,
+) -> Option<Recognised> {
+    if let Some(prefix) = prefix {
+        let at = |name: &str| tensors.get(&format!("{prefix}{name}"));
+        return first(&CLASSES, &|name| at(name).is_some()).or_else(|| resampler_with_shuffle(&at));
+    }
+    // The VAE's own prefix is not known: it ends where one of its names begins.
+    let behind_any_prefix = |wanted: &str| {
+        tensors.keys().any(|name| {
+            name.strip_suffix(wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
+    };
+    let bare = |name: &str| tensors.contains_key(name);
+    if bare("1.conv.0.weight") && bare("0.weight") || bare("3.conv.0.weight") && bare("1.weight") {
+        return Some(TINY);
+    }
+    let adapter = [".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight", ".hada_w1_a"];
+    if tensors.keys().any(|name| adapter.iter().any(|end| name.ends_with(end))) {
+        return Some(Recognised::NoVae("a LoRA: an adapter of another model's weights"));
+    }
+    first(&CLASSES, &behind_any_prefix).or_else(|| first(&OTHERS, &behind_any_prefix))
+}
+
+fn first(rows: &[(&[&str], Recognised)], has: &dyn Fn(&str) -> bool) -> Option<Recognised> {
+    rows.iter().find(|(names, _)| names.iter().all(|name| has(name))).map(|&(_, found)| found)
+}
+
+/// HunyuanImage under LDM's names: its convolution before a pixel unshuffle has a quarter of the channels,
+/// where AutoencoderKL's keeps them.
+fn resampler_with_shuffle<'a>(at: &dyn Fn(&str) -> Option<&'a Entry>) -> Option<Recognised> {
+    let names = [
+        "encoder.down.0.downsample.conv.weight",
+        "encoder.down_blocks.0.downsamplers.0.conv.weight",
+    ];
+    let entry = names.iter().find_map(|name| at(name))?;
+    match entry.shape[..] {
+        [out, from, _, _] if out != from && (out * 4).is_multiple_of(from.max(1)) => {
+            Some(HUNYUAN_IMAGE)
+        }
+        _ => None,
+    }
+}
