@@ -14,6 +14,7 @@ mod encoder;
 mod decoder;
 mod model;
 mod alone;
+mod watch;
 mod device;
 #[cfg(feature = "tch")]
 mod libtorch;
