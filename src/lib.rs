@@ -54,6 +54,7 @@ pub use vae_fidelity_pixels as pixels;
 // In the order in which data flows: a module uses only those above it.
 pub mod pictures;
 pub mod verdict;
+mod inspection;
 pub mod baseline;
 pub mod report;
 pub mod forecast;

@@ -9,7 +9,7 @@ use crate::pipeline::CheckOptions;
 use crate::pixels::requested_size;
 use crate::report::CheckSummary;
 use crate::verdict::Thresholds;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 use super::Outcome;
 use super::check_args::CheckArgs;
@@ -47,7 +47,22 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
     let progress = Progress::new(images.len(), console);
     progress.step("loading the VAE");
     let options = args.run.about.options(&source, progress.of_hub())?;
-    let pipeline = builder.opened_with(options).build()?;
+    let builder = builder.opened_with(options);
+    let pipeline = match builder.clone().build() {
+        Ok(pipeline) => pipeline,
+        Err(error) => {
+            // Where the files can be looked into all the same, that says more than the error does.
+            let findings = match error.kind() {
+                ErrorKind::Checkpoint | ErrorKind::Config | ErrorKind::Tensor => {
+                    builder.weights_findings().unwrap_or_default()
+                }
+                _ => Vec::new(),
+            };
+            drop(progress);
+            console.unloaded(&error, &findings)?;
+            return Ok(Outcome::NotJudged);
+        }
+    };
     let mut notes: Vec<String> = args.run.note().into_iter().collect();
     if let Some(source) = &mut latents_file {
         files.latents_scale = source.settle(pipeline.model().family);

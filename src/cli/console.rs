@@ -7,6 +7,8 @@ use std::path::Path;
 use super::flags;
 use super::folders::Folders;
 use super::objects::ErrorReport;
+use crate::diagnosis::Finding;
+use crate::report::findings_text;
 use crate::{Error, ErrorKind, Result};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -60,15 +62,32 @@ impl Console<'_> {
     /// Why a run could not be judged, or the picture `input` of several: JSON on stdout, text on
     /// stderr.
     pub fn error(&self, error: &Error, input: Option<&Path>) -> Result<()> {
-        self.problem(error.kind().code(), &error.to_string(), error.next(), input)
+        self.problem(error.kind().code(), &error.to_string(), error.next(), input, &[])
+    }
+
+    /// Why a checkpoint could not be loaded, beside what was found in it.
+    pub fn unloaded(&self, error: &Error, findings: &[Finding]) -> Result<()> {
+        self.problem(error.kind().code(), &error.to_string(), error.next(), None, findings)?;
+        if !self.json && !self.quiet && !findings.is_empty() {
+            let text = findings_text(findings);
+            let _ = write!(anstream::stderr(), "{}", self.shown(&text));
+        }
+        Ok(())
     }
 
     /// As [`Console::error`], for what is no [`Error`] of the library.
     pub fn failure(&self, code: &str, message: &str, next: &str) -> Result<()> {
-        self.problem(code, message, next, None)
+        self.problem(code, message, next, None, &[])
     }
 
-    fn problem(&self, code: &str, message: &str, next: &str, input: Option<&Path>) -> Result<()> {
+    fn problem(
+        &self,
+        code: &str,
+        message: &str,
+        next: &str,
+        input: Option<&Path>,
+        findings: &[Finding],
+    ) -> Result<()> {
         let [message, next] = [message, next].map(|text| self.shown(text));
         if !self.json {
             let _ = writeln!(
@@ -77,7 +96,7 @@ impl Console<'_> {
             );
             return Ok(());
         }
-        self.print(&ErrorReport::new(code, message, next, input))
+        self.print(&ErrorReport::new(code, message, next, input).with_findings(findings))
     }
 
     fn print(&self, object: &impl Serialize) -> Result<()> {

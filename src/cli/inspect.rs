@@ -28,12 +28,14 @@ pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
     if let Some(other) = &args.other {
         let (of_other, key_of_other) = (args.other_variant.as_ref(), args.other_key.as_ref());
         let other = open(other, of_other.or(variant), key_of_other.or(key))?;
-        if let Some(damage) = contents.damages().iter().chain(other.damages()).next() {
+        let third = args.third.as_deref().map(|third| open(third, variant, key)).transpose()?;
+        let all = [Some(&contents), Some(&other), third.as_ref()];
+        if let Some(damage) = all.into_iter().flatten().flat_map(Contents::damages).next() {
             let next = "vae-fidelity inspect on it alone says more; fetch it again to compare";
             return Err(Error::checkpoint(&damage.path, &damage.problem, next));
         }
         progress.step("comparing");
-        let report = InspectDifference::of(&contents, &other);
+        let report = InspectDifference::beside(&contents, &other, third.as_ref());
         drop(progress);
         report.notes.iter().for_each(|note| console.note(note));
         console.result(&report, &report)?;

@@ -9,7 +9,9 @@ use super::source_args::SourceArgs;
 /// Prints the config with its defaults, the family, files with their SHA-256, tensors that are
 /// missing, unexpected or of another shape, and what the weights look like: zero, not finite, or never
 /// trained. Exit code 0: nothing is wrong; 1: something is; 2: could not judge. With two sources:
-/// 0 identical to the bit, 1 different. The flags hold for both, but for those of the other.
+/// 0 identical to the bit, 1 different, and what makes the one of the other: a factor, another order,
+/// exchanged names, quantisation; with a third, how the second is mixed of the other two. The flags
+/// hold for all, but for those of the other.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 pub struct InspectArgs {
@@ -20,6 +22,9 @@ pub struct InspectArgs {
     /// A second one, to be held against the first
     #[arg(value_name = "SOURCE")]
     pub other: Option<String>,
+    /// A third one, of which the second may be a merge with the first
+    #[arg(value_name = "SOURCE")]
+    pub third: Option<String>,
     /// Weights of this variant of the second source [default: --variant]
     #[arg(long, value_name = "NAME", requires = "other")]
     pub other_variant: Option<String>,

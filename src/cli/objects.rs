@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::diagnosis::Cause;
+use crate::diagnosis::{Cause, Finding};
 use crate::golden::{Case, PosteriorKind};
 use crate::report::{CheckSummary, SCHEMA_VERSION};
 use crate::{Dtype, verdict::Verdict};
@@ -22,6 +22,9 @@ pub struct ErrorReport {
     /// Which picture it was about, where several were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<InputPath>,
+    /// What the checkpoint says without running it, where it could not be loaded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
 }
 
 /// An error: what it is about, and what to do next.
@@ -52,7 +55,13 @@ impl ErrorReport {
             verdict: None,
             error: ErrorDetails { code: code.to_owned(), message, next },
             input: input.map(path),
+            findings: Vec::new(),
         }
+    }
+
+    /// The same, beside `findings`.
+    pub fn with_findings(self, findings: &[Finding]) -> Self {
+        Self { findings: findings.to_vec(), ..self }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Which VAE runs, and how.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::loaded::Pipeline;
 use crate::autoencoder_kl::DeviceChoice;
-use crate::checkpoint::{HubOptions, OpenOptions, Source};
+use crate::checkpoint::{Contents, HubOptions, OpenOptions, Source};
 use crate::config::Family;
+use crate::diagnosis::Finding;
+use crate::inspection;
 use crate::report::Model;
 use crate::tiling::{Splitting, Tiling};
 use crate::{Cancellation, Checkpoint, Dtype, Engine, Execution, Result};
@@ -155,6 +158,16 @@ impl PipelineBuilder {
         Source::parse_at(repo, self.subfolder.as_deref(), self.revision.as_deref())
     }
 
+    /// What the checkpoint says without running it: the findings of `inspect`, also where
+    /// [`Self::build`] cannot load it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::source`] and [`Contents::open`] do, and when a file cannot be read to its end.
+    pub fn weights_findings(&self) -> Result<Vec<Finding>> {
+        inspection::findings(&Contents::open(&self.source()?, &self.options)?)
+    }
+
     /// The device and arithmetic that are there for what was asked.
     ///
     /// # Errors
@@ -197,6 +210,8 @@ impl PipelineBuilder {
             );
         }
         let model = Model::of(&checkpoint, &execution, splitting);
-        Ok(Pipeline { checkpoint, execution, vae, model, notes, load: started.elapsed() })
+        let load = started.elapsed();
+        let weights = OnceLock::new();
+        Ok(Pipeline { checkpoint, execution, vae, model, notes, load, weights })
     }
 }

@@ -8,7 +8,7 @@ use ndarray::Array4;
 use super::loaded::Pipeline;
 use super::step::Step;
 use crate::baseline::Baseline;
-use crate::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
+use crate::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose, f16_extremes};
 use crate::engine::CrossCheck;
 use crate::forecast::forecast;
 use crate::image_processor::{denormalize, normalize};
@@ -18,7 +18,7 @@ use crate::report::{
     CheckReport, Decoded, Input, Latents, LatentsSource, Posterior, PosteriorKind, SCHEMA_VERSION,
     Timings, peak_rss_bytes,
 };
-use crate::trace::{Statistics, TraceFile};
+use crate::trace::{Stage, Statistics, TraceFile};
 use crate::vae::trace;
 use crate::verdict::{Thresholds, Verdict};
 use crate::{Dtype, Encoded, Error, Result, Rgb8, Vae};
@@ -154,7 +154,12 @@ impl Pipeline {
             latents: &latents,
             decoded: &decoded,
         };
+        // Before a rule runs the model on something else. In f16 itself it is no warning.
+        let extremes = [Stage::Encode, Stage::Decode].map(|stage| vae.extremes(stage));
         let Diagnosis { mut findings, not_decided } = self.diagnosis(&trip, options)?;
+        if dtype != Dtype::F16 && !options.forecast {
+            findings.extend(f16_extremes(&extremes[0], &extremes[1]));
+        }
         let trace = match options.trace {
             true => {
                 progress(Step::Tracing);
@@ -280,6 +285,7 @@ impl Pipeline {
             latents: trip.latents,
             decoded: trip.decoded,
             reference,
+            weights: self.weights_findings()?,
             files: &options.files,
         };
         diagnose(&evidence, options.cross_check)

@@ -1,10 +1,14 @@
 //! A VAE that is loaded.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::checkpoint::Contents;
+use crate::diagnosis::Finding;
+use crate::inspection;
 use crate::report::Model;
-use crate::{Checkpoint, Execution, Vae};
+use crate::{Checkpoint, Execution, Result, Vae};
 
 /// A VAE and how it runs.
 ///
@@ -23,6 +27,8 @@ pub struct Pipeline {
     pub(super) model: Model,
     pub(super) notes: Vec<String>,
     pub(super) load: Duration,
+    /// What the checkpoint says without running it, once it was asked for.
+    pub(super) weights: OnceLock<Vec<Finding>>,
 }
 
 impl fmt::Debug for Pipeline {
@@ -50,6 +56,20 @@ impl Pipeline {
     /// The VAE as reports show it.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// What the checkpoint says without running it: the findings of `inspect`. Every tensor is read for
+    /// it once, when it is first asked for.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read to its end.
+    pub fn weights_findings(&self) -> Result<&[Finding]> {
+        if let Some(findings) = self.weights.get() {
+            return Ok(findings);
+        }
+        let findings = inspection::findings(&Contents::of(&self.checkpoint))?;
+        Ok(self.weights.get_or_init(|| findings))
     }
 
     /// What a reader of every report has to know: which folder was used, which defaults, how the

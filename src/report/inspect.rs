@@ -1,13 +1,10 @@
 //! What a checkpoint holds, and what differs between two: what `inspect` prints.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::json::{SCHEMA_VERSION, lossy, lossy_all, lossy_option};
 use crate::checkpoint::CheckpointDifference;
@@ -16,7 +13,8 @@ use crate::config::Family;
 use crate::diagnosis::{
     Finding, Measured, Misfit, Severity, checkpoint_findings, defective_release,
 };
-use crate::error::{Error, Result, io_reason};
+use crate::error::Result;
+use crate::inspection::hash;
 use crate::metrics::{Moments, WeightStatistics};
 use crate::verdict::Verdict;
 
@@ -264,6 +262,9 @@ pub struct InspectDifference {
     #[serde(serialize_with = "lossy_all")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub files_b: Vec<PathBuf>,
+    /// The third source, of which B may be mixed; left out where none was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub c: Option<String>,
     /// What differs.
     #[serde(flatten)]
     pub difference: CheckpointDifference,
@@ -274,7 +275,15 @@ pub struct InspectDifference {
 impl InspectDifference {
     /// Holds `b` against `a`.
     pub fn of(a: &Contents, b: &Contents) -> Self {
-        let difference = CheckpointDifference::of(a, b);
+        Self::beside(a, b, None)
+    }
+
+    /// The same, where `b` may be a mixture of `a` and `c`.
+    pub fn beside(a: &Contents, b: &Contents, c: Option<&Contents>) -> Self {
+        let mut difference = CheckpointDifference::of(a, b);
+        if let Some(c) = c {
+            difference = difference.beside(a, b, c);
+        }
         let verdict_reasons = match difference.identical {
             true => Vec::new(),
             false => vec![difference.conclusion.clone()],
@@ -297,6 +306,7 @@ impl InspectDifference {
             b: b.source().to_string(),
             files_a: a.files().to_vec(),
             files_b: b.files().to_vec(),
+            c: c.map(|c| c.source().to_string()),
             notes: notes.chain(same).collect(),
             difference,
         }
@@ -308,26 +318,8 @@ fn files(contents: &Contents) -> Result<Vec<FileReport>> {
         .files()
         .iter()
         .map(|path| {
-            let (bytes, sha256) = hash(path)
-                .map_err(|error| Error::checkpoint(path, io_reason(&error), "check the disk"))?;
+            let (bytes, sha256) = hash(path)?;
             Ok(FileReport { path: path.clone(), bytes, sha256 })
         })
         .collect()
-}
-
-/// Size and SHA-256 of a file.
-fn hash(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = File::open(path)?;
-    let (mut digest, mut length) = (Sha256::new(), 0);
-    let mut block = vec![0; 1 << 20];
-    loop {
-        let read = file.read(&mut block)?;
-        if read == 0 {
-            break;
-        }
-        digest.update(&block[..read]);
-        length += read as u64;
-    }
-    let hash = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((length, hash))
 }

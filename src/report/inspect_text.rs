@@ -136,6 +136,9 @@ impl Display for InspectDifference {
                 line(f, "", file.display())?;
             }
         }
+        if let Some(c) = &self.c {
+            line(f, "c", c)?;
+        }
         for field in &difference.config {
             line(f, "config", format_args!("{}: {} in A, {} in B", field.field, field.a, field.b))?;
         }
@@ -181,7 +184,10 @@ fn of_tensor(tensor: &TensorDifference) -> String {
         (true, ..) => "the same values".to_owned(),
         (_, true, _) => "B is A rounded".to_owned(),
         (_, _, true) => "A is B rounded".to_owned(),
-        _ => format!("{} values differ", values.differing),
+        _ => match &tensor.relation {
+            Some(relation) => format!("{} values differ: B is A {relation}", values.differing),
+            None => format!("{} values differ", values.differing),
+        },
     };
     let most = number(values.max_abs_diff);
     format!("{name} {}: {what}, by {most} at most", side(0))

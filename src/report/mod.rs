@@ -25,4 +25,5 @@ pub use inspect::{
 pub use json::SCHEMA_VERSION;
 pub use latents_source::LatentsSource;
 pub use memory::peak_rss_bytes;
+pub use text::findings_text;
 pub use trace::{Against, Layer, TraceReport, non_finite_reasons};

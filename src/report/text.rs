@@ -236,6 +236,17 @@ pub(super) fn finding_lines(f: &mut fmt::Formatter<'_>, findings: &[Finding]) ->
     Ok(())
 }
 
+/// `findings` as reports show them, a line or more each.
+pub fn findings_text(findings: &[Finding]) -> String {
+    struct Lines<'a>(&'a [Finding]);
+    impl Display for Lines<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            finding_lines(f, self.0)
+        }
+    }
+    Lines(findings).to_string()
+}
+
 pub(super) fn verdict_lines(
     f: &mut fmt::Formatter<'_>,
     verdict: Verdict,

@@ -19,6 +19,7 @@ mod pixels;
 #[cfg(feature = "tch")]
 mod planted;
 mod properties;
+mod weights;
 
 mod hub_server;
 #[cfg(feature = "tch")]

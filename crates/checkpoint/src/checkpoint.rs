@@ -146,6 +146,11 @@ impl Checkpoint {
         }
     }
 
+    /// As they were found.
+    pub(super) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
     /// The config, defaults filled in.
     pub fn config(&self) -> &AutoencoderKLConfig {
         &self.config

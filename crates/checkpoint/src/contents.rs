@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use super::builtin::builtin;
 use super::bytes::Bytes;
+use super::checkpoint::Checkpoint;
 use super::class::Recognised;
 use super::damage::{self, Damage, DamageKind};
 use super::entry::{Encoding, Entry, StoredTensor};
-use super::find::{Located, locate, read_recipe, read_text};
+use super::find::{Located, Weights, locate, read_recipe, read_text};
 use super::layout::{TensorSpec, expected_tensors};
 use super::open_options::OpenOptions;
 use super::source::Source;
@@ -214,6 +215,40 @@ impl Contents {
         contents.origins = contents.find_origins(options.family.is_some());
         (contents.family, contents.family_reason) = contents.find_family(options.family);
         Ok(contents)
+    }
+
+    /// What `checkpoint` holds, which was opened whole: nothing is read again. Tensors of other models
+    /// and the notes are left out.
+    pub fn of(checkpoint: &Checkpoint) -> Self {
+        let config = checkpoint.config().clone();
+        let (tensors, recipe) = match checkpoint.weights() {
+            Weights::Files(vae) => (vae.clone(), None),
+            Weights::Recipe(recipe) => (BTreeMap::new(), Some(recipe.clone())),
+        };
+        let mut contents = Self {
+            source: checkpoint.source().clone(),
+            revision: checkpoint.revision().map(str::to_owned),
+            files: checkpoint.files().to_vec(),
+            damages: Vec::new(),
+            config_file: None,
+            expected: expected_tensors(&config),
+            resolved_config: ResolvedConfig::Config(config),
+            origins: BTreeMap::new(),
+            family: checkpoint.family(),
+            family_reason: String::new(),
+            tensors,
+            recipe,
+            others: Vec::new(),
+            notes: Vec::new(),
+        };
+        contents.origins = contents.find_origins(false);
+        contents
+    }
+
+    /// Lets go of the memory that `name` takes while its file is mapped; it is read anew when it is
+    /// asked for again.
+    pub fn forget(&self, name: &str) {
+        self.tensors.get(name).into_iter().for_each(Entry::forget);
     }
 
     /// Where it was found.

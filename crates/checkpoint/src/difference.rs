@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::contents::{Contents, TensorInfo};
 use super::entry::StoredTensor;
+use super::mixture::Mixture;
+use super::relation::{ByValues, Related, Relation, coarser};
 use vae_fidelity_core::dtype::Dtype;
 
 /// One tensor that both checkpoints have, or one of them.
@@ -22,6 +24,9 @@ pub struct TensorDifference {
     /// How the values compare; `None` where it is missing in one, shapes differ or values cannot be
     /// read.
     pub values: Option<ValueDifference>,
+    /// What makes B's values of A's; left out where they are equal, and where nothing simple does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relation: Option<Relation>,
 }
 
 /// How the values of two tensors of one shape compare.
@@ -82,6 +87,12 @@ pub struct CheckpointDifference {
     pub relative_rms: Option<f64>,
     /// Fields of the config that differ, defaults filled in.
     pub config: Vec<FieldDifference>,
+    /// What makes B's tensors of A's, where that is simple: the most frequent first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub relations: Vec<Related>,
+    /// How B is mixed of A and a third checkpoint, where one was given and B is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixture: Option<Mixture>,
     /// Every tensor of either.
     pub tensors: Vec<TensorDifference>,
 }
@@ -93,18 +104,32 @@ impl CheckpointDifference {
             contents.tensors().into_iter().map(|info| (info.name.clone(), info)).collect()
         });
         let names: BTreeSet<&String> = in_a.keys().chain(in_b.keys()).collect();
+        let mut by_values = None;
         let tensors: Vec<TensorDifference> = names
             .into_iter()
             .map(|name| {
                 let infos = [in_a.get(name), in_b.get(name)];
                 let shapes = infos.map(|info| info.map(|info| info.shape.clone()));
                 let same_shape = shapes[0].is_some() && shapes[0] == shapes[1];
-                let values = match (a.read(name), b.read(name)) {
-                    (Some(a), Some(b)) if same_shape => Some(ValueDifference::of(&a, &b)),
-                    _ => None,
+                let (values, relation) = match (a.read(name), b.read(name)) {
+                    (Some(in_a), Some(in_b)) if same_shape => {
+                        let values = ValueDifference::of(&in_a, &in_b);
+                        let mut related = || {
+                            // Of equal dtypes throughout, as nearly all files are.
+                            let dtype = coarser(in_a.dtype, in_b.dtype);
+                            let exchanged = || {
+                                let known = by_values.get_or_insert_with(|| indexed(a, dtype));
+                                known.find(name, &in_b, dtype)
+                            };
+                            Relation::of(&in_a, &in_b, exchanged)
+                        };
+                        let relation = if values.is_plain() { None } else { related() };
+                        (Some(values), relation)
+                    }
+                    _ => (None, None),
                 };
                 let dtypes = infos.map(|info| info.map(|info| info.dtype.clone()));
-                TensorDifference { name: name.clone(), shapes, dtypes, values }
+                TensorDifference { name: name.clone(), shapes, dtypes, values, relation }
             })
             .collect();
         let named = |which: &dyn Fn(&TensorDifference) -> bool| -> Vec<String> {
@@ -128,10 +153,27 @@ impl CheckpointDifference {
             }),
             relative_rms: relative_rms.is_finite().then_some(relative_rms),
             config: fields(a, b),
+            relations: Relation::summed(
+                &tensors
+                    .iter()
+                    .filter_map(|t| Some((t.name.as_str(), t.relation.as_ref()?)))
+                    .collect::<Vec<_>>(),
+            ),
+            mixture: None,
             tensors,
         };
         let whole = difference.bit_equal == difference.tensors.len() && difference.compared > 0;
         difference.identical = whole && difference.config.is_empty();
+        difference.conclusion = difference.conclude();
+        difference
+    }
+
+    /// The same, where `b` may be a mixture of `a` and `c`.
+    pub fn beside(self, a: &Contents, b: &Contents, c: &Contents) -> Self {
+        // What A alone explains needs no third.
+        let other = !self.identical && self.relations.is_empty() && self.only_in_b.is_empty();
+        let mixture = if other { Mixture::of(a, b, c) } else { None };
+        let mut difference = Self { mixture, ..self };
         difference.conclusion = difference.conclude();
         difference
     }
@@ -188,6 +230,12 @@ impl CheckpointDifference {
         if values.iter().all(|value| value.a_rounds_b) {
             return format!("the same weights: A is B rounded to {}", dtypes(0));
         }
+        if let Some(mixture) = &self.mixture {
+            return mixture.conclusion();
+        }
+        if let Some(related) = self.conclude_relations() {
+            return related;
+        }
         let broken: Vec<&str> = self
             .tensors
             .iter()
@@ -225,6 +273,54 @@ impl CheckpointDifference {
         }
     }
 
+    /// What makes B of A, where that is simple for more than half of the tensors that differ by more than
+    /// rounding.
+    fn conclude_relations(&self) -> Option<String> {
+        let differing = |t: &&TensorDifference| t.values.is_some_and(|values| !values.is_plain());
+        let differing = self.tensors.iter().filter(differing).count();
+        let related: usize = self.relations.iter().map(|related| related.count).sum();
+        if related * 2 <= differing {
+            return None;
+        }
+        let of_factors: Vec<f64> = self.factors();
+        let factors = of_factors.len() * 10 > related * 9;
+        if factors && let (Some(least), Some(most)) = (of_factors.first(), of_factors.last()) {
+            let how = match most - least < 0.01 {
+                true => format!("B is {:.3} times A", of_factors[of_factors.len() / 2]),
+                false => format!("B's tensors are A's times {least:.3} to {most:.3}"),
+            };
+            return Some(format!("{how}, in {} tensors of {}", of_factors.len(), self.compared));
+        }
+        const SHOWN: usize = 3;
+        let shown: Vec<String> = self
+            .relations
+            .iter()
+            .take(SHOWN)
+            .map(|related| {
+                let first = related.tensors.first().map_or("", String::as_str);
+                let more = if related.count > 1 { ", ..." } else { "" };
+                format!("{} {} ({first}{more})", counted(related.count), related.how)
+            })
+            .collect();
+        let more = if self.relations.len() > SHOWN { ", and more" } else { "" };
+        let others = match differing - related {
+            0 => String::new(),
+            others => format!("; {} otherwise", counted(others)),
+        };
+        Some(format!("B is A with {}{more}{others}", shown.join(", ")))
+    }
+
+    /// What tensors were multiplied by, from small to large.
+    fn factors(&self) -> Vec<f64> {
+        let factor = |tensor: &TensorDifference| match tensor.relation {
+            Some(Relation::Factor { factor }) => Some(factor),
+            _ => None,
+        };
+        let mut factors: Vec<f64> = self.tensors.iter().filter_map(factor).collect();
+        factors.sort_by(f64::total_cmp);
+        factors
+    }
+
     /// Parts of the VAE whose tensors are all equal.
     fn parts(&self) -> Vec<&'static str> {
         ["encoder", "decoder", "quant_conv", "post_quant_conv"]
@@ -239,7 +335,28 @@ impl CheckpointDifference {
     }
 }
 
+/// `1 tensor`, `3 tensors`.
+fn counted(count: usize) -> String {
+    format!("{count} tensor{}", if count == 1 { "" } else { "s" })
+}
+
+/// A's tensors by their values, rounded to `dtype`.
+fn indexed(a: &Contents, dtype: Dtype) -> ByValues {
+    let mut by_values = ByValues::default();
+    for info in a.tensors() {
+        if let Some(tensor) = a.read(&info.name) {
+            by_values.add(&info.name, &tensor, dtype);
+        }
+    }
+    by_values
+}
+
 impl ValueDifference {
+    /// Whether the values are the same but for rounding.
+    fn is_plain(&self) -> bool {
+        self.equal || self.b_rounds_a || self.a_rounds_b
+    }
+
     fn of(a: &StoredTensor, b: &StoredTensor) -> Self {
         let bit_equal = a.dtype == b.dtype && a.data == b.data;
         let mut difference = Self {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::bytes::Bytes;
@@ -65,6 +66,47 @@ impl StoredTensor<'_> {
                     .iter()
                     .for_each(|&b| visit(bf16::from_le_bytes(b).to_f32()));
             }
+        }
+    }
+
+    /// Calls `visit` with all values as f32, in C order, some thousand at a time.
+    pub fn for_each_run(&self, mut visit: impl FnMut(&[f32])) {
+        const RUN: usize = 4096;
+        let mut run = [0f32; RUN];
+        let mut halves = [f16::ZERO; RUN];
+        let width = width_of(self.dtype);
+        for bytes in self.data.chunks(RUN * width) {
+            let run = &mut run[..bytes.len() / width];
+            match self.dtype {
+                Dtype::F32 => {
+                    let values = run.iter_mut().zip(bytes.as_chunks().0);
+                    values.for_each(|(value, &bytes)| *value = f32::from_le_bytes(bytes));
+                }
+                Dtype::F16 => {
+                    let halves = &mut halves[..run.len()];
+                    let values = halves.iter_mut().zip(bytes.as_chunks().0);
+                    values.for_each(|(value, &bytes)| *value = f16::from_le_bytes(bytes));
+                    halves.convert_to_f32_slice(run);
+                }
+                // Its bits are the upper half of an f32's.
+                Dtype::Bf16 => {
+                    let values = run.iter_mut().zip(bytes.as_chunks().0);
+                    values.for_each(|(value, &bytes)| {
+                        *value = f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16);
+                    });
+                }
+            }
+            visit(run);
+        }
+    }
+
+    /// The value at `index` in C order, without reading the others; `None` beyond the last.
+    pub fn value(&self, index: usize) -> Option<f32> {
+        let bytes = self.data.get(index.checked_mul(width_of(self.dtype))?..)?;
+        match self.dtype {
+            Dtype::F32 => bytes.first_chunk().map(|&b| f32::from_le_bytes(b)),
+            Dtype::F16 => bytes.first_chunk().map(|&b| f16::from_le_bytes(b).to_f32()),
+            Dtype::Bf16 => bytes.first_chunk().map(|&b| bf16::from_le_bytes(b).to_f32()),
         }
     }
 
@@ -264,6 +306,14 @@ impl Entry {
             Encoding::Other(_) => return None,
         };
         Some(StoredTensor { dtype, shape: self.shape.clone(), data })
+    }
+}
+
+/// Bytes of one value.
+fn width_of(dtype: Dtype) -> usize {
+    match dtype {
+        Dtype::F32 => 4,
+        Dtype::F16 | Dtype::Bf16 => 2,
     }
 }
 

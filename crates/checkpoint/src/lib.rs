@@ -45,6 +45,9 @@ mod shapes;
 mod find;
 mod checkpoint;
 mod contents;
+mod grid;
+mod relation;
+mod mixture;
 mod difference;
 mod latents_file;
 
@@ -53,9 +56,12 @@ pub use contents::{Contents, Origin, ResolvedConfig, TensorInfo};
 pub use damage::{Damage, DamageKind};
 pub use difference::{CheckpointDifference, FieldDifference, TensorDifference, ValueDifference};
 pub use entry::StoredTensor;
+pub use grid::Grid;
 #[cfg(feature = "hub")]
 pub use hub::{HubOptions, HubProgress, HubStep, Token};
 pub use latents_file::{Container, LatentsFile, read_tensor};
 pub use layout::{TensorSpec, expected_tensors};
+pub use mixture::Mixture;
 pub use open_options::OpenOptions;
+pub use relation::{Related, Relation};
 pub use source::Source;

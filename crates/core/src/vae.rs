@@ -6,7 +6,7 @@ use crate::cancellation::Cancellation;
 use crate::config::AutoencoderKLConfig;
 use crate::dtype::Dtype;
 use crate::tiling::Splitting;
-use crate::trace::{Stage, Trace, TraceFile};
+use crate::trace::{Extreme, Stage, Trace, TraceFile};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_pixels::Rgb8;
 
@@ -90,6 +90,14 @@ pub trait Vae {
     fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {
         let _ = (stage, input);
         None
+    }
+
+    /// The layers whose outputs passed [`Extreme::WATCHED`] in the latest call of [`Vae::encode`] or
+    /// [`Vae::decode`], in the order in which they ran, for implementations that watch them: what half
+    /// precision would lose. Empty where none did, and for those that do not.
+    fn extremes(&self, stage: Stage) -> Vec<Extreme> {
+        let _ = stage;
+        Vec::new()
     }
 
     /// Runs the module of diffusers' name `name` alone on `input`, and returns what it makes of it:

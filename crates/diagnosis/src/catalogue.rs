@@ -3,9 +3,9 @@
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::{
-    changes, cross_check, divergence, expected_loss, input, latents, non_finite, overflow, picture,
-    posterior, preprocessed, quantisation, releases, resampling, round_trip, scaling, seams, sizes,
-    tiles, weights,
+    changes, cross_check, divergence, expected_loss, input, latents, non_finite, overflow,
+    passes_nothing, picture, posterior, preprocessed, quantisation, releases, resampling,
+    round_trip, scaling, seams, sizes, tiles, weights,
 };
 
 impl Code {
@@ -19,6 +19,9 @@ impl Code {
         match self {
             Self::Fp16OverflowDecoder => &overflow::FP16_OVERFLOW_DECODER,
             Self::Fp16OverflowEncoder => &overflow::FP16_OVERFLOW_ENCODER,
+            Self::DeadEncoder => &passes_nothing::DEAD_ENCODER,
+            Self::DeadDecoder => &passes_nothing::DEAD_DECODER,
+            Self::PassesNothing => &passes_nothing::PASSES_NOTHING,
             Self::NonFiniteOutput => &non_finite::NON_FINITE_OUTPUT,
             Self::DeviceKernelBroken => &cross_check::DEVICE_KERNEL_BROKEN,
             Self::TraceDiverges => &divergence::TRACE_DIVERGES,
@@ -51,6 +54,10 @@ impl Code {
             Self::WeightsUntrained => &weights::values::WEIGHTS_UNTRAINED,
             Self::WeightsNonFinite => &weights::values::WEIGHTS_NON_FINITE,
             Self::WeightsZero => &weights::values::WEIGHTS_ZERO,
+            Self::WeightsScaleLost => &weights::magnitudes::WEIGHTS_SCALE_LOST,
+            Self::WeightsMisread => &weights::bits::WEIGHTS_MISREAD,
+            Self::WeightsScaled => &weights::magnitudes::WEIGHTS_SCALED,
+            Self::WeightsQuantised => &weights::groups::WEIGHTS_QUANTISED,
             Self::ConfigDefaults => &weights::config::CONFIG_DEFAULTS,
             Self::WrongFamilyChannels => &sizes::WRONG_FAMILY_CHANNELS,
             Self::WrongFamilyValues => &posterior::WRONG_FAMILY_VALUES,

@@ -2,6 +2,7 @@
 
 use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix3, Ix4};
 
+use super::finding::Finding;
 use vae_fidelity_core::config::Family;
 use vae_fidelity_core::trace::TraceFile;
 use vae_fidelity_core::vae::{Encoded, Vae};
@@ -34,6 +35,8 @@ pub struct Evidence<'a> {
     pub decoded: &'a Array4<f32>,
     /// The same VAE in f32, loaded when it is needed; `None` where that is what ran.
     pub reference: Option<Reference<'a>>,
+    /// What the checkpoint says without running it, as [`crate::checkpoint_findings`] found it.
+    pub weights: &'a [Finding],
     /// Files of the user's own pipeline.
     pub files: &'a UserFiles,
 }

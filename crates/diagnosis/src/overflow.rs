@@ -9,7 +9,7 @@ use super::non_finite::non_finite_output;
 use super::scaling::SCALING_FACTOR_MISMATCH;
 use super::severity::Severity;
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::trace::{Activation, Stage, Trace};
+use vae_fidelity_core::trace::{Activation, Extreme, Stage, Trace};
 use vae_fidelity_files::error::Result;
 
 pub(super) const FP16_OVERFLOW_DECODER: Cause = Cause {
@@ -19,8 +19,8 @@ pub(super) const FP16_OVERFLOW_DECODER: Cause = Cause {
     meaning: "f16 ends at 65504. An activation beyond it becomes infinity, then NaN, and the \
               picture black. SDXL's VAE is known for it.",
     rule: "Run in f16: a layer of the decoder is the first that is not finite, and in f32 the \
-           largest activation up to it passes 65504. Run in f32 with `forecast`: an activation \
-           passes 32768; then it is a warning about f16.",
+           largest activation up to it passes 65504. Run in f32 or bf16: an activation passes \
+           32768; then it is a warning about f16. (On CUDA that takes `forecast`.)",
     remedy: "run the VAE in f32 or bf16, or take weights made for f16",
     diffusers: "vae.to(torch.float32) (pipelines do it where config.force_upcast is true), or \
                 load madebyollin/sdxl-vae-fp16-fix",
@@ -28,7 +28,7 @@ pub(super) const FP16_OVERFLOW_DECODER: Cause = Cause {
     ports: "run the decoder in f32 or bf16; if it must be f16, scale the named layers down and \
             up again around the overflow",
     sources: &["huggingface/candle#1060", "comfyanonymous/ComfyUI#1401", "invoke-ai/InvokeAI#4532"],
-    decided_by: &[DecidedBy::HalfPrecision, DecidedBy::Forecast],
+    decided_by: &[DecidedBy::Check, DecidedBy::HalfPrecision, DecidedBy::Forecast],
 };
 
 pub(super) const FP16_OVERFLOW_ENCODER: Cause = Cause {
@@ -43,13 +43,13 @@ pub(super) const FP16_OVERFLOW_ENCODER: Cause = Cause {
     comfyui: "start with --fp32-vae or --bf16-vae, or load the fp16-fix VAE with Load VAE",
     ports: "run the encoder in f32 or bf16",
     sources: &["huggingface/diffusers#7188"],
-    decided_by: &[DecidedBy::HalfPrecision, DecidedBy::Forecast],
+    decided_by: &[DecidedBy::Check, DecidedBy::HalfPrecision, DecidedBy::Forecast],
 };
 
 /// The largest finite f16.
 pub const F16_MAX: f32 = 65504.0;
 /// Half of it: a picture that is a little brighter may pass the limit.
-pub const F16_WARN: f32 = 32768.0;
+pub const F16_WARN: f32 = Extreme::WATCHED;
 
 /// `fp16-overflow-encoder`, `fp16-overflow-decoder`, `non-finite-output`.
 pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
@@ -135,25 +135,36 @@ pub fn extreme(activation: &Activation) -> Option<f32> {
 /// What f16 would do, from traces of an f32 run: a finding for each half that passes
 /// [`F16_WARN`].
 pub fn f16_headroom(encode: &Trace, decode: &Trace) -> Vec<Finding> {
+    let extremes = |trace: &Trace| {
+        let extreme = |activation: &Activation| {
+            let largest = extreme(activation).filter(|largest| *largest > F16_WARN)?;
+            Some(Extreme { module: activation.module.clone(), largest })
+        };
+        trace.iter().filter_map(extreme).collect::<Vec<_>>()
+    };
+    f16_extremes(&extremes(encode), &extremes(decode))
+}
+
+/// The same, from what a run watched ([`vae_fidelity_core::Vae::extremes`]).
+pub fn f16_extremes(encode: &[Extreme], decode: &[Extreme]) -> Vec<Finding> {
     let halves: [(&'static Cause, _); 2] =
         [(&FP16_OVERFLOW_ENCODER, encode), (&FP16_OVERFLOW_DECODER, decode)];
     let mut findings = Vec::new();
-    for (cause, trace) in halves {
-        let over = |activation: &&Activation| extreme(activation).is_some_and(|e| e > F16_WARN);
-        let (Some(first), Some((layer, largest))) = (trace.iter().find(over), largest(trace))
-        else {
+    for (cause, extremes) in halves {
+        let most = extremes.iter().max_by(|a, b| a.largest.total_cmp(&b.largest));
+        let (Some(first), Some(Extreme { module, largest })) = (extremes.first(), most) else {
             continue;
         };
-        let what = match largest > F16_MAX {
+        let what = match *largest > F16_MAX {
             true => "f16, which ends at 65504, would overflow",
             false => "that is over half of what f16 holds (65504)",
         };
         findings.push(
-            Finding::new(cause, format!("in f32 {layer} reaches {largest:.0}: {what}"))
+            Finding::new(cause, format!("in f32 {module} reaches {largest:.0}: {what}"))
                 .severity(Severity::Warning)
                 .at(&first.module)
                 .evidence("largest_in_f32", largest)
-                .evidence("largest_at", layer)
+                .evidence("largest_at", module)
                 .evidence("f16_max", F16_MAX)
                 .evidence("headroom", F16_MAX / largest),
         );

@@ -7,6 +7,7 @@ use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
 use super::fit::spread;
+use super::natural::is_natural;
 use super::scaling::SCALING_FACTOR_MISMATCH;
 use super::severity::Severity;
 use vae_fidelity_core::config::Family;
@@ -49,13 +50,15 @@ const CLAMPED_SHARE: f64 = 0.1;
 /// Spread of the scaled latents of a natural picture; 1 is meant.
 const SPREAD: (f64, f64) = (0.33, 3.0);
 
-/// `posterior-collapsed`, `scaling-factor-mismatch` and `wrong-family-values` as warnings.
-pub(super) fn findings(evidence: &Evidence) -> Vec<Finding> {
+/// `posterior-collapsed`, `scaling-factor-mismatch` and `wrong-family-values` as warnings. Weights that
+/// are `useless` spread their latents somehow, and no factor is to blame for it.
+pub(super) fn findings(evidence: &Evidence, useless: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(collapsed(evidence));
     let config = evidence.vae.config();
-    if config.latents_std.is_none()
-        && is_natural(evidence)
+    if !useless
+        && config.latents_std.is_none()
+        && is_natural(evidence.seen)
         && let Some(mean) = evidence.mean()
     {
         findings.extend(unusual_spread(
@@ -119,39 +122,6 @@ fn unusual_spread(raw: f64, scaling_factor: f64, families: &[Family]) -> Option<
             .evidence("scaling_factor", scaling_factor)
             .evidence("factor_for_1", 1.0 / raw),
     )
-}
-
-/// Whether a picture has what photographs have: size, contrast, many levels, and neighbours that
-/// are alike but not equal. Statistics of latents mean nothing on anything else.
-fn is_natural(evidence: &Evidence) -> bool {
-    let seen = evidence.seen;
-    let (width, height) = (seen.width(), seen.height());
-    if width.min(height) < 64 {
-        return false;
-    }
-    let mut levels = [0usize; 256];
-    let (mut equal, mut steps, mut deviation) = (0usize, 0.0, 0.0);
-    let green = |x: usize, y: usize| f64::from(seen.pixel(x, y)[1]);
-    let mean = (0..width * height).map(|i| green(i % width, i / width)).sum::<f64>()
-        / (width * height) as f64;
-    for y in 0..height {
-        for x in 0..width {
-            let here = green(x, y);
-            levels[here as usize] += 1;
-            deviation += (here - mean).powi(2);
-            let left = green(x.saturating_sub(1), y);
-            steps += (here - left).powi(2);
-            equal += usize::from(here == left);
-        }
-    }
-    let pixels = (width * height) as f64;
-    let distinct = levels.iter().filter(|&&count| count > 0).count();
-    // Half the squared step over the variance is 1 - the correlation of neighbours.
-    let rough = steps / 2.0 / deviation.max(1e-9);
-    (deviation / pixels).sqrt() >= 25.0
-        && distinct >= 96
-        && (0.001..0.25).contains(&rough)
-        && (equal as f64) < 0.5 * pixels
 }
 
 #[cfg(test)]

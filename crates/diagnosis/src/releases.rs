@@ -22,12 +22,14 @@ pub(super) const DEFECTIVE_RELEASE: Cause = Cause {
         "comfyanonymous/ComfyUI_examples#10",
         "AUTOMATIC1111/stable-diffusion-webui#12548",
     ],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 /// A defective file: its SHA-256, what it is, and what took its place.
 struct Release {
     sha256: &'static str,
+    /// Its length, by which other files are told apart without reading them.
+    bytes: u64,
     what: &'static str,
     instead: &'static str,
 }
@@ -39,6 +41,7 @@ const RELEASES: &[Release] = &[
     // ComfyUI_examples#10.
     Release {
         sha256: "31e35c80fc4829d14f90153f4c74cd59c90b779f6afe05a74cd6120b893f7e5b",
+        bytes: 6_938_078_334,
         what: "sd_xl_base_1.0.safetensors, with the VAE first released with SDXL 1.0",
         instead: "sd_xl_base_1.0_0.9vae.safetensors, or the VAE of stabilityai/sdxl-vae",
     },
@@ -59,6 +62,16 @@ pub fn defective_release(sha256: &str) -> Option<Finding> {
             .evidence("sha256", sha256)
             .remedy(format!("use {}", release.instead)),
     )
+}
+
+/// Whether a listed file has this length: only then is it worth reading for its SHA-256.
+///
+/// ```
+/// use vae_fidelity_diagnosis::perhaps_defective;
+/// assert!(perhaps_defective(6_938_078_334) && !perhaps_defective(6_938_078_335));
+/// ```
+pub fn perhaps_defective(bytes: u64) -> bool {
+    RELEASES.iter().any(|release| release.bytes == bytes)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Every rule in turn, and what could not be decided.
 
+use super::codes::Code;
 use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
 use super::not_decided::NotDecided;
+use super::severity::Severity;
 use super::{
-    cross_check, divergence, expected_loss, input, latent_rows, overflow, picture, posterior,
-    preprocessed, round_trip,
+    cross_check, divergence, expected_loss, input, latent_rows, overflow, passes_nothing, picture,
+    posterior, preprocessed, round_trip,
 };
 use vae_fidelity_files::error::Result;
 
@@ -24,14 +26,25 @@ pub struct Diagnosis {
 /// Rules on the user's files run the VAE again where they try an explanation, and only where a
 /// file is not what is expected. Errors when the VAE refuses to run.
 pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
-    let mut findings = input::findings(evidence);
+    // What the weights say is nearest to the cause.
+    let mut findings = evidence.weights.to_vec();
+    let of_weights = findings.len();
+    findings.extend(input::findings(evidence));
     let broken = overflow::findings(evidence)?;
     let sound = broken.is_empty();
     findings.extend(broken);
-    findings.extend(posterior::findings(evidence));
-    if sound {
-        findings.extend(round_trip::findings(evidence));
-    }
+    let trip = if sound { round_trip::findings(evidence) } else { Vec::new() };
+    // Where a range or an order of channels explains the loss, the weights do their job.
+    let lost = match sound && trip.is_empty() {
+        true => passes_nothing::findings(evidence)?,
+        false => Vec::new(),
+    };
+    let untrained =
+        |found: &Finding| found.code == Code::WeightsUntrained && found.severity == Severity::Error;
+    let useless = !lost.is_empty() || evidence.weights.iter().any(untrained);
+    findings.extend(lost);
+    findings.extend(posterior::findings(evidence, useless));
+    findings.extend(trip);
     if let (true, Some(reference)) = (cross_check, evidence.reference) {
         findings.extend(cross_check::findings(evidence, reference)?);
     }
@@ -44,13 +57,17 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
         findings.extend(latent_rows::findings(evidence, tensor)?);
     }
     if let (true, Some(theirs)) = (sound, &files.decoded_image) {
-        findings.extend(picture::findings(evidence, theirs)?);
+        let found = picture::findings(evidence, theirs)?;
+        // Weights that pass nothing on make any two pictures look like another factor's.
+        let blames = |found: &Finding| found.code == Code::ScalingFactorMismatch;
+        findings.extend(found.into_iter().filter(|found| !(useless && blames(found))));
     }
     if let Some(theirs) = &files.against {
         findings.extend(divergence::findings(evidence, theirs)?);
     }
     merge(&mut findings);
-    if findings.is_empty() {
+    let weights_sound = evidence.weights.iter().all(|found| found.severity != Severity::Error);
+    if weights_sound && findings.len() == of_weights {
         findings.extend(expected_loss::finding(evidence)?);
     }
     let mut not_decided = NotDecided::list(|by| is_open(by, evidence, cross_check));

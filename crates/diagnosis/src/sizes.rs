@@ -34,7 +34,7 @@ pub(super) const WRONG_FAMILY_CHANNELS: Cause = Cause {
     comfyui: "Load VAE: ae.safetensors for FLUX.1, the checkpoint's own for Stable Diffusion",
     ports: "read latent_channels from the config, and check it against the tensor",
     sources: &["comfyanonymous/ComfyUI#4802"],
-    decided_by: &[DecidedBy::Inspect, DecidedBy::Latents],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check, DecidedBy::Latents],
 };
 
 /// `size-mismatch`, or `layout-scrambled` where width and height are `exchanged`.

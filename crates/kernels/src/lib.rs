@@ -6,6 +6,7 @@
 //! - [`direct`]: all other convolutions, and linear layers.
 //! - [`norm`]: group norm and activation functions, which the next convolution applies while it reads its
 //!   input.
+//! - [`extreme`]: the largest absolute value, for what half precision would lose.
 //! - [`attention`]: one head, without storing the scores.
 //!
 //! **Layout.** An activation is one image, NHWC with N = 1: the channels of a pixel are contiguous and
@@ -61,6 +62,7 @@ pub mod memory;
 pub mod threads;
 pub mod tensor;
 pub mod norm;
+pub mod extreme;
 pub mod attention;
 pub mod direct;
 pub mod winograd;

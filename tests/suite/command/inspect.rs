@@ -132,6 +132,35 @@ fn values_that_cannot_work_are_found() {
     assert_eq!(found["findings"][0]["title"], "every tensor is zero");
 }
 
+#[test]
+fn check_says_what_inspect_says_also_where_nothing_can_be_loaded() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "zero", |tensors| tensor(tensors, LAYER).3.fill(0));
+    write(&sandbox, "part", |tensors| tensors.retain(|tensor| tensor.0 != "quant_conv.bias"));
+    write(&sandbox, "shape", |tensors| tensor(tensors, "quant_conv.weight").2 = vec![1024, 1]);
+    write(&sandbox, "nan", |tensors| tensor(tensors, LAYER).3[..2].copy_from_slice(&[0xff, 0x7f]));
+    sandbox.write("pointer/config.json", fs::read(Path::new(BUILTIN).join("config.json")).unwrap());
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    sandbox.write(&format!("pointer/{WEIGHTS}"), pointer);
+    let cases = [("zero", 1), ("nan", 1), ("part", 2), ("shape", 2), ("pointer", 2)];
+    for (folder, code) in cases {
+        let inspected = report(&sandbox, &[folder], 1);
+        let ran = sandbox.run(&["check", "photo.png", "--repo", folder, "--json"]).exits(code);
+        let checked = ran.object();
+        let [inspected, checked] =
+            [&inspected, &checked].map(|report| report["findings"].as_array().unwrap());
+        assert!(!inspected.is_empty(), "{folder}");
+        // Codes, layers and evidence; a run may find more.
+        assert_eq!(checked[..inspected.len()], inspected[..], "{folder}");
+        let text = sandbox.run(&["check", "photo.png", "--repo", folder]).exits(code);
+        let printed = format!("{}{}", text.stdout, text.stderr);
+        assert!(printed.contains(inspected[0]["code"].as_str().unwrap()), "{folder}: {printed}");
+    }
+    // Where the files are not to blame there is nothing to say of them.
+    let ran = sandbox.run(&["check", "missing.png", "--repo", "zero", "--json"]).exits(2);
+    assert!(ran.object().get("findings").is_none());
+}
+
 /// What `nn.Conv2d` and `nn.Linear` are initialised with: uniform within `1 / sqrt(fan_in)`.
 fn initialise(tensor: &mut Stored, state: &mut u64) {
     let (name, dtype, shape, data) = tensor;

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 use vae_fidelity::checkpoint::expected_tensors;
+use vae_fidelity::metrics::LEAST_VALUES;
 use vae_fidelity::pixels::encode_png;
 use vae_fidelity::recipe::Recipe;
 use vae_fidelity::{AutoencoderKLConfig, Rgb8};
@@ -26,7 +28,24 @@ pub const CONFIG: &str = r#"{
   "in_channels": 3, "out_channels": 3, "latent_channels": 4, "layers_per_block": 1,
   "norm_num_groups": 4, "sample_size": 64, "scaling_factor": 0.18215
 }"#;
-pub const RECIPE: &str = r#"{"schema_version": 1, "hash": "fnv1a64-splitmix64"}"#;
+/// Weights by formula for [`CONFIG`]. Those of large layers have tails, as training leaves them: a
+/// uniform draw would be found to be fresh.
+pub static RECIPE: LazyLock<String> = LazyLock::new(|| {
+    let mut recipe =
+        Recipe { schema_version: 1, hash: Recipe::HASH.to_owned(), ..Recipe::default() };
+    let config = AutoencoderKLConfig::from_json(CONFIG, "config.json").unwrap();
+    for tensor in expected_tensors(&config) {
+        let fan_in: usize = tensor.shape.iter().skip(1).product();
+        if tensor.shape.len() < 2 || tensor.shape[0] * fan_in < LEAST_VALUES {
+            continue;
+        }
+        let spread = (3.0 / fan_in as f32).sqrt();
+        let tailed = |value: f32| value * value.abs() / spread * 1.3;
+        let values = recipe.values(&tensor.name, &tensor.shape);
+        recipe.replace.insert(tensor.name, values.into_iter().map(tailed).collect());
+    }
+    serde_json::to_string(&recipe).unwrap()
+});
 
 /// What `decoded.png` holds before a run that must not touch it.
 pub const EARLIER: &[u8] = b"an earlier result";
@@ -40,7 +59,7 @@ impl Sandbox {
     pub fn new() -> Self {
         let sandbox = Self { folder: tempfile::tempdir().unwrap() };
         sandbox.write("model/vae/config.json", CONFIG);
-        sandbox.write("model/vae/recipe.json", RECIPE);
+        sandbox.write("model/vae/recipe.json", RECIPE.as_str());
         sandbox.write("photo.png", picture(40, 24, 0));
         sandbox
     }
@@ -146,7 +165,7 @@ impl Sandbox {
     /// The model's tensors as safetensors in place of its recipe; `change` may alter them.
     pub fn store_weights(&self, change: impl FnOnce(&mut Vec<Tensor>)) {
         let config = AutoencoderKLConfig::from_json(CONFIG, "a test").unwrap();
-        let recipe: Recipe = serde_json::from_str(RECIPE).unwrap();
+        let recipe: Recipe = serde_json::from_str(&RECIPE).unwrap();
         let mut tensors: Vec<Tensor> = expected_tensors(&config)
             .into_iter()
             .map(|spec| Tensor {

@@ -69,9 +69,20 @@ fn every_code_with_a_rule_is_planted_or_said_not_to_be() {
         "wrong-family-values",
         "latents-differ",
         "decoded-differs",
+        // Of files and configs; planted in `command/inspect.rs`.
+        "weights-missing",
+        "weights-unexpected",
+        "weights-shape",
+        "weights-non-finite",
+        "config-defaults",
+        "defective-release",
+        "wrong-class",
+        "lfs-pointer",
+        "file-truncated",
+        "file-damaged",
     ];
-    let planted: Vec<&str> =
-        faults::faults().iter().map(|f| f.code).chain(weights::CODES).collect();
+    let planted = faults::faults().iter().map(|f| f.code).chain(weights::CODES);
+    let planted: Vec<&str> = planted.chain(crate::weights::CODES).collect();
     let by_a_run =
         |code: &&Code| code.cause().decided_by.iter().any(|by| *by != DecidedBy::Inspect);
     for code in Code::ALL.iter().filter(by_a_run) {

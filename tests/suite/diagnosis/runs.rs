@@ -7,7 +7,7 @@ use std::rc::Rc;
 use ndarray::Array4;
 use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
 use vae_fidelity::config::Family;
-use vae_fidelity::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose};
+use vae_fidelity::diagnosis::{Diagnosis, Evidence, Finding, Reference, UserFiles, diagnose};
 use vae_fidelity::image_processor::normalize;
 use vae_fidelity::pixels::{resize_bicubic, target_size};
 use vae_fidelity::{Checkpoint, Dtype, Encoded, Result, Rgb8, Source, Vae};
@@ -94,6 +94,17 @@ impl Run {
         files: &UserFiles,
         reference: Option<Reference>,
     ) -> Result<Diagnosis> {
+        self.diagnosis_beside(vae, &[], files, reference)
+    }
+
+    /// The same, beside what the checkpoint says without running it.
+    pub fn diagnosis_beside(
+        &self,
+        vae: &dyn Vae,
+        weights: &[Finding],
+        files: &UserFiles,
+        reference: Option<Reference>,
+    ) -> Result<Diagnosis> {
         let evidence = Evidence {
             vae,
             family: Family::Unknown,
@@ -107,6 +118,7 @@ impl Run {
             latents: &self.latents,
             decoded: &self.decoded,
             reference,
+            weights,
             files,
         };
         diagnose(&evidence, reference.is_some())

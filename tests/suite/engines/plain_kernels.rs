@@ -113,6 +113,7 @@ fn cross_checked(vae: &dyn Vae) -> Diagnosis {
         latents: &latents,
         decoded: &decoded,
         reference: Some(reference),
+        weights: &[],
         files: &files,
     };
     diagnose(&evidence, true).unwrap()

@@ -95,8 +95,25 @@ pub(super) trait Engine: Debug {
         at: &str,
     ) -> Result<Self::Tensor>;
 
+    /// The largest absolute value of what a module of `class` made, or of what it was given, where that is
+    /// more than `limit`: of each layer's output once. `None` too where it is not known without computing
+    /// more than a run has to.
+    fn beyond(&self, class: &str, xs: &Self::Tensor, limit: f32) -> Result<Option<Beyond>> {
+        let _ = (class, xs, limit);
+        Ok(None)
+    }
+
     /// Shape and values, in C order.
     fn values(&self, xs: &Self::Tensor) -> Result<(Vec<usize>, Vec<f32>)>;
+}
+
+/// A value beyond a limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Beyond {
+    /// In what the module made.
+    Output(f32),
+    /// In what it was given: the output of the layer before it.
+    Input(f32),
 }
 
 /// Weight and bias of a layer.

@@ -10,8 +10,9 @@ use vae_fidelity_core::config::Activation;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_files::error::Result;
 
-use super::engine::{Engine, Layer};
+use super::engine::{Beyond, Engine, Layer};
 use super::pending::{DeferredConv2d, Layout, Lazy, LazyConv2d, Pending};
+use vae_fidelity_kernels::extreme::beyond;
 use vae_fidelity_kernels::limit::Limit;
 use vae_fidelity_kernels::memory::{Memory, Workspace};
 use vae_fidelity_kernels::norm::{Normalize, add, group_norm};
@@ -350,6 +351,24 @@ impl Engine for Fast {
 
     fn to_image(&self, tokens: &Lazy, _: &Lazy, _: &str) -> Result<Lazy> {
         Ok(Pending { layout: Layout::Image, ..self.ready(tokens)? }.into())
+    }
+
+    /// A norm's input is computed when it is, and keeps the sums that bound it; a convolution before a sum is
+    /// not, and the sum is the next norm's input.
+    fn beyond(&self, class: &str, xs: &Lazy, limit: f32) -> Result<Option<Beyond>> {
+        let Lazy::Ready(xs) = xs else { return Ok(None) };
+        let largest = || {
+            let beyond = xs.images.iter().filter_map(|image| beyond(self.threads, image, limit));
+            beyond.reduce(f32::max)
+        };
+        Ok(match (self.dtype, class) {
+            (Dtype::F32, "GroupNorm") if xs.normalize.is_some() => largest().map(Beyond::Input),
+            // There every output is computed and rounded at once.
+            (Dtype::Bf16, "Conv2d" | "ResnetBlock2D" | "Attention") => {
+                largest().map(Beyond::Output)
+            }
+            _ => None,
+        })
     }
 
     fn values(&self, xs: &Lazy) -> Result<(Vec<usize>, Vec<f32>)> {

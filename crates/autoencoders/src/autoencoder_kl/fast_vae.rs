@@ -7,7 +7,7 @@ use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::tiling::Splitting;
-use vae_fidelity_core::trace::{Stage, Trace};
+use vae_fidelity_core::trace::{Extreme, Stage, Trace};
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
@@ -16,6 +16,7 @@ use super::fast::Fast;
 use super::footprint::{Footprint, in_mib};
 use super::model::Model;
 use super::pending::{Lazy, Pending};
+use super::watch::Watch;
 use vae_fidelity_kernels::threads::Threads;
 
 /// `AutoencoderKL` in f32 arithmetic on the CPU with convolutions by Winograd's algorithm: several times as
@@ -39,6 +40,7 @@ pub struct FastAutoencoderKL {
     model: Model<Fast>,
     splitting: Splitting,
     max_memory_bytes: Option<u64>,
+    watch: Watch,
 }
 
 impl FastAutoencoderKL {
@@ -52,7 +54,8 @@ impl FastAutoencoderKL {
         let threads =
             threads.map_or_else(Threads::available, |threads| Threads::new(threads.max(1)));
         let model = Model::load(checkpoint, Fast::new(checkpoint, threads))?;
-        Ok(Self { model, splitting: Splitting::default(), max_memory_bytes: None })
+        let (splitting, watch) = (Splitting::default(), Watch::default());
+        Ok(Self { model, splitting, max_memory_bytes: None, watch })
     }
 
     /// The same, but the process takes at most `bytes` of memory while it encodes or decodes, also
@@ -151,9 +154,13 @@ impl Vae for FastAutoencoderKL {
 
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded> {
         self.model.check_sample(&sample)?;
+        self.watch.begin(Stage::Encode);
         let moments = self.splitting.moments(sample, self.dtype(), |part| {
             self.model.check_sample(&part)?;
-            self.run(part, 1, |model, xs| model.moments(xs, &mut model.only_cancelled()))
+            self.run(part, 1, |model, xs| {
+                let run = |seen: &mut Vec<Extreme>| model.moments(xs, &mut model.watched(seen));
+                self.watch.part(Stage::Encode, run)
+            })
         })?;
         let channels = moments.dim().1 / 2;
         let mean = moments.slice(s![.., ..channels, .., ..]);
@@ -181,9 +188,13 @@ impl Vae for FastAutoencoderKL {
 
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
         self.model.check_latents(&latents)?;
+        self.watch.begin(Stage::Decode);
         let downsampling = self.model.config.downsampling();
         let decoded = self.splitting.decoded(latents, self.dtype(), |part| {
-            self.run(part, downsampling, |model, xs| model.decoded(xs, &mut model.only_cancelled()))
+            self.run(part, downsampling, |model, xs| {
+                let run = |seen: &mut Vec<Extreme>| model.decoded(xs, &mut model.watched(seen));
+                self.watch.part(Stage::Decode, run)
+            })
         });
         // Not after encoding: what comes next would have to be cleared anew.
         self.model.engine.release();
@@ -197,6 +208,10 @@ impl Vae for FastAutoencoderKL {
     fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {
         self.splitting = splitting;
         Ok(())
+    }
+
+    fn extremes(&self, stage: Stage) -> Vec<Extreme> {
+        self.watch.seen(stage)
     }
 
     fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {

@@ -14,6 +14,7 @@ use super::forward::no_hook;
 use super::libtorch::to_tensor;
 use super::model::Model;
 use super::reference::Reference;
+use super::watch::Watch;
 
 /// What the two engines share: images (N, C, H, W) on one device, in one dtype.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct LibtorchModel {
     pub device: Device,
     pub kind: Kind,
     engine: Either,
+    watch: Watch,
 }
 
 #[derive(Debug)]
@@ -33,13 +35,19 @@ impl LibtorchModel {
     /// With diffusers' operations in diffusers' order.
     pub fn reference(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Self> {
         let model = Model::load(checkpoint, Reference { device, kind })?;
-        Ok(Self { device, kind, engine: Either::Reference(Box::new(model)) })
+        Ok(Self {
+            device,
+            kind,
+            engine: Either::Reference(Box::new(model)),
+            watch: Watch::default(),
+        })
     }
 
     /// With everything between two convolutions in as few passes as it takes.
     pub fn fused(checkpoint: &Checkpoint, device: Device, kind: Kind) -> Result<Self> {
         let model = tch::no_grad(|| Model::load(checkpoint, Fused::new(device, kind)))?;
-        Ok(Self { device, kind, engine: Either::Fused(Box::new(model), Passes::default()) })
+        let engine = Either::Fused(Box::new(model), Passes::default());
+        Ok(Self { device, kind, engine, watch: Watch::default() })
     }
 
     pub fn config(&self) -> &AutoencoderKLConfig {
@@ -83,10 +91,10 @@ impl LibtorchModel {
     pub fn forward(&self, stage: Stage, input: &Tensor) -> Result<Tensor> {
         tch::no_grad(|| match (&self.engine, stage) {
             (Either::Reference(model), Stage::Encode) => {
-                model.moments(input, &mut model.only_cancelled())
+                self.watch.part(stage, |seen| model.moments(input, &mut model.watched(seen)))
             }
             (Either::Reference(model), Stage::Decode) => {
-                model.decoded(input, &mut model.only_cancelled())
+                self.watch.part(stage, |seen| model.decoded(input, &mut model.watched(seen)))
             }
             (Either::Fused(model, passes), stage) => passes.run(stage, input, |input| {
                 let input = model.engine.lift(input)?;
@@ -97,6 +105,11 @@ impl LibtorchModel {
                 model.engine.lower(&output)
             }),
         })
+    }
+
+    /// What values are beyond f16 in the passes since `begin`; the fused engine is not watched.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// The outputs of all modules of `stage`.

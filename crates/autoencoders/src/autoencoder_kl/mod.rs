@@ -9,6 +9,7 @@ mod engine;
 mod forward;
 mod model;
 mod alone;
+mod watch;
 mod device;
 #[cfg(feature = "tch")]
 mod libtorch;

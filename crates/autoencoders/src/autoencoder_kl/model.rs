@@ -6,10 +6,10 @@ use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_core::graph::Graph;
-use vae_fidelity_core::trace::{Activation, Stage, Trace};
+use vae_fidelity_core::trace::{Activation, Extreme, Stage, Trace};
 use vae_fidelity_files::error::{Error, Result};
 
-use super::engine::Engine;
+use super::engine::{Beyond, Engine};
 use super::forward::{ForwardHook, Input, Named, forward};
 
 /// A graph with an engine's tensors in it.
@@ -30,9 +30,30 @@ impl<E: Engine> Model<E> {
         Ok(Self { engine, config, cancellation: Cancellation::default(), graph })
     }
 
-    /// For passes of which only the result counts.
-    pub fn only_cancelled<T>(&self) -> impl FnMut(Named, &T) -> Result<()> + '_ {
-        |_, _| self.cancellation.check()
+    /// For passes of which the result counts, and values beyond [`Extreme::WATCHED`], which are written
+    /// down in `seen`.
+    pub fn watched<'a>(
+        &'a self,
+        seen: &'a mut Vec<Extreme>,
+    ) -> impl FnMut(Named, &E::Tensor) -> Result<()> + 'a {
+        // The layer that made what a norm is given; blocks only hand it on.
+        let mut last = String::new();
+        move |module, output| {
+            self.cancellation.check()?;
+            let found = self.engine.beyond(module.class, output, Extreme::WATCHED)?;
+            let found = found.map(|beyond| match beyond {
+                Beyond::Output(largest) => (module.name.to_owned(), largest),
+                Beyond::Input(largest) => (last.clone(), largest),
+            });
+            if let Some((module, largest)) = found {
+                Extreme::merge(seen, vec![Extreme { module, largest }]);
+            }
+            if ["Conv2d", "ResnetBlock2D", "Attention"].contains(&module.class) {
+                last.clear();
+                last.push_str(module.name);
+            }
+            Ok(())
+        }
     }
 
     /// (N, 3, H, W) to (N, 2C, H / f, W / f)

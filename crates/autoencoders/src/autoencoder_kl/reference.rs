@@ -8,7 +8,7 @@ use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
 use vae_fidelity_files::error::Result;
 
-use super::engine::{Engine, Layer};
+use super::engine::{Beyond, Engine, Layer};
 use super::libtorch::{Attempt, copied, kind_of, to_values};
 
 /// Where and in which dtype libtorch computes.
@@ -161,6 +161,19 @@ impl Engine for Reference {
     fn to_image(&self, tokens: &Tensor, like: &Tensor, at: &str) -> Result<Tensor> {
         let (n, c, h, w) = like.size4().attempt(|| at)?;
         tokens.f_transpose(-1, -2).and_then(|tensor| tensor.f_reshape([n, c, h, w])).attempt(|| at)
+    }
+
+    /// On the CPU, where one more pass over a tensor costs little; elsewhere it would wait for the device.
+    fn beyond(&self, class: &str, xs: &Tensor, limit: f32) -> Result<Option<Beyond>> {
+        let watched = ["Conv2d", "ResnetBlock2D", "Attention"].contains(&class);
+        if !watched || self.device != Device::Cpu || self.kind == Kind::Half {
+            return Ok(None);
+        }
+        let (min, max) = xs.f_aminmax(None::<i64>, false).attempt(|| class)?;
+        let [min, max] = [min, max].map(|value| value.f_double_value(&[]).attempt(|| class));
+        let largest = min?.abs().max(max?.abs()) as f32;
+        let is_beyond = largest > limit && largest.is_finite();
+        Ok(is_beyond.then_some(Beyond::Output(largest)))
     }
 
     fn values(&self, xs: &Tensor) -> Result<(Vec<usize>, Vec<f32>)> {

@@ -11,7 +11,7 @@ use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::tiling::Splitting;
-use vae_fidelity_core::trace::{Stage, Trace};
+use vae_fidelity_core::trace::{Extreme, Stage, Trace};
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::Result;
 
@@ -84,6 +84,7 @@ impl AutoencoderKL {
 
     fn moments(&self, sample: ArrayView4<f32>) -> Result<Tensor> {
         self.model.check_input(Stage::Encode, &sample)?;
+        self.model.watch().begin(Stage::Encode);
         if !self.splitting.splits_sample(&sample) {
             return self.model.forward(Stage::Encode, &self.tensor(sample)?);
         }
@@ -142,6 +143,7 @@ impl Vae for AutoencoderKL {
 
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
         self.model.check_input(Stage::Decode, &latents)?;
+        self.model.watch().begin(Stage::Decode);
         self.splitting.decoded(latents, self.dtype, |part| {
             to_array(&self.model.forward(Stage::Decode, &self.tensor(part)?)?)
         })
@@ -162,6 +164,10 @@ impl Vae for AutoencoderKL {
 
     fn unscale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
         self.rescaled(latents, |latents| latents.f_div_scalar(self.model.config().scaling_factor))
+    }
+
+    fn extremes(&self, stage: Stage) -> Vec<Extreme> {
+        self.model.watch().seen(stage)
     }
 
     fn trace(&self, stage: Stage, input: ArrayView4<f32>) -> Option<Result<Trace>> {

@@ -80,7 +80,49 @@ impl WeightStatistics {
 /// Fewer values than this say nothing about their distribution.
 pub const LEAST_VALUES: usize = 256;
 
-/// Sums over values that are added one by one.
+/// How many values are added side by side.
+const LANES: usize = 8;
+/// After how many values lanes are put together.
+const RUN: usize = 4096;
+
+/// As [`Moments`], each lane for itself; of finite values only.
+struct Lanes {
+    zeros: [u32; LANES],
+    min: [f32; LANES],
+    max: [f32; LANES],
+    sums: [[f64; LANES]; 4],
+}
+
+impl Lanes {
+    /// `None` where a value is not finite, or there is none.
+    fn of(eights: &[[f32; LANES]]) -> Option<Self> {
+        let first = eights.first()?;
+        let mut lanes =
+            Self { zeros: [0; LANES], min: *first, max: *first, sums: [[0.0; LANES]; 4] };
+        // A NaN or infinity times 0 is NaN, and stays.
+        let mut nothing = [0f32; LANES];
+        for eight in eights {
+            for (lane, &value) in eight.iter().enumerate() {
+                nothing[lane] += value * 0.0;
+                lanes.zeros[lane] += u32::from(value == 0.0);
+                // Not `f32::min`, which also has to look for NaN.
+                lanes.min[lane] = if value < lanes.min[lane] { value } else { lanes.min[lane] };
+                lanes.max[lane] = if value > lanes.max[lane] { value } else { lanes.max[lane] };
+            }
+            for (lane, &value) in eight.iter().enumerate() {
+                let value = f64::from(value);
+                let square = value * value;
+                lanes.sums[0][lane] += value;
+                lanes.sums[1][lane] += square;
+                lanes.sums[2][lane] += square * value;
+                lanes.sums[3][lane] += square * square;
+            }
+        }
+        nothing.iter().all(|nothing| *nothing == 0.0).then_some(lanes)
+    }
+}
+
+/// Sums over values that are added one by one, or in runs.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Moments {
     values: usize,
@@ -112,6 +154,34 @@ impl Moments {
             self.sums.iter_mut().zip([value, square, square * value, square * square])
         {
             *sum += power;
+        }
+    }
+
+    /// Adds all of `values`, as [`Self::add`] would but in lanes, which compilers turn into vectors:
+    /// the sums differ by rounding alone.
+    pub fn add_all(&mut self, values: &[f32]) {
+        for run in values.chunks(RUN) {
+            let (eights, rest) = run.as_chunks::<LANES>();
+            match Lanes::of(eights) {
+                Some(lanes) => self.add_lanes(&lanes, eights.len() * LANES),
+                None => eights.iter().flatten().for_each(|&value| self.add(value)),
+            }
+            rest.iter().for_each(|&value| self.add(value));
+        }
+    }
+
+    fn add_lanes(&mut self, lanes: &Lanes, values: usize) {
+        let min = lanes.min.into_iter().fold(f32::INFINITY, f32::min);
+        let max = lanes.max.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        if self.finite == 0 {
+            (self.min, self.max) = (min, max);
+        }
+        (self.min, self.max) = (self.min.min(min), self.max.max(max));
+        self.values += values;
+        self.finite += values;
+        self.zeros += lanes.zeros.into_iter().map(|zeros| zeros as usize).sum::<usize>();
+        for (sum, lanes) in self.sums.iter_mut().zip(lanes.sums) {
+            *sum += lanes.iter().sum::<f64>();
         }
     }
 
@@ -187,6 +257,37 @@ mod tests {
         assert!(!WeightStatistics::of([1.0, f32::NAN]).constant);
         assert_eq!(WeightStatistics::of([f32::INFINITY]).max, None);
         assert!(!WeightStatistics::of([]).is_zero() && WeightStatistics::of([0.0, -0.0]).is_zero());
+    }
+
+    #[test]
+    fn runs_add_what_single_values_do() {
+        for (count, seed) in [(0, 1), (7, 2), (8, 3), (4097, 4), (20_000, 5)] {
+            let mut values = draws(count, seed);
+            let both = |values: &[f32]| {
+                let mut run = Moments::default();
+                run.add_all(values);
+                (run.statistics(), WeightStatistics::of(values.iter().copied()))
+            };
+            let near = |a: Option<f64>, b: Option<f64>| match (a, b) {
+                (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(1e-3),
+                (a, b) => a == b,
+            };
+            for broken in [None, Some(f32::NAN), Some(f32::NEG_INFINITY), Some(0.0)] {
+                if let (Some(broken), Some(value)) = (broken, values.last_mut()) {
+                    *value = broken;
+                }
+                if let (Some(broken), Some(value)) = (broken, values.get_mut(count / 3)) {
+                    *value = broken;
+                }
+                let (run, single) = both(&values);
+                let counts = |s: &WeightStatistics| {
+                    (s.values, s.non_finite, s.zeros, s.constant, s.min, s.max)
+                };
+                assert_eq!(counts(&run), counts(&single));
+                assert!(near(run.mean, single.mean) && near(run.std, single.std), "{run:?}");
+                assert!(near(run.kurtosis, single.kurtosis), "{run:?} {single:?}");
+            }
+        }
     }
 
     #[test]

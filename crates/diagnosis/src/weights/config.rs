@@ -20,7 +20,7 @@ pub(crate) const CONFIG_DEFAULTS: Cause = Cause {
     comfyui: "configs are detected from the weights there",
     ports: "make fields without a sensible default mandatory",
     sources: &["Vchitect/Latte#66"],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 pub(crate) const WRONG_CLASS: Cause = Cause {
@@ -36,7 +36,7 @@ pub(crate) const WRONG_CLASS: Cause = Cause {
     comfyui: "the loader picks the class by the weights",
     ports: "check _class_name before loading",
     sources: &[],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 pub(super) fn wrong_class(contents: &Contents) -> Option<Finding> {

@@ -22,7 +22,7 @@ pub(crate) const WEIGHTS_MISSING: Cause = Cause {
     comfyui: "'missing keys' in the log: load the VAE as a file of its own",
     ports: "refuse to run with a missing tensor",
     sources: &["AUTOMATIC1111/stable-diffusion-webui#10006", "huggingface/diffusers#6226"],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 pub(crate) const WEIGHTS_UNEXPECTED: Cause = Cause {
@@ -37,7 +37,7 @@ pub(crate) const WEIGHTS_UNEXPECTED: Cause = Cause {
     comfyui: "'unexpected keys' in the log: the wrong VAE class was detected",
     ports: "list the names that are left over after loading",
     sources: &["AUTOMATIC1111/stable-diffusion-webui#10006", "huggingface/diffusers#6226"],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 pub(crate) const WEIGHTS_SHAPE: Cause = Cause {
@@ -52,7 +52,7 @@ pub(crate) const WEIGHTS_SHAPE: Cause = Cause {
     comfyui: "load the VAE of the model's own family",
     ports: "convolutions are (out, in, kh, kw) in files; MLX and TensorFlow want them otherwise",
     sources: &["AUTOMATIC1111/stable-diffusion-webui#10006", "huggingface/diffusers#6226"],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 /// How the tensors that are there and those that the config asks for differ.

@@ -18,7 +18,7 @@ pub(crate) const LFS_POINTER: Cause = Cause {
     comfyui: "download the file through the browser, and look at its size",
     ports: "look at the first bytes, and say so",
     sources: &["huggingface/transformers#27923"],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 pub(crate) const FILE_TRUNCATED: Cause = Cause {
@@ -32,7 +32,7 @@ pub(crate) const FILE_TRUNCATED: Cause = Cause {
     comfyui: "download the file again",
     ports: "check offsets against the file's length before reading",
     sources: &["huggingface/transformers#27923"],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 pub(crate) const FILE_DAMAGED: Cause = Cause {
@@ -48,7 +48,7 @@ pub(crate) const FILE_DAMAGED: Cause = Cause {
     comfyui: "download the file again",
     ports: "compare the archive's checksums on loading, or the file's SHA-256 with its source's",
     sources: &[],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 pub(super) fn damage(damage: &Damage) -> Finding {

@@ -3,6 +3,9 @@
 mod naming;
 pub(super) mod files;
 pub(super) mod values;
+pub(super) mod magnitudes;
+pub(super) mod bits;
+pub(super) mod groups;
 pub(super) mod expected;
 pub(super) mod config;
 
@@ -31,5 +34,14 @@ pub fn checkpoint_findings(
     findings.extend(values::non_finite(tensors));
     findings.extend(values::zero(tensors));
     findings.extend(values::untrained(tensors));
+    let misread = bits::misread(contents, tensors);
+    let lost = magnitudes::scale_lost(tensors);
+    // Either leaves every magnitude without a meaning.
+    if misread.is_none() && lost.is_none() {
+        findings.extend(magnitudes::scaled(tensors));
+    }
+    findings.extend(misread);
+    findings.extend(lost);
+    findings.extend(groups::quantised(contents, tensors));
     findings
 }

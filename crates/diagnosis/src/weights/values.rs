@@ -24,7 +24,7 @@ pub(crate) const WEIGHTS_UNTRAINED: Cause = Cause {
     comfyui: "'missing keys' in the log: the file was not understood",
     ports: "compare a few values of a loaded layer with those in the file",
     sources: &["Vchitect/Latte#66"],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 pub(crate) const WEIGHTS_NON_FINITE: Cause = Cause {
@@ -39,7 +39,7 @@ pub(crate) const WEIGHTS_NON_FINITE: Cause = Cause {
     comfyui: "load another copy of the VAE",
     ports: "check on loading: it costs one pass",
     sources: &["Vchitect/Latte#66"],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 pub(crate) const WEIGHTS_ZERO: Cause = Cause {
@@ -53,7 +53,7 @@ pub(crate) const WEIGHTS_ZERO: Cause = Cause {
     comfyui: "load another copy of the VAE",
     ports: "check that buffers were filled before they were written",
     sources: &["Vchitect/Latte#66"],
-    decided_by: &[DecidedBy::Inspect],
+    decided_by: &[DecidedBy::Inspect, DecidedBy::Check],
 };
 
 /// A tensor of a checkpoint, measured.
@@ -73,9 +73,11 @@ impl Measured {
             let mut moments = Moments::default();
             let stored = contents.read(&info.name);
             let statistics = stored.map(|stored| {
-                stored.for_each(|value| moments.add(value));
+                stored.for_each_run(|run| moments.add_all(run));
                 moments.statistics()
             });
+            // Pages of a mapped file are not needed again here.
+            contents.forget(&info.name);
             Self { info, statistics, moments }
         };
         contents.tensors().into_iter().map(measured).collect()

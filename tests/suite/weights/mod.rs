@@ -1,0 +1,21 @@
+//! Faults in the values of weights, planted in the trained VAEs: `inspect` and `check` name them, and
+//! say nothing of weights that are only rounded or tuned.
+
+mod difference;
+mod magnitudes;
+mod planted;
+mod round_trip;
+
+/// The codes that faults here have to be found by.
+#[cfg(feature = "tch")]
+pub const CODES: [&str; 9] = [
+    "weights-untrained",
+    "weights-zero",
+    "weights-scale-lost",
+    "weights-misread",
+    "weights-scaled",
+    "weights-quantised",
+    "passes-nothing",
+    "dead-encoder",
+    "dead-decoder",
+];
