@@ -152,7 +152,7 @@ impl Pipeline {
             latents: &latents,
             decoded: &decoded,
         };
-        let Diagnosis { mut findings, not_decided } = self.diagnosis(&trip, options)?;
+        let Diagnosis { mut findings, files, not_decided } = self.diagnosis(&trip, options)?;
         let trace = match options.trace {
             true => {
                 progress(Step::Tracing);
@@ -222,6 +222,7 @@ impl Pipeline {
             published: self.model().family.published_quality(),
             thresholds: options.thresholds,
             findings,
+            files,
             not_decided,
             forecast,
             cross_check: self.cross_check(options).map(|check| check.compares.to_owned()),

@@ -1,5 +1,6 @@
 //! Every rule in turn, and what could not be decided.
 
+use super::compared::{ComparedFile, Judged, UserFile};
 use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
@@ -15,6 +16,9 @@ use vae_fidelity_files::error::Result;
 pub struct Diagnosis {
     /// What was found.
     pub findings: Vec<Finding>,
+    /// How far each file of the user's is from what is expected of it; none where this VAE gave
+    /// nothing to hold it against.
+    pub files: Vec<ComparedFile>,
     /// What would have needed more than was given.
     pub not_decided: Vec<NotDecided>,
 }
@@ -37,14 +41,19 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
     }
     // Without a sound run of this VAE there is nothing to hold the user's files against.
     let files = evidence.files;
+    let mut compared = Vec::new();
+    let mut judge = |file: UserFile, judged: Judged| {
+        compared.push(judged.compared(file));
+        findings.extend(judged.findings);
+    };
     if let (true, Some(tensor)) = (sound, &files.preprocessed) {
-        findings.extend(preprocessed::findings(evidence, tensor)?);
+        judge(UserFile::Preprocessed, preprocessed::judged(evidence, tensor)?);
     }
     if let (true, Some(tensor)) = (sound, &files.latents) {
-        findings.extend(latents::findings(evidence, tensor)?);
+        judge(UserFile::Latents, latents::judged(evidence, tensor)?);
     }
     if let (true, Some(theirs)) = (sound, &files.decoded_image) {
-        findings.extend(picture::findings(evidence, theirs)?);
+        judge(UserFile::DecodedImage, picture::judged(evidence, theirs)?);
     }
     if let Some(theirs) = &files.against {
         findings.extend(divergence::findings(evidence, theirs)?);
@@ -59,7 +68,7 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
         open.codes.retain(|code| findings.iter().all(|finding| finding.code != *code));
     }
     not_decided.retain(|open| !open.codes.is_empty());
-    Ok(Diagnosis { findings, not_decided })
+    Ok(Diagnosis { findings, files: compared, not_decided })
 }
 
 /// One finding a code and severity: the first, which has the evidence nearest to the cause.

@@ -21,6 +21,7 @@ pub struct Report {
     pub published: Vec<Value>,
     pub thresholds: vae_fidelity::verdict::Thresholds,
     pub findings: Vec<Value>,
+    pub files: Vec<Value>,
     pub not_decided: Vec<Value>,
     pub forecast: Option<Value>,
     pub cross_check: Option<String>,
