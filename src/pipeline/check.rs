@@ -156,7 +156,7 @@ impl Pipeline {
         };
         // Before a rule runs the model on something else. In f16 itself it is no warning.
         let extremes = [Stage::Encode, Stage::Decode].map(|stage| vae.extremes(stage));
-        let Diagnosis { mut findings, not_decided } = self.diagnosis(&trip, options)?;
+        let Diagnosis { mut findings, files, not_decided } = self.diagnosis(&trip, options)?;
         if dtype != Dtype::F16 && !options.forecast {
             findings.extend(f16_extremes(&extremes[0], &extremes[1]));
         }
@@ -230,6 +230,7 @@ impl Pipeline {
             thresholds: options.thresholds,
             findings,
             latents_file: options.latents_file.clone(),
+            files,
             not_decided,
             forecast,
             cross_check: self.cross_check(options).map(|check| check.compares.to_owned()),

@@ -10,7 +10,7 @@ use super::json::{lossy, lossy_option};
 use super::latents_source::LatentsSource;
 use crate::checkpoint::Checkpoint;
 use crate::config::{AutoencoderKLConfig, Family, PublishedQuality};
-use crate::diagnosis::{Finding, NotDecided};
+use crate::diagnosis::{ComparedFile, Finding, NotDecided};
 use crate::dtype::Dtype;
 use crate::engine::Execution;
 use crate::metrics::PixelMetrics;
@@ -49,6 +49,9 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// Where the user's latents lay, and how they were taken; `None` where none were given.
     pub latents_file: Option<LatentsSource>,
+    /// How far each given file is from what this run expects of it; empty where none was given, and
+    /// where this VAE gave nothing to hold it against.
+    pub files: Vec<ComparedFile>,
     /// Causes that this run could not decide, and the parameters that would let it.
     pub not_decided: Vec<NotDecided>,
     /// What f16 and bf16 would do; `None` where it was not asked for.

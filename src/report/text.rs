@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::check::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model};
 use crate::config::PublishedQuality;
-use crate::diagnosis::{DecidedBy, Finding, NotDecided, Severity};
+use crate::diagnosis::{ComparedFile, DecidedBy, Finding, NotDecided, Place, Severity, UserFile};
 use crate::metrics::PixelMetrics;
 use crate::verdict::{Thresholds, Verdict};
 
@@ -66,6 +66,7 @@ impl Display for CheckReport {
         if let Some(compared) = &self.cross_check {
             line(f, "compared", compared)?;
         }
+        file_lines(f, &self.files)?;
         finding_lines(f, &self.findings)?;
         // Without a file of the user's there is no question that these would answer.
         let open = |by: &DecidedBy| self.not_decided.iter().any(|row| row.needs == *by);
@@ -90,6 +91,26 @@ impl Display for CheckSummary {
             "{style}{images} images: {passed} passed, {failed} failed, {not_judged} not judged{style:#}"
         )
     }
+}
+
+/// Each of the user's files: how far off it is, and where most.
+fn file_lines(f: &mut fmt::Formatter<'_>, files: &[ComparedFile]) -> fmt::Result {
+    for file in files {
+        let of_255 = if file.file == UserFile::DecodedImage { " of 255" } else { "" };
+        let mut text = format!("`{}`: {}", file.file.name(), file.summary);
+        if let (Some(mean), Some(largest), Some(at)) =
+            (file.mean_difference, file.largest_difference, file.largest_at)
+        {
+            let (mean, largest) = (number(Some(mean)), number(Some(largest)));
+            let Place { channel, y, x } = at;
+            write!(
+                text,
+                " (mean difference {mean}{of_255}, largest {largest} at x {x} y {y}, channel {channel})"
+            )?;
+        }
+        line(f, "yours", text)?;
+    }
+    Ok(())
 }
 
 fn forecast_lines(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result {

@@ -7,7 +7,6 @@
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
-#[cfg(feature = "tch")]
 mod diagnosis;
 mod engines;
 mod golden;

@@ -4,8 +4,8 @@ use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::{
     changes, cross_check, divergence, expected_loss, input, latents, non_finite, overflow,
-    passes_nothing, picture, posterior, preprocessed, quantisation, releases, resampling,
-    round_trip, scaling, seams, sizes, tiles, weights,
+    passes_nothing, picture, posterior, preprocessed, quantisation, recolouring, region, releases,
+    resampling, round_trip, scaling, seams, sizes, tiles, weights,
 };
 
 impl Code {
@@ -30,11 +30,16 @@ impl Code {
             Self::U8Wraparound => &quantisation::U8_WRAPAROUND,
             Self::U8Truncated => &quantisation::U8_TRUNCATED,
             Self::Banding => &quantisation::BANDING,
+            Self::LevelsChanged => &recolouring::LEVELS_CHANGED,
+            Self::GammaMismatch => &recolouring::GAMMA_MISMATCH,
+            Self::ColourMatched => &picture::matched::COLOUR_MATCHED,
+            Self::ColourMatrix => &recolouring::COLOUR_MATRIX,
             Self::ScalingFactorMismatch => &scaling::SCALING_FACTOR_MISMATCH,
             Self::ShiftFactorDropped => &scaling::SHIFT_FACTOR_DROPPED,
             Self::LatentStatsIgnored => &scaling::LATENT_STATS_IGNORED,
             Self::LayoutScrambled => &changes::LAYOUT_SCRAMBLED,
-            Self::SampleVsMode => &latents::SAMPLE_VS_MODE,
+            Self::SampleVsMode => &latents::noise::SAMPLE_VS_MODE,
+            Self::PosteriorNoise => &latents::noise::POSTERIOR_NOISE,
             Self::PosteriorCollapsed => &posterior::POSTERIOR_COLLAPSED,
             Self::LatentsDiffer => &latents::LATENTS_DIFFER,
             Self::ExpectedLoss => &expected_loss::EXPECTED_LOSS,
@@ -44,9 +49,12 @@ impl Code {
             Self::ExifIgnored => &input::EXIF_IGNORED,
             Self::SizeRounded => &input::SIZE_ROUNDED,
             Self::SizeMismatch => &sizes::SIZE_MISMATCH,
+            Self::PaddingMode => &region::PADDING_MODE,
+            Self::EditedRegion => &region::EDITED_REGION,
             Self::ChannelSwap => &changes::CHANNEL_SWAP,
             Self::ResizeMismatch => &resampling::RESIZE_MISMATCH,
             Self::PreprocessedDiffers => &preprocessed::PREPROCESSED_DIFFERS,
+            Self::PreviewDecoder => &picture::preview::PREVIEW_DECODER,
             Self::DecodedDiffers => &picture::DECODED_DIFFERS,
             Self::WeightsMissing => &weights::expected::WEIGHTS_MISSING,
             Self::WeightsUnexpected => &weights::expected::WEIGHTS_UNEXPECTED,

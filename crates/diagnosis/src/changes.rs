@@ -7,6 +7,7 @@ use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::input::EXIF_IGNORED;
+use super::recolouring::{self, Named, Recolouring};
 use super::resampling::{RESIZE_MISMATCH, Resampling};
 use super::severity::Severity;
 use vae_fidelity_core::dtype::Dtype;
@@ -96,7 +97,7 @@ pub(super) const CHANNEL_SWAP: Cause = Cause {
 
 /// One thing done to the sample that should not have been, or done otherwise.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Explanation {
+pub(super) struct Tried {
     /// What is found if it holds.
     pub cause: &'static Cause,
     /// What was done, in words.
@@ -119,6 +120,8 @@ pub(super) enum Change {
     Layout(Layout),
     /// Resized in another way.
     Resized(Resampling),
+    /// Colours changed pixel by pixel, and clamped to what 8 bits hold.
+    Recoloured(Recolouring),
 }
 
 /// A mirroring or turning.
@@ -136,6 +139,30 @@ pub(super) enum Layout {
     HwcAsChw,
     /// The memory of (C, H, W), read as (H, W, C) and then permuted.
     ChwAsHwc,
+    /// In each 2 x 2, the top right and the bottom left exchanged: packed by (row, column), unpacked
+    /// by (column, row).
+    PhasesExchanged,
+    /// 2 x 2 packed as (C, row, column), unpacked as (row, column, C).
+    PackedChannelsLast,
+    /// The reverse.
+    PackedChannelsFirst,
+}
+
+impl Layout {
+    /// All, in words.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::HwcAsChw, "(H, W, C) in memory read as (C, H, W)"),
+        (Self::ChwAsHwc, "(C, H, W) in memory read as (H, W, C)"),
+        (Self::PhasesExchanged, "2 x 2 patches unpacked by (column, row), not (row, column)"),
+        (
+            Self::PackedChannelsLast,
+            "2 x 2 patches of (C, row, column) unpacked as (row, column, C)",
+        ),
+        (
+            Self::PackedChannelsFirst,
+            "2 x 2 patches of (row, column, C) unpacked as (C, row, column)",
+        ),
+    ];
 }
 
 /// (x - mean) / std of ImageNet, on [0, 1].
@@ -184,8 +211,8 @@ pub(super) fn ranges() -> [(&'static str, [(f32, f32); 3]); 6] {
 }
 
 /// Every explanation, those of a wrong layout first and those that differ least last.
-pub(super) fn explanations(evidence: &Evidence) -> Vec<Explanation> {
-    let explain = |cause, what: String, change| Explanation { cause, what, change };
+pub(super) fn explanations(evidence: &Evidence) -> Vec<Tried> {
+    let explain = |cause, what: String, change| Tried { cause, what, change };
     let mut list = Vec::new();
     for (order, name) in CHANNEL_ORDERS {
         list.push(explain(&CHANNEL_SWAP, format!("in {name} order"), Change::Channels(order)));
@@ -199,32 +226,32 @@ pub(super) fn explanations(evidence: &Evidence) -> Vec<Explanation> {
         let what = format!("moved right and down by {} pixels", whole - 1);
         list.push(explain(&SYMMETRIC_DOWNSAMPLE_PADDING, what, Change::Moved(whole - 1)));
     }
-    for (layout, what) in [
-        (Layout::HwcAsChw, "(H, W, C) in memory read as (C, H, W)"),
-        (Layout::ChwAsHwc, "(C, H, W) in memory read as (H, W, C)"),
-    ] {
+    for (layout, what) in Layout::ALL {
         list.push(explain(&LAYOUT_SCRAMBLED, what.to_owned(), Change::Layout(layout)));
     }
-    let square = evidence.seen.width() == evidence.seen.height();
-    for (symmetry, name) in SYMMETRIES.into_iter().filter(|(s, _)| square || !s.transposed) {
-        let cause = if symmetry.transposed && !(symmetry.mirrored ^ symmetry.upside_down) {
-            &LAYOUT_SCRAMBLED
-        } else {
-            &EXIF_IGNORED
-        };
-        list.push(explain(cause, name.to_owned(), Change::Symmetry(symmetry)));
+    // Whichever fits: what has other sides is not compared.
+    for (symmetry, name) in SYMMETRIES {
+        let cause = symmetry.cause(evidence.orientation);
+        list.push(explain(cause, symmetry.in_words(name), Change::Symmetry(symmetry)));
     }
     list.extend(resizings(evidence));
+    list.extend(recolouring::known().into_iter().map(
+        |Named { cause, what, recolouring, .. }| Tried {
+            cause,
+            what,
+            change: Change::Recoloured(recolouring),
+        },
+    ));
     list
 }
 
 /// The explanations by resizing; none where the picture was not resized.
-pub(super) fn resizings(evidence: &Evidence) -> Vec<Explanation> {
+pub(super) fn resizings(evidence: &Evidence) -> Vec<Tried> {
     let size = |picture: &vae_fidelity_pixels::Rgb8| (picture.width(), picture.height());
     if size(evidence.source) == size(evidence.seen) {
         return Vec::new();
     }
-    let explained = |(way, name): (Resampling, &str)| Explanation {
+    let explained = |(way, name): (Resampling, &str)| Tried {
         cause: &RESIZE_MISMATCH,
         what: format!("resized by {name}"),
         change: Change::Resized(way),
@@ -248,6 +275,7 @@ impl Change {
             Self::Moved(by) => Array3::from_shape_fn(sample.dim(), |(c, y, x)| {
                 sample[[c, y.saturating_sub(by), x.saturating_sub(by)]]
             }),
+            Self::Recoloured(recolouring) => recolouring.clamped(sample),
             Self::Symmetry(symmetry) => symmetry.apply(sample),
             Self::Layout(layout) => layout.apply(sample),
             Self::Resized(way) => {
@@ -263,6 +291,38 @@ impl Change {
 }
 
 impl Symmetry {
+    /// What this EXIF orientation (2 to 8) asks for.
+    pub fn of_orientation(orientation: u16) -> Option<Self> {
+        // In the order of SYMMETRIES: 2, 4, 3, 5, 6, 8, 7.
+        let at = match orientation {
+            2 => 0,
+            3 => 2,
+            4 => 1,
+            5 => 3,
+            6 => 4,
+            7 => 6,
+            8 => 5,
+            _ => return None,
+        };
+        Some(SYMMETRIES[at].0)
+    }
+
+    /// The cause: what the file's own orientation asks for and what cameras do, or axes exchanged.
+    pub fn cause(self, orientation: Option<u16>) -> &'static Cause {
+        let asked_for = orientation.and_then(Self::of_orientation) == Some(self);
+        let of_axes = self.transposed && !(self.mirrored ^ self.upside_down);
+        if of_axes && !asked_for { &LAYOUT_SCRAMBLED } else { &EXIF_IGNORED }
+    }
+
+    /// `name`, with what else does it than an orientation.
+    pub fn in_words(self, name: &str) -> String {
+        let flipped = Self { mirrored: true, upside_down: false, transposed: false };
+        match self == flipped {
+            true => format!("{name}: its orientation, or a random flip was cached"),
+            false => name.to_owned(),
+        }
+    }
+
     /// (C, H, W), or (C, W, H) where rows and columns are exchanged.
     pub fn apply(self, sample: ArrayView3<f32>) -> Array3<f32> {
         let mut turned = sample;
@@ -294,6 +354,29 @@ impl Layout {
             Self::ChwAsHwc => {
                 let hwc = reread(sample.iter().copied().collect(), (height, width, channels));
                 hwc.permuted_axes([2, 0, 1]).as_standard_layout().to_owned()
+            }
+            Self::PhasesExchanged | Self::PackedChannelsLast | Self::PackedChannelsFirst => {
+                // The last row and column of an odd side are in no patch.
+                let (even_height, even_width) = (height / 2 * 2, width / 2 * 2);
+                Array3::from_shape_fn(sample.dim(), |(c, y, x)| {
+                    if y >= even_height || x >= even_width {
+                        return sample[[c, y, x]];
+                    }
+                    let (row, column) = (y % 2, x % 2);
+                    // Where this value stood in its patch: channel, row and column.
+                    let (c, row, column) = match self {
+                        Self::PackedChannelsLast => {
+                            let at = (2 * row + column) * channels + c;
+                            (at / 4, at / 2 % 2, at % 2)
+                        }
+                        Self::PackedChannelsFirst => {
+                            let at = 4 * c + 2 * row + column;
+                            (at % channels, at / channels / 2, at / channels % 2)
+                        }
+                        _ => (c, column, row),
+                    };
+                    sample[[c, y - y % 2 + row, x - x % 2 + column]]
+                })
             }
         }
     }

@@ -86,6 +86,41 @@ pub(super) fn spread<'a>(values: impl IntoIterator<Item = &'a f32>) -> f64 {
     if n == 0.0 { 0.0 } else { (squares / n - (sum / n) * (sum / n)).max(0.0).sqrt() }
 }
 
+/// What the best linear combination of each row's numbers leaves of its value, and what the values
+/// vary by around their mean: sums of squares. `None` where rows are too alike.
+pub(super) fn regression(rows: &[(Vec<f64>, f64)]) -> Option<(f64, f64)> {
+    let numbers = rows.first()?.0.len();
+    // Normal equations, the value last.
+    let mut sums = vec![vec![0.0; numbers + 1]; numbers];
+    for (xs, y) in rows {
+        for (i, xi) in xs.iter().enumerate() {
+            for (sum, xj) in sums[i].iter_mut().zip(xs.iter().chain([y])) {
+                *sum += xi * xj;
+            }
+        }
+    }
+    let least = 1e-9 * rows.len() as f64;
+    for at in 0..numbers {
+        let pivot =
+            (at..numbers).max_by(|&i, &j| sums[i][at].abs().total_cmp(&sums[j][at].abs()))?;
+        if sums[pivot][at].is_nan() || sums[pivot][at].abs() <= least {
+            return None;
+        }
+        sums.swap(at, pivot);
+        let row = sums[at].clone();
+        for other in (0..numbers).filter(|other| *other != at) {
+            let times = sums[other][at] / row[at];
+            sums[other].iter_mut().zip(&row).for_each(|(to, from)| *to -= times * from);
+        }
+    }
+    let weights: Vec<f64> = (0..numbers).map(|at| sums[at][numbers] / sums[at][at]).collect();
+    let mean = rows.iter().map(|(_, y)| y).sum::<f64>() / rows.len() as f64;
+    Some(rows.iter().fold((0.0, 0.0), |(left, spread), (xs, y)| {
+        let fitted: f64 = xs.iter().zip(&weights).map(|(x, weight)| x * weight).sum();
+        (left + (y - fitted).powi(2), spread + (y - mean).powi(2))
+    }))
+}
+
 /// [`metrics::psnr`], and 0 for sizes that differ: such pictures have nothing in common.
 pub(super) fn psnr(a: &Rgb8, b: &Rgb8) -> f64 {
     metrics::psnr(a, b).unwrap_or(0.0)
@@ -94,6 +129,16 @@ pub(super) fn psnr(a: &Rgb8, b: &Rgb8) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_combination_is_found_and_rows_that_are_alike_have_none() {
+        let row =
+            |i: i32| (vec![f64::from(i), f64::from(i * i), 1.0], f64::from(3 * i - 2 * i * i + 7));
+        let rows: Vec<_> = (0..20).map(row).collect();
+        let (left, spread) = regression(&rows).unwrap();
+        assert!(left < 1e-6 && spread > 1e4, "{left} {spread}");
+        assert_eq!(regression(&vec![(vec![1.0, 1.0], 2.0); 9]), None);
+    }
 
     #[test]
     fn a_line_is_found_and_noise_is_not() {

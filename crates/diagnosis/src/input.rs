@@ -15,7 +15,8 @@ pub(super) const EXIF_IGNORED: Cause = Cause {
               turns it gives other latents.",
     rule: "The EXIF orientation is not 1; or one of the eight symmetries of your picture fits \
            the reference, and the identity does not.",
-    remedy: "apply the orientation on both sides, or on neither: ImageOps.exif_transpose",
+    remedy: "apply the orientation on both sides, or on neither (ImageOps.exif_transpose); where \
+             pictures are flipped at random, cache latents without the flip, or with both",
     diffusers: "diffusers.utils.load_image applies it; PIL.Image.open does not",
     comfyui: "Load Image applies it",
     ports: "read the orientation tag, and decide once for the whole pipeline",

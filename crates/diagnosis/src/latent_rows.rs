@@ -3,10 +3,12 @@
 
 use ndarray::{Array4, ArrayD, Axis};
 
+use super::compared::Judged;
 use super::evidence::Evidence;
 use super::finding::Finding;
 use super::fit::Line;
 use super::latents::{self, LATENTS_DIFFER};
+use super::severity::Severity;
 use vae_fidelity_files::error::Result;
 
 /// Rows with a difference that is looked into: each explanation that is tried encodes the picture again.
@@ -19,27 +21,31 @@ const UNRELATED: f64 = 0.5;
 const STRAIGHT: f64 = 0.004;
 
 /// What is wrong with the user's latents, where `tensor` may hold several rows and axes of length 1.
-pub(super) fn findings(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Vec<Finding>> {
+pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged> {
     let expected = evidence.encoded.latents.dim();
     match rows(tensor, expected).as_slice() {
-        [] => latents::findings(evidence, tensor),
-        [only] => latents::findings(evidence, only),
-        several => judged(evidence, several),
+        [] => latents::judged(evidence, tensor),
+        [only] => latents::judged(evidence, only),
+        several => one_by_one(evidence, several),
     }
 }
 
-/// The findings of several rows, each named by its number from 0.
-fn judged(evidence: &Evidence, rows: &[ArrayD<f32>]) -> Result<Vec<Finding>> {
+/// The findings of several rows, each named by its number from 0, and how far off the first row is that
+/// is this picture's.
+fn one_by_one(evidence: &Evidence, rows: &[ArrayD<f32>]) -> Result<Judged> {
     let expected = &evidence.encoded.latents;
     let (mut alike, mut with_findings) = (0, 0);
     let mut own = Vec::new();
+    let mut nearest = None;
     let mut of_rows: Vec<(usize, Finding)> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         let sound = row.iter().all(|value| value.is_finite());
         let line = Line::through(expected, row);
         if sound && line.as_ref().is_none_or(|line| line.correlation < UNRELATED) {
+            // A batch holds other pictures, too.
             let title = "your latents are not this picture's";
-            of_rows.push((index, Finding::new(&LATENTS_DIFFER, title)));
+            let finding = Finding::new(&LATENTS_DIFFER, title).severity(Severity::Warning);
+            of_rows.push((index, finding));
             continue;
         }
         alike += 1;
@@ -49,24 +55,29 @@ fn judged(evidence: &Evidence, rows: &[ArrayD<f32>]) -> Result<Vec<Finding>> {
             of_rows.push((index, Finding::new(&LATENTS_DIFFER, title)));
             continue;
         }
-        let findings = latents::findings(evidence, row)?;
-        match findings.is_empty() {
-            true => own.push(index),
+        let judged = latents::judged(evidence, row)?;
+        of_rows.extend(judged.findings.iter().cloned().map(|finding| (index, finding)));
+        match judged.findings.is_empty() {
+            true => {
+                own.push(index);
+                nearest.get_or_insert(judged);
+            }
             false => with_findings += 1,
         }
-        of_rows.extend(findings.into_iter().map(|finding| (index, finding)));
     }
     // Where no row is like it, the first one is looked into as a whole file of one would be.
     if alike == 0 {
-        let findings = latents::findings(evidence, &rows[0])?;
+        let judged = latents::judged(evidence, &rows[0])?;
         let named = |finding: Finding| {
             let title =
                 format!("none of {} rows is this picture's; row 0: {}", rows.len(), finding.title);
             Finding { title, ..finding }.evidence("rows", rows.len())
         };
-        return Ok(findings.into_iter().map(named).collect());
+        let findings = judged.findings.into_iter().map(named).collect();
+        return Ok(Judged { findings, ..judged });
     }
-    Ok(gathered(of_rows, &own, rows.len()))
+    let findings = gathered(of_rows, &own, rows.len());
+    Ok(Judged { findings, ..nearest.unwrap_or_default() })
 }
 
 /// One finding a code and severity, with the numbers of its rows.

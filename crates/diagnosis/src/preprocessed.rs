@@ -2,25 +2,37 @@
 
 use ndarray::{Array4, ArrayD, Axis};
 
-use super::changes::{Change, Explanation, INPUT_NOT_NORMALISED, explanations, resizings};
+use super::changes::{
+    Change, INPUT_NOT_NORMALISED, SYMMETRIES, Tried, explanations, ranges, resizings,
+};
 use super::codes::{Cause, Code};
+use super::colour_fit::{fitted, rms};
+use super::compared::{Difference, Judged};
+use super::competition::{Competition, Explanation, Outcome};
 use super::decided_by::DecidedBy;
 use super::evidence::{Evidence, with_batch};
 use super::finding::Finding;
 use super::fit::{Line, rms_difference};
+use super::legitimate::{Distance, QUALITY, through_jpeg};
 use super::non_finite::NON_FINITE_OUTPUT;
+use super::recolouring::{Named, Recolouring, Rgb, is_of_colours};
+use super::region::Region;
 use super::resampling::RESIZE_MISMATCH;
 use super::severity::Severity;
 use super::sizes::other_size;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::image_processor::denormalize;
 use vae_fidelity_files::error::Result;
+use vae_fidelity_pixels::Rgb8;
 
 pub(super) const PREPROCESSED_DIFFERS: Cause = Cause {
     code: Code::PreprocessedDiffers,
-    severity: Severity::Warning,
+    severity: Severity::Error,
     title: "the tensor you fed is not this picture, and no rule says why",
     meaning: "It was made from another file, or by a step that has no rule here.",
-    rule: "Shapes agree, and neither a range, an order of channels or axes, a symmetry nor a \
-           way of resizing brings the expected tensor to yours.",
+    rule: "Shapes agree, yours is further from the expected tensor than JPEG at quality 75 would \
+           bring it, and neither a range, a change of colours, an order of channels or axes, a \
+           symmetry nor a way of resizing brings one to the other.",
     remedy: "check that both sides open the same file, and save the tensor right before encode",
     diffusers: "save what VaeImageProcessor.preprocess returns",
     comfyui: "save the image that goes into VAE Encode, times 2, minus 1",
@@ -31,55 +43,127 @@ pub(super) const PREPROCESSED_DIFFERS: Cause = Cause {
 
 /// RMS that rounding to bf16 leaves in [-1, 1], with room.
 const ROUNDING: f64 = 0.004;
-/// How much of the difference an explanation has to take away.
-const EXPLAINED: f64 = 0.3;
+/// RMS below which one explanation is as good as another.
+const FLOOR: f64 = 0.001;
+/// RMS that a person sees: 35 dB.
+const ALTERED: f64 = 0.0356;
+/// Levels of a tensor, each in [-1, 1] 1 / 127.5 apart.
+const LEVEL: f64 = 1.0 / 127.5;
 
-/// What is wrong with the preprocessed tensor; empty where it is the expected one.
-pub(super) fn findings(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Vec<Finding>> {
+/// What is wrong with the preprocessed tensor, if anything, and how far off it is.
+pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged> {
     let expected = evidence.sample;
     let Some(found) = as_nchw(tensor, expected.dim()) else {
-        return Ok(vec![wrong_shape(tensor, expected)]);
+        return Ok(wrong_shape(evidence, tensor).into());
     };
     if found.iter().any(|value| !value.is_finite()) {
         let count = found.iter().filter(|value| !value.is_finite()).count();
         let title = format!("{count} values of the preprocessed tensor are NaN or infinite");
-        return Ok(vec![Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", count)]);
+        return Ok(Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", count).into());
     }
-    let difference = rms_difference(expected, &found);
-    let mut tried: Vec<Explanation> = resizings(evidence);
+    let difference = Difference::of_tensors(expected, &found, "the picture in [-1, 1]");
+    Ok(finite(evidence, &found)?.at(difference))
+}
+
+fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
+    let expected = evidence.sample;
+    let difference = rms_difference(expected, found);
+    if difference < 1e-6 {
+        return Ok(Judged::default());
+    }
+    let mut competition = Competition::new(FLOOR);
+    let offer = |competition: &mut Competition, explanation: Explanation| {
+        let left = explanation.left;
+        competition.offer(
+            explanation
+                .number("rms_difference", difference)
+                .number("rms_difference_explained", left),
+        );
+    };
+    let mut tried: Vec<Tried> = resizings(evidence);
     if difference > ROUNDING {
-        if let Some(finding) = range(expected, &found) {
-            return Ok(vec![finding]);
-        }
         tried = explanations(evidence);
         // The encoder's fault, not its input's.
-        tried.retain(|explanation| !matches!(explanation.change, Change::Moved(_)));
-    } else if difference < 1e-6 {
-        return Ok(Vec::new());
+        tried.retain(|tried| !matches!(tried.change, Change::Moved(_)));
     }
-    let mut best: Option<(f64, Explanation)> = None;
-    for explanation in tried {
-        let Some(candidate) = explanation.change.apply(evidence)? else { continue };
+    for Tried { cause, what, change } in tried {
+        let Some(candidate) = change.apply(evidence)? else { continue };
         if candidate.dim() != found.dim() {
             continue;
         }
-        let left = rms_difference(&candidate, &found);
-        if best.as_ref().is_none_or(|(least, _)| left < *least) {
-            best = Some((left, explanation));
+        let left = rms_difference(&candidate, found);
+        let explanation = Explanation::new(cause, what, difference, left);
+        let explanation = match change {
+            Change::Range(range) => explanation.number("slope_and_offset", range),
+            _ => explanation,
+        };
+        offer(&mut competition, explanation);
+    }
+    if difference > ROUNDING && !competition.done() {
+        for explanation in recolourings(expected, found, difference) {
+            offer(&mut competition, explanation);
         }
     }
-    Ok(match best {
-        Some((left, explanation)) if left <= EXPLAINED * difference => {
-            let title = format!("the preprocessed tensor is the picture {}", explanation.what);
-            vec![
-                Finding::new(explanation.cause, title)
-                    .evidence("rms_difference", difference)
-                    .evidence("rms_difference_explained", left),
-            ]
-        }
-        _ if difference <= ROUNDING => Vec::new(),
-        _ => vec![unexplained(evidence, &found, difference)],
-    })
+    let compressed = through_jpeg(evidence.seen, QUALITY)?;
+    let allowed = Distance::between(evidence.seen, &compressed);
+    let mut outcome = competition.outcome((allowed.rms * LEVEL).max(ROUNDING));
+    if outcome.doubts(is_of_colours) && looks_compressed(evidence, found, &allowed)? {
+        outcome = Outcome::Unexplained;
+    }
+    let finding = outcome.finding("the preprocessed tensor is the picture ", difference >= ALTERED);
+    match finding {
+        Some(finding) => Ok(finding.into()),
+        None if difference <= ROUNDING => Ok(Judged::default()),
+        None => unexplained(evidence, found, &compressed, &competition),
+    }
+}
+
+/// Whether it is off by no more than compression, and no block is lighter or darker by more.
+fn looks_compressed(evidence: &Evidence, found: &Array4<f32>, allowed: &Distance) -> Result<bool> {
+    let distance = Distance::between(evidence.seen, &denormalize(found.view(), Dtype::F32)?);
+    Ok(distance.is_within(allowed) && !distance.moves_blocks(allowed))
+}
+
+/// Lines, curves and matrices that are fitted to what was fed, but for the known ones.
+fn recolourings(expected: &Array4<f32>, found: &Array4<f32>, difference: f64) -> Vec<Explanation> {
+    let (from, to) = (pixels(expected), pixels(found));
+    let ranges = ranges().map(|(_, range)| {
+        // `scale * sample + offset`, in [0, 1].
+        Recolouring::lines(range.map(|(scale, offset)| {
+            let (scale, offset) = (f64::from(scale), f64::from(offset));
+            (scale, (offset + 1.0 - scale) / 2.0)
+        }))
+    });
+    // Pipelines clamp to [0, 1], or do not.
+    let clamped = to.iter().flatten().all(|level| (0.0..=1.0).contains(level));
+    fitted(&from, &to, clamped.then_some(LEVEL / 4.0))
+        .into_iter()
+        .filter(|fit| !ranges.iter().any(|range| fit.recolouring.is_near(*range)))
+        .map(|Named { cause, what, recolouring, free }| {
+            let changed = from.iter().map(|&pixel| match clamped {
+                true => recolouring.of(pixel).map(|level| level.clamp(0.0, 1.0)),
+                false => recolouring.of(pixel),
+            });
+            let left = 2.0 * rms(changed, &to);
+            // Levels may move a little; what leaves [0, 1] far behind is another range.
+            let outside = |pixel: [f64; 3]| {
+                recolouring.of(pixel).iter().any(|level| !(-0.4..=1.4).contains(level))
+            };
+            let in_range = !outside([0.0; 3]) && !outside([1.0; 3]);
+            let cause = match cause.code {
+                Code::LevelsChanged if !in_range => &INPUT_NOT_NORMALISED,
+                _ => cause,
+            };
+            Explanation::new(cause, what, difference, left).fitted(free)
+        })
+        .collect()
+}
+
+/// A sample (1, 3, H, W) in [-1, 1] as pixels in [0, 1].
+fn pixels(sample: &Array4<f32>) -> Vec<Rgb> {
+    let (_, _, height, width) = sample.dim();
+    let at = |c: usize, i: usize| f64::from(sample[[0, c, i / width, i % width]]) / 2.0 + 0.5;
+    (0..height * width).map(|i| [at(0, i), at(1, i), at(2, i)]).collect()
 }
 
 /// A tensor of four dimensions, or three, in the order of `shape` or with channels last.
@@ -90,55 +174,74 @@ fn as_nchw(tensor: &ArrayD<f32>, shape: (usize, usize, usize, usize)) -> Option<
     Some(found.as_standard_layout().to_owned())
 }
 
-fn wrong_shape(tensor: &ArrayD<f32>, expected: &Array4<f32>) -> Finding {
+/// `exif-ignored` where a turn explains exchanged sides, else another shape's finding.
+fn wrong_shape(evidence: &Evidence, tensor: &ArrayD<f32>) -> Finding {
+    let expected = evidence.sample;
     let (n, c, h, w) = expected.dim();
-    let exchanged = as_nchw(tensor, (n, c, w, h)).is_some();
+    let exchanged = as_nchw(tensor, (n, c, w, h));
+    if let Some(found) = &exchanged {
+        let sample = expected.index_axis(Axis(0), 0);
+        let turned = SYMMETRIES.into_iter().filter(|(symmetry, _)| symmetry.transposed).find_map(
+            |(symmetry, name)| {
+                let turned = symmetry.apply(sample).insert_axis(Axis(0));
+                let line = Line::through(&turned, found)?;
+                (line.correlation > 0.95).then_some((symmetry, name, line))
+            },
+        );
+        if let Some((symmetry, name, line)) = turned {
+            let title = format!("the preprocessed tensor is the picture {name}");
+            return Finding::new(symmetry.cause(evidence.orientation), title)
+                .severity(Severity::Error)
+                .evidence("correlation", line.correlation);
+        }
+    }
     let title =
         format!("the preprocessed tensor is {:?}, expected {:?}", tensor.shape(), expected.shape());
-    other_size(title, exchanged, expected.shape(), tensor.shape())
+    other_size(title, exchanged.is_some(), expected.shape(), tensor.shape())
 }
 
-/// `input-not-normalised`, where each channel is a line of the expected one.
-fn range(expected: &Array4<f32>, found: &Array4<f32>) -> Option<Finding> {
-    let lines: Vec<Line> = (0..expected.dim().1)
-        .map(|channel| {
-            let side = |tensor| Array4::index_axis(tensor, Axis(1), channel).to_owned();
-            Line::through(&side(expected), &side(found))
-        })
-        .collect::<Option<_>>()?;
-    let straight = |line: &Line| line.correlation > 0.999 && line.residual <= 0.02 * line.spread[1];
-    let moved = |line: &Line| (line.slope - 1.0).abs() > 0.02 || line.offset.abs() > 0.02;
-    if !lines.iter().all(straight) || !lines.iter().any(moved) {
-        return None;
+/// What is said where no rule explains the difference: nothing, if JPEG at quality 75 makes as much.
+fn unexplained(
+    evidence: &Evidence,
+    found: &Array4<f32>,
+    compressed: &Rgb8,
+    competition: &Competition,
+) -> Result<Judged> {
+    let fed = denormalize(found.view(), Dtype::F32)?;
+    let (distance, allowed) =
+        (Distance::between(evidence.seen, &fed), Distance::between(evidence.seen, compressed));
+    let region = |picture: &Rgb8| Region::of_pictures(evidence.seen, picture);
+    if let Some(finding) =
+        region(&fed).beyond(&region(compressed)).finding("the preprocessed tensor")
+    {
+        return Ok(finding.evidence("rms_levels", distance.rms).into());
     }
-    let known = super::changes::ranges().into_iter().find(|(_, range)| {
-        lines.iter().zip(range).all(|(line, (scale, offset))| {
-            let (scale, offset) = (f64::from(*scale), f64::from(*offset));
-            (line.slope - scale).abs() <= 0.02 * scale.abs()
-                && (line.offset - offset).abs() <= 0.02 * scale.abs().max(offset.abs())
-        })
-    });
-    let title = match known {
-        Some((name, _)) => format!("the preprocessed tensor is in another range: {name}"),
-        None => "the preprocessed tensor is a line of the expected one, not it".to_owned(),
-    };
-    let pairs: Vec<[f64; 2]> = lines.iter().map(|line| [line.slope, line.offset]).collect();
-    Some(Finding::new(&INPUT_NOT_NORMALISED, title).evidence("slope_and_offset", pairs))
-}
-
-fn unexplained(evidence: &Evidence, found: &Array4<f32>, difference: f64) -> Finding {
+    let in_range = found.iter().all(|value| value.abs() <= 1.05);
     let correlation = Line::through(evidence.sample, found).map_or(0.0, |line| line.correlation);
     let resized = evidence.source.data().len() != evidence.seen.data().len();
-    let finding = if resized && correlation > 0.9 {
-        Finding::new(
+    let finding = match () {
+        () if in_range && distance.is_within(&allowed) && resized => Finding::new(
             &RESIZE_MISMATCH,
-            "the preprocessed tensor is the picture resized in a way that none of the known filters gives",
-        )
-    } else {
-        Finding::new(
+            "the preprocessed tensor is the picture resized in a way that none of the known filters gives, or compressed",
+        ),
+        () if in_range && distance.is_within(&allowed) => {
+            return Ok(Judged::passing(format!("JPEG or WebP at quality {QUALITY} does as much")));
+        }
+        () if resized && correlation > 0.9 => Finding::new(
+            &PREPROCESSED_DIFFERS,
+            "the preprocessed tensor is this picture, but neither a known way of resizing nor another rule gives it",
+        ),
+        () => Finding::new(
             &PREPROCESSED_DIFFERS,
             "the preprocessed tensor is not this picture, and no rule says why",
-        )
+        ),
     };
-    finding.evidence("rms_difference", difference).evidence("correlation", correlation)
+    Ok(finding
+        .evidence("rms_difference", rms_difference(evidence.sample, found))
+        .evidence("correlation", correlation)
+        .evidence("rms_levels", distance.rms)
+        .evidence("rms_levels_of_worst_block", distance.worst_block)
+        .evidence("rms_levels_of_jpeg_at_75", allowed.rms)
+        .evidence("ruled_out", competition.ruled_out())
+        .into())
 }

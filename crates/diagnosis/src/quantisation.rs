@@ -126,12 +126,12 @@ const JUMP: u8 = 200;
 const FEW: usize = 64;
 const COLLAPSED: f64 = 0.7;
 
-/// `u8-wraparound`, `u8-truncated` or `banding`, from the tensor that should have been converted
-/// and the pictures that it became here and there.
-pub(super) fn findings(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+/// `u8-wraparound`, `u8-truncated` or `banding`, where converting the tensor so gives the picture
+/// that it became there.
+pub(super) fn exact(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
     wrapped(decoded, ours, theirs)
         .or_else(|| truncated(decoded, ours, theirs))
-        .or_else(|| banding(decoded, ours, theirs))
+        .or_else(|| in_bf16(decoded, ours, theirs))
 }
 
 fn wrapped(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
@@ -187,29 +187,38 @@ fn truncated(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Findin
     })
 }
 
-fn banding(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+fn in_bf16(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
     let before = psnr(ours, theirs);
-    let levels = |picture: &Rgb8| -> usize {
-        let mut seen = [[false; 256]; 3];
-        for pixel in picture.data().chunks_exact(3) {
-            (0..3).for_each(|c| seen[c][usize::from(pixel[c])] = true);
-        }
-        seen.iter().flatten().filter(|seen| **seen).count() / 3
-    };
-    let (expected, found) = (levels(ours), levels(theirs));
-    let collapsed =
-        before >= 25.0 && expected >= FEW && (found as f64) <= COLLAPSED * expected as f64;
-    let in_bf16 = [Conversion::Bf16, Conversion::Bf16Truncated].into_iter().any(|conversion| {
+    let found = [Conversion::Bf16, Conversion::Bf16Truncated].into_iter().any(|conversion| {
         conversion.apply(decoded).is_ok_and(|candidate| psnr(&candidate, theirs) > before + 6.0)
     });
-    (collapsed || in_bf16).then(|| {
-        let title = match in_bf16 {
-            true => "the range was converted in bf16, which has 8 bits of precision".to_owned(),
-            false => format!("{found} levels a channel, where the reference has {expected}"),
-        };
-        Finding::new(&BANDING, title)
-            .evidence("levels_found", found)
-            .evidence("levels_expected", expected)
-            .evidence("converted_in_bf16", in_bf16)
-    })
+    let title = "the range was converted in bf16, which has 8 bits of precision".to_owned();
+    found.then(|| banding(title, (levels(ours), levels(theirs)), true))
+}
+
+/// `banding`, where levels are missing and no cause explains it: whatever compresses the range does
+/// that as well.
+pub(super) fn lost_levels(ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+    let (expected, found) = (levels(ours), levels(theirs));
+    let collapsed = psnr(ours, theirs) >= 25.0
+        && expected >= FEW
+        && (found as f64) <= COLLAPSED * expected as f64;
+    let title = format!("{found} levels a channel, where the reference has {expected}");
+    collapsed.then(|| banding(title, (expected, found), false))
+}
+
+fn banding(title: String, (expected, found): (usize, usize), converted: bool) -> Finding {
+    Finding::new(&BANDING, title)
+        .evidence("levels_found", found)
+        .evidence("levels_expected", expected)
+        .evidence("converted_in_bf16", converted)
+}
+
+/// Distinct levels, of a channel on average.
+fn levels(picture: &Rgb8) -> usize {
+    let mut seen = [[false; 256]; 3];
+    for pixel in picture.data().chunks_exact(3) {
+        (0..3).for_each(|c| seen[c][usize::from(pixel[c])] = true);
+    }
+    seen.iter().flatten().filter(|seen| **seen).count() / 3
 }

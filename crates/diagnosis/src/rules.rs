@@ -1,6 +1,7 @@
 //! Every rule in turn, and what could not be decided.
 
 use super::codes::Code;
+use super::compared::{ComparedFile, Judged, UserFile};
 use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
@@ -17,6 +18,9 @@ use vae_fidelity_files::error::Result;
 pub struct Diagnosis {
     /// What was found.
     pub findings: Vec<Finding>,
+    /// How far each file of the user's is from what is expected of it; none where this VAE gave
+    /// nothing to hold it against.
+    pub files: Vec<ComparedFile>,
     /// What would have needed more than was given.
     pub not_decided: Vec<NotDecided>,
 }
@@ -50,17 +54,23 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
     }
     // Without a sound run of this VAE there is nothing to hold the user's files against.
     let files = evidence.files;
+    let mut compared = Vec::new();
+    let mut judge = |file: UserFile, judged: Judged| {
+        compared.push(judged.compared(file));
+        findings.extend(judged.findings);
+    };
     if let (true, Some(tensor)) = (sound, &files.preprocessed) {
-        findings.extend(preprocessed::findings(evidence, tensor)?);
+        judge(UserFile::Preprocessed, preprocessed::judged(evidence, tensor)?);
     }
     if let (true, Some(tensor)) = (sound, &files.latents) {
-        findings.extend(latent_rows::findings(evidence, tensor)?);
+        judge(UserFile::Latents, latent_rows::judged(evidence, tensor)?);
     }
     if let (true, Some(theirs)) = (sound, &files.decoded_image) {
-        let found = picture::findings(evidence, theirs)?;
+        let mut judged = picture::judged(evidence, theirs)?;
         // Weights that pass nothing on make any two pictures look like another factor's.
         let blames = |found: &Finding| found.code == Code::ScalingFactorMismatch;
-        findings.extend(found.into_iter().filter(|found| !(useless && blames(found))));
+        judged.findings.retain(|found| !(useless && blames(found)));
+        judge(UserFile::DecodedImage, judged);
     }
     if let Some(theirs) = &files.against {
         findings.extend(divergence::findings(evidence, theirs)?);
@@ -76,7 +86,7 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
         open.codes.retain(|code| findings.iter().all(|finding| finding.code != *code));
     }
     not_decided.retain(|open| !open.codes.is_empty());
-    Ok(Diagnosis { findings, not_decided })
+    Ok(Diagnosis { findings, files: compared, not_decided })
 }
 
 /// One finding a code and severity: the first, which has the evidence nearest to the cause.

@@ -75,6 +75,9 @@ const KNOWN: f64 = 0.01;
 /// Shifts agree within this share of the shift.
 const SHIFT: f64 = 0.25;
 
+/// An offset beside a wrong factor is worth a word from this share of the spread on.
+const OFFSET: f64 = 0.05;
+
 /// The same by spreads alone, of latents that are only nearly the expected ones.
 const NEARLY: f64 = 0.2;
 
@@ -108,6 +111,17 @@ impl Affine {
             shift: if scaled { config.shift_factor.unwrap_or(0.0) } else { 0.0 },
             statistics: (scaled && !statistics.is_empty()).then_some(statistics),
         }
+    }
+
+    /// Raw latents (N, C, h, w), scaled as is asked for.
+    pub fn apply(&self, raw: &Array4<f32>) -> Array4<f32> {
+        let mut scaled = raw.clone();
+        for (channel, mut values) in scaled.axis_iter_mut(Axis(1)).enumerate() {
+            let statistics = self.statistics.as_ref().and_then(|list| list.get(channel));
+            let (mean, std) = statistics.copied().unwrap_or((self.shift, 1.0));
+            values.mapv_inplace(|z| ((f64::from(z) - mean) * self.factor / std) as f32);
+        }
+        scaled
     }
 
     /// Whether latents are scaled otherwise than by one factor and shift.
@@ -177,7 +191,8 @@ pub(super) fn line(affine: &Affine, line: &Line) -> Vec<Finding> {
 pub(super) fn nearly(affine: &Affine, line: &Line) -> Option<Finding> {
     let slope = line.spread[1] / line.spread[0];
     let k = slope / affine.factor;
-    ((k - 1.0).abs() > NEARLY).then(|| wrong_factor(affine, &Line { slope, ..*line }, k))
+    ((k - 1.0).abs() > NEARLY)
+        .then(|| wrong_factor(affine, &Line { slope, offset: 0.0, ..*line }, k))
 }
 
 fn shift_finding(title: String, line: &Line, affine: &Affine) -> Finding {
@@ -196,7 +211,10 @@ fn wrong_factor(affine: &Affine, line: &Line, k: f64) -> Finding {
         false => (1.0, "are not scaled at all: they are as the model makes them".into()),
     }];
     known.push((own * own, format!("are scaled twice by {own}")));
+    known.push((own.powi(3), format!("are scaled three times by {own}")));
     known.push((1.0 / own, format!("are divided by {own}, not multiplied")));
+    known.push((1.0 / (own * own), format!("are divided twice by {own}")));
+    known.push((affine.factor / 6.0, "are in TAESD's range for pictures: z / 6 + 0.5".to_owned()));
     // Last, so that a family whose factor is 1 is not taken for the reason.
     let published = Family::PUBLISHED.into_iter();
     known.extend(published.filter_map(|family| {
@@ -210,9 +228,17 @@ fn wrong_factor(affine: &Affine, line: &Line, k: f64) -> Finding {
         Some((_, what)) => format!("your latents {what}; expected is {}", affine.factor),
         None => format!("your latents are scaled by {used:.5}, expected is {}", affine.factor),
     };
+    // None, and the one that only a wrong factor leaves, are no news.
+    let offset = line.offset + affine.shift * used;
+    let moved = |offset: f64| offset.abs() > OFFSET * line.spread[1];
+    let title = match moved(offset) && moved(line.offset) {
+        true => format!("{title}; they are also moved by {offset:+.4}"),
+        false => title,
+    };
     Finding::new(&SCALING_FACTOR_MISMATCH, title)
         .evidence("k", k)
         .evidence("factor_found", used)
+        .evidence("offset_found", line.offset)
         .evidence("factor_expected", affine.factor)
         .evidence("latents_scale", affine.scale.name())
         .evidence("relative_residual", line.residual / line.spread[1])

@@ -22,6 +22,7 @@ pub struct Report {
     pub thresholds: vae_fidelity::verdict::Thresholds,
     pub findings: Vec<Value>,
     pub latents_file: Option<Value>,
+    pub files: Vec<Value>,
     pub not_decided: Vec<Value>,
     pub forecast: Option<Value>,
     pub cross_check: Option<String>,

@@ -57,7 +57,10 @@ fn saved() -> Sandbox {
 #[test]
 fn latents_are_judged_by_their_factor() {
     let sandbox = saved();
-    sandbox.check(&["photo.png", "--latents", "z.safetensors", "--json"]).exits(0);
+    let same = sandbox.check(&["photo.png", "--latents", "z.safetensors", "--json"]).exits(0);
+    let file = &same.object()["files"][0];
+    assert_eq!((&file["file"], &file["agreement"]), (&"latents".into(), &"same".into()));
+    same.check(file["summary"].as_str().unwrap().starts_with("this VAE's mode, "), "what it is");
     let mut latents = tensor(&sandbox, "z.safetensors", "latents");
     for value in &mut latents.values {
         *value /= 0.18215;
@@ -114,6 +117,16 @@ fn a_decoded_picture_is_judged_by_its_channels_and_rounding() {
     };
     let same = check(&|pixel| pixel).exits(0);
     same.check(errors(&same).is_empty(), "expected no error");
+    let file = &same.object()["files"][0];
+    assert_eq!((&file["file"], &file["psnr_db"]), (&"decoded_image".into(), &Value::Null));
+    assert_eq!(file["largest_difference"], 0.0);
+    let lighter = check(&|pixel| pixel.map(|level| level.saturating_add(40)));
+    let file = &lighter.object()["files"][0];
+    assert_eq!(
+        (&file["agreement"], &file["largest_difference"]),
+        (&"differs".into(), &40.0.into())
+    );
+    fails_with(lighter, "levels-changed");
     fails_with(check(&|[r, g, b]| [b, g, r]), "channel-swap");
     // The range converted a second time.
     fails_with(check(&|pixel| pixel.map(|level| level / 2 + 128)), "output-not-denormalised");

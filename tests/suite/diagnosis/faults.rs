@@ -8,10 +8,10 @@ use ndarray::{Axis, s};
 use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
 use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 
+use super::colours;
 use super::plot::*;
 use super::runs::{Numbers, UNTOUCHED};
 use super::tiles::{hard, overlapping};
-use crate::planted::port::Fault as PortFault;
 
 /// One way of going wrong.
 pub struct Fault {
@@ -28,8 +28,8 @@ pub struct Fault {
 /// Makes the files of a pipeline; `None` where nobody would see the fault.
 pub type Plant = fn(&Plot) -> Result<Option<UserFiles>>;
 
-const TRAINED: &[&str] = &["builtin", UNTOUCHED];
-const ALL: &[&str] = &["builtin", UNTOUCHED, "sd-small", "act-relu"];
+pub(super) const TRAINED: &[&str] = &["builtin", UNTOUCHED];
+pub(super) const ALL: &[&str] = &["builtin", UNTOUCHED, "sd-small", "act-relu"];
 const SHIFTED: &[&str] = &["flux1-small"];
 const NORMALISED: &[&str] = &["playground-small"];
 
@@ -51,7 +51,9 @@ pub fn faults() -> Vec<Fault> {
     faults.extend(before_the_encoder());
     faults.extend(in_preprocessed());
     faults.extend(in_pictures());
-    faults.extend(in_traces());
+    faults.extend(colours::faults());
+    #[cfg(feature = "tch")]
+    faults.extend(super::ports::faults());
     faults
 }
 
@@ -88,6 +90,18 @@ fn in_latents() -> Vec<Fault> {
             let factor = plot.model.vae.config().scaling_factor as f32;
             let drawn = &plot.run.encoded.latents + &std.mapv(|std| std * numbers.normal());
             latents(drawn * factor)
+        }),
+        strong!("the log-variance dropped", "posterior-noise", TRAINED, |plot| {
+            let mut numbers = Numbers(plot.seed);
+            let factor = plot.model.vae.config().scaling_factor as f32;
+            latents(plot.run.encoded.latents.mapv(|z| (z + numbers.normal()) * factor))
+        }),
+        strong!("the posterior's noise added twice", "posterior-noise", TRAINED, |plot| {
+            let mut numbers = Numbers(plot.seed);
+            let std = plot.run.encoded.std.as_ref().unwrap();
+            let factor = plot.model.vae.config().scaling_factor as f32;
+            let noise = std.mapv(|std| std * (numbers.normal() + numbers.normal()));
+            latents((&plot.run.encoded.latents + &noise) * factor)
         }),
         // Where the posterior is wider than the latents, as in models made by recipe, a draw looks no
         // better.
@@ -126,17 +140,6 @@ fn before_the_encoder() -> Vec<Fault> {
             "input-not-normalised",
             TRAINED,
             |p| { encoded(p, p.run.sample.mapv(|x| x * 127.5 + 127.5)) }
-        ),
-        strong!(
-            "padding on all sides, seen in latents",
-            "symmetric-downsample-padding",
-            TRAINED,
-            |p| {
-                let port = p.model.port(PortFault::SymmetricPadding)?;
-                let raw = port.encode(p.run.sample.view(), None)?.latents;
-                let factor = p.model.vae.config().scaling_factor as f32;
-                latents(raw * factor)
-            }
         ),
         strong!("a mirrored picture, seen in latents", "exif-ignored", TRAINED, |plot| {
             encoded(plot, plot.run.sample.slice(s![.., .., .., ..;-1]).to_owned())
@@ -249,16 +252,6 @@ fn in_pictures() -> Vec<Fault> {
             decoded(plot, |z| z * 0.42893)
         }),
         strong!(
-            "padding on all sides, seen in the picture",
-            "symmetric-downsample-padding",
-            TRAINED,
-            |p| {
-                let port = p.model.port(PortFault::SymmetricPadding)?;
-                let raw = port.encode(p.run.sample.view(), None)?.latents;
-                picture(&p.model.vae.decode(raw.view())?)
-            }
-        ),
-        strong!(
             "[0, 1] into the encoder, seen in the picture",
             "input-not-normalised",
             TRAINED,
@@ -285,29 +278,6 @@ fn in_pictures() -> Vec<Fault> {
         }),
         strong!("a picture of another size", "size-mismatch", TRAINED, |plot| {
             picture(&plot.run.decoded.slice(s![.., .., 8.., ..]).to_owned())
-        }),
-    ]
-}
-
-fn in_traces() -> Vec<Fault> {
-    vec![
-        strong!("padding on all sides, in a trace", "symmetric-downsample-padding", ALL, |plot| {
-            traced(plot, PortFault::SymmetricPadding)
-        }),
-        strong!("attention without 1 / sqrt(d), in a trace", "trace-diverges", TRAINED, |plot| {
-            traced(plot, PortFault::NoAttentionScale)
-        }),
-        strong!("interpolated upsampling, in a trace", "trace-diverges", ALL, |plot| {
-            traced(plot, PortFault::BilinearUpsampling)
-        }),
-        strong!(
-            "act_fn for the last activation, in a trace",
-            "trace-diverges",
-            &["act-relu"],
-            |p| { traced(p, PortFault::ConvActFollowsConfig) }
-        ),
-        strong!("NaN in one layer, in a trace", "trace-diverges", ALL, |plot| {
-            traced(plot, PortFault::Nan("decoder.mid_block.resnets.0"))
         }),
     ]
 }
@@ -342,7 +312,5 @@ pub fn clean() -> Vec<(&'static str, Plant)> {
             let drawn = &plot.run.encoded.latents + &std.mapv(|std| std * numbers.normal());
             picture(&plot.model.vae.decode(drawn.view())?)
         }),
-        ("a trace of other arithmetic", |plot| traced(plot, PortFault::None)),
-        ("a trace with weights in f16", |plot| traced(plot, PortFault::HalfWeights)),
     ]
 }

@@ -94,6 +94,16 @@ impl Matrix {
         assert!(missed.is_empty(), "not found: {missed:#?}");
     }
 
+    /// No strong fault has an error of another code before its own.
+    pub fn assert_no_innocent_blamed(&self) {
+        let blamed = |row: &&Planted| {
+            let first = row.codes.iter().find_map(|code| code.strip_suffix(" (error)"));
+            row.strong && first.is_some_and(|first| first != row.code)
+        };
+        let wrong: Vec<_> = self.planted.iter().filter(blamed).collect();
+        assert!(wrong.is_empty(), "another cause was blamed first: {wrong:#?}");
+    }
+
     /// Of a strong fault that no picture shows nothing is known.
     pub fn assert_strong_ones_planted(&self) {
         let planted = |(cause, model): &&(String, String)| {

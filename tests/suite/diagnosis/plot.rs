@@ -3,11 +3,9 @@
 use ndarray::{Array4, ArrayD, Axis};
 use vae_fidelity::diagnosis::UserFiles;
 use vae_fidelity::image_processor::denormalize;
-use vae_fidelity::trace::{Stage, Trace, TraceFile};
 use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 
 use super::runs::{Model, Run};
-use crate::planted::port::Fault as PortFault;
 
 /// What a fault has to work with.
 pub struct Plot<'a> {
@@ -88,16 +86,6 @@ pub fn converted(plot: &Plot, level: impl Fn(f32) -> u8) -> Result<Option<UserFi
 pub fn decoded(plot: &Plot, change: impl Fn(f32) -> f32) -> Result<Option<UserFiles>> {
     let latents = plot.run.encoded.latents.mapv(change);
     picture(&plot.model.vae.decode(latents.view())?)
-}
-
-pub fn traced(plot: &Plot, fault: PortFault) -> Result<Option<UserFiles>> {
-    let port = plot.model.port(fault)?;
-    let stage =
-        |stage, input: &Array4<f32>| -> Result<Trace> { port.trace(stage, input.view()).unwrap() };
-    let encode = stage(Stage::Encode, &plot.run.sample)?;
-    let decode = stage(Stage::Decode, &plot.run.encoded.latents)?;
-    let against = Some(TraceFile::new(encode, decode));
-    Ok(Some(UserFiles { against, ..UserFiles::default() }))
 }
 
 /// (C, H, W) as (H, W, C) in memory, read as (C, H, W) again.

@@ -1,18 +1,28 @@
 //! A VAE, a picture, and one trip: what faults are planted into.
 
+#[cfg(feature = "tch")]
 use std::cell::RefCell;
+#[cfg(feature = "tch")]
 use std::path::Path;
+#[cfg(feature = "tch")]
 use std::rc::Rc;
 
 use ndarray::Array4;
-use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
+#[cfg(feature = "tch")]
+use vae_fidelity::Dtype;
+#[cfg(not(feature = "tch"))]
+use vae_fidelity::FastAutoencoderKL as Loaded;
+#[cfg(feature = "tch")]
+use vae_fidelity::autoencoder_kl::{AutoencoderKL as Loaded, Device};
 use vae_fidelity::config::Family;
 use vae_fidelity::diagnosis::{Diagnosis, Evidence, Finding, Reference, UserFiles, diagnose};
 use vae_fidelity::image_processor::normalize;
 use vae_fidelity::pixels::{resize_bicubic, target_size};
-use vae_fidelity::{Checkpoint, Dtype, Encoded, Result, Rgb8, Source, Vae};
+use vae_fidelity::{Checkpoint, Encoded, Result, Rgb8, Source, Vae};
 
+#[cfg(feature = "tch")]
 use crate::libtorch::one_thread;
+#[cfg(feature = "tch")]
 use crate::planted::port::{Fault, Planted};
 
 /// A trained VAE with other latents, which no rule was tuned on.
@@ -20,30 +30,41 @@ pub const UNTOUCHED: &str = "eight-channel";
 
 /// A loaded VAE and where it came from.
 pub struct Model {
+    #[cfg(feature = "tch")]
     pub checkpoint: Checkpoint,
-    pub vae: AutoencoderKL,
+    pub vae: Loaded,
+    #[cfg(feature = "tch")]
     ports: RefCell<Vec<(Fault, Rc<Planted>)>>,
 }
 
 impl Model {
     /// The built-in VAE, the trained one that no rule was tuned on, or the golden model of this name.
     pub fn load(name: &str) -> Self {
-        one_thread();
-        let checkpoint = checkpoint(name);
-        let vae = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
-        Self { checkpoint, vae, ports: RefCell::default() }
+        Self::of(checkpoint(name))
     }
 
     /// A model in a folder.
+    #[cfg(feature = "tch")]
     pub fn open(folder: &Path) -> Self {
-        one_thread();
         let source = Source::parse(folder.to_str().unwrap(), None).unwrap();
-        let checkpoint = Checkpoint::open(&source, None).unwrap();
-        let vae = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
+        Self::of(Checkpoint::open(&source, None).unwrap())
+    }
+
+    #[cfg(feature = "tch")]
+    fn of(checkpoint: Checkpoint) -> Self {
+        one_thread();
+        let vae = Loaded::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
         Self { checkpoint, vae, ports: RefCell::default() }
     }
 
+    #[cfg(not(feature = "tch"))]
+    fn of(checkpoint: Checkpoint) -> Self {
+        let vae = Loaded::load(&checkpoint, Some(1)).unwrap();
+        Self { vae }
+    }
+
     /// The other implementation of this model, with `fault` in it; loaded once.
+    #[cfg(feature = "tch")]
     pub fn port(&self, fault: Fault) -> Result<Rc<Planted>> {
         let mut ports = self.ports.borrow_mut();
         if let Some((_, port)) = ports.iter().find(|(known, _)| *known == fault) {

@@ -7,6 +7,8 @@ pub enum Fault {
     None,
     /// Downsampling pads one pixel on all sides, not right and bottom only.
     SymmetricPadding,
+    /// Convolutions that keep the size pad with the opposite edge.
+    CircularPadding,
     /// Group norms with PyTorch's default eps.
     Eps1e5,
     /// The log-variance is used as it comes.

@@ -18,6 +18,7 @@ use Place::{At, Behind};
 /// Fault, the case that is run, the step that has to fail first, and where.
 const PLACES: [(Fault, &str, Step, Place); 27] = [
     (Fault::FlippedKernel, "sd-small-mode", Step::Moments, At("encoder.conv_in")),
+    (Fault::CircularPadding, "sd-small-mode", Step::Moments, At("encoder.conv_in")),
     (Fault::BgrInput, "sd-small-mode", Step::Moments, At("encoder.conv_in")),
     (Fault::HalfWeights, "sd-small-mode", Step::Moments, At("encoder.conv_in")),
     (Fault::Groups, "sd-small-mode", Step::Moments, At("encoder.down_blocks.0.resnets.0.norm1")),

@@ -1,0 +1,272 @@
+//! Explanations of one difference, ranked: what explains most with the fewest free numbers wins, and
+//! is blamed only where it beats every other cause clearly.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::codes::{Cause, Code};
+use super::finding::Finding;
+use super::severity::Severity;
+
+/// One thing that may have happened to a file of the user's.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Explanation {
+    /// What is found if it holds.
+    pub cause: &'static Cause,
+    /// What was done, in words.
+    pub what: String,
+    /// How many numbers were fitted to the file itself.
+    pub free: usize,
+    /// RMS of the difference, over the values that it is about, without and with it.
+    pub before: f64,
+    pub left: f64,
+    /// Whether it is only nearly what happens, and has to explain less.
+    pub nearly: bool,
+    /// Numbers that a reader may want to see.
+    pub numbers: Map<String, Value>,
+}
+
+/// What a fitted number has to take away to be worth its while, as a logarithm: a tenth.
+const WORTH: f64 = 0.1;
+/// A cause that is this much behind the first, as a logarithm (3 dB), is beaten.
+const CLEARLY: f64 = 0.35;
+/// What an explanation may leave, as a share of the difference: 4 dB; nearly, 3 dB.
+const EXPLAINED: f64 = 0.63;
+const NEARLY: f64 = 0.71;
+/// A share this small is as good as all.
+const ALL_OF_IT: f64 = 0.2;
+
+impl Explanation {
+    /// Of `cause`, without a fitted number.
+    pub fn new(cause: &'static Cause, what: impl Into<String>, before: f64, left: f64) -> Self {
+        let (what, numbers) = (what.into(), Map::new());
+        Self { cause, what, free: 0, before, left, nearly: false, numbers }
+    }
+
+    /// The same, with `free` numbers fitted.
+    pub fn fitted(mut self, free: usize) -> Self {
+        self.free = free;
+        self
+    }
+
+    /// The same, for what can only be imitated.
+    pub fn nearly(mut self) -> Self {
+        self.nearly = true;
+        self
+    }
+
+    /// The same, with one more number to show.
+    pub fn number(mut self, name: &str, value: impl Serialize) -> Self {
+        self.numbers.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
+        self
+    }
+
+    /// Smaller is better. What is left is a share of what each has to explain.
+    fn score(&self, floor: f64) -> f64 {
+        let share = self.left.max(floor) / self.before.max(floor);
+        share.ln() + WORTH * self.free as f64
+    }
+
+    /// Whether it takes enough of the difference away to be told at all.
+    fn tells(&self) -> bool {
+        let share = if self.nearly { NEARLY } else { EXPLAINED };
+        let worth = (-WORTH * self.free as f64).exp();
+        // NaN tells nothing.
+        self.left <= share * worth * self.before
+    }
+}
+
+/// Everything that was tried on one file.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Competition {
+    /// What rounding leaves: below it one explanation is as good as another.
+    floor: f64,
+    offered: Vec<Explanation>,
+}
+
+/// How a competition ends.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Outcome {
+    /// Nothing explains the difference.
+    Unexplained,
+    /// This does, and beats every other cause clearly; whether it leaves no more than rounding does.
+    Clear(Explanation, bool),
+    /// These two causes explain it about as well, the better one first.
+    OneOf(Explanation, Explanation),
+    /// This explains a part of it, and more remains than it may leave.
+    InPart(Explanation),
+}
+
+impl Competition {
+    /// `floor` is the RMS that rounding leaves of a perfect explanation.
+    pub fn new(floor: f64) -> Self {
+        Self { floor, offered: Vec::new() }
+    }
+
+    pub fn offer(&mut self, explanation: Explanation) {
+        self.offered.push(explanation);
+    }
+
+    /// Whether something leaves no more than rounding does, so that no search can better it.
+    pub fn done(&self) -> bool {
+        self.offered.iter().any(|one| self.is_all(one))
+    }
+
+    fn is_all(&self, one: &Explanation) -> bool {
+        !one.nearly && one.left <= 2.0 * self.floor && one.left <= ALL_OF_IT * one.before
+    }
+
+    /// The best by score; those that tell anything at all before others.
+    fn ranked(&self) -> Vec<&Explanation> {
+        let mut ranked: Vec<_> = self.offered.iter().filter(|one| one.tells()).collect();
+        ranked.sort_by(|a, b| a.score(self.floor).total_cmp(&b.score(self.floor)));
+        ranked
+    }
+
+    /// Which explanation wins. One that leaves more than `allowed`, and more than a fifth of the
+    /// difference, explains it only in part.
+    pub fn outcome(&self, allowed: f64) -> Outcome {
+        let ranked = self.ranked();
+        let Some(&first) = ranked.first() else { return Outcome::Unexplained };
+        if !first.nearly && first.left > allowed && first.left > ALL_OF_IT * first.before {
+            return Outcome::InPart(first.clone());
+        }
+        let rival = ranked.iter().find(|one| one.cause.code != first.cause.code);
+        match rival {
+            Some(&second) if second.score(self.floor) - first.score(self.floor) < CLEARLY => {
+                Outcome::OneOf(first.clone(), second.clone())
+            }
+            _ => Outcome::Clear(first.clone(), self.is_all(first)),
+        }
+    }
+
+    /// What was tried and does not explain it: the nearest of each cause, with the share of the
+    /// difference that it leaves.
+    pub fn ruled_out(&self) -> Vec<String> {
+        let mut nearest: Vec<&Explanation> = Vec::new();
+        let share = |one: &Explanation| one.left / one.before;
+        for one in self.offered.iter().filter(|one| share(one).is_finite()) {
+            match nearest.iter_mut().find(|known| known.cause.code == one.cause.code) {
+                Some(known) if share(one) < share(known) => *known = one,
+                Some(_) => {}
+                None => nearest.push(one),
+            }
+        }
+        nearest.sort_by(|a, b| share(a).total_cmp(&share(b)));
+        let told = |one: &&Explanation| {
+            let left = (100.0 * share(one)).round();
+            format!("{}: {} leaves {left} % of the difference", one.cause.code, one.what)
+        };
+        nearest.iter().map(told).collect()
+    }
+}
+
+impl Outcome {
+    /// The finding of what explains the difference, after `subject` ("your picture is the
+    /// reference's, "); `None` where nothing does. A file that is `altered` visibly fails.
+    pub fn finding(&self, subject: &str, altered: bool) -> Option<Finding> {
+        match self {
+            Self::Unexplained | Self::InPart(_) => None,
+            Self::Clear(one, all) => {
+                let finding = Finding::new(one.cause, format!("{subject}{}", one.what));
+                // What nobody sees is an error only where there is no doubt.
+                let severity = match finding.severity {
+                    _ if altered => Severity::Error,
+                    Severity::Error if !all => Severity::Warning,
+                    severity => severity,
+                };
+                let finding = finding.severity(severity);
+                Some(one.numbers.iter().fold(finding, |f, (name, value)| f.evidence(name, value)))
+            }
+            Self::OneOf(one, other) => {
+                let title = format!(
+                    "{subject}{}; or ({}) {}: these two cannot be told apart here",
+                    one.what, other.cause.code, other.what
+                );
+                let severity = if altered { Severity::Error } else { Severity::Warning };
+                let both = [one, other].map(|side| {
+                    let mut numbers = side.numbers.clone();
+                    numbers.insert("code".into(), Value::from(side.cause.code.as_str()));
+                    numbers.insert("what".into(), Value::from(side.what.as_str()));
+                    numbers.insert("share_left".into(), Value::from(side.left / side.before));
+                    numbers
+                });
+                let finding = Finding::new(one.cause, title)
+                    .severity(severity)
+                    .remedy(format!("{}; or {}", one.cause.remedy, other.cause.remedy))
+                    .evidence("one_of", both);
+                Some(finding)
+            }
+        }
+    }
+
+    /// Whether it blames a cause of this kind without leaving no more than rounding.
+    pub fn doubts(&self, kind: impl Fn(Code) -> bool) -> bool {
+        match self {
+            Self::Unexplained | Self::Clear(_, true) => false,
+            Self::Clear(one, false) | Self::OneOf(one, _) | Self::InPart(one) => {
+                kind(one.cause.code)
+            }
+        }
+    }
+
+    /// The explanation that comes first, if any.
+    pub fn first(&self) -> Option<&Explanation> {
+        match self {
+            Self::Unexplained => None,
+            Self::Clear(one, _) | Self::OneOf(one, _) | Self::InPart(one) => Some(one),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::changes::{CHANNEL_SWAP, INPUT_NOT_NORMALISED};
+    use super::super::scaling::SCALING_FACTOR_MISMATCH;
+    use super::*;
+
+    fn offered(explanations: Vec<Explanation>) -> Competition {
+        Competition { floor: 0.3, offered: explanations }
+    }
+
+    #[test]
+    fn the_best_explanation_wins_only_where_it_is_clearly_better() {
+        let swap = Explanation::new(&CHANNEL_SWAP, "swapped", 10.0, 0.4);
+        let factor = Explanation::new(&SCALING_FACTOR_MISMATCH, "scaled", 10.0, 4.0);
+        let clear = offered(vec![factor, swap.clone()]);
+        assert_eq!(clear.outcome(1.0), Outcome::Clear(swap.clone(), true));
+        assert!(clear.done());
+        let near = Explanation::new(&SCALING_FACTOR_MISMATCH, "scaled", 10.0, 0.5);
+        let close = offered(vec![near.clone(), swap.clone()]);
+        assert_eq!(close.outcome(1.0), Outcome::OneOf(swap, near));
+        let finding = close.outcome(1.0).finding("it is ", true).unwrap();
+        assert_eq!(finding.code, CHANNEL_SWAP.code);
+        assert_eq!(finding.severity, Severity::Error);
+        assert!(finding.title.contains("scaling-factor-mismatch"), "{}", finding.title);
+        assert_eq!(close.outcome(1.0).finding("", false).unwrap().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn fitted_numbers_have_to_be_worth_their_while() {
+        let plain = Explanation::new(&CHANNEL_SWAP, "swapped", 10.0, 1.1);
+        let fitted = Explanation::new(&SCALING_FACTOR_MISMATCH, "scaled", 10.0, 1.0).fitted(12);
+        assert_eq!(offered(vec![fitted, plain.clone()]).outcome(2.0), Outcome::Clear(plain, false));
+    }
+
+    #[test]
+    fn what_leaves_too_much_or_is_not_a_number_is_not_blamed() {
+        let half = Explanation::new(&INPUT_NOT_NORMALISED, "fed as [0, 1]", 10.0, 5.0);
+        assert_eq!(offered(vec![half.clone()]).outcome(2.0), Outcome::InPart(half.clone()));
+        assert_eq!(offered(vec![half.clone()]).outcome(6.0), Outcome::Clear(half.clone(), false));
+        assert_eq!(Outcome::InPart(half.clone()).finding("", true), None);
+        let nothing = Explanation { left: 9.0, ..half.clone() };
+        let nan = Explanation { left: f64::NAN, ..half };
+        let none = offered(vec![nothing, nan]);
+        assert_eq!(none.outcome(100.0), Outcome::Unexplained);
+        assert_eq!(
+            none.ruled_out(),
+            ["input-not-normalised: fed as [0, 1] leaves 90 % of the difference"]
+        );
+        assert!(!none.done());
+    }
+}

@@ -1,0 +1,229 @@
+//! The user's latents beside the expected ones: scale, shift, statistics, draw, layout, and what
+//! happened to the picture before.
+
+pub(super) mod noise;
+mod search;
+
+use ndarray::{Array4, ArrayD, Axis, s};
+
+use super::changes::{SYMMETRIES, explanations, resizings};
+use super::codes::{Cause, Code};
+use super::compared::{Difference, Judged};
+use super::decided_by::DecidedBy;
+use super::evidence::{Evidence, LatentsScale, with_batch};
+use super::finding::Finding;
+use super::fit::{Line, spread};
+use super::legitimate::{QUALITY, through_jpeg};
+use super::non_finite::NON_FINITE_OUTPUT;
+use super::region::Region;
+use super::scaling::{self, Affine};
+use super::severity::Severity;
+use super::sizes::{WRONG_FAMILY_CHANNELS, other_size};
+use noise::coarseness;
+use search::{PRECISE, Search};
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::image_processor::normalize;
+use vae_fidelity_files::error::Result;
+
+pub(super) const LATENTS_DIFFER: Cause = Cause {
+    code: Code::LatentsDiffer,
+    severity: Severity::Error,
+    title: "your latents are not this VAE's, and no rule says why",
+    meaning: "They were made from another picture, by other weights, or by a fault that has \
+              no rule here.",
+    rule: "Shapes agree, the relative RMS difference passes 2 % (or what the posterior's spread or \
+           JPEG at quality 75 make), and no other rule explains it.",
+    remedy: "compare layer by layer: check `against` a trace of your own run",
+    diffusers: "check that both sides load the same files: `repo` with the same revision",
+    comfyui: "check that both sides load the same VAE file",
+    ports: "save a trace of your encoder, and pass it with `against`",
+    sources: &[],
+    decided_by: &[DecidedBy::Latents],
+};
+
+/// Relative residual that f16, bf16 and other kernels may leave.
+const ROUNDING: f64 = 0.02;
+/// Latents that correlate less than this are of no picture with other colours.
+const RELATED: f64 = 0.3;
+
+/// What is wrong with the user's latents, if anything, and how far off they are.
+pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged> {
+    let found = match as_nchw(tensor, &evidence.encoded.latents) {
+        Ok(found) => found,
+        Err(finding) => {
+            return Ok(turned(evidence, tensor)?.unwrap_or(*finding).into());
+        }
+    };
+    let non_finite = found.iter().filter(|value| !value.is_finite()).count();
+    if non_finite > 0 {
+        let title = format!("{non_finite} values of your latents are NaN or infinite");
+        let finding = Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", non_finite);
+        return Ok(finding.at("encoder").into());
+    }
+    let affine = Affine::of(evidence.vae.config(), evidence.files.latents_scale);
+    let what = match (evidence.drawn, evidence.files.latents_scale) {
+        (false, LatentsScale::Scaled) => "this VAE's mode",
+        (false, LatentsScale::Raw) => "this VAE's mode, unscaled",
+        (true, LatentsScale::Scaled) => "this run's draw",
+        (true, LatentsScale::Raw) => "this run's draw, unscaled",
+    };
+    let difference = Difference::of_tensors(&affine.apply(&evidence.encoded.latents), &found, what);
+    Ok(finite(evidence, &affine, &found)?.at(difference))
+}
+
+fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<Judged> {
+    let expected = &evidence.encoded.latents;
+    if spread(found) == 0.0 {
+        let title = "your latents are one constant: the encoder's output did not reach the file";
+        return Ok(Finding::new(&LATENTS_DIFFER, title).into());
+    }
+    let wide = posterior_noise(evidence);
+    if affine.per_channel()
+        && let Some(findings) = scaling::per_channel(affine, expected, found, wide)
+    {
+        return Ok(findings.into());
+    }
+    let Some(line) = Line::through(expected, found) else { return Ok(Judged::default()) };
+    let residual = line.residual / line.spread[1];
+    // A wide posterior hides the line, but not from who knows where to look.
+    if let (false, Some(finding)) =
+        (affine.per_channel(), noise::noise(evidence, affine.line(), found, wide))
+    {
+        return Ok(finding.into());
+    }
+    if line.slope != 0.0 {
+        let drawn = noise::noise(evidence, (line.slope, line.offset), found, wide);
+        // What a draw or nothing at all leaves needs no other explanation.
+        if drawn.is_some() || residual <= PRECISE {
+            let mut findings = scaling::line(affine, &line);
+            findings.extend(drawn);
+            return Ok(findings.into());
+        }
+    }
+    let spread = line.spread[1];
+    let pixels = evidence.vae.config().downsampling();
+    let region =
+        |scaled: &Array4<f32>| Region::of_latents(&affine.apply(expected), scaled, spread, pixels);
+    if region(found).finding("your latents").is_some() {
+        // Compression before the encoder differs most where there is detail.
+        let compressed = affine.apply(&of_jpeg(evidence)?);
+        let beyond = region(found).beyond(&region(&compressed));
+        if let Some(finding) = beyond.finding("your latents") {
+            return Ok(finding.evidence("relative_residual", residual).into());
+        }
+    }
+    let mut search = Search::new(evidence, affine, found);
+    search.offer_line(&line);
+    search.offer_unit_range();
+    search.offer_layouts();
+    // Rounding may hide another resize, and nothing else.
+    search.offer_encoded(match residual <= ROUNDING {
+        true => resizings(evidence),
+        false => explanations(evidence),
+    })?;
+    let related = line.correlation.abs() >= RELATED;
+    if residual > ROUNDING && related && !search.competition.done() {
+        search.offer_fitted()?;
+    }
+    let allowed = ROUNDING.max((2.0 * wide).min(0.5)) * line.spread[1];
+    let outcome = search.competition.outcome(allowed);
+    if let Some(findings) = search.findings(&outcome, &line) {
+        return Ok(findings.into());
+    }
+    if let Some(findings) = scaling::per_channel(affine, expected, found, wide) {
+        return Ok(findings.into());
+    }
+    let before = search.before() / line.spread[1];
+    if before <= ROUNDING.max(2.0 * coarseness(found)) || residual <= ROUNDING {
+        return Ok(scaling::line(affine, &line).into());
+    }
+    let compressed = of_jpeg(evidence)?;
+    let by_jpeg = Line::through(expected, &compressed).map_or(0.0, |l| l.residual / l.spread[1]);
+    if before <= by_jpeg {
+        return Ok(Judged::passing(format!(
+            "JPEG or WebP of the picture at quality {QUALITY} does as much"
+        )));
+    }
+    let title = "your latents are not this VAE's latents of this picture, and no rule says why";
+    Ok(Finding::new(&LATENTS_DIFFER, title)
+        .evidence("correlation", line.correlation)
+        .evidence("relative_residual", residual)
+        .evidence("relative_difference", before)
+        .evidence("relative_residual_of_jpeg_at_75", by_jpeg)
+        .evidence("ruled_out", search.competition.ruled_out())
+        .into())
+}
+
+/// The user's tensor as the expected shape, or what is wrong with its shape.
+fn as_nchw(
+    tensor: &ArrayD<f32>,
+    expected: &Array4<f32>,
+) -> std::result::Result<Array4<f32>, Box<Finding>> {
+    let shape = expected.dim();
+    let (n, channels, height, width) = shape;
+    let four = with_batch(tensor);
+    let title = format!("your latents are {:?}, expected {:?}", tensor.shape(), expected.shape());
+    let other_size = |exchanged: bool| {
+        Err(Box::new(other_size(title.clone(), exchanged, expected.shape(), tensor.shape())))
+    };
+    let Some(four) = four else { return other_size(false) };
+    let found = four.dim();
+    if found == shape {
+        return Ok(four.to_owned());
+    }
+    if found == (n, height, width, channels) {
+        return Ok(four.permuted_axes([0, 3, 1, 2]).as_standard_layout().to_owned());
+    }
+    // Moments: mean first.
+    if found == (n, 2 * channels, height, width) {
+        return Ok(four.slice(s![.., ..channels, .., ..]).to_owned());
+    }
+    if found == (n, channels, width, height) {
+        return other_size(true);
+    }
+    if found.1 != channels && found.3 != channels {
+        let title = format!("{title}: {} channels are another family's", found.1);
+        return Err(Box::new(
+            Finding::new(&WRONG_FAMILY_CHANNELS, title)
+                .evidence("expected", expected.shape())
+                .evidence("found", tensor.shape()),
+        ));
+    }
+    other_size(false)
+}
+
+/// Raw latents of the picture as a JPEG at the least quality that is no fault.
+fn of_jpeg(evidence: &Evidence) -> Result<Array4<f32>> {
+    let compressed = normalize(&through_jpeg(evidence.seen, QUALITY)?, Dtype::F32);
+    Ok(evidence.vae.encode(compressed.view(), None)?.latents)
+}
+
+/// Latents whose sides are exchanged because the picture was turned before the encoder.
+fn turned(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Option<Finding>> {
+    let (n, channels, height, width) = evidence.encoded.latents.dim();
+    let exchanged = (n, channels, width, height);
+    let Some(found) = with_batch(tensor).filter(|found| found.dim() == exchanged) else {
+        return Ok(None);
+    };
+    let found = found.to_owned();
+    for (symmetry, name) in SYMMETRIES.into_iter().filter(|(symmetry, _)| symmetry.transposed) {
+        let sample = symmetry.apply(evidence.sample.index_axis(Axis(0), 0)).insert_axis(Axis(0));
+        let latents = evidence.vae.encode(sample.view(), None)?.latents;
+        let Some(line) = Line::through(&latents, &found) else { continue };
+        if line.correlation > 0.95 {
+            let title = format!("your latents are those of the picture {name}");
+            let finding = Finding::new(symmetry.cause(evidence.orientation), title);
+            let finding = finding.severity(Severity::Error);
+            return Ok(Some(finding.evidence("correlation", line.correlation)));
+        }
+    }
+    Ok(None)
+}
+
+/// RMS of the posterior's standard deviation over the spread of the latents.
+fn posterior_noise(evidence: &Evidence) -> f64 {
+    let Some(std) = &evidence.encoded.std else { return 0.0 };
+    let square = std.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>();
+    let noise = (square / std.len().max(1) as f64).sqrt();
+    noise / spread(&evidence.encoded.latents).max(1e-12)
+}

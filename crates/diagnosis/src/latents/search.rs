@@ -1,0 +1,338 @@
+//! One search for what brings the expected latents to the user's.
+
+use ndarray::{Array4, Axis};
+
+use super::super::changes::{Change, LAYOUT_SCRAMBLED, Layout, SYMMETRIES, Tried, interior};
+use super::super::codes::{Cause, Code};
+use super::super::competition::{Competition, Explanation, Outcome};
+use super::super::evidence::{Evidence, LatentsScale};
+use super::super::finding::Finding;
+use super::super::fit::{Line, rms_difference, spread};
+use super::super::recolouring::{
+    BT601, COLOUR_MATRIX, GAMMA_MISMATCH, LEVELS_CHANGED, Recolouring, in_words,
+};
+use super::super::scaling::{self, Affine, SCALING_FACTOR_MISMATCH};
+use super::super::severity::Severity;
+use super::noise::ALTERED;
+use vae_fidelity_files::error::Result;
+
+/// Relative residual below which only a resize is looked into, and one explanation is as good as
+/// another.
+pub(super) const PRECISE: f64 = 0.004;
+/// A line through the latents of a changed picture that leaves this much less than the expected
+/// scaling is another scaling.
+const OTHER_SCALING: f64 = 0.8;
+/// What a move may leave, relative to the spread.
+const MOVED: f64 = 0.7;
+/// Pixels of latents at the border that only the real padding gives.
+const BORDER: usize = 2;
+
+/// The explanations offered so far, and the latents that they are about.
+pub(super) struct Search<'a> {
+    evidence: &'a Evidence<'a>,
+    affine: &'a Affine,
+    found: &'a Array4<f32>,
+    /// RMS between the user's latents and the expected ones, scaled as asked for.
+    before: f64,
+    pub competition: Competition,
+    /// The lines of explanations that need one, by their words.
+    lines: Vec<(String, Line)>,
+}
+
+impl<'a> Search<'a> {
+    pub fn new(evidence: &'a Evidence<'a>, affine: &'a Affine, found: &'a Array4<f32>) -> Self {
+        let before = rms_difference(&affine.apply(&evidence.encoded.latents), found);
+        let competition = Competition::new(PRECISE * spread(found));
+        Self { evidence, affine, found, before, competition, lines: Vec::new() }
+    }
+
+    pub fn before(&self) -> f64 {
+        self.before
+    }
+
+    /// Another factor or shift, and nothing else.
+    pub fn offer_line(&mut self, line: &Line) {
+        if let Some(finding) = scaling::line(self.affine, line).into_iter().next() {
+            let cause = finding.code.cause();
+            let explanation = Explanation::new(cause, finding.title, self.before, line.residual);
+            self.competition.offer(explanation.fitted(2));
+        }
+    }
+
+    /// TAESD's range for latents in pictures: `z / 6 + 0.5`, clamped to [0, 1].
+    pub fn offer_unit_range(&mut self) {
+        let in_unit = |z: f32| (z / 6.0 + 0.5).clamp(0.0, 1.0);
+        let raw = &self.evidence.encoded.latents;
+        let scaled = Affine::of(self.evidence.vae.config(), LatentsScale::Scaled).apply(raw);
+        let left = [raw.mapv(in_unit), scaled.mapv(in_unit)]
+            .map(|candidate| rms_difference(&candidate, self.found))
+            .into_iter()
+            .fold(f64::INFINITY, f64::min);
+        let what = "your latents are in TAESD's range for pictures: z / 6 + 0.5, clamped to [0, 1]";
+        let explanation = Explanation::new(&SCALING_FACTOR_MISMATCH, what, self.before, left);
+        self.competition.offer(explanation);
+    }
+
+    /// Latents whose own axes were mixed up.
+    pub fn offer_layouts(&mut self) {
+        let first = self.evidence.encoded.latents.index_axis(Axis(0), 0);
+        let reread = Layout::ALL.map(|(layout, name)| (layout.apply(first), name));
+        let turned = SYMMETRIES.map(|(symmetry, name)| (symmetry.apply(first), name));
+        for (candidate, name) in reread.into_iter().chain(turned) {
+            let candidate = candidate.insert_axis(Axis(0));
+            if candidate.dim() != self.found.dim() {
+                continue;
+            }
+            let Some(line) = Line::through(&candidate, self.found) else { continue };
+            let what = format!("the expected ones: {name}");
+            // Known only where it is all but exact: pictures are alike when mirrored.
+            if line.correlation > 0.99 {
+                let explanation =
+                    Explanation::new(&LAYOUT_SCRAMBLED, what, self.before, line.residual);
+                self.competition.offer(explanation.number("correlation", line.correlation));
+            }
+        }
+    }
+
+    /// Pictures changed before the encoder.
+    pub fn offer_encoded(&mut self, tried: Vec<Tried>) -> Result<()> {
+        for Tried { cause, what, change } in tried {
+            let Some(sample) = change.apply(self.evidence)? else { continue };
+            if sample.dim() != self.evidence.sample.dim() {
+                continue;
+            }
+            let latents = self.evidence.vae.encode(sample.view(), None)?.latents;
+            let what = format!("those of the picture {what}");
+            let moved = matches!(change, Change::Moved(_));
+            let explanation = match moved {
+                true => self.moved(&latents).map(|(before, left, line)| {
+                    (Explanation::new(cause, what, before, left).nearly(), line)
+                }),
+                false => self.explained(&latents).map(|(left, free, line)| {
+                    (Explanation::new(cause, what, self.before, left).fitted(free), line)
+                }),
+            };
+            let Some((explanation, line)) = explanation else { continue };
+            self.add(explanation, line);
+            if self.competition.done() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, explanation: Explanation, line: Option<Line>) {
+        let spread = spread(self.found);
+        let (before, left) = (explanation.before / spread, explanation.left / spread);
+        self.lines.extend(line.map(|line| (explanation.what.clone(), line)));
+        self.competition.offer(
+            explanation
+                .number("relative_residual", before)
+                .number("relative_residual_explained", left),
+        );
+    }
+
+    /// What `latents` leave of the user's: scaled as asked for, or, where that is much better,
+    /// by a line of their own, which is two numbers more.
+    fn explained(&self, latents: &Array4<f32>) -> Option<(f64, usize, Option<Line>)> {
+        let left = rms_difference(&self.affine.apply(latents), self.found);
+        let line = Line::through(latents, self.found)?;
+        let other = line.slope > 0.0 && line.residual < OTHER_SCALING * left;
+        Some(if other { (line.residual, 2, Some(line)) } else { (left, 0, None) })
+    }
+
+    /// The same away from the border, before and after, with a line.
+    fn moved(&self, latents: &Array4<f32>) -> Option<(f64, f64, Option<Line>)> {
+        let through = |latents: &Array4<f32>| {
+            Line::through(interior(latents, BORDER), interior(self.found, BORDER))
+        };
+        let (before, after) = (through(&self.evidence.encoded.latents)?, through(latents)?);
+        let near = after.slope > 0.0 && after.residual <= MOVED * after.spread[1];
+        near.then_some((before.residual, after.residual, Some(after)))
+    }
+
+    /// Contrast, brightness, gamma and saturation of the picture, as far as the encoder is nearly
+    /// linear in them: by its slope in each, once or twice.
+    pub fn offer_fitted(&mut self) -> Result<()> {
+        for way in Way::ALL {
+            let mut numbers = vec![0.0; way.free()];
+            let mut best: Option<(f64, Vec<f64>)> = None;
+            for _ in 0..STEPS {
+                let at = self.encoded(way, &numbers)?;
+                let left = rms_difference(&at, self.found);
+                if best.as_ref().is_none_or(|(least, _)| left < *least) {
+                    best = Some((left, numbers.clone()));
+                } else {
+                    break;
+                }
+                let slopes: Vec<Array4<f32>> = (0..numbers.len())
+                    .map(|i| {
+                        let mut aside = numbers.clone();
+                        aside[i] += NUDGE;
+                        Ok((self.encoded(way, &aside)? - &at) / NUDGE as f32)
+                    })
+                    .collect::<Result<_>>()?;
+                let Some(step) = least_squares(&slopes, &(self.found - &at)) else { break };
+                // A picture that is nothing of the kind is left after one look.
+                if share_left(&slopes, &step, &(self.found - &at)) > HOPELESS {
+                    break;
+                }
+                numbers.iter_mut().zip(step).for_each(|(number, by)| {
+                    *number = (*number + by).clamp(-0.8, 1.5);
+                });
+            }
+            let Some((left, numbers)) = best else { continue };
+            if numbers.iter().all(|number| number.abs() < 0.01) {
+                continue;
+            }
+            let (cause, what) = way.in_words(&numbers);
+            let what = format!("those of the picture {what}");
+            let explanation = Explanation::new(cause, what, self.before, left);
+            self.add(explanation.fitted(numbers.len()), None);
+        }
+        Ok(())
+    }
+
+    /// The latents of the picture so changed, scaled as asked for.
+    fn encoded(&self, way: Way, numbers: &[f64]) -> Result<Array4<f32>> {
+        let change = Change::Recoloured(way.recolouring(numbers));
+        let Some(sample) = change.apply(self.evidence)? else {
+            return Ok(self.evidence.encoded.latents.clone());
+        };
+        Ok(self.affine.apply(&self.evidence.vae.encode(sample.view(), None)?.latents))
+    }
+
+    /// What is found, with the factor beside it where that is wrong as well; `None` where nothing
+    /// explains the difference.
+    pub fn findings(&self, outcome: &Outcome, line: &Line) -> Option<Vec<Finding>> {
+        let altered = self.before > ALTERED * spread(self.found);
+        let first = outcome.first()?;
+        let scaled =
+            matches!(first.cause.code, Code::ScalingFactorMismatch | Code::ShiftFactorDropped);
+        let by_line = scaled && first.free > 0;
+        if by_line && matches!(outcome, Outcome::Clear(..)) {
+            return Some(scaling::line(self.affine, line));
+        }
+        let subject = if scaled { "" } else { "your latents are " };
+        let mut finding = outcome.finding(subject, altered)?;
+        let nearly = first.cause.code == Code::SymmetricDownsamplePadding;
+        if nearly {
+            // A move is only nearly what padding does: found in 93 % of planted cases.
+            finding = finding.at("encoder.down_blocks.0.downsamplers.0").severity(if altered {
+                Severity::Error
+            } else {
+                Severity::Warning
+            });
+        }
+        let mut findings = vec![finding];
+        if let Some((_, with)) = self.lines.iter().find(|(what, _)| *what == first.what) {
+            match nearly {
+                true => findings.extend(scaling::nearly(self.affine, with)),
+                false => findings.extend(scaling::line(self.affine, with)),
+            }
+        }
+        Some(findings)
+    }
+}
+
+/// Steps towards the numbers of a change of colours, the nudge by which slopes are taken, and the
+/// share of the difference that a first step has to leave no more than.
+const STEPS: usize = 3;
+const NUDGE: f64 = 0.05;
+const HOPELESS: f64 = 0.8;
+
+/// A change of colours with numbers that are 0 where it changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    /// Contrast about middle grey, and brightness.
+    Levels,
+    Gamma,
+    Saturation,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Levels, Self::Gamma, Self::Saturation];
+
+    /// How many numbers it has.
+    fn free(self) -> usize {
+        if self == Self::Levels { 2 } else { 1 }
+    }
+
+    fn recolouring(self, numbers: &[f64]) -> Recolouring {
+        let number = |at: usize| numbers.get(at).copied().unwrap_or(0.0);
+        match self {
+            Self::Levels => Recolouring::line(1.0 + number(0), number(1) - number(0) / 2.0),
+            Self::Gamma => Recolouring::Power(1.0 + number(0)),
+            Self::Saturation => Recolouring::saturation(BT601, 1.0 + number(0)),
+        }
+    }
+
+    fn in_words(self, numbers: &[f64]) -> (&'static Cause, String) {
+        let number = |at: usize| numbers.get(at).copied().unwrap_or(0.0);
+        match self {
+            Self::Levels => {
+                let words = in_words(1.0 + number(0), number(1) - number(0) / 2.0);
+                (&LEVELS_CHANGED, format!("with its levels changed: {words}"))
+            }
+            Self::Gamma => {
+                let power = 1.0 + number(0);
+                (&GAMMA_MISMATCH, format!("with each level to the power of {power:.2}"))
+            }
+            Self::Saturation => {
+                let by = 1.0 + number(0);
+                let more = if by > 1.0 { "more" } else { "less" };
+                (&COLOUR_MATRIX, format!("with {more} saturation: times {by:.2}"))
+            }
+        }
+    }
+}
+
+/// The one or two numbers that bring the sum of `slopes` nearest to `target`.
+fn least_squares(slopes: &[Array4<f32>], target: &Array4<f32>) -> Option<Vec<f64>> {
+    let dot = |a: &Array4<f32>, b: &Array4<f32>| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    match slopes {
+        [one] => {
+            let square = dot(one, one);
+            (square > 0.0).then(|| vec![dot(one, target) / square])
+        }
+        [one, two] => {
+            let (a, b, c) = (dot(one, one), dot(one, two), dot(two, two));
+            let (x, y) = (dot(one, target), dot(two, target));
+            let determinant = a * c - b * b;
+            (determinant > 1e-9 * a * c)
+                .then(|| vec![(c * x - b * y) / determinant, (a * y - b * x) / determinant])
+        }
+        _ => None,
+    }
+}
+
+/// What `step` along `slopes` leaves of `target`, as a share.
+fn share_left(slopes: &[Array4<f32>], step: &[f64], target: &Array4<f32>) -> f64 {
+    let mut left = target.clone();
+    for (slope, by) in slopes.iter().zip(step) {
+        left.scaled_add(-*by as f32, slope);
+    }
+    let squares = |tensor: &Array4<f32>| -> f64 {
+        tensor.iter().map(|value| f64::from(*value).powi(2)).sum()
+    };
+    (squares(&left) / squares(target)).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_those_of_least_squares() {
+        let tensor =
+            |values: [f32; 4]| Array4::from_shape_vec((1, 1, 2, 2), values.into()).unwrap();
+        let slopes = [tensor([1.0, 0.0, 1.0, 2.0]), tensor([0.0, 1.0, 1.0, -1.0])];
+        let target = &slopes[0] * 0.5 - &slopes[1] * 0.25;
+        let step = least_squares(&slopes, &target).unwrap();
+        assert!((step[0] - 0.5).abs() < 1e-6 && (step[1] + 0.25).abs() < 1e-6, "{step:?}");
+        assert!(share_left(&slopes, &step, &target) < 1e-3);
+        assert_eq!(least_squares(&[slopes[0].clone(), slopes[0].clone()], &target), None);
+    }
+}

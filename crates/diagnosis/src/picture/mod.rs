@@ -1,0 +1,274 @@
+//! The user's decoded picture beside the one that the same latents decode to here.
+
+mod filtered;
+pub(super) mod matched;
+pub(super) mod preview;
+mod reference;
+mod search;
+mod tried;
+
+use ndarray::{Array4, Axis};
+
+use super::changes::SYMMETRIES;
+use super::codes::{Cause, Code};
+use super::compared::{Difference, Judged};
+use super::competition::Outcome;
+use super::decided_by::DecidedBy;
+use super::draw;
+use super::evidence::Evidence;
+use super::finding::Finding;
+use super::fit::psnr;
+use super::legitimate::{Distance, QUALITY, through_jpeg};
+use super::quantisation::{self, Conversion};
+use super::recolouring::is_of_colours;
+use super::region::Region;
+use super::seams;
+use super::severity::Severity;
+use super::sizes::other_size;
+use reference::{Reference, reference};
+use search::Search;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::image_processor::denormalize;
+use vae_fidelity_files::error::Result;
+use vae_fidelity_pixels::Rgb8;
+
+pub(super) const DECODED_DIFFERS: Cause = Cause {
+    code: Code::DecodedDiffers,
+    severity: Severity::Error,
+    title: "your picture is not this VAE's, and no rule says why",
+    meaning: "It comes from other latents, other weights, or a fault that has no rule here.",
+    rule: "Your picture is further from the reference's than JPEG at quality 75 would bring it (over \
+           the whole and in each block of 8 x 8) and than another draw from the posterior would, \
+           and no other rule explains it.",
+    remedy: "compare step by step: `preprocessed`, `latents`, then `against` a trace",
+    diffusers: "save latents and the tensor that went in, and pass them as well",
+    comfyui: "save the latent, and pass it as well",
+    ports: "save a trace of your decoder, and pass it with `against`",
+    sources: &[],
+    decided_by: &[DecidedBy::DecodedImage],
+};
+
+/// From here on only the conversion to 8 bits is looked into; half precision stays above.
+const AGREES_DB: f64 = 40.0;
+/// A picture further off than this is altered so that a person sees it.
+const ALTERED_DB: f64 = 35.0;
+/// Pictures whose levels correlate less than this come from no such latents.
+const RELATED: f64 = 0.3;
+
+/// From here on a picture is the expected one.
+const SAME_DB: f64 = 50.0;
+
+/// What is wrong with the user's picture, if anything, and how far off it is.
+pub(super) fn judged(evidence: &Evidence, theirs: &Rgb8) -> Result<Judged> {
+    let reference = reference(evidence)?;
+    let ours = denormalize(reference.decoded.view(), Dtype::F32)?;
+    if let Some(finding) =
+        turned(&reference.decoded, evidence.orientation, theirs)?.or_else(|| resized(&ours, theirs))
+    {
+        return Ok(finding.into());
+    }
+    let what = match evidence.files.latents {
+        Some(_) => "what this VAE decodes from your latents",
+        None => "what this VAE decodes",
+    };
+    let judged = of_one_size(evidence, &reference, &ours, theirs)?;
+    Ok(judged.at(Difference::of_pictures(&ours, theirs, what)))
+}
+
+fn of_one_size(
+    evidence: &Evidence,
+    Reference { latents, decoded }: &Reference,
+    ours: &Rgb8,
+    theirs: &Rgb8,
+) -> Result<Judged> {
+    let before = psnr(ours, theirs);
+    if before == f64::INFINITY {
+        return Ok(Judged::default());
+    }
+    let distance = Distance::between(ours, theirs);
+    let compressed = Distance::between(ours, &through_jpeg(ours, QUALITY)?);
+    if let Some(finding) = quantisation::exact(decoded, ours, theirs) {
+        return Ok(finding.into());
+    }
+    let mut search = Search::new(ours, theirs);
+    by_pixels(decoded, evidence.orientation, &mut search)?;
+    matched::offer(evidence.seen, &mut search)?;
+    if before < SAME_DB
+        && search.competition.outcome(f64::INFINITY) == Outcome::Unexplained
+        && let Some(finding) = by_region(evidence, ours, theirs)?
+    {
+        return Ok(finding.evidence("psnr_db", before).into());
+    }
+    if before >= AGREES_DB && distance.is_within(&compressed) {
+        // So little is blamed only where there is no doubt.
+        let exact = search.competition.outcome(0.0);
+        if let (Outcome::Clear(_, true), true) = (&exact, before < SAME_DB)
+            && let Some(finding) = exact.finding(SUBJECT, false)
+        {
+            return Ok(at(finding, &exact).into());
+        }
+        return Ok(match quantisation::lost_levels(ours, theirs) {
+            Some(finding) => finding.into(),
+            None if before >= SAME_DB => Judged::default(),
+            None => Judged::passing("half precision, JPEG and WebP do as much"),
+        });
+    }
+    let resized = evidence.source.data().len() != evidence.seen.data().len();
+    let looks_compressed = distance.is_within(&compressed) && !distance.moves_blocks(&compressed);
+    if search.correlation.abs() >= RELATED && (resized || !looks_compressed) {
+        if !search.done() && !looks_compressed {
+            tried::by_latents(evidence, latents, &mut search)?;
+        }
+        if !search.done() && evidence.files.latents.is_none() {
+            tried::by_input(evidence, &mut search)?;
+        }
+        if !search.done() && !looks_compressed {
+            tried::by_tiles(evidence, latents, &mut search)?;
+        }
+    }
+    let mut allowed = compressed;
+    let mut outcome = search.competition.outcome(allowed.rms);
+    let unclear = matches!(outcome, Outcome::InPart(_) | Outcome::Unexplained);
+    if unclear
+        && !distance.is_within(&allowed)
+        && let Some(drawn) = of_another_draw(evidence)?
+    {
+        allowed = allowed.or(Distance::between(ours, &drawn));
+        outcome = search.competition.outcome(allowed.rms);
+    }
+    let altered = before < ALTERED_DB;
+    if looks_compressed && outcome.doubts(is_of_colours) {
+        outcome = Outcome::Unexplained;
+    }
+    if let Some(finding) = outcome.finding(SUBJECT, altered) {
+        return Ok(at(finding, &outcome).into());
+    }
+    if let Some(finding) =
+        seams::seams(ours, theirs).or_else(|| quantisation::lost_levels(ours, theirs))
+    {
+        return Ok(finding.evidence("psnr_db", before).into());
+    }
+    if let Some(finding) = preview::preview(latents, ours, theirs) {
+        return Ok(finding.evidence("psnr_db", before).into());
+    }
+    let blurred = filtered::blur(ours, theirs)?;
+    if blurred.is_none() && distance.is_within(&compressed) {
+        return Ok(Judged::passing(format!("JPEG or WebP at quality {QUALITY} does as much")));
+    }
+    if blurred.is_none() && distance.is_within(&allowed) {
+        return Ok(Judged::passing("another draw from the posterior is as far off"));
+    }
+    let title = match &blurred {
+        Some(sigma) => format!(
+            "your picture is the reference's, blurred by about {sigma} pixels after decoding"
+        ),
+        None if psnr(evidence.seen, theirs) >= AGREES_DB => {
+            "your picture is the input itself, not what this VAE decodes".to_owned()
+        }
+        None => "your picture is not what this VAE decodes, and no rule says why".to_owned(),
+    };
+    let finding = Finding::new(&DECODED_DIFFERS, title)
+        .evidence("psnr_db", before)
+        .evidence("psnr_of_reference_to_input_db", psnr(evidence.seen, ours))
+        .evidence("psnr_of_yours_to_input_db", psnr(evidence.seen, theirs))
+        .evidence("rms_levels", distance.rms)
+        .evidence("rms_levels_of_worst_block", distance.worst_block)
+        .evidence("rms_levels_of_jpeg_at_75", compressed.rms)
+        .evidence("correlation", search.correlation)
+        .evidence("blurred_by_pixels", blurred)
+        .evidence("ruled_out", search.competition.ruled_out());
+    Ok(finding.into())
+}
+
+/// Where it differs, beyond what compression or another draw makes there.
+fn by_region(evidence: &Evidence, ours: &Rgb8, theirs: &Rgb8) -> Result<Option<Finding>> {
+    let of = |picture: &Rgb8| Region::of_pictures(ours, picture);
+    let compressed = of(&through_jpeg(ours, QUALITY)?);
+    let found = |region: Region| region.beyond(&compressed).finding("your picture");
+    let Some(finding) = found(of(theirs)) else { return Ok(None) };
+    Ok(match of_another_draw(evidence)? {
+        Some(drawn) => found(of(theirs).beyond(&of(&drawn))),
+        None => Some(finding),
+    })
+}
+
+/// What another draw decodes to, where their latents may be one.
+fn of_another_draw(evidence: &Evidence) -> Result<Option<Rgb8>> {
+    if evidence.files.latents.is_some() {
+        return Ok(None);
+    }
+    let Some(draw) = draw::another_draw(evidence)? else { return Ok(None) };
+    Ok(Some(denormalize(evidence.vae.decode(draw.view())?.view(), Dtype::F32)?))
+}
+
+/// Tries what needs no run of the VAE.
+fn by_pixels(decoded: &Array4<f32>, orientation: Option<u16>, search: &mut Search) -> Result<()> {
+    for (conversion, cause, what) in Conversion::RANGES {
+        search.offer(cause, what, &conversion.apply(decoded)?, 0);
+    }
+    for (cause, what, changed) in tried::rearranged(decoded, orientation) {
+        search.offer(cause, &what, &denormalize(changed.view(), Dtype::F32)?, 0);
+    }
+    search.offer_recolourings()
+}
+
+const SUBJECT: &str = "your picture is the reference's, ";
+
+/// Layer and remedy of those causes that know more here than in general.
+fn at(finding: Finding, outcome: &Outcome) -> Finding {
+    let exact = outcome.first().is_some_and(|one| one.left <= SAME_LEVELS);
+    match finding.code {
+        // A move is only nearly what padding does.
+        Code::SymmetricDownsamplePadding => finding.at("encoder.down_blocks.0.downsamplers.0"),
+        // What goes in exchanged comes back nearly so; only after decoding is it exact.
+        Code::ChannelSwap if exact && matches!(outcome, Outcome::Clear(..)) => finding.remedy(
+            "exchange the channels where the picture is saved (cv2.imwrite takes BGR): what was \
+             encoded had them in order",
+        ),
+        // Each tile is what the VAE decodes: a price, not a fault.
+        Code::TileSeams => finding.severity(Severity::Warning),
+        _ => finding,
+    }
+}
+
+/// RMS in levels of a match that leaves no doubt (45 dB).
+const SAME_LEVELS: f64 = 1.434;
+
+/// A picture whose sides are exchanged because it was turned.
+fn turned(
+    decoded: &Array4<f32>,
+    orientation: Option<u16>,
+    theirs: &Rgb8,
+) -> Result<Option<Finding>> {
+    let (_, _, height, width) = decoded.dim();
+    if height == width || (theirs.width(), theirs.height()) != (height, width) {
+        return Ok(None);
+    }
+    for (symmetry, name) in SYMMETRIES.into_iter().filter(|(symmetry, _)| symmetry.transposed) {
+        let turned = symmetry.apply(decoded.index_axis(Axis(0), 0)).insert_axis(Axis(0));
+        let psnr = psnr(&denormalize(turned.view(), Dtype::F32)?, theirs);
+        if psnr >= TURNED_DB {
+            let title = format!("your picture is the reference's, {name}");
+            let finding = Finding::new(symmetry.cause(orientation), title);
+            return Ok(Some(finding.severity(Severity::Error).evidence("psnr_explained_db", psnr)));
+        }
+    }
+    Ok(None)
+}
+
+/// A turned picture has to match the reference's by this; no two turns of a photograph do.
+const TURNED_DB: f64 = 27.0;
+
+fn resized(ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+    let size = |picture: &Rgb8| (picture.width(), picture.height());
+    let (expected, found) = (size(ours), size(theirs));
+    if expected == found {
+        return None;
+    }
+    let title = format!(
+        "your picture is {} x {}, expected {} x {}",
+        found.0, found.1, expected.0, expected.1
+    );
+    let exchanged = (found.1, found.0) == expected;
+    Some(other_size(title, exchanged, &[expected.0, expected.1], &[found.0, found.1]))
+}

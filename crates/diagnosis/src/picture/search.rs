@@ -1,0 +1,134 @@
+//! One search for what brings the reference's picture to the user's.
+
+use super::super::codes::Cause;
+use super::super::colour_fit::fitted;
+use super::super::competition::{Competition, Explanation};
+use super::super::fit::{Line, psnr};
+use super::super::recolouring::{Named, Recolouring, Rgb, known};
+use vae_fidelity_files::error::Result;
+use vae_fidelity_pixels::Rgb8;
+
+/// RMS in levels that rounding to 8 bits twice leaves.
+const ROUNDING: f64 = 0.4;
+/// Levels this near to black and white, of 255, may have been clamped.
+const CLAMPED: f64 = 0.5;
+/// Factors further from the line's slope than this, either way, decode to other pictures.
+const FACTORS: f64 = 6.0;
+
+/// The explanations offered so far, and the two pictures that they are about.
+pub(super) struct Search<'a> {
+    pub theirs: &'a Rgb8,
+    pub ours: &'a Rgb8,
+    pub competition: Competition,
+    /// Pearson's, of all levels.
+    pub correlation: f64,
+    /// Of the line through the levels that are not clamped; `None` where they do not vary.
+    slope: Option<f64>,
+}
+
+impl<'a> Search<'a> {
+    pub fn new(ours: &'a Rgb8, theirs: &'a Rgb8) -> Self {
+        let levels = |picture: &Rgb8| -> Vec<f32> {
+            picture.data().iter().map(|&level| f32::from(level)).collect()
+        };
+        let line = Line::through(&levels(ours), &levels(theirs));
+        Self {
+            theirs,
+            ours,
+            competition: Competition::new(ROUNDING),
+            correlation: line.map_or(0.0, |line| line.correlation),
+            slope: line.map(|line| line.slope).filter(|slope| *slope != 0.0),
+        }
+    }
+
+    /// Offers the picture `candidate`, compared without this many pixels at the border.
+    pub fn offer(&mut self, cause: &'static Cause, what: &str, candidate: &Rgb8, border: usize) {
+        let Some(after) = inner_psnr(candidate, self.theirs, border) else { return };
+        let Some(before) = inner_psnr(self.ours, self.theirs, border) else { return };
+        let explanation = Explanation::new(cause, what, levels(before), levels(after));
+        let explanation = if border > 0 { explanation.nearly() } else { explanation };
+        self.add(explanation, before, after);
+    }
+
+    /// The same, for a picture of which `free` numbers were fitted.
+    pub fn offer_fitted(
+        &mut self,
+        cause: &'static Cause,
+        what: &str,
+        candidate: &Rgb8,
+        free: usize,
+    ) {
+        let (before, after) = (psnr(self.ours, self.theirs), psnr(candidate, self.theirs));
+        let explanation = Explanation::new(cause, what, levels(before), levels(after));
+        self.add(explanation.fitted(free), before, after);
+    }
+
+    fn add(&mut self, explanation: Explanation, before: f64, after: f64) {
+        let explained = Some(after).filter(|db| db.is_finite());
+        let explanation =
+            explanation.number("psnr_db", before).number("psnr_explained_db", explained);
+        self.competition.offer(explanation);
+    }
+
+    /// Offers every change of colours, but for the lines that a conversion of ranges is as well.
+    pub fn offer_recolourings(&mut self) -> Result<()> {
+        let (ours, theirs) = (pixels(self.ours), pixels(self.theirs));
+        let fits = fitted(&ours, &theirs, Some(CLAMPED / 255.0));
+        for Named { cause, what, recolouring, free } in known().into_iter().chain(fits) {
+            if is_a_range(recolouring) {
+                continue;
+            }
+            let data = ours.iter().flat_map(|&pixel| recolouring.of(pixel)).map(level).collect();
+            let candidate = Rgb8::new(self.ours.width(), self.ours.height(), data)?;
+            self.offer_fitted(cause, &what, &candidate, free);
+        }
+        Ok(())
+    }
+
+    /// Whether latents times `factor` could decode to such a picture: contrast follows the factor.
+    pub fn is_plausible(&self, factor: f64) -> bool {
+        let near = |slope: f64| (1.0 / FACTORS..=FACTORS).contains(&(factor / slope.max(0.02)));
+        self.slope.is_none_or(near)
+    }
+
+    pub fn done(&self) -> bool {
+        self.competition.done()
+    }
+}
+
+/// Whether it is [-1, 1] and [0, 1] taken for each other.
+fn is_a_range(recolouring: Recolouring) -> bool {
+    [(0.5, 0.5), (2.0, -1.0)]
+        .into_iter()
+        .any(|(slope, offset)| recolouring.is_near(Recolouring::line(slope, offset)))
+}
+
+/// RMS in levels of a PSNR.
+fn levels(psnr: f64) -> f64 {
+    255.0 * 10f64.powf(-psnr / 20.0)
+}
+
+pub(super) fn level(unit: f64) -> u8 {
+    (255.0 * unit).round_ties_even().clamp(0.0, 255.0) as u8
+}
+
+pub(super) fn pixels(picture: &Rgb8) -> Vec<Rgb> {
+    let pixels = picture.data().chunks_exact(3);
+    pixels.map(|p| [p[0], p[1], p[2]].map(|level| f64::from(level) / 255.0)).collect()
+}
+
+fn inner_psnr(a: &Rgb8, b: &Rgb8, border: usize) -> Option<f64> {
+    if (a.width(), a.height()) != (b.width(), b.height()) {
+        return None;
+    }
+    let (width, height) = (a.width(), a.height());
+    if border == 0 || width <= 2 * border || height <= 2 * border {
+        return Some(psnr(a, b));
+    }
+    let crop = |picture: &Rgb8| {
+        let rows = picture.data().chunks_exact(width * 3).skip(border).take(height - 2 * border);
+        let bytes = rows.flat_map(|row| &row[border * 3..(width - border) * 3]).copied().collect();
+        Rgb8::new(width - 2 * border, height - 2 * border, bytes).ok()
+    };
+    Some(psnr(&crop(a)?, &crop(b)?))
+}

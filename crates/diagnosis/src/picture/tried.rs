@@ -1,0 +1,169 @@
+//! What is tried on the reference's tensors to come to the user's picture.
+
+use ndarray::{Array4, Axis};
+
+use super::super::changes::{
+    CHANNEL_ORDERS, CHANNEL_SWAP, Change, LAYOUT_SCRAMBLED, Layout, SYMMETRIES, Tried, explanations,
+};
+use super::super::codes::Cause;
+use super::super::colour_fit::least;
+use super::super::evidence::Evidence;
+use super::super::legitimate::Distance;
+use super::super::scaling::{SCALING_FACTOR_MISMATCH, SHIFT_FACTOR_DROPPED};
+use super::super::seams::TILE_SEAMS;
+use super::super::tiles::{self, TILE_BLEND_UNITS, Tiles};
+use super::search::Search;
+use vae_fidelity_core::config::Family;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::image_processor::denormalize;
+use vae_fidelity_core::tiling::UnitMistake;
+use vae_fidelity_files::error::Result;
+use vae_fidelity_pixels::Rgb8;
+
+/// Decoded tensors with channels, axes or sides exchanged.
+pub(super) fn rearranged(
+    decoded: &Array4<f32>,
+    orientation: Option<u16>,
+) -> Vec<(&'static Cause, String, Array4<f32>)> {
+    let first = decoded.index_axis(Axis(0), 0);
+    let orders = CHANNEL_ORDERS.map(|(order, name)| {
+        let what = format!("with its channels in {name} order");
+        (&CHANNEL_SWAP, what, first.select(Axis(0), &order))
+    });
+    let layouts = Layout::ALL
+        .map(|(layout, what)| (&LAYOUT_SCRAMBLED, format!("with {what}"), layout.apply(first)));
+    let turned = SYMMETRIES.into_iter().map(|(symmetry, name)| {
+        (symmetry.cause(orientation), symmetry.in_words(name), symmetry.apply(first))
+    });
+    orders
+        .into_iter()
+        .chain(layouts)
+        .chain(turned)
+        .map(|(cause, what, changed)| (cause, what, changed.insert_axis(Axis(0))))
+        .collect()
+}
+
+/// Tries factors and shifts between latents and decoder.
+pub(super) fn by_latents(
+    evidence: &Evidence,
+    raw: &Array4<f32>,
+    search: &mut Search,
+) -> Result<()> {
+    let config = evidence.vae.config();
+    let own = config.scaling_factor;
+    let mut factors = vec![(own, "not divided by scaling_factor".to_owned())];
+    for family in Family::PUBLISHED {
+        let Some(other) = family.scaling_factor() else { continue };
+        if (other / own - 1.0).abs() < 0.01 || factors.iter().any(|(k, _)| *k == own / other) {
+            continue;
+        }
+        factors.push((own / other, format!("divided by {other}, {family}'s factor, not {own}")));
+        factors.push((other / own, format!("scaled by {other}, {family}'s factor, not {own}")));
+    }
+    factors.push((1.0 / own, format!("divided by {own} twice")));
+    factors.retain(|(k, _)| search.is_plausible(*k));
+    let mut nearest: Option<(f64, f64)> = None;
+    for (k, what) in factors {
+        let candidate = picture_of(evidence, raw.mapv(|z| z * k as f32))?;
+        let left = Distance::between(&candidate, search.theirs).rms;
+        if nearest.is_none_or(|(_, least)| left < least) {
+            nearest = Some((k, left));
+        }
+        let what = format!("decoded from latents {what}");
+        search.offer(&SCALING_FACTOR_MISMATCH, &what, &candidate, 0);
+        if search.done() {
+            return Ok(());
+        }
+    }
+    for (shift, what) in
+        [(-1.0, "without the shift being added back"), (1.0, "with the shift added twice")]
+    {
+        let Some(by) = config.shift_factor.filter(|by| *by != 0.0) else { break };
+        let latents = raw.mapv(|z| z + (shift * by) as f32);
+        let what = format!("decoded {what}");
+        search.offer(&SHIFT_FACTOR_DROPPED, &what, &picture_of(evidence, latents)?, 0);
+    }
+    match nearest {
+        Some((k, _)) if !search.done() => another_factor(evidence, raw, k, search),
+        _ => Ok(()),
+    }
+}
+
+/// How far around the nearest known factor another one is looked for, as a logarithm, and in how
+/// many steps.
+const AROUND: f64 = 0.5;
+const STEPS: usize = 7;
+
+/// Looks for a factor that nobody published, so that no line is blamed for it.
+fn another_factor(
+    evidence: &Evidence,
+    raw: &Array4<f32>,
+    near: f64,
+    search: &mut Search,
+) -> Result<()> {
+    let mut failed = None;
+    let left = |log: f64| match picture_of(evidence, raw.mapv(|z| z * log.exp() as f32)) {
+        Ok(candidate) => Distance::between(&candidate, search.theirs).rms,
+        Err(error) => {
+            failed = Some(error);
+            f64::INFINITY
+        }
+    };
+    let found = least(left, near.ln() - AROUND, near.ln() + AROUND, STEPS);
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let Some(k) = found.map(f64::exp).filter(|k| (k - 1.0).abs() > 0.02) else { return Ok(()) };
+    let what = format!("decoded from latents {k:.3} times too large");
+    let candidate = picture_of(evidence, raw.mapv(|z| z * k as f32))?;
+    search.offer_fitted(&SCALING_FACTOR_MISMATCH, &what, &candidate, 1);
+    Ok(())
+}
+
+fn picture_of(evidence: &Evidence, latents: Array4<f32>) -> Result<Rgb8> {
+    denormalize(evidence.vae.decode(latents.view())?.view(), Dtype::F32)
+}
+
+/// Tries what can have happened to the picture before the encoder.
+pub(super) fn by_input(evidence: &Evidence, search: &mut Search) -> Result<()> {
+    // Exchanged channels and sides look the same before and after: those were tried on the output.
+    let only_before = |explanation: &Tried| {
+        matches!(explanation.change, Change::Range(_) | Change::Moved(_) | Change::Resized(_))
+    };
+    for Tried { cause, what, change } in explanations(evidence).into_iter().filter(only_before) {
+        let Some(sample) = change.apply(evidence)? else { continue };
+        if sample.dim() != evidence.sample.dim() {
+            continue;
+        }
+        let latents = evidence.vae.encode(sample.view(), None)?.latents;
+        let decoded = denormalize(evidence.vae.decode(latents.view())?.view(), Dtype::F32)?;
+        // A move changes the border in ways that only the real padding has.
+        let border = if matches!(change, Change::Moved(_)) { 16 } else { 0 };
+        search.offer(
+            cause,
+            &format!("of a picture that was {what} before encoding"),
+            &decoded,
+            border,
+        );
+        if search.done() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Tries tiles, blended as diffusers does and in wrong units.
+pub(super) fn by_tiles(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) -> Result<()> {
+    for tiling in tiles::sizes(evidence.vae, raw.view()) {
+        let mut tiles = Tiles::new(evidence.vae, tiling, raw.view());
+        for mistake in [None].into_iter().chain(UnitMistake::ALL.map(Some)) {
+            let cause = if mistake.is_some() { &TILE_BLEND_UNITS } else { &TILE_SEAMS };
+            let decoded = denormalize(tiles.blended(mistake)?.view(), Dtype::F32)?;
+            search.offer(cause, &tiles::described(tiling, mistake), &decoded, 0);
+            if search.done() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}

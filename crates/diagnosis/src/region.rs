@@ -1,0 +1,208 @@
+//! Where a file differs: only near the border, or only in a rectangle.
+
+use ndarray::{Array2, Array4, s};
+
+use super::codes::{Cause, Code};
+use super::decided_by::DecidedBy;
+use super::finding::Finding;
+use super::severity::Severity;
+use vae_fidelity_pixels::Rgb8;
+
+pub(super) const PADDING_MODE: Cause = Cause {
+    code: Code::PaddingMode,
+    severity: Severity::Error,
+    title: "convolutions pad with something other than zeros",
+    meaning: "AutoencoderKL pads with zeros. Circular padding (a switch for tiling textures), \
+              reflection or repeated edges change the outermost pixels and nothing else.",
+    rule: "The difference at the border (8 pixels, or 1 latent) is at least 4 times that in the \
+           middle half, on three sides or more, and at least 3 levels (5 % of the latents' spread).",
+    remedy: "pad with zeros: padding_mode='zeros' in every convolution",
+    diffusers: "look for code that sets padding_mode='circular' on the VAE's Conv2d modules",
+    comfyui: "turn seamless tiling off for the VAE, and reload it: the switch stays on modules",
+    ports: "zeros on all sides of 3 x 3 convolutions; (0, 1, 0, 1) before strided ones",
+    sources: &["comfyanonymous/ComfyUI#646", "vladmandic/sdnext#2911"],
+    decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage, DecidedBy::Preprocessed],
+};
+
+pub(super) const EDITED_REGION: Cause = Cause {
+    code: Code::EditedRegion,
+    severity: Severity::Error,
+    title: "only one part of the picture differs",
+    meaning: "The rest agrees, so that weights, factor and ranges are right: the picture was \
+              edited or pasted into after its latents were cached, or before it was saved.",
+    rule: "Blocks of 8 x 8 pixels (or single latents) that differ at least 4 times as much as the \
+           others fill at least half of one rectangle, which covers no more than half of the \
+           picture, and the rest is nearly the same.",
+    remedy: "make latents, picture and tensor again from one state of the file",
+    diffusers: "clear cached latents when pictures change",
+    comfyui: "look for a mask, an inpaint or a composite node",
+    ports: "key caches by the file's contents, not by its name",
+    sources: &["bmaltais/kohya_ss#1629"],
+    decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage, DecidedBy::Preprocessed],
+};
+
+/// How much more than what is allowed may still be the same, in squares.
+const ROOM: f64 = 2.0;
+/// How much more the border, or a rectangle, differs than the rest.
+const STRONGER: f64 = 4.0;
+/// The share of a rectangle that has to differ, and of the picture that it may cover.
+const FILLED: f64 = 0.5;
+const COVERED: f64 = 0.5;
+
+/// Mean squared difference by place: blocks of 8 x 8 pixels, or single latents.
+pub(super) struct Region {
+    /// (rows, columns).
+    squares: Array2<f64>,
+    /// The RMS that is worth a word, and how wide a place is in pixels of the picture.
+    least: f64,
+    pixels: usize,
+}
+
+impl Region {
+    /// Of two pictures of one size, in levels.
+    pub fn of_pictures(ours: &Rgb8, theirs: &Rgb8) -> Self {
+        const SIDE: usize = 8;
+        let (width, height) = (ours.width(), ours.height());
+        let mut sums = Array2::zeros((height.div_ceil(SIDE), width.div_ceil(SIDE)));
+        let mut counts = Array2::<f64>::zeros(sums.dim());
+        for (i, (a, b)) in ours.data().iter().zip(theirs.data()).enumerate() {
+            let at = [i / 3 / width / SIDE, i / 3 % width / SIDE];
+            sums[at] += f64::from(a.abs_diff(*b)).powi(2);
+            counts[at] += 1.0;
+        }
+        Self { squares: sums / counts, least: 3.0, pixels: SIDE }
+    }
+
+    /// Of latents, relative to the `spread` of the expected ones; each stands for `pixels` pixels.
+    pub fn of_latents(
+        expected: &Array4<f32>,
+        found: &Array4<f32>,
+        spread: f64,
+        pixels: usize,
+    ) -> Self {
+        let (_, channels, height, width) = expected.dim();
+        let squares = Array2::from_shape_fn((height, width), |(y, x)| {
+            let off = (0..channels).map(|c| {
+                let off = f64::from(found[[0, c, y, x]]) - f64::from(expected[[0, c, y, x]]);
+                (off / spread).powi(2)
+            });
+            off.sum::<f64>() / channels as f64
+        });
+        Self { squares, least: 0.05, pixels }
+    }
+
+    /// What is left of the difference where one like `allowed`, of the same two sizes, is no fault:
+    /// that is larger in detailed parts than in flat ones, and looks like a rectangle.
+    pub fn beyond(mut self, allowed: &Self) -> Self {
+        ndarray::Zip::from(&mut self.squares)
+            .and(&allowed.squares)
+            .for_each(|found, &by| *found = (*found - ROOM * by).max(0.0));
+        self
+    }
+
+    /// `padding-mode` or `edited-region`, for `subject` ("your picture").
+    pub fn finding(&self, subject: &str) -> Option<Finding> {
+        self.border(subject).or_else(|| self.rectangle(subject))
+    }
+
+    fn border(&self, subject: &str) -> Option<Finding> {
+        let (rows, columns) = self.squares.dim();
+        if rows.min(columns) < 8 {
+            return None;
+        }
+        let middle =
+            self.squares.slice(s![rows / 4..rows - rows / 4, columns / 4..columns - columns / 4]);
+        let middle = middle.mean()?.sqrt();
+        let sides = [
+            self.squares.slice(s![0, ..]),
+            self.squares.slice(s![rows - 1, ..]),
+            self.squares.slice(s![.., 0]),
+            self.squares.slice(s![.., columns - 1]),
+        ]
+        .map(|side| side.mean().unwrap_or(0.0).sqrt());
+        let strong = |side: &&f64| **side >= self.least && **side >= STRONGER * middle;
+        let outer = (sides.iter().map(|side| side * side).sum::<f64>() / 4.0).sqrt();
+        (sides.iter().filter(strong).count() >= 3).then(|| {
+            let title = format!(
+                "{subject} differs near the border and not in the middle: another padding of the convolutions"
+            );
+            Finding::new(&PADDING_MODE, title)
+                .evidence("rms_at_the_border", outer)
+                .evidence("rms_in_the_middle", middle)
+                .evidence("rms_top_bottom_left_right", sides)
+        })
+    }
+
+    fn rectangle(&self, subject: &str) -> Option<Finding> {
+        let (rows, columns) = self.squares.dim();
+        let mut sorted: Vec<f64> = self.squares.iter().copied().collect();
+        sorted.sort_by(f64::total_cmp);
+        let usual = sorted.get(sorted.len() / 2)?.sqrt();
+        let bar = (STRONGER * usual).max(self.least).powi(2);
+        let strong = |at: (usize, usize)| self.squares[at] >= bar;
+        let places: Vec<_> = (0..rows * columns)
+            .map(|i| (i / columns, i % columns))
+            .filter(|at| strong(*at))
+            .collect();
+        let (top, bottom) =
+            (places.iter().map(|at| at.0).min()?, places.iter().map(|at| at.0).max()?);
+        let (left, right) =
+            (places.iter().map(|at| at.1).min()?, places.iter().map(|at| at.1).max()?);
+        let (height, width) = (bottom - top + 1, right - left + 1);
+        let area = (height * width) as f64;
+        let filled = places.len() as f64 / area;
+        if height.min(width) < 2 || filled < FILLED || area > COVERED * (rows * columns) as f64 {
+            return None;
+        }
+        let inside =
+            |at: (usize, usize)| (top..=bottom).contains(&at.0) && (left..=right).contains(&at.1);
+        let mean = |of: bool| {
+            let chosen = self.squares.indexed_iter().filter(|(at, _)| inside(*at) == of);
+            let (sum, n) = chosen.fold((0.0, 0usize), |(sum, n), (_, by)| (sum + by, n + 1));
+            (sum / n.max(1) as f64).sqrt()
+        };
+        let (within, without) = (mean(true), mean(false));
+        (within >= STRONGER * without).then(|| {
+            let [x, y, width, height] =
+                [left, top, width, height].map(|places| places * self.pixels);
+            let title = format!(
+                "{subject} differs only in {width} x {height} pixels at x {x} y {y}: that part was edited or pasted"
+            );
+            Finding::new(&EDITED_REGION, title)
+                .evidence("x", x)
+                .evidence("y", y)
+                .evidence("width", width)
+                .evidence("height", height)
+                .evidence("rms_inside", within)
+                .evidence("rms_outside", without)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(of: impl Fn(usize, usize) -> f64) -> Region {
+        let squares = Array2::from_shape_fn((16, 20), |(y, x)| of(y, x).powi(2));
+        Region { squares, least: 3.0, pixels: 8 }
+    }
+
+    #[test]
+    fn the_border_a_rectangle_and_neither_are_told_apart() {
+        let code = |region: Region| region.finding("your picture").map(|finding| finding.code);
+        let at_border = |y: usize, x: usize| y == 0 || x == 0 || y == 15 || x == 19;
+        let border = region(|y, x| if at_border(y, x) { 9.0 } else { 0.3 });
+        assert_eq!(code(border), Some(Code::PaddingMode));
+        let patch = |y: usize, x: usize| (3..7).contains(&y) && (5..9).contains(&x);
+        let found = region(|y, x| if patch(y, x) { 30.0 } else { 0.4 }).finding("your picture");
+        let found = found.unwrap();
+        assert_eq!(found.code, Code::EditedRegion);
+        assert_eq!([&found.evidence["x"], &found.evidence["y"]], [40, 24]);
+        assert_eq!(code(region(|y, x| ((y * 7 + x * 3) % 5) as f64)), None);
+        assert_eq!(code(region(|_, _| 0.0)), None);
+        assert_eq!(code(region(|_, _| f64::NAN)), None);
+        // One side is no border.
+        assert_eq!(code(region(|y, _| if y == 0 { 9.0 } else { 0.1 })), None);
+    }
+}

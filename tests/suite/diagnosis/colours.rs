@@ -1,0 +1,238 @@
+//! Colours changed beside the VAE, and files that are no picture of this run's: faults that used to be
+//! blamed on the scaling factor, or passed.
+
+use ndarray::{Array4, Axis, s};
+use vae_fidelity::diagnosis::UserFiles;
+use vae_fidelity::{Result, Rgb8};
+
+use super::faults::{Fault, TRAINED};
+use super::plot::*;
+use super::runs::Numbers;
+
+type Pixel = [f64; 3];
+
+/// Levels from 0 to 1 of a decoded picture, changed and written.
+fn written(plot: &Plot, change: impl Fn(Pixel) -> Pixel) -> Result<Option<UserFiles>> {
+    let written = picture(&plot.run.decoded)?.and_then(|files| files.decoded_image).unwrap();
+    let pixels = written.data().chunks_exact(3).map(|p| [p[0], p[1], p[2]]);
+    let bytes = pixels.flat_map(|pixel| {
+        change(pixel.map(|level| f64::from(level) / 255.0)).map(|x| (x * 255.0).round() as u8)
+    });
+    let decoded_image = Some(Rgb8::new(written.width(), written.height(), bytes.collect())?);
+    Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
+}
+
+/// The sample of a picture that was changed before it became one.
+fn sample(plot: &Plot, change: impl Fn(Pixel) -> Pixel) -> Array4<f32> {
+    let mut sample = plot.run.sample.clone();
+    let (_, _, height, width) = sample.dim();
+    for y in 0..height {
+        for x in 0..width {
+            let pixel = [0, 1, 2].map(|c| f64::from(sample[[0, c, y, x]]) / 2.0 + 0.5);
+            for (c, level) in change(pixel).into_iter().enumerate() {
+                sample[[0, c, y, x]] = (level.clamp(0.0, 1.0) * 2.0 - 1.0) as f32;
+            }
+        }
+    }
+    sample
+}
+
+fn video_range(pixel: Pixel) -> Pixel {
+    pixel.map(|x| (x * 219.0 + 16.0) / 255.0)
+}
+
+fn expanded(pixel: Pixel) -> Pixel {
+    pixel.map(|x| (x * 255.0 - 16.0) / 219.0)
+}
+
+fn contrast(by: f64) -> impl Fn(Pixel) -> Pixel {
+    move |pixel| pixel.map(|x| by * (x - 0.5) + 0.5)
+}
+
+fn linear(pixel: Pixel) -> Pixel {
+    pixel.map(|x| if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) })
+}
+
+fn srgb(pixel: Pixel) -> Pixel {
+    pixel.map(|x| if x <= 0.0031308 { 12.92 * x } else { 1.055 * x.powf(1.0 / 2.4) - 0.055 })
+}
+
+fn saturated(by: f64) -> impl Fn(Pixel) -> Pixel {
+    move |[r, g, b]| {
+        let grey = 0.299 * r + 0.587 * g + 0.114 * b;
+        [r, g, b].map(|x| grey + by * (x - grey))
+    }
+}
+
+/// Written with BT.601's matrix, read with BT.709's.
+fn reread([r, g, b]: Pixel) -> Pixel {
+    let luma = 0.299 * r + 0.587 * g + 0.114 * b;
+    let (cb, cr) = ((b - luma) / 1.772, (r - luma) / 1.402);
+    [luma + 1.5748 * cr, luma - 0.187_324 * cb - 0.468_124 * cr, luma + 1.8556 * cb]
+}
+
+/// 1.5 pixels to each side, as a box of three, three times.
+fn blurred(decoded: &Array4<f32>) -> Array4<f32> {
+    let mut soft = decoded.clone();
+    for _ in 0..3 {
+        for axis in [2, 3] {
+            let before = soft.clone();
+            let end = before.shape()[axis] - 1;
+            for (at, value) in soft.indexed_iter_mut() {
+                let mut at: [usize; 4] = at.into();
+                let here = at[axis];
+                let taps = [here.saturating_sub(1), here, (here + 1).min(end)].map(|to| {
+                    at[axis] = to;
+                    before[at]
+                });
+                *value = taps.iter().sum::<f32>() / 3.0;
+            }
+        }
+    }
+    soft
+}
+
+/// As [`colourful`], for those who change colours by less than an exchange does.
+fn only_colourful(plot: &Plot, files: Result<Option<UserFiles>>) -> Result<Option<UserFiles>> {
+    if colourful(plot.run) { files } else { Ok(None) }
+}
+
+macro_rules! strong {
+    ($cause:literal, $code:literal, $plant:expr) => {
+        Fault { cause: $cause, code: $code, strong: true, models: TRAINED, plant: $plant }
+    };
+}
+
+pub fn faults() -> Vec<Fault> {
+    vec![
+        strong!("a picture in video range", "levels-changed", |plot| written(plot, video_range)),
+        strong!("a picture expanded twice", "levels-changed", |plot| written(plot, expanded)),
+        strong!("less contrast", "levels-changed", |plot| written(plot, contrast(0.8))),
+        strong!("more contrast", "levels-changed", |plot| written(plot, contrast(1.2))),
+        strong!("lighter by 20 levels", "levels-changed", |plot| {
+            written(plot, |pixel| pixel.map(|x| x + 20.0 / 255.0))
+        }),
+        strong!("a picture in linear light", "gamma-mismatch", |plot| written(plot, linear)),
+        strong!("sRGB's curve twice", "gamma-mismatch", |plot| written(plot, srgb)),
+        strong!("less saturation", "colour-matrix", |plot| {
+            only_colourful(plot, written(plot, saturated(0.5)))
+        }),
+        strong!("BT.601 read as BT.709", "colour-matrix", |plot| {
+            only_colourful(plot, written(plot, reread))
+        }),
+        strong!("video range fed", "levels-changed", |plot| fed(sample(plot, video_range))),
+        strong!("less contrast fed", "levels-changed", |plot| fed(sample(plot, contrast(0.8)))),
+        strong!("linear light fed", "gamma-mismatch", |plot| fed(sample(plot, linear))),
+        strong!("less saturation fed", "colour-matrix", |plot| {
+            only_colourful(plot, fed(sample(plot, saturated(0.5))))
+        }),
+        strong!("video range, seen in latents", "levels-changed", |plot| {
+            encoded(plot, sample(plot, video_range))
+        }),
+        strong!("less contrast, seen in latents", "levels-changed", |plot| {
+            encoded(plot, sample(plot, contrast(0.8)))
+        }),
+        strong!("linear light, seen in latents", "gamma-mismatch", |plot| {
+            encoded(plot, sample(plot, linear))
+        }),
+        strong!("a power of 0.6, seen in latents", "gamma-mismatch", |plot| {
+            encoded(plot, sample(plot, |pixel| pixel.map(|x| x.powf(0.6))))
+        }),
+        strong!("a part pasted in after decoding", "edited-region", |plot| {
+            let mut edited = plot.run.decoded.clone();
+            edited.slice_mut(s![.., 0, 16..40, 24..56]).fill(0.9);
+            edited.slice_mut(s![.., 1.., 16..40, 24..56]).fill(-0.6);
+            picture(&edited)
+        }),
+        strong!("a part pasted in after caching", "edited-region", |plot| {
+            let mut edited = plot.run.sample.clone();
+            edited.slice_mut(s![.., 0, 16..40, 24..56]).fill(0.9);
+            edited.slice_mut(s![.., 1.., 16..40, 24..56]).fill(-0.6);
+            fed(edited)
+        }),
+        strong!("latents unpacked by columns", "layout-scrambled", |plot| {
+            latents(phases_exchanged(&plot.run.latents))
+        }),
+        strong!("pixels unpacked by columns", "layout-scrambled", |plot| {
+            picture(&phases_exchanged(&plot.run.decoded))
+        }),
+        // A trained VAE keeps colours: few pictures have anything to match.
+        Fault {
+            cause: "colours matched to the input",
+            code: "colour-matched",
+            strong: false,
+            models: TRAINED,
+            plant: matched,
+        },
+        strong!("a preview kept", "preview-decoder", |plot| picture(&preview(plot))),
+        strong!("a blurred picture", "decoded-differs", |plot| picture(&blurred(
+            &plot.run.decoded
+        ))),
+        strong!("another picture", "decoded-differs", |plot| picture(&other(plot)?)),
+        strong!("latents of another picture", "latents-differ", |plot| {
+            encoded(plot, other(plot)?)
+        }),
+        strong!("a blurred picture fed", "preprocessed-differs", |plot| {
+            fed(blurred(&plot.run.sample))
+        }),
+    ]
+}
+
+/// The input's mean and spread, and the decoded picture's detail.
+fn matched(plot: &Plot) -> Result<Option<UserFiles>> {
+    let seen = plot.run.sample.index_axis(Axis(0), 0);
+    let decoded = plot.run.decoded.mapv(|value| value.clamp(-1.0, 1.0));
+    let mut changed = decoded.clone();
+    let mut largest = 0.0f32;
+    for (c, mut channel) in changed.index_axis_mut(Axis(0), 0).outer_iter_mut().enumerate() {
+        let (mean, std) = (channel.mean().unwrap(), channel.std(0.0));
+        let (to_mean, to_std) =
+            (seen.index_axis(Axis(0), c).mean(), seen.index_axis(Axis(0), c).std(0.0));
+        channel.mapv_inplace(|value| (value - mean) * to_std / std + to_mean.unwrap());
+        largest = largest.max((to_std / std - 1.0).abs()).max((to_mean.unwrap() - mean).abs());
+    }
+    // Eight levels, or 6 % of contrast: less than that nobody sees.
+    if largest < 0.06 { Ok(None) } else { picture(&changed) }
+}
+
+/// A linear map from latents to colours, one for each block of pixels.
+fn preview(plot: &Plot) -> Array4<f32> {
+    let latents = &plot.run.latents;
+    let (_, _, height, width) = plot.run.decoded.dim();
+    let side = height / latents.dim().2;
+    Array4::from_shape_fn((1, 3, height, width), |(_, c, y, x)| {
+        let z = |channel: usize| latents[[0, channel, y / side, x / side]];
+        0.3 * z(0) + [0.2, -0.1, 0.1][c] * z(1) - [0.1, 0.2, -0.2][c] * z(2)
+    })
+}
+
+/// In each 2 x 2, the top right and the bottom left exchanged.
+fn phases_exchanged(tensor: &Array4<f32>) -> Array4<f32> {
+    let (_, _, height, width) = tensor.dim();
+    let mut changed = tensor.clone();
+    for y in (0..height / 2 * 2).step_by(2) {
+        for x in (0..width / 2 * 2).step_by(2) {
+            changed.slice_mut(s![.., .., y, x + 1]).assign(&tensor.slice(s![.., .., y + 1, x]));
+            changed.slice_mut(s![.., .., y + 1, x]).assign(&tensor.slice(s![.., .., y, x + 1]));
+        }
+    }
+    changed
+}
+
+/// A picture that no rule can make of this one: parts of it exchanged and turned.
+fn other(plot: &Plot) -> Result<Array4<f32>> {
+    let sample = &plot.run.sample;
+    let (_, _, height, width) = sample.dim();
+    let mut numbers = Numbers(plot.seed);
+    let mut other = sample.clone();
+    for y in (0..height - 7).step_by(8) {
+        for x in (0..width - 7).step_by(8) {
+            let at =
+                |end: usize, numbers: &mut Numbers| (numbers.unit() * (end - 8) as f64) as usize;
+            let (from_y, from_x) = (at(height, &mut numbers), at(width, &mut numbers));
+            let part = sample.slice(s![.., .., from_y..from_y + 8, from_x..from_x + 8; -1]);
+            other.slice_mut(s![.., .., y..y + 8, x..x + 8]).assign(&part);
+        }
+    }
+    Ok(other)
+}

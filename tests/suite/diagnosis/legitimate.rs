@@ -1,0 +1,46 @@
+//! Files that are not bit for bit the expected ones, and no fault.
+
+use ndarray::Array4;
+use vae_fidelity::diagnosis::UserFiles;
+use vae_fidelity::{Dtype, Result, Rgb8, Vae, image_processor, pixels};
+
+use super::faults::Plant;
+use super::plot::*;
+
+/// `picture` through a JPEG of this quality, as libjpeg's kin writes it.
+fn through_jpeg(picture: &Rgb8, quality: f32) -> Rgb8 {
+    let mut compress = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
+    compress.set_size(picture.width(), picture.height());
+    compress.set_fastest_defaults();
+    compress.set_quality(quality);
+    let mut started = compress.start_compress(Vec::new()).unwrap();
+    started.write_scanlines(picture.data()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.jpg");
+    std::fs::write(&path, started.finish().unwrap()).unwrap();
+    pixels::open(&path).unwrap().pixels
+}
+
+fn compressed(decoded: &Array4<f32>, quality: f32) -> Result<Option<UserFiles>> {
+    let written = image_processor::denormalize(decoded.view(), Dtype::F32)?;
+    let decoded_image = Some(through_jpeg(&written, quality));
+    Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
+}
+
+/// Cases that have to be left alone.
+pub fn clean() -> Vec<(&'static str, Plant)> {
+    vec![
+        ("a picture as JPEG at quality 75", |plot| compressed(&plot.run.decoded, 75.0)),
+        ("a picture as JPEG at quality 92", |plot| compressed(&plot.run.decoded, 92.0)),
+        ("a picture decoded from latents in bf16", |plot| {
+            let latents = plot.run.encoded.latents.mapv(|z| Dtype::Bf16.round(z));
+            picture(&plot.model.vae.decode(latents.view())?)
+        }),
+        ("a tensor of the picture as JPEG at quality 75", |plot| {
+            fed(to_sample(&through_jpeg(&plot.run.seen, 75.0)))
+        }),
+        ("latents of the picture as JPEG at quality 85", |plot| {
+            encoded(plot, to_sample(&through_jpeg(&plot.run.seen, 85.0)))
+        }),
+    ]
+}
