@@ -231,6 +231,7 @@ impl Contents {
             files: checkpoint.files().to_vec(),
             damages: Vec::new(),
             config_file: None,
+            recognised: None,
             expected: expected_tensors(&config),
             resolved_config: ResolvedConfig::Config(config),
             origins: BTreeMap::new(),

@@ -1,14 +1,16 @@
 //! Weights that do not do their job: a round trip that gives back less of the picture than one colour
 //! for each block would.
 
-use ndarray::{Array4, ArrayView4, s};
+use ndarray::{Array4, ArrayView4, Axis, s};
 
+use super::changes::{CHANNEL_ORDERS, CHANNEL_SWAP, INPUT_NOT_NORMALISED};
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
 use super::fit::rms_difference;
 use super::natural::is_natural;
+use super::round_trip::OUTPUT_NOT_DENORMALISED;
 use super::severity::Severity;
 use vae_fidelity_core::recipe::{name_hash, scrambled};
 use vae_fidelity_files::error::Result;
@@ -103,6 +105,9 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
     if !dead.is_empty() || !is_natural(evidence.seen) {
         return Ok(dead);
     }
+    if let Some(finding) = explained(evidence, &loss, side) {
+        return Ok(vec![told(finding)]);
+    }
     let title = format!(
         "the round trip ({:.1} dB) is worse than one colour for each {side} x {side} block \
          ({:.1} dB): these weights do not do their job",
@@ -110,6 +115,37 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
         loss.blocks_db()
     );
     Ok(vec![told(Finding::new(&PASSES_NOTHING, title))])
+}
+
+/// A range or an order of channels that the weights have wrong, where that is what is lost. Warnings: where
+/// the picture shows them clearly, `round_trip` has found them already.
+fn explained(evidence: &Evidence, loss: &Loss, side: usize) -> Option<Finding> {
+    let better = |changed: Array4<f32>| {
+        let changed = Loss::of(evidence.sample.view(), changed.view(), side);
+        (changed.trip < loss.blocks).then(|| changed.trip_db())
+    };
+    let warning = |cause, title: String, psnr: f64| {
+        Finding::new(cause, title).severity(Severity::Warning).evidence("psnr_once_undone_db", psnr)
+    };
+    if let Some(psnr) = better(evidence.decoded.mapv(|y| 2.0 * y - 1.0)) {
+        let title = "the output looks like the input's [0, 1] taken for [-1, 1]".to_owned();
+        return Some(warning(&INPUT_NOT_NORMALISED, title, psnr));
+    }
+    if let Some(psnr) = better(evidence.decoded.mapv(|y| (y + 1.0) / 2.0)) {
+        let title = "the output has twice the input's range, moved down".to_owned();
+        return Some(warning(&OUTPUT_NOT_DENORMALISED, title, psnr));
+    }
+    // The order in which the input's channels came out: each goes back to its place.
+    CHANNEL_ORDERS.into_iter().find_map(|(order, name)| {
+        let mut changed = evidence.decoded.clone();
+        for (from, to) in order.into_iter().enumerate() {
+            let channel = evidence.decoded.index_axis(Axis(1), from);
+            changed.index_axis_mut(Axis(1), to).assign(&channel);
+        }
+        let psnr = better(changed)?;
+        let title = format!("the output fits the input in {name} order");
+        Some(warning(&CHANNEL_SWAP, title, psnr).evidence("order", name))
+    })
 }
 
 /// Mean squared errors against a picture in [-1, 1].

@@ -41,7 +41,8 @@ const CONV: &[usize] = &[8, 8, 3, 3];
 fn other_classes_are_named_from_their_tensors() {
     let folder = TempDir::new().unwrap();
     let (one, two, five) = (&[8][..], &[8, 8][..], &[8, 3, 3, 3, 3][..]);
-    let cases: &[(&str, &[(&str, &[usize])])] = &[
+    type Shapes<'a> = &'a [(&'a str, &'a [usize])];
+    let cases: &[(&str, Shapes)] = &[
         (
             "an AutoencoderTiny (TAESD)",
             &[("encoder.layers.0.weight", CONV), ("encoder.layers.1.conv.0.weight", CONV)],

@@ -45,6 +45,7 @@ fn one_image_as_json() {
     assert_eq!(codes, ["size-rounded"]);
     assert_eq!(report.forecast, None);
     assert!(report.files.is_empty(), "no file of the user's was given: {:?}", report.files);
+    assert_eq!(report.latents_file, None);
     let needs: Vec<_> = report.not_decided.iter().map(|row| &row["needs"]).collect();
     let files = ["--latents", "--preprocessed", "--decoded-image", "--against"];
     // The reference engine in f32 is what others are compared with.

@@ -92,7 +92,8 @@ fn every_code_with_a_rule_is_planted_or_said_not_to_be() {
         "file-truncated",
         "file-damaged",
     ];
-    let planted = faults::faults().iter().map(|f| f.code).chain(weights::CODES);
+    let faults = faults::faults();
+    let planted = faults.iter().map(|f| f.code).chain(weights::CODES);
     let planted: Vec<&str> = planted.chain(crate::weights::CODES).collect();
     let by_a_run =
         |code: &&Code| code.cause().decided_by.iter().any(|by| *by != DecidedBy::Inspect);

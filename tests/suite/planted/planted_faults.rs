@@ -16,7 +16,7 @@ enum Place {
 use Place::{At, Behind};
 
 /// Fault, the case that is run, the step that has to fail first, and where.
-const PLACES: [(Fault, &str, Step, Place); 27] = [
+const PLACES: [(Fault, &str, Step, Place); 28] = [
     (Fault::FlippedKernel, "sd-small-mode", Step::Moments, At("encoder.conv_in")),
     (Fault::CircularPadding, "sd-small-mode", Step::Moments, At("encoder.conv_in")),
     (Fault::BgrInput, "sd-small-mode", Step::Moments, At("encoder.conv_in")),

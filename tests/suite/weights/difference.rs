@@ -43,7 +43,7 @@ fn what_tools_do_to_weights_is_told_by_its_name() {
             kernels(t, |row, column, rows, columns| (rows - 1 - row, columns - 1 - column));
         });
         says(stored, "rows and columns of kernels exchanged", |t| {
-            kernels(t, |row, column, ..| (column, row));
+            kernels(t, |row, column, _, _| (column, row));
         });
         says(stored, "kernels mirrored", |t| {
             kernels(t, |row, column, _, columns| (row, columns - 1 - column));

@@ -145,7 +145,7 @@ impl Opened {
             }
             None if npz::is_npz(&bytes) => {
                 let place = |(name, array)| match array {
-                    Array::Read(tensor) => (name, Place::Array(Box::new(tensor))),
+                    Array::Read(tensor) => (name, Place::Array(tensor)),
                     Array::Whole(shape) => (name, Place::WholeNumbers(shape)),
                 };
                 (Kind::Npz, npz::arrays(&bytes, path)?.into_iter().map(place).collect())

@@ -23,7 +23,7 @@ pub(crate) fn is_npz(file: &Bytes) -> bool {
 /// An array of an archive.
 pub(crate) enum Array {
     /// Numbers of a kind that is read.
-    Read(FileTensor),
+    Read(Box<FileTensor>),
     /// Whole numbers in this shape: sizes and boxes, which are no tensors of a VAE.
     Whole(Vec<usize>),
 }
@@ -48,7 +48,7 @@ pub(crate) fn arrays(file: &Arc<Bytes>, path: &Path) -> Result<Vec<(String, Arra
         let bytes = &file.as_slice()[checksum.range()];
         let found = match tensor_file::npy_shape_of_whole_numbers(bytes) {
             Some(shape) => Array::Whole(shape),
-            None => Array::Read(tensor_file::from_npy(path, bytes)?),
+            None => Array::Read(Box::new(tensor_file::from_npy(path, bytes)?)),
         };
         arrays.push((array.to_owned(), found));
     }

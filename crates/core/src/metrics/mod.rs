@@ -12,11 +12,11 @@ mod pairs;
 mod tensors;
 mod weights;
 
+pub use pairs::{Pairs, position};
 #[cfg(feature = "perceptual")]
 pub use perceptual::{PERCEPTUAL_SIDE, Visibility, ssimulacra2};
 pub use pixels::{Channel, PixelMetrics, Position};
 pub use psnr::psnr;
 pub use ssim::{MS_SSIM_SIDE, WINDOW, ms_ssim, ssim};
-pub use pairs::{Pairs, position};
 pub use tensors::{Over, TensorMetrics, WorstPair};
 pub use weights::{LEAST_VALUES, Moments, WeightStatistics};
