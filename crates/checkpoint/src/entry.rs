@@ -46,7 +46,7 @@ impl StoredTensor<'_> {
     /// The tensor that `recipe` makes for `spec`.
     pub(super) fn of(recipe: &Recipe, spec: &TensorSpec) -> Self {
         let values = recipe.values(&spec.name, &spec.shape);
-        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let data = little_endian(values);
         Self { dtype: Dtype::F32, shape: spec.shape.clone(), data: Cow::Owned(data) }
     }
 
@@ -315,6 +315,14 @@ fn width_of(dtype: Dtype) -> usize {
         Dtype::F32 => 4,
         Dtype::F16 | Dtype::Bf16 => 2,
     }
+}
+
+/// The bytes of `values`, as a file has them.
+fn little_endian(mut values: Vec<f32>) -> Vec<u8> {
+    if cfg!(target_endian = "big") {
+        values.iter_mut().for_each(|value| *value = f32::from_bits(value.to_bits().swap_bytes()));
+    }
+    bytemuck::cast_slice(&values).to_vec()
 }
 
 /// Number of values of a shape, if a `usize` holds it. (A dimension of 0 beside huge ones is 0.)
