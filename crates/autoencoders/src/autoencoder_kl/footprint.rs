@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
+use vae_fidelity_files::memory::available_bytes;
 
 use vae_fidelity_kernels::limit::{Limit, resident_bytes};
 use vae_fidelity_kernels::tensor::pitch_of;
@@ -20,6 +21,9 @@ const THREAD: u64 = 16 << 20;
 /// What each thread may map of the activations between two looks at the process's memory: a block
 /// and what the system maps around it.
 const MARGIN: u64 = 24 << 20;
+
+/// What activations take more since they are handed out in blocks.
+const ROUNDING: u64 = 64 << 20;
 
 /// What all that is not counted one by one takes at most.
 const SLACK: u64 = 48 << 20;
@@ -58,11 +62,31 @@ impl Footprint {
         // A quarter more, since blocks of other sizes leave gaps; and the picture itself.
         let picture =
             pixels(0) * VALUE * pitch_of(config.in_channels.max(config.out_channels)) as u64;
-        let activations = largest + largest / 4 + picture + (64 << 20);
+        let activations = largest + largest / 4 + picture + ROUNDING;
         let weights = 64 * widest * widest * VALUE;
         let arrays = pixels(0) * VALUE * (config.in_channels + config.out_channels) as u64;
         let rest = weights + 2 * tokens + arrays + threads.count as u64 * THREAD + SLACK;
         Self { activations, rest }
+    }
+
+    /// Errors where `size` certainly takes more memory than the system can give: half of what it takes
+    /// at most, without what is only allowed for.
+    pub fn check_fits(self, threads: Threads, size: &str) -> Result<()> {
+        let allowed = ROUNDING + SLACK + threads.count as u64 * THREAD;
+        let least = (self.activations + self.rest).saturating_sub(allowed) / 2;
+        match available_bytes() {
+            Some(available) if available < least => Err(Error::new(
+                ErrorKind::Memory,
+                size,
+                format!(
+                    "takes {} of memory or more, and the system can give {}",
+                    in_mib(least),
+                    in_mib(available)
+                ),
+                "take a smaller picture, or keep activations in a file with `max_memory`",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// A file for the activations, and a limit for the process of `bytes`.
