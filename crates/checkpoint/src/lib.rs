@@ -22,6 +22,7 @@
 //! Features: `hub` downloads from the Hugging Face Hub, `builtin` has the small VAE of vae-fidelity.
 
 // A module uses only those above it.
+mod mapped_files;
 mod bytes;
 mod checksum;
 mod layout;
@@ -37,6 +38,7 @@ mod builtin;
 #[cfg(feature = "hub")]
 mod hub;
 mod open_options;
+mod read_places;
 mod fit;
 mod names;
 mod shapes;
@@ -51,7 +53,9 @@ pub use damage::{Damage, DamageKind};
 pub use difference::{CheckpointDifference, FieldDifference, TensorDifference, ValueDifference};
 pub use entry::StoredTensor;
 #[cfg(feature = "hub")]
-pub use hub::{HubOptions, HubProgress, HubStep, Token};
+pub use hub::{HubOptions, HubPlaces, HubProgress, HubStep, Token};
 pub use layout::{TensorSpec, expected_tensors};
+pub use mapped_files::{mapped_file_at, watch_mapped_files};
 pub use open_options::OpenOptions;
+pub use read_places::ReadPlaces;
 pub use source::Source;
