@@ -153,6 +153,18 @@ impl Footprint {
     }
 }
 
+/// Errors where one picture certainly takes more memory on the CPU than the system can give; both
+/// engines take at least what the fast one does.
+pub(crate) fn check_picture_fits(
+    config: &AutoencoderKLConfig,
+    threads: Option<usize>,
+    (width, height): (usize, usize),
+) -> Result<()> {
+    let threads = threads.map_or_else(Threads::available, Threads::new);
+    let footprint = Footprint::of(config, threads, (1, height, width));
+    footprint.check_fits(threads, &format!("{width} x {height} pixels"))
+}
+
 /// `TMPDIR`, else `/var/tmp`, which unlike `/tmp` is meant for large files.
 fn scratch_folder() -> PathBuf {
     let set = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
