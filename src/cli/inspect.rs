@@ -29,6 +29,7 @@ pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
         }
         progress.step("comparing");
         let report = InspectDifference::of(&contents, &other);
+        contents.check_unchanged().and_then(|()| other.check_unchanged())?;
         drop(progress);
         report.notes.iter().for_each(|note| console.note(note));
         console.result(&report, &report)?;
@@ -36,6 +37,7 @@ pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
     }
     progress.step("measuring the weights");
     let report = InspectReport::of(&contents)?;
+    contents.check_unchanged()?;
     drop(progress);
     report.notes.iter().for_each(|note| console.note(note));
     let each = if args.tensors { report.tensor_lines() } else { String::new() };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::report::Model;
-use crate::{Checkpoint, Execution, Vae};
+use crate::{Checkpoint, Execution, Result, Vae};
 
 /// A VAE and how it runs.
 ///
@@ -50,6 +50,15 @@ impl Pipeline {
     /// The VAE as reports show it.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Refuses a size that certainly takes more memory than there is, before anything of it is made.
+    pub(super) fn check_memory(&self, size: (usize, usize)) -> Result<()> {
+        match self.model.splitting.tiling {
+            // Each tile is as small as it is made.
+            Some(_) => Ok(()),
+            None => self.execution.check_memory(self.vae.config(), size),
+        }
     }
 
     /// What a reader of every report has to know: which folder was used, which defaults, how the

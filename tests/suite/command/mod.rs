@@ -8,8 +8,11 @@ mod compare;
 mod engines;
 mod explain;
 mod golden;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod hub;
 mod inspect;
+mod lost_files;
 #[cfg(target_os = "linux")]
 mod max_memory;
 mod pictures;
