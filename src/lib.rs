@@ -47,7 +47,7 @@ pub use vae_fidelity_core::{
     config, dtype, image_processor, metrics, random, recipe, tensor_file, tiling, trace, vae,
 };
 pub use vae_fidelity_diagnosis as diagnosis;
-pub use vae_fidelity_files::{error, input, output};
+pub use vae_fidelity_files::{error, input, memory, output, printable};
 pub use vae_fidelity_harness as golden;
 pub use vae_fidelity_pixels as pixels;
 

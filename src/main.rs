@@ -3,10 +3,21 @@
 #[cfg(all(feature = "tch", target_os = "linux", target_env = "gnu"))]
 mod large_blocks;
 
+#[cfg(unix)]
+mod last_words;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: last_words::Allocator = last_words::Allocator;
+
 fn main() -> ExitCode {
-    leave(vae_fidelity::cli::run(std::env::args_os()))
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    #[cfg(unix)]
+    last_words::prepare(&arguments);
+    leave(vae_fidelity::cli::run(arguments))
 }
 
 /// Ends the process, on Unix without what libtorch would tidy up at exit, which takes 0.1 s.

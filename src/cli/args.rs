@@ -15,7 +15,7 @@ use super::version;
 ///
 /// Exit codes: 0 pass, 1 judged and failed, 2 could not judge.
 #[derive(Debug, Parser)]
-#[command(name = "vae-fidelity", disable_help_subcommand = true)]
+#[command(name = "vae-fidelity")]
 #[command(version = version::SHORT, long_version = version::LONG)]
 pub struct Cli {
     #[command(subcommand)]

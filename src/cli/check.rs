@@ -17,6 +17,7 @@ use super::console::Console;
 use super::images::expand;
 use super::objects::SummaryReport;
 use super::outputs::Outputs;
+use super::places::ReadFiles;
 use super::progress::Progress;
 use super::results;
 use super::run_args::check_working_directory;
@@ -40,14 +41,18 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
         builder = builder.max_memory_bytes(size.0);
     }
     let source = builder.source()?;
-    let outputs = Outputs::settle(args, &images)?;
+    let progress = Progress::new(images.len(), console);
+    let options = args.run.about.options(&source, progress.of_hub())?;
+    let of_run = images.iter().chain(&args.baseline).cloned();
+    let of_user = args.files.given().map(|(_, path)| path.to_owned());
+    let mut reads = ReadFiles::with_source(of_run.chain(of_user), &source, &options);
+    reads.standard_input = given.iter().any(|path| path.as_os_str() == "-");
+    let outputs = Outputs::settle(args, &images, &reads)?;
     builder.execution()?;
     let graphics = graphics(args, console)?;
 
-    let progress = Progress::new(images.len(), console);
     progress.step("loading the VAE");
-    let options = args.run.about.options(&source, progress.of_hub())?;
-    let builder = builder.opened_with(options);
+    let builder = builder.opened_with(options).cancellation(progress.layers());
     let pipeline = match builder.clone().build() {
         Ok(pipeline) => pipeline,
         Err(error) => {
@@ -63,13 +68,14 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
             return Ok(Outcome::NotJudged);
         }
     };
-    let mut notes: Vec<String> = args.run.note().into_iter().collect();
+    let mut notes = args.run.notes();
     if let Some(source) = &mut latents_file {
         files.latents_scale = source.settle(pipeline.model().family);
         notes.extend(source.note());
     }
     let mut check = CheckOptions {
         size,
+        exif: args.run.exif,
         seed: args.run.seed_of_draw(),
         thresholds: Thresholds { min_psnr: args.least.min_psnr, min_ssim: args.least.min_ssim },
         baseline,
@@ -90,12 +96,14 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
         let started = Instant::now();
         let step = |step: &str| progress.image(index, image, step);
         check.decoded_path = outputs.picture.clone();
+        check.saved = outputs.saved();
         check.trace = outputs.trace.is_some() || outputs.report.is_some();
         check.visibility = outputs.show_differences() || graphics.is_some();
         let judged = pipeline.check_with(image, &check, |now| step(&now.to_string()));
         let written = judged.and_then(|mut checked| {
             step("writing");
-            results::write(&checked, outputs, &command, console)?;
+            let yours = check.files.decoded_image.as_ref();
+            results::write(&checked, outputs, &command, yours, console)?;
             checked.report.timings_ms.set_total(started.elapsed());
             Ok(checked)
         });

@@ -29,7 +29,13 @@ pub struct CheckArgs {
     pub image_flags: Vec<PathBuf>,
 
     /// Where the decoded picture goes, as PNG [default: decoded.png]
-    #[arg(long, value_name = "F.png", conflicts_with = "out_dir")]
+    #[arg(
+        long,
+        short_alias = 'o',
+        alias = "output",
+        value_name = "F.png",
+        conflicts_with = "out_dir"
+    )]
     pub out: Option<PathBuf>,
     /// Where decoded pictures go under the names of their inputs, ending in .png; created if
     /// missing

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 use super::Outcome;
 use super::args::CompareArgs;
 use super::console::Console;
-use super::places::{self, check_png_name};
+use super::places::{self, ReadFiles, check_png_name};
 
 pub fn run(args: &CompareArgs, console: Console) -> Result<Outcome> {
     let report = match are_tensors(&args.a, &args.b)? {
@@ -35,7 +35,7 @@ fn pictures(args: &CompareArgs) -> Result<CompareReport> {
     for (flag, path) in &drawn {
         check_png_name(flag, path)?;
     }
-    places::check(&drawn, &[args.a.clone(), args.b.clone()])?;
+    places::check(&drawn, &ReadFiles::of([args.a.clone(), args.b.clone()]))?;
     let thresholds = Thresholds { min_psnr: args.least.min_psnr, min_ssim: args.least.min_ssim };
     let compared = compare_pictures(&args.a, &args.b, &thresholds)?;
     if let Some((flag, _)) = drawn.first() {

@@ -8,6 +8,7 @@ use super::flags;
 use super::folders::Folders;
 use super::objects::ErrorReport;
 use crate::diagnosis::Finding;
+use crate::printable::{printable, printable_but, printable_json};
 use crate::report::findings_text;
 use crate::{Error, ErrorKind, Result};
 use anstyle::{AnsiColor, Style};
@@ -47,7 +48,8 @@ impl Console<'_> {
         }
         let text = text.to_string();
         let mut stdout = anstream::stdout().lock();
-        written(write!(stdout, "{}", self.shown(&text)).and_then(|()| stdout.flush()))
+        let text = self.shown(&text);
+        written(write!(stdout, "{}", tamed(&text)).and_then(|()| stdout.flush()))
     }
 
     /// Something worth knowing that is no error, on stderr.
@@ -55,7 +57,8 @@ impl Console<'_> {
         if !self.quiet {
             // Nobody is left to tell when stderr is gone.
             let note = note.to_string();
-            let _ = writeln!(anstream::stderr(), "{FAINT}note:{FAINT:#} {}", self.shown(&note));
+            let note = self.shown(&note);
+            let _ = writeln!(anstream::stderr(), "{FAINT}note:{FAINT:#} {}", printable(&note));
         }
     }
 
@@ -92,7 +95,9 @@ impl Console<'_> {
         if !self.json {
             let _ = writeln!(
                 anstream::stderr(),
-                "{ERROR}error:{ERROR:#} {message}\n{FAINT} next:{FAINT:#} {next}"
+                "{ERROR}error:{ERROR:#} {}\n{FAINT} next:{FAINT:#} {}",
+                printable(&message),
+                printable(&next)
             );
             return Ok(());
         }
@@ -103,8 +108,32 @@ impl Console<'_> {
         let line = serde_json::to_string(object).map_err(|error| {
             Error::new(ErrorKind::Output, "JSON", error, "please report this as a bug")
         })?;
-        written(writeln!(io::stdout().lock(), "{}", self.shown(&line)))
+        let line = self.shown(&line);
+        written(writeln!(io::stdout().lock(), "{}", printable_json(&line)))
     }
+}
+
+/// A report with its own colors, and nothing else that a terminal acts on: reports escape what files
+/// say, and this stands behind them.
+fn tamed(text: &str) -> String {
+    let mut tamed = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\u{1b}') {
+        tamed += &printable_but(before, |c| c == '\n');
+        let style = after.strip_prefix('[').and_then(|style| style.split_once('m'));
+        let of_style = |c: char| c.is_ascii_digit() || c == ';';
+        match style {
+            Some((numbers, behind)) if numbers.chars().all(of_style) => {
+                tamed.extend(["\u{1b}[", numbers, "m"]);
+                rest = behind;
+            }
+            _ => {
+                tamed += "\\u{1b}";
+                rest = after;
+            }
+        }
+    }
+    tamed + &printable_but(rest, |c| c == '\n')
 }
 
 fn written(result: io::Result<()>) -> Result<()> {
@@ -116,5 +145,19 @@ fn written(result: io::Result<()>) -> Result<()> {
             "redirect it to another place",
         )),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tamed;
+
+    #[test]
+    fn only_colors_get_through() {
+        let text =
+            "\u{1b}[1m\u{1b}[31mbad\u{1b}[0m\n\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}31m\u{1b}[31";
+        let expected =
+            "\u{1b}[1m\u{1b}[31mbad\u{1b}[0m\n\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{9b}31m\\u{1b}[31";
+        assert_eq!(tamed(text), expected);
     }
 }

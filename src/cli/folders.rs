@@ -5,6 +5,8 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::printable::printable;
+
 /// The folders that results may name: those of the arguments, the working directory, the home and
 /// the temporary one. Longest first, as text, JSON and HTML have them.
 #[derive(Debug, Default)]
@@ -38,7 +40,8 @@ impl Folders {
                 let quoted = serde_json::Value::from(text.as_str()).to_string();
                 // As the page of a report has it.
                 let escaped = text.replace('&', "&amp;").replace('/', "&#x2f;");
-                [text, quoted.trim_matches('"').to_owned(), escaped]
+                let shown = printable(&text).into_owned();
+                [text, quoted.trim_matches('"').to_owned(), escaped, shown]
             })
             .collect();
         folders.sort_by_key(|folder| std::cmp::Reverse(folder.len()));

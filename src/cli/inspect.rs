@@ -36,6 +36,8 @@ pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
         }
         progress.step("comparing");
         let report = InspectDifference::beside(&contents, &other, third.as_ref());
+        let all = [Some(&contents), Some(&other), third.as_ref()];
+        all.into_iter().flatten().try_for_each(Contents::check_unchanged)?;
         drop(progress);
         report.notes.iter().for_each(|note| console.note(note));
         console.result(&report, &report)?;
@@ -43,6 +45,7 @@ pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
     }
     progress.step("measuring the weights");
     let report = InspectReport::of(&contents)?;
+    contents.check_unchanged()?;
     drop(progress);
     report.notes.iter().for_each(|note| console.note(note));
     let each = if args.tensors { report.tensor_lines() } else { String::new() };

@@ -38,9 +38,10 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use crate::Result;
+use crate::printable::{printable, printable_but};
 use crate::verdict::Verdict;
 use clap::Parser;
-use clap::error::ErrorKind as UsageErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind as UsageErrorKind};
 
 pub use args::command;
 use args::{Cli, Command, GoldenCommand};
@@ -117,6 +118,22 @@ fn not_judged(error: &crate::Error, console: Console) -> Outcome {
     Outcome::NotJudged
 }
 
+/// Flags of other programs, and what to say here in their place.
+const OF_OTHERS: [(&str, &str); 3] = [
+    ("--size", "give --width W and --height H"),
+    ("--resolution", "give --width W and --height H"),
+    ("--image-size", "give --width W and --height H"),
+];
+
+/// What the unknown argument of `usage` would be here.
+fn meant(usage: &clap::Error) -> Option<(&'static str, &'static str)> {
+    let Some(ContextValue::String(argument)) = usage.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let name = argument.split('=').next()?;
+    OF_OTHERS.into_iter().find(|(known, _)| *known == name)
+}
+
 /// Help, the version, or what is wrong with the command line.
 fn explain_usage(usage: &clap::Error, console: Console) -> Outcome {
     match usage.kind() {
@@ -127,8 +144,20 @@ fn explain_usage(usage: &clap::Error, console: Console) -> Outcome {
             let _ = write!(stdout, "{}", text.ansi()).and_then(|()| stdout.flush());
             return Outcome::Passed;
         }
+        UsageErrorKind::UnknownArgument if meant(usage).is_some() => {
+            let (argument, next) = meant(usage).unwrap_or_default();
+            let message = format!("unexpected argument '{argument}'");
+            // The exit code tells it even if nobody reads it.
+            let _ = console.failure("option", &message, next);
+        }
         _ if !console.json => {
-            let _ = write!(anstream::stderr(), "{}", usage.render().ansi());
+            // It repeats arguments, which a shell may have made of files' names.
+            let text = usage.render();
+            let plain = printable_but(&text.to_string(), |c| c == '\n').into_owned();
+            let _ = match plain == text.to_string() {
+                true => write!(anstream::stderr(), "{}", text.ansi()),
+                false => write!(anstream::stderr(), "{plain}"),
+            };
         }
         _ => {
             let text = usage.render().to_string();
@@ -136,7 +165,9 @@ fn explain_usage(usage: &clap::Error, console: Console) -> Outcome {
             let words: Vec<&str> = paragraph.split_whitespace().collect();
             let message = words.join(" ");
             let message = message.strip_prefix("error: ").unwrap_or(&message);
-            let printed: Result<()> = console.failure("option", message, "see vae-fidelity --help");
+            let message = printable(message);
+            let printed: Result<()> =
+                console.failure("option", &message, "see vae-fidelity --help");
             // The exit code tells it even if nobody reads stdout.
             let _ = printed;
         }

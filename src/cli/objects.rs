@@ -45,11 +45,18 @@ struct ErrorDetails {
 struct InputPath {
     /// The file.
     path: String,
+    /// Whether the file's name has bytes that are not UTF-8, for which `path` has U+FFFD; left out
+    /// where it has none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    path_is_lossy: bool,
 }
 
 impl ErrorReport {
     pub fn new(code: &str, message: String, next: String, input: Option<&Path>) -> Self {
-        let path = |path: &Path| InputPath { path: path.to_string_lossy().into_owned() };
+        let path = |path: &Path| InputPath {
+            path: path.to_string_lossy().into_owned(),
+            path_is_lossy: path.to_str().is_none(),
+        };
         Self {
             schema_version: SCHEMA_VERSION,
             verdict: None,

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::report::SavedFile;
 use crate::{Error, Result};
 
 use super::check_args::CheckArgs;
-use super::places::{self, check_png_name};
+use super::places::{self, ReadFiles, check_png_name};
 use super::run_args::DtypeChoice;
 
 /// Where the results of one image go; `None` is not written.
@@ -27,11 +28,8 @@ impl Outputs {
     ///
     /// Errors for flags that cannot be obeyed together, outputs that are inputs or meet in one
     /// file, and outputs that cannot be written.
-    pub fn settle(args: &CheckArgs, images: &[PathBuf]) -> Result<Vec<Self>> {
+    pub fn settle(args: &CheckArgs, images: &[PathBuf], reads: &ReadFiles) -> Result<Vec<Self>> {
         refuse_contradictions(args, images)?;
-        if let Some(folder) = &args.out_dir {
-            create(folder)?;
-        }
         let outputs = images
             .iter()
             .map(|image| {
@@ -48,13 +46,25 @@ impl Outputs {
             })
             .collect::<Result<Vec<_>>>()?;
         let named: Vec<(&str, &Path)> = outputs.iter().flat_map(Self::named).collect();
-        places::check(&named, &inputs(args, images))?;
+        places::refuse_overlap(&named, reads)?;
+        if let Some(folder) = &args.out_dir {
+            create(folder)?;
+        }
+        places::check_each_writable(&named)?;
         Ok(outputs)
     }
 
     /// Whether a file will show how visible the differences are.
     pub fn show_differences(&self) -> bool {
         self.heatmap.is_some() || self.montage.is_some() || self.report.is_some()
+    }
+
+    /// All but the decoded picture.
+    pub fn saved(&self) -> Vec<SavedFile> {
+        let what =
+            |flag: &str| flag.trim_start_matches("--").trim_start_matches("save-").to_owned();
+        let beside = self.named().filter(|(flag, _)| flag.starts_with("--"));
+        beside.map(|(flag, path)| SavedFile { what: what(flag), path: path.to_owned() }).collect()
     }
 
     fn named(&self) -> impl Iterator<Item = (&'static str, &Path)> {
@@ -172,11 +182,4 @@ fn picture(args: &CheckArgs, image: &Path) -> Result<Option<PathBuf>> {
     let mut name = name.to_owned();
     name.push(".png");
     Ok(Some(folder.join(name)))
-}
-
-/// Everything that a run reads: pictures, and the files that a model is loaded from.
-fn inputs(args: &CheckArgs, images: &[PathBuf]) -> Vec<PathBuf> {
-    let given = images.iter().chain(&args.baseline).cloned();
-    let files = args.files.given().map(|(_, path)| path.to_owned());
-    given.chain(files).chain(args.run.model_files()).collect()
 }

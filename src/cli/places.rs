@@ -1,18 +1,113 @@
 //! Whether files can be written where the user wants them: no output may be an input or another
 //! output under any name, and each must have a name that fits what is in it.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::{HubPlaces, OpenOptions, ReadPlaces, Source};
 use crate::output::{check_writable, resolve};
 use crate::pixels::ImageFormat;
 use crate::{Error, Result};
 
-/// Errors for an output that is one of `inputs`, for outputs that meet in one file, and for those
-/// that cannot be written. Each output comes with the flag that names it.
-pub fn check(outputs: &[(&str, &Path)], inputs: &[PathBuf]) -> Result<()> {
-    refuse_overlap(outputs, inputs)?;
+/// Errors for an output that is one of the files that the run reads, for outputs that meet in one
+/// file, and for those that cannot be written. Each output comes with the flag that names it.
+pub fn check(outputs: &[(&str, &Path)], reads: &ReadFiles) -> Result<()> {
+    refuse_overlap(outputs, reads)?;
+    check_each_writable(outputs)
+}
+
+/// As [`check`], for places whose folders do not exist yet.
+pub fn refuse_overlap(outputs: &[(&str, &Path)], reads: &ReadFiles) -> Result<()> {
+    let inputs = reads.identities();
+    let caches: Vec<PathBuf> = reads.caches.iter().filter_map(|path| location(path)).collect();
+    let mut earlier: HashMap<Identity, (&str, Cow<Path>)> = HashMap::new();
+    if let Some(identity) = standard_output() {
+        earlier.insert(identity, ("standard output", Path::new("/dev/stdout").into()));
+    }
+    for &(name, path) in outputs {
+        let identities = Identity::of(path);
+        if let Some(input) = identities.iter().find_map(|identity| inputs.get(identity)) {
+            return Err(Error::output(
+                path,
+                format!("{name} would replace an input, {}", input.display()),
+                "name another file to write",
+            ));
+        }
+        let inside = |cache: &&PathBuf| {
+            identities.iter().any(|at| matches!(at, Identity::Place(at) if at.starts_with(cache)))
+        };
+        if let Some(cache) = caches.iter().find(inside) {
+            return Err(Error::output(
+                path,
+                format!("{name} lies in the hub's cache, {}", cache.display()),
+                "name a file elsewhere: other programs read what is in the cache",
+            ));
+        }
+        if let Some((other, twin)) = identities.iter().find_map(|identity| earlier.get(identity)) {
+            return Err(Error::output(
+                path,
+                format!("{name} and {other} ({}) are one file", twin.display()),
+                "give each output a file of its own; inputs of one name need folders of their own",
+            ));
+        }
+        earlier.extend(identities.into_iter().map(|identity| (identity, (name, path.into()))));
+    }
+    Ok(())
+}
+
+/// Errors for outputs that cannot be written.
+pub fn check_each_writable(outputs: &[(&str, &Path)]) -> Result<()> {
     outputs.iter().try_for_each(|(_, path)| check_writable(path))
+}
+
+/// What a run reads, or would read if it came so far: nothing is written there.
+#[derive(Debug, Default)]
+pub struct ReadFiles {
+    /// Files by any name that leads to them.
+    pub files: Vec<PathBuf>,
+    /// Folders of which no file is replaced, and in which none is made.
+    pub caches: Vec<PathBuf>,
+    /// Whether standard input is read.
+    pub standard_input: bool,
+}
+
+impl ReadFiles {
+    /// `files`, those of `source` as `options` open it, and those of a hub's user, which hold what is
+    /// not to be lost even where this run does not ask for it.
+    pub fn with_source(
+        files: impl IntoIterator<Item = PathBuf>,
+        source: &Source,
+        options: &OpenOptions,
+    ) -> Self {
+        let ReadPlaces { files: of_source, caches } = ReadPlaces::of(source, options);
+        let mut reads = Self::of(files);
+        reads.files.extend(of_source);
+        reads.caches.extend(caches);
+        reads
+    }
+
+    /// `files`, and those of a hub's user.
+    pub fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
+        let HubPlaces { cache, token } = HubPlaces::from_environment();
+        // What `hf auth login` keeps beside the token in use.
+        let tokens = token.with_file_name("stored_tokens");
+        let files = files.into_iter().chain([token, tokens]).collect();
+        Self { files, caches: vec![cache], standard_input: false }
+    }
+
+    fn identities(&self) -> HashMap<Identity, Cow<'_, Path>> {
+        let mut known = HashMap::new();
+        for path in &self.files {
+            let identities = Identity::of(path).into_iter();
+            known.extend(identities.map(|identity| (identity, Cow::Borrowed(path.as_path()))));
+        }
+        if self.standard_input {
+            known.extend(standard_input().map(|at| (at, Path::new("/dev/stdin").into())));
+        }
+        known
+    }
 }
 
 /// Errors where `path` has a name of another format than the PNG that `flag` writes.
@@ -38,44 +133,74 @@ fn other_format(path: &Path) -> Option<String> {
     other.then_some(extension)
 }
 
-fn refuse_overlap(outputs: &[(&str, &Path)], inputs: &[PathBuf]) -> Result<()> {
-    for (at, (name, path)) in outputs.iter().enumerate() {
-        if let Some(input) = inputs.iter().find(|input| same_file(path, input)) {
-            return Err(Error::output(
-                path,
-                format!("{name} would replace an input, {}", input.display()),
-                "name another file to write",
-            ));
-        }
-        if let Some((other, twin)) = outputs[..at].iter().find(|(_, other)| same_file(path, other))
-        {
-            return Err(Error::output(
-                path,
-                format!("{name} and {other} ({}) are one file", twin.display()),
-                "give each output a file of its own; inputs of one name need folders of their own",
-            ));
-        }
-    }
-    Ok(())
+/// What tells that two paths lead to one file. A path has up to two of them, and one in common is
+/// enough.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Identity {
+    /// Device and inode: the same through links of both kinds.
+    #[cfg(unix)]
+    Inode(u64, u64),
+    /// The one name of a file that may not exist yet.
+    Place(PathBuf),
 }
 
-/// Whether two paths lead to one file, through symbolic and hard links, or would if they existed.
-/// Devices can be written twice, and a pipe must not even be opened: that waits for its writer.
-fn same_file(a: &Path, b: &Path) -> bool {
-    let special = |path| fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
-    if special(a) || special(b) {
-        return false;
+impl Identity {
+    /// Those of `path`; none for devices and pipes, which can be written twice. (None of them is
+    /// opened: that can wait for ever.)
+    fn of(path: &Path) -> Vec<Self> {
+        let found = fs::metadata(path).ok();
+        if found.as_ref().is_some_and(|metadata| !metadata.is_file()) {
+            return Vec::new();
+        }
+        let inode = found.as_ref().and_then(Self::of_metadata);
+        inode.into_iter().chain(location(path).map(Self::Place)).collect()
     }
-    same_file::is_same_file(a, b).unwrap_or(false)
-        || matches!((location(a), location(b)), (Some(a), Some(b)) if a == b)
+
+    #[cfg(unix)]
+    fn of_metadata(metadata: &fs::Metadata) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        metadata.is_file().then(|| Self::Inode(metadata.dev(), metadata.ino()))
+    }
+
+    /// Elsewhere hard links have names of their own.
+    #[cfg(not(unix))]
+    fn of_metadata(_: &fs::Metadata) -> Option<Self> {
+        None
+    }
 }
 
-/// The one name of a file that may not exist yet.
+/// The file that standard input is redirected from.
+#[cfg(unix)]
+fn standard_input() -> Option<Identity> {
+    of_descriptor(std::io::stdin())
+}
+
+/// The file that standard output is redirected to: what is printed there would be lost.
+#[cfg(unix)]
+fn standard_output() -> Option<Identity> {
+    of_descriptor(std::io::stdout())
+}
+
+#[cfg(unix)]
+fn of_descriptor(stream: impl std::os::fd::AsFd) -> Option<Identity> {
+    let file = fs::File::from(stream.as_fd().try_clone_to_owned().ok()?);
+    Identity::of_metadata(&file.metadata().ok()?)
+}
+
+#[cfg(not(unix))]
+fn standard_input() -> Option<Identity> {
+    None
+}
+
+#[cfg(not(unix))]
+fn standard_output() -> Option<Identity> {
+    None
+}
+
+/// The one name of a file that may not exist yet, nor its folder.
 fn location(path: &Path) -> Option<PathBuf> {
-    let target = resolve(path).ok()?;
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    Some(folder.canonicalize().ok()?.join(target.file_name()?))
+    let target = std::path::absolute(resolve(path).ok()?).ok()?;
+    let there = target.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let (above, canonical) = there?;
+    Some(canonical.join(target.strip_prefix(above).ok()?))
 }

@@ -1,15 +1,19 @@
 //! What is being done, on stderr, while somebody watches.
 
+use std::fmt::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::Cancellation;
 use crate::checkpoint::{HubProgress, HubStep};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::printable::shown;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::console::Console;
 
-const STEP: &str = "{spinner} {msg} [{elapsed}]";
+const STEP: &str = "{spinner} {msg}{layers} [{elapsed}]";
 const DOWNLOAD: &str =
     "{spinner} {msg} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
 
@@ -18,6 +22,10 @@ const DOWNLOAD: &str =
 pub struct Progress {
     bar: ProgressBar,
     images: usize,
+    /// Counts the layers that begin.
+    layers: Cancellation,
+    /// How many had begun when the step did.
+    before: Arc<AtomicUsize>,
 }
 
 impl Progress {
@@ -29,41 +37,80 @@ impl Progress {
             false => ProgressDrawTarget::stderr(),
         };
         let bar = ProgressBar::with_draw_target(None, target);
-        set_style(&bar, STEP);
-        bar.enable_steady_tick(Duration::from_millis(120));
-        Self { bar, images }
+        let progress = Self {
+            bar,
+            images,
+            layers: Cancellation::default(),
+            before: Arc::new(AtomicUsize::new(0)),
+        };
+        progress.show_steps();
+        let bar = &progress.bar;
+        if !bar.is_hidden() {
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+        progress
+    }
+
+    /// To be given to the model that runs: the line then says which layer it is at.
+    pub fn layers(&self) -> Cancellation {
+        self.layers.clone()
+    }
+
+    fn show_steps(&self) {
+        let (layers, before) = (self.layers.clone(), Arc::clone(&self.before));
+        let Ok(style) = ProgressStyle::with_template(STEP) else { return };
+        self.bar.set_style(style.with_key(
+            "layers",
+            move |_: &ProgressState, to: &mut dyn Write| {
+                let begun = layers.checks().saturating_sub(before.load(Ordering::Relaxed));
+                if begun > 0 {
+                    // Nobody is left to tell.
+                    let _ = write!(to, ", layer {begun}");
+                }
+            },
+        ));
+    }
+
+    fn begin(&self) {
+        self.before.store(self.layers.checks(), Ordering::Relaxed);
     }
 
     /// Shows a step that concerns no image.
     pub fn step(&self, what: &str) {
+        self.begin();
         self.bar.set_message(what.to_owned());
     }
 
     /// Shows a step of image number `index`, from 0.
     pub fn image(&self, index: usize, image: &Path, what: &str) {
+        self.begin();
         let which = match self.images {
             1 => String::new(),
             images => format!("{} of {images}: ", index + 1),
         };
-        self.bar.set_message(format!("{which}{what} {}", image.display()));
+        self.bar.set_message(format!("{which}{what} {}", shown(image.display())));
     }
 
     /// Shows how a download goes: how much is here, how fast it comes, and the time left.
     pub fn of_hub(&self) -> HubProgress {
         let bar = self.bar.clone();
+        let steps = bar.style();
         let current = Mutex::new(String::new());
         Arc::new(move |step| {
             let mut current = current.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             match step {
                 HubStep::Asking => bar.set_message("asking the hub"),
                 HubStep::Waiting { file } => {
-                    bar.set_message(format!("waiting for another process that downloads {file}"));
+                    bar.set_message(format!(
+                        "waiting for another process that downloads {}",
+                        shown(file)
+                    ));
                 }
                 HubStep::Downloading { file, received, total } => {
                     if *current != file {
                         file.clone_into(&mut current);
                         set_style(&bar, DOWNLOAD);
-                        bar.set_message(format!("downloading {file}"));
+                        bar.set_message(format!("downloading {}", shown(file)));
                         bar.set_length(total);
                         bar.set_position(received);
                         // What an earlier run brought says nothing about how fast this one is.
@@ -73,7 +120,7 @@ impl Progress {
                     if received == total {
                         current.clear();
                         bar.unset_length();
-                        set_style(&bar, STEP);
+                        bar.set_style(steps.clone());
                         bar.set_message("loading the VAE");
                     }
                 }

@@ -16,7 +16,14 @@ use super::outputs::Outputs;
 
 /// Writes what `outputs` asks for of `checked`; `command` is the command line, as the user would type
 /// it again.
-pub fn write(checked: &Checked, outputs: &Outputs, command: &str, console: Console) -> Result<()> {
+/// `decoded_image` is the user's own picture, for the page.
+pub fn write(
+    checked: &Checked,
+    outputs: &Outputs,
+    command: &str,
+    decoded_image: Option<&Rgb8>,
+    console: Console,
+) -> Result<()> {
     let mut files: Vec<(&Path, Vec<u8>)> = Vec::new();
     if let (Some(path), Some(picture)) = (&outputs.picture, &checked.picture) {
         files.push((path, encode_png(picture)?));
@@ -48,6 +55,7 @@ pub fn write(checked: &Checked, outputs: &Outputs, command: &str, console: Conso
     if let (Some(path), Some(trace)) = (&outputs.report, &checked.trace) {
         let illustrations = Illustrations {
             pictures: checked.pair(),
+            decoded_image,
             visibility: checked.visibility.as_ref(),
             latents: checked.latents.view(),
             trace,

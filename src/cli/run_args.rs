@@ -1,11 +1,10 @@
 //! Which VAE runs, on what size, and how: the flags that `check` and `trace` share.
 
-use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::path::{Path, PathBuf};
 
 use crate::autoencoder_kl::DeviceChoice;
 use crate::pipeline::PipelineBuilder;
+use crate::pixels::Exif;
 use crate::{Dtype, Error, Pipeline, Result};
 use clap::{Args, ValueEnum};
 
@@ -22,6 +21,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "H", value_parser = side, allow_negative_numbers = true)]
     pub height: Option<usize>,
 
+    /// What is done with a picture's EXIF orientation, before anything else: ignore uses pixels as they
+    /// are stored, as the reference script does; apply turns them, as diffusers' load_image does
+    #[arg(long, value_name = "ignore|apply", default_value_t)]
+    pub exif: Exif,
+
     /// Draw latents from the posterior instead of taking its mode
     #[arg(long)]
     pub sample: bool,
@@ -32,7 +36,7 @@ pub struct RunArgs {
     /// The VAE: builtin, a folder in diffusers' layout, a file (.safetensors, .bin, .pt, .ckpt), or
     /// a repository of a hub, such as CompVis/stable-diffusion-v1-4; ./builtin for a folder of that
     /// name
-    #[arg(long, value_name = "SOURCE", default_value = "builtin")]
+    #[arg(long, aliases = ["vae", "model"], value_name = "SOURCE", default_value = "builtin")]
     pub repo: String,
     #[command(flatten)]
     pub about: SourceArgs,
@@ -41,7 +45,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
     /// The arithmetic; auto is f32 on the CPU and f16 elsewhere. bf16 has no picture
-    #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
+    #[arg(long, aliases = ["precision", "torch-dtype"], value_enum, default_value_t = DtypeChoice::Auto)]
     pub dtype: DtypeChoice,
     /// How many threads compute [default: libtorch's choice; for --engine fast on the CPU as many as
     /// the process may use]
@@ -67,7 +71,7 @@ impl RunArgs {
             builder = builder.dtype(dtype);
         }
         if let Some(threads) = self.threads {
-            builder = builder.threads(threads as usize);
+            builder = builder.threads((threads as usize).min(most_threads()));
         }
         builder
     }
@@ -77,29 +81,22 @@ impl RunArgs {
         self.sample.then(|| self.seed.unwrap_or_else(draw_seed))
     }
 
-    /// What these flags leave without effect.
-    pub fn note(&self) -> Option<String> {
-        let seed = self.seed.filter(|_| !self.sample)?;
-        Some(format!("--seed {seed} has no effect without --sample, as in the reference script"))
+    /// What these flags leave without effect, or change.
+    pub fn notes(&self) -> Vec<String> {
+        let unused = self.seed.filter(|_| !self.sample).map(|seed| {
+            format!("--seed {seed} has no effect without --sample, as in the reference script")
+        });
+        let most = most_threads();
+        let fewer = self.threads.filter(|&threads| threads as usize > most).map(|threads| {
+            format!("--threads {threads} is more than this machine is of use for: {most} are used")
+        });
+        unused.into_iter().chain(fewer).collect()
     }
+}
 
-    /// The files that the model is loaded from, as far as their names show it.
-    pub fn model_files(&self) -> impl Iterator<Item = PathBuf> {
-        let repo = Path::new(&self.repo);
-        let below = self.about.subfolder.as_deref().unwrap_or("vae");
-        let in_folders = [repo.to_owned(), repo.join(below)]
-            .into_iter()
-            .filter(|_| self.repo != "builtin")
-            .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
-            .map(|entry| entry.path())
-            .filter(|path| {
-                path.file_name().and_then(|name| name.to_str()).is_some_and(is_model_file)
-            });
-        let single_file = Some(repo).filter(|path| path.is_file()).into_iter();
-        let single_file =
-            single_file.flat_map(|path| [path.into(), path.with_file_name("config.json")]);
-        self.about.config.clone().into_iter().chain(in_folders).chain(single_file)
-    }
+/// How many threads are started at most: far more than run at once bring nothing, and each takes memory.
+fn most_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).max(64)
 }
 
 /// Errors where the working directory is gone: libtorch would say it in C++.
@@ -113,10 +110,6 @@ pub fn check_working_directory() -> Result<()> {
     })
 }
 
-fn is_model_file(name: &str) -> bool {
-    matches!(name, "config.json" | "recipe.json") || name.starts_with("diffusion_pytorch_model")
-}
-
 /// A seed short enough to type again.
 fn draw_seed() -> i128 {
     // The standard library's hash keys are random, and cost no dependency.
@@ -126,8 +119,11 @@ fn draw_seed() -> i128 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DtypeChoice {
     Auto,
+    #[value(aliases = ["fp32", "float32"])]
     F32,
+    #[value(aliases = ["fp16", "float16", "half"])]
     F16,
+    #[value(alias = "bfloat16")]
     Bf16,
 }
 

@@ -15,7 +15,7 @@ use crate::{Error, Execution, Result};
 
 use super::Outcome;
 use super::console::Console;
-use super::places;
+use super::places::{self, ReadFiles};
 use super::progress::Progress;
 use super::run_args::check_working_directory;
 use super::trace_args::TraceArgs;
@@ -26,24 +26,27 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
     let requested = requested_size(args.run.width, args.run.height)?;
     let builder = args.run.pipeline();
     let source = builder.source()?;
+    let progress = Progress::new(1, console);
+    let options = args.run.about.options(&source, progress.of_hub())?;
     if let Some(path) = &args.save_trace {
-        let read = [args.image.clone()].into_iter().chain(args.against.clone());
-        let inputs: Vec<_> = read.chain(args.run.model_files()).collect();
-        places::check(&[("--save-trace", path)], &inputs)?;
+        let given = [args.image.clone()].into_iter().chain(args.against.clone());
+        // Whole tensors beside a golden's trace are read where layers differ.
+        let suite = args.against.as_deref().and_then(golden_of);
+        let of_suite = suite.map(|(suite, _)| suite.files()).unwrap_or_default();
+        let reads = ReadFiles::with_source(given.chain(of_suite), &source, &options);
+        places::check(&[("--save-trace", path)], &reads)?;
     }
     let execution = builder.execution()?;
     let tolerance = args.against.as_ref().map(|_| rounding(args, &execution)).transpose()?;
 
-    let progress = Progress::new(1, console);
     progress.step("loading the VAE");
-    let options = args.run.about.options(&source, progress.of_hub())?;
-    let pipeline = builder.opened_with(options).build()?;
+    let pipeline = builder.opened_with(options).cancellation(progress.layers()).build()?;
     let seed = args.run.seed_of_draw();
-    let options = TraceOptions { size: requested, seed };
+    let options = TraceOptions { size: requested, exif: args.run.exif, seed };
     let traced = pipeline.trace(&args.image, &options, |step| progress.step(&step.to_string()))?;
     let found = traced.trace;
     let notes: Vec<String> =
-        pipeline.notes().iter().cloned().chain(args.run.note()).chain(traced.notes).collect();
+        pipeline.notes().iter().cloned().chain(args.run.notes()).chain(traced.notes).collect();
     if let Some(path) = &args.save_trace {
         write_atomically(path, &found.to_json())?;
     }

@@ -13,10 +13,10 @@ use crate::engine::CrossCheck;
 use crate::forecast::forecast;
 use crate::image_processor::{denormalize, normalize};
 use crate::metrics::{PixelMetrics, Visibility, WINDOW};
-use crate::pixels::{self, OpenedImage, resize_bicubic, target_size};
+use crate::pixels::{self, Exif, OpenedImage, resize_bicubic, target_size};
 use crate::report::{
     CheckReport, Decoded, Input, Latents, LatentsSource, Posterior, PosteriorKind, SCHEMA_VERSION,
-    Timings, peak_rss_bytes,
+    SavedFile, Timings, peak_rss_bytes,
 };
 use crate::trace::{Stage, Statistics, TraceFile};
 use crate::vae::trace;
@@ -33,6 +33,8 @@ pub struct CheckOptions {
     /// The seed of `torch.Generator` with which latents are drawn from the posterior; `None` takes
     /// its mode.
     pub seed: Option<i128>,
+    /// What is done with the picture's EXIF orientation, before anything else.
+    pub exif: Exif,
     /// What PSNR and SSIM have to reach.
     pub thresholds: Thresholds,
     /// An earlier run, against which nothing may have become worse.
@@ -53,6 +55,8 @@ pub struct CheckOptions {
     pub notes: Vec<String>,
     /// Where the decoded picture will be written, for the report.
     pub decoded_path: Option<PathBuf>,
+    /// What else will be written, for the report.
+    pub saved: Vec<SavedFile>,
 }
 
 /// One picture's report, and what it was made from.
@@ -114,13 +118,14 @@ impl Pipeline {
     ) -> Result<Checked> {
         let started = Instant::now();
         progress(Step::Opening);
-        let opened = pixels::open(path)?;
+        let (opened, turned) = pixels::open(path)?.oriented(options.exif)?;
         let (width, height) =
             target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
         check_ssim_is_defined(&options.thresholds, width, height)?;
         if let Some(baseline) = &options.baseline {
             baseline.check(path, [width, height])?;
         }
+        self.check_memory((width, height))?;
         let seen = resize_bicubic(&opened.pixels, width, height)?;
 
         progress(Step::Encoding);
@@ -198,6 +203,7 @@ impl Pipeline {
             }
             false => None,
         };
+        self.checkpoint().check_unchanged()?;
         let of_decoded = Decoded::of(options.decoded_path.clone(), &decoded);
         let (_, mut verdict_reasons) =
             Verdict::of(&findings, of_decoded.non_finite, metrics.as_ref(), &options.thresholds);
@@ -210,7 +216,7 @@ impl Pipeline {
             schema_version: SCHEMA_VERSION,
             verdict: Verdict::from_reasons(&verdict_reasons),
             verdict_reasons,
-            input: Input::of(path, &opened, (width, height)),
+            input: Input::of(path, &opened, turned, (width, height)),
             model: self.model().clone(),
             posterior: Posterior {
                 kind: match options.seed {
@@ -225,6 +231,7 @@ impl Pipeline {
                 statistics: Statistics::of(&latents),
             },
             decoded: of_decoded,
+            saved: options.saved.clone(),
             metrics,
             published: self.model().family.published_quality(),
             thresholds: options.thresholds,

@@ -72,6 +72,15 @@ impl Pipeline {
         Ok(self.weights.get_or_init(|| findings))
     }
 
+    /// Refuses a size that certainly takes more memory than there is, before anything of it is made.
+    pub(super) fn check_memory(&self, size: (usize, usize)) -> Result<()> {
+        match self.model.splitting.tiling {
+            // Each tile is as small as it is made.
+            Some(_) => Ok(()),
+            None => self.execution.check_memory(self.vae.config(), size),
+        }
+    }
+
     /// What a reader of every report has to know: which folder was used, which defaults, how the
     /// engine rounds. Sentences without a full stop.
     pub fn notes(&self) -> &[String] {

@@ -8,7 +8,7 @@ use super::loaded::Pipeline;
 use super::step::Step;
 use crate::Result;
 use crate::image_processor::normalize;
-use crate::pixels::{self, resize_bicubic, target_size};
+use crate::pixels::{self, Exif, resize_bicubic, target_size};
 use crate::report::Input;
 use crate::trace::TraceFile;
 use crate::vae::trace;
@@ -20,6 +20,8 @@ pub struct TraceOptions {
     /// Width and height to encode at, multiples of 8; `None` takes each side of the picture down to
     /// a multiple of 8.
     pub size: Option<(usize, usize)>,
+    /// What is done with the picture's EXIF orientation, before anything else.
+    pub exif: Exif,
     /// The seed of `torch.Generator` with which latents are drawn from the posterior; `None` takes
     /// its mode.
     pub seed: Option<i128>,
@@ -52,9 +54,10 @@ impl Pipeline {
     ) -> Result<Traced> {
         progress(Step::Opening);
         let path = path.as_ref();
-        let opened = pixels::open(path)?;
+        let (opened, turned) = pixels::open(path)?.oriented(options.exif)?;
         let (width, height) =
             target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
+        self.check_memory((width, height))?;
         let seen = resize_bicubic(&opened.pixels, width, height)?;
         let sample = normalize(&seen, self.execution.dtype());
 
@@ -66,9 +69,11 @@ impl Pipeline {
         // As in the reference script: the decoded latents were scaled and unscaled.
         let unscaled = vae.unscale(vae.scale(latents.view())?.view())?;
         progress(Step::Tracing);
+        let trace = trace(vae, sample.view(), unscaled.view())?;
+        self.checkpoint().check_unchanged()?;
         Ok(Traced {
-            input: Input::of(path, &opened, (width, height)),
-            trace: trace(vae, sample.view(), unscaled.view())?,
+            input: Input::of(path, &opened, turned, (width, height)),
+            trace,
             notes: opened.notes,
         })
     }

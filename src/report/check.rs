@@ -39,6 +39,9 @@ pub struct CheckReport {
     pub latents: Latents,
     /// The decoded sample, before clamping.
     pub decoded: Decoded,
+    /// Files that were written beside the decoded picture; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub saved: Vec<SavedFile>,
     /// The decoded picture beside the one that was encoded; `None` where there is no picture.
     pub metrics: Option<PixelMetrics>,
     /// What was published of the VAE's family: context, which decides nothing.
@@ -66,6 +69,18 @@ pub struct CheckReport {
     pub peak_rss_bytes: Option<u64>,
 }
 
+/// A file that a run leaves beside the decoded picture.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SavedFile {
+    /// What is in it: `input`, `latents`, `decoded`, `trace`, `heatmap`, `montage` or `report`.
+    pub what: String,
+    /// Where it is.
+    #[serde(serialize_with = "lossy")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub path: PathBuf,
+}
+
 /// The picture that went in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -74,13 +89,20 @@ pub struct Input {
     #[serde(serialize_with = "lossy")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub path: PathBuf,
+    /// Whether the file's name has bytes that are not UTF-8, for which `path` has U+FFFD; left out
+    /// where it has none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub path_is_lossy: bool,
     /// Its format by Pillow's name, for example `PNG`.
     pub format: String,
     /// Its pixels by Pillow's name of the mode, for example `RGB`.
     pub mode: String,
-    /// Columns in the file.
+    /// The EXIF orientation (2 to 8) that was applied before anything else; left out where none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exif_applied: Option<u16>,
+    /// Columns in the file, once it is turned.
     pub source_width: usize,
-    /// Rows in the file.
+    /// Rows in the file, once it is turned.
     pub source_height: usize,
     /// Columns that the VAE saw.
     pub width: usize,
@@ -89,12 +111,20 @@ pub struct Input {
 }
 
 impl Input {
-    /// The picture opened from `path`, of which the VAE saw `width` columns and `height` rows.
-    pub fn of(path: &Path, opened: &OpenedImage, (width, height): (usize, usize)) -> Self {
+    /// The picture opened from `path` and turned by the EXIF orientation `turned`, of which the VAE saw
+    /// `width` columns and `height` rows.
+    pub fn of(
+        path: &Path,
+        opened: &OpenedImage,
+        turned: Option<u16>,
+        (width, height): (usize, usize),
+    ) -> Self {
         Self {
             path: path.to_owned(),
+            path_is_lossy: path.to_str().is_none(),
             format: opened.format.to_string(),
             mode: opened.mode.to_owned(),
+            exif_applied: turned,
             source_width: opened.pixels.width(),
             source_height: opened.pixels.height(),
             width,

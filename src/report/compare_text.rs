@@ -5,13 +5,14 @@ use std::fmt::{self, Display};
 use super::compare::{CompareReport, Compared, ComparedTensor};
 use super::text::{BAD, line, number, pixel_lines, tuple, verdict_lines};
 use crate::metrics::TensorMetrics;
+use crate::printable::{printable, shown};
 
 impl Display for CompareReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.compared {
             Compared::Images { sizes, metrics, thresholds } => {
                 for (name, path, size) in [("a", &self.a, sizes[0]), ("b", &self.b, sizes[1])] {
-                    let path = path.display();
+                    let path = shown(path.display());
                     line(f, name, format_args!("{path} ({} x {})", size[0], size[1]))?;
                 }
                 if let Some(metrics) = metrics {
@@ -19,8 +20,8 @@ impl Display for CompareReport {
                 }
             }
             Compared::Tensors { tensors, tolerance } => {
-                line(f, "a", self.a.display())?;
-                line(f, "b", self.b.display())?;
+                line(f, "a", shown(self.a.display()))?;
+                line(f, "b", shown(self.b.display()))?;
                 if let Some(tolerance) = tolerance {
                     line(
                         f,
@@ -36,7 +37,7 @@ impl Display for CompareReport {
 }
 
 fn tensor_lines(f: &mut fmt::Formatter<'_>, tensor: &ComparedTensor) -> fmt::Result {
-    let name = tensor.name.as_deref().unwrap_or("(unnamed)");
+    let name = printable(tensor.name.as_deref().unwrap_or("(unnamed)"));
     let [shape_a, shape_b] = tensor.shapes.each_ref().map(|shape| match shape {
         Some(shape) => tuple(shape),
         None => "missing".to_owned(),

@@ -10,6 +10,7 @@ use super::text::{BAD, FAINT, GOOD, finding_lines, line, number, tuple, verdict_
 use crate::checkpoint::Origin;
 use crate::checkpoint::TensorDifference;
 use crate::metrics::WeightStatistics;
+use crate::printable::{printable, shown};
 
 /// How many names of a list are printed.
 const SHOWN: usize = 12;
@@ -17,13 +18,13 @@ const SHOWN: usize = 12;
 impl Display for InspectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.revision.as_ref().map(|commit| format!(" at {commit}")).unwrap_or_default();
-        line(f, "source", format_args!("{}{at}", self.source))?;
+        line(f, "source", format_args!("{}{at}", printable(&self.source)))?;
         for file in &self.files {
-            line(f, "file", format_args!("{} ({} bytes)", file.path.display(), file.bytes))?;
+            line(f, "file", format_args!("{} ({} bytes)", shown(file.path.display()), file.bytes))?;
             line(f, "", format_args!("{FAINT}sha256{FAINT:#} {}", file.sha256))?;
         }
         self.config_lines(f)?;
-        line(f, "family", format_args!("{}: {}", self.family.name, self.family.why))?;
+        line(f, "family", format_args!("{}: {}", self.family.name, printable(&self.family.why)))?;
         let tensors = &self.tensors;
         let count = |count: usize, what: &str| match count {
             0 => format!("0 {what}"),
@@ -83,7 +84,7 @@ impl InspectReport {
                     Some(statistics) => in_numbers(statistics),
                     None => "not read".to_owned(),
                 };
-                let (name, shape) = (&info.name, tuple(&info.shape));
+                let (name, shape) = (printable(&info.name), tuple(&info.shape));
                 format!("{name:<width$}  {shape:<shapes$}  {:<5} {values}\n", info.dtype)
             })
             .collect()
@@ -92,9 +93,13 @@ impl InspectReport {
     fn config_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = &self.config;
         match (&config.path, &config.other_class) {
-            (Some(path), None) => line(f, "config", path.display())?,
+            (Some(path), None) => line(f, "config", shown(path.display()))?,
             (Some(path), Some(class)) => {
-                line(f, "config", format_args!("{} ({BAD}{class}{BAD:#})", path.display()))?;
+                line(
+                    f,
+                    "config",
+                    format_args!("{} ({BAD}{}{BAD:#})", shown(path.display()), printable(class)),
+                )?;
             }
             (None, _) if self.files.is_empty() => line(f, "config", "built in")?,
             (None, _) => line(f, "config", "no file")?,
@@ -111,7 +116,7 @@ impl InspectReport {
             let value = match value {
                 Value::Null if !config.from.contains_key(field) => "?".to_owned(),
                 Value::Array(items) => repeated(items),
-                value => value.to_string(),
+                value => shown(value),
             };
             match from {
                 "" => line(f, "", format_args!("{field:<24} {value}"))?,
@@ -119,7 +124,14 @@ impl InspectReport {
             }
         }
         if !config.unknown.is_empty() {
-            line(f, "", format_args!("{FAINT}not known:{FAINT:#} {}", config.unknown.join(", ")))?;
+            line(
+                f,
+                "",
+                format_args!(
+                    "{FAINT}not known:{FAINT:#} {}",
+                    printable(&config.unknown.join(", "))
+                ),
+            )?;
         }
         Ok(())
     }
@@ -130,17 +142,26 @@ impl Display for InspectDifference {
         let difference = &self.difference;
         for (name, source, files) in [("a", &self.a, &self.files_a), ("b", &self.b, &self.files_b)]
         {
-            line(f, name, source)?;
+            line(f, name, printable(source))?;
             // A file that is the source itself is named already.
             for file in files.iter().filter(|file| *file != Path::new(source)) {
-                line(f, "", file.display())?;
+                line(f, "", printable(file.display()))?;
             }
         }
         if let Some(c) = &self.c {
-            line(f, "c", c)?;
+            line(f, "c", printable(c))?;
         }
         for field in &difference.config {
-            line(f, "config", format_args!("{}: {} in A, {} in B", field.field, field.a, field.b))?;
+            line(
+                f,
+                "config",
+                format_args!(
+                    "{}: {} in A, {} in B",
+                    printable(&field.field),
+                    shown(&field.a),
+                    shown(&field.b)
+                ),
+            )?;
         }
         line(
             f,
@@ -197,10 +218,10 @@ fn of_tensor(tensor: &TensorDifference) -> String {
 fn repeated(items: &[Value]) -> String {
     match items {
         [first @ Value::String(name), rest @ ..] if rest.iter().all(|item| item == first) => {
-            format!("{} x {name}", items.len())
+            format!("{} x {}", items.len(), printable(name))
         }
         _ => {
-            let items: Vec<String> = items.iter().map(Value::to_string).collect();
+            let items: Vec<String> = items.iter().map(shown).collect();
             format!("[{}]", items.join(", "))
         }
     }
@@ -209,7 +230,7 @@ fn repeated(items: &[Value]) -> String {
 fn listed(f: &mut fmt::Formatter<'_>, lines: impl ExactSizeIterator<Item = String>) -> fmt::Result {
     let more = lines.len().saturating_sub(SHOWN);
     for text in lines.take(SHOWN) {
-        line(f, "", text)?;
+        line(f, "", printable(&text))?;
     }
     match more {
         0 => Ok(()),

@@ -14,7 +14,7 @@ mod html;
 
 pub use check::{
     CheckReport, CheckSummary, Decoded, DtypeForecast, Forecast, Headroom, Input, Latents, Model,
-    Posterior, PosteriorKind, Timings,
+    Posterior, PosteriorKind, SavedFile, Timings,
 };
 pub use compare::{CompareReport, Compared, ComparedTensor};
 pub use html::Illustrations;

@@ -5,10 +5,11 @@ use std::fmt::{self, Display, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::check::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model};
+use super::check::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model, SavedFile};
 use crate::config::PublishedQuality;
 use crate::diagnosis::{ComparedFile, DecidedBy, Finding, NotDecided, Place, Severity, UserFile};
 use crate::metrics::PixelMetrics;
+use crate::printable::{printable, shown};
 use crate::verdict::{Thresholds, Verdict};
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -54,7 +55,11 @@ impl Display for CheckReport {
             ),
         )?;
         if let Some(path) = &decoded.path {
-            line(f, "saved", path.display())?;
+            line(f, "saved", shown(path.display()))?;
+        }
+        for (at, SavedFile { what, path }) in self.saved.iter().enumerate() {
+            let name = if at == 0 && decoded.path.is_none() { "saved" } else { "" };
+            line(f, name, format_args!("{} ({what})", shown(path.display())))?;
         }
         if let Some(metrics) = &self.metrics {
             pixel_lines(f, metrics, &self.thresholds)?;
@@ -117,11 +122,9 @@ fn forecast_lines(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Resul
     for dtype in &forecast.dtypes {
         let name = dtype.dtype.to_string();
         match (dtype.non_finite, dtype.psnr_from_f32_db, dtype.psnr_cost_db) {
-            (0, Some(psnr), Some(cost)) => line(
-                f,
-                &name,
-                format_args!("would lie {psnr:.1} dB from f32 and cost {cost:+.3} dB of PSNR"),
-            )?,
+            (0, Some(psnr), Some(cost)) => {
+                line(f, &name, format_args!("would lie {psnr:.1} dB from f32; {}", priced(cost)))?
+            }
             (0, ..) => line(f, &name, "would give the same picture as f32")?,
             (count, ..) => line(
                 f,
@@ -133,6 +136,15 @@ fn forecast_lines(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Resul
     let Some(tightest) = forecast.tightest.first() else { return Ok(()) };
     let Headroom { module, largest, headroom } = tightest;
     line(f, "f16", format_args!("has room for {headroom:.3} times {module}'s {largest:.1}"))
+}
+
+/// What half precision costs, in words: its rounding may as well bring the picture nearer.
+fn priced(cost: f64) -> String {
+    match cost.abs() {
+        small if small < 5e-4 => "PSNR stays what it is".to_owned(),
+        by if cost > 0.0 => format!("PSNR would be {by:.3} dB lower"),
+        by => format!("PSNR would be {by:.3} dB higher"),
+    }
 }
 
 pub(super) fn pixel_lines(
@@ -218,7 +230,10 @@ pub(super) fn input_line(f: &mut fmt::Formatter<'_>, input: &Input) -> fmt::Resu
     if (input.width, input.height) != (input.source_width, input.source_height) {
         write!(size, ", resized to {} x {}", input.width, input.height)?;
     }
-    let path = input.path.display();
+    if let Some(orientation) = input.exif_applied {
+        write!(size, ", turned by EXIF orientation {orientation}")?;
+    }
+    let path = shown(input.path.display());
     line(f, "image", format_args!("{path} ({} {}, {size})", input.format, input.mode))
 }
 
@@ -235,7 +250,12 @@ pub(super) fn model_line(f: &mut fmt::Formatter<'_>, model: &Model) -> fmt::Resu
         "model",
         format_args!(
             "{}{at} ({} family, {} parameters), {} on {}, {} engine{tiles}",
-            model.source, model.family, model.parameters, model.dtype, model.device, model.engine
+            printable(&model.source),
+            model.family,
+            model.parameters,
+            model.dtype,
+            model.device,
+            model.engine
         ),
     )
 }
@@ -250,8 +270,8 @@ pub(super) fn finding_lines(f: &mut fmt::Formatter<'_>, findings: &[Finding]) ->
         };
         let layer = finding.layer.as_ref().map(|layer| format!(" (at {layer})"));
         let found = format!("{}: {}{}", finding.code, finding.title, layer.unwrap_or_default());
-        line(f, word, format_args!("{style}{found}{style:#}"))?;
-        line(f, "", &finding.remedy)?;
+        line(f, word, format_args!("{style}{}{style:#}", printable(&found)))?;
+        line(f, "", printable(&finding.remedy))?;
         line(f, "", format_args!("{FAINT}more: vae-fidelity explain {}{FAINT:#}", finding.code))?;
     }
     Ok(())
@@ -285,7 +305,7 @@ pub(super) fn verdict_lines(
         (_, count) => format!(", with {count} warnings"),
     };
     line(f, "verdict", format_args!("{style}{word}{style:#}{warnings}"))?;
-    reasons.iter().try_for_each(|reason| line(f, "", reason))
+    reasons.iter().try_for_each(|reason| line(f, "", printable(reason)))
 }
 
 /// A name in a column of its own, and what it is.

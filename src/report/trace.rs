@@ -10,6 +10,7 @@ use super::json::{lossy, lossy_option};
 use super::text::{BAD, FAINT, GOOD, input_line, line, model_line, number, tuple, verdict_lines};
 use crate::diagnosis::{F16_MAX, extreme};
 use crate::golden::{Agreement, Fault, StageComparison, Tolerance};
+use crate::printable::{printable, shown};
 use crate::trace::{Activation, Stage, TraceFile};
 use crate::verdict::Verdict;
 
@@ -172,7 +173,7 @@ impl Display for TraceReport {
             table(f, stage, layers, self.against.as_ref())?;
         }
         if let Some(path) = &self.saved {
-            line(f, "saved", path.display())?;
+            line(f, "saved", shown(path.display()))?;
         }
         if let Some(against) = &self.against {
             against.lines(f)?;
@@ -183,7 +184,7 @@ impl Display for TraceReport {
 
 impl Against {
     fn lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        line(f, "against", self.path.display())?;
+        line(f, "against", shown(self.path.display()))?;
         let (atol, rtol) = (self.tolerance.atol(), self.tolerance.rtol());
         line(f, "", format_args!("rounding is {atol:e} of a layer's std + {rtol:e} of the value"))?;
         for stage in &self.stages {
@@ -194,19 +195,23 @@ impl Against {
             );
             line(f, half(stage.stage), counts)?;
             if let Some(first) = &stage.first_not_identical {
-                line(f, "", format_args!("the first that is not identical: {first}"))?;
+                line(f, "", format_args!("the first that is not identical: {}", printable(first)))?;
             }
             if let Some(first) = &stage.first_beyond_rounding {
-                line(f, "", format_args!("{BAD}the first beyond rounding: {first}{BAD:#}"))?;
+                line(
+                    f,
+                    "",
+                    format_args!("{BAD}the first beyond rounding: {}{BAD:#}", printable(first)),
+                )?;
             }
             if let Some(absent) = stage.absent.first() {
                 let count = stage.absent.len();
                 let what = format!("{count} layers of the trace are not in this VAE: {absent}");
-                line(f, "", format_args!("{FAINT}{what}, ..{FAINT:#}"))?;
+                line(f, "", format_args!("{FAINT}{}, ..{FAINT:#}", printable(&what)))?;
             }
         }
         match &self.fault {
-            Some(fault) => line(f, "", fault),
+            Some(fault) => line(f, "", shown(fault)),
             None => Ok(()),
         }
     }
@@ -231,8 +236,8 @@ fn table(
             Some(room) => format!("{room:.0}"),
         };
         [
-            of.module.clone(),
-            of.kind.clone(),
+            shown(&of.module),
+            shown(&of.kind),
             tuple(&of.shape),
             number(of.mean),
             number(of.std),

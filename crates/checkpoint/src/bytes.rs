@@ -1,12 +1,16 @@
 //! The bytes of one checkpoint file: mapped, never copied as a whole.
 
+use std::fs::File;
+use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use memmap2::Mmap;
 #[cfg(target_os = "linux")]
 use memmap2::UncheckedAdvice;
 
+use super::mapped_files::Watched;
 use vae_fidelity_files::FileFormat;
 use vae_fidelity_files::error::{Error, Result, io_reason};
 use vae_fidelity_files::input::{LFS_POINTER, open_regular};
@@ -21,8 +25,27 @@ pub(super) const READ: &str = ".safetensors, and .bin, .pt and .ckpt of torch.sa
 /// Bytes of a checkpoint: mapped from a file, or part of the binary.
 #[derive(Debug)]
 pub(super) enum Bytes {
-    Mapped(Mmap),
+    Mapped(Mapped),
     Embedded(&'static [u8]),
+}
+
+/// A mapped file, and what it was like when it was mapped.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    // Before the map itself: while it is watched, it is there.
+    _watched: Watched,
+    map: Mmap,
+    path: PathBuf,
+    file: File,
+    stamp: Stamp,
+}
+
+/// What changes when a file is written to.
+type Stamp = (u64, Option<SystemTime>);
+
+fn stamp_of(file: &File) -> io::Result<Stamp> {
+    let metadata = file.metadata()?;
+    Ok((metadata.len(), metadata.modified().ok()))
 }
 
 impl Bytes {
@@ -54,21 +77,37 @@ impl Bytes {
             Error::checkpoint(path, problem, "check the path, and that the file can be read")
         };
         let file = open_regular(path).map_err(refused)?;
-        let metadata = file.metadata().map_err(|error| refused(io_reason(&error)))?;
-        if metadata.len() == 0 {
+        let stamp = stamp_of(&file).map_err(|error| refused(io_reason(&error)))?;
+        if stamp.0 == 0 {
             // Nothing can be mapped.
             return Ok(Self::Embedded(&[]));
         }
-        // SAFETY: a map of a file that another process shortens meanwhile faults, as every reader
-        // of mapped weights accepts; nothing here writes to it.
+        // SAFETY: nothing here writes to it. Where another process shortens it meanwhile, reading
+        // faults, which the command turns into an error (`mapped_file_at`); where its values are
+        // changed, `check_unchanged` says so.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| refused(io_reason(&error)))?;
-        Ok(Self::Mapped(map))
+        let watched = Watched::new(path, map.as_ptr().addr(), map.len());
+        Ok(Self::Mapped(Mapped { _watched: watched, map, path: path.to_owned(), file, stamp }))
+    }
+
+    /// Fails where another process has written to the file since it was mapped: what was read of it is
+    /// partly old and partly new.
+    pub fn check_unchanged(&self) -> Result<()> {
+        let Self::Mapped(Mapped { path, file, stamp, .. }) = self else { return Ok(()) };
+        match stamp_of(file) {
+            Ok(now) if now == *stamp => Ok(()),
+            _ => Err(Error::checkpoint(
+                path,
+                "was changed by another process while it was read",
+                "wait until nothing writes to it, and run it again",
+            )),
+        }
     }
 
     /// Lets go of the pages that lie in `range` as a whole, until they are read again.
     pub fn forget(&self, range: &Range<usize>) {
         #[cfg(target_os = "linux")]
-        if let Self::Mapped(map) = self {
+        if let Self::Mapped(Mapped { map, .. }) = self {
             const PAGE: usize = 1 << 16;
             let (start, end) = (range.start.next_multiple_of(PAGE), range.end / PAGE * PAGE);
             if start < end {
@@ -83,7 +122,7 @@ impl Bytes {
 
     pub fn as_slice(&self) -> &[u8] {
         match self {
-            Self::Mapped(map) => map,
+            Self::Mapped(Mapped { map, .. }) => map,
             Self::Embedded(bytes) => bytes,
         }
     }

@@ -13,11 +13,11 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use super::builtin::builtin;
 use super::class::Recognised;
 use super::entry::{Entry, StoredTensor};
-use super::find::{Found, Weights, check_replaced, find, read_text};
+use super::find::{Found, Weights, check_recipe_size, check_replaced, find, read_text};
 use super::layout::expected_tensors;
 use super::open_options::OpenOptions;
 use super::source::Source;
-use super::{fit, shapes};
+use super::{fit, shapes, tensor_files};
 
 /// A VAE's config and tensors. Every tensor that the config asks for is there with its shape.
 #[derive(Debug, Clone)]
@@ -106,11 +106,9 @@ impl Checkpoint {
             ));
         }
         if let Weights::Recipe(recipe) = &weights {
-            check_replaced(
-                recipe,
-                &config,
-                files.first().map_or(Path::new("recipe.json"), |file| file),
-            )?;
+            let path = files.first().map_or(Path::new("recipe.json"), |file| file);
+            check_recipe_size(&config, path)?;
+            check_replaced(recipe, &config, path)?;
         }
         if let Weights::Files(vae) = &weights {
             notes.extend(fit::check(&config, vae, &source.to_string())?);
@@ -206,6 +204,19 @@ impl Checkpoint {
             revision: self.revision.clone(),
             rounded: Some(dtype),
             notes: self.notes.clone(),
+        }
+    }
+
+    /// Checks that what was read so far is what the files held when they were opened: another process,
+    /// a download or a training run, may write to them.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the file that was written to.
+    pub fn check_unchanged(&self) -> Result<()> {
+        match self.weights.as_ref() {
+            Weights::Files(vae) => tensor_files::check_unchanged(vae.values()),
+            Weights::Recipe(_) => Ok(()),
         }
     }
 

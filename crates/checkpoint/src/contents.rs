@@ -15,7 +15,7 @@ use super::checkpoint::Checkpoint;
 use super::class::Recognised;
 use super::damage::{self, Damage, DamageKind};
 use super::entry::{Encoding, Entry, StoredTensor};
-use super::find::{Located, Weights, locate, read_recipe, read_text};
+use super::find::{Located, Weights, check_recipe_size, locate, read_recipe, read_text};
 use super::layout::{TensorSpec, expected_tensors};
 use super::open_options::OpenOptions;
 use super::source::Source;
@@ -178,6 +178,9 @@ impl Contents {
                 None => from_shapes(&named.vae, &named.others, options.family, origin, &mut notes)?,
             },
         };
+        if let (Some(_), ResolvedConfig::Config(config)) = (&recipe, &resolved_config) {
+            check_recipe_size(config, origin)?;
+        }
         let config = match &resolved_config {
             ResolvedConfig::Config(config) | ResolvedConfig::Graph(config, _) => Some(config),
             ResolvedConfig::OtherClass(_) | ResolvedConfig::Nothing => None,
@@ -341,6 +344,15 @@ impl Contents {
             return Some(StoredTensor::of(recipe, spec));
         }
         self.tensors.get(name)?.read()
+    }
+
+    /// As [`Checkpoint::check_unchanged`](super::Checkpoint::check_unchanged).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the file that was written to.
+    pub fn check_unchanged(&self) -> Result<()> {
+        tensor_files::check_unchanged(self.tensors.values())
     }
 
     /// Names of tensors of other models in the same files.

@@ -14,6 +14,7 @@ use super::checksum::Checksum;
 use super::layout::TensorSpec;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::recipe::Recipe;
+use vae_fidelity_files::error::Error;
 
 /// How the values of a tensor are written in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,6 +181,16 @@ impl Entry {
     /// See [`Bytes::forget`].
     pub fn forget(&self) {
         self.file.forget(&self.range);
+    }
+
+    /// See [`Bytes::check_unchanged`].
+    pub fn check_unchanged(&self) -> Result<(), Error> {
+        self.file.check_unchanged()
+    }
+
+    /// The same number for tensors of one file.
+    pub fn file_number(&self) -> usize {
+        Arc::as_ptr(&self.file).addr()
     }
 
     /// Something that a file has under a tensor's name and that is not a readable tensor.

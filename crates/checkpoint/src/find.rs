@@ -199,6 +199,23 @@ pub(super) fn read_text(path: &Path, kind: ErrorKind) -> Result<String> {
     })
 }
 
+/// Far more than any VAE has: a recipe costs nothing to write, and each of its values has to be made.
+const MAX_RECIPE_VALUES: u128 = 1 << 30;
+
+/// Refuses a config that asks for more weights by formula than can be made.
+pub(super) fn check_recipe_size(config: &AutoencoderKLConfig, path: &Path) -> Result<()> {
+    let product = |shape: &[usize]| shape.iter().map(|&side| side as u128).product::<u128>();
+    let values: u128 = expected_tensors(config).iter().map(|spec| product(&spec.shape)).sum();
+    if values <= MAX_RECIPE_VALUES {
+        return Ok(());
+    }
+    Err(Error::checkpoint(
+        path,
+        format!("its config asks for {values} values by formula, more than {MAX_RECIPE_VALUES}"),
+        "lower block_out_channels or layers_per_block in the config",
+    ))
+}
+
 /// Tensors that a recipe gives by value have to be the config's.
 pub(super) fn check_replaced(
     recipe: &Recipe,

@@ -22,6 +22,7 @@
 //! Features: `hub` downloads from the Hugging Face Hub, `builtin` has the small VAE of vae-fidelity.
 
 // A module uses only those above it.
+mod mapped_files;
 mod bytes;
 mod checksum;
 mod layout;
@@ -38,6 +39,7 @@ mod builtin;
 #[cfg(feature = "hub")]
 mod hub;
 mod open_options;
+mod read_places;
 mod fit;
 mod class;
 mod names;
@@ -58,10 +60,12 @@ pub use difference::{CheckpointDifference, FieldDifference, TensorDifference, Va
 pub use entry::StoredTensor;
 pub use grid::Grid;
 #[cfg(feature = "hub")]
-pub use hub::{HubOptions, HubProgress, HubStep, Token};
+pub use hub::{HubOptions, HubPlaces, HubProgress, HubStep, Token};
 pub use latents_file::{Container, LatentsFile, read_tensor};
 pub use layout::{TensorSpec, expected_tensors};
+pub use mapped_files::{mapped_file_at, watch_mapped_files};
 pub use mixture::Mixture;
 pub use open_options::OpenOptions;
+pub use read_places::ReadPlaces;
 pub use relation::{Related, Relation};
 pub use source::Source;

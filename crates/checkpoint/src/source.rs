@@ -1,6 +1,7 @@
 //! Where a VAE comes from.
 
 use std::fmt;
+use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::weight_files;
@@ -164,14 +165,15 @@ pub(super) fn vae_folder(
         return Ok((path.join(name), which));
     }
     let looked_in = subfolder.map_or(path.to_owned(), |name| path.join(name));
-    if let Err(error) = std::fs::read_dir(&looked_in)
-        && error.kind() == std::io::ErrorKind::PermissionDenied
-    {
-        return Err(Error::checkpoint(
-            &looked_in,
-            io_reason(&error),
-            "let yourself read the folder",
-        ));
+    for folder in [&path.join(subfolder.unwrap_or("vae")), path] {
+        // Reading a folder and looking a name up in it are two permissions.
+        let read = std::fs::read_dir(folder).map(drop);
+        let looked_up = std::fs::metadata(folder.join("config.json")).map(drop);
+        let denied = |error: &std::io::Error| error.kind() == IoErrorKind::PermissionDenied;
+        if let Some(error) = read.err().filter(denied).or(looked_up.err().filter(denied)) {
+            let problem = format!("may not be read: {}", io_reason(&error));
+            return Err(Error::checkpoint(folder, problem, "let yourself read the folder"));
+        }
     }
     // An .mlpackage is a folder, and so is a SavedModel.
     for (sign, format) in [

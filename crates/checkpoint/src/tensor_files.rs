@@ -51,6 +51,13 @@ pub(super) fn open(
     Ok((tensors, notes))
 }
 
+/// Fails where one of the files of `tensors` was written to since it was opened.
+pub(super) fn check_unchanged<'a>(tensors: impl Iterator<Item = &'a Entry>) -> Result<()> {
+    let by_file: BTreeMap<usize, &Entry> =
+        tensors.map(|entry| (entry.file_number(), entry)).collect();
+    by_file.values().try_for_each(|entry| entry.check_unchanged())
+}
+
 /// The tensors of a file that is part of the binary.
 pub(super) fn embedded(bytes: &'static [u8], origin: &Path) -> Result<BTreeMap<String, Entry>> {
     let bytes = Arc::new(Bytes::Embedded(bytes));

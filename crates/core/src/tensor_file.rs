@@ -10,7 +10,7 @@ use safetensors::{Dtype as StoredDtype, SafeTensors};
 use serde::Serialize;
 
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
-use vae_fidelity_files::input::read_bytes;
+use vae_fidelity_files::input::{MAX_TENSOR_BYTES, read_bytes};
 
 /// One tensor of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +100,7 @@ pub fn read(path: &Path) -> Result<Vec<FileTensor>> {
     let Some(format) = extension(path) else {
         return Err(broken(path, "expected a name that ends in .safetensors or .npy"));
     };
-    let bytes = read_bytes(path).map_err(|problem| {
+    let bytes = read_bytes(path, MAX_TENSOR_BYTES).map_err(|problem| {
         Error::new(
             ErrorKind::Tensor,
             path.display(),

@@ -15,8 +15,9 @@ pub(super) const EXIF_IGNORED: Cause = Cause {
               turns it gives other latents.",
     rule: "The EXIF orientation is not 1; or one of the eight symmetries of your picture fits \
            the reference, and the identity does not.",
-    remedy: "apply the orientation on both sides, or on neither (ImageOps.exif_transpose); where \
-             pictures are flipped at random, cache latents without the flip, or with both",
+    remedy: "apply the orientation on both sides (`exif` apply, or ImageOps.exif_transpose), or on \
+             neither; where pictures are flipped at random, cache latents without the flip, or with \
+             both",
     diffusers: "diffusers.utils.load_image applies it; PIL.Image.open does not",
     comfyui: "Load Image applies it",
     ports: "read the orientation tag, and decide once for the whole pipeline",
@@ -69,8 +70,11 @@ pub(super) fn findings(evidence: &Evidence) -> Vec<Finding> {
                 to.height()
             )
         } else {
+            let up = from.width() < to.width() || from.height() < to.height();
+            let how =
+                if up { "up to 8, the least that is encoded" } else { "down to multiples of 8" };
             format!(
-                "{} x {} was resized to {} x {}, down to multiples of 8",
+                "{} x {} was resized to {} x {}, {how}",
                 from.width(),
                 from.height(),
                 to.width(),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::printable::shown;
+
 /// A `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -28,6 +30,8 @@ pub enum ErrorKind {
     Device,
     /// The golden suite itself is broken, or does not hold what was asked for.
     Golden,
+    /// It would take more memory than there is.
+    Memory,
     /// libtorch refused an operation.
     Libtorch,
     /// The caller ended the run.
@@ -50,6 +54,7 @@ impl ErrorKind {
             Self::Output => "output",
             Self::Device => "device",
             Self::Golden => "golden",
+            Self::Memory => "memory",
             Self::Libtorch => "libtorch",
             Self::Cancelled => "cancelled",
             Self::Unsupported => "unsupported",
@@ -60,7 +65,7 @@ impl ErrorKind {
 /// Why a run could not be judged.
 ///
 /// `subject` names the file, tensor, layer or option; `problem` says what was expected and what
-/// was found; `next` says what to do. Displays as `subject: problem`.
+/// was found; `next` says what to do. All three are [`printable`](crate::printable). Displays as `subject: problem`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
@@ -77,12 +82,7 @@ impl Error {
         problem: impl fmt::Display,
         next: impl fmt::Display,
     ) -> Self {
-        Self {
-            kind,
-            subject: subject.to_string(),
-            problem: problem.to_string(),
-            next: next.to_string(),
-        }
+        Self { kind, subject: shown(subject), problem: shown(problem), next: shown(next) }
     }
 
     /// An error about an image file.

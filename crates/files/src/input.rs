@@ -5,9 +5,16 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::io_reason;
+use crate::memory::reserve;
 
 /// Far above any `config.json`, recipe or index of shards.
 pub const MAX_TEXT_BYTES: u64 = 16 << 20;
+
+/// Far above any file of tensors that one picture gives: latents, a decoded sample, a layer's output.
+pub const MAX_TENSOR_BYTES: u64 = 8 << 30;
+
+/// Far above any trace.
+pub const MAX_TRACE_BYTES: u64 = 1 << 30;
 
 /// How git-lfs begins the text that it leaves in place of a file.
 pub const LFS_POINTER: &[u8] = b"version https://git-lfs";
@@ -25,27 +32,31 @@ pub fn open_regular(path: &Path) -> Result<File, String> {
     File::open(path).map_err(|error| io_reason(&error))
 }
 
-/// The bytes of `path`.
-pub fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
+/// The bytes of `path`, of which there may be `most`.
+///
+/// No more is read than the file has when it is opened: one that grows has an end all the same, and
+/// those that a kernel makes up as they are read (`/proc`), some of which never end, are empty.
+pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let file = open_regular(path)?;
+    let length = file.metadata().map_err(|error| io_reason(&error))?.len();
+    if length > most {
+        return Err(format!("expected at most {most} bytes, found {length}"));
+    }
     let mut bytes = Vec::new();
-    open_regular(path)?.read_to_end(&mut bytes).map_err(|error| io_reason(&error))?;
+    let room = usize::try_from(length).ok().and_then(|room| reserve(&mut bytes, room).ok());
+    room.ok_or_else(|| format!("no memory for its {length} bytes"))?;
+    file.take(length).read_to_end(&mut bytes).map_err(|error| io_reason(&error))?;
     Ok(bytes)
 }
 
 /// The text of `path`, at most [`MAX_TEXT_BYTES`] long.
 pub fn read_text(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    open_regular(path)?
-        .take(MAX_TEXT_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| io_reason(&error))?;
+    let text = String::from_utf8(read_bytes(path, MAX_TEXT_BYTES)?)
+        .map_err(|_| "is no text: it has bytes that are not UTF-8".to_owned())?;
     if text.as_bytes().starts_with(LFS_POINTER) {
         return Err(
             "is a git-LFS pointer, not the file itself; `git lfs pull` fetches it".to_owned()
         );
-    }
-    if text.len() as u64 > MAX_TEXT_BYTES {
-        return Err(format!("expected at most {MAX_TEXT_BYTES} bytes of text, found more"));
     }
     Ok(text)
 }
@@ -60,7 +71,7 @@ mod tests {
         let path = folder.path().join("a");
         std::fs::write(&path, "text").unwrap();
         assert_eq!(read_text(&path).unwrap(), "text");
-        assert_eq!(read_bytes(&path).unwrap(), b"text");
+        assert_eq!(read_bytes(&path, 4).unwrap(), b"text");
         std::fs::write(&path, [LFS_POINTER, b".github.com/spec/v1\noid sha256:0\n"].concat())
             .unwrap();
         assert!(read_text(&path).unwrap_err().contains("git-LFS pointer"));
@@ -70,11 +81,23 @@ mod tests {
         assert!(read_text(&path).unwrap_err().contains("at most"));
     }
 
+    /// Reading the first waits for ever where nobody reads the kernel's log, the second has 128 TB.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn files_of_the_kernel_are_empty_or_too_large() {
+        for path in ["/proc/kmsg", "/proc/kcore", "/proc/self/maps"].map(Path::new) {
+            match read_bytes(path, 1 << 30) {
+                Ok(bytes) => assert!(bytes.is_empty(), "{}", path.display()),
+                Err(problem) => assert!(!problem.is_empty()),
+            }
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn devices_are_refused() {
         for read in
-            [read_text(Path::new("/dev/zero")).err(), read_bytes(Path::new("/dev/zero")).err()]
+            [read_text(Path::new("/dev/zero")).err(), read_bytes(Path::new("/dev/zero"), 9).err()]
         {
             assert!(read.unwrap().contains("device"));
         }

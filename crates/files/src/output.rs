@@ -1,9 +1,12 @@
 //! Files that are written whole or not at all.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind as IoErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tempfile::{NamedTempFile, TempDir};
 
@@ -16,7 +19,8 @@ const MAX_LINKS: usize = 40;
 ///
 /// The bytes go to a temporary file in the same directory, which then takes the place of `path`.
 /// An existing file keeps its permissions, a new one gets those that the umask leaves; a symbolic
-/// link stays, and the file it points to is replaced. A device or pipe is written to directly.
+/// link stays, and the file it points to is replaced. `/dev/null` and its like are written to directly;
+/// all other devices, pipes and sockets are refused, since who reads them may never come.
 ///
 /// # Errors
 ///
@@ -63,8 +67,8 @@ fn stage(path: &Path, bytes: &[u8]) -> Result<Option<(NamedTempFile<File>, PathB
 ///
 /// # Errors
 ///
-/// Returns an error if `path` is a directory or a read-only file, or if its directory is missing or not
-/// writable.
+/// Returns an error if `path` is a directory, a pipe, a socket, a device or a read-only file, or if its
+/// directory is missing or not writable.
 pub fn check_writable(path: &Path) -> Result<()> {
     check(path).map(drop)
 }
@@ -76,6 +80,13 @@ fn check(path: &Path) -> Result<PathBuf> {
     if target.is_dir() || ends_in_separator || target.file_name().is_none() {
         let next = "name a file in it";
         return Err(Error::output(path, "expected a file to write, found a directory", next));
+    }
+    // By its own name: that of an open pipe (`/dev/stdout`) leads to no path.
+    if let Ok(metadata) = fs::metadata(path)
+        && let Some(what) = unfit(&metadata)
+    {
+        let next = "name an ordinary file";
+        return Err(Error::output(path, format!("expected a file to write, found {what}"), next));
     }
     if target.exists() {
         OpenOptions::new().write(true).open(&target).map_err(|error| write_error(path, &error))?;
@@ -114,6 +125,32 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     Err(Error::output(path, "too many symbolic links", "name the file itself"))
 }
 
+/// What a file is that cannot be written as one; `None` for one that can.
+fn unfit(metadata: &fs::Metadata) -> Option<&'static str> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{FileTypeExt, MetadataExt};
+        let kind = metadata.file_type();
+        if kind.is_fifo() {
+            return Some("a pipe");
+        }
+        if kind.is_socket() {
+            return Some("a socket");
+        }
+        if kind.is_block_device() {
+            return Some("a disk");
+        }
+        // Linux's /dev/null, zero and full take what is written at once, or refuse it.
+        let at_once =
+            !cfg!(target_os = "linux") || [0x103, 0x105, 0x107].contains(&metadata.rdev());
+        if kind.is_char_device() && !at_once {
+            return Some("a device");
+        }
+    }
+    let _ = metadata;
+    None
+}
+
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str() != OsStr::new("") => parent,
@@ -121,21 +158,74 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
+/// How the names of files and folders begin that are not finished.
+const UNFINISHED: &str = ".vae-fidelity-unfinished-";
+
+/// How old what another process left has to be, so that none is taken that is just being made.
+const LEFTOVER_AGE: Duration = Duration::from_secs(60);
+
 fn temporary_beside(target: &Path) -> io::Result<NamedTempFile<File>> {
+    clear_leftovers(parent(target));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".vae-fidelity-").suffix(".tmp");
+    builder.prefix(UNFINISHED).suffix(".tmp");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         // The umask takes its share of these, as for any new file.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(parent(target))
+    let temporary = builder.tempfile_in(parent(target))?;
+    hold(temporary.as_file());
+    Ok(temporary)
+}
+
+/// Marks what is being written as somebody's, for as long as the process lives.
+fn hold(file: &File) {
+    // Where a disk has no locks, what is left lying stays.
+    let _ = fs4::FileExt::try_lock(file);
+}
+
+/// Removes what runs that were killed left unfinished in `folder`: old, and nobody's. Once for each
+/// folder: it is read whole.
+fn clear_leftovers(folder: &Path) {
+    static CLEARED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut cleared = CLEARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !cleared.insert(folder.to_owned()) {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes());
+        let is_old = |metadata: fs::Metadata| {
+            !metadata.is_symlink()
+                && metadata
+                    .modified()
+                    .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFTOVER_AGE))
+        };
+        if !is_ours || !entry.metadata().is_ok_and(is_old) {
+            continue;
+        }
+        let path = entry.path();
+        // A pipe of this name would be waited for.
+        let Ok(kind) = entry.file_type() else { continue };
+        if !kind.is_file() && !kind.is_dir() {
+            continue;
+        }
+        let Ok(held) = File::open(&path) else { continue };
+        if fs4::FileExt::try_lock(&held).is_ok() {
+            // Whoever may not remove it leaves it to others.
+            let _ = match kind.is_dir() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+        }
+    }
 }
 
 /// A folder that appears whole or not at all: it is filled under another name beside its place.
 pub struct NewFolder {
     temporary: TempDir,
+    /// See [`hold`].
+    _held: Option<File>,
     target: PathBuf,
 }
 
@@ -163,11 +253,14 @@ impl NewFolder {
         if !parent.is_dir() {
             return Err(missing_directory(&target, parent));
         }
+        clear_leftovers(parent);
         let temporary = tempfile::Builder::new()
-            .prefix(".vae-fidelity-")
+            .prefix(UNFINISHED)
             .tempdir_in(parent)
             .map_err(|error| write_error(&target, &error))?;
-        Ok(Self { temporary, target })
+        let held = File::open(temporary.path()).ok();
+        held.iter().for_each(hold);
+        Ok(Self { temporary, _held: held, target })
     }
 
     /// Where to write.
@@ -226,6 +319,7 @@ pub fn write_error(path: &Path, error: &io::Error) -> Error {
         IoErrorKind::PermissionDenied => "choose a place that you may write to",
         IoErrorKind::ReadOnlyFilesystem => "choose a place on a writable disk",
         IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded => "free some disk space",
+        IoErrorKind::FileTooLarge => "raise the limit on the size of files (ulimit -f)",
         _ => "choose another place",
     };
     Error::output(path, format!("cannot be written: {}", io_reason(error)), next)

@@ -29,7 +29,8 @@ impl Blocks {
     /// manifest, or has one that is not f32 or not finite.
     pub fn read(folder: &Path, row: &BlocksRow) -> Result<Self> {
         let path = folder.join(&row.file);
-        let bytes = input::read_bytes(&path).map_err(|problem| broken(&path, problem))?;
+        let bytes = input::read_bytes(&path, input::MAX_TENSOR_BYTES)
+            .map_err(|problem| broken(&path, problem))?;
         let hash: String =
             Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         if hash != row.sha256 {

@@ -20,7 +20,7 @@ use super::suite::Suite;
 use vae_fidelity_checkpoint::{Checkpoint, TensorSpec, expected_tensors};
 use vae_fidelity_core::tensor_file::{to_npy, to_safetensors};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
-use vae_fidelity_files::input::read_bytes;
+use vae_fidelity_files::input::{MAX_TENSOR_BYTES, read_bytes};
 use vae_fidelity_files::output::{NewFolder, write_error};
 
 /// Version of `cases.json`. Fields may be added, none renamed.
@@ -227,7 +227,8 @@ impl Writer<'_> {
                 _ => {
                     let file = format!("{stem}.{ending}");
                     let golden = case_folder(self.suite, case).join(&row.file);
-                    let bytes = read_bytes(&golden).map_err(|problem| broken(&golden, problem))?;
+                    let bytes = read_bytes(&golden, MAX_TENSOR_BYTES)
+                        .map_err(|problem| broken(&golden, problem))?;
                     fs_write(&self.root.join(&file), &bytes)?;
                     listing[*ending] = json!(file);
                 }

@@ -1,6 +1,7 @@
 //! A folder of goldens, and what its cases are held to.
 
 use std::fmt;
+use std::fs;
 use std::iter;
 use std::path::{Path, PathBuf};
 
@@ -238,6 +239,19 @@ impl Suite {
     /// The folder of the suite.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Every file of the suite's folder: what nothing may be written over.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let (mut files, mut folders) = (Vec::new(), vec![self.folder.clone()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                // Links to folders are not followed: they may form a cycle.
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if is_folder { &mut folders } else { &mut files }.push(entry.path());
+            }
+        }
+        files
     }
 
     pub(super) fn image(&self, case: &Case) -> PathBuf {

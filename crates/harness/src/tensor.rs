@@ -162,7 +162,8 @@ fn read_png(path: &Path, shape: &[usize]) -> Result<Vec<f32>> {
 }
 
 fn read_safetensors(path: &Path, key: &str, element: Element, shape: &[usize]) -> Result<Vec<f32>> {
-    let bytes = input::read_bytes(path).map_err(|problem| broken(path, problem))?;
+    let bytes = input::read_bytes(path, input::MAX_TENSOR_BYTES)
+        .map_err(|problem| broken(path, problem))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(path, error.to_string()))?;
     let tensor = file.tensor(key).map_err(|error| broken(path, format!("{key}: {error}")))?;
     let dtype = match element {

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 
 use pulp::{Simd, WithSimd};
 
@@ -83,7 +84,10 @@ pub(crate) fn for_each_with<T: Send>(
     let Some((first, others)) = scratch.split_first_mut() else { return };
     std::thread::scope(|scope| {
         for own in others.iter_mut().take(tasks.saturating_sub(1)) {
-            scope.spawn(|| run(own));
+            // The system may have no more threads, or no memory for one: those that run do the work.
+            if Builder::new().spawn_scoped(scope, || run(own)).is_err() {
+                break;
+            }
         }
         run(first);
     });

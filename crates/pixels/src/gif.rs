@@ -11,6 +11,7 @@ use super::limit::check_pixels;
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated};
 use super::to_rgb::{Palette, ToRgb};
 use vae_fidelity_files::error::{Error, Result};
+use vae_fidelity_files::memory::reserve;
 
 /// Opens the first frame of a GIF file. Follows `GifImagePlugin.py`, `_seek` and `load_prepare`.
 ///
@@ -36,7 +37,7 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     let mut notes: Vec<_> = check_pixels(path, width as u64, height as u64)?.into_iter().collect();
 
     let mut indices = Vec::new();
-    indices.try_reserve_exact(columns * rows).map_err(|_| no_memory(path))?;
+    reserve(&mut indices, columns * rows).map_err(|_| no_memory(path))?;
     indices.resize(columns * rows, 0);
     if !indices.is_empty() {
         decoder.read_into_buffer(&mut indices).map_err(failed)?;

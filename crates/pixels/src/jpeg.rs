@@ -14,10 +14,12 @@ use mozjpeg::{ColorSpace, Decompress, Marker};
 
 use super::exif::{ICC_NOTE, orientation, orientation_note};
 use super::format::ImageFormat;
+use super::jpeg_scans::{self, MAX_SCANS};
 use super::limit::check_pixels;
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated, unsupported};
 use super::to_rgb::ToRgb;
 use vae_fidelity_files::error::Result;
+use vae_fidelity_files::memory::reserve;
 
 /// Opens a JPEG file: baseline or progressive Huffman coding, 8 bits, 1, 3 or 4 components, any
 /// subsampling. Follows `JpegImagePlugin.py` and `JpegDecode.c`: four components are taken to be
@@ -26,8 +28,15 @@ use vae_fidelity_files::error::Result;
 /// Fails for arithmetic and lossless coding, other depths and component counts, and broken or truncated
 /// files.
 pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
+    let mut file = BufReader::new(file);
+    let scans = jpeg_scans::count(&mut file)
+        .map_err(|error| failed_read(path, ImageFormat::Jpeg, &error))?;
+    if scans > MAX_SCANS {
+        let what = format!("more than {MAX_SCANS} scans, each of which goes over all pixels,");
+        return Err(unsupported(path, ImageFormat::Jpeg, what));
+    }
     let starved = Rc::new(Cell::new(false));
-    let source = Source { file: BufReader::new(file), starved: Rc::clone(&starved) };
+    let source = Source { file, starved: Rc::clone(&starved) };
     // The decoder reports fatal errors by unwinding (without calling the panic hook, so nothing is
     // printed). All that it has built is dropped on the way.
     match catch_unwind(AssertUnwindSafe(|| decode(path, source, &starved))) {
@@ -76,7 +85,7 @@ fn decode(path: &Path, source: Source, starved: &Cell<bool>) -> Result<OpenedIma
     let mut out = ToRgb::new(path, width, height)?;
     let mut started = decoder.to_colorspace(space).map_err(failed)?;
     let mut row = Vec::new();
-    row.try_reserve_exact(width * components).map_err(|_| no_memory(path))?;
+    reserve(&mut row, width * components).map_err(|_| no_memory(path))?;
     row.resize(width * components, 0_u8);
     for _ in 0..height {
         started.read_scanlines_into(&mut row).map_err(failed)?;

@@ -42,6 +42,8 @@ mod format;
 #[cfg(feature = "gif")]
 mod gif;
 #[cfg(feature = "jpeg")]
+mod jpeg_scans;
+#[cfg(feature = "jpeg")]
 mod jpeg;
 mod limit;
 mod open;
@@ -60,6 +62,7 @@ mod tiff;
 #[cfg(feature = "tiff")]
 mod tiff_tags;
 mod to_rgb;
+mod upright;
 #[cfg(feature = "webp")]
 mod webp;
 
@@ -72,3 +75,4 @@ pub use opened::OpenedImage;
 pub use resize::{Filter, PassOrder, resize, resize_bicubic};
 pub use rgb8::Rgb8;
 pub use size::{requested_size, target_size};
+pub use upright::Exif;

@@ -6,11 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::format::{ImageFormat, SNIFFED_BYTES, Sniffed, sniff};
-use super::opened::{OpenedImage, broken, failed_read, unsupported};
+use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated, unsupported};
 use vae_fidelity_files::error::{Error, Result, io_reason};
+use vae_fidelity_files::memory::reserve;
 
-/// The largest file that is read whole. BMP, PPM and TGA are; the others are read as a stream.
+/// The most that is read of a BMP, PPM or TGA file; the others are read as a stream.
 const MAX_FILE_BYTES: u64 = 4 << 30;
+
+/// How much of such a file is read at first.
+const FIRST_BYTES: u64 = 4 << 20;
 
 /// Opens an image file and converts it to RGB, giving the bytes that Pillow 13.0.0 gives.
 ///
@@ -86,11 +90,11 @@ fn dispatch(path: &Path, file: File, format: ImageFormat) -> Result<OpenedImage>
         #[cfg(feature = "tiff")]
         ImageFormat::Tiff => crate::tiff::open(path, file),
         #[cfg(feature = "bmp")]
-        ImageFormat::Bmp => crate::bmp::open(path, &read_whole(path, file, format)?),
+        ImageFormat::Bmp => from_beginning(path, file, format, crate::bmp::open),
         #[cfg(feature = "pnm")]
-        ImageFormat::Ppm => crate::pnm::open(path, &read_whole(path, file, format)?),
+        ImageFormat::Ppm => from_beginning(path, file, format, crate::pnm::open),
         #[cfg(feature = "tga")]
-        ImageFormat::Tga => crate::tga::open(path, &read_whole(path, file, format)?),
+        ImageFormat::Tga => from_beginning(path, file, format, crate::tga::open),
         #[allow(unreachable_patterns, reason = "only where a format was left out")]
         left_out => {
             drop(file);
@@ -106,15 +110,34 @@ fn dispatch(path: &Path, file: File, format: ImageFormat) -> Result<OpenedImage>
     }
 }
 
+/// What `decode` makes of the beginning of a file that is as long as the picture needs: who appends
+/// gigabytes to a small picture does not have them read.
 #[cfg(any(feature = "bmp", feature = "pnm", feature = "tga"))]
-fn read_whole(path: &Path, file: File, format: ImageFormat) -> Result<Vec<u8>> {
+fn from_beginning(
+    path: &Path,
+    mut file: File,
+    format: ImageFormat,
+    decode: impl Fn(&Path, &[u8]) -> Result<OpenedImage>,
+) -> Result<OpenedImage> {
+    let failed = |error: std::io::Error| failed_read(path, format, &error);
+    let length = file.metadata().map_err(failed)?.len();
     let mut data = Vec::new();
-    let length = file
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut data)
-        .map_err(|error| failed_read(path, format, &error))?;
-    if length as u64 > MAX_FILE_BYTES {
-        return Err(unsupported(path, format, "a file of more than 4 GiB"));
+    let mut wanted = FIRST_BYTES;
+    loop {
+        let more = wanted.min(length).saturating_sub(data.len() as u64);
+        let room = usize::try_from(more).ok().and_then(|more| reserve(&mut data, more).ok());
+        room.ok_or_else(|| no_memory(path))?;
+        let before = data.len();
+        file.by_ref().take(more).read_to_end(&mut data).map_err(failed)?;
+        let at_end = data.len() as u64 >= length || data.len() == before;
+        match decode(path, &data) {
+            Err(error) if !at_end && error == truncated(path, format) => {
+                if wanted >= MAX_FILE_BYTES {
+                    return Err(unsupported(path, format, "a file of more than 4 GiB"));
+                }
+                wanted *= 4;
+            }
+            decoded => return decoded,
+        }
     }
-    Ok(data)
 }

@@ -12,6 +12,7 @@ use super::limit::check_pixels;
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated};
 use super::to_rgb::{Palette, ToRgb, unpack};
 use vae_fidelity_files::error::{Error, Result};
+use vae_fidelity_files::memory::reserve;
 
 /// The most that chunks such as a profile may take in memory.
 const CHUNK_BYTES: usize = 64 << 20;
@@ -58,7 +59,7 @@ pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
     if reader.info().interlaced {
         let mut data = Vec::new();
         let size = reader.output_buffer_size().ok_or_else(|| no_memory(path))?;
-        data.try_reserve_exact(size).map_err(|_| no_memory(path))?;
+        reserve(&mut data, size).map_err(|_| no_memory(path))?;
         data.resize(size, 0);
         reader.next_frame(&mut data).map_err(failed)?;
         for row in data.chunks_exact(stride) {

@@ -9,6 +9,7 @@ use std::f64::consts::PI;
 
 use super::rgb8::Rgb8;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
+use vae_fidelity_files::memory::reserve;
 
 /// Bits after the binary point of a weight: 32, less 8 for the sample and 2 for overshoot.
 const PRECISION_BITS: u32 = 22;
@@ -240,7 +241,7 @@ fn buffer(width: usize, height: usize) -> Result<Vec<u8>> {
     let reserved = width
         .checked_mul(height)
         .and_then(|pixels| pixels.checked_mul(3))
-        .is_some_and(|bytes| data.try_reserve_exact(bytes).is_ok());
+        .is_some_and(|bytes| reserve(&mut data, bytes).is_ok());
     if !reserved {
         return Err(Error::new(
             ErrorKind::Image,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::rgb8::Rgb8;
 use vae_fidelity_files::error::{Error, Result};
+use vae_fidelity_files::memory::reserve;
 
 /// Collects rows of any mode as RGB, and counts what the conversion loses.
 pub(super) struct ToRgb {
@@ -18,7 +19,7 @@ impl ToRgb {
     /// Room for a `width` x `height` picture, whose size has been checked; errors without memory.
     pub(super) fn new(path: &Path, width: usize, height: usize) -> Result<Self> {
         let mut data = Vec::new();
-        data.try_reserve_exact(width * height * 3).map_err(|_| {
+        reserve(&mut data, width * height * 3).map_err(|_| {
             Error::image(
                 path,
                 format!("no memory for {width} x {height} pixels"),

@@ -12,6 +12,7 @@ use super::limit::check_pixels;
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated, unsupported};
 use super::to_rgb::ToRgb;
 use vae_fidelity_files::error::{Error, Result};
+use vae_fidelity_files::memory::reserve;
 
 /// Opens a still WebP file, lossy or lossless.
 ///
@@ -40,7 +41,7 @@ pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
 
     let size = decoder.output_buffer_size().ok_or_else(|| no_memory(path))?;
     let mut data = Vec::new();
-    data.try_reserve_exact(size).map_err(|_| no_memory(path))?;
+    reserve(&mut data, size).map_err(|_| no_memory(path))?;
     data.resize(size, 0);
     decoder.read_image(&mut data).map_err(failed)?;
     let mut out = ToRgb::new(path, width as usize, height as usize)?;

@@ -26,6 +26,8 @@ pub struct Illustrations<'a> {
     /// The picture that the VAE saw and the one that came back, of one size; `None` where there is
     /// none.
     pub pictures: Option<(&'a Rgb8, &'a Rgb8)>,
+    /// The picture that the user's own pipeline decoded, where one was given.
+    pub decoded_image: Option<&'a Rgb8>,
     /// How visible their difference is; `None` for no heat map.
     pub visibility: Option<&'a Visibility>,
     /// Scaled latents, (1, channels, height, width).
@@ -62,6 +64,7 @@ impl CheckReport {
             style => Value::from_safe_string(include_str!("style.css").to_owned()),
             script => Value::from_safe_string(include_str!("script.js").to_owned()),
             pictures,
+            yours => illustrations.decoded_image.map(Yours::of).transpose()?,
             channels,
             latent_range,
             chart => Chart::of(illustrations.trace),
@@ -116,6 +119,21 @@ impl Pictures {
             visible: 100.0 / top,
             ticks: scale.map(Scale::ticks).into_iter().flatten().map(tick).collect(),
         })
+    }
+}
+
+/// The picture of the user's own pipeline.
+#[derive(Serialize)]
+struct Yours {
+    width: usize,
+    height: usize,
+    picture: Value,
+}
+
+impl Yours {
+    fn of(picture: &Rgb8) -> Result<Self> {
+        let (width, height) = (picture.width(), picture.height());
+        Ok(Self { width, height, picture: embedded(picture)? })
     }
 }
 

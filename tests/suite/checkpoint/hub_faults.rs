@@ -153,6 +153,33 @@ fn a_hub_that_never_sends_a_byte_more_is_given_up() {
     nothing_loads_and_the_next_run_is_well(&world);
 }
 
+/// Each byte comes in time, and all of them would take days.
+#[test]
+fn a_hub_that_drips_is_given_up() {
+    let world = world();
+    world.hub.fault(Place::Content, "", ALWAYS, What::Drip(Duration::from_millis(50)));
+    let started = Instant::now();
+    world.refuses(&[WEIGHTS, "next to nothing came", "what has arrived is kept"]);
+    assert!(started.elapsed() < Duration::from_secs(30), "it waited for the server");
+    world.hub.faults_are_over();
+    nothing_loads_and_the_next_run_is_well(&world);
+}
+
+/// Each connection brings something, and all of them would take years.
+#[test]
+fn a_hub_that_cuts_after_a_byte_each_time_is_given_up_and_what_came_is_kept() {
+    let world = world();
+    world.hub.fault(Place::Content, "", ALWAYS, What::CutAfter(1));
+    world.hub.requests();
+    world.refuses(&[WEIGHTS, "the connection was cut", "what has arrived is kept"]);
+    assert_eq!(content(&world.hub.requests()).len(), 6);
+    let left = fs::read(world.repository().join("blobs").join(incomplete())).unwrap();
+    assert_eq!(left, weights()[..6]);
+    world.hub.faults_are_over();
+    world.opens_as("variant");
+    assert_eq!(content(&world.hub.requests())[0].range_start(), Some(6));
+}
+
 #[test]
 fn what_an_earlier_run_left_is_gone_on_with() {
     let world = world();

@@ -27,6 +27,7 @@ pub struct Report {
     pub forecast: Option<Value>,
     pub cross_check: Option<String>,
     pub notes: Vec<String>,
+    pub saved: Option<Value>,
     pub timings_ms: BTreeMap<String, f64>,
     pub peak_rss_bytes: Option<u64>,
 }
@@ -35,6 +36,8 @@ pub struct Report {
 #[serde(deny_unknown_fields)]
 pub struct Input {
     pub path: String,
+    pub path_is_lossy: Option<bool>,
+    pub exif_applied: Option<u16>,
     pub format: String,
     pub mode: String,
     pub source_width: usize,

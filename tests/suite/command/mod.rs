@@ -8,10 +8,13 @@ mod compare;
 mod engines;
 mod explain;
 mod golden;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod hub;
 mod inspect;
 mod inspect_pair;
 mod latents_files;
+mod lost_files;
 #[cfg(target_os = "linux")]
 mod max_memory;
 mod pictures;

@@ -245,6 +245,7 @@ impl Answer {
     ) -> io::Result<()> {
         let mut sent = usize::MAX;
         let mut stall = false;
+        let mut drip = None;
         match fault {
             None | Some(What::IgnoreRange) => {}
             Some(What::HangUp) => return Ok(()),
@@ -256,6 +257,7 @@ impl Answer {
                 self = Self { status, headers, body: b"a page about an error".to_vec() };
             }
             Some(What::Text(text)) => self = Self::text(200, text),
+            Some(What::Drip(every)) => drip = Some(every),
             Some(What::CutAfter(bytes)) => sent = bytes,
             Some(What::StallAfter(bytes)) => (sent, stall) = (bytes, true),
             Some(What::WrongFrom(byte)) => self.body.iter_mut().skip(byte).for_each(|b| *b ^= 0x55),
@@ -273,7 +275,13 @@ impl Answer {
         head += &format!("Content-Length: {}\r\nConnection: close\r\n\r\n", self.body.len());
         let mut stream = stream;
         stream.write_all(head.as_bytes())?;
-        if request.method != "HEAD" {
+        if let Some(every) = drip.filter(|_| request.method != "HEAD") {
+            for byte in &self.body {
+                stream.write_all(&[*byte])?;
+                stream.flush()?;
+                sleep(every);
+            }
+        } else if request.method != "HEAD" {
             stream.write_all(&self.body[..sent.min(self.body.len())])?;
         }
         stream.flush()?;

@@ -123,6 +123,8 @@ pub enum What {
     Status(u16, Vec<(&'static str, String)>),
     /// Promises all, sends this many bytes and hangs up.
     CutAfter(usize),
+    /// Promises all, sends a byte every so often.
+    Drip(Duration),
     /// Promises all, sends this many bytes and then nothing more.
     StallAfter(usize),
     /// Sends other bytes from this one on.

@@ -94,14 +94,15 @@ impl FastAutoencoderKL {
         shrunk: usize,
         stage: impl FnOnce(&Model<Fast>, &Lazy) -> Result<Lazy>,
     ) -> Result<Array4<f32>> {
-        let Some(bytes) = self.max_memory_bytes else {
-            return run(&self.model, input, stage);
-        };
         let (n, _, height, width) = input.dim();
         let (height, width) = (height * shrunk, width * shrunk);
         let engine = &self.model.engine;
         let footprint = Footprint::of(&self.model.graph, engine.threads(), (n, height, width));
         let size = format!("{width} x {height} pixels");
+        let Some(bytes) = self.max_memory_bytes else {
+            footprint.check_fits(engine.threads(), &size)?;
+            return run(&self.model, input, stage);
+        };
         let (file, limit) = footprint.limited(bytes, engine.threads(), &size)?;
         let engine = engine.within(&file, limit.clone()).map_err(|error| {
             let next = "leave out `max_memory`, or try a smaller picture";

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_core::graph::{Body, Function, Graph, Module, Step};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
+use vae_fidelity_files::memory::available_bytes;
 
 use vae_fidelity_kernels::limit::{Limit, resident_bytes};
 use vae_fidelity_kernels::tensor::pitch_of;
@@ -23,6 +25,9 @@ const THREAD: u64 = 16 << 20;
 /// What each thread may map of the activations between two looks at the process's memory: a block
 /// and what the system maps around it.
 const MARGIN: u64 = 24 << 20;
+
+/// What activations take more since they are handed out in blocks.
+const ROUNDING: u64 = 64 << 20;
 
 /// What all that is not counted one by one takes at most.
 const SLACK: u64 = 48 << 20;
@@ -51,11 +56,31 @@ impl Footprint {
         let decoded = walk.module(&graph.decoder, latents);
         // A quarter more, since blocks of other sizes leave gaps; and the picture itself.
         let picture = sample.values().max(decoded.values()) * VALUE;
-        let activations = walk.largest + walk.largest / 4 + picture + (64 << 20);
+        let activations = walk.largest + walk.largest / 4 + picture + ROUNDING;
         let pixels = (n * height * width) as u64;
         let arrays = pixels * VALUE * (sample.channels + decoded.channels) as u64;
         let rest = walk.weights + 2 * walk.tokens + arrays + threads.count as u64 * THREAD + SLACK;
         Self { activations, rest }
+    }
+
+    /// Errors where `size` certainly takes more memory than the system can give: half of what it takes
+    /// at most, without what is only allowed for.
+    pub fn check_fits(self, threads: Threads, size: &str) -> Result<()> {
+        let allowed = ROUNDING + SLACK + threads.count as u64 * THREAD;
+        let least = (self.activations + self.rest).saturating_sub(allowed) / 2;
+        match available_bytes() {
+            Some(available) if available < least => Err(Error::new(
+                ErrorKind::Memory,
+                size,
+                format!(
+                    "takes {} of memory or more, and the system can give {}",
+                    in_mib(least),
+                    in_mib(available)
+                ),
+                "take a smaller picture, or keep activations in a file with `max_memory`",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// A file for the activations, and a limit for the process of `bytes`.
@@ -219,6 +244,18 @@ impl Walk {
     fn holds(&mut self, values: u64) {
         self.largest = self.largest.max(values * VALUE);
     }
+}
+
+/// Errors where one picture certainly takes more memory on the CPU than the system can give; both
+/// engines take at least what the fast one does.
+pub(crate) fn check_picture_fits(
+    config: &AutoencoderKLConfig,
+    threads: Option<usize>,
+    (width, height): (usize, usize),
+) -> Result<()> {
+    let threads = threads.map_or_else(Threads::available, Threads::new);
+    let footprint = Footprint::of(&Graph::of(config), threads, (1, height, width));
+    footprint.check_fits(threads, &format!("{width} x {height} pixels"))
 }
 
 /// `TMPDIR`, else `/var/tmp`, which unlike `/tmp` is meant for large files.

@@ -40,6 +40,7 @@ pub use device_tensor::DeviceTensor;
 #[cfg(feature = "tch")]
 pub use diagonal_gaussian::DiagonalGaussian;
 pub use fast_vae::FastAutoencoderKL;
+pub(crate) use footprint::check_picture_fits;
 #[cfg(feature = "tch")]
 pub use libtorch_device::{noise, pick_device_and_dtype, set_threads};
 #[cfg(feature = "tch")]

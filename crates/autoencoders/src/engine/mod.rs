@@ -9,7 +9,7 @@ use std::fmt;
 
 use ndarray::{Array4, ArrayView4};
 
-use crate::autoencoder_kl::{Device, DeviceChoice, FastAutoencoderKL};
+use crate::autoencoder_kl::{Device, DeviceChoice, FastAutoencoderKL, check_picture_fits};
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::AutoencoderKLConfig;
@@ -125,6 +125,23 @@ impl Execution {
             ));
         }
         Ok(Self { max_memory: bytes, ..self })
+    }
+
+    /// Checks before any work that a picture of this size, encoded as a whole, does not certainly take
+    /// more memory than the system can give. On the CPU, without a limit of memory.
+    ///
+    /// # Errors
+    ///
+    /// With [`ErrorKind::Memory`], what is needed and what there is.
+    pub fn check_memory(
+        &self,
+        config: &AutoencoderKLConfig,
+        (width, height): (usize, usize),
+    ) -> Result<()> {
+        match self.device == Device::CPU && self.max_memory.is_none() {
+            true => check_picture_fits(config, self.threads, (width, height)),
+            false => Ok(()),
+        }
     }
 
     /// The same, ended by `cancellation`: models that are loaded from now on look at it in each layer.

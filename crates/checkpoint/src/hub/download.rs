@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
+use std::time::Instant;
 
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
@@ -17,6 +18,12 @@ use super::options::HubStep;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 const CHUNK_BYTES: usize = 1 << 20;
+/// Below this many bytes a second, over the time that a download may stand still, it counts as
+/// standing still: a server that drips would be waited for without end.
+const LOWEST_RATE: u64 = 1 << 10;
+/// What a connection has to bring, or all that was missing, to be worth a further one that is not
+/// counted: a server that cuts after a byte would be asked without end.
+const WORTHWHILE_BYTES: u64 = 1 << 20;
 /// Bytes between two reports of progress.
 const TELL_EVERY_BYTES: u64 = 1 << 18;
 
@@ -206,7 +213,8 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Reads what is missing, however often the connection breaks, as long as something comes.
+    /// Reads what is missing, however often the connection breaks, as long as something comes that is
+    /// worth it.
     fn run(&mut self) -> Result<Checked> {
         let mut tries = 0;
         while self.received < self.stated.size {
@@ -216,7 +224,8 @@ impl<'a> Transfer<'a> {
                 Ok(Some(problem)) => return Ok(Checked::Wrong(problem)),
                 Err(Stopped::Here(error)) => return Err(error),
                 Err(Stopped::There(failure)) => {
-                    tries = if self.received > before { 1 } else { tries + 1 };
+                    let worthwhile = self.received.saturating_sub(before) >= WORTHWHILE_BYTES;
+                    tries = if worthwhile { 1 } else { tries + 1 };
                     match self.client.wait(&failure, tries) {
                         Some(wait) if tries <= MAX_RETRIES => sleep(wait),
                         _ => return Err(failure.explain(self.asked)),
@@ -244,7 +253,15 @@ impl<'a> Transfer<'a> {
         let mut body = answer.body_mut().as_reader();
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut told = 0;
+        let (mut since, mut before) = (Instant::now(), self.received);
         loop {
+            if since.elapsed() >= timeout {
+                let least = LOWEST_RATE * timeout.as_millis() as u64 / 1000;
+                if self.received.saturating_sub(before) < least {
+                    return Err(Stopped::There(Failure::drips(timeout)));
+                }
+                (since, before) = (Instant::now(), self.received);
+            }
             if told == 0 || self.received - told >= TELL_EVERY_BYTES {
                 self.tell();
                 told = self.received.max(1);

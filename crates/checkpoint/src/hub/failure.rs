@@ -99,6 +99,11 @@ impl Failure {
         })
     }
 
+    /// That next to nothing came within `timeout`.
+    pub fn drips(timeout: Duration) -> Self {
+        Self::Network(format!("next to nothing came for {}", seconds(timeout)))
+    }
+
     /// As [`Failure::of`], for an error while a body is read.
     pub fn of_io(error: io::Error, timeout: Duration) -> Self {
         Self::of(ureq::Error::from(error), timeout)

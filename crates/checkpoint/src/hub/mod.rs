@@ -24,7 +24,7 @@ use cache::{Repository, is_commit};
 use client::{Client, MAX_RETRIES};
 use download::{Stated, download};
 use failure::{Asked, Failure};
-pub use options::{HubOptions, HubProgress, HubStep};
+pub use options::{HubOptions, HubPlaces, HubProgress, HubStep};
 pub use token::Token;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 

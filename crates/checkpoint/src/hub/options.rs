@@ -40,6 +40,23 @@ pub struct HubOptions {
     pub progress: Option<HubProgress>,
 }
 
+/// Where the files of a hub's user lie, whether or not they are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubPlaces {
+    /// The cache, as [`HubOptions::cache`].
+    pub cache: PathBuf,
+    /// The file with the token: `HF_TOKEN_PATH`, else `token` in `HF_HOME`.
+    pub token: PathBuf,
+}
+
+impl HubPlaces {
+    /// Those that the environment names.
+    pub fn from_environment() -> Self {
+        let variable = |name: &str| std::env::var_os(name);
+        Environment { variable: &variable, home: std::env::home_dir() }.places()
+    }
+}
+
 /// What is told of a download's progress.
 pub type HubProgress = Arc<dyn Fn(HubStep<'_>) + Send + Sync>;
 
@@ -89,14 +106,7 @@ impl HubOptions {
         token_variable: Option<&str>,
     ) -> Result<Self> {
         let environment = Environment { variable, home };
-        let hf_home = environment.path("HF_HOME").unwrap_or_else(|| {
-            let caches = environment.path("XDG_CACHE_HOME");
-            caches.unwrap_or_else(|| environment.expand("~/.cache")).join("huggingface")
-        });
-        let cache = environment
-            .path("HF_HUB_CACHE")
-            .or_else(|| environment.path("HUGGINGFACE_HUB_CACHE"))
-            .unwrap_or_else(|| hf_home.join("hub"));
+        let HubPlaces { cache, token } = environment.places();
         let endpoint = environment.text("HF_ENDPOINT")?.unwrap_or_else(|| HUB.to_owned());
         let offline = match environment.text("HF_HUB_OFFLINE")? {
             None => environment.flag("TRANSFORMERS_OFFLINE")?,
@@ -105,7 +115,7 @@ impl HubOptions {
         Ok(Self {
             endpoint: checked_endpoint(&endpoint)?,
             cache,
-            token: environment.token(token_variable, &hf_home)?,
+            token: environment.token(token_variable, &token)?,
             offline,
             symlinks: !environment.flag("HF_HUB_DISABLE_SYMLINKS")?,
             metadata_timeout: environment.seconds("HF_HUB_ETAG_TIMEOUT")?,
@@ -173,6 +183,19 @@ impl Environment<'_> {
         Some(value.to_str().map_or_else(|| value.clone().into(), |text| self.expand(text)))
     }
 
+    fn places(&self) -> HubPlaces {
+        let hf_home = self.path("HF_HOME").unwrap_or_else(|| {
+            let caches = self.path("XDG_CACHE_HOME");
+            caches.unwrap_or_else(|| self.expand("~/.cache")).join("huggingface")
+        });
+        let cache = self
+            .path("HF_HUB_CACHE")
+            .or_else(|| self.path("HUGGINGFACE_HUB_CACHE"))
+            .unwrap_or_else(|| hf_home.join("hub"));
+        let token = self.path("HF_TOKEN_PATH").unwrap_or_else(|| hf_home.join("token"));
+        HubPlaces { cache, token }
+    }
+
     fn expand(&self, text: &str) -> PathBuf {
         let home = self.home.as_deref().and_then(Path::to_str);
         let (start, mut rest) = match (text.strip_prefix('~'), home) {
@@ -194,7 +217,7 @@ impl Environment<'_> {
         expanded.into()
     }
 
-    fn token(&self, named: Option<&str>, hf_home: &Path) -> Result<Option<Token>> {
+    fn token(&self, named: Option<&str>, file: &Path) -> Result<Option<Token>> {
         if let Some(token) = named.map(|name| self.token_in(name)).transpose()?.flatten() {
             return Ok(Some(token));
         }
@@ -206,8 +229,7 @@ impl Environment<'_> {
                 return self.token_in(name);
             }
         }
-        let file = self.path("HF_TOKEN_PATH").unwrap_or_else(|| hf_home.join("token"));
-        match vae_fidelity_files::input::read_text(&file) {
+        match vae_fidelity_files::input::read_text(file) {
             Ok(text) => Token::new(&text, &file.display().to_string()),
             // As in Python: no token is needed for what is public.
             Err(_) => Ok(None),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::activation::{Stage, Trace};
 use vae_fidelity_files::error::{Error, Result};
-use vae_fidelity_files::input::read_bytes;
+use vae_fidelity_files::input::{MAX_TRACE_BYTES, read_bytes};
 
 const SCHEMA_VERSION: u32 = 1;
 
@@ -56,7 +56,7 @@ impl TraceFile {
     pub fn read(path: &Path) -> Result<Self> {
         let next = "write one with `save_trace`, or as golden/README.md describes it";
         let broken = |problem: String| Error::tensor(path.display(), problem, next);
-        let bytes = read_bytes(path).map_err(broken)?;
+        let bytes = read_bytes(path, MAX_TRACE_BYTES).map_err(broken)?;
         let trace: Self = serde_json::from_slice(&bytes)
             .map_err(|error| broken(format!("is not a trace: {error}")))?;
         if trace.schema_version != SCHEMA_VERSION {
