@@ -145,7 +145,7 @@ impl Display for InspectDifference {
             line(f, name, printable(source))?;
             // A file that is the source itself is named already.
             for file in files.iter().filter(|file| *file != Path::new(source)) {
-                line(f, "", printable(file.display()))?;
+                line(f, "", printable(&file.display().to_string()))?;
             }
         }
         if let Some(c) = &self.c {

@@ -13,7 +13,7 @@ use vae_fidelity_files::printable::shown;
 const SLOTS: usize = 256;
 
 static WATCHED: AtomicBool = AtomicBool::new(false);
-static MAPPED: [Slot; SLOTS] = [const { Slot::NONE }; SLOTS];
+static MAPPED: [Slot; SLOTS] = [const { Slot::empty() }; SLOTS];
 
 /// A mapped range; empty where `end` is 0.
 struct Slot {
@@ -24,11 +24,13 @@ struct Slot {
 }
 
 impl Slot {
-    const NONE: Self = Self {
-        start: AtomicUsize::new(0),
-        end: AtomicUsize::new(0),
-        name: AtomicPtr::new(null_mut()),
-    };
+    const fn empty() -> Self {
+        Self {
+            start: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            name: AtomicPtr::new(null_mut()),
+        }
+    }
 }
 
 /// Remembers from now on which files are mapped where, for [`mapped_file_at`]. Their names are never

@@ -45,7 +45,8 @@ fn one_image_as_json() {
     assert_eq!(codes, ["size-rounded"]);
     assert_eq!(report.forecast, None);
     assert!(report.files.is_empty(), "no file of the user's was given: {:?}", report.files);
-    assert_eq!(report.latents_file, None);
+    assert_eq!((report.latents_file, input.path_is_lossy, input.exif_applied), (None, None, None));
+    assert_eq!(report.saved, None, "nothing beside the decoded picture");
     let needs: Vec<_> = report.not_decided.iter().map(|row| &row["needs"]).collect();
     let files = ["--latents", "--preprocessed", "--decoded-image", "--against"];
     // The reference engine in f32 is what others are compared with.

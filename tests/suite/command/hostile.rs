@@ -228,7 +228,7 @@ fn absurd_configs_and_sizes_are_refused_before_they_take_memory() {
     let sandbox = Sandbox::new();
     let widest = CONFIG.replace("[8, 8, 8, 8]", "[16384, 16384, 16384, 16384]");
     sandbox.write("wide/vae/config.json", widest);
-    sandbox.write("wide/vae/recipe.json", super::sandbox::RECIPE);
+    sandbox.write("wide/vae/recipe.json", super::sandbox::RECIPE.as_str());
     for arguments in [&["check", "photo.png", "--repo", "wide"][..], &["inspect", "wide"]] {
         let ran = refused(&sandbox, arguments);
         ran.check(ran.stderr.contains("more than 1073741824"), "expected the limit");
