@@ -173,8 +173,8 @@ const CLASSES: [(&[&str], Recognised); 46] = [
     (&["taesd_decoder.3.conv.0.weight"], TINY),
 ];
 
-/// Halves and other models by tensors that only they have; looked for where no VAE was found.
-const OTHERS: [(&[&str], Recognised); 16] = [
+/// Other models by tensors that only they have; looked for where no VAE was found.
+const OTHERS: [(&[&str], Recognised); 12] = [
     (&["time_embedding.linear_1.weight"], Recognised::NoVae("a U-Net")),
     (&["time_embed.0.weight"], Recognised::NoVae("a U-Net")),
     (&["double_blocks.0.img_attn.qkv.weight"], Recognised::NoVae("FLUX's transformer")),
@@ -193,6 +193,10 @@ const OTHERS: [(&[&str], Recognised); 16] = [
         &["vision_model.embeddings.patch_embedding.weight"],
         Recognised::NoVae("CLIP's image encoder"),
     ),
+];
+
+/// Halves of a VAE saved by themselves, by names that have nothing before them.
+const HALVES: [(&[&str], Recognised); 4] = [
     (&["conv_in.weight", "up_blocks.0.resnets.0.norm1.weight"], Recognised::Half("decoder")),
     (&["conv_in.weight", "up.0.block.0.norm1.weight"], Recognised::Half("decoder")),
     (&["conv_in.weight", "down_blocks.0.resnets.0.norm1.weight"], Recognised::Half("encoder")),
@@ -223,7 +227,9 @@ pub(super) fn recognise(
     if tensors.keys().any(|name| adapter.iter().any(|end| name.ends_with(end))) {
         return Some(Recognised::NoVae("a LoRA: an adapter of another model's weights"));
     }
-    first(&CLASSES, &behind_any_prefix).or_else(|| first(&OTHERS, &behind_any_prefix))
+    first(&CLASSES, &behind_any_prefix)
+        .or_else(|| first(&OTHERS, &behind_any_prefix))
+        .or_else(|| first(&HALVES, &bare))
 }
 
 fn first(rows: &[(&[&str], Recognised)], has: &dyn Fn(&str) -> bool) -> Option<Recognised> {
