@@ -34,6 +34,8 @@ pub(super) enum Resampling {
     Bicubic,
     /// The pixel at the rounded-down position: OpenCV, `F.interpolate`.
     NearestFromCorner,
+    /// Pillow's filter until the picture covers the size, then the middle: aspect buckets.
+    Cover(Filter),
     /// Without resampling, from the middle: ComfyUI.
     CentreCrop,
     /// Without resampling, from the top left.
@@ -42,7 +44,7 @@ pub(super) enum Resampling {
 
 impl Resampling {
     /// All that are told apart, in words.
-    pub const ALL: [(Self, &'static str); 11] = [
+    pub const ALL: [(Self, &'static str); 14] = [
         (Self::Pillow(Filter::Lanczos, PassOrder::Pillow), "Pillow's lanczos filter"),
         (Self::Pillow(Filter::Bilinear, PassOrder::Pillow), "an antialiased bilinear filter"),
         (Self::Bilinear, "bilinear interpolation without antialiasing"),
@@ -53,6 +55,18 @@ impl Resampling {
         (Self::Pillow(Filter::Hamming, PassOrder::Pillow), "Pillow's hamming filter"),
         (Self::CentreCrop, "a crop from the middle in place of a resize"),
         (Self::TopLeftCrop, "a crop from the top left in place of a resize"),
+        (
+            Self::Cover(Filter::Bicubic),
+            "the bicubic filter to cover the size, then cropped to its middle",
+        ),
+        (
+            Self::Cover(Filter::Lanczos),
+            "the lanczos filter to cover the size, then cropped to its middle",
+        ),
+        (
+            Self::Cover(Filter::Bilinear),
+            "an antialiased bilinear filter to cover the size, then cropped to its middle",
+        ),
         // Last: it differs from Pillow 13's own order by single levels.
         (
             Self::Pillow(Filter::Bicubic, PassOrder::WidthFirst),
@@ -72,6 +86,18 @@ impl Resampling {
                     pixels.pixel(x * pixels.width() / width, y * pixels.height() / height)
                 });
                 Rgb8::new(width, height, bytes.collect())?
+            }
+            Self::Cover(filter) => {
+                let (w, h) = (pixels.width() as f64, pixels.height() as f64);
+                let scale = (width as f64 / w).max(height as f64 / h);
+                let whole = ((scale * w).round() as usize, (scale * h).round() as usize);
+                // Sides of one shape are resized alike, with nothing to crop.
+                if whole == (width, height) {
+                    return Ok(None);
+                }
+                let (w, h) = (whole.0.max(width), whole.1.max(height));
+                let resized = resize(pixels, w, h, filter, PassOrder::Pillow)?;
+                return Self::CentreCrop.apply(&resized, width, height);
             }
             Self::CentreCrop | Self::TopLeftCrop => {
                 if pixels.width() < width || pixels.height() < height {
@@ -147,6 +173,7 @@ mod tests {
     fn flat_pictures_stay_flat_and_crops_take_the_right_part() {
         let grey = Rgb8::new(21, 13, vec![77; 21 * 13 * 3]).unwrap();
         for (way, name) in Resampling::ALL {
+            // 21 x 13 covers 16 x 8 as 16 x 10.
             let resized = way.apply(&grey, 16, 8).unwrap().unwrap();
             assert!(resized.data().iter().all(|&level| level == 77), "{name}");
         }
@@ -154,6 +181,12 @@ mod tests {
         let middle = Resampling::CentreCrop.apply(&ramp, 8, 1).unwrap().unwrap();
         assert_eq!(middle.pixel(0, 0), [1; 3]);
         assert_eq!(Resampling::CentreCrop.apply(&ramp, 16, 1).unwrap(), None);
+        let tall =
+            Rgb8::new(4, 8, (0..32).flat_map(|i| [10 * (i / 4) as u8; 3]).collect()).unwrap();
+        let cover = Resampling::Cover(Filter::Bicubic);
+        let middle = cover.apply(&tall, 4, 4).unwrap().unwrap();
+        assert_eq!((0..4).map(|y| middle.pixel(0, y)[0]).collect::<Vec<_>>(), [20, 30, 40, 50]);
+        assert_eq!(cover.apply(&tall, 2, 4).unwrap(), None);
         // torch.nn.functional.interpolate([0, 1, .., 9], size=4, mode="bilinear") is
         // [0.75, 3.25, 5.75, 8.25].
         let four = Resampling::Bilinear.apply(&ramp, 4, 1).unwrap().unwrap();

@@ -100,6 +100,30 @@ fn what_was_fed_is_judged_by_its_range_and_channels() {
     fails_with(check(fed(swapped.iter().copied().collect())), "channel-swap");
 }
 
+/// Aspect buckets: the shorter side is brought to the size, and the middle taken.
+#[test]
+fn a_crop_of_a_covering_resize_is_a_resize_and_is_named() {
+    let sandbox = Sandbox::new();
+    let photo = pixels::open("golden/images/astronaut.png".as_ref()).unwrap().pixels;
+    let photo = pixels::resize_bicubic(&photo, 96, 80).unwrap();
+    sandbox.write("photo.png", encode_png(&photo).unwrap());
+    let covering = pixels::resize_bicubic(&photo, 77, 64).unwrap();
+    let middle = (0..64 * 64).flat_map(|i| covering.pixel(6 + i % 64, i / 64)).collect();
+    let fed =
+        image_processor::normalize(&Rgb8::new(64, 64, middle).unwrap(), vae_fidelity::Dtype::F32);
+    let tensor = Tensor {
+        name: "preprocessed".into(),
+        shape: fed.shape().to_vec(),
+        values: fed.iter().copied().collect(),
+    };
+    sandbox.write("fed.npy", npy(&tensor));
+    let size = ["--width", "64", "--height", "64", "--preprocessed", "fed.npy", "--json"];
+    let ran = sandbox.check(&[&["photo.png"], &size[..]].concat());
+    let found = ran.object()["findings"].to_string();
+    ran.check(found.contains("bicubic filter to cover the size"), &found);
+    fails_with(ran, "resize-mismatch");
+}
+
 #[test]
 fn a_decoded_picture_is_judged_by_its_channels_and_rounding() {
     let sandbox = Sandbox::new();
