@@ -40,8 +40,14 @@ impl ReadPlaces {
         }
         #[cfg(feature = "hub")]
         if let Some(hub) = &options.hub {
+            if let Source::Hub { id, .. } = source {
+                let repository = format!("models--{}", id.replace('/', "--"));
+                places.files.extend(blobs(&hub.cache.join(repository)));
+            }
             places.caches.push(hub.cache.clone());
         }
+        let repositories = places.caches.iter().flat_map(|repository| blobs(repository));
+        places.files.extend(repositories.collect::<Vec<_>>());
         places
     }
 }
@@ -64,6 +70,12 @@ fn model_files(folder: &Path) -> Vec<PathBuf> {
         files.push(file);
     }
     files
+}
+
+/// The files of a cached `repository`, of which links may lie elsewhere.
+fn blobs(repository: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(repository.join("blobs")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 /// The repository of a hub's cache that `path` lies in, links followed or not.

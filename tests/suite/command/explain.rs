@@ -32,8 +32,8 @@ fn one_code_is_explained_with_remedies_and_sources() {
 fn what_decides_a_code_is_named_by_command_and_flag() {
     let sandbox = Sandbox::new();
     let decided = [
-        ("weights-missing", "inspect"),
-        ("fp16-overflow-decoder", "check --dtype f16; check --forecast"),
+        ("weights-missing", "inspect; check"),
+        ("fp16-overflow-decoder", "check; check --dtype f16; check --forecast"),
         ("device-kernel-broken", "check --cross-check"),
         ("channel-swap", "check; check --latents; check --preprocessed; check --decoded-image"),
         ("symmetric-downsample-padding", "check --latents; check --decoded-image; check --against"),

@@ -7,7 +7,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
-use super::sandbox::Sandbox;
+use super::sandbox::{CONFIG, Sandbox};
 
 const BUILTIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/models/builtin/vae");
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/checkpoints");
@@ -209,7 +209,10 @@ fn weights_that_nobody_trained_are_found_and_so_is_one_such_layer() {
     });
     only(&report(&sandbox, &["norms"], 0), "weights-untrained", "warning");
     // The recipe of golden models is chance as well, within bounds of its own.
-    only(&report(&sandbox, &["model"], 1), "weights-untrained", "error");
+    sandbox.write("drawn/vae/config.json", CONFIG);
+    let recipe = json!({"schema_version": 1, "hash": "fnv1a64-splitmix64"});
+    sandbox.write("drawn/vae/recipe.json", recipe.to_string());
+    only(&report(&sandbox, &["drawn"], 1), "weights-untrained", "error");
 }
 
 #[test]
