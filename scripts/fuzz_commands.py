@@ -30,9 +30,7 @@ CONFIG = """{"_class_name": "AutoencoderKL", "act_fn": "silu", "block_out_channe
 "norm_num_groups": 4, "sample_size": 64, "scaling_factor": 0.18215}"""
 RECIPE = '{"schema_version": 1, "hash": "fnv1a64-splitmix64"}'
 ESCAPES = "\x1b[31m\x1b]0;x\x07\u202e<script>"
-FORBIDDEN = re.compile(
-    r"panicked|internal error|stack backtrace|memory allocation of|c10::|core dumped|overflowed its stack"
-)
+FORBIDDEN = re.compile(r"panicked|internal error|stack backtrace|memory allocation of|c10::|core dumped|overflowed its stack")
 EARLIER = ["decoded.png", "earlier.png", "earlier.json", "earlier.safetensors", "earlier.html"]
 
 
@@ -91,26 +89,125 @@ def prepare(folder):
 
 
 INPUTS = [
-    "photo.png", "photo.png", "photo.png", "other.png", ESCAPES + ".png", "with space.png", b"\xff\xfe.png",
-    "./-dash.png", "exif_rotated.jpg", "progressive_420.jpg", "broken.png", "empty.png", "text.png", "sparse.ppm",
-    "garbage.safetensors", "garbage.npy", "garbage.json", "deep.json", "model", "pictures", "empty", "pipe",
-    "socket", "loop", "link.png", "twin.png", "dangling", "gone.png", "/dev/zero", "/dev/null", "/dev/full",
-    "/proc/kmsg", "/proc/kcore", "/proc/self/mem", "-", "", ".", "..", "/", "a" * 300, "a/" * 3000, "model/vae/config.json",
+    "photo.png",
+    "photo.png",
+    "photo.png",
+    "other.png",
+    ESCAPES + ".png",
+    "with space.png",
+    b"\xff\xfe.png",
+    "./-dash.png",
+    "exif_rotated.jpg",
+    "progressive_420.jpg",
+    "broken.png",
+    "empty.png",
+    "text.png",
+    "sparse.ppm",
+    "garbage.safetensors",
+    "garbage.npy",
+    "garbage.json",
+    "deep.json",
+    "model",
+    "pictures",
+    "empty",
+    "pipe",
+    "socket",
+    "loop",
+    "link.png",
+    "twin.png",
+    "dangling",
+    "gone.png",
+    "/dev/zero",
+    "/dev/null",
+    "/dev/full",
+    "/proc/kmsg",
+    "/proc/kcore",
+    "/proc/self/mem",
+    "-",
+    "",
+    ".",
+    "..",
+    "/",
+    "a" * 300,
+    "a/" * 3000,
+    "model/vae/config.json",
 ]
 SOURCES = [
-    "model", "model", "model", "builtin", "wide", "strange", "nan", "shards", "empty", "model/vae", "gone",
-    "garbage.safetensors", "photo.png", "pipe", "/dev/zero", "/proc/kmsg", "a/b", "https://x/y", "", "socket", "loop",
-    "model/vae/recipe.json", "a/b/c", "../..", "/",
+    "model",
+    "model",
+    "model",
+    "builtin",
+    "wide",
+    "strange",
+    "nan",
+    "shards",
+    "empty",
+    "model/vae",
+    "gone",
+    "garbage.safetensors",
+    "photo.png",
+    "pipe",
+    "/dev/zero",
+    "/proc/kmsg",
+    "a/b",
+    "https://x/y",
+    "",
+    "socket",
+    "loop",
+    "model/vae/recipe.json",
+    "a/b/c",
+    "../..",
+    "/",
 ]
-OUTPUTS = [*EARLIER, *EARLIER, "new.png", "new.json", "new.safetensors", "new.html", *INPUTS, "token", "list",
-           "cache/new.png", "cache/models--a--b/blobs/blob", "shards/part-one", "model/model_index.json", "new/x.png"]
-NUMBERS = ["0", "1", "-1", "8", "16", "64", "7", "1e9", "nan", "inf", "-inf", "999999999999999999999", "0x10", "",
-           "13000", "4096", "1.5", "-0"]
+OUTPUTS = [
+    *EARLIER,
+    *EARLIER,
+    "new.png",
+    "new.json",
+    "new.safetensors",
+    "new.html",
+    *INPUTS,
+    "token",
+    "list",
+    "cache/new.png",
+    "cache/models--a--b/blobs/blob",
+    "shards/part-one",
+    "model/model_index.json",
+    "new/x.png",
+]
+NUMBERS = [
+    "0",
+    "1",
+    "-1",
+    "8",
+    "16",
+    "64",
+    "7",
+    "1e9",
+    "nan",
+    "inf",
+    "-inf",
+    "999999999999999999999",
+    "0x10",
+    "",
+    "13000",
+    "4096",
+    "1.5",
+    "-0",
+]
 
 
 OUTPUT_FLAGS = {
-    "--out": "png", "-o": "png", "--save-input": "png", "--heatmap": "png", "--montage": "png", "--report": "html",
-    "--save-latents": "safetensors", "--save-decoded": "safetensors", "--save-trace": "json", "--out-dir": "d",
+    "--out": "png",
+    "-o": "png",
+    "--save-input": "png",
+    "--heatmap": "png",
+    "--montage": "png",
+    "--report": "html",
+    "--save-latents": "safetensors",
+    "--save-decoded": "safetensors",
+    "--save-trace": "json",
+    "--out-dir": "d",
 }
 
 
@@ -122,8 +219,7 @@ def value(draw, flag):
         return draw.choice(OUTPUTS) if draw.random() < 0.5 else usual
     if flag in ("--config", "--against", "--baseline", "--latents", "--decoded-image", "--preprocessed", "--image"):
         return draw.choice(INPUTS)
-    if flag in ("--width", "--height", "--threads", "--tile-size", "--seed", "--min-psnr", "--min-ssim", "--atol",
-                "--rtol"):
+    if flag in ("--width", "--height", "--threads", "--tile-size", "--seed", "--min-psnr", "--min-ssim", "--atol", "--rtol"):
         return draw.choice(NUMBERS)
     words = {
         "--dtype": ["f32", "f16", "bf16", "fp16", "auto", "x"],
@@ -142,12 +238,49 @@ def value(draw, flag):
     return draw.choice(words.get(flag, ["x"]))
 
 
-SHARED = ["--repo", "--repo", "--device", "--dtype", "--threads", "--engine", "--width", "--height", "--seed", "--exif",
-          "--config", "--family", "--variant", "--subfolder", "--revision"]
+SHARED = [
+    "--repo",
+    "--repo",
+    "--device",
+    "--dtype",
+    "--threads",
+    "--engine",
+    "--width",
+    "--height",
+    "--seed",
+    "--exif",
+    "--config",
+    "--family",
+    "--variant",
+    "--subfolder",
+    "--revision",
+]
 FLAGS = {
-    "check": [*SHARED, "--out", "--out", "--out-dir", "--image", "--tile-size", "--max-memory", "--save-input", "--save-latents",
-              "--save-decoded", "--save-trace", "--heatmap", "--montage", "--report", "--latents", "--latents-scale",
-              "--decoded-image", "--preprocessed", "--against", "--min-psnr", "--min-ssim", "--baseline", "-o"],
+    "check": [
+        *SHARED,
+        "--out",
+        "--out",
+        "--out-dir",
+        "--image",
+        "--tile-size",
+        "--max-memory",
+        "--save-input",
+        "--save-latents",
+        "--save-decoded",
+        "--save-trace",
+        "--heatmap",
+        "--montage",
+        "--report",
+        "--latents",
+        "--latents-scale",
+        "--decoded-image",
+        "--preprocessed",
+        "--against",
+        "--min-psnr",
+        "--min-ssim",
+        "--baseline",
+        "-o",
+    ],
     "trace": [*SHARED, "--save-trace", "--against", "--atol", "--rtol"],
     "compare": ["--heatmap", "--montage", "--min-psnr", "--min-ssim", "--atol", "--rtol"],
     "inspect": ["--config", "--family", "--variant", "--subfolder", "--revision"],
@@ -239,13 +372,26 @@ def run(binary, draw, folder):
     before = contents(folder)
     arguments = command_line(draw)
     apply, limit = limits(draw)
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "HF_HUB_OFFLINE": "1", "RUST_BACKTRACE": "1",
-                   "HF_HUB_CACHE": "cache", "HF_TOKEN_PATH": "token"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "HF_HUB_OFFLINE": "1",
+        "RUST_BACKTRACE": "1",
+        "HF_HUB_CACHE": "cache",
+        "HF_TOKEN_PATH": "token",
+    }
     stdin = draw.choice(["/dev/null", "/dev/zero", "list", "photo.png"])
     started = time.monotonic()
     with open(folder / stdin if not stdin.startswith("/") else stdin, "rb") as given:
-        process = subprocess.Popen([binary, *arguments], cwd=folder, env=environment, stdin=given,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=apply)
+        process = subprocess.Popen(
+            [binary, *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=apply,
+        )
     hung = False
     try:
         out, err = process.communicate(timeout=PATIENCE)

@@ -355,7 +355,10 @@ def layouts():
         yield f"file, wrapped by {name}, pt", lambda at, wrap=wrap, note=note: wrapped_file(at, vae(), wrap, "model.pt", note)
     for ending in ("pt", "safetensors"):
         compiled, note = WRAPPERS["torch.compile"]
-        yield f"file, compiled, {ending}", lambda at, ending=ending: wrapped_file(at, vae(), compiled, f"m.{ending}", note)
+        yield (
+            f"file, compiled, {ending}",
+            lambda at, ending=ending, compiled=compiled, note=note: wrapped_file(at, vae(), compiled, f"m.{ending}", note),
+        )
     yield "file, one of two by its key", lambda at: wrapped_file(at, vae(), trained, "last.ckpt", "under ema are read", "ema")
     yield (
         "file, one of two prefixes by its key",

@@ -83,7 +83,7 @@ def main():
                 write(path, {prefix + key: tensor for key, tensor in model.state_dict().items()})
                 jobs.append((name, path))
         answers = examples.ask(command, [{"repo": os.fspath(path)} for _, path in jobs])
-        for (name, path), answer in zip(jobs, answers):
+        for (name, _), answer in zip(jobs, answers):
             error = answer.get("error", "no error")
             # Its defaults are no published family: that, and not another class, is the question.
             expected = "no published family" if name == "AutoencoderKL" else ALSO.get(name, name)
