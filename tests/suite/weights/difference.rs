@@ -110,7 +110,7 @@ fn a_merge_of_two_is_told_with_its_shares() {
     };
     let said = conclusion(&mixed(&|_| 0.3));
     assert!(said.contains("0.300 of A and 0.700 of C;"), "{said}");
-    let said = conclusion(&mixed(&|at| if at % 2 == 0 { 0.2 } else { 0.6 }));
+    let said = conclusion(&mixed(&|at| if at / 2 % 2 == 0 { 0.2 } else { 0.6 }));
     assert!(said.contains("from 0.20 to 0.60 of A"), "{said}");
     // A third training is no mixture of two.
     let mut other = a.clone();
