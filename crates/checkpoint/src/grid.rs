@@ -48,23 +48,39 @@ impl Grid {
         count: usize,
         place: impl Fn(usize) -> usize,
     ) -> Option<Self> {
-        GROUPS.into_iter().filter(|group| count / group >= LOOKED_AT).find_map(|group| {
-            let mut levels = 0;
-            for at in 0..LOOKED_AT {
-                let first = (count / group) * at / LOOKED_AT * group;
-                let values = (first..first + group).map(|index| tensor.value(place(index)));
-                let mut values: Vec<f32> = values.collect::<Option<_>>()?;
-                values.sort_by(f32::total_cmp);
-                values.dedup();
-                // Few values are enough in 64, where 8-bit floats have 20; in 32 steps have to be even.
-                if values.len() > LEVELS || (group < 64 && !even(&values)) {
-                    return None;
-                }
-                levels = levels.max(values.len());
+        let mut found: Option<Self> = None;
+        for group in GROUPS.into_iter().filter(|group| count / group >= LOOKED_AT) {
+            let Some(levels) = most_levels(tensor, count, group, &place) else { continue };
+            // Two groups beside each other are no group: their halves have half as many values.
+            if found.is_none_or(|larger| 2 * levels <= larger.levels) {
+                found = Some(Self { group, levels });
             }
-            (levels > 1).then_some(Self { group, levels })
-        })
+        }
+        found.filter(|grid| grid.levels > 1)
     }
+}
+
+/// Most different values of a group that is looked at; `None` where one has more than a grid has.
+fn most_levels(
+    tensor: &StoredTensor,
+    count: usize,
+    group: usize,
+    place: impl Fn(usize) -> usize,
+) -> Option<usize> {
+    let mut levels = 0;
+    for at in 0..LOOKED_AT {
+        let first = (count / group) * at / LOOKED_AT * group;
+        let values = (first..first + group).map(|index| tensor.value(place(index)));
+        let mut values: Vec<f32> = values.collect::<Option<_>>()?;
+        values.sort_by(f32::total_cmp);
+        values.dedup();
+        // Few values are enough in 64, where 8-bit floats have 20; in 32 steps have to be even.
+        if values.len() > LEVELS || (group < 64 && !even(&values)) {
+            return None;
+        }
+        levels = levels.max(values.len());
+    }
+    Some(levels)
 }
 
 /// Whether sorted values lie on a grid of as many steps as 4 bits count.
