@@ -40,6 +40,11 @@ pub fn open(path: &Path) -> Result<OpenedImage> {
         let next = "save it to a file first: the decoders go back and forth in it";
         return Err(Error::image(path, "expected a regular file, found a pipe or device", next));
     }
+    // Not read: a file that the kernel makes up as it is read has no size either, and `/proc/kmsg`
+    // waits for ever where another program has taken what was in it.
+    if metadata.len() == 0 {
+        return Err(Error::image(path, "the file is empty", "save or download it again"));
+    }
     let mut file = File::open(path)
         .map_err(|error| Error::image(path, io_reason(&error), "make the file readable"))?;
     let mut head = Vec::new();
@@ -64,9 +69,6 @@ pub fn open(path: &Path) -> Result<OpenedImage> {
                 "name an image file"
             };
             Err(Error::image(path, format!("expected an image, found {what}"), next))
-        }
-        Sniffed::Unknown if head.is_empty() => {
-            Err(Error::image(path, "the file is empty", "save or download it again"))
         }
         Sniffed::Unknown => Err(Error::image(
             path,
