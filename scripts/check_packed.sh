@@ -102,6 +102,8 @@ echo "a port's tests need $crates crates, at most $crates_limit, and no C compil
 # The root's own tests, which find the goldens beside it.
 packed=$(find "$work" -maxdepth 1 -name 'vae-fidelity-[0-9]*')
 cp -r "$(find "$work" -maxdepth 1 -name 'vae-fidelity-goldens-*')" "$packed/golden"
+# The second trained VAE, which is for tests alone and stays in the repository.
+cp -r "$root/tests/fixtures/models" "$packed/tests/fixtures/models"
 {
   printf '\n[patch.crates-io]\n'
   printf '%s\n' "${patches[@]}" | grep --invert-match '^vae-fidelity = '
