@@ -95,7 +95,10 @@ completes() { # golden and its commands, in bash
   found=$(bash --norc -c '
     . "$1"
     COMP_WORDS=(vae-fidelity golden ver) COMP_CWORD=2
-    _vae-fidelity vae-fidelity ver golden
+    # Whatever the function is called: that changes with clap_complete.
+    complete=$(complete -p vae-fidelity)
+    complete=${complete##*-F }
+    "${complete%% *}" vae-fidelity ver golden
     echo "${COMPREPLY[*]}"' - "$work/$name/completions/vae-fidelity.bash")
   if [ "$found" != verify ]; then
     echo "FAILED: in bash, 'vae-fidelity golden ver' completes to '$found', not to verify" >&2

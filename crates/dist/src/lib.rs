@@ -26,7 +26,13 @@ pub const SHELLS: [Shell; 4] = [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Pow
 pub fn completions(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for shell in SHELLS {
-        clap_complete::generate_to(shell, &mut command(), "vae-fidelity", folder)?;
+        let path = clap_complete::generate_to(shell, &mut command(), "vae-fidelity", folder)?;
+        if shell == Shell::Bash {
+            // clap_complete 4.6.11 takes the hyphen of the command's name for the end of a command in
+            // half of the places: no subcommand would be completed.
+            let script = fs::read_to_string(&path)?;
+            fs::write(&path, script.replace("vae__subcmd__fidelity", "vae__fidelity"))?;
+        }
     }
     Ok(())
 }

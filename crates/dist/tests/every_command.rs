@@ -61,3 +61,18 @@ fn every_shell_completes_every_command() {
         }
     }
 }
+
+/// The function names the state that each word leads to, and has a case for each such state.
+#[test]
+fn bash_knows_every_state_that_it_sets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    completions(folder.path()).expect("completions");
+    let script = fs::read_to_string(folder.path().join("vae-fidelity.bash")).expect("a script");
+    let set = |line: &str| Some(line.trim().strip_prefix("cmd=\"")?.strip_suffix('"')?.to_owned());
+    let states: BTreeSet<String> =
+        script.lines().filter_map(set).filter(|state| !state.is_empty()).collect();
+    assert!(states.len() > 10, "{states:?}");
+    for state in states {
+        assert!(script.lines().any(|line| line.trim() == format!("{state})")), "no case {state}");
+    }
+}
