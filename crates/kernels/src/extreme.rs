@@ -62,20 +62,17 @@ impl WithSimd for Largest<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{Memory, Workspace};
+    use crate::memory::Workspace;
 
-    fn image(memory: &Memory, value: impl Fn(usize) -> f32) -> NhwcTensor {
+    fn image(value: impl Fn(usize) -> f32) -> NhwcTensor {
         let values: Vec<f32> = (0..40 * 96 * 96).map(value).collect();
-        NhwcTensor::from_chw(memory, 96, 96, 40, &values)
+        NhwcTensor::from_chw(&Workspace::default().activations, 96, 96, 40, &values)
     }
 
     #[test]
     fn one_value_beyond_the_limit_is_found() {
         let threads = Threads::new(2);
-        // One for all: an emulator pays for address space that is only reserved.
-        let memory = Workspace::default().activations;
-        let at =
-            |place: usize, large: f32| image(&memory, |i| if i == place { large } else { 1.0 });
+        let at = |place: usize, large: f32| image(move |i| if i == place { large } else { 1.0 });
         assert_eq!(beyond(threads, &at(0, 32768.0), 32768.0), None);
         for place in [0, 12_345, 40 * 96 * 96 - 1] {
             assert_eq!(beyond(threads, &at(place, -70_000.0), 32768.0), Some(70_000.0));
