@@ -40,16 +40,13 @@ pub fn open(path: &Path) -> Result<OpenedImage> {
         let next = "save it to a file first: the decoders go back and forth in it";
         return Err(Error::image(path, "expected a regular file, found a pipe or device", next));
     }
-    // Not read: a file that the kernel makes up as it is read has no size either, and `/proc/kmsg`
-    // waits for ever where another program has taken what was in it.
-    if metadata.len() == 0 {
-        return Err(Error::image(path, "the file is empty", "save or download it again"));
-    }
     let mut file = File::open(path)
         .map_err(|error| Error::image(path, io_reason(&error), "make the file readable"))?;
     let mut head = Vec::new();
+    // No more than it has: those that a kernel makes up as they are read have no size, and reading
+    // `/proc/kmsg` waits for ever where another program has taken what was in it.
     file.by_ref()
-        .take(SNIFFED_BYTES as u64)
+        .take(metadata.len().min(SNIFFED_BYTES as u64))
         .read_to_end(&mut head)
         .and_then(|_| file.rewind())
         .map_err(|error| Error::image(path, io_reason(&error), "check the disk"))?;
@@ -69,6 +66,9 @@ pub fn open(path: &Path) -> Result<OpenedImage> {
                 "name an image file"
             };
             Err(Error::image(path, format!("expected an image, found {what}"), next))
+        }
+        Sniffed::Unknown if head.is_empty() => {
+            Err(Error::image(path, "the file is empty", "save or download it again"))
         }
         Sniffed::Unknown => Err(Error::image(
             path,
