@@ -19,6 +19,7 @@
 //! | to do this | begin with |
 //! |---|---|
 //! | judge pictures, and files that another pipeline made | [`Pipeline::check`], [`Pipeline::check_with`] |
+//! | decode latents, and judge them without an original | [`Pipeline::decode`] |
 //! | record every layer | [`Pipeline::trace`] |
 //! | encode and decode only | [`Pipeline::vae`], [`Vae`] |
 //! | look into a checkpoint | [`report::InspectReport`], [`Checkpoint`] |

@@ -33,6 +33,7 @@ pub fn command() -> clap::Command {
 pub enum Command {
     Check(Box<super::check_args::CheckArgs>),
     Trace(Box<super::trace_args::TraceArgs>),
+    Decode(Box<super::decode_args::DecodeArgs>),
     Compare(CompareArgs),
     Inspect(super::inspect_args::InspectArgs),
     Explain(ExplainArgs),

@@ -9,7 +9,7 @@ use crate::pipeline::CheckOptions;
 use crate::pixels::requested_size;
 use crate::report::CheckSummary;
 use crate::verdict::Thresholds;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 use super::Outcome;
 use super::check_args::CheckArgs;
@@ -33,16 +33,10 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
     let (mut files, mut latents_file) = args.files.read()?;
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let size = requested_size(args.run.width, args.run.height)?;
-    let mut builder = args.run.pipeline().slicing(args.slicing);
-    if args.tiling {
-        builder = builder.tiling(args.tile_size);
-    }
-    if let Some(size) = args.max_memory {
-        builder = builder.max_memory_bytes(size.0);
-    }
+    let builder = args.splitting.applied(args.run.model.pipeline().slicing(args.slicing));
     let source = builder.source()?;
     let progress = Progress::new(images.len(), console);
-    let options = args.run.about.options(&source, progress.of_hub())?;
+    let options = args.run.model.about.options(&source, progress.of_hub())?;
     let of_run = images.iter().chain(&args.baseline).cloned();
     let of_user = args.files.given().map(|(_, path)| path.to_owned());
     let mut reads = ReadFiles::with_source(of_run.chain(of_user), &source, &options);
@@ -56,13 +50,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
     let pipeline = match builder.clone().build() {
         Ok(pipeline) => pipeline,
         Err(error) => {
-            // Where the files can be looked into all the same, that says more than the error does.
-            let findings = match error.kind() {
-                ErrorKind::Checkpoint | ErrorKind::Config | ErrorKind::Tensor => {
-                    builder.weights_findings().unwrap_or_default()
-                }
-                _ => Vec::new(),
-            };
+            let findings = builder.findings_of_unloaded(&error);
             drop(progress);
             console.unloaded(&error, &findings)?;
             return Ok(Outcome::NotJudged);

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::byte_size::ByteSize;
-use super::run_args::RunArgs;
+use super::run_args::{RunArgs, SplittingArgs};
 use super::shared_args::LeastArgs;
 use super::user_files::FilesArgs;
 
@@ -45,19 +44,11 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub run: RunArgs,
 
-    /// Encode and decode in tiles, as diffusers' enable_tiling() does; pictures up to a tile stay whole
-    #[arg(long, conflicts_with_all = ["save_trace", "forecast", "against"])]
-    pub tiling: bool,
-    /// Side of a tile in pixels, a multiple of 32 for most models [default: the config's sample_size]
-    #[arg(long, value_name = "N", requires = "tiling", allow_negative_numbers = true)]
-    pub tile_size: Option<usize>,
+    #[command(flatten)]
+    pub splitting: SplittingArgs,
     /// One picture of a batch at a time, as diffusers' enable_slicing() does; check sends one anyway
     #[arg(long)]
     pub slicing: bool,
-    /// With --engine fast: how much memory the process may take (8G, 512M) while it encodes and
-    /// decodes; what does not fit lies in a file in TMPDIR. Same result to the bit, slower
-    #[arg(long, value_name = "SIZE")]
-    pub max_memory: Option<ByteSize>,
 
     /// Save what the VAE saw, as PNG
     #[arg(long, value_name = "F.png")]
@@ -70,7 +61,7 @@ pub struct CheckArgs {
     pub save_decoded: Option<PathBuf>,
 
     /// Save a trace of every layer: shapes, statistics and sampled values, as JSON
-    #[arg(long, value_name = "F.json")]
+    #[arg(long, value_name = "F.json", conflicts_with = "tiling")]
     pub save_trace: Option<PathBuf>,
 
     /// Save where input and output differ to the eye, with a scale, as PNG
@@ -91,7 +82,7 @@ pub struct CheckArgs {
     #[arg(long)]
     pub cross_check: bool,
     /// Also say what f16 and bf16 would do: overflow, head-room, and PSNR
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tiling")]
     pub forecast: bool,
     #[command(flatten)]
     pub files: FilesArgs,

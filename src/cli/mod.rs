@@ -6,6 +6,8 @@ mod check;
 mod check_args;
 mod compare;
 mod console;
+mod decode;
+mod decode_args;
 mod engine;
 mod explain;
 mod flags;
@@ -100,6 +102,7 @@ fn dispatch(cli: Cli, json: bool, arguments: &[OsString]) -> Outcome {
     let outcome = match cli.command {
         Command::Check(args) => check::run(&args, arguments, console),
         Command::Trace(args) => trace::run(&args, console),
+        Command::Decode(args) => decode::run(&args, console),
         Command::Compare(args) => compare::run(&args, console),
         Command::Inspect(args) => inspect::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),

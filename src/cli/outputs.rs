@@ -93,7 +93,7 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         ("--montage", &args.montage),
         ("--report", &args.report),
     ];
-    let has_picture = args.run.dtype != DtypeChoice::Bf16;
+    let has_picture = args.run.model.dtype != DtypeChoice::Bf16;
     if images.len() > 1 {
         if let Some((flag, _)) = single.iter().find(|(_, path)| path.is_some()) {
             return Err(Error::option(
@@ -170,7 +170,7 @@ fn create(folder: &Path) -> Result<()> {
 }
 
 fn picture(args: &CheckArgs, image: &Path) -> Result<Option<PathBuf>> {
-    if args.run.dtype == DtypeChoice::Bf16 {
+    if args.run.model.dtype == DtypeChoice::Bf16 {
         return Ok(None);
     }
     let Some(folder) = &args.out_dir else {

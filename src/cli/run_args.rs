@@ -1,4 +1,4 @@
-//! Which VAE runs, on what size, and how: the flags that `check` and `trace` share.
+//! Which VAE runs, on what size, and how: the flags that `check`, `trace` and `decode` share.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -8,6 +8,7 @@ use crate::pixels::Exif;
 use crate::{Dtype, Error, Pipeline, Result};
 use clap::{Args, ValueEnum};
 
+use super::byte_size::ByteSize;
 use super::engine::EngineChoice;
 use super::source_args::SourceArgs;
 
@@ -33,6 +34,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "S", value_parser = seed, allow_negative_numbers = true)]
     pub seed: Option<i128>,
 
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// A VAE, and where and in which arithmetic it runs.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
     /// The VAE: builtin, a folder in diffusers' layout, a file (.safetensors, .bin, .pt, .ckpt), or
     /// a repository of a hub, such as CompVis/stable-diffusion-v1-4; ./builtin for a folder of that
     /// name
@@ -56,7 +64,35 @@ pub struct RunArgs {
     pub engine: EngineChoice,
 }
 
-impl RunArgs {
+/// How what is large is run in parts.
+#[derive(Debug, Args)]
+pub struct SplittingArgs {
+    /// Encode and decode in tiles, as diffusers' enable_tiling() does; pictures up to a tile stay whole
+    #[arg(long)]
+    pub tiling: bool,
+    /// Side of a tile in pixels, a multiple of 32 for most models [default: the config's sample_size]
+    #[arg(long, value_name = "N", requires = "tiling", allow_negative_numbers = true)]
+    pub tile_size: Option<usize>,
+    /// With --engine fast: how much memory the process may take (8G, 512M) while it encodes and
+    /// decodes; what does not fit lies in a file in TMPDIR. Same result to the bit, slower
+    #[arg(long, value_name = "SIZE")]
+    pub max_memory: Option<ByteSize>,
+}
+
+impl SplittingArgs {
+    /// The same pipeline, run in these parts.
+    pub fn applied(&self, mut builder: PipelineBuilder) -> PipelineBuilder {
+        if self.tiling {
+            builder = builder.tiling(self.tile_size);
+        }
+        match self.max_memory {
+            Some(size) => builder.max_memory_bytes(size.0),
+            None => builder,
+        }
+    }
+}
+
+impl ModelArgs {
     /// The pipeline that these flags describe, but for how the checkpoint is opened.
     pub fn pipeline(&self) -> PipelineBuilder {
         let mut builder =
@@ -76,6 +112,17 @@ impl RunArgs {
         builder
     }
 
+    /// What these flags leave without effect.
+    pub fn notes(&self) -> Vec<String> {
+        let most = most_threads();
+        let fewer = self.threads.filter(|&threads| threads as usize > most).map(|threads| {
+            format!("--threads {threads} is more than this machine is of use for: {most} are used")
+        });
+        fewer.into_iter().collect()
+    }
+}
+
+impl RunArgs {
     /// What a draw is made with; `None` takes the mode.
     pub fn seed_of_draw(&self) -> Option<i128> {
         self.sample.then(|| self.seed.unwrap_or_else(draw_seed))
@@ -86,11 +133,7 @@ impl RunArgs {
         let unused = self.seed.filter(|_| !self.sample).map(|seed| {
             format!("--seed {seed} has no effect without --sample, as in the reference script")
         });
-        let most = most_threads();
-        let fewer = self.threads.filter(|&threads| threads as usize > most).map(|threads| {
-            format!("--threads {threads} is more than this machine is of use for: {most} are used")
-        });
-        unused.into_iter().chain(fewer).collect()
+        unused.into_iter().chain(self.model.notes()).collect()
     }
 }
 

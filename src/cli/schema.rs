@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::objects::{ErrorReport, ExplainReport, ExportReport, GoldenList, SummaryReport};
 use crate::golden::SuiteReport;
-use crate::report::{CheckReport, CompareReport, InspectDifference, InspectReport, TraceReport};
+use crate::report::{
+    CheckReport, CompareReport, DecodeReport, InspectDifference, InspectReport, TraceReport,
+};
 
 /// One line of what `vae-fidelity --json` prints.
 ///
@@ -18,7 +20,9 @@ use crate::report::{CheckReport, CompareReport, InspectDifference, InspectReport
 enum Line {
     /// `check`: one picture.
     Check(CheckReport),
-    /// `check`: the last line, after several pictures.
+    /// `decode`: the latents of one picture.
+    Decode(DecodeReport),
+    /// `check` and `decode`: the last line, after several pictures.
     Summary(SummaryReport),
     /// `trace`.
     Trace(TraceReport),

@@ -24,10 +24,10 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
     check_working_directory()?;
     let expected = args.against.as_deref().map(TraceFile::read).transpose()?;
     let requested = requested_size(args.run.width, args.run.height)?;
-    let builder = args.run.pipeline();
+    let builder = args.run.model.pipeline();
     let source = builder.source()?;
     let progress = Progress::new(1, console);
-    let options = args.run.about.options(&source, progress.of_hub())?;
+    let options = args.run.model.about.options(&source, progress.of_hub())?;
     if let Some(path) = &args.save_trace {
         let given = [args.image.clone()].into_iter().chain(args.against.clone());
         // Whole tensors beside a golden's trace are read where layers differ.

@@ -31,7 +31,7 @@ pub struct FilesArgs {
     #[arg(long, value_name = "F")]
     pub preprocessed: Option<PathBuf>,
     /// A trace of its layers, as --save-trace writes them: the first that differs is named
-    #[arg(long, value_name = "TRACE")]
+    #[arg(long, value_name = "TRACE", conflicts_with = "tiling")]
     pub against: Option<PathBuf>,
 }
 
@@ -40,6 +40,17 @@ pub enum Scale {
     Auto,
     Scaled,
     Raw,
+}
+
+impl Scale {
+    /// What the user says; `None` leaves it to the file.
+    pub fn scale(self) -> Option<LatentsScale> {
+        match self {
+            Self::Auto => None,
+            Self::Scaled => Some(LatentsScale::Scaled),
+            Self::Raw => Some(LatentsScale::Raw),
+        }
+    }
 }
 
 impl FilesArgs {
@@ -59,11 +70,7 @@ impl FilesArgs {
     pub fn read(&self) -> Result<(UserFiles, Option<LatentsSource>)> {
         let latents = self.latents.as_deref().map(|path| {
             let file = LatentsFile::read(path, self.latents_key.as_deref())?;
-            let asked = match self.latents_scale {
-                Scale::Auto => None,
-                Scale::Scaled => Some(LatentsScale::Scaled),
-                Scale::Raw => Some(LatentsScale::Raw),
-            };
+            let asked = self.latents_scale.scale();
             let source = LatentsSource::new(path, file.name, file.container, asked);
             Ok((file.values, source))
         });

@@ -12,7 +12,7 @@ use crate::diagnosis::Finding;
 use crate::inspection;
 use crate::report::Model;
 use crate::tiling::{Splitting, Tiling};
-use crate::{Cancellation, Checkpoint, Dtype, Engine, Execution, Result};
+use crate::{Cancellation, Checkpoint, Dtype, Engine, Error, ErrorKind, Execution, Result};
 
 /// Names a VAE and how it runs; [`Self::build`] loads it.
 #[derive(Debug, Clone, Default)]
@@ -166,6 +166,17 @@ impl PipelineBuilder {
     /// As [`Self::source`] and [`Contents::open`] do, and when a file cannot be read to its end.
     pub fn weights_findings(&self) -> Result<Vec<Finding>> {
         inspection::findings(&Contents::open(&self.source()?, &self.options)?)
+    }
+
+    /// The same where [`Self::build`] failed with `error` on the files themselves: where they can be
+    /// looked into all the same, that says more than the error does. Empty otherwise.
+    pub fn findings_of_unloaded(&self, error: &Error) -> Vec<Finding> {
+        match error.kind() {
+            ErrorKind::Checkpoint | ErrorKind::Config | ErrorKind::Tensor => {
+                self.weights_findings().unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The device and arithmetic that are there for what was asked.

@@ -287,6 +287,7 @@ impl Pipeline {
             orientation: trip.opened.orientation,
             size_requested: options.size.is_some(),
             seen: trip.seen,
+            latents_are_given: false,
             sample: trip.sample,
             encoded: trip.encoded,
             drawn: options.seed.is_some(),

@@ -5,9 +5,11 @@ mod loaded;
 mod builder;
 mod check;
 mod trace;
+mod decode;
 
 pub use builder::PipelineBuilder;
 pub use check::{CheckOptions, Checked};
+pub use decode::{DecodeOptions, DecodedLatents};
 pub use loaded::Pipeline;
 pub use step::Step;
 pub use trace::{TraceOptions, Traced};

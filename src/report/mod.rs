@@ -4,8 +4,10 @@ mod json;
 mod memory;
 mod latents_source;
 mod check;
+mod decode;
 mod compare;
 mod text;
+mod decode_text;
 mod compare_text;
 mod inspect;
 mod inspect_text;
@@ -17,6 +19,7 @@ pub use check::{
     Posterior, PosteriorKind, SavedFile, Timings,
 };
 pub use compare::{CompareReport, Compared, ComparedTensor};
+pub use decode::{DecodeReport, DecodeTimings, GivenLatents};
 pub use html::Illustrations;
 pub use inspect::{
     ConfigReport, FamilyReport, FileReport, InspectDifference, InspectReport, ShapeMismatch,

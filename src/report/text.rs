@@ -5,7 +5,9 @@ use std::fmt::{self, Display, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::check::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model, SavedFile};
+use super::check::{
+    CheckReport, CheckSummary, Decoded, Forecast, Headroom, Input, Model, SavedFile,
+};
 use crate::config::PublishedQuality;
 use crate::diagnosis::{ComparedFile, DecidedBy, Finding, NotDecided, Place, Severity, UserFile};
 use crate::metrics::PixelMetrics;
@@ -42,18 +44,7 @@ impl Display for CheckReport {
             ),
         )?;
         let decoded = &self.decoded;
-        line(
-            f,
-            "decoded",
-            format_args!(
-                "{} range [{}, {}], {} outside [-1, 1]{}",
-                tuple(&decoded.shape),
-                number(decoded.min),
-                number(decoded.max),
-                percent(decoded.clamped_fraction),
-                non_finite(decoded.non_finite),
-            ),
-        )?;
+        decoded_line(f, decoded)?;
         if let Some(path) = &decoded.path {
             line(f, "saved", shown(path.display()))?;
         }
@@ -98,8 +89,24 @@ impl Display for CheckSummary {
     }
 }
 
+/// A decoded sample, before clamping.
+pub(super) fn decoded_line(f: &mut fmt::Formatter<'_>, decoded: &Decoded) -> fmt::Result {
+    line(
+        f,
+        "decoded",
+        format_args!(
+            "{} range [{}, {}], {} outside [-1, 1]{}",
+            tuple(&decoded.shape),
+            number(decoded.min),
+            number(decoded.max),
+            percent(decoded.clamped_fraction),
+            non_finite(decoded.non_finite),
+        ),
+    )
+}
+
 /// Each of the user's files: how far off it is, and where most.
-fn file_lines(f: &mut fmt::Formatter<'_>, files: &[ComparedFile]) -> fmt::Result {
+pub(super) fn file_lines(f: &mut fmt::Formatter<'_>, files: &[ComparedFile]) -> fmt::Result {
     for file in files {
         let of_255 = if file.file == UserFile::DecodedImage { " of 255" } else { "" };
         let mut text = format!("`{}`: {}", file.file.name(), file.summary);
@@ -336,7 +343,7 @@ fn percent(share: Option<f64>) -> String {
     share.map_or("-".to_owned(), |share| format!("{:.2} %", share * 100.0))
 }
 
-fn non_finite(count: usize) -> String {
+pub(super) fn non_finite(count: usize) -> String {
     if count == 0 {
         return String::new();
     }

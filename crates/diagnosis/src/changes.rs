@@ -46,7 +46,8 @@ pub(super) const LAYOUT_SCRAMBLED: Cause = Cause {
               repeated small copies, a mirrored picture, or noise.",
     rule: "A reinterpretation of the expected tensor (HWC as CHW, CHW as HWC, width and height \
            exchanged) matches yours, which does not match as it is. For latents, also the \
-           latents of a picture so reinterpreted.",
+           latents of a picture so reinterpreted; and for decode, which has no original, what brings \
+           latents and those that their picture encodes to together.",
     remedy: "permute axes, do not reshape: (H, W, C) to (C, H, W)",
     diffusers: "torch.from_numpy(x).permute(2, 0, 1), not .reshape or .view",
     comfyui: "images are (N, H, W, C): movedim(-1, 1) before a model",
@@ -291,6 +292,14 @@ impl Change {
 }
 
 impl Symmetry {
+    /// What brings back what this turned.
+    pub fn undone(self) -> Self {
+        match self.transposed {
+            false => self,
+            true => Self { mirrored: self.upside_down, upside_down: self.mirrored, ..self },
+        }
+    }
+
     /// What this EXIF orientation (2 to 8) asks for.
     pub fn of_orientation(orientation: u16) -> Option<Self> {
         // In the order of SYMMETRIES: 2, 4, 3, 5, 6, 8, 7.
@@ -340,6 +349,17 @@ impl Symmetry {
 }
 
 impl Layout {
+    /// What brings back what this mixed up.
+    pub fn undone(self) -> Self {
+        match self {
+            Self::HwcAsChw => Self::ChwAsHwc,
+            Self::ChwAsHwc => Self::HwcAsChw,
+            Self::PhasesExchanged => Self::PhasesExchanged,
+            Self::PackedChannelsLast => Self::PackedChannelsFirst,
+            Self::PackedChannelsFirst => Self::PackedChannelsLast,
+        }
+    }
+
     /// (C, H, W) to the same shape.
     pub fn apply(self, sample: ArrayView3<f32>) -> Array3<f32> {
         let (channels, height, width) = sample.dim();
@@ -389,4 +409,23 @@ pub(super) fn interior(tensor: &Array4<f32>, border: usize) -> ndarray::ArrayVie
         return tensor.view();
     }
     tensor.slice(s![.., .., border..height - border, border..width - border])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mixed_up_can_be_undone() {
+        let sample = Array3::from_shape_fn((4, 6, 10), |(c, y, x)| (c * 60 + y * 10 + x) as f32);
+        for (layout, name) in Layout::ALL {
+            let mixed = layout.apply(sample.view());
+            assert_ne!(mixed, sample, "{name}");
+            assert_eq!(layout.undone().apply(mixed.view()), sample, "{name}");
+        }
+        for (symmetry, name) in SYMMETRIES {
+            let turned = symmetry.apply(sample.view());
+            assert_eq!(symmetry.undone().apply(turned.view()), sample, "{name}");
+        }
+    }
 }

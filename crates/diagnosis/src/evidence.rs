@@ -21,8 +21,10 @@ pub struct Evidence<'a> {
     pub orientation: Option<u16>,
     /// Whether the user asked for the size that was encoded.
     pub size_requested: bool,
-    /// What the VAE saw.
+    /// What the VAE saw; where it saw nothing, since latents were given, what it decoded.
     pub seen: &'a Rgb8,
+    /// Whether the latents were given, and no picture encoded.
+    pub latents_are_given: bool,
     /// The same in [-1, 1], (1, 3, H, W).
     pub sample: &'a Array4<f32>,
     /// Moments and raw latents.
@@ -88,6 +90,11 @@ impl LatentsScale {
 }
 
 impl Evidence<'_> {
+    /// Whether what is decoded comes from latents of the user's.
+    pub(super) fn has_users_latents(&self) -> bool {
+        self.latents_are_given || self.files.latents.is_some()
+    }
+
     /// Mean of the posterior (N, C, h, w): the first half of the moments, else the latents where
     /// they are the mode.
     pub(super) fn mean(&self) -> Option<Array4<f32>> {

@@ -59,6 +59,7 @@ mod seams;
 mod tiles;
 mod quantisation;
 mod picture;
+mod lone_latents;
 mod expected_loss;
 mod weights;
 mod releases;
@@ -71,6 +72,10 @@ pub use compared::{Agreement, ComparedFile, Place, UserFile};
 pub use decided_by::DecidedBy;
 pub use evidence::{Evidence, LatentsScale, Reference, UserFiles};
 pub use finding::Finding;
+pub use lone_latents::{
+    Axes, LatentsDiagnosis, LatentsEvidence, Reencoded, diagnose_latents, latent_rows,
+    unscaled_latents,
+};
 pub use non_finite::non_finite_output;
 pub use not_decided::NotDecided;
 pub use overflow::{F16_MAX, F16_WARN, extreme, f16_extremes, f16_headroom};

@@ -8,7 +8,7 @@ use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
-use super::fit::rms_difference;
+use super::fit::{rms_difference, spread};
 use super::natural::is_natural;
 use super::round_trip::OUTPUT_NOT_DENORMALISED;
 use super::severity::Severity;
@@ -181,6 +181,17 @@ impl Loss {
     fn blocks_db(&self) -> f64 {
         -10.0 * (self.blocks / 4.0).log10()
     }
+}
+
+/// `dead-decoder`, where the latents that are judged decode to one colour.
+pub(super) fn dead_decoder(evidence: &Evidence) -> Result<Option<Finding>> {
+    if spread(evidence.decoded) > LEVEL {
+        return Ok(None);
+    }
+    let title = "what is decoded is one colour, and does not depend on the latents";
+    let found =
+        |change| Finding::new(&DEAD_DECODER, title).at("decoder").evidence("rms_change", change);
+    Ok(decoder_is_dead(evidence)?.map(found))
 }
 
 /// How much the latents of the picture's mirrored negative differ, as a share of their size, where that

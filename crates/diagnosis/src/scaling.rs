@@ -21,7 +21,8 @@ pub(super) const SCALING_FACTOR_MISMATCH: Cause = Cause {
            (cosine above 0.99); k is looked up among the families. Or your picture matches \
            what latents scaled by another family's factor decode to. Without files of yours: \
            the spread of the scaled latents of a natural picture lies outside 0.33 to 3, and \
-           then it is a warning.",
+           then it is a warning. decode, which has no original, finds the factor by which latents \
+           have to be divided so that their picture encodes to them again.",
     remedy: "scale with the scaling_factor of this VAE's own config",
     diffusers: "latents * vae.config.scaling_factor after encode, / before decode; with a \
                 single file pass its config: it defaults to Stable Diffusion 1.5's",
@@ -135,6 +136,28 @@ impl Affine {
     }
 }
 
+/// The user's latents as the model makes them: what pipelines do before they decode, in f32.
+pub(super) fn unscaled(
+    config: &AutoencoderKLConfig,
+    scale: LatentsScale,
+    mut latents: Array4<f32>,
+) -> Array4<f32> {
+    match (scale, &config.latents_mean, &config.latents_std) {
+        (LatentsScale::Raw, ..) => {}
+        (LatentsScale::Scaled, Some(mean), Some(std)) => {
+            for (channel, mut values) in latents.axis_iter_mut(Axis(1)).enumerate() {
+                let scale = (std[channel] / config.scaling_factor) as f32;
+                values.mapv_inplace(|z| z * scale + mean[channel] as f32);
+            }
+        }
+        (LatentsScale::Scaled, ..) => {
+            let shift = config.shift_factor.unwrap_or(0.0) as f32;
+            latents.mapv_inplace(|z| z / config.scaling_factor as f32 + shift);
+        }
+    }
+    latents
+}
+
 /// What is wrong with a line from the expected raw latents to the user's.
 pub(super) fn line(affine: &Affine, line: &Line) -> Vec<Finding> {
     let k = line.slope / affine.factor;
@@ -203,8 +226,8 @@ fn shift_finding(title: String, line: &Line, affine: &Affine) -> Finding {
         .evidence("relative_residual", line.residual / line.spread[1])
 }
 
-fn wrong_factor(affine: &Affine, line: &Line, k: f64) -> Finding {
-    let used = line.slope;
+/// Factors by which latents may have been multiplied, and what that was, in words.
+pub(super) fn known_factors(affine: &Affine) -> Vec<(f64, String)> {
     let (own, raw) = (affine.scaling_factor, affine.scale == LatentsScale::Raw);
     let mut known = vec![match raw {
         true => (own, format!("are scaled by {own} already, and are called raw")),
@@ -221,6 +244,12 @@ fn wrong_factor(affine: &Affine, line: &Line, k: f64) -> Finding {
         let factor = family.scaling_factor()?;
         Some((factor, format!("are scaled by {factor}, {family}'s factor")))
     }));
+    known
+}
+
+fn wrong_factor(affine: &Affine, line: &Line, k: f64) -> Finding {
+    let used = line.slope;
+    let known = known_factors(affine);
     let off = |factor: f64| (used.abs() / factor - 1.0).abs();
     let nearest = known.into_iter().min_by(|a, b| off(a.0).total_cmp(&off(b.0)));
     let title = match nearest.filter(|(factor, _)| off(*factor) <= KNOWN) {

@@ -5,6 +5,7 @@ mod bad_output;
 mod candidate;
 mod check;
 mod compare;
+mod decode;
 mod engines;
 mod explain;
 mod golden;

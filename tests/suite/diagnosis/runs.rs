@@ -132,6 +132,7 @@ impl Run {
             source: &self.source,
             orientation: None,
             size_requested: false,
+            latents_are_given: false,
             seen: &self.seen,
             sample: &self.sample,
             encoded: &self.encoded,

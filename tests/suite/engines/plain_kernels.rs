@@ -106,6 +106,7 @@ fn cross_checked(vae: &dyn Vae) -> Diagnosis {
         source: &seen,
         orientation: None,
         size_requested: false,
+        latents_are_given: false,
         seen: &seen,
         sample: &sample,
         encoded: &encoded,

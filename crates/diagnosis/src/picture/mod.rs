@@ -67,9 +67,9 @@ pub(super) fn judged(evidence: &Evidence, theirs: &Rgb8) -> Result<Judged> {
     {
         return Ok(finding.into());
     }
-    let what = match evidence.files.latents {
-        Some(_) => "what this VAE decodes from your latents",
-        None => "what this VAE decodes",
+    let what = match evidence.has_users_latents() {
+        true => "what this VAE decodes from your latents",
+        false => "what this VAE decodes",
     };
     let judged = of_one_size(evidence, &reference, &ours, theirs)?;
     Ok(judged.at(Difference::of_pictures(&ours, theirs, what)))
@@ -92,7 +92,9 @@ fn of_one_size(
     }
     let mut search = Search::new(ours, theirs);
     by_pixels(decoded, evidence.orientation, &mut search)?;
-    matched::offer(evidence.seen, &mut search)?;
+    if !evidence.latents_are_given {
+        matched::offer(evidence.seen, &mut search)?;
+    }
     if before < SAME_DB
         && search.competition.outcome(f64::INFINITY) == Outcome::Unexplained
         && let Some(finding) = by_region(evidence, ours, theirs)?
@@ -119,7 +121,7 @@ fn of_one_size(
         if !search.done() && !looks_compressed {
             tried::by_latents(evidence, latents, &mut search)?;
         }
-        if !search.done() && evidence.files.latents.is_none() {
+        if !search.done() && !evidence.has_users_latents() {
             tried::by_input(evidence, &mut search)?;
         }
         if !search.done() && !looks_compressed {
@@ -162,15 +164,18 @@ fn of_one_size(
         Some(sigma) => format!(
             "your picture is the reference's, blurred by about {sigma} pixels after decoding"
         ),
-        None if psnr(evidence.seen, theirs) >= AGREES_DB => {
+        None if !evidence.latents_are_given && psnr(evidence.seen, theirs) >= AGREES_DB => {
             "your picture is the input itself, not what this VAE decodes".to_owned()
         }
         None => "your picture is not what this VAE decodes, and no rule says why".to_owned(),
     };
-    let finding = Finding::new(&DECODED_DIFFERS, title)
-        .evidence("psnr_db", before)
-        .evidence("psnr_of_reference_to_input_db", psnr(evidence.seen, ours))
-        .evidence("psnr_of_yours_to_input_db", psnr(evidence.seen, theirs))
+    let mut finding = Finding::new(&DECODED_DIFFERS, title).evidence("psnr_db", before);
+    if !evidence.latents_are_given {
+        finding = finding
+            .evidence("psnr_of_reference_to_input_db", psnr(evidence.seen, ours))
+            .evidence("psnr_of_yours_to_input_db", psnr(evidence.seen, theirs));
+    }
+    let finding = finding
         .evidence("rms_levels", distance.rms)
         .evidence("rms_levels_of_worst_block", distance.worst_block)
         .evidence("rms_levels_of_jpeg_at_75", compressed.rms)
@@ -194,7 +199,7 @@ fn by_region(evidence: &Evidence, ours: &Rgb8, theirs: &Rgb8) -> Result<Option<F
 
 /// What another draw decodes to, where their latents may be one.
 fn of_another_draw(evidence: &Evidence) -> Result<Option<Rgb8>> {
-    if evidence.files.latents.is_some() {
+    if evidence.has_users_latents() {
         return Ok(None);
     }
     let Some(draw) = draw::another_draw(evidence)? else { return Ok(None) };

@@ -2,7 +2,8 @@
 
 use ndarray::{Array4, Axis};
 
-use super::super::evidence::{Evidence, LatentsScale};
+use super::super::evidence::Evidence;
+use super::super::scaling::unscaled;
 use vae_fidelity_files::error::Result;
 
 /// Latents, and the picture that they decode to.
@@ -30,23 +31,8 @@ pub(super) fn reference(evidence: &Evidence) -> Result<Reference> {
             decoded: evidence.decoded.clone(),
         }),
         Some(latents) => {
-            let config = evidence.vae.config();
-            let raw =
-                match (evidence.files.latents_scale, &config.latents_mean, &config.latents_std) {
-                    (LatentsScale::Raw, ..) => latents,
-                    (LatentsScale::Scaled, Some(mean), Some(std)) => {
-                        let mut raw = latents;
-                        for (channel, mut values) in raw.axis_iter_mut(Axis(1)).enumerate() {
-                            let scale = (std[channel] / config.scaling_factor) as f32;
-                            values.mapv_inplace(|z| z * scale + mean[channel] as f32);
-                        }
-                        raw
-                    }
-                    (LatentsScale::Scaled, ..) => {
-                        let shift = config.shift_factor.unwrap_or(0.0) as f32;
-                        latents.mapv(|z| z / config.scaling_factor as f32 + shift)
-                    }
-                };
+            let scale = evidence.files.latents_scale;
+            let raw = unscaled(evidence.vae.config(), scale, latents);
             Ok(Reference { decoded: evidence.vae.decode(raw.view())?, latents: raw })
         }
     }

@@ -1,0 +1,148 @@
+//! Latents without the picture that they were made from: what their own picture says of them.
+
+mod reencoding;
+mod rows;
+
+use ndarray::Array4;
+use serde::Serialize;
+
+use super::compared::{ComparedFile, UserFile};
+use super::evidence::{Evidence, LatentsScale, Reference, UserFiles};
+use super::finding::Finding;
+use super::fit::spread;
+use super::latents::LATENTS_DIFFER;
+use super::non_finite::NON_FINITE_OUTPUT;
+use super::passes_nothing::dead_decoder;
+use super::scaling::unscaled;
+use super::{overflow, picture};
+use vae_fidelity_core::config::Family;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::image_processor::{denormalize, normalize};
+use vae_fidelity_core::vae::{Encoded, Vae};
+use vae_fidelity_files::error::Result;
+use vae_fidelity_pixels::Rgb8;
+
+pub use rows::{Axes, latent_rows};
+
+/// The user's latents, and what this VAE decodes from them.
+pub struct LatentsEvidence<'a> {
+    /// What ran, and runs again where a rule tries an explanation.
+    pub vae: &'a dyn Vae,
+    /// The family that its config describes.
+    pub family: Family,
+    /// The latents as they were given, (1, C, h, w).
+    pub given: &'a Array4<f32>,
+    /// How they are scaled.
+    pub scale: LatentsScale,
+    /// As the model makes them, (1, C, h, w): see [`unscaled_latents`].
+    pub unscaled: &'a Array4<f32>,
+    /// Decoded from those, (1, 3, H, W), before clamping.
+    pub decoded: &'a Array4<f32>,
+    /// The same VAE in f32, loaded when it is needed; `None` where that is what ran.
+    pub reference: Option<Reference<'a>>,
+    /// What the checkpoint says without running it, as [`crate::checkpoint_findings`] found it.
+    pub weights: &'a [Finding],
+    /// What the user's own pipeline decoded from the same latents.
+    pub decoded_image: Option<&'a Rgb8>,
+}
+
+/// What the rules say of latents alone.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LatentsDiagnosis {
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// How far the user's picture is from what is decoded here; `None` where none was given, and where
+    /// nothing here is sound enough to hold it against.
+    pub file: Option<ComparedFile>,
+    /// What becomes of the latents when their picture is encoded again; `None` where nothing could be.
+    pub reencoded: Option<Reencoded>,
+}
+
+/// How far latents are from what their own picture encodes to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct Reencoded {
+    /// RMS difference over the spread of the latents.
+    pub relative_difference: f64,
+    /// The same of the latents that came out, which are this VAE's own for certain; `None` where the
+    /// given ones come back so well that nothing has to be compared with.
+    pub relative_difference_of_own: Option<f64>,
+    /// Whether this VAE is sound enough for that to judge latents by it.
+    pub judged: bool,
+}
+
+/// Latents as the model makes them, from latents as pipelines hand them to a diffusion model: `(z /
+/// scaling_factor) + shift_factor`, or by the config's `latents_mean` and `latents_std`. Raw ones are
+/// what they are.
+pub fn unscaled_latents(vae: &dyn Vae, scale: LatentsScale, given: &Array4<f32>) -> Array4<f32> {
+    unscaled(vae.config(), scale, given.clone())
+}
+
+/// Applies every rule that needs no original.
+///
+/// # Errors
+///
+/// When the VAE refuses to run on what is tried.
+pub fn diagnose_latents(evidence: &LatentsEvidence) -> Result<LatentsDiagnosis> {
+    let mut diagnosis =
+        LatentsDiagnosis { findings: evidence.weights.to_vec(), ..Default::default() };
+    if let Some(finding) = not_latents(evidence.given) {
+        diagnosis.findings.push(finding);
+        return Ok(diagnosis);
+    }
+    let decoded = denormalize(evidence.decoded.view(), Dtype::F32)?;
+    let sample = normalize(&decoded, Dtype::F32);
+    let encoded = Encoded { moments: None, std: None, latents: evidence.unscaled.clone() };
+    let scaled = evidence.vae.scale(evidence.unscaled.view())?;
+    let files = UserFiles::default();
+    let trip = Evidence {
+        vae: evidence.vae,
+        family: evidence.family,
+        source: &decoded,
+        orientation: None,
+        size_requested: false,
+        seen: &decoded,
+        latents_are_given: true,
+        sample: &sample,
+        encoded: &encoded,
+        drawn: false,
+        latents: &scaled,
+        decoded: evidence.decoded,
+        reference: evidence.reference,
+        weights: evidence.weights,
+        files: &files,
+    };
+    let broken = overflow::findings(&trip)?;
+    if !broken.is_empty() {
+        diagnosis.findings.extend(broken);
+        return Ok(diagnosis);
+    }
+    if let Some(finding) = dead_decoder(&trip)? {
+        diagnosis.findings.push(finding);
+        return Ok(diagnosis);
+    }
+    if let Some(judged) = reencoding::judged(evidence)? {
+        diagnosis.findings.extend(judged.finding);
+        diagnosis.reencoded = Some(judged.reencoded);
+    }
+    if let Some(theirs) = evidence.decoded_image {
+        let judged = picture::judged(&trip, theirs)?;
+        diagnosis.file = Some(judged.compared(UserFile::DecodedImage));
+        diagnosis.findings.extend(judged.findings);
+    }
+    Ok(diagnosis)
+}
+
+/// What no decoder can make anything of.
+fn not_latents(given: &Array4<f32>) -> Option<Finding> {
+    let non_finite = given.iter().filter(|value| !value.is_finite()).count();
+    if non_finite > 0 {
+        let title = format!("{non_finite} values of your latents are NaN or infinite");
+        return Some(Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", non_finite));
+    }
+    (spread(given) == 0.0).then(|| {
+        let title = "your latents are one constant: what made them did not reach the file";
+        Finding::new(&LATENTS_DIFFER, title)
+    })
+}

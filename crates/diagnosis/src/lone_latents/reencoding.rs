@@ -1,0 +1,261 @@
+//! Latents judged by what their own picture encodes to.
+//!
+//! A trained VAE encodes what it decodes to nearly the same latents. Latents of another scale or with
+//! their axes mixed up decode to a picture whose latents are others, and the change that was made to
+//! them is the one whose undoing brings both together.
+
+use ndarray::{Array4, Axis, s};
+
+use super::super::changes::{LAYOUT_SCRAMBLED, Layout, SYMMETRIES};
+use super::super::codes::Cause;
+use super::super::colour_fit::least;
+use super::super::competition::{Competition, Explanation, Outcome};
+use super::super::evidence::LatentsScale;
+use super::super::finding::Finding;
+use super::super::fit::{rms_difference, spread};
+use super::super::input::EXIF_IGNORED;
+use super::super::latents::LATENTS_DIFFER;
+use super::super::scaling::{Affine, LATENT_STATS_IGNORED, SCALING_FACTOR_MISMATCH, known_factors};
+use super::{LatentsEvidence, Reencoded};
+use vae_fidelity_files::error::Result;
+
+/// The least side of which anything can be said.
+const LEAST: usize = 8;
+/// A VAE whose own latents come back worse than this does not judge others'.
+const SOUND: f64 = 0.3;
+/// Latents that come back as well as this, or as `OWN` times this VAE's own, need no explanation.
+const GOOD: f64 = 0.1;
+const OWN: f64 = 1.6;
+/// What an explanation may leave.
+const EXPLAINED: f64 = 0.45;
+/// Latents that nothing explains are another VAE's, or unfinished, from here on.
+const FOREIGN: f64 = 0.6;
+/// Latents a side on which explanations are tried first. Norms see another picture there: what is found
+/// counts only where it holds on the whole.
+const SIDE: usize = 32;
+/// How many of the nearest are tried on the whole, and how much nearer they have to be.
+const NEAREST: usize = 2;
+const NEARER: f64 = 0.8;
+/// A factor nearer to 1 than this, as a logarithm, is not told from 1.
+const NO_FACTOR: f64 = 0.22;
+/// A known factor may be this far from the fitted one, as a logarithm.
+const KNOWN: f64 = 0.15;
+/// Logarithms of factors that are tried on a part, how far apart, and how far from the best of them the
+/// one of the whole may lie.
+const FACTORS: f64 = 2.4;
+const APART: f64 = 0.4;
+const AROUND: f64 = 0.7;
+
+/// What comes of it.
+pub(super) struct Judged {
+    pub reencoded: Reencoded,
+    pub finding: Option<Finding>,
+}
+
+/// What the picture's latents say of the given ones; `None` for latents too small to say anything.
+pub(super) fn judged(evidence: &LatentsEvidence) -> Result<Option<Judged>> {
+    let (_, _, height, width) = evidence.unscaled.dim();
+    if height.min(width) < LEAST {
+        return Ok(None);
+    }
+    let encoded = |decoded: &Array4<f32>| -> Result<Array4<f32>> {
+        let picture = decoded.mapv(|x| x.clamp(-1.0, 1.0));
+        Ok(evidence.vae.encode(picture.view(), None)?.latents)
+    };
+    let again = encoded(evidence.decoded)?;
+    let before = difference(evidence.unscaled, &again);
+    let judged = |own: Option<f64>, sound: bool, finding: Option<Finding>| {
+        let finding = finding.map(|finding| {
+            finding
+                .evidence("relative_difference", before)
+                .evidence("relative_difference_of_own", own)
+        });
+        let reencoded = Reencoded {
+            relative_difference: before,
+            relative_difference_of_own: own,
+            judged: sound,
+        };
+        Ok(Some(Judged { reencoded, finding }))
+    };
+    if before <= GOOD {
+        return judged(None, true, None);
+    }
+    let trips = Trips { evidence, encoded: &encoded };
+    let own = trips.loss(&again)?;
+    // NaN is not sound.
+    let sound = own <= SOUND;
+    if sound && before <= OWN * own {
+        return judged(Some(own), true, None);
+    }
+    // What is wrong may be so wrong that the picture is nothing that a VAE can encode.
+    if let Some((outcome, best)) = trips.explained(before, own)? {
+        let own = trips.loss(&encoded(&evidence.vae.decode(best.view())?)?)?;
+        let sound = own <= SOUND;
+        let finding = outcome.finding("your latents ", true).filter(|_| sound);
+        return judged(Some(own), sound, finding);
+    }
+    let foreign = sound && before >= FOREIGN;
+    let title = "your latents are none that this VAE encodes: another VAE's, or unfinished (still \
+                 noisy) ones";
+    judged(Some(own), sound, foreign.then(|| Finding::new(&LATENTS_DIFFER, title)))
+}
+
+/// RMS difference over the spread; infinite where shapes differ.
+fn difference(latents: &Array4<f32>, again: &Array4<f32>) -> f64 {
+    match again.dim() == latents.dim() {
+        true => rms_difference(latents, again) / spread(latents).max(1e-12),
+        false => f64::INFINITY,
+    }
+}
+
+/// What may have happened, in words, and the latents without it.
+type Undone = (&'static Cause, String, Array4<f32>);
+
+struct Trips<'a> {
+    evidence: &'a LatentsEvidence<'a>,
+    /// What a decoded sample encodes to.
+    encoded: &'a dyn Fn(&Array4<f32>) -> Result<Array4<f32>>,
+}
+
+impl Trips<'_> {
+    /// How far latents are from what their picture encodes to.
+    fn loss(&self, latents: &Array4<f32>) -> Result<f64> {
+        let again = (self.encoded)(&self.evidence.vae.decode(latents.view())?)?;
+        Ok(difference(latents, &again))
+    }
+
+    /// How the competition of all that may have happened ends, and the latents that its winner undoes it
+    /// to; `None` where nothing wins.
+    fn explained(&self, before: f64, own: f64) -> Result<Option<(Outcome, Array4<f32>)>> {
+        let raw = self.evidence.unscaled;
+        let part = middle(raw);
+        let mut competition = Competition::new(0.02);
+        let mut nearest: Option<(f64, Array4<f32>)> = None;
+        let mut offer = |cause, what: String, free, latents: Array4<f32>| -> Result<f64> {
+            let left = self.loss(&latents)?;
+            competition.offer(Explanation::new(cause, what, before, left).fitted(free));
+            if nearest.as_ref().is_none_or(|(least, _)| left < *least) {
+                nearest = Some((left, latents));
+            }
+            Ok(left)
+        };
+        let mut least = f64::INFINITY;
+        if let Some((factor, what)) = self.factor(&part)? {
+            let latents = raw.mapv(|z| (f64::from(z) / factor) as f32);
+            least = offer(&SCALING_FACTOR_MISMATCH, what, 1, latents)?;
+        }
+        if let Some((cause, what, latents)) = self.without_statistics() {
+            least = least.min(offer(cause, what, 0, latents)?);
+        }
+        // Nothing betters what comes back as this VAE's own do.
+        if least > GOOD.max(OWN * own) {
+            for (cause, what, latents) in self.rearranged(raw, &part)? {
+                offer(cause, what, 0, latents)?;
+            }
+        }
+        let outcome = competition.outcome(EXPLAINED);
+        Ok(match outcome {
+            Outcome::Unexplained | Outcome::InPart(_) => None,
+            outcome => nearest.map(|(_, latents)| (outcome, latents)),
+        })
+    }
+
+    /// What may have happened to the axes, where undoing it brings a part of the latents back better.
+    fn rearranged(&self, raw: &Array4<f32>, part: &Array4<f32>) -> Result<Vec<Undone>> {
+        let least = NEARER * self.loss(part)?;
+        let mut candidates = Vec::new();
+        for undone in rearranged(raw) {
+            let left = self.loss(&middle(&undone.2))?;
+            candidates.push((left, undone));
+        }
+        candidates.retain(|(left, _)| *left <= least);
+        candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
+        candidates.truncate(NEAREST);
+        Ok(candidates.into_iter().map(|(_, undone)| undone).collect())
+    }
+
+    /// The factor by which the latents are too large, and what it is, where it is one.
+    fn factor(&self, part: &Array4<f32>) -> Result<Option<(f64, String)>> {
+        let mut failed = None;
+        let mut left = |latents: &Array4<f32>, log: f64| {
+            let latents = latents.mapv(|z| (f64::from(z) / log.exp()) as f32);
+            self.loss(&latents).unwrap_or_else(|error| {
+                failed = Some(error);
+                f64::INFINITY
+            })
+        };
+        let steps = (2.0 * FACTORS / APART).round() as usize;
+        let coarse = (0..=steps).map(|step| APART * step as f64 - FACTORS);
+        let of_part: Vec<(f64, f64)> = coarse.map(|log| (log, left(part, log))).collect();
+        let first = of_part.into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
+        let whole = self.evidence.unscaled;
+        let found =
+            first.and_then(|(log, _)| least(|log| left(whole, log), log - AROUND, log + AROUND, 7));
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let Some(log) = found.filter(|log| log.abs() > NO_FACTOR) else { return Ok(None) };
+        // The factor by which the given ones were multiplied.
+        let affine = Affine::of(self.evidence.vae.config(), self.evidence.scale);
+        let own = affine.line().0;
+        let used = own * log.exp();
+        let off = |known: f64| (used / known).ln().abs();
+        // Those of this VAE's own factor come first; families share theirs.
+        let mut known: Vec<(f64, String)> = Vec::new();
+        for (factor, what) in known_factors(&affine) {
+            let is_new = known.iter().all(|(other, _)| (factor / other - 1.0).abs() > 1e-3);
+            if factor > 0.0 && off(factor) <= KNOWN && is_new {
+                known.push((factor, what));
+            }
+        }
+        let words = |times: f64| format!("{times:.3} times too large");
+        Ok(Some(match known.as_slice() {
+            [] => (log.exp(), format!("are about {:.2} times too large", log.exp())),
+            [(first, what)] => (first / own, format!("{what}: {}", words(first / own))),
+            [(first, what), (_, other), ..] => {
+                (first / own, format!("{what}, or {other}: {}", words(first / own)))
+            }
+        }))
+    }
+
+    /// The latents as they would be had the config's statistics not been applied.
+    fn without_statistics(&self) -> Option<Undone> {
+        let config = self.evidence.vae.config();
+        (config.latents_std.is_some() && self.evidence.scale == LatentsScale::Scaled).then(|| {
+            let what = "are not normalised by the config's latents_mean and latents_std";
+            let plain = self.evidence.given.mapv(|z| z / config.scaling_factor as f32);
+            (&LATENT_STATS_IGNORED, what.to_owned(), plain)
+        })
+    }
+}
+
+/// The middle of latents, square where rows and columns may be exchanged.
+fn middle(latents: &Array4<f32>) -> Array4<f32> {
+    let (_, _, height, width) = latents.dim();
+    let span = |side: usize| {
+        let start = side.saturating_sub(SIDE) / 2;
+        start..start + side.min(SIDE)
+    };
+    latents.slice(s![.., .., span(height), span(width)]).to_owned()
+}
+
+/// Latents with what may have happened to their axes undone.
+fn rearranged(latents: &Array4<f32>) -> Vec<Undone> {
+    let first = latents.index_axis(Axis(0), 0);
+    let layouts = Layout::ALL.map(|(layout, name)| {
+        (
+            &LAYOUT_SCRAMBLED,
+            format!("have their axes mixed up: {name}"),
+            layout.undone().apply(first),
+        )
+    });
+    let turned = SYMMETRIES.map(|(symmetry, name)| {
+        let cause = if symmetry.transposed { &LAYOUT_SCRAMBLED } else { &EXIF_IGNORED };
+        (cause, format!("are {name}"), symmetry.undone().apply(first))
+    });
+    layouts
+        .into_iter()
+        .chain(turned)
+        .map(|(cause, what, latents)| (cause, what, latents.insert_axis(Axis(0))))
+        .collect()
+}
