@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::checkpoint::LatentsFile;
 use crate::output::write_all_atomically;
-use crate::pipeline::{DecodeOptions, DecodedLatents};
+use crate::pipeline::{DecodeOptions, DecodedLatents, LatentsIn};
 use crate::pixels::{self, encode_png};
 use crate::report::{CheckSummary, LatentsSource, SavedFile};
 use crate::tensor_file::to_safetensors;
@@ -60,12 +60,12 @@ pub fn run(args: &DecodeArgs, console: Console) -> Result<Outcome> {
         ..DecodeOptions::default()
     };
     let (rows, axes) = match pipeline.latents_in(&file.values, &decode)? {
-        Ok(rows) => rows,
-        Err(none) => {
+        LatentsIn::Rows(rows, axes) => (rows, axes),
+        LatentsIn::Unfit(judged) => {
             drop(progress);
-            none.report.notes.iter().for_each(|note| console.note(note));
-            console.result(&none.report, &none.report)?;
-            return Ok(none.report.verdict.into());
+            judged.report.notes.iter().for_each(|note| console.note(note));
+            console.result(&judged.report, &judged.report)?;
+            return Ok(judged.report.verdict.into());
         }
     };
     decode.notes.extend(axes.note().map(str::to_owned));

@@ -53,6 +53,16 @@ pub struct DecodedLatents {
     pub decoded: Option<Array4<f32>>,
 }
 
+/// What [`Pipeline::latents_in`] finds.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum LatentsIn {
+    /// The latents of each picture, (1, C, h, w), and how the tensor's axes were read.
+    Rows(Vec<Array4<f32>>, Axes),
+    /// None of this VAE's: the report that says so.
+    Unfit(Box<DecodedLatents>),
+}
+
 impl Pipeline {
     /// Decodes the latents of each picture in `latents`, (N, C, h, w) or as
     /// [`crate::diagnosis::latent_rows`] finds them, scaled for diffusion, and judges them without the
@@ -64,8 +74,8 @@ impl Pipeline {
     pub fn decode(&self, latents: &ArrayD<f32>) -> Result<Vec<DecodeReport>> {
         let options = DecodeOptions::default();
         let (rows, axes) = match self.latents_in(latents, &options)? {
-            Ok(rows) => rows,
-            Err(none) => return Ok(vec![none.report]),
+            LatentsIn::Rows(rows, axes) => (rows, axes),
+            LatentsIn::Unfit(judged) => return Ok(vec![judged.report]),
         };
         let several = rows.len() > 1;
         let report = |(index, row): (usize, &Array4<f32>)| {
@@ -77,19 +87,17 @@ impl Pipeline {
         rows.iter().enumerate().map(report).collect()
     }
 
-    /// The latents in `tensor`, or the report that there are none of this VAE's.
+    /// The latents of each picture in `tensor`, or the report that there are none of this VAE's.
     ///
     /// # Errors
     ///
     /// When a file of weights cannot be read to its end.
-    pub fn latents_in(
-        &self,
-        tensor: &ArrayD<f32>,
-        options: &DecodeOptions,
-    ) -> Result<std::result::Result<(Vec<Array4<f32>>, Axes), Box<DecodedLatents>>> {
+    pub fn latents_in(&self, tensor: &ArrayD<f32>, options: &DecodeOptions) -> Result<LatentsIn> {
         match latent_rows(tensor, self.vae().config().latent_channels) {
-            Ok(rows) => Ok(Ok(rows)),
-            Err(finding) => Ok(Err(Box::new(self.no_latents(tensor, *finding, options)?))),
+            Ok((rows, axes)) => Ok(LatentsIn::Rows(rows, axes)),
+            Err(finding) => {
+                Ok(LatentsIn::Unfit(Box::new(self.no_latents(tensor, *finding, options)?)))
+            }
         }
     }
 

@@ -9,7 +9,7 @@ mod decode;
 
 pub use builder::PipelineBuilder;
 pub use check::{CheckOptions, Checked};
-pub use decode::{DecodeOptions, DecodedLatents};
+pub use decode::{DecodeOptions, DecodedLatents, LatentsIn};
 pub use loaded::Pipeline;
 pub use step::Step;
 pub use trace::{TraceOptions, Traced};
