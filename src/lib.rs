@@ -75,4 +75,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use pipeline::Pipeline;
 pub use pixels::Rgb8;
 pub use vae::{Encoded, RoundTrip, Vae, round_trip};
-pub use vae_fidelity_core::Cancellation;
+pub use vae_fidelity_core::{Cancellation, ElementType};

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::json::lossy;
+use crate::ElementType;
 use crate::golden::Tolerance;
 use crate::metrics::{PixelMetrics, TensorMetrics};
-use crate::tensor_file::Stored;
 use crate::verdict::{Thresholds, Verdict};
 
 /// Two files beside each other: what `compare` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct CompareReport {
     /// Version of this layout: 1.
     pub schema_version: u32,
@@ -39,6 +40,7 @@ pub struct CompareReport {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Compared {
     /// Two pictures.
     Images {
@@ -61,13 +63,14 @@ pub enum Compared {
 /// One tensor in two files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ComparedTensor {
     /// Its name; `None` where the files do not name it, or not alike.
     pub name: Option<String>,
     /// Its shape in each file; `None` where it is missing.
     pub shapes: [Option<Vec<usize>>; 2],
     /// How each file stores it; `None` where it is missing.
-    pub dtypes: [Option<Stored>; 2],
+    pub dtypes: [Option<ElementType>; 2],
     /// `None` where it is missing in one, or shapes differ.
     pub metrics: Option<TensorMetrics>,
     /// Values outside the tolerance; `None` without one.

@@ -11,23 +11,19 @@ use half::{bf16, f16};
 
 use super::bytes::Bytes;
 use super::checksum::Checksum;
+use super::float8::{e4m3_to_f16, e5m2_to_f16};
 use super::layout::TensorSpec;
 use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::element_type::ElementType;
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_files::error::Error;
 
 /// How the values of a tensor are written in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Encoding {
-    F64,
-    F32,
-    F16,
-    Bf16,
-    /// torch's `float8_e4m3fn`: no infinity, largest value 448.
-    F8E4m3,
-    /// torch's `float8_e5m2`: the upper byte of an f16.
-    F8E5m2,
-    /// What no VAE is made of, named for the message; its bytes are never read.
+    /// As floats of a type that weights come in: anything but bytes.
+    Float(ElementType),
+    /// As what no VAE is made of, named for the message; its bytes are never read.
     Other(String),
 }
 
@@ -75,7 +71,7 @@ impl StoredTensor<'_> {
         const RUN: usize = 4096;
         let mut run = [0f32; RUN];
         let mut halves = [f16::ZERO; RUN];
-        let width = width_of(self.dtype);
+        let width = ElementType::from(self.dtype).size_bytes();
         for bytes in self.data.chunks(RUN * width) {
             let run = &mut run[..bytes.len() / width];
             match self.dtype {
@@ -103,7 +99,8 @@ impl StoredTensor<'_> {
 
     /// The value at `index` in C order, without reading the others; `None` beyond the last.
     pub fn value(&self, index: usize) -> Option<f32> {
-        let bytes = self.data.get(index.checked_mul(width_of(self.dtype))?..)?;
+        let width = ElementType::from(self.dtype).size_bytes();
+        let bytes = self.data.get(index.checked_mul(width)?..)?;
         match self.dtype {
             Dtype::F32 => bytes.first_chunk().map(|&b| f32::from_le_bytes(b)),
             Dtype::F16 => bytes.first_chunk().map(|&b| f16::from_le_bytes(b).to_f32()),
@@ -120,29 +117,34 @@ impl StoredTensor<'_> {
 }
 
 impl Encoding {
+    /// What a `.safetensors` file calls `dtype`.
+    pub fn of_safetensors(dtype: safetensors::Dtype) -> Self {
+        match ElementType::of_safetensors(dtype) {
+            None | Some(ElementType::U8) => Self::Other(format!("{dtype:?}")),
+            Some(float) => Self::Float(float),
+        }
+    }
+
     /// Bytes of one value, for those that can be read.
     pub fn width(&self) -> Option<usize> {
         match self {
-            Self::F64 => Some(8),
-            Self::F32 => Some(4),
-            Self::F16 | Self::Bf16 => Some(2),
-            Self::F8E4m3 | Self::F8E5m2 => Some(1),
+            Self::Float(float) => Some(float.size_bytes()),
             Self::Other(_) => None,
         }
+    }
+
+    /// Whether the values are 8-bit floats, to which a scale may belong.
+    pub fn is_8_bit(&self) -> bool {
+        self.width() == Some(1)
     }
 }
 
 impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F64 => "f64",
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::F8E4m3 => "float8_e4m3fn",
-            Self::F8E5m2 => "float8_e5m2",
-            Self::Other(name) => name,
-        })
+        match self {
+            Self::Float(float) => float.fmt(f),
+            Self::Other(name) => f.write_str(name),
+        }
     }
 }
 
@@ -264,10 +266,10 @@ impl Entry {
     ///
     /// Errors, in words, when the values are none that are stored scaled.
     pub fn set_scale(&mut self, scale: f32) -> Result<(), String> {
-        match self.encoding {
-            Encoding::F8E4m3 | Encoding::F8E5m2 => self.scale = Some(scale),
-            _ => return Err(format!("expected 8-bit floats, found {}", self.encoding)),
+        if !self.encoding.is_8_bit() {
+            return Err(format!("expected 8-bit floats, found {}", self.encoding));
         }
+        self.scale = Some(scale);
         Ok(())
     }
 
@@ -287,7 +289,8 @@ impl Entry {
 
     /// 8-bit values times their scale, in f32.
     fn scaled(&self, data: &[u8]) -> Vec<u8> {
-        let to_f16 = if self.encoding == Encoding::F8E4m3 { e4m3_to_f16 } else { e5m2_to_f16 };
+        let e4m3 = self.encoding == Encoding::Float(ElementType::Float8E4m3);
+        let to_f16 = if e4m3 { e4m3_to_f16 } else { e5m2_to_f16 };
         let scale = self.scale.unwrap_or(1.0);
         let value = |byte: u8| f16::from_bits(to_f16(byte)).to_f32() * scale;
         data.iter().flat_map(|&byte| value(byte).to_le_bytes()).collect()
@@ -304,27 +307,18 @@ impl Entry {
                 Cow::Owned(gathered(stored, self.encoding.width()?, &self.shape, strides))
             }
         };
-        let (dtype, data) = match self.encoding {
-            Encoding::F8E4m3 | Encoding::F8E5m2 if self.scale.is_some() => {
-                (Dtype::F32, Cow::Owned(self.scaled(&data)))
-            }
-            Encoding::F32 => (Dtype::F32, data),
-            Encoding::F16 => (Dtype::F16, data),
-            Encoding::Bf16 => (Dtype::Bf16, data),
-            Encoding::F64 => (Dtype::F32, Cow::Owned(rounded(&data))),
-            Encoding::F8E4m3 => (Dtype::F16, Cow::Owned(widened(&data, e4m3_to_f16))),
-            Encoding::F8E5m2 => (Dtype::F16, Cow::Owned(widened(&data, e5m2_to_f16))),
-            Encoding::Other(_) => return None,
+        let Encoding::Float(float) = self.encoding else { return None };
+        let (dtype, data) = match float {
+            _ if self.scale.is_some() => (Dtype::F32, Cow::Owned(self.scaled(&data))),
+            ElementType::F32 => (Dtype::F32, data),
+            ElementType::F16 => (Dtype::F16, data),
+            ElementType::Bf16 => (Dtype::Bf16, data),
+            ElementType::F64 => (Dtype::F32, Cow::Owned(rounded(&data))),
+            ElementType::Float8E4m3 => (Dtype::F16, Cow::Owned(widened(&data, e4m3_to_f16))),
+            ElementType::Float8E5m2 => (Dtype::F16, Cow::Owned(widened(&data, e5m2_to_f16))),
+            _ => return None,
         };
         Some(StoredTensor { dtype, shape: self.shape.clone(), data })
-    }
-}
-
-/// Bytes of one value.
-fn width_of(dtype: Dtype) -> usize {
-    match dtype {
-        Dtype::F32 => 4,
-        Dtype::F16 | Dtype::Bf16 => 2,
     }
 }
 
@@ -389,25 +383,4 @@ fn rounded(data: &[u8]) -> Vec<u8> {
 
 fn widened(data: &[u8], to_f16: fn(u8) -> u16) -> Vec<u8> {
     data.iter().flat_map(|&byte| to_f16(byte).to_le_bytes()).collect()
-}
-
-/// `float8_e5m2` is an f16 without its lower byte. A signalling NaN becomes a quiet one, as in torch.
-fn e5m2_to_f16(byte: u8) -> u16 {
-    let is_nan = byte & 0x7f > 0x7c;
-    u16::from(byte) << 8 | if is_nan { 0x0200 } else { 0 }
-}
-
-/// `float8_e4m3fn`: sign, 4 bits of exponent with bias 7, 3 of mantissa; only 0x7f and 0xff are
-/// NaN, and nothing is infinite.
-fn e4m3_to_f16(byte: u8) -> u16 {
-    let sign = u16::from(byte & 0x80) << 8;
-    let (exponent, mantissa) = (u16::from(byte >> 3) & 0xf, u16::from(byte) & 7);
-    let magnitude = match (exponent, mantissa) {
-        // The NaN that torch makes of it.
-        (0xf, 7) => 0x7f80,
-        // Multiples of 2^-9, each of which f16 holds as a normal number.
-        (0, _) => f16::from_f32(f32::from(mantissa as u8) / 512.0).to_bits(),
-        _ => ((exponent + 8) << 10) | (mantissa << 7),
-    };
-    sign | magnitude
 }

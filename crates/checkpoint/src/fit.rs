@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::entry::{Encoding, Entry};
 use super::layout::{TensorSpec, expected_tensors};
+use vae_fidelity_core::ElementType;
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
@@ -25,18 +26,20 @@ pub(super) fn check(
         };
         match entry.encoding {
             Encoding::Other(_) => return Err(bad_encoding(&name, &entry.encoding)),
-            Encoding::F64 => *converted.entry("f64, rounded to f32").or_default() += 1,
-            Encoding::F8E4m3 | Encoding::F8E5m2 if entry.is_scaled() => {
+            Encoding::Float(_) if entry.is_scaled() => {
                 let what = "8-bit floats with a scale, read as f32";
                 *converted.entry(what).or_default() += 1;
             }
-            Encoding::F8E4m3 => {
+            Encoding::Float(ElementType::F64) => {
+                *converted.entry("f64, rounded to f32").or_default() += 1;
+            }
+            Encoding::Float(ElementType::Float8E4m3) => {
                 *converted.entry("float8_e4m3fn, read as f16 (exact)").or_default() += 1;
             }
-            Encoding::F8E5m2 => {
+            Encoding::Float(ElementType::Float8E5m2) => {
                 *converted.entry("float8_e5m2, read as f16 (exact)").or_default() += 1;
             }
-            Encoding::F32 | Encoding::F16 | Encoding::Bf16 => {}
+            Encoding::Float(_) => {}
         }
         if entry.shape != shape {
             mismatched.push(format!("{name}: expected {shape:?}, found {:?}", entry.shape));

@@ -26,6 +26,7 @@ mod mapped_files;
 mod bytes;
 mod checksum;
 mod layout;
+mod float8;
 mod entry;
 mod pickle;
 mod damage;

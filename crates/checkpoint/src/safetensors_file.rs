@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use safetensors::{Dtype as StoredDtype, SafeTensors};
+use safetensors::SafeTensors;
 
 use super::bytes::{Bytes, FETCH_AGAIN, READ};
 use super::damage;
@@ -23,21 +23,17 @@ pub(super) fn entries(file: &Arc<Bytes>, origin: &Path) -> Result<Vec<(String, E
         .map(|(name, info)| {
             let (start, end) = info.data_offsets;
             let range = data_start + start..data_start + end;
-            (name, Entry::contiguous(file, encoding(info.dtype), info.shape.clone(), range))
+            (
+                name,
+                Entry::contiguous(
+                    file,
+                    Encoding::of_safetensors(info.dtype),
+                    info.shape.clone(),
+                    range,
+                ),
+            )
         })
         .collect())
-}
-
-fn encoding(dtype: StoredDtype) -> Encoding {
-    match dtype {
-        StoredDtype::F64 => Encoding::F64,
-        StoredDtype::F32 => Encoding::F32,
-        StoredDtype::F16 => Encoding::F16,
-        StoredDtype::BF16 => Encoding::Bf16,
-        StoredDtype::F8_E4M3 => Encoding::F8E4m3,
-        StoredDtype::F8_E5M2 => Encoding::F8E5m2,
-        other => Encoding::Other(format!("{other:?}")),
-    }
 }
 
 fn why_unreadable(origin: &Path, bytes: &[u8], error: &safetensors::SafeTensorError) -> Error {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{Encoding, Entry, product};
+use super::entry::{Entry, product};
 
 /// What a weight is multiplied by.
 const SCALES: [&str; 2] = [".scale_weight", ".weight_scale"];
@@ -47,8 +47,7 @@ pub(super) fn apply(
     for name in ending_in(vae, &NOT_NEEDED) {
         vae.remove(&name);
     }
-    let in_8_bits = |entry: &Entry| matches!(entry.encoding, Encoding::F8E4m3 | Encoding::F8E5m2);
-    if !vae.values().any(in_8_bits) {
+    if !vae.values().any(|entry| entry.encoding.is_8_bit()) {
         return Ok(());
     }
     // No layer of a VAE has a parameter called so.
@@ -98,19 +97,22 @@ fn number(scale: &Entry) -> Result<f32, String> {
 mod tests {
     use std::sync::Arc;
 
+    use vae_fidelity_core::ElementType::{self, F32, Float8E4m3};
+
     use super::super::bytes::Bytes;
+    use super::super::entry::Encoding;
     use super::*;
 
     /// 56 is 1 in e4m3; the four bytes after it are 0.5 as f32.
     const BYTES: &[u8] = &[56, 0, 0, 0, 63];
 
-    fn vae(tensors: &[(&str, Encoding, &[usize])]) -> BTreeMap<String, Entry> {
+    fn vae(tensors: &[(&str, ElementType, &[usize])]) -> BTreeMap<String, Entry> {
         let file = Arc::new(Bytes::Embedded(BYTES));
-        let place = |encoding: &Encoding| if *encoding == Encoding::F8E4m3 { 0..1 } else { 1..5 };
-        let entry = |(name, encoding, shape): &(&str, Encoding, &[usize])| {
-            let range = place(encoding);
-            let entry = Entry::contiguous(&file, encoding.clone(), shape.to_vec(), range);
-            ((*name).to_owned(), entry)
+        let place = |float| if float == Float8E4m3 { 0..1 } else { 1..5 };
+        let entry = |&(name, float, shape): &(&str, ElementType, &[usize])| {
+            let encoding = Encoding::Float(float);
+            let entry = Entry::contiguous(&file, encoding, shape.to_vec(), place(float));
+            (name.to_owned(), entry)
         };
         tensors.iter().map(entry).collect()
     }
@@ -119,10 +121,10 @@ mod tests {
     fn both_spellings_scale_and_what_arithmetic_needs_is_dropped() {
         for (scale, input) in [("scale_weight", "scale_input"), ("weight_scale", "input_scale")] {
             let mut vae = vae(&[
-                ("a.weight", Encoding::F8E4m3, &[1]),
-                (&format!("a.{scale}"), Encoding::F32, &[]),
-                (&format!("a.{input}"), Encoding::F32, &[]),
-                ("a.bias", Encoding::F32, &[1]),
+                ("a.weight", Float8E4m3, &[1]),
+                (&format!("a.{scale}"), F32, &[]),
+                (&format!("a.{input}"), F32, &[]),
+                ("a.bias", F32, &[1]),
             ]);
             apply(&mut vae, &BTreeMap::new()).unwrap();
             assert_eq!(vae.keys().collect::<Vec<_>>(), ["a.bias", "a.weight"]);
@@ -132,30 +134,30 @@ mod tests {
 
     #[test]
     fn scales_that_cannot_be_applied_are_refused() {
-        let refused = |tensors: &[(&str, Encoding, &[usize])]| {
+        let refused = |tensors: &[(&str, ElementType, &[usize])]| {
             let others = BTreeMap::new();
             apply(&mut vae(tensors), &others).unwrap_err()
         };
-        let weight = ("a.weight", Encoding::F8E4m3, &[1][..]);
-        let scale = ("a.scale_weight", Encoding::F32, &[][..]);
+        let weight = ("a.weight", Float8E4m3, &[1][..]);
+        let scale = ("a.scale_weight", F32, &[][..]);
         assert!(refused(std::slice::from_ref(&scale)).contains("a.weight, which is not there"));
-        let plain = ("a.weight", Encoding::F32, &[1][..]);
-        assert!(refused(&[plain, scale.clone()]).contains("found f32"));
-        let twice = ("a.weight_scale", Encoding::F32, &[][..]);
-        assert!(refused(&[weight.clone(), scale, twice]).contains("two scales"));
-        let blocks = ("a.scale_weight", Encoding::F32, &[2, 2][..]);
-        assert!(refused(&[weight.clone(), blocks]).contains("each block"));
-        let other = ("a.pre_quant_scale", Encoding::F32, &[][..]);
-        assert!(refused(&[weight.clone(), other]).contains("not read"));
+        let plain = ("a.weight", F32, &[1][..]);
+        assert!(refused(&[plain, scale]).contains("found f32"));
+        let twice = ("a.weight_scale", F32, &[][..]);
+        assert!(refused(&[weight, scale, twice]).contains("two scales"));
+        let blocks = ("a.scale_weight", F32, &[2, 2][..]);
+        assert!(refused(&[weight, blocks]).contains("each block"));
+        let other = ("a.pre_quant_scale", F32, &[][..]);
+        assert!(refused(&[weight, other]).contains("not read"));
         for name in ["a.weight_scale_inv", "a.scale"] {
-            let scale = (name, Encoding::F32, &[][..]);
-            assert!(refused(&[weight.clone(), scale]).contains(name));
+            let scale = (name, F32, &[][..]);
+            assert!(refused(&[weight, scale]).contains(name));
         }
-        let mark = vae(&[(MARK, Encoding::F32, &[])]);
+        let mark = vae(&[(MARK, F32, &[])]);
         let unscaled = || vae(std::slice::from_ref(&weight));
         assert!(apply(&mut unscaled(), &mark).unwrap_err().contains("no scale is there"));
         assert!(apply(&mut unscaled(), &BTreeMap::new()).is_ok());
-        let f32 = ("a.weight", Encoding::F32, &[1][..]);
+        let f32 = ("a.weight", F32, &[1][..]);
         assert!(apply(&mut vae(&[f32]), &mark).is_ok());
     }
 }

@@ -7,6 +7,7 @@
 // In the order in which data flows: a module uses only those above it.
 pub mod cancellation;
 pub mod dtype;
+pub mod element_type;
 pub mod random;
 pub mod image_processor;
 pub mod config;
@@ -21,4 +22,5 @@ pub mod metrics;
 pub use cancellation::Cancellation;
 pub use config::AutoencoderKLConfig;
 pub use dtype::Dtype;
+pub use element_type::ElementType;
 pub use vae::{Encoded, RoundTrip, Vae, round_trip};

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use half::{bf16, f16};
 use ndarray::{ArrayD, ArrayView4, ArrayViewD, IxDyn, ShapeBuilder};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype as StoredDtype, SafeTensors};
-use serde::Serialize;
 
+use crate::element_type::ElementType;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::input::{MAX_TENSOR_BYTES, read_bytes};
 
@@ -18,7 +17,7 @@ pub struct FileTensor {
     /// Its name; `None` in an `.npy` file, which has none.
     pub name: Option<String>,
     /// How the file stores its values.
-    pub stored: Stored,
+    pub stored: ElementType,
     /// The values: exact, but for those of f64 that f32 does not hold, which are rounded.
     pub values: ArrayD<f32>,
     /// All values as stored, where `values` does not hold each of them exactly.
@@ -29,45 +28,6 @@ impl FileTensor {
     /// The values as stored, in f64: exact from everything that is read.
     pub fn exact(&self) -> ArrayD<f64> {
         self.wide.clone().unwrap_or_else(|| self.values.mapv(f64::from))
-    }
-}
-
-/// The types of values that are read from tensor files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Stored {
-    /// 64-bit IEEE 754.
-    F64,
-    /// 32-bit IEEE 754.
-    F32,
-    /// 16-bit IEEE 754.
-    F16,
-    /// bfloat16.
-    Bf16,
-    /// Levels and other bytes.
-    U8,
-}
-
-impl Stored {
-    fn width(self) -> usize {
-        match self {
-            Self::F64 => 8,
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-            Self::U8 => 1,
-        }
-    }
-
-    /// The values of little-endian `bytes`.
-    fn values(self, bytes: &[u8]) -> Vec<f64> {
-        match self {
-            Self::F64 => widen(bytes, f64::from_le_bytes),
-            Self::F32 => widen(bytes, |four| f64::from(f32::from_le_bytes(four))),
-            Self::F16 => widen(bytes, |two| f16::from_le_bytes(two).to_f64()),
-            Self::Bf16 => widen(bytes, |two| bf16::from_le_bytes(two).to_f64()),
-            Self::U8 => bytes.iter().copied().map(f64::from).collect(),
-        }
     }
 }
 
@@ -170,15 +130,10 @@ pub fn from_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<FileTensor>> {
     let mut tensors = file
         .iter()
         .map(|(name, view)| {
-            let stored = match view.dtype() {
-                StoredDtype::F64 => Stored::F64,
-                StoredDtype::F32 => Stored::F32,
-                StoredDtype::F16 => Stored::F16,
-                StoredDtype::BF16 => Stored::Bf16,
-                StoredDtype::U8 => Stored::U8,
-                other => return Err(unreadable(path, Some(name), other)),
-            };
-            let values = ArrayD::from_shape_vec(view.shape(), stored.values(view.data()))
+            let refused = || unreadable(path, Some(name), view.dtype());
+            let stored = ElementType::of_safetensors(view.dtype()).ok_or_else(refused)?;
+            let values = stored.values(view.data()).ok_or_else(refused)?;
+            let values = ArrayD::from_shape_vec(view.shape(), values)
                 .map_err(|error| broken(path, format!("{name}: {error}")))?;
             Ok(tensor(Some(name.to_owned()), stored, values))
         })
@@ -191,18 +146,13 @@ pub fn from_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<FileTensor>> {
 }
 
 /// A tensor of a file, narrowed to f32 where that loses nothing.
-fn tensor(name: Option<String>, stored: Stored, exact: ArrayD<f64>) -> FileTensor {
+fn tensor(name: Option<String>, stored: ElementType, exact: ArrayD<f64>) -> FileTensor {
     let values = exact.mapv(|value| value as f32);
     let rounded = exact
         .iter()
         .zip(&values)
         .any(|(&exact, &value)| exact.is_finite() && f64::from(value) != exact);
     FileTensor { name, stored, values, wide: rounded.then_some(exact) }
-}
-
-fn widen<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-    let (chunks, _) = bytes.as_chunks::<N>();
-    chunks.iter().map(|&chunk| value(chunk)).collect()
 }
 
 /// The shape of the array in the `.npy` file that `bytes` are, where it holds whole numbers of more than a
@@ -230,19 +180,20 @@ pub fn from_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
     let fortran = npy_field(header, "fortran_order").ok_or_else(not_npy)? == "True";
     let shape = npy_shape(header).ok_or_else(not_npy)?;
     let stored = match stored {
-        "<f8" => Stored::F64,
-        "<f4" => Stored::F32,
-        "<f2" => Stored::F16,
-        "|u1" => Stored::U8,
+        "<f8" => ElementType::F64,
+        "<f4" => ElementType::F32,
+        "<f2" => ElementType::F16,
+        "|u1" => ElementType::U8,
         other => return Err(unreadable(path, None, other)),
     };
-    let wanted =
-        shape.iter().try_fold(stored.width(), |product: usize, &side| product.checked_mul(side));
+    let product = |product: usize, &side| product.checked_mul(side);
+    let wanted = shape.iter().try_fold(stored.size_bytes(), product);
     if wanted != Some(data.len()) {
         let found = data.len();
         return Err(broken(path, format!("{shape:?} of {stored:?} does not fit {found} bytes")));
     }
-    let values = ArrayD::from_shape_vec(IxDyn(&shape).set_f(fortran), stored.values(data))
+    let values = stored.values(data).ok_or_else(|| unreadable(path, None, stored))?;
+    let values = ArrayD::from_shape_vec(IxDyn(&shape).set_f(fortran), values)
         .map_err(|error| broken(path, error))?;
     Ok(tensor(None, stored, values))
 }
@@ -345,7 +296,7 @@ mod tests {
         let scalar = from_npy(path, &npy(scalar, &[0x00, 0x3c])).unwrap();
         assert_eq!(
             (scalar.values.ndim(), scalar.values.sum(), scalar.stored),
-            (0, 1.0, Stored::F16)
+            (0, 1.0, ElementType::F16)
         );
     }
 
@@ -356,14 +307,16 @@ mod tests {
         let path = Path::new("a.npy");
         let bytes = |values: [f64; 2]| values.map(f64::to_le_bytes).concat();
         let exact = from_npy(path, &npy(&header("<f8"), &bytes([0.5, f64::NAN]))).unwrap();
-        assert_eq!((exact.stored, &exact.wide), (Stored::F64, &None));
+        assert_eq!((exact.stored, &exact.wide), (ElementType::F64, &None));
         let tenth = from_npy(path, &npy(&header("<f8"), &bytes([0.1, 1e300]))).unwrap();
         assert_eq!(tenth.values.as_slice().unwrap(), [0.1, f32::INFINITY]);
         assert_eq!(tenth.exact().as_slice().unwrap(), [0.1, 1e300]);
         let levels = from_npy(path, &npy(&header("|u1"), &[0, 255])).unwrap();
-        assert_eq!((levels.stored, levels.values.sum()), (Stored::U8, 255.0));
-        for (stored, descr) in [(StoredDtype::F64, Stored::F64), (StoredDtype::U8, Stored::U8)] {
-            let data = vec![0; 2 * descr.width()];
+        assert_eq!((levels.stored, levels.values.sum()), (ElementType::U8, 255.0));
+        for (stored, descr) in
+            [(StoredDtype::F64, ElementType::F64), (StoredDtype::U8, ElementType::U8)]
+        {
+            let data = vec![0; 2 * descr.size_bytes()];
             let view = TensorView::new(stored, vec![2], &data).unwrap();
             let file = safetensors::serialize([("a", view)], None).unwrap();
             assert_eq!(from_safetensors(path, &file).unwrap()[0].stored, descr);

@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use super::compare::Tolerance;
 use super::fault::Fault;
 use super::manifest::{BlockRow, BlocksRow, broken};
+use vae_fidelity_core::ElementType;
 use vae_fidelity_core::metrics::Pairs;
-use vae_fidelity_core::tensor_file::{Stored, from_safetensors};
+use vae_fidelity_core::tensor_file::from_safetensors;
 use vae_fidelity_core::trace::{Stage, Statistics};
 use vae_fidelity_core::vae::Vae;
 use vae_fidelity_files::error::Result;
@@ -40,7 +41,7 @@ impl Blocks {
         let read = from_safetensors(&path, &bytes);
         for tensor in read.map_err(|error| broken(&path, error.problem().to_owned()))? {
             let name = tensor.name.unwrap_or_default();
-            if tensor.stored != Stored::F32 || tensor.values.iter().any(|v| !v.is_finite()) {
+            if tensor.stored != ElementType::F32 || tensor.values.iter().any(|v| !v.is_finite()) {
                 return Err(broken(&path, format!("{name}: expected finite f32 values")));
             }
             tensors.insert(name, tensor.values);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use vae_fidelity_core::config::AutoencoderKLConfig;
 use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::element_type::ElementType;
 use vae_fidelity_core::tiling::{Splitting, Tiling};
 use vae_fidelity_core::trace::Stage;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -140,7 +141,7 @@ impl BlocksRow {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct TensorRow {
     pub shape: Vec<usize>,
-    pub dtype: Element,
+    pub dtype: ElementType,
     pub sha256: String,
     pub stored: Stored,
     pub file: String,
@@ -151,14 +152,6 @@ impl TensorRow {
     pub fn is_full(&self) -> bool {
         self.stored == Stored::Full
     }
-}
-
-/// The type that a tensor was hashed and stored in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Element {
-    F32,
-    U8,
 }
 
 /// Whether a file holds the whole tensor or 4096 of its values.
@@ -225,6 +218,9 @@ impl Case {
             plain(&row.file).map_err(|problem| format!("{name}: {problem}"))?;
             if row.shape.is_empty() || row.shape.contains(&0) {
                 return Err(format!("{name}: shape {:?} has no values", row.shape));
+            }
+            if !matches!(row.dtype, ElementType::F32 | ElementType::U8) {
+                return Err(format!("{name}: expected dtype f32 or u8, found {}", row.dtype));
             }
         }
         if self.width.is_some() != self.height.is_some() {

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use ndarray::Array4;
-use safetensors::{Dtype as StoredDtype, SafeTensors};
+use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
-use super::manifest::{Element, Stored, TensorRow, broken};
+use super::manifest::{Stored, TensorRow, broken};
+use vae_fidelity_core::ElementType;
 use vae_fidelity_core::trace::{sample_indices, sha256_of};
 use vae_fidelity_files::error::Result;
 use vae_fidelity_files::input;
@@ -20,7 +21,7 @@ const SAMPLES: usize = 4096;
 pub struct Golden {
     name: String,
     shape: Vec<usize>,
-    element: Element,
+    element_type: ElementType,
     sha256: String,
     expected: Expected,
 }
@@ -60,7 +61,7 @@ impl Golden {
         let golden = Self {
             name: name.to_owned(),
             shape: row.shape.clone(),
-            element: row.dtype,
+            element_type: row.dtype,
             sha256: row.sha256.clone(),
             expected,
         };
@@ -75,22 +76,22 @@ impl Golden {
     /// What follows from goldens by arithmetic.
     pub(super) fn derived(name: &str, tensor: &Array4<f32>) -> Self {
         let values = tensor.iter().copied().collect();
-        Self::of(name, tensor.shape(), Element::F32, values)
+        Self::of(name, tensor.shape(), ElementType::F32, values)
     }
 
     /// Pixels that follow from a decoded sample.
     pub(super) fn pixels(name: &str, pixels: &Rgb8) -> Self {
         let shape = [pixels.height(), pixels.width(), 3];
         let levels = pixels.data().iter().copied().map(f32::from).collect();
-        Self::of(name, &shape, Element::U8, levels)
+        Self::of(name, &shape, ElementType::U8, levels)
     }
 
-    fn of(name: &str, shape: &[usize], element: Element, values: Vec<f32>) -> Self {
+    fn of(name: &str, shape: &[usize], element_type: ElementType, values: Vec<f32>) -> Self {
         Self {
             name: name.to_owned(),
             shape: shape.to_vec(),
-            element,
-            sha256: sha256(element, &values),
+            element_type,
+            sha256: sha256(element_type, &values),
             expected: Expected::Values(values),
         }
     }
@@ -136,18 +137,17 @@ impl Golden {
 
     /// Whether `values`, in the golden's type, are the very bytes that the manifest hashed.
     pub(super) fn has_hash_of(&self, values: &[f32]) -> bool {
-        sha256(self.element, values) == self.sha256
+        sha256(self.element_type, values) == self.sha256
     }
 }
 
-fn sha256(element: Element, values: &[f32]) -> String {
-    match element {
-        Element::F32 => sha256_of(values),
-        Element::U8 => {
-            let levels: Vec<u8> = values.iter().map(|&level| level as u8).collect();
-            Sha256::digest(&levels).iter().map(|byte| format!("{byte:02x}")).collect()
-        }
+/// Of pixels as bytes, of everything else as f32: a manifest has no other types.
+fn sha256(element_type: ElementType, values: &[f32]) -> String {
+    if element_type != ElementType::U8 {
+        return sha256_of(values);
     }
+    let levels: Vec<u8> = values.iter().map(|&level| level as u8).collect();
+    Sha256::digest(&levels).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_png(path: &Path, shape: &[usize]) -> Result<Vec<f32>> {
@@ -161,31 +161,29 @@ fn read_png(path: &Path, shape: &[usize]) -> Result<Vec<f32>> {
     Ok(pixels.data().iter().copied().map(f32::from).collect())
 }
 
-fn read_safetensors(path: &Path, key: &str, element: Element, shape: &[usize]) -> Result<Vec<f32>> {
+fn read_safetensors(
+    path: &Path,
+    key: &str,
+    element_type: ElementType,
+    shape: &[usize],
+) -> Result<Vec<f32>> {
     let bytes = input::read_bytes(path, input::MAX_TENSOR_BYTES)
         .map_err(|problem| broken(path, problem))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(path, error.to_string()))?;
     let tensor = file.tensor(key).map_err(|error| broken(path, format!("{key}: {error}")))?;
-    let dtype = match element {
-        Element::F32 => StoredDtype::F32,
-        Element::U8 => StoredDtype::U8,
-    };
-    if tensor.dtype() != dtype || tensor.shape() != shape {
+    if ElementType::of_safetensors(tensor.dtype()) != Some(element_type) || tensor.shape() != shape
+    {
         return Err(broken(
             path,
             format!(
-                "{key}: expected {dtype:?} {shape:?}, found {:?} {:?}",
+                "{key}: expected {element_type} {shape:?}, found {:?} {:?}",
                 tensor.dtype(),
                 tensor.shape()
             ),
         ));
     }
-    Ok(match element {
-        Element::F32 => tensor
-            .data()
-            .chunks_exact(4)
-            .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
-            .collect(),
-        Element::U8 => tensor.data().iter().copied().map(f32::from).collect(),
+    Ok(match element_type {
+        ElementType::U8 => tensor.data().iter().copied().map(f32::from).collect(),
+        _ => tensor.data().as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect(),
     })
 }

@@ -9,6 +9,7 @@ use super::value::{Node, Storage, Tensor, Value};
 use crate::bytes::Bytes;
 use crate::checksum::Checksum;
 use crate::entry::{Encoding, Entry};
+use vae_fidelity_core::ElementType;
 
 /// `{"state_dict": {"state_dict": ...}}` is followed this far. A pickle may contain itself.
 const MAX_NESTING: usize = 8;
@@ -216,15 +217,15 @@ pub(super) fn width_of(kind: &str) -> Result<usize, String> {
 }
 
 fn encoding_of(kind: &str) -> Encoding {
-    match kind {
-        "DoubleStorage" | "float64" => Encoding::F64,
-        "FloatStorage" | "float32" => Encoding::F32,
-        "HalfStorage" | "float16" => Encoding::F16,
-        "BFloat16Storage" | "bfloat16" => Encoding::Bf16,
-        "float8_e4m3fn" => Encoding::F8E4m3,
-        "float8_e5m2" => Encoding::F8E5m2,
-        other => Encoding::Other(format!("torch.{other}")),
-    }
+    Encoding::Float(match kind {
+        "DoubleStorage" | "float64" => ElementType::F64,
+        "FloatStorage" | "float32" => ElementType::F32,
+        "HalfStorage" | "float16" => ElementType::F16,
+        "BFloat16Storage" | "bfloat16" => ElementType::Bf16,
+        "float8_e4m3fn" => ElementType::Float8E4m3,
+        "float8_e5m2" => ElementType::Float8E5m2,
+        other => return Encoding::Other(format!("torch.{other}")),
+    })
 }
 
 /// `len` values of `width` bytes, `first` values after the start of `block`; `None` outside it.
