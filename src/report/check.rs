@@ -22,6 +22,7 @@ use crate::verdict::{Thresholds, Verdict};
 /// One image through one VAE: what `check` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct CheckReport {
     /// Version of this layout: 1.
     pub schema_version: u32,
@@ -72,6 +73,7 @@ pub struct CheckReport {
 /// A file that a run leaves beside the decoded picture.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct SavedFile {
     /// What is in it: `input`, `latents`, `decoded`, `trace`, `heatmap`, `montage` or `report`.
     pub what: String,
@@ -84,6 +86,7 @@ pub struct SavedFile {
 /// The picture that went in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Input {
     /// The file.
     #[serde(serialize_with = "lossy")]
@@ -136,6 +139,7 @@ impl Input {
 /// The VAE, and how it ran.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Model {
     /// `builtin`, or the folder or file it was loaded from.
     pub source: String,
@@ -181,6 +185,7 @@ impl Model {
 /// How latents were taken from the posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Posterior {
     /// Its mode, or a draw.
     pub kind: PosteriorKind,
@@ -192,6 +197,7 @@ pub struct Posterior {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum PosteriorKind {
     /// The most likely ones.
     Mode,
@@ -202,6 +208,7 @@ pub enum PosteriorKind {
 /// Scaled latents; statistics cover finite values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Latents {
     /// (1, channels, height, width).
     pub shape: [usize; 4],
@@ -215,6 +222,7 @@ pub struct Latents {
 /// A decoded sample, before clamping; statistics cover finite values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Decoded {
     /// Where the picture was written; `None` where there is none.
     #[serde(serialize_with = "lossy_option")]
@@ -252,6 +260,7 @@ impl Decoded {
 /// What half precision would do to one picture, from runs in f32.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Forecast {
     /// f16 and bf16.
     pub dtypes: Vec<DtypeForecast>,
@@ -262,6 +271,7 @@ pub struct Forecast {
 /// What one dtype would do: f32 arithmetic with weights and outputs rounded to it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct DtypeForecast {
     /// f16 or bf16.
     pub dtype: Dtype,
@@ -276,6 +286,7 @@ pub struct DtypeForecast {
 /// How near one layer comes to the largest f16.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Headroom {
     /// diffusers' name.
     pub module: String,
@@ -288,6 +299,7 @@ pub struct Headroom {
 /// Wall-clock time in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Timings {
     /// Opening and loading the model; once for all images.
     pub load: f64,
@@ -315,6 +327,7 @@ impl Timings {
 /// What `check` prints last when it was given several images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct CheckSummary {
     /// Images given.
     pub images: usize,

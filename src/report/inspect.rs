@@ -21,6 +21,7 @@ use crate::verdict::Verdict;
 /// One checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct InspectReport {
     /// Version of this layout: 1.
     pub schema_version: u32,
@@ -55,6 +56,7 @@ pub struct InspectReport {
 /// One file of weights.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct FileReport {
     /// Where it lies.
     #[serde(serialize_with = "lossy")]
@@ -69,6 +71,7 @@ pub struct FileReport {
 /// A config, and where each of its values comes from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ConfigReport {
     /// Its file; `None` where there is none.
     #[serde(serialize_with = "lossy_option")]
@@ -87,6 +90,7 @@ pub struct ConfigReport {
 /// A family, and what tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct FamilyReport {
     /// Its name.
     pub name: Family,
@@ -99,6 +103,7 @@ pub struct FamilyReport {
 /// How much is stored in one dtype.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct StoredAs {
     /// Tensors.
     pub tensors: usize,
@@ -109,6 +114,7 @@ pub struct StoredAs {
 /// How config and files fit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct TensorsReport {
     /// Tensors that the config asks for.
     pub expected: usize,
@@ -130,6 +136,7 @@ pub struct TensorsReport {
 /// A tensor of another shape than the config asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct ShapeMismatch {
     /// Its name.
     pub name: String,
@@ -142,6 +149,7 @@ pub struct ShapeMismatch {
 /// One tensor, and its values in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct TensorReport {
     /// Name, shape and dtype.
     #[serde(flatten)]
@@ -243,6 +251,7 @@ impl ConfigReport {
 /// What two checkpoints hold, and how they differ.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct InspectDifference {
     /// Version of this layout: 1.
     pub schema_version: u32,

@@ -12,6 +12,7 @@ use crate::diagnosis::LatentsScale;
 /// The file of the user's latents.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct LatentsSource {
     /// The file.
     #[serde(serialize_with = "lossy")]

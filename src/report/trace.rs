@@ -17,6 +17,7 @@ use crate::verdict::Verdict;
 /// Every layer of one VAE for one picture: what `trace` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct TraceReport {
     /// Version of this layout: 1.
     pub schema_version: u32,
@@ -47,6 +48,7 @@ pub struct TraceReport {
 /// The output of one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Layer {
     /// What a trace holds of it.
     #[serde(flatten)]
@@ -58,6 +60,7 @@ pub struct Layer {
 /// Two traces beside each other.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Against {
     /// The file of the other trace, which is what was expected.
     #[serde(serialize_with = "lossy")]
