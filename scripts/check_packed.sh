@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Every crate as it would be published: none too large, the goldens reach a port that depends on them and
-# judge it, and all of the root's tests pass without libtorch.
+# judge it, and the root's tests pass without libtorch.
 #
-#   scripts/check_packed.sh TARGET_DIRECTORY    where there are artefacts to build on
+#   scripts/check_packed.sh TARGET_DIRECTORY [ARGUMENT ...]
+#
+# TARGET_DIRECTORY has artefacts to build on; the arguments go to the root's tests.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=$(realpath -m "$1")
+shift
 size_limit=10000000 # of crates.io
 crates_limit=75
 
@@ -110,4 +113,4 @@ cp -r "$root/tests/fixtures/models" "$packed/tests/fixtures/models"
 } >>"$packed/Cargo.toml"
 cd "$packed"
 cp "$root/Cargo.lock" .
-cargo test --quiet --target-dir "$target"
+cargo test --quiet --target-dir "$target" -- "$@"
