@@ -171,15 +171,13 @@ fn read_safetensors(
         .map_err(|problem| broken(path, problem))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(path, error.to_string()))?;
     let tensor = file.tensor(key).map_err(|error| broken(path, format!("{key}: {error}")))?;
-    if ElementType::of_safetensors(tensor.dtype()) != Some(element_type) || tensor.shape() != shape
-    {
+    let found = ElementType::of_safetensors(tensor.dtype());
+    if found != Some(element_type) || tensor.shape() != shape {
+        let found = found.map_or_else(|| tensor.dtype().to_string(), |found| found.to_string());
+        let sides = tensor.shape();
         return Err(broken(
             path,
-            format!(
-                "{key}: expected {element_type} {shape:?}, found {:?} {:?}",
-                tensor.dtype(),
-                tensor.shape()
-            ),
+            format!("{key}: expected {element_type} {shape:?}, found {found} {sides:?}"),
         ));
     }
     Ok(match element_type {

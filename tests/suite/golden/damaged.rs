@@ -120,7 +120,7 @@ fn a_damaged_suite_is_refused_and_says_what_is_wrong() {
         ),
         (
             manifest(|m| m["cases"][0]["tensors"]["moments"]["shape"] = vec![6, 96].into()),
-            "expected F32 [6, 96]",
+            "expected f32 [6, 96], found f32 [1, 6, 8, 12]",
         ),
         (tolerances(|t| t["schema_version"] = 0.into()), "schema_version"),
         (tolerances(|t| t["rows"][0]["modle"] = "toy".into()), "modle"),
