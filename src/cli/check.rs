@@ -15,6 +15,7 @@ use super::Outcome;
 use super::check_args::CheckArgs;
 use super::console::Console;
 use super::images::expand;
+use super::loading::loaded;
 use super::objects::SummaryReport;
 use super::outputs::Outputs;
 use super::places::ReadFiles;
@@ -45,16 +46,9 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
     builder.execution()?;
     let graphics = graphics(args, console)?;
 
-    progress.step("loading the VAE");
-    let builder = builder.opened_with(options).cancellation(progress.layers());
-    let pipeline = match builder.clone().build() {
-        Ok(pipeline) => pipeline,
-        Err(error) => {
-            let findings = builder.findings_of_unloaded(&error);
-            drop(progress);
-            console.unloaded(&error, &findings)?;
-            return Ok(Outcome::NotJudged);
-        }
+    let builder = builder.opened_with(options);
+    let Some((pipeline, progress)) = loaded(builder, progress, console)? else {
+        return Ok(Outcome::NotJudged);
     };
     let mut notes = args.run.notes();
     if let Some(source) = &mut latents_file {

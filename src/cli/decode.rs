@@ -1,6 +1,5 @@
 //! `decode`: latents to pictures, and what is wrong with them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,10 +14,11 @@ use crate::{Error, Result};
 use super::Outcome;
 use super::console::Console;
 use super::decode_args::DecodeArgs;
+use super::loading::loaded;
 use super::objects::SummaryReport;
 use super::places::{self, ReadFiles, check_png_name};
 use super::progress::Progress;
-use super::run_args::{DtypeChoice, check_working_directory};
+use super::run_args::check_working_directory;
 
 pub fn run(args: &DecodeArgs, console: Console) -> Result<Outcome> {
     check_working_directory()?;
@@ -38,16 +38,9 @@ pub fn run(args: &DecodeArgs, console: Console) -> Result<Outcome> {
     places::check(&named.named().collect::<Vec<_>>(), &reads)?;
     builder.execution()?;
 
-    progress.step("loading the VAE");
-    let builder = builder.opened_with(options).cancellation(progress.layers());
-    let pipeline = match builder.clone().build() {
-        Ok(pipeline) => pipeline,
-        Err(error) => {
-            let findings = builder.findings_of_unloaded(&error);
-            drop(progress);
-            console.unloaded(&error, &findings)?;
-            return Ok(Outcome::NotJudged);
-        }
+    let builder = builder.opened_with(options);
+    let Some((pipeline, progress)) = loaded(builder, progress, console)? else {
+        return Ok(Outcome::NotJudged);
     };
     let mut notes = args.model.notes();
     let scale = latents_file.settle(pipeline.model().family);
@@ -115,7 +108,7 @@ struct Outputs {
 impl Outputs {
     /// One for each of `count` rows. Creates `--out-dir`.
     fn settle(args: &DecodeArgs, count: usize, reads: &ReadFiles) -> Result<Vec<Self>> {
-        let has_picture = args.model.dtype != DtypeChoice::Bf16;
+        let has_picture = args.model.dtype.has_picture();
         if count > 1 {
             let single = [("--out", &args.out), ("--save-decoded", &args.save_decoded)];
             if let Some((flag, _)) = single.iter().find(|(_, path)| path.is_some()) {
@@ -159,13 +152,7 @@ impl Outputs {
         let named: Vec<(&str, &Path)> = outputs.iter().flat_map(Self::named).collect();
         places::refuse_overlap(&named, reads)?;
         if let Some(folder) = &args.out_dir {
-            fs::create_dir_all(folder).map_err(|error| {
-                Error::output(
-                    folder,
-                    format!("the folder cannot be made: {error}"),
-                    "name another folder with --out-dir",
-                )
-            })?;
+            places::create_out_dir(folder)?;
         }
         places::check_each_writable(&named)?;
         Ok(outputs)
@@ -203,13 +190,5 @@ fn refuse_contradictions(args: &DecodeArgs) -> Result<()> {
         ("--out-dir", args.out_dir.is_some()),
         ("--decoded-image", args.decoded_image.is_some()),
     ];
-    let has_picture = args.model.dtype != DtypeChoice::Bf16;
-    match needs_picture.iter().find(|(_, given)| *given && !has_picture) {
-        Some((flag, _)) => Err(Error::option(
-            flag,
-            "needs a picture, and --dtype bf16 has none: the reference script's conversion to pixels goes through numpy, which has no bfloat16",
-            "leave it out, or use --dtype f32 or f16",
-        )),
-        None => Ok(()),
-    }
+    args.model.dtype.refuse_without_picture(&needs_picture)
 }

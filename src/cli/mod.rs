@@ -16,6 +16,7 @@ mod golden;
 mod images;
 mod inspect;
 mod inspect_args;
+mod loading;
 mod objects;
 mod outputs;
 mod panic;

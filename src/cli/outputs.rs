@@ -1,6 +1,5 @@
 //! Where `check` writes, settled before anything slow runs.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::report::SavedFile;
@@ -8,7 +7,6 @@ use crate::{Error, Result};
 
 use super::check_args::CheckArgs;
 use super::places::{self, ReadFiles, check_png_name};
-use super::run_args::DtypeChoice;
 
 /// Where the results of one image go; `None` is not written.
 #[derive(Debug, Default)]
@@ -48,7 +46,7 @@ impl Outputs {
         let named: Vec<(&str, &Path)> = outputs.iter().flat_map(Self::named).collect();
         places::refuse_overlap(&named, reads)?;
         if let Some(folder) = &args.out_dir {
-            create(folder)?;
+            places::create_out_dir(folder)?;
         }
         places::check_each_writable(&named)?;
         Ok(outputs)
@@ -93,7 +91,7 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         ("--montage", &args.montage),
         ("--report", &args.report),
     ];
-    let has_picture = args.run.model.dtype != DtypeChoice::Bf16;
+    let has_picture = args.run.model.dtype.has_picture();
     if images.len() > 1 {
         if let Some((flag, _)) = single.iter().find(|(_, path)| path.is_some()) {
             return Err(Error::option(
@@ -136,14 +134,7 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         ("--min-psnr", args.least.min_psnr.is_some()),
         ("--min-ssim", args.least.min_ssim.is_some()),
     ];
-    match needs_picture.iter().find(|(_, given)| *given && !has_picture) {
-        Some((flag, _)) => Err(Error::option(
-            flag,
-            "needs a picture, and --dtype bf16 has none: the reference script's conversion to pixels goes through numpy, which has no bfloat16",
-            "leave it out, or use --dtype f32 or f16",
-        )),
-        None => Ok(()),
-    }
+    args.run.model.dtype.refuse_without_picture(&needs_picture)
 }
 
 /// Errors where `path` has a name of another format than the HTML that `flag` writes.
@@ -159,18 +150,8 @@ fn check_html_name(flag: &str, path: &Path) -> Result<()> {
     }
 }
 
-fn create(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).map_err(|error| {
-        Error::output(
-            folder,
-            format!("the folder cannot be made: {error}"),
-            "name another folder with --out-dir",
-        )
-    })
-}
-
 fn picture(args: &CheckArgs, image: &Path) -> Result<Option<PathBuf>> {
-    if args.run.model.dtype == DtypeChoice::Bf16 {
+    if !args.run.model.dtype.has_picture() {
         return Ok(None);
     }
     let Some(folder) = &args.out_dir else {

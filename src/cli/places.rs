@@ -110,6 +110,17 @@ impl ReadFiles {
     }
 }
 
+/// Creates what `--out-dir` names, where it is missing.
+pub fn create_out_dir(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|error| {
+        Error::output(
+            folder,
+            format!("the folder cannot be made: {error}"),
+            "name another folder with --out-dir",
+        )
+    })
+}
+
 /// Errors where `path` has a name of another format than the PNG that `flag` writes.
 pub fn check_png_name(flag: &str, path: &Path) -> Result<()> {
     match other_format(path) {

@@ -179,6 +179,23 @@ impl DtypeChoice {
             Self::Bf16 => Some(Dtype::Bf16),
         }
     }
+
+    /// Whether what is decoded becomes a picture.
+    pub fn has_picture(self) -> bool {
+        self != Self::Bf16
+    }
+
+    /// Errors for the first flag that is given and needs a picture where there is none.
+    pub fn refuse_without_picture(self, needs_picture: &[(&str, bool)]) -> Result<()> {
+        match needs_picture.iter().find(|(_, given)| *given && !self.has_picture()) {
+            Some((flag, _)) => Err(Error::option(
+                flag,
+                "needs a picture, and --dtype bf16 has none: the reference script's conversion to pixels goes through numpy, which has no bfloat16",
+                "leave it out, or use --dtype f32 or f16",
+            )),
+            None => Ok(()),
+        }
+    }
 }
 
 /// torch takes seeds from -2^63 to 2^64 - 1, and negative ones as 2^64 more.
