@@ -8,7 +8,7 @@ use ndarray::Array4;
 use super::loaded::Pipeline;
 use super::step::Step;
 use crate::baseline::Baseline;
-use crate::diagnosis::{Diagnosis, Evidence, Reference, UserFiles, diagnose, f16_extremes};
+use crate::diagnosis::{Diagnosis, Evidence, UserFiles, diagnose, f16_extremes};
 use crate::engine::CrossCheck;
 use crate::forecast::forecast;
 use crate::image_processor::{denormalize, normalize};
@@ -21,7 +21,7 @@ use crate::report::{
 use crate::trace::{Stage, Statistics, TraceFile};
 use crate::vae::trace;
 use crate::verdict::{Thresholds, Verdict};
-use crate::{Dtype, Encoded, Error, Result, Rgb8, Vae};
+use crate::{Dtype, Encoded, Error, Result, Rgb8};
 
 /// What is asked of one picture, beside the verdict. The default asks for nothing more.
 #[derive(Debug, Clone, Default)]
@@ -266,20 +266,12 @@ impl Pipeline {
 
     /// What the rules say of one trip.
     fn diagnosis(&self, trip: &Trip, options: &CheckOptions) -> Result<Diagnosis> {
-        let load = || -> Result<Box<dyn Vae>> {
-            let mut vae = match self.cross_check(options) {
+        let load = || {
+            self.split_alike(match self.cross_check(options) {
                 Some(_) => self.execution.load_cross_check(&self.checkpoint)?,
                 None => self.execution.load_f32(&self.checkpoint)?,
-            };
-            vae.set_splitting(self.model().splitting)?;
-            Ok(vae)
+            })
         };
-        let reference = self.execution.cross_check();
-        let reference = reference.map(|CrossCheck { name, remedy, .. }| Reference {
-            name,
-            remedy,
-            load: &load,
-        });
         let evidence = Evidence {
             vae: self.vae(),
             family: self.model().family,
@@ -293,7 +285,7 @@ impl Pipeline {
             drawn: options.seed.is_some(),
             latents: trip.latents,
             decoded: trip.decoded,
-            reference,
+            reference: self.reference(&load),
             weights: self.weights_findings()?,
             files: &options.files,
         };

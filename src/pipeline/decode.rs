@@ -8,10 +8,9 @@ use ndarray::{Array4, ArrayD};
 use super::loaded::Pipeline;
 use super::step::Step;
 use crate::diagnosis::{
-    Axes, Finding, LatentsDiagnosis, LatentsEvidence, LatentsScale, Reference, diagnose_latents,
-    f16_extremes, latent_rows, unscaled_latents,
+    Axes, Finding, LatentsDiagnosis, LatentsEvidence, LatentsScale, diagnose_latents, f16_extremes,
+    latent_rows, unscaled_latents,
 };
-use crate::engine::CrossCheck;
 use crate::image_processor::denormalize;
 use crate::report::{
     DecodeReport, DecodeTimings, Decoded, GivenLatents, LatentsSource, SCHEMA_VERSION, SavedFile,
@@ -19,7 +18,7 @@ use crate::report::{
 };
 use crate::trace::{Stage, Statistics};
 use crate::verdict::{Thresholds, Verdict};
-use crate::{Dtype, Result, Rgb8, Vae};
+use crate::{Dtype, Result, Rgb8};
 
 /// What is asked of latents, beside the verdict. The default asks for nothing more.
 #[derive(Debug, Clone, Default)]
@@ -133,17 +132,7 @@ impl Pipeline {
         // Before a rule runs the model on something else. In f16 itself it is no warning.
         let extremes = vae.extremes(Stage::Decode);
         let diagnosing = Instant::now();
-        let load = || -> Result<Box<dyn Vae>> {
-            let mut vae = self.execution.load_f32(&self.checkpoint)?;
-            vae.set_splitting(self.model().splitting)?;
-            Ok(vae)
-        };
-        let reference = self.execution.cross_check();
-        let reference = reference.map(|CrossCheck { name, remedy, .. }| Reference {
-            name,
-            remedy,
-            load: &load,
-        });
+        let load = || self.split_alike(self.execution.load_f32(&self.checkpoint)?);
         let evidence = LatentsEvidence {
             vae,
             family: self.model().family,
@@ -151,7 +140,7 @@ impl Pipeline {
             scale: options.scale,
             unscaled: &unscaled,
             decoded: &decoded,
-            reference,
+            reference: self.reference(&load),
             weights: self.weights_findings()?,
             decoded_image: options.decoded_image.as_ref(),
         };

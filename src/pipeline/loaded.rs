@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::checkpoint::Contents;
-use crate::diagnosis::Finding;
+use crate::diagnosis::{Finding, Reference};
+use crate::engine::CrossCheck;
 use crate::inspection;
 use crate::report::Model;
 use crate::{Checkpoint, Execution, Result, Vae};
@@ -79,6 +80,21 @@ impl Pipeline {
             Some(_) => Ok(()),
             None => self.execution.check_memory(self.vae.config(), size),
         }
+    }
+
+    /// `vae`, which runs in the parts that the model does.
+    pub(super) fn split_alike(&self, mut vae: Box<dyn Vae>) -> Result<Box<dyn Vae>> {
+        vae.set_splitting(self.model.splitting)?;
+        Ok(vae)
+    }
+
+    /// What a run is held against where its arithmetic is in doubt, loaded by `load`.
+    pub(super) fn reference<'a>(
+        &self,
+        load: &'a dyn Fn() -> Result<Box<dyn Vae>>,
+    ) -> Option<Reference<'a>> {
+        let CrossCheck { name, remedy, .. } = self.execution.cross_check()?;
+        Some(Reference { name, remedy, load })
     }
 
     /// What a reader of every report has to know: which folder was used, which defaults, how the
