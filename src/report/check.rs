@@ -320,7 +320,12 @@ impl Timings {
 
     /// Sets `total` to that of an image which took `image`, beside loading the model.
     pub fn set_total(&mut self, image: Duration) {
-        self.total = Self::milliseconds(Duration::from_secs_f64(self.load / 1e3) + image);
+        self.total = Self::after_loading(self.load, image);
+    }
+
+    /// Loading took `load` milliseconds, and `rest` what came after it.
+    pub(super) fn after_loading(load: f64, rest: Duration) -> f64 {
+        Self::milliseconds(Duration::from_secs_f64(load / 1e3) + rest)
     }
 }
 

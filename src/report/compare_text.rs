@@ -3,7 +3,8 @@
 use std::fmt::{self, Display};
 
 use super::compare::{CompareReport, Compared, ComparedTensor};
-use super::text::{BAD, line, number, pixel_lines, tuple, verdict_lines};
+use super::lines::{BAD, line, number, tuple};
+use super::text::{pixel_lines, verdict_lines};
 use crate::metrics::TensorMetrics;
 use crate::printable::{printable, shown};
 

@@ -84,7 +84,7 @@ pub struct DecodeTimings {
 impl DecodeTimings {
     /// Sets `total` to that of latents which took `row`, beside loading the model.
     pub fn set_total(&mut self, row: Duration) {
-        self.total = Timings::milliseconds(Duration::from_secs_f64(self.load / 1e3) + row);
+        self.total = Timings::after_loading(self.load, row);
     }
 }
 

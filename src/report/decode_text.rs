@@ -1,13 +1,11 @@
 //! [`DecodeReport`] for a reader in front of a terminal.
 
 use std::fmt::{self, Display};
+use std::path::PathBuf;
 
-use super::check::SavedFile;
 use super::decode::{DecodeReport, GivenLatents};
-use super::text::{
-    decoded_line, file_lines, finding_lines, line, model_line, non_finite, number, tuple,
-    verdict_lines,
-};
+use super::lines::{decoded_line, in_numbers, line, saved_lines, tuple};
+use super::text::{file_lines, finding_lines, model_line, verdict_lines};
 use crate::printable::shown;
 
 impl Display for DecodeReport {
@@ -22,29 +20,11 @@ impl Display for DecodeReport {
             "raw" => "raw".to_owned(),
             scaled => format!("{scaled}, divided by {divided_by}"),
         };
-        line(
-            f,
-            "latents",
-            format_args!(
-                "{} {taken}; mean {}, std {}, range [{}, {}]{}",
-                tuple(shape),
-                number(statistics.mean),
-                number(statistics.std),
-                number(statistics.min),
-                number(statistics.max),
-                non_finite(statistics.non_finite),
-            ),
-        )?;
+        line(f, "latents", format_args!("{} {taken}; {}", tuple(shape), in_numbers(statistics),))?;
         if let Some(decoded) = &self.decoded {
             decoded_line(f, decoded)?;
         }
-        if let Some(path) = self.picture() {
-            line(f, "saved", shown(path.display()))?;
-        }
-        for (at, SavedFile { what, path }) in self.saved.iter().enumerate() {
-            let name = if at == 0 && self.picture().is_none() { "saved" } else { "" };
-            line(f, name, format_args!("{} ({what})", shown(path.display())))?;
-        }
+        saved_lines(f, self.picture().map(PathBuf::as_path), &self.saved)?;
         if let Some(again) = &self.reencoded {
             let share = |value: f64| format!("{:.1} %", 100.0 * value);
             let off = share(again.relative_difference);

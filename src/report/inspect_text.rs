@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::inspect::{InspectDifference, InspectReport};
-use super::text::{BAD, FAINT, GOOD, finding_lines, line, number, tuple, verdict_lines};
+use super::lines::{BAD, FAINT, GOOD, line, number, tuple};
+use super::text::{finding_lines, verdict_lines};
 use crate::checkpoint::Origin;
 use crate::checkpoint::TensorDifference;
 use crate::metrics::WeightStatistics;

@@ -6,6 +6,7 @@ mod latents_source;
 mod check;
 mod decode;
 mod compare;
+mod lines;
 mod text;
 mod decode_text;
 mod compare_text;

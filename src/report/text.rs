@@ -5,20 +5,15 @@ use std::fmt::{self, Display, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::check::{
-    CheckReport, CheckSummary, Decoded, Forecast, Headroom, Input, Model, SavedFile,
-};
+use super::check::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model};
+use super::lines::{BAD, FAINT, GOOD, decoded_line, in_numbers, line, number, saved_lines, tuple};
 use crate::config::PublishedQuality;
 use crate::diagnosis::{ComparedFile, DecidedBy, Finding, NotDecided, Place, Severity, UserFile};
 use crate::metrics::PixelMetrics;
 use crate::printable::{printable, shown};
 use crate::verdict::{Thresholds, Verdict};
 
-pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
-pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
-pub(super) const FAINT: Style = Style::new().dimmed();
-
 impl Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         input_line(f, &self.input)?;
@@ -33,25 +28,15 @@ impl Display for CheckReport {
             f,
             "latents",
             format_args!(
-                "{} scaled by {}{taken}; mean {}, std {}, range [{}, {}]{}",
+                "{} scaled by {}{taken}; {}",
                 tuple(&latents.shape),
                 latents.scaled_by,
-                number(statistics.mean),
-                number(statistics.std),
-                number(statistics.min),
-                number(statistics.max),
-                non_finite(statistics.non_finite),
+                in_numbers(statistics),
             ),
         )?;
         let decoded = &self.decoded;
         decoded_line(f, decoded)?;
-        if let Some(path) = &decoded.path {
-            line(f, "saved", shown(path.display()))?;
-        }
-        for (at, SavedFile { what, path }) in self.saved.iter().enumerate() {
-            let name = if at == 0 && decoded.path.is_none() { "saved" } else { "" };
-            line(f, name, format_args!("{} ({what})", shown(path.display())))?;
-        }
+        saved_lines(f, decoded.path.as_deref(), &self.saved)?;
         if let Some(metrics) = &self.metrics {
             pixel_lines(f, metrics, &self.thresholds)?;
             published_lines(f, self.published)?;
@@ -87,22 +72,6 @@ impl Display for CheckSummary {
             "{style}{images} images: {passed} passed, {failed} failed, {not_judged} not judged{style:#}"
         )
     }
-}
-
-/// A decoded sample, before clamping.
-pub(super) fn decoded_line(f: &mut fmt::Formatter<'_>, decoded: &Decoded) -> fmt::Result {
-    line(
-        f,
-        "decoded",
-        format_args!(
-            "{} range [{}, {}], {} outside [-1, 1]{}",
-            tuple(&decoded.shape),
-            number(decoded.min),
-            number(decoded.max),
-            percent(decoded.clamped_fraction),
-            non_finite(decoded.non_finite),
-        ),
-    )
 }
 
 /// Each of the user's files: how far off it is, and where most.
@@ -313,41 +282,6 @@ pub(super) fn verdict_lines(
     };
     line(f, "verdict", format_args!("{style}{word}{style:#}{warnings}"))?;
     reasons.iter().try_for_each(|reason| line(f, "", printable(reason)))
-}
-
-/// A name in a column of its own, and what it is.
-pub(super) fn line(f: &mut fmt::Formatter<'_>, name: &str, what: impl Display) -> fmt::Result {
-    writeln!(f, "{FAINT}{name:<8}{FAINT:#} {what}")
-}
-
-/// `(1, 4, 64, 64)`, as Python prints it.
-pub(super) fn tuple(shape: &[usize]) -> String {
-    let sides: Vec<String> = shape.iter().map(ToString::to_string).collect();
-    match sides.as_slice() {
-        [side] => format!("({side},)"),
-        sides => format!("({})", sides.join(", ")),
-    }
-}
-
-/// Four digits that count, in scientific notation where zeros would fill the line.
-pub(super) fn number(value: Option<impl Into<f64>>) -> String {
-    match value.map(Into::into) {
-        None => "-".to_owned(),
-        Some(0.0) => "0".to_owned(),
-        Some(value) if (1e-3..1e6).contains(&value.abs()) => format!("{value:.4}"),
-        Some(value) => format!("{value:.3e}"),
-    }
-}
-
-fn percent(share: Option<f64>) -> String {
-    share.map_or("-".to_owned(), |share| format!("{:.2} %", share * 100.0))
-}
-
-pub(super) fn non_finite(count: usize) -> String {
-    if count == 0 {
-        return String::new();
-    }
-    format!(", {BAD}{count} NaN or infinite{BAD:#}")
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::check::{Input, Model, Posterior};
 use super::json::{lossy, lossy_option};
-use super::text::{BAD, FAINT, GOOD, input_line, line, model_line, number, tuple, verdict_lines};
+use super::lines::{BAD, FAINT, GOOD, line, number, tuple};
+use super::text::{input_line, model_line, verdict_lines};
 use crate::diagnosis::{F16_MAX, extreme};
 use crate::golden::{Agreement, Fault, StageComparison, Tolerance};
 use crate::printable::{printable, shown};

@@ -17,7 +17,7 @@ pub(super) fn add_filters(environment: &mut Environment) {
     });
     environment.add_filter("number", |value: Value| match of(&value) {
         None => NONE.to_owned(),
-        some => crate::report::text::number(some),
+        some => crate::report::lines::number(some),
     });
     environment.add_filter("grouped", grouped);
     // Whatever stands in JSON, as JSON writes it.
