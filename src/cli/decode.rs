@@ -150,11 +150,7 @@ impl Outputs {
             .map(|index| Self { picture: picture(index), decoded: args.save_decoded.clone() })
             .collect();
         let named: Vec<(&str, &Path)> = outputs.iter().flat_map(Self::named).collect();
-        places::refuse_overlap(&named, reads)?;
-        if let Some(folder) = &args.out_dir {
-            places::create_out_dir(folder)?;
-        }
-        places::check_each_writable(&named)?;
+        places::check_in(args.out_dir.as_deref(), &named, reads)?;
         Ok(outputs)
     }
 

@@ -14,12 +14,24 @@ use crate::{Error, Result};
 /// Errors for an output that is one of the files that the run reads, for outputs that meet in one
 /// file, and for those that cannot be written. Each output comes with the flag that names it.
 pub fn check(outputs: &[(&str, &Path)], reads: &ReadFiles) -> Result<()> {
+    check_in(None, outputs, reads)
+}
+
+/// As [`check`], and creates the folder that `--out-dir` names, once no output is an input.
+pub fn check_in(
+    out_dir: Option<&Path>,
+    outputs: &[(&str, &Path)],
+    reads: &ReadFiles,
+) -> Result<()> {
     refuse_overlap(outputs, reads)?;
+    if let Some(folder) = out_dir {
+        create_out_dir(folder)?;
+    }
     check_each_writable(outputs)
 }
 
 /// As [`check`], for places whose folders do not exist yet.
-pub fn refuse_overlap(outputs: &[(&str, &Path)], reads: &ReadFiles) -> Result<()> {
+fn refuse_overlap(outputs: &[(&str, &Path)], reads: &ReadFiles) -> Result<()> {
     let inputs = reads.identities();
     let caches: Vec<PathBuf> = reads.caches.iter().filter_map(|path| location(path)).collect();
     let mut earlier: HashMap<Identity, (&str, Cow<Path>)> = HashMap::new();
@@ -58,7 +70,7 @@ pub fn refuse_overlap(outputs: &[(&str, &Path)], reads: &ReadFiles) -> Result<()
 }
 
 /// Errors for outputs that cannot be written.
-pub fn check_each_writable(outputs: &[(&str, &Path)]) -> Result<()> {
+fn check_each_writable(outputs: &[(&str, &Path)]) -> Result<()> {
     outputs.iter().try_for_each(|(_, path)| check_writable(path))
 }
 
@@ -111,7 +123,7 @@ impl ReadFiles {
 }
 
 /// Creates what `--out-dir` names, where it is missing.
-pub fn create_out_dir(folder: &Path) -> Result<()> {
+fn create_out_dir(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| {
         Error::output(
             folder,
