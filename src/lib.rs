@@ -45,7 +45,8 @@
 pub use vae_fidelity_autoencoders::{autoencoder_kl, engine};
 pub use vae_fidelity_checkpoint as checkpoint;
 pub use vae_fidelity_core::{
-    config, dtype, image_processor, metrics, random, recipe, tensor_file, tiling, trace, vae,
+    config, dtype, graph, image_processor, metrics, random, recipe, scaling, tensor_file, tiling,
+    trace, vae,
 };
 pub use vae_fidelity_diagnosis as diagnosis;
 pub use vae_fidelity_files::{error, input, memory, output, printable};
@@ -68,7 +69,7 @@ pub mod cli;
 pub use autoencoder_kl::AutoencoderKL;
 pub use autoencoder_kl::FastAutoencoderKL;
 pub use checkpoint::{Checkpoint, Source};
-pub use config::AutoencoderKLConfig;
+pub use config::{AutoencoderKLConfig, VaeConfig};
 pub use dtype::Dtype;
 pub use engine::{Engine, Execution};
 pub use error::{Error, ErrorKind, Result};

@@ -13,7 +13,7 @@ use crate::engine::CrossCheck;
 use crate::forecast::forecast;
 use crate::image_processor::{denormalize, normalize};
 use crate::metrics::{PixelMetrics, Visibility, WINDOW};
-use crate::pixels::{self, Exif, OpenedImage, resize_bicubic, target_size};
+use crate::pixels::{self, Exif, OpenedImage, resize_bicubic};
 use crate::report::{
     CheckReport, Decoded, Input, Latents, LatentsSource, Posterior, PosteriorKind, SCHEMA_VERSION,
     SavedFile, Timings, peak_rss_bytes,
@@ -120,7 +120,7 @@ impl Pipeline {
         progress(Step::Opening);
         let (opened, turned) = pixels::open(path)?.oriented(options.exif)?;
         let (width, height) =
-            target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
+            self.target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
         check_ssim_is_defined(&options.thresholds, width, height)?;
         if let Some(baseline) = &options.baseline {
             baseline.check(path, [width, height])?;
@@ -137,6 +137,7 @@ impl Pipeline {
         let sample = normalize(&seen, dtype);
         let encoded = vae.encode(sample.view(), noise.as_ref().map(Array4::view))?;
         let latents = vae.scale(encoded.latents.view())?;
+        let scaling = vae.scaling()?;
         let encoding = encoding.elapsed();
 
         progress(Step::Decoding);
@@ -227,7 +228,8 @@ impl Pipeline {
             },
             latents: Latents {
                 shape: latents.dim().into(),
-                scaled_by: vae.config().scaling_factor,
+                scaled_by: scaling.factor(),
+                scaling,
                 statistics: Statistics::of(&latents),
             },
             decoded: of_decoded,

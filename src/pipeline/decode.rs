@@ -92,7 +92,7 @@ impl Pipeline {
     ///
     /// When a file of weights cannot be read to its end.
     pub fn latents_in(&self, tensor: &ArrayD<f32>, options: &DecodeOptions) -> Result<LatentsIn> {
-        match latent_rows(tensor, self.vae().config().latent_channels) {
+        match latent_rows(tensor, self.vae().config().latent_channels()) {
             Ok((rows, axes)) => Ok(LatentsIn::Rows(rows, axes)),
             Err(finding) => {
                 Ok(LatentsIn::Unfit(Box::new(self.no_latents(tensor, *finding, options)?)))
@@ -119,7 +119,7 @@ impl Pipeline {
         self.check_memory((width * f, height * f))?;
         progress(Step::Decoding);
         let decoding = Instant::now();
-        let unscaled = unscaled_latents(vae, options.scale, given);
+        let unscaled = unscaled_latents(vae, options.scale, given)?;
         let decoded = vae.decode(unscaled.view())?;
         let decoding = decoding.elapsed();
         let dtype = vae.dtype();
@@ -180,8 +180,8 @@ impl Pipeline {
 
     fn given(&self, shape: &[usize], scale: LatentsScale, statistics: Statistics) -> GivenLatents {
         let (taken_as, divided_by) = match scale {
-            LatentsScale::Scaled => ("scaled", self.vae().config().scaling_factor),
-            LatentsScale::Raw => ("raw", 1.0),
+            LatentsScale::Scaled => ("scaled", self.vae().config().scaling_factor()),
+            LatentsScale::Raw => ("raw", Some(1.0)),
         };
         GivenLatents { shape: shape.to_vec(), taken_as, divided_by, statistics }
     }

@@ -8,7 +8,7 @@ use super::loaded::Pipeline;
 use super::step::Step;
 use crate::Result;
 use crate::image_processor::normalize;
-use crate::pixels::{self, Exif, resize_bicubic, target_size};
+use crate::pixels::{self, Exif, resize_bicubic};
 use crate::report::Input;
 use crate::trace::TraceFile;
 use crate::vae::trace;
@@ -56,7 +56,7 @@ impl Pipeline {
         let path = path.as_ref();
         let (opened, turned) = pixels::open(path)?.oriented(options.exif)?;
         let (width, height) =
-            target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
+            self.target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
         self.check_memory((width, height))?;
         let seen = resize_bicubic(&opened.pixels, width, height)?;
         let sample = normalize(&seen, self.execution.dtype());

@@ -9,12 +9,13 @@ use serde::Serialize;
 use super::json::{lossy, lossy_option};
 use super::latents_source::LatentsSource;
 use crate::checkpoint::Checkpoint;
-use crate::config::{AutoencoderKLConfig, Family, PublishedQuality};
+use crate::config::{Family, PublishedQuality, VaeConfig};
 use crate::diagnosis::{ComparedFile, Finding, NotDecided};
 use crate::dtype::Dtype;
 use crate::engine::Execution;
 use crate::metrics::PixelMetrics;
 use crate::pixels::OpenedImage;
+use crate::scaling::Scaling;
 use crate::tiling::Splitting;
 use crate::trace::Statistics;
 use crate::verdict::{Thresholds, Verdict};
@@ -148,7 +149,7 @@ pub struct Model {
     /// The family that its config describes.
     pub family: Family,
     /// Its config, defaults filled in.
-    pub config: AutoencoderKLConfig,
+    pub config: VaeConfig,
     /// Number of its weights.
     pub parameters: usize,
     /// Where it ran, for example `cpu` or `cuda:0`.
@@ -212,8 +213,11 @@ pub enum PosteriorKind {
 pub struct Latents {
     /// (1, channels, height, width).
     pub shape: [usize; 4],
-    /// What the model's own latents were multiplied by: its `scaling_factor`.
-    pub scaled_by: f64,
+    /// What the model's own latents were multiplied by: its `scaling_factor`; `None` for a class that
+    /// scales otherwise.
+    pub scaled_by: Option<f64>,
+    /// The rule by which the model's own latents became these, with its numbers.
+    pub scaling: Scaling,
     /// Mean, spread, extremes and how many are not finite.
     #[serde(flatten)]
     pub statistics: Statistics,

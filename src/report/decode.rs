@@ -59,8 +59,9 @@ pub struct GivenLatents {
     pub shape: Vec<usize>,
     /// How they were taken: `scaled` for diffusion, or `raw` as the model makes them.
     pub taken_as: &'static str,
-    /// What they were divided by before they were decoded; 1 for raw ones.
-    pub divided_by: f64,
+    /// What they were divided by before they were decoded; 1 for raw ones, and `None` for those of a class
+    /// that scales otherwise.
+    pub divided_by: Option<f64>,
     /// Mean, spread, extremes and how many are not finite.
     #[serde(flatten)]
     pub statistics: Statistics,

@@ -16,9 +16,10 @@ impl Display for DecodeReport {
         }
         model_line(f, &self.model)?;
         let GivenLatents { shape, taken_as, divided_by, statistics } = &self.latents;
-        let taken = match *taken_as {
-            "raw" => "raw".to_owned(),
-            scaled => format!("{scaled}, divided by {divided_by}"),
+        let taken = match (*taken_as, divided_by) {
+            ("raw", _) => "raw".to_owned(),
+            (scaled, Some(factor)) => format!("{scaled}, divided by {factor}"),
+            (scaled, None) => format!("{scaled}, taken back by the checkpoint's statistics (bn)"),
         };
         line(f, "latents", format_args!("{} {taken}; {}", tuple(shape), in_numbers(statistics),))?;
         if let Some(decoded) = &self.decoded {

@@ -238,7 +238,7 @@ impl ConfigReport {
         Self {
             path: contents.config_file().map(Path::to_owned),
             values,
-            unknown: contents.config().map(|config| config.unknown.clone()).unwrap_or_default(),
+            unknown: contents.config().map(|config| config.unknown().to_vec()).unwrap_or_default(),
             other_class: match contents.resolved_config() {
                 ResolvedConfig::OtherClass(class) => Some(class.clone()),
                 _ => None,

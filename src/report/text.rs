@@ -11,6 +11,7 @@ use crate::config::PublishedQuality;
 use crate::diagnosis::{ComparedFile, DecidedBy, Finding, NotDecided, Place, Severity, UserFile};
 use crate::metrics::PixelMetrics;
 use crate::printable::{printable, shown};
+use crate::scaling::Scaling;
 use crate::verdict::{Thresholds, Verdict};
 
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -28,9 +29,9 @@ impl Display for CheckReport {
             f,
             "latents",
             format_args!(
-                "{} scaled by {}{taken}; {}",
+                "{} {}{taken}; {}",
                 tuple(&latents.shape),
-                latents.scaled_by,
+                scaled(&latents.scaling),
                 in_numbers(statistics),
             ),
         )?;
@@ -282,6 +283,14 @@ pub(super) fn verdict_lines(
     };
     line(f, "verdict", format_args!("{style}{word}{style:#}{warnings}"))?;
     reasons.iter().try_for_each(|reason| line(f, "", printable(reason)))
+}
+
+/// How the model's latents became those that are reported.
+fn scaled(scaling: &Scaling) -> String {
+    match scaling {
+        Scaling::Factor { scaling_factor } => format!("scaled by {scaling_factor}"),
+        _ => "patched 2 x 2 and normalised by the checkpoint's statistics (bn)".to_owned(),
+    }
 }
 
 #[cfg(test)]

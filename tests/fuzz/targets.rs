@@ -16,7 +16,7 @@ use vae_fidelity::checkpoint::{Contents, LatentsFile, OpenOptions, expected_tens
 use vae_fidelity::config::Family;
 use vae_fidelity::report::InspectReport;
 use vae_fidelity::verdict::Verdict;
-use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Source, pixels, tensor_file};
+use vae_fidelity::{Checkpoint, Dtype, Source, VaeConfig, pixels, tensor_file};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -107,9 +107,11 @@ pub fn index(bytes: &[u8]) {
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     bounded(bytes, || {
-        let Ok(config) = AutoencoderKLConfig::from_json(text, "config.json") else { return };
-        assert!(config.scaling_factor.is_finite());
-        assert!(config.unscale(1.0, Dtype::F32) != 0.0);
+        let Ok(config) = VaeConfig::from_json(text, "config.json") else { return };
+        if let Some(config) = config.autoencoder_kl() {
+            assert!(config.scaling_factor.is_finite());
+            assert!(config.unscale(1.0, Dtype::F32) != 0.0);
+        }
         for tensor in expected_tensors(&config) {
             assert!(!tensor.shape.contains(&0), "{}: {:?}", tensor.name, tensor.shape);
         }
@@ -140,7 +142,8 @@ pub fn image(bytes: &[u8]) {
         let Ok(opened) = pixels::open(&path) else { return };
         let picture = opened.pixels;
         assert_eq!(picture.data().len(), picture.width() * picture.height() * 3);
-        let (width, height) = pixels::target_size(picture.width(), picture.height(), None).unwrap();
+        let (width, height) =
+            pixels::target_size(picture.width(), picture.height(), None, 8).unwrap();
         // One pixel wide and all the rest high is a picture that grows eightfold.
         let sizes =
             if width * height > 16 << 20 { vec![(7, 5)] } else { vec![(width, height), (7, 5)] };

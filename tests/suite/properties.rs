@@ -74,12 +74,12 @@ proptest! {
 
     #[test]
     fn sizing_rounds_down_to_eights_and_is_idempotent(width in 1usize..5000, height in 1usize..5000) {
-        let (w, h) = target_size(width, height, None).unwrap();
+        let (w, h) = target_size(width, height, None, 8).unwrap();
         for (side, source) in [(w, width), (h, height)] {
             prop_assert!(side > 0 && side % 8 == 0);
             prop_assert!(side <= source.max(8) && side + 8 > source);
         }
-        prop_assert_eq!(target_size(w, h, None).unwrap(), (w, h));
+        prop_assert_eq!(target_size(w, h, None, 8).unwrap(), (w, h));
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
+use vae_fidelity_core::config::{Family, VaeConfig};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::recipe::Recipe;
+use vae_fidelity_core::scaling::{PatchedBatchNorm, RUNNING_MEAN, RUNNING_VAR, Scaling};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 use super::builtin::builtin;
@@ -17,12 +18,12 @@ use super::find::{Found, Weights, check_recipe_size, check_replaced, find, read_
 use super::layout::expected_tensors;
 use super::open_options::OpenOptions;
 use super::source::Source;
-use super::{fit, shapes, tensor_files};
+use super::{class, fit, shapes, tensor_files};
 
 /// A VAE's config and tensors. Every tensor that the config asks for is there with its shape.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    config: AutoencoderKLConfig,
+    config: VaeConfig,
     family: Family,
     source: Source,
     revision: Option<String>,
@@ -70,8 +71,7 @@ impl Checkpoint {
         let config = match (options.config.as_ref().or(config.as_ref()), source, &weights) {
             (Some(file), ..) => {
                 let origin = file.display().to_string();
-                let config =
-                    AutoencoderKLConfig::from_json(&read_text(file, ErrorKind::Config)?, &origin)?;
+                let config = VaeConfig::from_json(&read_text(file, ErrorKind::Config)?, &origin)?;
                 with_family(config, options.family, &mut notes)?
             }
             (None, source, Weights::Files(vae)) if *source != Source::Builtin => {
@@ -85,24 +85,29 @@ impl Checkpoint {
             }
             (None, ..) => {
                 let origin = "the built-in config.json";
-                let config = AutoencoderKLConfig::from_json(builtin()?.0, origin)?;
+                let config = VaeConfig::from_json(builtin()?.0, origin)?;
                 with_family(config, options.family, &mut notes)?
             }
         };
         // A config that names another class has been refused as that.
-        if let Some(recognised) = recognised {
+        let beside = match &weights {
+            Weights::Files(vae) => class::beside(vae, &config),
+            Weights::Recipe(_) => None,
+        };
+        if let Some(recognised) = recognised.or(beside) {
             return Err(refused(recognised));
         }
-        if !config.defaulted.is_empty() {
+        if !config.defaulted().is_empty() {
             notes.push(format!(
                 "config.json leaves out {}: diffusers' defaults are used",
-                config.defaulted.join(", ")
+                config.defaulted().join(", ")
             ));
         }
-        if !config.unknown.is_empty() {
+        if !config.unknown().is_empty() {
             notes.push(format!(
-                "config.json has fields that AutoencoderKL does not know, ignored: {}",
-                config.unknown.join(", ")
+                "config.json has fields that {} does not know, ignored: {}",
+                config.class().name(),
+                config.unknown().join(", ")
             ));
         }
         if let Weights::Recipe(recipe) = &weights {
@@ -131,7 +136,8 @@ impl Checkpoint {
     }
 
     /// Weights by recipe for `config`, as golden models without a file have them.
-    pub fn from_recipe(config: AutoencoderKLConfig, recipe: Recipe) -> Self {
+    pub fn from_recipe(config: impl Into<VaeConfig>, recipe: Recipe) -> Self {
+        let config = config.into();
         Self {
             family: Family::of(&config),
             config,
@@ -150,13 +156,34 @@ impl Checkpoint {
     }
 
     /// The config, defaults filled in.
-    pub fn config(&self) -> &AutoencoderKLConfig {
+    pub fn config(&self) -> &VaeConfig {
         &self.config
     }
 
     /// The family that the config describes.
     pub fn family(&self) -> Family {
         self.family
+    }
+
+    /// How latents are handed to the diffusion model by a model that runs in `dtype`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the class keeps statistics in the checkpoint, and they are no numbers that
+    /// latents can be divided by.
+    pub fn scaling(&self, dtype: Dtype) -> Result<Scaling> {
+        match &self.config {
+            VaeConfig::AutoencoderKLFlux2(config) => {
+                let mean = self.tensor(RUNNING_MEAN)?.to_f32();
+                let variance = self.tensor(RUNNING_VAR)?.to_f32();
+                PatchedBatchNorm::new(mean, &variance, config.batch_norm_eps, dtype)
+                    .map(Scaling::PatchedBatchNorm)
+            }
+            config => Ok(Scaling::Factor {
+                // Every other class has one.
+                scaling_factor: config.scaling_factor().unwrap_or(1.0),
+            }),
+        }
     }
 
     /// Where it was opened from.
@@ -262,16 +289,17 @@ fn no_such_tensor(name: &str) -> Error {
 
 /// `config` with the scaling of the family that was asked for.
 fn with_family(
-    config: AutoencoderKLConfig,
+    config: VaeConfig,
     family: Option<Family>,
     notes: &mut Vec<String>,
-) -> Result<AutoencoderKLConfig> {
+) -> Result<VaeConfig> {
     let Some(family) = family else { return Ok(config) };
-    let before = config.scaling_factor;
+    let before = config.scaling_factor();
     let config = family.apply(config)?;
-    notes.push(format!(
-        "`family` {family} replaces config.json's scaling: {before} becomes {}",
-        config.scaling_factor
-    ));
+    if let (Some(before), Some(after)) = (before, config.scaling_factor()) {
+        notes.push(format!(
+            "`family` {family} replaces config.json's scaling: {before} becomes {after}"
+        ));
+    }
     Ok(config)
 }

@@ -1,4 +1,5 @@
-//! Which class a file's tensors are of, by their names and shapes, where that is none that is run.
+//! Which class a file's tensors are of, by their names and shapes, where that is none that is run or
+//! another than the config's.
 //!
 //! Names are those of diffusers 0.42.1 and of the repositories that published the models, as ComfyUI and
 //! diffusers' `single_file_utils.py` know them.
@@ -7,15 +8,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::entry::Entry;
-
-/// The classes that are run.
-const RUN: &str = "AutoencoderKL";
+use super::fit::half;
+use super::layout::{TensorSpec, expected_tensors};
+use vae_fidelity_core::config::{Class, VaeConfig};
+use vae_fidelity_core::scaling::{RUNNING_MEAN, RUNNING_VAR};
 
 /// What a file holds in place of a VAE that is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recognised {
     /// An autoencoder of another class: diffusers' name, and the models that people know it by.
     Class(&'static str, &'static str),
+    /// One class that is run under the config of another.
+    Under { found: Class, asked: Class },
     /// One half of a VAE under names that do not say so: `encoder` or `decoder`.
     Half(&'static str),
     /// No autoencoder, but this.
@@ -27,8 +31,19 @@ impl Recognised {
     pub fn refusal(self) -> (String, String) {
         match self {
             Self::Class(class, _) => (
-                format!("holds {self}, which is not run yet; run is: {RUN}"),
-                format!("name the VAE of a model that has an {RUN}; diffusers runs this one as {class}"),
+                format!("holds {self}, which is not run yet; run is: {}", Class::names()),
+                format!(
+                    "name the VAE of a model that has one of {}; diffusers runs this one as {class}",
+                    Class::names()
+                ),
+            ),
+            Self::Under { found, asked } => (
+                format!("holds {self}, and its config is of the class {}", asked.name()),
+                format!(
+                    "pass the config.json that was published with these weights with `config`: its \
+                     _class_name is {}",
+                    found.name()
+                ),
             ),
             Self::Half(half) => (
                 format!("holds {self}"),
@@ -52,6 +67,12 @@ impl fmt::Display for Recognised {
                 let article = if class.starts_with(['A', 'O']) { "an" } else { "a" };
                 write!(f, "{article} {class} ({models})")
             }
+            Self::Under { found: Class::AutoencoderKLFlux2, .. } => {
+                f.write_str("an AutoencoderKLFlux2 (FLUX.2): it has the statistics bn")
+            }
+            Self::Under { found, .. } => {
+                write!(f, "an {}: it has other shapes, and no statistics bn", found.name())
+            }
             Self::Half(half) => {
                 write!(f, "the {half} of a VAE alone, under names without {half}. before them")
             }
@@ -72,16 +93,7 @@ const HUNYUAN_IMAGE: Recognised =
 const LTX: Recognised = Recognised::Class("AutoencoderKLLTXVideo", "LTX-Video");
 
 /// Other classes by tensors that only they have; the first row that fits decides.
-const CLASSES: [(&[&str], Recognised); 46] = [
-    // FLUX.2's latents are normalised by a batch norm; all else is AutoencoderKL's, or LDM's.
-    (
-        &["bn.running_mean", "decoder.conv_in.weight"],
-        Recognised::Class("AutoencoderKLFlux2", "FLUX.2"),
-    ),
-    (
-        &["bn.running_mean", "encoder.conv_in.weight"],
-        Recognised::Class("AutoencoderKLFlux2", "FLUX.2"),
-    ),
+const CLASSES: [(&[&str], Recognised); 44] = [
     (
         &["decoder.condition_encoder.layers.0.weight"],
         Recognised::Class("AsymmetricAutoencoderKL", "x-1.5 and x-2 for inpainting"),
@@ -230,6 +242,25 @@ pub(super) fn recognise(
     first(&CLASSES, &behind_any_prefix)
         .or_else(|| first(&OTHERS, &behind_any_prefix))
         .or_else(|| first(&HALVES, &bare))
+}
+
+/// That `vae`, whose names are today's, is of another class than `config`, both of which are run.
+pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Option<Recognised> {
+    let asked = config.class();
+    let has_statistics = [RUNNING_MEAN, RUNNING_VAR].iter().any(|name| vae.contains_key(*name));
+    let under = |found| Some(Recognised::Under { found, asked });
+    match asked {
+        Class::AutoencoderKL if has_statistics => under(Class::AutoencoderKLFlux2),
+        // Where all else fits, the statistics may have been lost.
+        Class::AutoencoderKLFlux2 if !has_statistics && half(vae).is_none() => {
+            let other = |spec: TensorSpec| {
+                vae.get(&spec.name).is_some_and(|entry| entry.shape != spec.shape)
+            };
+            let differs = expected_tensors(config).into_iter().any(other);
+            if differs { under(Class::AutoencoderKL) } else { None }
+        }
+        _ => None,
+    }
 }
 
 fn first(rows: &[(&[&str], Recognised)], has: &dyn Fn(&str) -> bool) -> Option<Recognised> {

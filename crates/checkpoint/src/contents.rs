@@ -20,8 +20,8 @@ use super::layout::{TensorSpec, expected_tensors};
 use super::open_options::OpenOptions;
 use super::source::Source;
 use super::weight_files::WeightFiles;
-use super::{fit, names, scaled, shapes, tensor_files};
-use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
+use super::{class, fit, names, scaled, shapes, tensor_files};
+use vae_fidelity_core::config::{Class, Family, VaeConfig};
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
@@ -63,10 +63,10 @@ impl Serialize for Origin {
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResolvedConfig {
     /// All of it.
-    Config(AutoencoderKLConfig),
+    Config(VaeConfig),
     /// The graph, off the shapes; scaling and sample size are not known, and the families named
     /// differ in them. (The fields hold defaults that mean nothing.)
-    Graph(AutoencoderKLConfig, Vec<Family>),
+    Graph(VaeConfig, Vec<Family>),
     /// It is of another class, by this name.
     OtherClass(String),
     /// Nothing, since the files are damaged and there is no config.
@@ -151,14 +151,23 @@ impl Contents {
         let config_file = options.config.clone().or(config.filter(|file| file.exists()));
         let origin = files.first().map_or(Path::new("the checkpoint"), PathBuf::as_path);
         let resolved_config = match (&config_file, source) {
-            (Some(file), _) => match (from_file(file, options.family)?, named.recognised) {
-                (ResolvedConfig::Config(_), Some(Recognised::Class(class, _))) => {
-                    ResolvedConfig::OtherClass(class.to_owned())
+            (Some(file), _) => {
+                let resolved = from_file(file, options.family)?;
+                if let (ResolvedConfig::Config(config), None) = (&resolved, named.recognised) {
+                    named.recognised = class::beside(&named.vae, config);
                 }
-                (resolved, _) => resolved,
-            },
+                match (resolved, named.recognised) {
+                    (ResolvedConfig::Config(_), Some(Recognised::Class(class, _))) => {
+                        ResolvedConfig::OtherClass(class.to_owned())
+                    }
+                    (ResolvedConfig::Config(_), Some(Recognised::Under { found, .. })) => {
+                        ResolvedConfig::OtherClass(found.name().to_owned())
+                    }
+                    (resolved, _) => resolved,
+                }
+            }
             (None, Source::Builtin) => {
-                let config = AutoencoderKLConfig::from_json(builtin()?.0, "the built-in config")?;
+                let config = VaeConfig::from_json(builtin()?.0, "the built-in config")?;
                 ResolvedConfig::Config(with_family(config, options.family)?)
             }
             (None, _) if recipe.is_some() => {
@@ -286,16 +295,24 @@ impl Contents {
     }
 
     /// The class that the tensors are of, with the models that it is known by, where their names and
-    /// shapes show it to be another than `AutoencoderKL`: `an AutoencoderTiny (TAESD)`.
+    /// shapes show it to be none that is run, or another than the config's: `an AutoencoderTiny (TAESD)`.
     pub fn recognised_class(&self) -> Option<String> {
         match self.recognised? {
-            class @ Recognised::Class(..) => Some(class.to_string()),
+            class @ (Recognised::Class(..) | Recognised::Under { .. }) => Some(class.to_string()),
             Recognised::Half(_) | Recognised::NoVae(_) => None,
         }
     }
 
+    /// The class that the config names, where the tensors are of another that is run as well.
+    pub fn asked_class(&self) -> Option<Class> {
+        match self.recognised? {
+            Recognised::Under { asked, .. } => Some(asked),
+            _ => None,
+        }
+    }
+
     /// The config, or what shapes show of it.
-    pub fn config(&self) -> Option<&AutoencoderKLConfig> {
+    pub fn config(&self) -> Option<&VaeConfig> {
         match &self.resolved_config {
             ResolvedConfig::Config(config) | ResolvedConfig::Graph(config, _) => Some(config),
             ResolvedConfig::OtherClass(_) | ResolvedConfig::Nothing => None,
@@ -376,7 +393,7 @@ impl Contents {
             let assumed = ["act_fn", "norm_num_groups"].contains(&field);
             Some(match (has_file, &self.resolved_config) {
                 _ if supplied && family_asked => Origin::Family,
-                (true, _) if config.defaulted.contains(&field) => Origin::Default,
+                (true, _) if config.defaulted().contains(&field) => Origin::Default,
                 (true, _) => Origin::File,
                 (false, ResolvedConfig::Graph(..)) if supplied => return None,
                 _ if supplied => Origin::Family,
@@ -398,10 +415,15 @@ impl Contents {
             _ if self.source == Source::Builtin => (Family::Builtin, "it is built in".to_owned()),
             ResolvedConfig::Config(config) => {
                 let family = Family::of(config);
-                let what = format!(
-                    "{} latent channels, widths {:?}, scaling_factor {}",
-                    config.latent_channels, config.block_out_channels, config.scaling_factor
+                let mut what = format!(
+                    "{} latent channels, widths {:?}",
+                    config.latent_channels(),
+                    config.block_out_channels()
                 );
+                what += &match config.scaling_factor() {
+                    Some(factor) => format!(", scaling_factor {factor}"),
+                    None => format!(", the class {}", config.class().name()),
+                };
                 let why = match (family, self.config_file.is_some()) {
                     (Family::Unknown, _) => format!("no published family has {what}"),
                     (_, true) => format!("its config has {what}"),
@@ -443,14 +465,14 @@ fn spoilt(vae: &BTreeMap<String, Entry>, files: &[PathBuf]) -> Vec<Damage> {
 
 fn from_file(file: &Path, family: Option<Family>) -> Result<ResolvedConfig> {
     let text = read_text(file, ErrorKind::Config)?;
-    if let Some(class) = AutoencoderKLConfig::other_class(&text) {
+    if let Some(class) = VaeConfig::other_class(&text) {
         return Ok(ResolvedConfig::OtherClass(class));
     }
-    let config = AutoencoderKLConfig::from_json(&text, &file.display().to_string())?;
+    let config = VaeConfig::from_json(&text, &file.display().to_string())?;
     Ok(ResolvedConfig::Config(with_family(config, family)?))
 }
 
-fn with_family(config: AutoencoderKLConfig, family: Option<Family>) -> Result<AutoencoderKLConfig> {
+fn with_family(config: VaeConfig, family: Option<Family>) -> Result<VaeConfig> {
     match family {
         Some(family) => family.apply(config),
         None => Ok(config),

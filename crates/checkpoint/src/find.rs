@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::input;
@@ -203,7 +203,7 @@ pub(super) fn read_text(path: &Path, kind: ErrorKind) -> Result<String> {
 const MAX_RECIPE_VALUES: u128 = 1 << 30;
 
 /// Refuses a config that asks for more weights by formula than can be made.
-pub(super) fn check_recipe_size(config: &AutoencoderKLConfig, path: &Path) -> Result<()> {
+pub(super) fn check_recipe_size(config: &VaeConfig, path: &Path) -> Result<()> {
     let product = |shape: &[usize]| shape.iter().map(|&side| side as u128).product::<u128>();
     let values: u128 = expected_tensors(config).iter().map(|spec| product(&spec.shape)).sum();
     if values <= MAX_RECIPE_VALUES {
@@ -217,11 +217,7 @@ pub(super) fn check_recipe_size(config: &AutoencoderKLConfig, path: &Path) -> Re
 }
 
 /// Tensors that a recipe gives by value have to be the config's.
-pub(super) fn check_replaced(
-    recipe: &Recipe,
-    config: &AutoencoderKLConfig,
-    path: &Path,
-) -> Result<()> {
+pub(super) fn check_replaced(recipe: &Recipe, config: &VaeConfig, path: &Path) -> Result<()> {
     let specs = expected_tensors(config);
     for (name, values) in &recipe.replace {
         let spec = specs.iter().find(|spec| spec.name == *name);

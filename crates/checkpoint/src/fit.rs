@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::entry::{Encoding, Entry};
 use super::layout::{TensorSpec, expected_tensors};
 use vae_fidelity_core::ElementType;
-use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::config::{Class, VaeConfig};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// What the config asks for and is not there, has another shape or cannot be read is an error; the
 /// rest is a note. `source` names the weights in errors.
 pub(super) fn check(
-    config: &AutoencoderKLConfig,
+    config: &VaeConfig,
     vae: &BTreeMap<String, Entry>,
     source: &str,
 ) -> Result<Vec<String>> {
@@ -107,13 +107,23 @@ impl Widths {
     }
 
     /// What the weights have, where `config` asks for other widths, and what to do about it.
-    pub fn beside(&self, config: &AutoencoderKLConfig) -> Option<(String, &'static str)> {
-        let asked = &config.block_out_channels;
+    pub fn beside(&self, config: &VaeConfig) -> Option<(String, &'static str)> {
+        let (asked, asked_of_decoder) = (config.block_out_channels(), config.decoder_widths());
         let Self { encoder, decoder } = self;
-        if encoder.is_empty() || decoder.is_empty() || (encoder == asked && decoder == asked) {
+        if encoder.is_empty()
+            || decoder.is_empty()
+            || (encoder == asked && decoder == asked_of_decoder)
+        {
             return None;
         }
-        Some(match encoder == decoder {
+        Some(match encoder == decoder && asked == asked_of_decoder {
+            _ if config.class() == Class::AutoencoderKLFlux2 => (
+                format!(
+                    "the weights have an encoder of widths {encoder:?} and a decoder of {decoder:?}, \
+                     the config asks for {asked:?} and {asked_of_decoder:?}"
+                ),
+                "take the config.json that was published with these weights",
+            ),
             true => (
                 format!("the weights have block_out_channels {encoder:?}, the config {asked:?}"),
                 "take the config.json that was published with these weights",

@@ -15,7 +15,7 @@
 //! let source = Source::parse("path/to/stable-diffusion", None)?;
 //! let checkpoint = Checkpoint::open(&source, None)?;
 //! let weight = checkpoint.tensor("decoder.conv_in.weight")?; // under diffusers' name, whatever the file's
-//! println!("{:?}, scaled by {}", weight.shape, checkpoint.config().scaling_factor);
+//! println!("{:?}, scaled by {}", weight.shape, checkpoint.config().scaling_factor().unwrap_or(1.0));
 //! # Ok::<(), vae_fidelity_files::Error>(())
 //! ```
 //!

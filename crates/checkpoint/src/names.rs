@@ -20,8 +20,11 @@ const PREFIXES: [&str; 3] = ["vae.", "first_stage_model.", ""];
 /// The same for a folder, whose names `from_pretrained` takes as they are.
 const PREFIXES_IN_FOLDER: [&str; 3] = ["", "vae.", "first_stage_model."];
 
-/// The modules of an `AutoencoderKL`.
-const MODULES: [&str; 4] = ["encoder.", "decoder.", "quant_conv.", "post_quant_conv."];
+/// The modules of the classes that are run; `bn` is that of FLUX.2.
+const MODULES: [&str; 5] = ["encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "bn."];
+
+/// A count that training keeps beside FLUX.2's statistics, of no use here.
+const BATCHES_TRACKED: &str = "bn.num_batches_tracked";
 
 /// Levels of a decoder beyond which a name is not believed.
 const MAX_LEVELS: usize = 64;
@@ -58,6 +61,9 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
             named.others.insert(name, entry);
             continue;
         };
+        if own == BATCHES_TRACKED {
+            continue;
+        }
         let present = present_name(own, levels);
         renamed += usize::from(present != own);
         if is_attention_weight(&present) {
@@ -155,6 +161,9 @@ fn present_name(name: &str, levels: usize) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     let leaf = |part: &str| if part == "nin_shortcut" { "conv_shortcut" } else { part }.to_owned();
     match parts[..] {
+        // As FLUX.2's original file has them.
+        ["encoder", "quant_conv", kind] => format!("quant_conv.{kind}"),
+        ["decoder", "post_quant_conv", kind] => format!("post_quant_conv.{kind}"),
         [half, "norm_out", kind] => format!("{half}.conv_norm_out.{kind}"),
         ["encoder", "down", level, "block", layer, part, kind] => {
             format!("encoder.down_blocks.{level}.resnets.{layer}.{}.{kind}", leaf(part))

@@ -8,7 +8,8 @@ use serde_json::json;
 use super::entry::Entry;
 use super::fit::half;
 use super::layout::expected_tensors;
-use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
+use vae_fidelity_core::config::{Class, Family, VaeConfig};
+use vae_fidelity_core::scaling::RUNNING_MEAN;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// Every published family has 32 groups in its norms; no shape shows their number.
@@ -17,8 +18,8 @@ const PUBLISHED_GROUPS: usize = 32;
 /// The graph that the shapes of `vae` describe. Scaling and sample size are still diffusers'
 /// defaults: [`Family::apply`] has to set them.
 ///
-/// Fails if this is no `AutoencoderKL`; the error names the tensor that shows it.
-pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<AutoencoderKLConfig> {
+/// Fails if this is of no class that is run; the error names the tensor that shows it.
+pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<VaeConfig> {
     let size = |name: &str, dimensions: usize, which: usize| {
         let entry = vae.get(name).ok_or_else(|| no_vae(origin, name, vae))?;
         match entry.shape.get(which) {
@@ -29,7 +30,7 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<Auto
                     "{name}: expected {dimensions} dimensions, found {:?} of {}",
                     entry.shape, entry.encoding
                 ),
-                "check that this is a VAE of images (AutoencoderKL)",
+                format!("check that this is a VAE of images ({})", Class::names()),
             )),
         }
     };
@@ -44,13 +45,13 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<Auto
     // Widths that 32 groups do not divide are of no published family; with one group they can still
     // be described in the question that follows.
     let published = widths.iter().all(|width| width.is_multiple_of(PUBLISHED_GROUPS));
-    let text = json!({
+    let mut text = json!({
         "in_channels": size("encoder.conv_in.weight", 4, 1)?,
         "out_channels": size("decoder.conv_out.weight", 4, 0)?,
         "latent_channels": size("decoder.conv_in.weight", 4, 1)?,
         "down_block_types": vec!["DownEncoderBlock2D"; levels],
         "up_block_types": vec!["UpDecoderBlock2D"; levels],
-        "block_out_channels": widths,
+        "block_out_channels": &widths,
         "layers_per_block": layers,
         "norm_num_groups": if published { PUBLISHED_GROUPS } else { 1 },
         "use_quant_conv": vae.contains_key("quant_conv.weight"),
@@ -59,14 +60,21 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<Auto
             vae.contains_key("encoder.mid_block.attentions.0.to_q.weight"),
     });
     let subject = format!("{} (its shapes)", origin.display());
-    let mut graph =
-        AutoencoderKLConfig::from_json(&text.to_string(), &subject).map_err(|error| {
-            let next = "pass the model's config.json with `config`";
-            Error::new(ErrorKind::Config, &subject, error.problem(), next)
-        })?;
+    // The statistics of FLUX.2's latents, whose decoder may be narrower than its encoder.
+    if vae.contains_key(RUNNING_MEAN) {
+        let decoder = (0..levels)
+            .rev()
+            .map(|level| size(&format!("decoder.up_blocks.{level}.resnets.0.conv1.weight"), 4, 0))
+            .collect::<Result<Vec<_>>>()?;
+        text["_class_name"] = json!(Class::AutoencoderKLFlux2.name());
+        text["decoder_block_out_channels"] = json!((decoder != widths).then_some(decoder));
+    }
+    let graph = VaeConfig::from_json(&text.to_string(), &subject).map_err(|error| {
+        let next = "pass the model's config.json with `config`";
+        Error::new(ErrorKind::Config, &subject, error.problem(), next)
+    })?;
     // The file left nothing out: it has no config at all, and that is said elsewhere.
-    graph.defaulted.clear();
-    Ok(graph)
+    Ok(graph.with_nothing_defaulted())
 }
 
 /// The config of a file without one: `family`'s, checked against the shapes; without a family,
@@ -76,7 +84,7 @@ pub(super) fn config(
     others: &BTreeMap<String, Entry>,
     family: Option<Family>,
     origin: &Path,
-) -> Result<(AutoencoderKLConfig, String)> {
+) -> Result<(VaeConfig, String)> {
     let graph = graph(vae, origin)?;
     refuse_strangers(&graph, vae, origin)?;
     if let Some(family) = family {
@@ -92,7 +100,9 @@ pub(super) fn config(
     }
     let shapes = format!(
         "{} latent channels, widths {:?}, {} layers a block",
-        graph.latent_channels, graph.block_out_channels, graph.layers_per_block
+        graph.latent_channels(),
+        graph.block_out_channels(),
+        graph.layers_per_block()
     );
     let names: Vec<String> = candidates.iter().map(Family::to_string).collect();
     let (problem, next) = match names.as_slice() {
@@ -125,18 +135,17 @@ pub(super) fn config(
 
 /// Shapes describe the whole graph only if there is nothing beside it: attention in other blocks,
 /// for example, would be a different model.
-fn refuse_strangers(
-    graph: &AutoencoderKLConfig,
-    vae: &BTreeMap<String, Entry>,
-    origin: &Path,
-) -> Result<()> {
+fn refuse_strangers(graph: &VaeConfig, vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<()> {
     let known: BTreeSet<String> =
         expected_tensors(graph).into_iter().map(|spec| spec.name).collect();
     let Some(stranger) = vae.keys().find(|name| !known.contains(*name)) else { return Ok(()) };
     Err(Error::checkpoint(
         origin,
-        format!("{stranger} is no tensor of an AutoencoderKL with the shapes of the others"),
-        "pass the model's config.json with `config` if it is an AutoencoderKL",
+        format!(
+            "{stranger} is no tensor of an {} with the shapes of the others",
+            graph.class().name()
+        ),
+        "pass the model's config.json with `config` if it is one all the same",
     ))
 }
 
@@ -151,7 +160,7 @@ fn no_vae(origin: &Path, name: &str, vae: &BTreeMap<String, Entry>) -> Error {
     Error::checkpoint(
         origin,
         format!("expected {name} (by itself, or behind vae. or first_stage_model.), found {found}"),
-        "check that the file holds the VAE (AutoencoderKL) of an image model",
+        format!("check that the file holds the VAE ({}) of an image model", Class::names()),
     )
 }
 

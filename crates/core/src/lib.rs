@@ -11,6 +11,7 @@ pub mod element_type;
 pub mod random;
 pub mod image_processor;
 pub mod config;
+pub mod scaling;
 pub mod graph;
 pub mod recipe;
 pub mod trace;
@@ -20,7 +21,8 @@ pub mod tensor_file;
 pub mod metrics;
 
 pub use cancellation::Cancellation;
-pub use config::AutoencoderKLConfig;
+pub use config::{AutoencoderKLConfig, VaeConfig};
 pub use dtype::Dtype;
 pub use element_type::ElementType;
+pub use scaling::Scaling;
 pub use vae::{Encoded, RoundTrip, Vae, round_trip};

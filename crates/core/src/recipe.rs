@@ -38,7 +38,9 @@ impl Recipe {
         let hash = name_hash(name);
         let fan_in: usize = shape.iter().skip(1).product();
         let spread = (3.0 / fan_in as f64).sqrt() as f32;
-        let is_norm_weight = shape.len() == 1 && name.ends_with(".weight");
+        // A variance lies around 1 as a norm's weight does.
+        let is_norm_weight =
+            shape.len() == 1 && (name.ends_with(".weight") || name.ends_with(".running_var"));
         (0..shape.iter().product::<usize>() as u64)
             .map(|index| {
                 let u = unit(hash, index);

@@ -7,7 +7,7 @@
 use ndarray::{Array4, ArrayView4, Axis, Slice, Zip, concatenate, s};
 use serde::Serialize;
 
-use crate::config::{AutoencoderKLConfig, SampleSize};
+use crate::config::{SampleSize, VaeConfig};
 use crate::dtype::Dtype;
 use vae_fidelity_files::error::{Error, Result};
 
@@ -31,15 +31,15 @@ impl Tiling {
     /// # Examples
     ///
     /// ```
-    /// use vae_fidelity_core::AutoencoderKLConfig;
+    /// use vae_fidelity_core::VaeConfig;
     /// use vae_fidelity_core::tiling::Tiling;
     /// let json = r#"{"norm_num_groups": 32, "sample_size": 512}"#;
-    /// let config = AutoencoderKLConfig::from_json(json, "a test").unwrap();
+    /// let config = VaeConfig::from_json(json, "a test").unwrap();
     /// assert_eq!(Tiling::new(&config, None).unwrap().tile_sample_min_size(), 512);
     /// assert!(Tiling::new(&config, Some(30)).is_err());
     /// ```
-    pub fn new(config: &AutoencoderKLConfig, tile_size: Option<usize>) -> Result<Self> {
-        let (subject, size) = match (tile_size, config.sample_size) {
+    pub fn new(config: &VaeConfig, tile_size: Option<usize>) -> Result<Self> {
+        let (subject, size) = match (tile_size, config.sample_size()) {
             (Some(size), _) => ("`tile_size`", size),
             (None, SampleSize::Side(size)) => ("sample_size of the config", size),
             (None, SampleSize::Pair(height, width)) => {
@@ -289,7 +289,7 @@ fn joined(axis: usize, parts: &[Array4<f32>]) -> Result<Array4<f32>> {
 mod tests {
     use super::*;
 
-    fn config(sample_size: &str) -> AutoencoderKLConfig {
+    fn config(sample_size: &str) -> VaeConfig {
         let four = |name| format!("[\"{name}\", \"{name}\"]");
         let json = format!(
             r#"{{"down_block_types": {}, "up_block_types": {}, "block_out_channels": [32, 32],
@@ -297,7 +297,7 @@ mod tests {
             four("DownEncoderBlock2D"),
             four("UpDecoderBlock2D"),
         );
-        AutoencoderKLConfig::from_json(&json, "a test").unwrap()
+        VaeConfig::from_json(&json, "a test").unwrap()
     }
 
     fn counting(shape: (usize, usize, usize, usize)) -> Array4<f32> {

@@ -3,8 +3,9 @@
 use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD};
 
 use crate::cancellation::Cancellation;
-use crate::config::AutoencoderKLConfig;
+use crate::config::VaeConfig;
 use crate::dtype::Dtype;
+use crate::scaling::Scaling;
 use crate::tiling::Splitting;
 use crate::trace::{Extreme, Stage, Trace, TraceFile};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -16,7 +17,7 @@ use vae_fidelity_pixels::Rgb8;
 /// latents are as the model makes them, not multiplied by `scaling_factor`.
 pub trait Vae {
     /// The config that the weights were loaded with.
-    fn config(&self) -> &AutoencoderKLConfig;
+    fn config(&self) -> &VaeConfig;
 
     /// The arithmetic that the model runs in.
     fn dtype(&self) -> Dtype;
@@ -49,14 +50,35 @@ pub trait Vae {
         None
     }
 
-    /// Multiplies raw latents by `scaling_factor`, as the implementation rounds it.
-    fn scale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
-        Ok(latents.map(|&latent| self.config().scale(latent, self.dtype())))
+    /// How latents are handed to the diffusion model.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of kind [`ErrorKind::Unsupported`] for a class whose rule lies in the checkpoint,
+    /// until the implementation gives it.
+    fn scaling(&self) -> Result<Scaling> {
+        match self.config() {
+            VaeConfig::AutoencoderKL(config) => {
+                Ok(Scaling::Factor { scaling_factor: config.scaling_factor })
+            }
+            config => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("latents of {}", config.class().name()),
+                "are scaled by statistics in the checkpoint",
+                "implement Vae::scaling; Checkpoint::scaling reads them",
+            )),
+        }
     }
 
-    /// Divides scaled latents by `scaling_factor`, as the implementation rounds it.
+    /// Raw latents (N, C, h, w) as the diffusion model is given them, as the implementation rounds it.
+    /// The shape may be another.
+    fn scale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
+        self.scaling()?.scale(latents, self.dtype())
+    }
+
+    /// The inverse of [`Vae::scale`].
     fn unscale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
-        Ok(latents.map(|&latent| self.config().unscale(latent, self.dtype())))
+        self.scaling()?.unscale(latents, self.dtype())
     }
 
     /// Enables tiling or slicing for later calls, as diffusers' `enable_tiling()` and

@@ -107,8 +107,8 @@ fn lost_in_scaling(evidence: &Evidence) -> Result<Option<Finding>> {
     let back = evidence.vae.unscale(evidence.latents.view())?;
     let lost = rms_difference(raw, &back) > 0.1 * spread(raw)
         || evidence.latents.iter().any(|value| !value.is_finite());
-    let factor = evidence.vae.config().scaling_factor;
-    Ok(lost.then(|| {
+    let factor = evidence.vae.config().scaling_factor();
+    Ok(factor.filter(|_| lost).map(|factor| {
         let title = format!(
             "scaling_factor {factor} is out of all bounds: the latents do not come back from it"
         );

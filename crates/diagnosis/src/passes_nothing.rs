@@ -215,17 +215,19 @@ fn encoder_is_dead(evidence: &Evidence, side: usize) -> Result<Option<f64>> {
 /// How much two draws of noise differ once they are decoded, where that is nothing.
 fn decoder_is_dead(evidence: &Evidence) -> Result<Option<f64>> {
     let config = evidence.vae.config();
-    let side = (SIDE / config.downsampling()).clamp(1, 16);
-    let spread = 3f64.sqrt() / config.scaling_factor.abs();
+    // Even, for classes that patch their latents.
+    let side = (SIDE / config.downsampling()).clamp(2, 16);
+    let shape = evidence.vae.scaling()?.scaled_shape((1, config.latent_channels(), side, side));
+    let spread = 3f64.sqrt();
     let decoded = |name: &str| {
         let hash = name_hash(name);
-        let shape = (1, config.latent_channels, side, side);
         // Uniform in [-1, 1).
         let unit = |index: u64| (scrambled(hash, index) >> 40) as f64 / f64::from(1 << 23) - 1.0;
         let draws = (0..).map(|index| (unit(index) * spread) as f32);
-        let count = config.latent_channels * side * side;
+        let count = shape.0 * shape.1 * shape.2 * shape.3;
         let latents = Array4::from_shape_vec(shape, draws.take(count).collect());
-        evidence.vae.decode(latents.unwrap_or_default().view())
+        let latents = evidence.vae.unscale(latents.unwrap_or_default().view())?;
+        evidence.vae.decode(latents.view())
     };
     let change = rms_difference(&decoded("one draw")?, &decoded("another draw")?);
     Ok((change < LEVEL).then_some(change))

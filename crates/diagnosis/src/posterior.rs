@@ -57,15 +57,12 @@ pub(super) fn findings(evidence: &Evidence, useless: bool) -> Vec<Finding> {
     findings.extend(collapsed(evidence));
     let config = evidence.vae.config();
     if !useless
-        && config.latents_std.is_none()
+        && config.latents_statistics().is_none()
+        && let Some(factor) = config.scaling_factor()
         && is_natural(evidence.seen)
         && let Some(mean) = evidence.mean()
     {
-        findings.extend(unusual_spread(
-            spread(&mean),
-            config.scaling_factor,
-            &Family::with_graph_of(config),
-        ));
+        findings.extend(unusual_spread(spread(&mean), factor, &Family::with_graph_of(config)));
     }
     findings
 }
@@ -81,7 +78,7 @@ fn collapsed(evidence: &Evidence) -> Option<Finding> {
             &POSTERIOR_COLLAPSED,
             format!("{percent:.0} % of the log-variances lie at or beyond the clamp of -30 and 20"),
         )
-        .at(if evidence.vae.config().use_quant_conv { "quant_conv" } else { "encoder.conv_out" })
+        .at(if evidence.vae.config().use_quant_conv() { "quant_conv" } else { "encoder.conv_out" })
         .evidence("clamped_share", share)
     })
 }

@@ -8,7 +8,10 @@ use super::evidence::LatentsScale;
 use super::finding::Finding;
 use super::fit::Line;
 use super::severity::Severity;
-use vae_fidelity_core::config::{AutoencoderKLConfig, Family};
+use vae_fidelity_core::config::{Family, VaeConfig};
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::vae::Vae;
+use vae_fidelity_files::error::Result;
 
 pub(super) const SCALING_FACTOR_MISMATCH: Cause = Cause {
     code: Code::ScalingFactorMismatch,
@@ -96,20 +99,17 @@ pub(super) struct Affine {
 
 impl Affine {
     /// As `config` asks for; raw latents are as they are.
-    pub fn of(config: &AutoencoderKLConfig, scale: LatentsScale) -> Self {
+    pub fn of(config: &VaeConfig, scale: LatentsScale) -> Self {
         let scaled = scale == LatentsScale::Scaled;
-        let statistics = config
-            .latents_mean
-            .iter()
-            .flatten()
-            .copied()
-            .zip(config.latents_std.iter().flatten().copied())
-            .collect::<Vec<_>>();
+        let (mean, std) = config.latents_statistics().unwrap_or_default();
+        let statistics = mean.iter().copied().zip(std.iter().copied()).collect::<Vec<_>>();
+        // Latents of a class without a factor are compared as they are.
+        let scaling_factor = config.scaling_factor().unwrap_or(1.0);
         Self {
             scale,
-            factor: if scaled { config.scaling_factor } else { 1.0 },
-            scaling_factor: config.scaling_factor,
-            shift: if scaled { config.shift_factor.unwrap_or(0.0) } else { 0.0 },
+            factor: if scaled { scaling_factor } else { 1.0 },
+            scaling_factor,
+            shift: if scaled { config.shift_factor().unwrap_or(0.0) } else { 0.0 },
             statistics: (scaled && !statistics.is_empty()).then_some(statistics),
         }
     }
@@ -138,24 +138,28 @@ impl Affine {
 
 /// The user's latents as the model makes them: what pipelines do before they decode, in f32.
 pub(super) fn unscaled(
-    config: &AutoencoderKLConfig,
+    vae: &dyn Vae,
     scale: LatentsScale,
     mut latents: Array4<f32>,
-) -> Array4<f32> {
-    match (scale, &config.latents_mean, &config.latents_std) {
-        (LatentsScale::Raw, ..) => {}
-        (LatentsScale::Scaled, Some(mean), Some(std)) => {
+) -> Result<Array4<f32>> {
+    if scale == LatentsScale::Raw {
+        return Ok(latents);
+    }
+    let config = vae.config();
+    match (config.scaling_factor(), config.latents_statistics()) {
+        (None, _) => return vae.scaling()?.unscale(latents.view(), Dtype::F32),
+        (Some(factor), Some((mean, std))) => {
             for (channel, mut values) in latents.axis_iter_mut(Axis(1)).enumerate() {
-                let scale = (std[channel] / config.scaling_factor) as f32;
+                let scale = (std[channel] / factor) as f32;
                 values.mapv_inplace(|z| z * scale + mean[channel] as f32);
             }
         }
-        (LatentsScale::Scaled, ..) => {
-            let shift = config.shift_factor.unwrap_or(0.0) as f32;
-            latents.mapv_inplace(|z| z / config.scaling_factor as f32 + shift);
+        (Some(factor), None) => {
+            let shift = config.shift_factor().unwrap_or(0.0) as f32;
+            latents.mapv_inplace(|z| z / factor as f32 + shift);
         }
     }
-    latents
+    Ok(latents)
 }
 
 /// What is wrong with a line from the expected raw latents to the user's.

@@ -154,7 +154,8 @@ impl Candidate<'_> {
     }
 
     fn scaling_factor(&self) -> Option<f32> {
-        self.suite.checkpoint(&self.case.model).ok().map(|c| c.config().scaling_factor as f32)
+        let checkpoint = self.suite.checkpoint(&self.case.model).ok()?;
+        checkpoint.config().scaling_factor().map(|factor| factor as f32)
     }
 
     /// The one tensor of the one file that `step` is read from.

@@ -18,6 +18,7 @@ use super::case_files::CaseFiles;
 use super::manifest::{Case, Origin, PosteriorKind, broken};
 use super::suite::Suite;
 use vae_fidelity_checkpoint::{Checkpoint, TensorSpec, expected_tensors};
+use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::tensor_file::{to_npy, to_safetensors};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::input::{MAX_TENSOR_BYTES, read_bytes};
@@ -259,14 +260,15 @@ impl Writer<'_> {
         self.folder(&at)?;
         let config = checkpoint.config();
         let mut fields = json!(config);
-        fields["_class_name"] = json!("AutoencoderKL");
+        fields["_class_name"] = json!(config.class().name());
         let text = format!("{fields:#}\n");
         fs_write(&self.root.join(&at).join("config.json"), text.as_bytes())?;
         let specs = expected_tensors(config);
         let mut row = json!({
             "name": name,
             "config": format!("{at}/config.json"),
-            "scaling_factor": config.scaling_factor,
+            "scaling_factor": config.scaling_factor(),
+            "scaling": checkpoint.scaling(Dtype::F32)?,
             "parameters": checkpoint.parameters(),
         });
         for ending in self.format.endings() {

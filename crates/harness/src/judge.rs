@@ -110,8 +110,8 @@ impl<'a> Judge<'a> {
             Ok(scaled) => {
                 let values: Vec<f32> = scaled.iter().copied().collect();
                 let actual = Actual { shape: scaled.shape(), values: &values, trace };
-                let factor = self.vae.config().scaling_factor as f32;
-                let why = || explain::latents(files, &values, factor);
+                let factor = self.vae.config().scaling_factor();
+                let why = || explain::latents(files, &values, factor? as f32);
                 self.checks.explained(Step::Latents, &files.latents, actual, why)?;
             }
         }

@@ -50,6 +50,8 @@ pub use tolerances::layer_rounding;
 
 // What an implementation of `Vae` is written with.
 pub use vae_fidelity_checkpoint::Checkpoint;
-pub use vae_fidelity_core::{AutoencoderKLConfig, Dtype, Encoded, Vae, config, tiling, trace};
+pub use vae_fidelity_core::{
+    AutoencoderKLConfig, Dtype, Encoded, Vae, VaeConfig, config, tiling, trace,
+};
 pub use vae_fidelity_files::{Error, ErrorKind, Result};
 pub use vae_fidelity_pixels::Rgb8;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::element_type::ElementType;
 use vae_fidelity_core::tiling::{Splitting, Tiling};
@@ -193,7 +193,7 @@ impl Manifest {
 
 impl Case {
     /// How the work on its pictures is split, for a model with `config`.
-    pub(super) fn splitting(&self, config: &AutoencoderKLConfig) -> Result<Splitting> {
+    pub(super) fn splitting(&self, config: &VaeConfig) -> Result<Splitting> {
         let tiling = self.tiling.map(|tiling| Tiling::new(config, tiling.tile_sample_min_size));
         Ok(Splitting { tiling: tiling.transpose()?, slicing: self.slicing })
     }

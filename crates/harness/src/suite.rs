@@ -352,6 +352,6 @@ fn preprocess(
 ) -> Result<Array4<f32>> {
     let pixels = vae_fidelity_pixels::open(image)?.pixels;
     let (width, height) =
-        vae_fidelity_pixels::target_size(pixels.width(), pixels.height(), requested)?;
+        vae_fidelity_pixels::target_size(pixels.width(), pixels.height(), requested, 8)?;
     Ok(normalize(&vae_fidelity_pixels::resize_bicubic(&pixels, width, height)?, dtype))
 }

@@ -6,28 +6,31 @@ use vae_fidelity_files::error::{Error, Result};
 /// The (width, height) that a picture of `width` x `height` pixels is resized to.
 ///
 /// `requested` (see [`requested_size`]) is taken as it is. Without it, each side goes down to a
-/// multiple of 8, but not below 8, as the reference script's `ensure_multiple_of_8` does.
+/// multiple of `multiple_of`, but not below it, as the reference script's `ensure_multiple_of_8` does
+/// with 8.
 ///
 /// # Errors
 ///
-/// As [`requested_size`].
+/// As [`requested_size`], with `multiple_of` in place of 8.
 ///
 /// # Examples
 ///
 /// ```
 /// use vae_fidelity_pixels::target_size;
-/// assert_eq!(target_size(300, 200, None).unwrap(), (296, 200));
-/// assert_eq!(target_size(5, 3, None).unwrap(), (8, 8));
-/// assert_eq!(target_size(300, 200, Some((64, 32))).unwrap(), (64, 32));
+/// assert_eq!(target_size(300, 200, None, 8).unwrap(), (296, 200));
+/// assert_eq!(target_size(5, 3, None, 8).unwrap(), (8, 8));
+/// assert_eq!(target_size(300, 200, Some((64, 32)), 8).unwrap(), (64, 32));
 /// ```
 pub fn target_size(
     width: usize,
     height: usize,
     requested: Option<(usize, usize)>,
+    multiple_of: usize,
 ) -> Result<(usize, usize)> {
+    let down = |side: usize| (side / multiple_of * multiple_of).max(multiple_of);
     match requested {
-        Some((width, height)) => check_requested(width, height),
-        None => Ok(((width / 8 * 8).max(8), (height / 8 * 8).max(8))),
+        Some((width, height)) => check_requested(width, height, multiple_of),
+        None => Ok((down(width), down(height))),
     }
 }
 
@@ -43,7 +46,7 @@ pub fn requested_size(
 ) -> Result<Option<(usize, usize)>> {
     match (width, height) {
         (None, None) => Ok(None),
-        (Some(width), Some(height)) => check_requested(width, height).map(Some),
+        (Some(width), Some(height)) => check_requested(width, height, 8).map(Some),
         (Some(width), None) => Err(one_alone("`width`", width, "`height`")),
         (None, Some(height)) => Err(one_alone("`height`", height, "`width`")),
     }
@@ -57,14 +60,17 @@ fn one_alone(given: &str, value: usize, missing: &str) -> Error {
     )
 }
 
-fn check_requested(width: usize, height: usize) -> Result<(usize, usize)> {
+fn check_requested(width: usize, height: usize, multiple: usize) -> Result<(usize, usize)> {
     for (option, side) in [("`width`", width), ("`height`", height)] {
-        if side == 0 || side % 8 != 0 {
-            let below = side / 8 * 8;
-            let nearest = if below == 0 { "8".into() } else { format!("{below} or {}", below + 8) };
+        if side == 0 || side % multiple != 0 {
+            let below = side / multiple * multiple;
+            let nearest = match below {
+                0 => multiple.to_string(),
+                _ => format!("{below} or {}", below + multiple),
+            };
             return Err(Error::option(
                 option,
-                format!("expected a multiple of 8, at least 8, found {side}"),
+                format!("expected a multiple of {multiple}, at least {multiple}, found {side}"),
                 format!("use {nearest}"),
             ));
         }

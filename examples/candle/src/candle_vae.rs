@@ -11,12 +11,12 @@ use ndarray::{Array4, ArrayView4};
 use vae_fidelity_checkpoint::expected_tensors;
 use vae_fidelity_harness::config::Activation;
 use vae_fidelity_harness::{
-    AutoencoderKLConfig, Checkpoint, Dtype, Encoded, Error, ErrorKind, Result, Rgb8, Vae,
+    VaeConfig, Checkpoint, Dtype, Encoded, Error, ErrorKind, Result, Rgb8, Vae,
 };
 
 /// candle's `AutoEncoderKL` on the CPU in f32.
 pub struct CandleVae {
-    config: AutoencoderKLConfig,
+    config: VaeConfig,
     model: AutoEncoderKL,
 }
 
@@ -65,7 +65,7 @@ impl CandleVae {
 }
 
 impl Vae for CandleVae {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         &self.config
     }
 

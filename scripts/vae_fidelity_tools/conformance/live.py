@@ -27,6 +27,7 @@ from vae_fidelity_tools import arguments, checkout
 from vae_fidelity_tools.checkout import IMAGES, MODELS
 from vae_fidelity_tools.goldens import reference_script
 from vae_fidelity_tools.goldens.cases import CASES, FULL_MODELS, Case
+from vae_fidelity_tools.goldens.classes import Kl, class_of
 from vae_fidelity_tools.goldens.recipe import repository
 
 GRID_MODELS = ("builtin", "sd-small", "flux1-small")
@@ -169,7 +170,8 @@ class Sides:
         repo = "builtin" if case.model == "builtin" else folder
         cells, same = compare(gist, rust_output(self.binary, repo, rust_case or case, self.threads))
         program = ""
-        as_program = case.dtype == "f32" and not case.tiling  # what the gist's command line runs
+        # What the gist's command line runs.
+        as_program = case.dtype == "f32" and not case.tiling and class_of(folder) is Kl
         if as_program and case.model not in self.run_as_program and rust_case is None:
             self.run_as_program.add(case.model)
             out = Path(self.temporary) / "command_line.png"

@@ -83,6 +83,9 @@ FULL_TOPOLOGY = [
     Case("sd3-sample", "sd3", "astronaut.png", "Stable Diffusion 3's graph, sampled; the gist ignores shift_factor.", (24, 16),
          seed=3),
     config_case("flux1", "FLUX.1's config on Stable Diffusion 3's graph: scaling_factor 0.3611, shift_factor 0.1159."),
+    Case("flux2-96x64", "flux2", "coffee.jpg", "FLUX.2's graph, module by module: 32 latent channels, whose 2 x 2 patches are "
+         "normalized by statistics in the checkpoint.", (96, 64), trace=True),
+    Case("flux2-sample", "flux2", "astronaut.png", "FLUX.2's graph, sampled.", (48, 32), seed=3),
     Case("cogview4-96x64", "cogview4", "coffee.jpg", "CogView 4's graph, module by module: up to 1024 channels, three layers a "
          "block, no mid attention.", (96, 64), trace=True),
     Case("x4-upscaler-96x64", "x4-upscaler", "coffee.jpg", "The x4 upscaler's graph, module by module: three blocks, so "
@@ -106,6 +109,8 @@ SMALL = [
     *small("cogview-small", "CogView: three layers a block, no mid attention, scaling_factor 1."),
     *small("x4-upscaler-small", "The x4 upscaler: three blocks, so latents are a quarter of the picture a side."),
     *small("playground-small", "Playground v2.5: latents_mean and latents_std, which the gist ignores."),
+    *small("flux2-small", "FLUX.2: latents in 2 x 2 patches, normalized by statistics in the checkpoint.", (48, 32)),
+    *small("flux2-small-decoder", "FLUX.2 with a decoder that is narrower than the encoder.", (32, 48)),
     *small("five-blocks", "Five blocks of uneven width, five latent channels, no post_quant_conv; the decoded picture is "
            "smaller than its input, whose sides are no multiples of 16.", (72, 56)),
     *small("class-defaults", "A config that says nothing: diffusers' defaults are one block, one layer, 32 groups.", (24, 32)),
@@ -133,6 +138,7 @@ def half(model, shows, size=(32, 24)):
 
 HALF = [
     *half("sd-small", "Every operation rounds to the dtype, the picture's own steps too"),
+    *half("flux2-small", "FLUX.2's statistics are rounded to the dtype as well", (32, 32)),
     *half("builtin", "Trained weights, whose activations are larger"),
 ]
 
@@ -150,6 +156,8 @@ TILED = [
     Case("tiles-sample", "tiles", "coffee.jpg", "Tiles, sampled; the second row is one latent high.", (40, 32), seed=1,
          tiling=True),
     Case("tiles-small", "tiles", "astronaut.png", "A picture as large as a tile is not tiled.", (24, 32), tiling=True),
+    Case("flux2-tiles", "flux2-small-decoder", "coffee.jpg", "FLUX.2's tiles, put together before latents are patched.", (48, 48),
+         tiling=True),
     Case("builtin-tiles", "builtin", "astronaut.png", "Tiles of a size of one's own, with trained weights: seams are blended "
          "over a quarter.", (96, 72), tiling=True, tile_size=64),
     Case("builtin-slices", "builtin", "astronaut.png", "Two pictures in one batch with enable_slicing(); the pixels are the "
@@ -167,6 +175,7 @@ def blocks(model, shows, size):
 BLOCKS = [
     blocks("sd-small", "What each block of a Stable Diffusion graph is given and makes of it, whole.", (16, 8)),
     blocks("builtin", "The same of trained weights.", (16, 8)),
+    blocks("flux2-small-decoder", "The same of FLUX.2's class, with a narrower decoder.", (16, 16)),
     blocks("cogview-small", "The same without mid attention and quant convs.", (8, 8)),
     blocks("x4-upscaler-small", "The same of a graph of three levels.", (8, 8)),
 ]

@@ -1,4 +1,4 @@
-"""A suite of one's own: the gist's functions on any diffusers AutoencoderKL and any pictures.
+"""A suite of one's own: the gist's functions on any model of a class that is run, and any pictures.
 
 The folder has the layout of golden/ (golden/README.md), so that `golden verify --golden DIR`,
 `golden export --golden DIR` and `Suite::open` take it. Every tensor is stored in full.
@@ -16,6 +16,7 @@ from PIL import Image
 from vae_fidelity_tools.checkout import GOLDEN
 from vae_fidelity_tools.goldens import block_tensors, reference_script
 from vae_fidelity_tools.goldens.cases import Case
+from vae_fidelity_tools.goldens.classes import CLASSES, Kl, class_of
 from vae_fidelity_tools.goldens.store import SCHEMA_VERSION, Degenerate, manifest_json, manifest_row, refuse_degenerate, write_case
 from vae_fidelity_tools.goldens.trace import to_json
 
@@ -61,8 +62,8 @@ def refuse_arguments(repo, images, out):
     if not (vae / "config.json").is_file():
         sys.exit(f"{repo}: no config.json and no vae/config.json; name a folder that diffusers' save_pretrained wrote")
     kind = json.loads((vae / "config.json").read_text()).get("_class_name", "AutoencoderKL")
-    if kind != "AutoencoderKL":
-        sys.exit(f"{vae}/config.json: _class_name is {kind}; only AutoencoderKL can be judged")
+    if kind not in CLASSES:
+        sys.exit(f"{vae}/config.json: _class_name is {kind}; judged can be {', '.join(CLASSES)}")
     for image in images:
         if not image.is_file():
             sys.exit(f"{image}: no such picture")
@@ -119,7 +120,8 @@ def write(gist_path, repo, images, size, seed, out, environment):
             run = reference_script.run(gist, vae, suite / "images", case)
             finite(case.name, run)
             repository = suite / "models" / model
-            reference_script.check_command_line(gist_path, repository, suite / "images", case, run, temporary)
+            if class_of(repository) is Kl:
+                reference_script.check_command_line(gist_path, repository, suite / "images", case, run, temporary)
             folder = suite / "cases" / case.name
             tensors = write_case(folder, run, largest_in_full=None)
             rows.append(manifest_row(case, tensors, block_tensors.write(folder, run.blocks) if case.blocks else None))

@@ -68,7 +68,7 @@ def values(name, shape, factor=1.0):
     if len(shape) >= 2:
         spread = np.float32(math.sqrt(3 / math.prod(shape[1:])))
         tensor = u * spread
-    elif name.endswith(".weight"):
+    elif name.endswith((".weight", ".running_var")):
         tensor = np.float32(1) + np.float32(0.1) * u
     else:
         tensor = np.float32(0.1) * u
@@ -90,13 +90,14 @@ def read_recipe(path):
 
 
 def tensor_shapes(config):
-    """{tensor name: shape} of the AutoencoderKL that a config describes."""
+    """{tensor name: shape} of the model that a config describes; counters of training are left out."""
     import torch
-    from diffusers import AutoencoderKL
+
+    from vae_fidelity_tools.goldens.classes import CLASSES
 
     with torch.device("meta"):
-        vae = AutoencoderKL.from_config(config)
-    return {name: list(tensor.shape) for name, tensor in vae.state_dict().items()}
+        vae = CLASSES[config.get("_class_name", "AutoencoderKL")].diffusers_class.from_config(config)
+    return {name: list(tensor.shape) for name, tensor in vae.state_dict().items() if tensor.is_floating_point()}
 
 
 def materialise(model, out):

@@ -32,6 +32,7 @@ from PIL import Image
 
 from vae_fidelity_tools.checkout import MODELS
 from vae_fidelity_tools.goldens import block_tensors
+from vae_fidelity_tools.goldens.classes import CLASSES, class_of
 from vae_fidelity_tools.goldens.recipe import repository
 from vae_fidelity_tools.goldens.trace import recorded
 
@@ -76,7 +77,7 @@ def load_vae(gist, repository, dtype="f32"):
     """The gist's pick is f32 on the CPU, f16 on CUDA; another dtype is given to the same function."""
     device, picked = gist.pick_device_and_dtype()
     assert (device.type, picked) == (DEVICE, {"cpu": torch.float32, "cuda": torch.float16}[DEVICE])
-    return gist.load_vae(str(repository), device=device, dtype=DTYPES[dtype])
+    return class_of(repository)(gist).load(repository, device, DTYPES[dtype])
 
 
 class Models:
@@ -104,13 +105,14 @@ def run(gist, vae, images, case, start=None):
     recording = recorded if case.trace else lambda _: nullcontext()
     keeping = block_tensors.recorded if case.blocks else lambda _: nullcontext()
     device, dtype = gist.pick_device_and_dtype()[0], DTYPES[case.dtype]
+    functions = CLASSES[type(vae).__name__](gist)
     pictures = [Image.open(images / name) for name in (case.image, *case.batch)]
     sample = torch.cat([gist.image_to_tensor(picture, case.size, device=device, dtype=dtype) for picture in pictures])
     with split(vae, case):
         with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace, keeping(vae) as encode_blocks:
-            latents = gist.encode_to_latents(vae, sample, sample=case.seed is not None, seed=case.seed)
+            latents = functions.encode(vae, sample, case.seed)
         with recording(vae) as decode_trace, keeping(vae) as decode_blocks:
-            decoded = gist.decode_from_latents(vae, torch.from_numpy(start.latents).to(device, dtype) if start else latents)
+            decoded = functions.decode(vae, torch.from_numpy(start.latents).to(device, dtype) if start else latents)
     return Run(
         sample=array(sample),
         moments=array(seen["moments"]),

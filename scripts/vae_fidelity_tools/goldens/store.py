@@ -143,8 +143,9 @@ def refuse_degenerate(name, run):
         raise Degenerate(f"{name}: a channel of the latents is all but constant")
 
 
-def manifest_row(case, tensors, blocks=None):
-    """What the manifest says about a case; `tensors` and `blocks` are what their writers returned."""
+def manifest_row(case, tensors, blocks=None, written_on=None):
+    """What the manifest says about a case; `tensors` and `blocks` are what their writers returned, `written_on`
+    what of the environment is another than the manifest's."""
     row = {
         "name": case.name,
         "shows": case.shows,
@@ -157,6 +158,8 @@ def manifest_row(case, tensors, blocks=None):
         "device": case.device,
         "trace": "trace.json" if case.trace else None,
     }
+    if written_on:
+        row["written_on"] = written_on
     if case.tiling:
         row["tiling"] = {"tile_sample_min_size": case.tile_size}
     if case.batch:

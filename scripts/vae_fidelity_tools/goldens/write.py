@@ -28,6 +28,7 @@ from vae_fidelity_tools import arguments
 from vae_fidelity_tools.checkout import GOLDEN, IMAGES, MODELS
 from vae_fidelity_tools.goldens import block_tensors, own_suite, reference_script, self_test
 from vae_fidelity_tools.goldens.cases import CASES
+from vae_fidelity_tools.goldens.classes import Kl, class_of
 from vae_fidelity_tools.goldens.recipe import repository
 from vae_fidelity_tools.goldens.store import (
     SCHEMA_VERSION,
@@ -45,6 +46,8 @@ from vae_fidelity_tools.goldens.trace import difference as trace_difference
 from vae_fidelity_tools.goldens.trace import to_json
 
 THREADS = 2
+# What may be another for some of the cases: the script and the versions may not.
+MACHINE = ("cpu_capability", "processor")
 
 
 def environment():
@@ -80,9 +83,9 @@ class Writer:
 
     def check_command_line(self, case, run):
         """Where the gist's command line can be asked for the case."""
-        if case.dtype != "f32" or case.tiling or case.batch:
-            return
         folder = repository(MODELS / case.model, self.temporary)
+        if case.dtype != "f32" or case.tiling or case.batch or class_of(folder) is not Kl:
+            return
         reference_script.check_command_line(self.gist_path, folder, IMAGES, case, run, self.temporary)
 
 
@@ -100,8 +103,12 @@ def write(writer, cases, out):
     before = json.loads(manifest_path.read_text()) if manifest_path.is_file() else {"cases": []}
     here = environment()
     rows = {row["name"]: row for row in before["cases"]}
-    if len(cases) < len(CASES) and any(before.get(key) != value for key, value in here.items() if before["cases"]):
-        sys.exit("the other cases were written in another environment; write all of them, without --only")
+    other = {}
+    if len(cases) < len(CASES) and before["cases"]:
+        other = {key: value for key, value in here.items() if before.get(key) != value}
+        if not set(other) <= set(MACHINE):
+            sys.exit("the other cases were written with other versions; write all of them, without --only")
+        here = {key: before[key] for key in here}
     (out / "cases").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".writing-") as staging:
         for number, case in enumerate(cases, 1):
@@ -110,7 +117,8 @@ def write(writer, cases, out):
             writer.check_command_line(case, run)
             folder = Path(staging) / case.name
             tensors = write_case(folder, run)
-            rows[case.name] = manifest_row(case, tensors, block_tensors.write(folder, run.blocks) if case.blocks else None)
+            blocks = block_tensors.write(folder, run.blocks) if case.blocks else None
+            rows[case.name] = manifest_row(case, tensors, blocks, other or None)
             if case.trace:
                 (folder / "trace.json").write_text(to_json(run.trace))
             print(f"[{number}/{len(cases)}] {case.name} {time.monotonic() - started:.1f} s", flush=True)
@@ -131,16 +139,18 @@ def write(writer, cases, out):
 def check(writer, cases, out):
     """Recomputes; returns the differences."""
     manifest = json.loads((out / "manifest.json").read_text())
-    elsewhere = {key: (manifest.get(key), value) for key, value in environment().items() if manifest.get(key) != value}
-    tolerances = json.loads((out / manifest["tolerances"]).read_text()) if elsewhere else None
-    for key, (wrote, here) in elsewhere.items():
-        print(f"{key} is {here}, the goldens were written with {wrote}: judging within tolerances")
-    agree = "within tolerance" if elsewhere else "equal"
+    here, known = environment(), json.loads((out / manifest["tolerances"]).read_text())
+    elsewhere = {key: (manifest.get(key), value) for key, value in here.items() if manifest.get(key) != value}
+    for key, (wrote, now) in elsewhere.items():
+        print(f"{key} is {now}, the goldens were written with {wrote} unless they say otherwise: judging within tolerances")
     rows = {row["name"]: row for row in manifest["cases"]}
     found = [f"{name}: in the manifest, but no longer a case" for name in set(rows) - {case.name for case in CASES}]
     for number, case in enumerate(cases, 1):
         run = writer.run(case)
         row, folder = rows.get(case.name), out / "cases" / case.name
+        written_on = manifest | (row or {}).get("written_on", {})
+        same = all(written_on.get(key) == value for key, value in here.items())
+        tolerances, agree = (None, "equal") if same else (known, "within tolerance")
         if row is None:
             wrong = ["not in the manifest"]
         else:
@@ -153,7 +163,7 @@ def check(writer, cases, out):
 def check_case(case, run, row, folder, tolerances):
     tensors = tensors_of(run)
     wrong = []
-    if row != manifest_row(case, row["tensors"], row.get("blocks")):
+    if row != manifest_row(case, row["tensors"], row.get("blocks"), row.get("written_on")):
         wrong.append("the manifest's row describes another case")
     if set(row["tensors"]) != set(tensors):
         wrong.append(f"tensors {sorted(row['tensors'])}, expected {sorted(tensors)}")

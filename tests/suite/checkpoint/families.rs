@@ -10,23 +10,23 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use vae_fidelity::checkpoint::{OpenOptions, expected_tensors};
 use vae_fidelity::config::{Family, SampleSize};
-use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Error, ErrorKind, Source};
+use vae_fidelity::{Checkpoint, Error, ErrorKind, Source, VaeConfig};
 
 /// A published graph, by what differs from Stable Diffusion's.
-fn graph(changes: Value) -> AutoencoderKLConfig {
+fn graph(changes: Value) -> VaeConfig {
     let mut fields = json!({"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2});
     fields.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     let levels = fields["block_out_channels"].as_array().unwrap().len();
     fields["down_block_types"] = json!(vec!["DownEncoderBlock2D"; levels]);
     fields["up_block_types"] = json!(vec!["UpDecoderBlock2D"; levels]);
-    AutoencoderKLConfig::from_json(&fields.to_string(), "a test").unwrap()
+    VaeConfig::from_json(&fields.to_string(), "a test").unwrap()
 }
 
-fn stable_diffusion() -> AutoencoderKLConfig {
+fn stable_diffusion() -> VaeConfig {
     graph(json!({}))
 }
 
-fn sixteen_channels() -> AutoencoderKLConfig {
+fn sixteen_channels() -> VaeConfig {
     graph(json!({"latent_channels": 16, "use_quant_conv": false, "use_post_quant_conv": false}))
 }
 
@@ -36,7 +36,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(config: &AutoencoderKLConfig, prefix: &str) -> Self {
+    fn new(config: &VaeConfig, prefix: &str) -> Self {
         let tensors = expected_tensors(config).into_iter();
         let named = tensors.map(|spec| (format!("{prefix}{}", spec.name), spec.shape));
         Self { folder: TempDir::new().unwrap(), tensors: named.collect() }
@@ -83,7 +83,7 @@ fn contains(text: &str, parts: &[&str]) {
 
 #[test]
 fn what_shapes_cannot_settle_is_asked_for() {
-    let question = |config: &AutoencoderKLConfig| {
+    let question = |config: &VaeConfig| {
         let error = Model::new(config, "").open(None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         format!("{error} | {}", error.next())
@@ -118,7 +118,7 @@ fn goldens_of_full_graphs_have_the_configs_of_their_families() {
     ] {
         let path = format!("golden/models/{name}/vae/config.json");
         let json = std::fs::read_to_string(&path).unwrap();
-        let config = AutoencoderKLConfig::from_json(&json, &path).unwrap();
+        let config = VaeConfig::from_json(&json, &path).unwrap();
         assert_eq!(Family::of(&config), family, "{name}");
     }
 }
@@ -137,11 +137,11 @@ fn a_family_supplies_what_it_published_and_is_checked_against_the_shapes() {
         let wide = shift.is_some();
         let model = Model::new(&if wide { sixteen_channels() } else { stable_diffusion() }, "");
         let checkpoint = model.open(Some(family)).unwrap();
-        let config = checkpoint.config();
+        let config = checkpoint.config().autoencoder_kl().unwrap();
         assert_eq!((config.scaling_factor, config.shift_factor), (scaling, shift), "{family}");
         assert_eq!(config.sample_size, SampleSize::Side(side));
         assert_eq!(config.latents_mean.is_some(), family == Family::PlaygroundV25);
-        assert_eq!((checkpoint.family(), Family::of(config)), (family, family));
+        assert_eq!((checkpoint.family(), Family::of(checkpoint.config())), (family, family));
         assert!(config.force_upcast && config.defaulted.is_empty());
         assert_eq!(checkpoint.parameters(), if wide { 83_819_683 } else { 83_653_863 });
         contains(&checkpoint.notes().join("\n"), &["shapes give the graph"]);
@@ -166,7 +166,7 @@ fn the_other_models_in_a_full_checkpoint_name_the_family() {
     let sdxl = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias";
     let sd3 = "model.diffusion_model.joint_blocks.0.context_block.adaLN_modulation.1.bias";
     let flux = "model.diffusion_model.double_blocks.0.img_attn.norm.key_norm.scale";
-    let of = |config: &AutoencoderKLConfig, prefix: &str, name: &str, shape: &[usize]| {
+    let of = |config: &VaeConfig, prefix: &str, name: &str, shape: &[usize]| {
         Model::new(config, prefix).with(name, shape).open(None).map(|found| found.family())
     };
     let narrow = stable_diffusion();
@@ -240,13 +240,13 @@ fn a_family_replaces_the_scaling_of_a_config_and_says_so() {
         Checkpoint::open_with(&source, &options)
     };
     let checkpoint = open(Family::Sdxl).unwrap();
-    assert_eq!(checkpoint.config().scaling_factor, 0.13025);
+    assert_eq!(checkpoint.config().scaling_factor(), Some(0.13025));
     let notes = checkpoint.notes().join("\n");
     contains(
         &notes,
         &["`family` sdxl replaces", "0.18215 becomes 0.13025", "leaves out in_channels"],
     );
-    assert!(!checkpoint.config().defaulted.contains(&"scaling_factor"));
+    assert!(!checkpoint.config().defaulted().contains(&"scaling_factor"));
     assert!(open(Family::Flux1).is_err());
 }
 

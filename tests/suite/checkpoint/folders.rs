@@ -9,14 +9,14 @@ use safetensors::tensor::TensorView;
 use tempfile::TempDir;
 use vae_fidelity::checkpoint::{OpenOptions, TensorSpec, expected_tensors};
 use vae_fidelity::recipe::Recipe;
-use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Error, Source};
+use vae_fidelity::{Checkpoint, Dtype, Error, Source, VaeConfig};
 
 const CONFIG: &str = r#"{"_class_name": "AutoencoderKL", "block_out_channels": [8, 16],
     "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D"],
     "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D"], "norm_num_groups": 4}"#;
 
-fn config() -> AutoencoderKLConfig {
-    AutoencoderKLConfig::from_json(CONFIG, "config.json").unwrap()
+fn config() -> VaeConfig {
+    VaeConfig::from_json(CONFIG, "config.json").unwrap()
 }
 
 fn recipe() -> Recipe {

@@ -144,7 +144,7 @@ fn a_tensor_made_by_unknown_code_is_refused_by_its_name() {
 
 fn expected() -> Vec<(String, Vec<i64>)> {
     let text = fs::read_to_string(fixtures().join("config.json")).unwrap();
-    let config = vae_fidelity::AutoencoderKLConfig::from_json(&text, "fixtures").unwrap();
+    let config = vae_fidelity::VaeConfig::from_json(&text, "fixtures").unwrap();
     let shapes = |shape: &[usize]| shape.iter().map(|&size| size as i64).collect();
     expected_tensors(&config).iter().map(|spec| (spec.name.clone(), shapes(&spec.shape))).collect()
 }

@@ -73,7 +73,8 @@ pub struct Posterior {
 #[serde(deny_unknown_fields)]
 pub struct Latents {
     pub shape: [usize; 4],
-    pub scaled_by: f64,
+    pub scaled_by: Option<f64>,
+    pub scaling: Value,
     pub mean: Option<f64>,
     pub std: Option<f64>,
     pub min: Option<f64>,

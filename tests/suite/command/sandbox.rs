@@ -16,7 +16,7 @@ use vae_fidelity::checkpoint::expected_tensors;
 use vae_fidelity::metrics::LEAST_VALUES;
 use vae_fidelity::pixels::encode_png;
 use vae_fidelity::recipe::Recipe;
-use vae_fidelity::{AutoencoderKLConfig, Rgb8};
+use vae_fidelity::{Rgb8, VaeConfig};
 
 use super::schema::violation;
 
@@ -33,7 +33,7 @@ pub const CONFIG: &str = r#"{
 pub static RECIPE: LazyLock<String> = LazyLock::new(|| {
     let mut recipe =
         Recipe { schema_version: 1, hash: Recipe::HASH.to_owned(), ..Recipe::default() };
-    let config = AutoencoderKLConfig::from_json(CONFIG, "config.json").unwrap();
+    let config = VaeConfig::from_json(CONFIG, "config.json").unwrap();
     for tensor in expected_tensors(&config) {
         let fan_in: usize = tensor.shape.iter().skip(1).product();
         if tensor.shape.len() < 2 || tensor.shape[0] * fan_in < LEAST_VALUES {
@@ -164,7 +164,7 @@ impl Sandbox {
 
     /// The model's tensors as safetensors in place of its recipe; `change` may alter them.
     pub fn store_weights(&self, change: impl FnOnce(&mut Vec<Tensor>)) {
-        let config = AutoencoderKLConfig::from_json(CONFIG, "a test").unwrap();
+        let config = VaeConfig::from_json(CONFIG, "a test").unwrap();
         let recipe: Recipe = serde_json::from_str(&RECIPE).unwrap();
         let mut tensors: Vec<Tensor> = expected_tensors(&config)
             .into_iter()

@@ -63,16 +63,16 @@ fn in_latents() -> Vec<Fault> {
             scaled_by(plot, 0.13025)
         }),
         weak!("a factor 4 % off", "scaling-factor-mismatch", ALL, |plot| {
-            let own = plot.model.vae.config().scaling_factor;
+            let own = plot.model.vae.config().scaling_factor().unwrap();
             scaled_by(plot, own * 1.04)
         }),
         strong!("latents not scaled", "scaling-factor-mismatch", ALL, |plot| scaled_by(plot, 1.0)),
         strong!("latents scaled twice", "scaling-factor-mismatch", ALL, |plot| {
-            let own = plot.model.vae.config().scaling_factor;
+            let own = plot.model.vae.config().scaling_factor().unwrap();
             scaled_by(plot, own * own)
         }),
         strong!("latents divided by the factor", "scaling-factor-mismatch", ALL, |plot| {
-            scaled_by(plot, 1.0 / plot.model.vae.config().scaling_factor)
+            scaled_by(plot, 1.0 / plot.model.vae.config().scaling_factor().unwrap())
         }),
         strong!("shift left out", "shift-factor-dropped", SHIFTED, |plot| shifted(plot, 0.0)),
         strong!("shift of the wrong sign", "shift-factor-dropped", SHIFTED, |plot| {
@@ -87,19 +87,19 @@ fn in_latents() -> Vec<Fault> {
         strong!("a draw, not the mode", "sample-vs-mode", ALL, |plot| {
             let mut numbers = Numbers(plot.seed);
             let std = plot.run.encoded.std.as_ref().unwrap();
-            let factor = plot.model.vae.config().scaling_factor as f32;
+            let factor = plot.model.vae.config().scaling_factor().unwrap() as f32;
             let drawn = &plot.run.encoded.latents + &std.mapv(|std| std * numbers.normal());
             latents(drawn * factor)
         }),
         strong!("the log-variance dropped", "posterior-noise", TRAINED, |plot| {
             let mut numbers = Numbers(plot.seed);
-            let factor = plot.model.vae.config().scaling_factor as f32;
+            let factor = plot.model.vae.config().scaling_factor().unwrap() as f32;
             latents(plot.run.encoded.latents.mapv(|z| (z + numbers.normal()) * factor))
         }),
         strong!("the posterior's noise added twice", "posterior-noise", TRAINED, |plot| {
             let mut numbers = Numbers(plot.seed);
             let std = plot.run.encoded.std.as_ref().unwrap();
-            let factor = plot.model.vae.config().scaling_factor as f32;
+            let factor = plot.model.vae.config().scaling_factor().unwrap() as f32;
             let noise = std.mapv(|std| std * (numbers.normal() + numbers.normal()));
             latents((&plot.run.encoded.latents + &noise) * factor)
         }),

@@ -37,7 +37,7 @@ pub fn decoded_in(tiles: Result<Option<Array4<f32>>>) -> Result<Option<UserFiles
 
 /// Latents as a diffusion pipeline has them.
 pub fn expected(plot: &Plot) -> Array4<f32> {
-    let config = plot.model.vae.config();
+    let config = plot.model.vae.config().autoencoder_kl().unwrap();
     let factor = config.scaling_factor as f32;
     let mut latents = plot.run.encoded.latents.clone();
     match (&config.latents_mean, &config.latents_std) {
@@ -53,7 +53,7 @@ pub fn expected(plot: &Plot) -> Array4<f32> {
 }
 
 pub fn shift_by(plot: &Plot, times: f64) -> Array4<f32> {
-    let config = plot.model.vae.config();
+    let config = plot.model.vae.config().autoencoder_kl().unwrap();
     let shift = (config.shift_factor.unwrap_or(0.0) * times) as f32;
     plot.run.encoded.latents.mapv(|z| (z - shift) * config.scaling_factor as f32)
 }
@@ -69,7 +69,7 @@ pub fn scaled_by(plot: &Plot, factor: f64) -> Result<Option<UserFiles>> {
 
 pub fn encoded(plot: &Plot, sample: Array4<f32>) -> Result<Option<UserFiles>> {
     let raw = plot.model.vae.encode(sample.view(), None)?.latents;
-    let factor = plot.model.vae.config().scaling_factor as f32;
+    let factor = plot.model.vae.config().scaling_factor().unwrap() as f32;
     latents(raw * factor)
 }
 

@@ -99,7 +99,7 @@ pub struct Run {
 
 impl Run {
     pub fn of(vae: &dyn Vae, source: &Rgb8) -> Result<Self> {
-        let (width, height) = target_size(source.width(), source.height(), None)?;
+        let (width, height) = target_size(source.width(), source.height(), None, 8)?;
         let seen = resize_bicubic(source, width, height)?;
         let sample = normalize(&seen, vae.dtype());
         let encoded = vae.encode(sample.view(), None)?;

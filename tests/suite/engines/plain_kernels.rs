@@ -7,7 +7,7 @@ use vae_fidelity::golden::Suite;
 use vae_fidelity::image_processor::normalize;
 use vae_fidelity::trace::{Activation, Stage, Trace};
 use vae_fidelity::{
-    AutoencoderKLConfig, Checkpoint, Dtype, Encoded, FastAutoencoderKL, Result, Rgb8, Source, Vae,
+    Checkpoint, Dtype, Encoded, FastAutoencoderKL, Result, Rgb8, Source, Vae, VaeConfig,
 };
 
 fn builtin() -> FastAutoencoderKL {
@@ -69,7 +69,7 @@ impl Device {
 }
 
 impl Vae for Device {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         self.vae.config()
     }
 

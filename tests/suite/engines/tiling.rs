@@ -6,7 +6,7 @@ use vae_fidelity::autoencoder_kl::DeviceChoice;
 use vae_fidelity::golden::{Step, Suite, SuiteReport};
 use vae_fidelity::tiling::{Splitting, Tiling};
 use vae_fidelity::{
-    AutoencoderKLConfig, Checkpoint, Dtype, Encoded, Engine, FastAutoencoderKL, Result, Source, Vae,
+    Checkpoint, Dtype, Encoded, Engine, FastAutoencoderKL, Result, Source, Vae, VaeConfig,
 };
 
 /// The default engine on the CPU: with libtorch and without, tiles are the same.
@@ -19,11 +19,11 @@ fn load(checkpoint: &Checkpoint, dtype: Dtype) -> Result<Box<dyn Vae>> {
 /// This crate's model with another idea of what was asked of it.
 struct Mistaken {
     vae: Box<dyn Vae>,
-    understand: fn(Splitting, &AutoencoderKLConfig) -> Splitting,
+    understand: fn(Splitting, &VaeConfig) -> Splitting,
 }
 
 impl Vae for Mistaken {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         self.vae.config()
     }
 
@@ -46,7 +46,7 @@ impl Vae for Mistaken {
 
 fn judged(
     case: &str,
-    understand: fn(Splitting, &AutoencoderKLConfig) -> Splitting,
+    understand: fn(Splitting, &VaeConfig) -> Splitting,
 ) -> (SuiteReport, Vec<Step>) {
     let failures = tempfile::tempdir().unwrap();
     let suite = Suite::open("golden").unwrap().only(case).failures(failures.path());
@@ -72,7 +72,7 @@ fn goldens_tell_whether_tiles_were_cut_and_how_large() {
             assert!(failed.contains(&step), "{case}: whole pictures passed {step:?}: {failed:?}");
         }
     }
-    let twice = |splitting: Splitting, config: &AutoencoderKLConfig| {
+    let twice = |splitting: Splitting, config: &VaeConfig| {
         let size = splitting.tiling.map(|tiling| 2 * tiling.tile_sample_min_size());
         Splitting { tiling: size.map(|size| Tiling::new(config, Some(size)).unwrap()), ..splitting }
     };
@@ -113,7 +113,7 @@ struct Claims {
 }
 
 impl Vae for Claims {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         self.vae.config()
     }
 

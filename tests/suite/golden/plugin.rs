@@ -10,7 +10,7 @@ use ndarray::{Array4, ArrayView4};
 use serde_json::Value;
 use vae_fidelity::golden::{Check, Location, Outcome, Step, Suite, SuiteReport};
 use vae_fidelity::trace::sample_indices;
-use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Encoded, Error, ErrorKind, Vae};
+use vae_fidelity::{Checkpoint, Dtype, Encoded, Error, ErrorKind, Vae, VaeConfig};
 
 use super::toy::{TOY, Toy};
 
@@ -234,7 +234,7 @@ struct Random {
 }
 
 impl Vae for Random {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         self.toy.config()
     }
 

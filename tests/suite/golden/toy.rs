@@ -3,14 +3,14 @@
 
 use ndarray::{Array4, ArrayView4, Axis, concatenate};
 use vae_fidelity::trace::{Activation, Stage, Trace};
-use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Encoded, Result, Vae};
+use vae_fidelity::{Checkpoint, Dtype, Encoded, Result, Vae, VaeConfig};
 
 /// Folder of the toy's suite.
 pub const TOY: &str = "tests/fixtures/toy";
 
 /// Latents are means of 2 x 2 pixels times a gain; decoding divides and repeats.
 pub struct Toy {
-    pub config: AutoencoderKLConfig,
+    pub config: VaeConfig,
     /// One factor a channel, from the checkpoint.
     pub gain: Vec<f32>,
     pub dtype: Dtype,
@@ -55,7 +55,7 @@ impl Toy {
 }
 
 impl Vae for Toy {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         &self.config
     }
 

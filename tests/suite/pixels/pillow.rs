@@ -127,7 +127,7 @@ fn sizes_that_do_not_fit_are_refused() {
     );
     assert!(problem(Some(0), Some(8)).contains("found 0"));
     assert!(problem(Some(1 << 40), Some(1 << 40)).contains("more than"));
-    assert!(target_size(8, 8, Some((7, 8))).is_err());
+    assert!(target_size(8, 8, Some((7, 8)), 8).is_err());
 }
 
 #[test]
@@ -164,13 +164,13 @@ proptest! {
         width in 1..100_000_usize,
         height in 1..100_000_usize,
     ) {
-        let (w, h) = target_size(width, height, None).unwrap();
+        let (w, h) = target_size(width, height, None, 8).unwrap();
         for (side, sized) in [(width, w), (height, h)] {
             prop_assert!(sized % 8 == 0 && sized >= 8);
             prop_assert!(sized <= side || sized == 8);
             prop_assert!(side < sized + 8);
         }
-        prop_assert_eq!(target_size(w, h, None).unwrap(), (w, h));
+        prop_assert_eq!(target_size(w, h, None, 8).unwrap(), (w, h));
     }
 
     #[test]

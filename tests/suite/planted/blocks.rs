@@ -6,8 +6,7 @@ use vae_fidelity::golden::{Fault as Verdict, Location, Outcome, Step, Suite, Ten
 use vae_fidelity::tensor_file::read;
 use vae_fidelity::trace::{Activation, Stage, Trace, TraceFile};
 use vae_fidelity::{
-    AutoencoderKL, AutoencoderKLConfig, Checkpoint, Dtype, Encoded, FastAutoencoderKL, Result,
-    Source, Vae,
+    AutoencoderKL, Checkpoint, Dtype, Encoded, FastAutoencoderKL, Result, Source, Vae, VaeConfig,
 };
 
 use super::port::{Fault, Planted};
@@ -234,7 +233,7 @@ struct Without {
 }
 
 impl Vae for Without {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         self.vae.config()
     }
 

@@ -15,13 +15,17 @@ use vae_fidelity::checkpoint::expected_tensors;
 use vae_fidelity::config::Activation as ActFn;
 use vae_fidelity::image_processor::denormalize;
 use vae_fidelity::trace::{Activation, Stage, Trace};
-use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Encoded, Error, Result, Rgb8, Vae};
+use vae_fidelity::{
+    AutoencoderKLConfig, Checkpoint, Dtype, Encoded, Error, Result, Rgb8, Vae, VaeConfig,
+};
 
 pub use super::fault::Fault;
 use crate::libtorch::one_thread;
 
 pub struct Planted {
-    config: AutoencoderKLConfig,
+    config: VaeConfig,
+    /// The config's, of the only class that this port has.
+    fields: AutoencoderKLConfig,
     weights: BTreeMap<String, Tensor>,
     fault: Fault,
     /// Filled while a trace is taken.
@@ -50,7 +54,8 @@ impl Planted {
             weights.insert(spec.name, tensor);
         }
         let config = checkpoint.config().clone();
-        Ok(Self { config, weights, fault, trace: RefCell::new(None) })
+        let fields = config.autoencoder_kl().unwrap().clone();
+        Ok(Self { config, fields, weights, fault, trace: RefCell::new(None) })
     }
 
     fn record(&self, module: &str, kind: &str, output: Tensor) -> Tensor {
@@ -91,7 +96,7 @@ impl Planted {
         let eps = if self.fault == Fault::Eps1e5 { 1e-5 } else { 1e-6 };
         let size = x.size();
         let factor = if self.fault == Fault::Groups { 2 } else { 1 };
-        let groups = x.reshape([size[0], factor * self.config.norm_num_groups as i64, -1]);
+        let groups = x.reshape([size[0], factor * self.fields.norm_num_groups as i64, -1]);
         let centred = &groups - groups.mean_dim([2i64].as_slice(), true, Kind::Double);
         let variance = (&centred * &centred).mean_dim([2i64].as_slice(), true, Kind::Double);
         let normed = (centred / (variance + eps).sqrt()).reshape(&size);
@@ -103,7 +108,7 @@ impl Planted {
     }
 
     fn act(&self, x: Tensor) -> Tensor {
-        match self.config.act_fn {
+        match self.fields.act_fn {
             _ if self.fault == Fault::GeluForSilu => x.gelu("none"),
             ActFn::Gelu if self.fault == Fault::TanhGelu => x.gelu("tanh"),
             ActFn::Silu => silu(&x),
@@ -163,7 +168,7 @@ impl Planted {
 
     fn mid_block(&self, name: &str, x: &Tensor) -> Tensor {
         let mut x = self.resnet(&format!("{name}.resnets.0"), x);
-        if self.config.mid_block_add_attention {
+        if self.fields.mid_block_add_attention {
             x = self.attention(&format!("{name}.attentions.0"), &x);
         }
         let x = self.resnet(&format!("{name}.resnets.1"), &x);
@@ -199,10 +204,10 @@ impl Planted {
     fn down_block(&self, level: usize, x: &Tensor) -> Tensor {
         let block = format!("encoder.down_blocks.{level}");
         let mut x = x.shallow_clone();
-        for layer in 0..self.config.layers_per_block {
+        for layer in 0..self.fields.layers_per_block {
             x = self.resnet(&format!("{block}.resnets.{layer}"), &x);
         }
-        if level + 1 < self.config.block_out_channels.len() {
+        if level + 1 < self.fields.block_out_channels.len() {
             x = self.downsample(&format!("{block}.downsamplers.0"), &x);
         }
         self.record(&block, "DownEncoderBlock2D", x)
@@ -212,10 +217,10 @@ impl Planted {
         let block = format!("decoder.up_blocks.{level}");
         let fewer = usize::from(self.fault == Fault::OneResnetLess);
         let mut x = x.shallow_clone();
-        for layer in 0..=self.config.layers_per_block - fewer {
+        for layer in 0..=self.fields.layers_per_block - fewer {
             x = self.resnet(&format!("{block}.resnets.{layer}"), &x);
         }
-        if level + 1 < self.config.block_out_channels.len() {
+        if level + 1 < self.fields.block_out_channels.len() {
             x = self.upsample(&format!("{block}.upsamplers.0"), &x);
         }
         self.record(&block, "UpDecoderBlock2D", x)
@@ -223,7 +228,7 @@ impl Planted {
 
     fn encoder(&self, sample: &Tensor) -> Tensor {
         let mut x = self.conv("encoder.conv_in", sample, 1, 1);
-        for level in 0..self.config.block_out_channels.len() {
+        for level in 0..self.fields.block_out_channels.len() {
             x = self.down_block(level, &x);
         }
         let x = self.mid_block("encoder.mid_block", &x);
@@ -233,11 +238,11 @@ impl Planted {
     }
 
     fn after_encoder(&self, x: Tensor) -> Tensor {
-        if self.config.use_quant_conv { self.conv("quant_conv", &x, 1, 0) } else { x }
+        if self.fields.use_quant_conv { self.conv("quant_conv", &x, 1, 0) } else { x }
     }
 
     fn before_decoder(&self, latents: &Tensor) -> Tensor {
-        match self.config.use_post_quant_conv {
+        match self.fields.use_post_quant_conv {
             true => self.conv("post_quant_conv", latents, 1, 0),
             false => latents.shallow_clone(),
         }
@@ -246,7 +251,7 @@ impl Planted {
     fn decoder(&self, x: &Tensor) -> Tensor {
         let x = self.conv("decoder.conv_in", x, 1, 1);
         let mut x = self.mid_block("decoder.mid_block", &x);
-        for level in 0..self.config.block_out_channels.len() {
+        for level in 0..self.fields.block_out_channels.len() {
             x = self.up_block(level, &x);
         }
         let x = self.conv_act(self.norm("decoder.conv_norm_out", &x));
@@ -300,7 +305,7 @@ impl Planted {
 
     fn shift(&self) -> f32 {
         match self.fault {
-            Fault::Shift => self.config.shift_factor.unwrap_or(0.0) as f32,
+            Fault::Shift => self.fields.shift_factor.unwrap_or(0.0) as f32,
             _ => 0.0,
         }
     }
@@ -308,13 +313,13 @@ impl Planted {
     fn factor(&self) -> f32 {
         match self.fault {
             Fault::ScalingFactor => 0.13025,
-            _ => self.config.scaling_factor as f32,
+            _ => self.fields.scaling_factor as f32,
         }
     }
 }
 
 impl Vae for Planted {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         &self.config
     }
 
@@ -324,7 +329,7 @@ impl Vae for Planted {
 
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded> {
         let moments = tch::no_grad(|| array(&self.moments(sample)));
-        let (mut mean, mut logvar) = moments.view().split_at(Axis(1), self.config.latent_channels);
+        let (mut mean, mut logvar) = moments.view().split_at(Axis(1), self.fields.latent_channels);
         if self.fault == Fault::HalvesSwapped {
             (mean, logvar) = (logvar, mean);
         }

@@ -4,8 +4,9 @@ use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD, Axis, Zip, s};
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
-use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::scaling::Scaling;
 use vae_fidelity_core::tiling::Splitting;
 use vae_fidelity_core::trace::{Extreme, Stage, Trace};
 use vae_fidelity_core::vae::{Encoded, Vae};
@@ -145,7 +146,7 @@ fn images(model: &Model<Fast>, array: ArrayView4<f32>) -> Lazy {
 }
 
 impl Vae for FastAutoencoderKL {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         &self.model.config
     }
 
@@ -200,6 +201,10 @@ impl Vae for FastAutoencoderKL {
         // Not after encoding: what comes next would have to be cleared anew.
         self.model.engine.release();
         decoded
+    }
+
+    fn scaling(&self) -> Result<Scaling> {
+        self.model.engine.checkpoint().scaling(self.dtype())
     }
 
     fn set_cancellation(&mut self, cancellation: Cancellation) {

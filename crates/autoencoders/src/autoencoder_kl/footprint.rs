@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::graph::{Body, Function, Graph, Module, Step};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::memory::available_bytes;
@@ -249,7 +249,7 @@ impl Walk {
 /// Errors where one picture certainly takes more memory on the CPU than the system can give; both
 /// engines take at least what the fast one does.
 pub(crate) fn check_picture_fits(
-    config: &AutoencoderKLConfig,
+    config: &VaeConfig,
     threads: Option<usize>,
     (width, height): (usize, usize),
 ) -> Result<()> {

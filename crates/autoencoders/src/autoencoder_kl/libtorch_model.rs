@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
-use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::trace::{Stage, Trace};
 use vae_fidelity_files::error::Result;
 
@@ -50,7 +50,7 @@ impl LibtorchModel {
         Ok(Self { device, kind, engine, watch: Watch::default() })
     }
 
-    pub fn config(&self) -> &AutoencoderKLConfig {
+    pub fn config(&self) -> &VaeConfig {
         match &self.engine {
             Either::Reference(model) => &model.config,
             Either::Fused(model, _) => &model.config,

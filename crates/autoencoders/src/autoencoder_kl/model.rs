@@ -4,7 +4,7 @@ use ndarray::ArrayView4;
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
-use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::graph::Graph;
 use vae_fidelity_core::trace::{Activation, Extreme, Stage, Trace};
 use vae_fidelity_files::error::{Error, Result};
@@ -16,7 +16,7 @@ use super::forward::{ForwardHook, Input, Named, forward};
 #[derive(Debug)]
 pub(super) struct Model<E: Engine> {
     pub engine: E,
-    pub config: AutoencoderKLConfig,
+    pub config: VaeConfig,
     /// What ends a pass between two modules.
     pub cancellation: Cancellation,
     /// What is run.
@@ -102,7 +102,7 @@ impl<E: Engine> Model<E> {
 
     pub fn check_sample(&self, sample: &ArrayView4<f32>) -> Result<()> {
         let (n, channels, height, width) = sample.dim();
-        let (expected, least) = (self.config.in_channels, self.config.downsampling());
+        let (expected, least) = (self.config.in_channels(), self.config.downsampling());
         if n == 0 || channels != expected || height < least || width < least {
             return Err(Error::tensor(
                 "sample",
@@ -117,7 +117,7 @@ impl<E: Engine> Model<E> {
     }
 
     pub fn check_latents(&self, latents: &ArrayView4<f32>) -> Result<()> {
-        let expected = self.config.latent_channels;
+        let expected = self.config.latent_channels();
         if latents.is_empty() || latents.dim().1 != expected {
             return Err(Error::tensor(
                 "latents",

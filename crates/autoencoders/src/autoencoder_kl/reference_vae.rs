@@ -8,8 +8,9 @@ use tch::Tensor;
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
-use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::scaling::Scaling;
 use vae_fidelity_core::tiling::Splitting;
 use vae_fidelity_core::trace::{Extreme, Stage, Trace};
 use vae_fidelity_core::vae::{Encoded, Vae};
@@ -27,6 +28,7 @@ pub struct AutoencoderKL {
     model: LibtorchModel,
     device: Device,
     dtype: Dtype,
+    scaling: Scaling,
     splitting: Splitting,
     /// Last, so that it outlives the tensors above, which may lie in the mapped files.
     _mapped: Arc<dyn Any + Send + Sync>,
@@ -41,7 +43,7 @@ impl AutoencoderKL {
     /// checkpoint was opened.
     pub fn load(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Self> {
         let model = LibtorchModel::reference(checkpoint, device.of_libtorch(), kind_of(dtype))?;
-        Ok(Self::of(model, checkpoint, device, dtype))
+        Self::of(model, checkpoint, device, dtype)
     }
 
     /// The same with the channels of each pixel side by side, and sums, norms, activations and residuals
@@ -58,12 +60,17 @@ impl AutoencoderKL {
         dtype: Dtype,
     ) -> Result<Self> {
         let model = LibtorchModel::fused(checkpoint, device.of_libtorch(), kind_of(dtype))?;
-        Ok(Self::of(model, checkpoint, device, dtype))
+        Self::of(model, checkpoint, device, dtype)
     }
 
-    fn of(model: LibtorchModel, checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Self {
-        let splitting = Splitting::default();
-        Self { model, device, dtype, splitting, _mapped: checkpoint.mapped() }
+    fn of(
+        model: LibtorchModel,
+        checkpoint: &Checkpoint,
+        device: Device,
+        dtype: Dtype,
+    ) -> Result<Self> {
+        let (scaling, splitting) = (checkpoint.scaling(dtype)?, Splitting::default());
+        Ok(Self { model, device, dtype, scaling, splitting, _mapped: checkpoint.mapped() })
     }
 
     /// The device that the weights are on.
@@ -116,7 +123,7 @@ impl AutoencoderKL {
 }
 
 impl Vae for AutoencoderKL {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         self.model.config()
     }
 
@@ -158,12 +165,22 @@ impl Vae for AutoencoderKL {
         Ok(())
     }
 
+    fn scaling(&self) -> Result<Scaling> {
+        Ok(self.scaling.clone())
+    }
+
     fn scale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
-        self.rescaled(latents, |latents| latents.f_mul_scalar(self.model.config().scaling_factor))
+        match self.scaling.factor() {
+            Some(factor) => self.rescaled(latents, |latents| latents.f_mul_scalar(factor)),
+            None => self.scaling.scale(latents, self.dtype),
+        }
     }
 
     fn unscale(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
-        self.rescaled(latents, |latents| latents.f_div_scalar(self.model.config().scaling_factor))
+        match self.scaling.factor() {
+            Some(factor) => self.rescaled(latents, |latents| latents.f_div_scalar(factor)),
+            None => self.scaling.unscale(latents, self.dtype),
+        }
     }
 
     fn extremes(&self, stage: Stage) -> Vec<Extreme> {

@@ -45,8 +45,8 @@ pub fn rounded_trip(
     let sample = tensor(&sample)?;
     let moments = to_array(&tch::no_grad(|| model.moments(&sample, &mut round))?)?;
     let latents = moments.slice(s![.., ..moments.dim().1 / 2, .., ..]).to_owned();
-    let config = checkpoint.config();
-    let scaled = latents.mapv(|z| config.unscale(config.scale(z, dtype), dtype));
+    let scaling = checkpoint.scaling(dtype)?;
+    let scaled = scaling.unscale(scaling.scale(latents.view(), dtype)?.view(), dtype)?;
     let scaled = tensor(&scaled)?;
     let decoded = to_array(&tch::no_grad(|| model.decoded(&scaled, &mut round))?)?;
     Ok(RoundedTrip { latents, decoded })

@@ -12,7 +12,7 @@ use ndarray::{Array4, ArrayView4};
 use crate::autoencoder_kl::{Device, DeviceChoice, FastAutoencoderKL, check_picture_fits};
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
-use vae_fidelity_core::config::AutoencoderKLConfig;
+use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::vae::Vae;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -133,11 +133,7 @@ impl Execution {
     /// # Errors
     ///
     /// With [`ErrorKind::Memory`], what is needed and what there is.
-    pub fn check_memory(
-        &self,
-        config: &AutoencoderKLConfig,
-        (width, height): (usize, usize),
-    ) -> Result<()> {
+    pub fn check_memory(&self, config: &VaeConfig, (width, height): (usize, usize)) -> Result<()> {
         match self.device == Device::CPU && self.max_memory.is_none() {
             true => check_picture_fits(config, self.threads, (width, height)),
             false => Ok(()),
@@ -176,13 +172,13 @@ impl Execution {
     /// this size, in the dtype that runs.
     pub fn noise(
         &self,
-        config: &AutoencoderKLConfig,
+        config: &VaeConfig,
         seed: i128,
         width: usize,
         height: usize,
     ) -> Result<Array4<f32>> {
         let smaller = config.downsampling();
-        let shape = (1, config.latent_channels, height / smaller, width / smaller);
+        let shape = (1, config.latent_channels(), height / smaller, width / smaller);
         // As torch reads a seed: by its lowest 64 bits.
         libtorch::noise(shape, seed as i64, self.device, self.dtype)
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
+use super::vae_config::VaeConfig;
 
 /// A family of published VAEs that share graph and scaling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -35,6 +36,9 @@ pub enum Family {
     /// CogView 3 and 4.
     #[serde(rename = "cogview")]
     Cogview,
+    /// FLUX.2 and FLUX.2 Klein, also with the small decoder.
+    #[serde(rename = "flux2")]
+    Flux2,
     /// The Stable Diffusion x4 upscaler.
     #[serde(rename = "x4-upscaler")]
     X4Upscaler,
@@ -55,6 +59,7 @@ impl Family {
             Self::Sd3 => "sd3",
             Self::Flux1 => "flux1",
             Self::Cogview => "cogview",
+            Self::Flux2 => "flux2",
             Self::X4Upscaler => "x4-upscaler",
             Self::Unknown => "unknown",
         }
@@ -71,6 +76,7 @@ impl Family {
             Self::Sd3 => "Stable Diffusion 3 and 3.5",
             Self::Flux1 => "FLUX.1, and the models that took over its VAE",
             Self::Cogview => "CogView 3 and 4",
+            Self::Flux2 => "FLUX.2 and FLUX.2 Klein, also with the small decoder",
             Self::X4Upscaler => "The Stable Diffusion x4 upscaler",
             Self::Unknown => "None of these",
         }
@@ -78,7 +84,16 @@ impl Family {
 
     /// The family whose published config has the same graph and the same scaling, or
     /// [`Family::Unknown`]. A config says what its writer believed; weights are not looked at.
-    pub fn of(config: &AutoencoderKLConfig) -> Self {
+    pub fn of(config: &VaeConfig) -> Self {
+        match config {
+            VaeConfig::AutoencoderKL(config) => Self::of_autoencoder_kl(config),
+            VaeConfig::AutoencoderKLFlux2(_) => {
+                Self::with_graph_of(config).first().copied().unwrap_or(Self::Unknown)
+            }
+        }
+    }
+
+    fn of_autoencoder_kl(config: &AutoencoderKLConfig) -> Self {
         let full_width = config.block_out_channels == [128, 256, 512, 512];
         let quant_convs = config.use_quant_conv && config.use_post_quant_conv;
         let attention = config.mid_block_add_attention;

@@ -1,12 +1,19 @@
-//! `config.json` of an `AutoencoderKL`, with diffusers' defaults made visible.
+//! `config.json` of an autoencoder, with diffusers' defaults made visible.
 
 // A module uses only those above it.
+mod class;
 mod autoencoder_kl;
+mod fields;
 mod parse;
+mod autoencoder_kl_flux2;
+mod vae_config;
 mod family;
 mod published;
 mod quality;
 
 pub use autoencoder_kl::{Activation, AutoencoderKLConfig, SampleSize};
+pub use autoencoder_kl_flux2::AutoencoderKLFlux2Config;
+pub use class::Class;
 pub use family::Family;
 pub use quality::PublishedQuality;
+pub use vae_config::VaeConfig;

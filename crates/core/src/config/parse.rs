@@ -1,17 +1,9 @@
-//! JSON to [`AutoencoderKLConfig`]: diffusers' defaults, and bounds that no real VAE passes.
+//! JSON to [`AutoencoderKLConfig`], with diffusers' defaults.
 
-use std::fmt::Display;
-
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-
-use super::autoencoder_kl::{Activation, AutoencoderKLConfig, SampleSize};
-use vae_fidelity_files::error::{Error, ErrorKind, Result};
-
-/// Far above any published VAE; keeps a broken config from asking for terabytes.
-const MAX_CHANNELS: usize = 16_384;
-const MAX_LEVELS: usize = 8;
-const MAX_LAYERS: usize = 64;
+use super::autoencoder_kl::AutoencoderKLConfig;
+use super::class::Class;
+use super::fields::Fields;
+use vae_fidelity_files::error::Result;
 
 impl AutoencoderKLConfig {
     /// Reads the text of a `config.json`; `origin` names it in errors.
@@ -24,8 +16,13 @@ impl AutoencoderKLConfig {
     /// Returns an error for invalid JSON, another `_class_name`, unknown block types, and values that no
     /// `AutoencoderKL` can have.
     pub fn from_json(text: &str, origin: &str) -> Result<Self> {
-        let mut fields = Fields::parse(text, origin)?;
-        fields.check_class()?;
+        let fields = Fields::parse(text, origin)?;
+        fields.check_class(&[Class::AutoencoderKL])?;
+        Self::from_fields(fields)
+    }
+
+    /// Takes the class's fields, whichever class the file names.
+    pub(super) fn from_fields(mut fields: Fields) -> Result<Self> {
         let down_block_types =
             fields.take("down_block_types", || vec!["DownEncoderBlock2D".to_owned()])?;
         let up_block_types =
@@ -40,7 +37,7 @@ impl AutoencoderKLConfig {
             act_fn: fields.take_activation()?,
             latent_channels: fields.take("latent_channels", || 4)?,
             norm_num_groups: fields.take("norm_num_groups", || 32)?,
-            sample_size: fields.take_sample_size()?,
+            sample_size: fields.take_sample_size(32)?,
             scaling_factor: fields.take("scaling_factor", || 0.18215)?,
             shift_factor: fields.take("shift_factor", || None)?,
             latents_mean: fields.take_per_channel("latents_mean")?,
@@ -58,67 +55,27 @@ impl AutoencoderKLConfig {
         Ok(config)
     }
 
-    /// The class that the text of a `config.json` names, where it is another than `AutoencoderKL`.
-    pub fn other_class(text: &str) -> Option<String> {
-        let fields = Fields::parse(text, "").ok()?;
-        let class = fields.other_class()?;
-        Some(class.as_str().map_or_else(|| class.to_string(), str::to_owned))
-    }
-
     fn validate(&self, fields: &Fields) -> Result<()> {
         let levels = self.block_out_channels.len();
-        if !(1..=MAX_LEVELS).contains(&levels) {
-            return Err(fields.bad(
-                "block_out_channels",
-                format!("expected 1 to {MAX_LEVELS} levels, found {levels}"),
-            ));
+        fields.check_channels("norm_num_groups", self.norm_num_groups)?;
+        fields.check_widths(
+            "block_out_channels",
+            &self.block_out_channels,
+            self.norm_num_groups,
+        )?;
+        let down = ("down_block_types", &self.down_block_types, "DownEncoderBlock2D");
+        let up = ("up_block_types", &self.up_block_types, "UpDecoderBlock2D");
+        for (name, types, known) in [down, up] {
+            fields.check_blocks(name, types, levels, known)?;
         }
-        let lists = [
-            ("down_block_types", &self.down_block_types, "DownEncoderBlock2D"),
-            ("up_block_types", &self.up_block_types, "UpDecoderBlock2D"),
-        ];
-        for (name, list, known) in lists {
-            if list.len() != levels {
-                return Err(fields.bad(
-                    name,
-                    format!(
-                        "expected {levels} entries, as block_out_channels has, found {}",
-                        list.len()
-                    ),
-                ));
-            }
-            if let Some(other) = list.iter().find(|block| *block != known) {
-                return Err(fields
-                    .bad(name, format!("block type {other} is not supported, only {known} is")));
-            }
-        }
-        let widths = [
+        for (name, channels) in [
             ("in_channels", self.in_channels),
             ("out_channels", self.out_channels),
             ("latent_channels", self.latent_channels),
-            ("norm_num_groups", self.norm_num_groups),
-        ];
-        let levels = self.block_out_channels.iter().map(|&width| ("block_out_channels", width));
-        for (name, width) in widths.into_iter().chain(levels) {
-            if !(1..=MAX_CHANNELS).contains(&width) {
-                return Err(
-                    fields.bad(name, format!("expected 1 to {MAX_CHANNELS}, found {width}"))
-                );
-            }
+        ] {
+            fields.check_channels(name, channels)?;
         }
-        if !(1..=MAX_LAYERS).contains(&self.layers_per_block) {
-            return Err(fields.bad(
-                "layers_per_block",
-                format!("expected 1 to {MAX_LAYERS}, found {}", self.layers_per_block),
-            ));
-        }
-        let groups = self.norm_num_groups;
-        if let Some(width) = self.block_out_channels.iter().find(|&&width| width % groups != 0) {
-            return Err(fields.bad(
-                "norm_num_groups",
-                format!("expected a divisor of every width in block_out_channels, found {groups} beside {width}"),
-            ));
-        }
+        fields.check_layers(self.layers_per_block)?;
         // Latents are scaled in f32.
         let scaling = self.scaling_factor as f32;
         if !scaling.is_finite() || scaling == 0.0 {
@@ -146,146 +103,11 @@ impl AutoencoderKLConfig {
     }
 }
 
-/// The object of a `config.json`, from which fields are taken one by one.
-struct Fields<'a> {
-    origin: &'a str,
-    map: Map<String, Value>,
-    defaulted: Vec<&'static str>,
-}
-
-impl<'a> Fields<'a> {
-    fn parse(text: &str, origin: &'a str) -> Result<Self> {
-        let value: Value = serde_json::from_str(text).map_err(|error| {
-            Error::new(
-                ErrorKind::Config,
-                origin,
-                format!("is not valid JSON: {error}"),
-                "fetch the file again, or pass another with `config`",
-            )
-        })?;
-        match value {
-            Value::Object(map) => Ok(Self { origin, map, defaulted: Vec::new() }),
-            other => Err(Error::new(
-                ErrorKind::Config,
-                origin,
-                format!("expected a JSON object, found {}", kind_of(&other)),
-                "pass the config.json of an AutoencoderKL",
-            )),
-        }
-    }
-
-    fn bad(&self, name: &str, problem: impl Display) -> Error {
-        Error::new(
-            ErrorKind::Config,
-            self.origin,
-            format!("{name}: {problem}"),
-            "compare it with the config.json that the model's authors published",
-        )
-    }
-
-    /// diffusers writes the class beside the fields; Flax checkpoints hold the same graph.
-    fn check_class(&self) -> Result<()> {
-        match self.other_class() {
-            None => Ok(()),
-            Some(other) => Err(Error::new(
-                ErrorKind::Config,
-                self.origin,
-                format!("_class_name: expected \"AutoencoderKL\", found {other}"),
-                "this tool runs AutoencoderKL only; point it at the vae/ folder of an image model",
-            )),
-        }
-    }
-
-    /// The class that the file names, where it is none that this crate runs.
-    fn other_class(&self) -> Option<&Value> {
-        let known = ["AutoencoderKL", "FlaxAutoencoderKL"];
-        let class = self.map.get("_class_name")?;
-        (!class.as_str().is_some_and(|name| known.contains(&name))).then_some(class)
-    }
-
-    fn take<T: DeserializeOwned>(
-        &mut self,
-        name: &'static str,
-        default: impl FnOnce() -> T,
-    ) -> Result<T> {
-        let Some(value) = self.map.remove(name) else {
-            self.defaulted.push(name);
-            return Ok(default());
-        };
-        let found = value.to_string();
-        serde_json::from_value(value)
-            .map_err(|error| self.bad(name, format!("{error} (found {})", shortened(&found))))
-    }
-
-    fn take_activation(&mut self) -> Result<Activation> {
-        let name: String = self.take("act_fn", || "silu".to_owned())?;
-        match name.to_lowercase().as_str() {
-            "silu" | "swish" => Ok(Activation::Silu),
-            "mish" => Ok(Activation::Mish),
-            "gelu" => Ok(Activation::Gelu),
-            "relu" => Ok(Activation::Relu),
-            _ => Err(self.bad(
-                "act_fn",
-                format!("expected silu, swish, mish, gelu or relu, found {name:?}"),
-            )),
-        }
-    }
-
-    fn take_sample_size(&mut self) -> Result<SampleSize> {
-        if !matches!(self.map.get("sample_size"), Some(Value::Array(_))) {
-            return Ok(SampleSize::Side(self.take("sample_size", || 32)?));
-        }
-        let (height, width) = self.take("sample_size", || (32, 32))?;
-        Ok(SampleSize::Pair(height, width))
-    }
-
-    /// A list of numbers; diffusers' older configs nest it as (1, C, 1, 1).
-    fn take_per_channel(&mut self, name: &'static str) -> Result<Option<Vec<f64>>> {
-        fn flatten(value: &Value, into: &mut Vec<f64>) -> bool {
-            match value {
-                Value::Array(items) => items.iter().all(|item| flatten(item, into)),
-                other => other.as_f64().map(|number| into.push(number)).is_some(),
-            }
-        }
-        let value: Value = self.take(name, || Value::Null)?;
-        if value.is_null() {
-            return Ok(None);
-        }
-        let mut list = Vec::new();
-        if !flatten(&value, &mut list) || !value.is_array() {
-            return Err(self.bad(name, "expected a list of numbers"));
-        }
-        Ok(Some(list))
-    }
-
-    /// Names that no field claimed; those with a leading underscore are diffusers' own notes.
-    fn left_over(&self) -> Vec<String> {
-        self.map.keys().filter(|name| !name.starts_with('_')).cloned().collect()
-    }
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Family;
+    use crate::config::{Family, SampleSize};
+    use vae_fidelity_files::error::ErrorKind;
 
     const SD1: &str = r#"{"_class_name": "AutoencoderKL", "act_fn": "silu",
         "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "latent_channels": 4,
@@ -307,7 +129,7 @@ mod tests {
         assert!(config.defaulted.contains(&"scaling_factor"));
         assert!(!config.defaulted.contains(&"latent_channels"));
         assert_eq!(config.unknown, ["shiny"]);
-        assert_eq!(Family::of(&config), Family::Sd1);
+        assert_eq!(Family::of(&config.into()), Family::Sd1);
     }
 
     #[test]

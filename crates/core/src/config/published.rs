@@ -1,7 +1,10 @@
 //! What each family published beside its weights, for files that come without a config.
 
 use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
+use super::autoencoder_kl_flux2::AutoencoderKLFlux2Config;
+use super::class::Class;
 use super::family::Family;
+use super::vae_config::VaeConfig;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// The part of a published `config.json` in which families differ. All have three channels in and
@@ -19,10 +22,13 @@ struct Published {
     latents: Option<([f64; 4], [f64; 4])>,
 }
 
+/// Channels of each level, as most families have them.
+const FULL_WIDTH: [usize; 4] = [128, 256, 512, 512];
+
 /// Stable Diffusion's, with the four values in which 1.x, 2.x and SDXL differ filled in below.
 const STABLE_DIFFUSION: Published = Published {
     latent_channels: 4,
-    block_out_channels: &[128, 256, 512, 512],
+    block_out_channels: &FULL_WIDTH,
     layers_per_block: 2,
     quant_convs: true,
     attention: true,
@@ -37,17 +43,18 @@ const SIXTEEN_CHANNELS: Published =
 
 impl Family {
     /// Fields that [`Family::apply`] sets.
-    pub const SUPPLIED: [&str; 6] = [
+    pub const SUPPLIED: [&str; 7] = [
         "sample_size",
         "scaling_factor",
         "shift_factor",
         "latents_mean",
         "latents_std",
         "force_upcast",
+        "batch_norm_eps",
     ];
 
     /// Families that have published a config, in the order in which a question names them.
-    pub const PUBLISHED: [Self; 8] = [
+    pub const PUBLISHED: [Self; 9] = [
         Self::Sd1,
         Self::Sd2,
         Self::Sdxl,
@@ -56,6 +63,7 @@ impl Family {
         Self::Flux1,
         Self::Cogview,
         Self::X4Upscaler,
+        Self::Flux2,
     ];
 
     /// From `vae/config.json` of the repository named beside each value.
@@ -100,6 +108,8 @@ impl Family {
                 scaling_factor: 0.08333,
                 ..STABLE_DIFFUSION
             },
+            // Of another class.
+            Self::Flux2 => return None,
             Self::Builtin | Self::Unknown => return None,
         })
     }
@@ -110,11 +120,26 @@ impl Family {
     }
 
     /// Families whose VAE has the graph of `config`, whatever its scaling.
-    pub fn with_graph_of(config: &AutoencoderKLConfig) -> Vec<Self> {
-        let fits = |family: &Self| {
-            family.published().is_some_and(|published| published.difference(config).is_none())
-        };
+    pub fn with_graph_of(config: &VaeConfig) -> Vec<Self> {
+        let fits = |family: &Self| matches!(family.difference(config), Some(None));
         Self::PUBLISHED.into_iter().filter(fits).collect()
+    }
+
+    /// The first thing in which `config` has another graph than this family; `None` if this family
+    /// published nothing.
+    fn difference(self, config: &VaeConfig) -> Option<Option<String>> {
+        let of_class = |class: Class| {
+            let found = config.class();
+            (found != class).then(|| format!("it is of the class {}", found.name()))
+        };
+        match (self, config) {
+            (Self::Flux2, VaeConfig::AutoencoderKLFlux2(config)) => Some(flux2_difference(config)),
+            (Self::Flux2, _) => Some(of_class(Class::AutoencoderKLFlux2)),
+            (_, VaeConfig::AutoencoderKL(config)) => {
+                self.published().map(|published| published.difference(config))
+            }
+            _ => self.published().map(|_| of_class(Class::AutoencoderKL)),
+        }
     }
 
     /// `config` with what this family published in place of scaling, shift, latent statistics,
@@ -123,7 +148,7 @@ impl Family {
     /// # Errors
     ///
     /// Returns an error if this family has published nothing, or if its graph is another.
-    pub fn apply(self, config: AutoencoderKLConfig) -> Result<AutoencoderKLConfig> {
+    pub fn apply(self, config: VaeConfig) -> Result<VaeConfig> {
         let refused = |problem: String| {
             let fitting: Vec<String> =
                 Self::with_graph_of(&config).iter().map(Self::to_string).collect();
@@ -133,46 +158,81 @@ impl Family {
             };
             Error::new(ErrorKind::Option, format!("`family` {self}"), problem, next)
         };
-        let Some(published) = self.published() else {
-            return Err(refused("no config is published under this name".into()));
-        };
-        if let Some(difference) = published.difference(&config) {
-            return Err(refused(format!("does not fit these weights: {difference}")));
+        match self.difference(&config) {
+            None => return Err(refused("no config is published under this name".into())),
+            Some(Some(difference)) => {
+                return Err(refused(format!("does not fit these weights: {difference}")));
+            }
+            Some(None) => (),
         }
-        let (latents_mean, latents_std) = match published.latents {
-            Some((mean, std)) => (Some(mean.to_vec()), Some(std.to_vec())),
-            None => (None, None),
+        let supplied = |defaulted: Vec<&'static str>| {
+            defaulted.into_iter().filter(|name| !Self::SUPPLIED.contains(name)).collect()
         };
-        Ok(AutoencoderKLConfig {
-            sample_size: SampleSize::Side(published.sample_size),
-            scaling_factor: published.scaling_factor,
-            shift_factor: published.shift_factor,
-            latents_mean,
-            latents_std,
-            force_upcast: true,
-            defaulted: config
-                .defaulted
-                .into_iter()
-                .filter(|name| !Self::SUPPLIED.contains(name))
-                .collect(),
-            ..config
+        Ok(match (config, self.published()) {
+            (VaeConfig::AutoencoderKL(config), Some(published)) => {
+                VaeConfig::AutoencoderKL(AutoencoderKLConfig {
+                    sample_size: SampleSize::Side(published.sample_size),
+                    scaling_factor: published.scaling_factor,
+                    shift_factor: published.shift_factor,
+                    latents_mean: published.latents.map(|(mean, _)| mean.to_vec()),
+                    latents_std: published.latents.map(|(_, std)| std.to_vec()),
+                    force_upcast: true,
+                    defaulted: supplied(config.defaulted),
+                    ..config
+                })
+            }
+            (VaeConfig::AutoencoderKLFlux2(config), _) => {
+                VaeConfig::AutoencoderKLFlux2(AutoencoderKLFlux2Config {
+                    sample_size: SampleSize::Side(1024),
+                    batch_norm_eps: 1e-4,
+                    defaulted: supplied(config.defaulted),
+                    ..config
+                })
+            }
+            (config, None) => config,
         })
     }
+}
+
+/// The first thing in which `config` has another graph than FLUX.2, whose config holds the class's
+/// defaults (black-forest-labs/FLUX.2-dev); the small decoder's widths are in diffusers' pull request
+/// 13428.
+fn flux2_difference(config: &AutoencoderKLFlux2Config) -> Option<String> {
+    let small_decoder = [96, 192, 384, 384];
+    let decoder = config.decoder_widths();
+    differ("latent_channels", 32, config.latent_channels)
+        .or_else(|| differ("block_out_channels", &FULL_WIDTH[..], &config.block_out_channels[..]))
+        .or_else(|| match decoder == small_decoder {
+            true => None,
+            false => differ("decoder_block_out_channels", &FULL_WIDTH[..], decoder),
+        })
+        .or_else(|| differ("layers_per_block", 2, config.layers_per_block))
+        .or_else(|| differ("use_quant_conv", true, config.use_quant_conv))
+        .or_else(|| differ("use_post_quant_conv", true, config.use_post_quant_conv))
+        .or_else(|| differ("mid_block_add_attention", true, config.mid_block_add_attention))
+        .or_else(|| differ("norm_num_groups", 32, config.norm_num_groups))
+        .or_else(|| differ("in_channels", 3, config.in_channels))
+        .or_else(|| differ("out_channels", 3, config.out_channels))
+}
+
+fn differ<T: PartialEq<U> + std::fmt::Debug, U: std::fmt::Debug>(
+    name: &str,
+    ours: T,
+    theirs: U,
+) -> Option<String> {
+    (ours != theirs).then(|| format!("{name}: expected {ours:?}, found {theirs:?}"))
 }
 
 impl Published {
     /// The first thing in which `config` has another graph.
     fn difference(&self, config: &AutoencoderKLConfig) -> Option<String> {
-        fn differ<T: PartialEq + std::fmt::Debug>(
-            name: &str,
-            ours: T,
-            theirs: T,
-        ) -> Option<String> {
-            (ours != theirs).then(|| format!("{name}: expected {ours:?}, found {theirs:?}"))
-        }
         differ("latent_channels", self.latent_channels, config.latent_channels)
             .or_else(|| {
-                differ("block_out_channels", self.block_out_channels, &config.block_out_channels)
+                differ(
+                    "block_out_channels",
+                    self.block_out_channels,
+                    &config.block_out_channels[..],
+                )
             })
             .or_else(|| differ("layers_per_block", self.layers_per_block, config.layers_per_block))
             .or_else(|| differ("use_quant_conv", self.quant_convs, config.use_quant_conv))

@@ -10,99 +10,124 @@ use crate::config::{Activation, AutoencoderKLConfig};
 const EPS: f64 = 1e-6;
 
 pub(super) fn graph(config: &AutoencoderKLConfig) -> Graph {
-    let latent = config.latent_channels;
-    let conv = |name: &str, channels| conv2d(name.to_owned(), channels, channels, 1);
+    let half = |widths| Half {
+        widths,
+        layers_per_block: config.layers_per_block,
+        act_fn: config.act_fn,
+        norm_num_groups: config.norm_num_groups,
+        attention: config.mid_block_add_attention,
+    };
+    let (latent, half) = (config.latent_channels, half(&config.block_out_channels));
     Graph {
-        encoder: encoder(config),
-        decoder: decoder(config),
-        quant_conv: config.use_quant_conv.then(|| conv("quant_conv", 2 * latent)),
-        post_quant_conv: config.use_post_quant_conv.then(|| conv("post_quant_conv", latent)),
+        encoder: encoder(half, config.in_channels, latent),
+        decoder: decoder(half, latent, config.out_channels),
+        quant_conv: config.use_quant_conv.then(|| one_by_one("quant_conv", 2 * latent)),
+        post_quant_conv: config.use_post_quant_conv.then(|| one_by_one("post_quant_conv", latent)),
+        buffers: Vec::new(),
+    }
+}
+
+/// What an `Encoder` or a `Decoder` is made with.
+#[derive(Clone, Copy)]
+pub(super) struct Half<'a> {
+    /// Channels of each level, from the picture inwards.
+    pub widths: &'a [usize],
+    pub layers_per_block: usize,
+    pub act_fn: Activation,
+    pub norm_num_groups: usize,
+    pub attention: bool,
+}
+
+impl Half<'_> {
+    fn first(&self) -> usize {
+        self.widths[0]
+    }
+
+    fn last(&self) -> usize {
+        self.widths[self.widths.len() - 1]
     }
 }
 
 /// `Encoder`: (N, 3, H, W) to (N, 2C, H / f, W / f).
-fn encoder(config: &AutoencoderKLConfig) -> Module {
-    let widths = &config.block_out_channels;
-    let (first, last) = (widths[0], widths[widths.len() - 1]);
-    let mut steps =
-        vec![Step::Module(conv2d("encoder.conv_in".to_owned(), config.in_channels, first, 3))];
-    let mut before = first;
+pub(super) fn encoder(half: Half, in_channels: usize, latent_channels: usize) -> Module {
+    let widths = half.widths;
+    let conv_in = conv2d("encoder.conv_in".to_owned(), in_channels, half.first(), 3);
+    let mut steps = vec![Step::Module(conv_in)];
+    let mut before = half.first();
     for (level, &width) in widths.iter().enumerate() {
         let name = format!("encoder.down_blocks.{level}");
-        let mut block = resnets(&name, config, before, width, config.layers_per_block);
+        let mut block = resnets(&name, half, before, width, half.layers_per_block);
         if level + 1 < widths.len() {
             block.push(Step::Module(downsample(format!("{name}.downsamplers.0"), width)));
         }
         steps.push(module(name, "DownEncoderBlock2D", Body::Sequence(block)));
         before = width;
     }
-    steps.push(Step::Module(mid_block("encoder.mid_block", config, last)));
-    steps.extend(out("encoder", config, last, 2 * config.latent_channels));
+    steps.push(Step::Module(mid_block("encoder.mid_block", half)));
+    steps.extend(out("encoder", half, half.last(), 2 * latent_channels));
     Module { name: "encoder".to_owned(), class: "Encoder", body: Body::Sequence(steps) }
 }
 
 /// `Decoder`: (N, C, h, w) to (N, 3, h * f, w * f).
-fn decoder(config: &AutoencoderKLConfig) -> Module {
-    let widths = &config.block_out_channels;
-    let (first, last) = (widths[0], widths[widths.len() - 1]);
-    let conv_in = conv2d("decoder.conv_in".to_owned(), config.latent_channels, last, 3);
-    let mut steps =
-        vec![Step::Module(conv_in), Step::Module(mid_block("decoder.mid_block", config, last))];
-    let mut before = last;
+pub(super) fn decoder(half: Half, latent_channels: usize, out_channels: usize) -> Module {
+    let widths = half.widths;
+    let conv_in = conv2d("decoder.conv_in".to_owned(), latent_channels, half.last(), 3);
+    let mut steps = vec![Step::Module(conv_in), Step::Module(mid_block("decoder.mid_block", half))];
+    let mut before = half.last();
     for (level, &width) in widths.iter().rev().enumerate() {
         let name = format!("decoder.up_blocks.{level}");
-        let mut block = resnets(&name, config, before, width, config.layers_per_block + 1);
+        let mut block = resnets(&name, half, before, width, half.layers_per_block + 1);
         if level + 1 < widths.len() {
             block.push(Step::Module(upsample(format!("{name}.upsamplers.0"), width)));
         }
         steps.push(module(name, "UpDecoderBlock2D", Body::Sequence(block)));
         before = width;
     }
-    steps.extend(out("decoder", config, first, config.out_channels));
+    steps.extend(out("decoder", half, half.first(), out_channels));
     Module { name: "decoder".to_owned(), class: "Decoder", body: Body::Sequence(steps) }
 }
 
+/// `quant_conv` or `post_quant_conv`.
+pub(super) fn one_by_one(name: &str, channels: usize) -> Module {
+    conv2d(name.to_owned(), channels, channels, 1)
+}
+
 /// What both halves end in; `conv_act` is SiLU whatever `act_fn` says.
-fn out(half: &str, config: &AutoencoderKLConfig, channels: usize, outputs: usize) -> [Step; 3] {
+fn out(name: &str, half: Half, channels: usize, outputs: usize) -> [Step; 3] {
     [
-        Step::Module(group_norm(format!("{half}.conv_norm_out"), config, channels)),
+        Step::Module(group_norm(format!("{name}.conv_norm_out"), half, channels)),
         Step::Function(Function::Activation(Activation::Silu)),
-        Step::Module(conv2d(format!("{half}.conv_out"), channels, outputs, 3)),
+        Step::Module(conv2d(format!("{name}.conv_out"), channels, outputs, 3)),
     ]
 }
 
 /// `UNetMidBlock2D`: resnet, attention where the config has it, resnet.
-fn mid_block(name: &str, config: &AutoencoderKLConfig, channels: usize) -> Module {
-    let mut steps = resnets(name, config, channels, channels, 2);
-    if config.mid_block_add_attention {
-        let attention = attention(format!("{name}.attentions.0"), config, channels);
+fn mid_block(name: &str, half: Half) -> Module {
+    let channels = half.last();
+    let mut steps = resnets(name, half, channels, channels, 2);
+    if half.attention {
+        let attention = attention(format!("{name}.attentions.0"), half, channels);
         steps.insert(1, Step::Module(attention));
     }
     Module { name: name.to_owned(), class: "UNetMidBlock2D", body: Body::Sequence(steps) }
 }
 
-fn resnets(
-    block: &str,
-    config: &AutoencoderKLConfig,
-    before: usize,
-    width: usize,
-    layers: usize,
-) -> Vec<Step> {
+fn resnets(block: &str, half: Half, before: usize, width: usize, layers: usize) -> Vec<Step> {
     let resnet = |layer| {
         let inputs = if layer == 0 { before } else { width };
-        Step::Module(resnet(format!("{block}.resnets.{layer}"), config, inputs, width))
+        Step::Module(resnet(format!("{block}.resnets.{layer}"), half, inputs, width))
     };
     (0..layers).map(resnet).collect()
 }
 
 /// `ResnetBlock2D` (`models/resnet.py`) without a time embedding, `output_scale_factor` 1.
-fn resnet(name: String, config: &AutoencoderKLConfig, inputs: usize, outputs: usize) -> Module {
-    let nonlinearity = || Step::Function(Function::Activation(config.act_fn));
+fn resnet(name: String, half: Half, inputs: usize, outputs: usize) -> Module {
+    let nonlinearity = || Step::Function(Function::Activation(half.act_fn));
     let hidden = vec![
-        Step::Module(group_norm(format!("{name}.norm1"), config, inputs)),
+        Step::Module(group_norm(format!("{name}.norm1"), half, inputs)),
         nonlinearity(),
         Step::Module(conv2d(format!("{name}.conv1"), inputs, outputs, 3)),
-        Step::Module(group_norm(format!("{name}.norm2"), config, outputs)),
+        Step::Module(group_norm(format!("{name}.norm2"), half, outputs)),
         nonlinearity(),
         Step::Module(conv2d(format!("{name}.conv2"), outputs, outputs, 3)),
     ];
@@ -133,7 +158,7 @@ fn upsample(name: String, channels: usize) -> Module {
 }
 
 /// `Attention` with `AttnProcessor2_0` (`models/attention_processor.py`): biased projections.
-fn attention(name: String, config: &AutoencoderKLConfig, channels: usize) -> Module {
+fn attention(name: String, half: Half, channels: usize) -> Module {
     let linear = |part: &str| Module {
         name: format!("{name}.{part}"),
         class: "Linear",
@@ -143,7 +168,7 @@ fn attention(name: String, config: &AutoencoderKLConfig, channels: usize) -> Mod
         }),
     };
     let attention = Attention {
-        group_norm: group_norm(format!("{name}.group_norm"), config, channels),
+        group_norm: group_norm(format!("{name}.group_norm"), half, channels),
         to_q: linear("to_q"),
         to_k: linear("to_k"),
         to_v: linear("to_v"),
@@ -152,11 +177,11 @@ fn attention(name: String, config: &AutoencoderKLConfig, channels: usize) -> Mod
     Module { name, class: "Attention", body: Body::Attention(Box::new(attention)) }
 }
 
-fn group_norm(name: String, config: &AutoencoderKLConfig, channels: usize) -> Module {
+fn group_norm(name: String, half: Half, channels: usize) -> Module {
     let norm = GroupNorm {
         weight: Parameter::new([channels]),
         bias: Parameter::new([channels]),
-        num_groups: config.norm_num_groups,
+        num_groups: half.norm_num_groups,
         eps: EPS,
     };
     Module { name, class: "GroupNorm", body: Body::GroupNorm(norm) }

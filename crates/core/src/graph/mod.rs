@@ -9,6 +9,7 @@
 mod module;
 mod sizes;
 mod autoencoder_kl;
+mod autoencoder_kl_flux2;
 
 pub use module::{
     Attention, Body, Conv2d, Function, GroupNorm, Linear, Load, Module, Parameter, Residual, Step,
@@ -16,7 +17,7 @@ pub use module::{
 
 use serde::Serialize;
 
-use crate::config::AutoencoderKLConfig;
+use crate::config::VaeConfig;
 
 /// Name and shape of one tensor of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,12 +41,17 @@ pub struct Graph<W = ()> {
     pub quant_conv: Option<Module<W>>,
     /// Latents to latents.
     pub post_quant_conv: Option<Module<W>>,
+    /// Tensors beside the modules that are run, such as statistics that latents are normalized by.
+    pub buffers: Vec<TensorSpec>,
 }
 
 impl Graph {
     /// The graph of the class that `config` is of.
-    pub fn of(config: &AutoencoderKLConfig) -> Self {
-        autoencoder_kl::graph(config)
+    pub fn of(config: &VaeConfig) -> Self {
+        match config {
+            VaeConfig::AutoencoderKL(config) => autoencoder_kl::graph(config),
+            VaeConfig::AutoencoderKLFlux2(config) => autoencoder_kl_flux2::graph(config),
+        }
     }
 }
 
@@ -71,6 +77,7 @@ impl<W> Graph<W> {
                 tensors.push(TensorSpec { name, shape: parameter.shape.clone() });
             });
         }
+        tensors.extend(self.buffers.iter().cloned());
         tensors
     }
 
@@ -85,6 +92,7 @@ impl<W> Graph<W> {
             module.as_ref().map(|module| module.try_map(load)).transpose()
         };
         let (quant_conv, post_quant_conv) = (map(&self.quant_conv)?, map(&self.post_quant_conv)?);
-        Ok(Graph { encoder, decoder, quant_conv, post_quant_conv })
+        let buffers = self.buffers.clone();
+        Ok(Graph { encoder, decoder, quant_conv, post_quant_conv, buffers })
     }
 }

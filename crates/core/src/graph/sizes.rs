@@ -45,7 +45,7 @@ impl Function {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::AutoencoderKLConfig;
+    use crate::config::VaeConfig;
     use crate::graph::Graph;
 
     #[test]
@@ -53,7 +53,7 @@ mod tests {
         let text = r#"{"block_out_channels": [32, 32, 64], "down_block_types":
             ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"], "up_block_types":
             ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"]}"#;
-        let config = AutoencoderKLConfig::from_json(text, "a test").unwrap();
+        let config = VaeConfig::from_json(text, "a test").unwrap();
         let graph = Graph::of(&config);
         assert_eq!(graph.encoder.least_side(), config.downsampling());
         assert_eq!(graph.decoder.least_side(), 1);

@@ -73,10 +73,19 @@ pub struct Reencoded {
 }
 
 /// Latents as the model makes them, from latents as pipelines hand them to a diffusion model: `(z /
-/// scaling_factor) + shift_factor`, or by the config's `latents_mean` and `latents_std`. Raw ones are
-/// what they are.
-pub fn unscaled_latents(vae: &dyn Vae, scale: LatentsScale, given: &Array4<f32>) -> Array4<f32> {
-    unscaled(vae.config(), scale, given.clone())
+/// scaling_factor) + shift_factor`, by the config's `latents_mean` and `latents_std`, or by the rule of
+/// its class. Raw ones are what they are.
+///
+/// # Errors
+///
+/// Returns an error if the shape does not fit the rule, or if the checkpoint's statistics are no numbers
+/// to divide by.
+pub fn unscaled_latents(
+    vae: &dyn Vae,
+    scale: LatentsScale,
+    given: &Array4<f32>,
+) -> Result<Array4<f32>> {
+    unscaled(vae, scale, given.clone())
 }
 
 /// Applies every rule that needs no original.

@@ -221,9 +221,10 @@ impl Trips<'_> {
     /// The latents as they would be had the config's statistics not been applied.
     fn without_statistics(&self) -> Option<Undone> {
         let config = self.evidence.vae.config();
-        (config.latents_std.is_some() && self.evidence.scale == LatentsScale::Scaled).then(|| {
+        let (factor, _) = config.scaling_factor().zip(config.latents_statistics())?;
+        (self.evidence.scale == LatentsScale::Scaled).then(|| {
             let what = "are not normalised by the config's latents_mean and latents_std";
-            let plain = self.evidence.given.mapv(|z| z / config.scaling_factor as f32);
+            let plain = self.evidence.given.mapv(|z| z / factor as f32);
             (&LATENT_STATS_IGNORED, what.to_owned(), plain)
         })
     }

@@ -32,7 +32,7 @@ pub(super) fn reference(evidence: &Evidence) -> Result<Reference> {
         }),
         Some(latents) => {
             let scale = evidence.files.latents_scale;
-            let raw = unscaled(evidence.vae.config(), scale, latents);
+            let raw = unscaled(evidence.vae, scale, latents)?;
             Ok(Reference { decoded: evidence.vae.decode(raw.view())?, latents: raw })
         }
     }

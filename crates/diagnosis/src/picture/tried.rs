@@ -50,7 +50,7 @@ pub(super) fn by_latents(
     search: &mut Search,
 ) -> Result<()> {
     let config = evidence.vae.config();
-    let own = config.scaling_factor;
+    let Some(own) = config.scaling_factor() else { return Ok(()) };
     let mut factors = vec![(own, "not divided by scaling_factor".to_owned())];
     for family in Family::PUBLISHED {
         let Some(other) = family.scaling_factor() else { continue };
@@ -78,7 +78,7 @@ pub(super) fn by_latents(
     for (shift, what) in
         [(-1.0, "without the shift being added back"), (1.0, "with the shift added twice")]
     {
-        let Some(by) = config.shift_factor.filter(|by| *by != 0.0) else { break };
+        let Some(by) = config.shift_factor().filter(|by| *by != 0.0) else { break };
         let latents = raw.mapv(|z| z + (shift * by) as f32);
         let what = format!("decoded {what}");
         search.offer(&SHIFT_FACTOR_DROPPED, &what, &picture_of(evidence, latents)?, 0);

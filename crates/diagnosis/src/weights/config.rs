@@ -6,6 +6,7 @@ use crate::finding::Finding;
 use crate::severity::Severity;
 use crate::sizes::WRONG_FAMILY_CHANNELS;
 use vae_fidelity_checkpoint::{Contents, ResolvedConfig};
+use vae_fidelity_core::config::Class;
 
 pub(crate) const CONFIG_DEFAULTS: Cause = Cause {
     code: Code::ConfigDefaults,
@@ -26,12 +27,13 @@ pub(crate) const CONFIG_DEFAULTS: Cause = Cause {
 pub(crate) const WRONG_CLASS: Cause = Cause {
     code: Code::WrongClass,
     severity: Severity::Error,
-    title: "config or weights are of another class than AutoencoderKL",
-    meaning: "AutoencoderKLFlux2, Wan's, Qwen-Image's and others share names and compute \
-              something else.",
-    rule: "_class_name is neither AutoencoderKL nor FlaxAutoencoderKL, or the files have tensors that \
-           only another class has.",
-    remedy: "use a tool for that class: this one runs AutoencoderKL",
+    title: "config or weights are of a class that is not run, or of two classes",
+    meaning: "Wan's, Qwen-Image's and others share names and compute something else. So do \
+              AutoencoderKL and AutoencoderKLFlux2: FLUX.2's latents are patched, and normalised by \
+              statistics in the checkpoint.",
+    rule: "_class_name is none of AutoencoderKL, FlaxAutoencoderKL and AutoencoderKLFlux2, or the \
+           files have tensors that only another class has, or lack those and have other shapes.",
+    remedy: "take config and weights of one model; for a class that is not run, use a tool for it",
     diffusers: "AutoModel.from_pretrained picks the class by itself",
     comfyui: "the loader picks the class by the weights",
     ports: "check _class_name before loading",
@@ -41,36 +43,41 @@ pub(crate) const WRONG_CLASS: Cause = Cause {
 
 pub(super) fn wrong_class(contents: &Contents) -> Option<Finding> {
     let ResolvedConfig::OtherClass(class) = contents.resolved_config() else { return None };
-    let title = match contents.recognised_class() {
-        Some(recognised) => format!("the weights are {recognised}, not an AutoencoderKL"),
-        None => format!("the config's class is {class}, not AutoencoderKL"),
+    let title = match (contents.recognised_class(), contents.asked_class()) {
+        (Some(recognised), Some(asked)) => {
+            format!("the weights are {recognised}; the config's class is {}", asked.name())
+        }
+        (Some(recognised), None) => {
+            format!("the weights are {recognised}, none of {}", Class::names())
+        }
+        (None, _) => format!("the config's class is {class}, none of {}", Class::names()),
     };
     Some(Finding::new(&WRONG_CLASS, title).evidence("class", class))
 }
 
 pub(super) fn config_defaults(contents: &Contents) -> Option<Finding> {
     let ResolvedConfig::Config(config) = contents.resolved_config() else { return None };
-    if !config.defaulted.contains(&"block_out_channels") {
+    if !config.defaulted().contains(&"block_out_channels") {
         return None;
     }
     let width = width_of(contents, "encoder.conv_in.weight", 0);
-    let fits = width.is_none_or(|width| width == config.block_out_channels[0]);
+    let fits = width.is_none_or(|width| width == config.block_out_channels()[0]);
     let title = match width {
         Some(width) if !fits => format!(
             "the config leaves out block_out_channels: diffusers would build {:?}, the first \
              convolution has {width} channels",
-            config.block_out_channels
+            config.block_out_channels()
         ),
         _ => "the config leaves out block_out_channels: diffusers' defaults stand in".to_owned(),
     };
-    let finding = Finding::new(&CONFIG_DEFAULTS, title).evidence("defaulted", &config.defaulted);
+    let finding = Finding::new(&CONFIG_DEFAULTS, title).evidence("defaulted", config.defaulted());
     Some(if fits { finding.severity(Severity::Info) } else { finding })
 }
 
 pub(super) fn wrong_channels(contents: &Contents) -> Option<Finding> {
     let ResolvedConfig::Config(config) = contents.resolved_config() else { return None };
     let found = width_of(contents, "decoder.conv_in.weight", 1)?;
-    let asked = config.latent_channels;
+    let asked = config.latent_channels();
     if found == asked {
         return None;
     }

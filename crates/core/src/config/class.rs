@@ -1,0 +1,40 @@
+//! The classes of autoencoders that are run.
+
+use serde::Serialize;
+
+/// A class of diffusers' `models/autoencoders/`, as `_class_name` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Class {
+    /// Stable Diffusion's, and that of most models after it.
+    AutoencoderKL,
+    /// FLUX.2's: the same graph, whose latents are patched and normalized by statistics in the
+    /// checkpoint.
+    AutoencoderKLFlux2,
+}
+
+impl Class {
+    /// Every class that is run.
+    pub const ALL: [Self; 2] = [Self::AutoencoderKL, Self::AutoencoderKLFlux2];
+
+    /// diffusers' name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AutoencoderKL => "AutoencoderKL",
+            Self::AutoencoderKLFlux2 => "AutoencoderKLFlux2",
+        }
+    }
+
+    /// All names, for messages.
+    pub fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
+    /// The class that `_class_name` means. Flax checkpoints hold the graph of `AutoencoderKL`.
+    pub fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "FlaxAutoencoderKL" => Some(Self::AutoencoderKL),
+            _ => Self::ALL.into_iter().find(|class| class.name() == name),
+        }
+    }
+}

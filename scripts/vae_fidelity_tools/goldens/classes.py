@@ -1,0 +1,92 @@
+"""The autoencoder classes that are run, each as its own pipeline uses it.
+
+The gist loads and scales `AutoencoderKL`. For another class its functions stay around the model
+(picture to tensor, tensor to picture), and loader and scaling are the class's own: those of the
+first pipeline that was published for it. `Flux2Pipeline` cannot be imported without transformers, so
+its functions are taken out of its file as they stand there.
+"""
+
+import ast
+import importlib.util
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderKLFlux2
+
+FLUX2_PIPELINE = "pipelines/flux2/pipeline_flux2.py"
+
+
+class Kl:
+    """`AutoencoderKL`: the gist itself."""
+
+    diffusers_class = AutoencoderKL
+    loader = "gist"
+
+    def __init__(self, gist):
+        self.gist = gist
+
+    def load(self, repository, device, dtype):
+        return self.gist.load_vae(str(repository), device=device, dtype=dtype)
+
+    def encode(self, vae, sample, seed):
+        return self.gist.encode_to_latents(vae, sample, sample=seed is not None, seed=seed)
+
+    def decode(self, vae, latents):
+        return self.gist.decode_from_latents(vae, latents)
+
+
+class Flux2:
+    """`AutoencoderKLFlux2`: 2 x 2 patches and the statistics in the checkpoint."""
+
+    diffusers_class = AutoencoderKLFlux2
+    loader = "AutoencoderKLFlux2"
+
+    def __init__(self, gist):
+        self.pipeline = functions_of(FLUX2_PIPELINE, "_patchify_latents", "_unpatchify_latents")
+
+    def load(self, repository, device, dtype):
+        vae = AutoencoderKLFlux2.from_pretrained(str(repository), subfolder="vae", torch_dtype=dtype)
+        return vae.to(device).eval()
+
+    def statistics(self, vae, latents):
+        mean = vae.bn.running_mean.view(1, -1, 1, 1).to(latents.device, latents.dtype)
+        std = torch.sqrt(vae.bn.running_var.view(1, -1, 1, 1) + vae.config.batch_norm_eps).to(latents.device, latents.dtype)
+        return mean, std
+
+    def encode(self, vae, sample, seed):
+        generator = None if seed is None else torch.Generator(device=sample.device).manual_seed(seed)
+        with torch.no_grad():
+            posterior = vae.encode(sample).latent_dist
+            latents = posterior.mode() if seed is None else posterior.sample(generator=generator)
+            latents = self.pipeline["_patchify_latents"](latents)
+            mean, std = self.statistics(vae, latents)
+            return (latents - mean) / std
+
+    def decode(self, vae, latents):
+        with torch.no_grad():
+            mean, std = self.statistics(vae, latents)
+            latents = self.pipeline["_unpatchify_latents"](latents * std + mean)
+            return vae.decode(latents).sample
+
+
+CLASSES = {"AutoencoderKL": Kl, "AutoencoderKLFlux2": Flux2}
+
+
+def class_of(folder):
+    """The class of the model in `folder`/vae."""
+    config = json.loads((Path(folder) / "vae" / "config.json").read_text())
+    return CLASSES[config.get("_class_name", "AutoencoderKL")]
+
+
+def functions_of(file, *names):
+    """Static methods of a pipeline in diffusers' `file`, by name, as its source has them."""
+    root = Path(importlib.util.find_spec("diffusers").origin).parent
+    tree = ast.parse((root / file).read_text())
+    found = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in names}
+    scope = {"torch": torch}
+    for name in names:
+        function = found[name]
+        function.decorator_list = []
+        exec(compile(ast.Module([function], []), file, "exec"), scope)
+    return {name: scope[name] for name in names}
