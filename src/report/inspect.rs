@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::json::{SCHEMA_VERSION, lossy, lossy_all, lossy_option};
 use crate::checkpoint::CheckpointDifference;
 use crate::checkpoint::{Contents, Origin, ResolvedConfig, TensorInfo, TensorSpec};
-use crate::config::Family;
+use crate::config::{Class, Family, VaeConfig};
 use crate::diagnosis::{
     Finding, Measured, Misfit, Severity, checkpoint_findings, defective_release,
 };
@@ -81,9 +81,11 @@ pub struct ConfigReport {
     pub values: Map<String, Value>,
     /// Where each value comes from; fields that nothing settles are left out.
     pub from: BTreeMap<String, Origin>,
-    /// Fields of the file that `AutoencoderKL` does not know.
+    /// The class of its fields; `None` where that is none that is run, or nothing is known.
+    pub class: Option<Class>,
+    /// Fields of the file that its class does not know.
     pub unknown: Vec<String>,
-    /// The class, where it is not `AutoencoderKL`.
+    /// The class, where it is none that is run, or another than the config's.
     pub other_class: Option<String>,
 }
 
@@ -238,6 +240,7 @@ impl ConfigReport {
         Self {
             path: contents.config_file().map(Path::to_owned),
             values,
+            class: contents.config().map(VaeConfig::class),
             unknown: contents.config().map(|config| config.unknown().to_vec()).unwrap_or_default(),
             other_class: match contents.resolved_config() {
                 ResolvedConfig::OtherClass(class) => Some(class.clone()),

@@ -10,6 +10,7 @@ use super::lines::{BAD, FAINT, GOOD, line, number, tuple};
 use super::text::{finding_lines, verdict_lines};
 use crate::checkpoint::Origin;
 use crate::checkpoint::TensorDifference;
+use crate::config::Class;
 use crate::metrics::WeightStatistics;
 use crate::printable::{printable, shown};
 
@@ -94,7 +95,16 @@ impl InspectReport {
     fn config_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = &self.config;
         match (&config.path, &config.other_class) {
-            (Some(path), None) => line(f, "config", shown(path.display()))?,
+            (Some(path), None) => {
+                // Nearly all are of the one class, which needs no word.
+                let class = match config.class {
+                    Some(class) if class != Class::AutoencoderKL => {
+                        format!(" of the class {}", class.name())
+                    }
+                    _ => String::new(),
+                };
+                line(f, "config", format_args!("{}{class}", shown(path.display())))?;
+            }
             (Some(path), Some(class)) => {
                 line(
                     f,

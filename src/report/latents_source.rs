@@ -62,7 +62,7 @@ impl LatentsSource {
         };
         self.why = match self.asked {
             Some(_) => "`latents_scale` says so".to_owned(),
-            None => self.container.reason().to_owned(),
+            None => self.container.reason(family).to_owned(),
         };
         scale
     }

@@ -98,6 +98,13 @@ pub(super) fn config(
         let note = format!("no config.json: taken as {family}, since the file also has {evidence}");
         return Ok((family.apply(graph)?, note));
     }
+    // No other class has such statistics, and nothing that a config says of its scaling lies elsewhere.
+    if let (Class::AutoencoderKLFlux2, [family]) = (graph.class(), candidates.as_slice()) {
+        let note = format!(
+            "no config.json: taken as {family}, since only that has the statistics bn and these shapes"
+        );
+        return Ok((family.apply(graph)?, note));
+    }
     let shapes = format!(
         "{} latent channels, widths {:?}, {} layers a block",
         graph.latent_channels(),

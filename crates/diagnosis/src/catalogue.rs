@@ -37,6 +37,8 @@ impl Code {
             Self::ScalingFactorMismatch => &scaling::SCALING_FACTOR_MISMATCH,
             Self::ShiftFactorDropped => &scaling::SHIFT_FACTOR_DROPPED,
             Self::LatentStatsIgnored => &scaling::LATENT_STATS_IGNORED,
+            Self::BatchNormStatistics => &latents::patched::BATCH_NORM_STATISTICS,
+            Self::LatentPatchOrder => &latents::patched::LATENT_PATCH_ORDER,
             Self::LayoutScrambled => &changes::LAYOUT_SCRAMBLED,
             Self::SampleVsMode => &latents::noise::SAMPLE_VS_MODE,
             Self::PosteriorNoise => &latents::noise::POSTERIOR_NOISE,

@@ -59,6 +59,8 @@ codes! {
     ScalingFactorMismatch = "scaling-factor-mismatch",
     ShiftFactorDropped = "shift-factor-dropped",
     LatentStatsIgnored = "latent-stats-ignored",
+    BatchNormStatistics = "batch-norm-statistics",
+    LatentPatchOrder = "latent-patch-order",
     LayoutScrambled = "layout-scrambled",
     SampleVsMode = "sample-vs-mode",
     PosteriorNoise = "posterior-noise",

@@ -22,18 +22,20 @@ const STRAIGHT: f64 = 0.004;
 
 /// What is wrong with the user's latents, where `tensor` may hold several rows and axes of length 1.
 pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged> {
-    let expected = evidence.encoded.latents.dim();
-    match rows(tensor, expected).as_slice() {
-        [] => latents::judged(evidence, tensor),
-        [only] => latents::judged(evidence, only),
-        several => one_by_one(evidence, several),
+    // Latents that a class hands on in another shape may be given in either.
+    for expected in [&evidence.encoded.latents, evidence.latents] {
+        match rows(tensor, expected.dim()).as_slice() {
+            [] => {}
+            [only] => return latents::judged(evidence, only),
+            several => return one_by_one(evidence, expected, several),
+        }
     }
+    latents::judged(evidence, tensor)
 }
 
 /// The findings of several rows, each named by its number from 0, and how far off the first row is that
 /// is this picture's.
-fn one_by_one(evidence: &Evidence, rows: &[ArrayD<f32>]) -> Result<Judged> {
-    let expected = &evidence.encoded.latents;
+fn one_by_one(evidence: &Evidence, expected: &Array4<f32>, rows: &[ArrayD<f32>]) -> Result<Judged> {
     let (mut alike, mut with_findings) = (0, 0);
     let mut own = Vec::new();
     let mut nearest = None;

@@ -11,6 +11,7 @@ use super::{
     cross_check, divergence, expected_loss, input, latent_rows, overflow, passes_nothing, picture,
     posterior, preprocessed, round_trip,
 };
+use vae_fidelity_core::config::Class;
 use vae_fidelity_files::error::Result;
 
 /// What the rules say of one run.
@@ -82,8 +83,10 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
     }
     let mut not_decided = NotDecided::list(|by| is_open(by, evidence, cross_check));
     // What one file showed needs no other.
+    let class = evidence.vae.config().class();
     for open in &mut not_decided {
         open.codes.retain(|code| findings.iter().all(|finding| finding.code != *code));
+        open.codes.retain(|code| can_happen(*code, class));
     }
     not_decided.retain(|open| !open.codes.is_empty());
     Ok(Diagnosis { findings, files: compared, not_decided })
@@ -98,6 +101,17 @@ fn merge(findings: &mut Vec<Finding>) {
         seen.push(key);
         new
     });
+}
+
+/// Whether models of `class` can have what `code` names.
+fn can_happen(code: Code, class: Class) -> bool {
+    match code {
+        Code::ScalingFactorMismatch | Code::ShiftFactorDropped | Code::LatentStatsIgnored => {
+            class == Class::AutoencoderKL
+        }
+        Code::BatchNormStatistics | Code::LatentPatchOrder => class == Class::AutoencoderKLFlux2,
+        _ => true,
+    }
 }
 
 /// Whether the run of `evidence` lacks what `by` needs.

@@ -21,7 +21,7 @@ class Kl:
     """`AutoencoderKL`: the gist itself."""
 
     diffusers_class = AutoencoderKL
-    loader = "gist"
+    multiple_of = 8  # the gist's own
 
     def __init__(self, gist):
         self.gist = gist
@@ -40,7 +40,7 @@ class Flux2:
     """`AutoencoderKLFlux2`: 2 x 2 patches and the statistics in the checkpoint."""
 
     diffusers_class = AutoencoderKLFlux2
-    loader = "AutoencoderKLFlux2"
+    multiple_of = 16  # patches of what is 8 times smaller
 
     def __init__(self, gist):
         self.pipeline = functions_of(FLUX2_PIPELINE, "_patchify_latents", "_unpatchify_latents")
@@ -75,7 +75,12 @@ CLASSES = {"AutoencoderKL": Kl, "AutoencoderKLFlux2": Flux2}
 
 def class_of(folder):
     """The class of the model in `folder`/vae."""
-    config = json.loads((Path(folder) / "vae" / "config.json").read_text())
+    return class_of_folder(Path(folder) / "vae")
+
+
+def class_of_folder(vae):
+    """The class of the model whose config.json lies in `vae`."""
+    config = json.loads((Path(vae) / "config.json").read_text())
     return CLASSES[config.get("_class_name", "AutoencoderKL")]
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from vae_fidelity_tools.checkout import GOLDEN
 from vae_fidelity_tools.goldens import block_tensors, reference_script
 from vae_fidelity_tools.goldens.cases import Case
-from vae_fidelity_tools.goldens.classes import CLASSES, Kl, class_of
+from vae_fidelity_tools.goldens.classes import CLASSES, Kl, class_of, class_of_folder
 from vae_fidelity_tools.goldens.store import SCHEMA_VERSION, Degenerate, manifest_json, manifest_row, refuse_degenerate, write_case
 from vae_fidelity_tools.goldens.trace import to_json
 
@@ -36,14 +36,23 @@ In Rust: `Suite::open("{folder}")?.run(..)`. The tolerances in tolerances.json w
 """  # noqa: E501
 
 
-def own_cases(model, images, size, seed):
+def own_cases(model, images, asked, seed, multiple_of):
     """For each picture the mode with a trace, and a draw; small ones with the tensors between blocks."""
     cases = []
     for image in images:
+        size = asked or size_for(image, multiple_of)
         shows = f"{image.name} through {model}"
         cases.append(Case(f"{image.stem}-mode", model, image.name, f"{shows}.", size, trace=True, blocks=is_small(image, size)))
         cases.append(Case(f"{image.stem}-sample", model, image.name, f"{shows}, sampled.", size, seed=seed))
     return cases
+
+
+def size_for(image, multiple_of):
+    """The picture's own, rounded down, where the gist's rounding to a multiple of 8 is not enough."""
+    if multiple_of == 8:
+        return None
+    with Image.open(image) as picture:
+        return tuple(max(side - side % multiple_of, multiple_of) for side in picture.size)
 
 
 def is_small(image, size):
@@ -109,7 +118,7 @@ def tolerances(spreads):
 def write(gist_path, repo, images, size, seed, out, environment):
     """Writes the suite `out`: whole, or not at all."""
     vae_folder, model = refuse_arguments(repo, images, out)
-    cases = own_cases(model, images, size, seed)
+    cases = own_cases(model, images, size, seed, class_of_folder(vae_folder).multiple_of)
     gist = reference_script.load_gist(gist_path)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".writing-") as temporary:
         suite = Path(temporary) / "suite"

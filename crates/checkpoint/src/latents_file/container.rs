@@ -37,6 +37,9 @@ impl Container {
     pub fn is_scaled(self, family: Family) -> bool {
         match self {
             Self::Plain | Self::SdScriptsFlux | Self::Musubi => true,
+            // ComfyUI's VAE patches and normalises FLUX.2's latents itself (comfy/ldm/models/autoencoder.py),
+            // and OneTrainer and sd-scripts keep them as their VAE makes them.
+            Self::ComfyUi if family == Family::Flux2 => true,
             // sd-scripts' own AutoEncoder for FLUX.1 scales when it encodes (flux_models.py); diffusers'
             // for Stable Diffusion, and SDVAE (sd3_utils.py), do not.
             Self::SdScripts => family == Family::Flux1,
@@ -49,8 +52,11 @@ impl Container {
     }
 
     /// Why, in words that follow "taken as scaled, since" or "taken as raw, since".
-    pub fn reason(self) -> &'static str {
+    pub fn reason(self, family: Family) -> &'static str {
         match self {
+            Self::ComfyUi if family == Family::Flux2 => {
+                "ComfyUI's VAE patches and normalises FLUX.2's latents itself, where its file has bn"
+            }
             Self::Plain => "a plain file says nothing else",
             Self::ComfyUi => {
                 "ComfyUI keeps latents as the VAE makes them (latent_format_version_0)"

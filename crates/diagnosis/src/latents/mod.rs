@@ -2,6 +2,7 @@
 //! happened to the picture before.
 
 pub(super) mod noise;
+pub(super) mod patched;
 mod search;
 
 use ndarray::{Array4, ArrayD, Axis, s};
@@ -23,6 +24,7 @@ use noise::coarseness;
 use search::{PRECISE, Search};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::normalize;
+use vae_fidelity_core::scaling::Scaling;
 use vae_fidelity_files::error::Result;
 
 pub(super) const LATENTS_DIFFER: Cause = Cause {
@@ -48,6 +50,9 @@ const RELATED: f64 = 0.3;
 
 /// What is wrong with the user's latents, if anything, and how far off they are.
 pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged> {
+    if let Scaling::PatchedBatchNorm(rule) = evidence.vae.scaling()? {
+        return patched::judged(evidence, &rule, tensor);
+    }
     let found = match as_nchw(tensor, &evidence.encoded.latents) {
         Ok(found) => found,
         Err(finding) => {

@@ -2,7 +2,7 @@
 
 use ndarray::{Array4, Axis};
 
-use super::super::evidence::Evidence;
+use super::super::evidence::{Evidence, LatentsScale};
 use super::super::scaling::unscaled;
 use vae_fidelity_files::error::Result;
 
@@ -22,7 +22,10 @@ pub(super) fn reference(evidence: &Evidence) -> Result<Reference> {
             _ => latents.clone(),
         };
         let latents = latents.into_dimensionality::<ndarray::Ix4>().ok()?;
-        let fits = latents.dim() == evidence.encoded.latents.dim();
+        let fits = match evidence.files.latents_scale {
+            LatentsScale::Scaled => latents.dim() == evidence.latents.dim(),
+            LatentsScale::Raw => latents.dim() == evidence.encoded.latents.dim(),
+        };
         (fits && latents.iter().all(|value| value.is_finite())).then_some(latents)
     });
     match latents {

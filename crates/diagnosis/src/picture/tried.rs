@@ -8,6 +8,7 @@ use super::super::changes::{
 use super::super::codes::Cause;
 use super::super::colour_fit::least;
 use super::super::evidence::Evidence;
+use super::super::latents::patched::treated_otherwise;
 use super::super::legitimate::Distance;
 use super::super::scaling::{SCALING_FACTOR_MISMATCH, SHIFT_FACTOR_DROPPED};
 use super::super::seams::TILE_SEAMS;
@@ -16,6 +17,7 @@ use super::search::Search;
 use vae_fidelity_core::config::Family;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::denormalize;
+use vae_fidelity_core::scaling::Scaling;
 use vae_fidelity_core::tiling::UnitMistake;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
@@ -50,6 +52,15 @@ pub(super) fn by_latents(
     search: &mut Search,
 ) -> Result<()> {
     let config = evidence.vae.config();
+    if let Scaling::PatchedBatchNorm(rule) = evidence.vae.scaling()? {
+        for (cause, what, latents) in treated_otherwise(&rule, raw)? {
+            search.offer(cause, &what, &picture_of(evidence, latents)?, 0);
+            if search.done() {
+                break;
+            }
+        }
+        return Ok(());
+    }
     let Some(own) = config.scaling_factor() else { return Ok(()) };
     let mut factors = vec![(own, "not divided by scaling_factor".to_owned())];
     for family in Family::PUBLISHED {

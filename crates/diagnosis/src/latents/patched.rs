@@ -1,0 +1,337 @@
+//! The user's latents of FLUX.2 beside the expected ones: patches of 2 x 2 as channels (c, ph, pw), then
+//! normalised by statistics in the checkpoint.
+
+use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix3};
+
+use super::super::codes::{Cause, Code};
+use super::super::compared::{Difference, Judged};
+use super::super::decided_by::DecidedBy;
+use super::super::evidence::{Evidence, LatentsScale, with_batch};
+use super::super::finding::Finding;
+use super::super::fit::{rms_difference, spread};
+use super::super::non_finite::NON_FINITE_OUTPUT;
+use super::super::scaling::Affine;
+use super::super::severity::Severity;
+use super::{ROUNDING, as_nchw, finite, posterior_noise, turned};
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::scaling::{PatchedBatchNorm, patched, unpatched};
+use vae_fidelity_files::error::Result;
+
+pub(in super::super) const BATCH_NORM_STATISTICS: Cause = Cause {
+    code: Code::BatchNormStatistics,
+    severity: Severity::Error,
+    title: "FLUX.2's latents were not normalised by the statistics in the checkpoint, or twice",
+    meaning: "FLUX.2 has no scaling_factor: each channel of its patched latents is normalised by \
+              bn.running_mean and bn.running_var of its VAE. Without it, or with it twice, pictures are \
+              washed out or too harsh, and a round trip does not show it.",
+    rule: "Your latents match, channel by channel, the expected ones without the statistics, with them \
+           twice or the wrong way round, or with only one of the two, and not the expected ones. Or \
+           your picture is what latents so treated decode to.",
+    remedy: "normalise once, after patching: (z - running_mean) / sqrt(running_var + batch_norm_eps); \
+             before decoding z * sqrt(running_var + batch_norm_eps) + running_mean, then unpatch",
+    diffusers: "Flux2Pipeline does both itself; with vae.encode and vae.decode alone it is yours to do, \
+                with vae.bn.running_mean, vae.bn.running_var and vae.config.batch_norm_eps",
+    comfyui: "its VAE normalises inside encode and decode where the file has bn.*: do not do it again",
+    ports: "load bn.running_mean and bn.running_var with the weights; batch_norm_eps is 1e-4, added to \
+            the variance before the root",
+    sources: &[
+        "invoke-ai/InvokeAI#8838",
+        "leejet/stable-diffusion.cpp#1007",
+        "madebyollin/taesd#35",
+    ],
+    decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage],
+};
+
+pub(in super::super) const LATENT_PATCH_ORDER: Cause = Cause {
+    code: Code::LatentPatchOrder,
+    severity: Severity::Error,
+    title: "patches of FLUX.2's latents are in another order, or latents are not patched",
+    meaning: "2 x 2 latents become four channels each, in the order (c, ph, pw). In another order every \
+              patch is put together wrongly: a checkerboard of pixels, or a picture of noise.",
+    rule: "Your latents match the expected ones with channels in the order (c, pw, ph), (ph, pw, c) or \
+           (pw, ph, c), or unpatched. Or your picture is what latents so ordered decode to.",
+    remedy: "view (N, C, h / 2, 2, w / 2, 2), permute to (N, C, 2, 2, h / 2, w / 2), rows of a patch \
+             before its columns, then reshape to (N, 4C, h / 2, w / 2)",
+    diffusers: "Flux2Pipeline._patchify_latents and _unpatchify_latents",
+    comfyui: "its VAE patches inside encode and decode where the file has bn.*",
+    ports: "einops: '... c (i pi) (j pj) -> ... (c pi pj) i j'; Wan 2.2 has (c, pw, ph), Ideogram 4's \
+            tokens (ph, pw, c)",
+    sources: &["NVIDIA/flashdreams#338"],
+    decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage],
+};
+
+/// Latents that are this much nearer to a wrong treatment than to the right one were treated so.
+const NEARER: f64 = 0.5;
+
+/// An order of the four channels that a patch of each channel becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum PatchOrder {
+    ChannelColumnRow,
+    RowColumnChannel,
+    ColumnRowChannel,
+}
+
+impl PatchOrder {
+    /// All but the right one.
+    pub const WRONG: [Self; 3] =
+        [Self::ChannelColumnRow, Self::RowColumnChannel, Self::ColumnRowChannel];
+
+    /// As a shape is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ChannelColumnRow => "(c, pw, ph)",
+            Self::RowColumnChannel => "(ph, pw, c)",
+            Self::ColumnRowChannel => "(pw, ph, c)",
+        }
+    }
+
+    /// For each channel in this order, which one it is in the right one; `channels` are those of patches.
+    pub fn channels(self, channels: usize) -> Vec<usize> {
+        let latent = channels / 4;
+        let right = |c: usize, ph: usize, pw: usize| c * 4 + ph * 2 + pw;
+        (0..channels)
+            .map(|at| match self {
+                Self::ChannelColumnRow => right(at / 4, at % 2, at / 2 % 2),
+                Self::RowColumnChannel => right(at % latent, at / latent / 2, at / latent % 2),
+                Self::ColumnRowChannel => right(at % latent, at / latent % 2, at / latent / 2),
+            })
+            .collect()
+    }
+
+    /// Patched latents in the right order, put into this one.
+    pub fn of(self, patched: &Array4<f32>) -> Array4<f32> {
+        patched.select(Axis(1), &self.channels(patched.dim().1))
+    }
+
+    /// Patched latents in this order, put into the right one.
+    pub fn undone(self, patched: &Array4<f32>) -> Array4<f32> {
+        let mut right = patched.clone();
+        for (at, channel) in self.channels(patched.dim().1).into_iter().enumerate() {
+            right.index_axis_mut(Axis(1), channel).assign(&patched.index_axis(Axis(1), at));
+        }
+        right
+    }
+}
+
+/// The form of the user's tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// (N, 4C, h / 2, w / 2), or the tokens of it (N, h / 2 * w / 2, 4C).
+    Patched,
+    /// (N, C, h, w).
+    Unpatched,
+}
+
+/// What is wrong with the user's latents, if anything, and how far off they are.
+pub(super) fn judged(
+    evidence: &Evidence,
+    rule: &PatchedBatchNorm,
+    tensor: &ArrayD<f32>,
+) -> Result<Judged> {
+    let (found, form) = match in_a_known_form(evidence, tensor) {
+        Ok(known) => known,
+        Err(finding) => {
+            let raw = with_batch(tensor)
+                .filter(|tensor| tensor.dim().1 == rule.mean.len())
+                .map(|tensor| rule.unscale(tensor, Dtype::F32).map(Array4::into_dyn))
+                .transpose()?;
+            let turned = turned(evidence, raw.as_ref().unwrap_or(tensor))?;
+            return Ok(turned.unwrap_or(*finding).into());
+        }
+    };
+    let non_finite = found.iter().filter(|value| !value.is_finite()).count();
+    if non_finite > 0 {
+        let title = format!("{non_finite} values of your latents are NaN or infinite");
+        let finding = Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", non_finite);
+        return Ok(finding.at("encoder").into());
+    }
+    let raw = patched(evidence.encoded.latents.view(), rule.patch_size)?;
+    let normalised = rule.normalised(&raw, Dtype::F32);
+    let scale = evidence.files.latents_scale;
+    let expected = match scale {
+        LatentsScale::Scaled => &normalised,
+        LatentsScale::Raw => &raw,
+    };
+    let what = match (evidence.drawn, scale) {
+        (false, LatentsScale::Scaled) => "this VAE's mode, patched and normalised",
+        (false, LatentsScale::Raw) => "this VAE's mode, as the model makes it",
+        (true, LatentsScale::Scaled) => "this run's draw, patched and normalised",
+        (true, LatentsScale::Raw) => "this run's draw, as the model makes it",
+    };
+    let difference = Difference::of_tensors(expected, &found, what);
+    if let Some(finding) = explained(evidence, rule, &raw, form, &found) {
+        return Ok(Judged::from(finding).at(difference));
+    }
+    // What else there is to find is looked for in latents as the model makes them.
+    let as_made = match scale {
+        LatentsScale::Scaled => rule.unscale(found.view(), Dtype::F32)?,
+        LatentsScale::Raw => unpatched(found, rule.patch_size)?,
+    };
+    let affine = Affine::of(evidence.vae.config(), scale);
+    Ok(finite(evidence, &affine, &as_made)?.at(difference))
+}
+
+/// The user's tensor in patches, and the form that it had; or what is wrong with its shape.
+fn in_a_known_form(
+    evidence: &Evidence,
+    tensor: &ArrayD<f32>,
+) -> std::result::Result<(Array4<f32>, Form), Box<Finding>> {
+    let (scaled, raw) = (evidence.latents, &evidence.encoded.latents);
+    let (n, channels, height, width) = scaled.dim();
+    if tensor.shape() == [n, height * width, channels]
+        && let Ok(tokens) = tensor.view().into_dimensionality::<Ix3>()
+    {
+        let patches = Array4::from_shape_fn(scaled.dim(), |(image, channel, y, x)| {
+            tokens[[image, y * width + x, channel]]
+        });
+        return Ok((patches, Form::Patched));
+    }
+    let four = with_batch(tensor).map(|tensor: ArrayView4<f32>| tensor.dim());
+    if four.is_some_and(|(_, first, _, last)| first == channels || last == channels) {
+        return Ok((as_nchw(tensor, scaled)?, Form::Patched));
+    }
+    let unpatched = as_nchw(tensor, raw)?;
+    let [patch_height, patch_width] = [raw.dim().2 / height, raw.dim().3 / width];
+    match patched(unpatched.view(), [patch_height, patch_width]) {
+        Ok(patches) => Ok((patches, Form::Unpatched)),
+        // `as_nchw` has made the shape that of `raw`, which was patched already.
+        Err(error) => Err(Box::new(Finding::new(&LATENT_PATCH_ORDER, error.problem().to_owned()))),
+    }
+}
+
+/// What was done otherwise to `raw`, patched and in the right order, where that is what `found` shows.
+fn explained(
+    evidence: &Evidence,
+    rule: &PatchedBatchNorm,
+    raw: &Array4<f32>,
+    form: Form,
+    found: &Array4<f32>,
+) -> Option<Finding> {
+    let scale = evidence.files.latents_scale;
+    let normalised = rule.normalised(raw, Dtype::F32);
+    let expected = match scale {
+        LatentsScale::Scaled => &normalised,
+        LatentsScale::Raw => raw,
+    };
+    let size = spread(found);
+    let before = rms_difference(expected, found);
+    let noise = posterior_noise(evidence);
+    let allowed = ROUNDING.max((2.0 * noise).min(0.5)) * size;
+    let right_values = before <= ROUNDING * size;
+    if right_values {
+        // Only the form may be another.
+        let wrong = scale == LatentsScale::Scaled && form == Form::Unpatched;
+        return wrong.then(|| {
+            let title = "your latents are normalised and not patched, as FIBO 2's diffusion model takes \
+                         them; FLUX.2's takes patches";
+            Finding::new(&LATENT_PATCH_ORDER, title).severity(Severity::Warning)
+        });
+    }
+    let mut tried = Vec::new();
+    let mut offer = |cause, title: String, candidate: &Array4<f32>| {
+        let left = rms_difference(candidate, found);
+        tried.push((left, cause, title));
+    };
+    let statistics = &BATCH_NORM_STATISTICS;
+    match scale {
+        LatentsScale::Scaled => {
+            let left_out = match form {
+                Form::Patched => "your latents are patched and not normalised by bn",
+                Form::Unpatched => {
+                    "your latents are as the model makes them: neither patched nor normalised by bn; \
+                     `latents_scale` raw compares them as that"
+                }
+            };
+            offer(statistics, left_out.to_owned(), raw);
+            let twice = rule.normalised(&normalised, Dtype::F32);
+            offer(statistics, "your latents are normalised by bn twice".to_owned(), &twice);
+        }
+        LatentsScale::Raw => {
+            let title = "your latents are normalised by bn, and are called raw";
+            offer(statistics, title.to_owned(), &normalised);
+        }
+    }
+    let title = "the statistics bn were applied the wrong way round: z * std + mean";
+    offer(statistics, title.to_owned(), &rule.denormalised(raw, Dtype::F32));
+    let title = "bn.running_mean was subtracted, and nothing divided by the root of bn.running_var";
+    offer(statistics, title.to_owned(), &rule.by_channel(raw, |z, mean, _| z - mean));
+    let title = "your latents were divided by the root of bn.running_var, and bn.running_mean was not \
+                 subtracted";
+    offer(statistics, title.to_owned(), &rule.by_channel(raw, |z, _, std| z / std));
+    for order in PatchOrder::WRONG {
+        let name = order.name();
+        let mut order_of = |how: &str, candidate: &Array4<f32>| {
+            let title =
+                format!("channels of your latents are in the order {name}, not (c, ph, pw){how}");
+            offer(&LATENT_PATCH_ORDER, title, candidate);
+        };
+        order_of("", &order.of(expected));
+        if scale == LatentsScale::Scaled {
+            let patched_so = order.of(raw);
+            order_of(
+                ", and bn was applied in the right order",
+                &rule.normalised(&patched_so, Dtype::F32),
+            );
+            order_of(", and they are not normalised by bn", &patched_so);
+        }
+    }
+    let (left, cause, title) = tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0))?;
+    (left <= allowed && left <= NEARER * before).then(|| {
+        Finding::new(cause, title)
+            .evidence("relative_difference", before / size)
+            .evidence("relative_difference_explained", left / size)
+            .evidence("latents_scale", scale.name())
+    })
+}
+
+/// The picture's latents, treated otherwise between the two halves: cause, words, and what is decoded.
+pub(in super::super) fn treated_otherwise(
+    rule: &PatchedBatchNorm,
+    raw: &Array4<f32>,
+) -> Result<Vec<(&'static Cause, String, Array4<f32>)>> {
+    let patches = patched(raw.view(), rule.patch_size)?;
+    let back = |patches: Array4<f32>| unpatched(patches, rule.patch_size);
+    let statistics = &BATCH_NORM_STATISTICS;
+    let mut treated = vec![
+        (
+            statistics,
+            "decoded from latents that bn was not taken back from".to_owned(),
+            back(rule.normalised(&patches, Dtype::F32))?,
+        ),
+        (
+            statistics,
+            "decoded from latents that bn was taken back from twice, or that were never normalised"
+                .to_owned(),
+            back(rule.denormalised(&patches, Dtype::F32))?,
+        ),
+    ];
+    for order in PatchOrder::WRONG {
+        let what =
+            |how| format!("decoded from latents that were {how} in the order {}", order.name());
+        let normalised = rule.normalised(&patches, Dtype::F32);
+        let unpatched_so = rule.denormalised(&normalised, Dtype::F32);
+        treated.push((&LATENT_PATCH_ORDER, what("unpatched"), back(order.undone(&unpatched_so))?));
+        treated.push((&LATENT_PATCH_ORDER, what("patched"), back(order.of(&patches))?));
+    }
+    Ok(treated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_those_of_numpys_transposes() {
+        // Channels 0..8 stand for (c, ph, pw) of two channels.
+        let orders = PatchOrder::WRONG.map(|order| order.channels(8));
+        // numpy.arange(8).reshape(2, 2, 2).transpose(0, 2, 1).ravel(), and (1, 2, 0), (2, 1, 0).
+        assert_eq!(orders[0], [0, 2, 1, 3, 4, 6, 5, 7]);
+        assert_eq!(orders[1], [0, 4, 1, 5, 2, 6, 3, 7]);
+        assert_eq!(orders[2], [0, 4, 2, 6, 1, 5, 3, 7]);
+        let patches = Array4::from_shape_fn((1, 8, 1, 2), |(_, c, _, x)| (c * 10 + x) as f32);
+        for order in PatchOrder::WRONG {
+            assert_eq!(order.undone(&order.of(&patches)), patches, "{order:?}");
+            assert_ne!(order.of(&patches), patches, "{order:?}");
+        }
+    }
+}
