@@ -8,12 +8,7 @@ use serde::Serialize;
 use crate::dtype::Dtype;
 use vae_fidelity_files::error::Result;
 
-pub use patched_batch_norm::{PatchedBatchNorm, patched, unpatched};
-
-/// The checkpoint key of FLUX.2's means, one a channel of patched latents.
-pub const RUNNING_MEAN: &str = "bn.running_mean";
-/// The checkpoint key of FLUX.2's variances.
-pub const RUNNING_VAR: &str = "bn.running_var";
+pub use patched_batch_norm::{PatchedBatchNorm, RUNNING_MEAN, RUNNING_VAR, patched, unpatched};
 
 /// How the latents of a model are handed to its diffusion model. The first pipeline that was published
 /// for a class counts.

@@ -3,9 +3,13 @@
 use ndarray::{Array4, ArrayBase, ArrayView4, Axis, Data, Ix4};
 use serde::Serialize;
 
-use super::RUNNING_VAR;
 use crate::dtype::Dtype;
 use vae_fidelity_files::error::{Error, Result};
+
+/// The checkpoint key of FLUX.2's means, one a channel of patched latents.
+pub const RUNNING_MEAN: &str = "bn.running_mean";
+/// The checkpoint key of FLUX.2's variances.
+pub const RUNNING_VAR: &str = "bn.running_var";
 
 /// Patches of 2 x 2 latents become channels (c, ph, pw), then `(z - mean) / std`; back `z * std + mean`,
 /// and out of the patches: `Flux2Pipeline._encode_vae_image`, and its decoding
