@@ -26,29 +26,43 @@ fn stable_diffusion() -> VaeConfig {
     graph(json!({}))
 }
 
-fn sixteen_channels() -> VaeConfig {
+pub(super) fn sixteen_channels() -> VaeConfig {
     graph(json!({"latent_channels": 16, "use_quant_conv": false, "use_post_quant_conv": false}))
 }
 
-struct Model {
-    folder: TempDir,
+pub(super) struct Model {
+    pub folder: TempDir,
     tensors: Vec<(String, Vec<usize>)>,
 }
 
 impl Model {
-    fn new(config: &VaeConfig, prefix: &str) -> Self {
+    pub fn new(config: &VaeConfig, prefix: &str) -> Self {
         let tensors = expected_tensors(config).into_iter();
         let named = tensors.map(|spec| (format!("{prefix}{}", spec.name), spec.shape));
         Self { folder: TempDir::new().unwrap(), tensors: named.collect() }
     }
 
-    fn with(mut self, name: &str, shape: &[usize]) -> Self {
+    pub fn with(mut self, name: &str, shape: &[usize]) -> Self {
         self.tensors.push((name.into(), shape.to_vec()));
         self
     }
 
+    /// Without the tensors that begin with `prefix`.
+    pub fn without(mut self, prefix: &str) -> Self {
+        self.tensors.retain(|(name, _)| !name.starts_with(prefix));
+        self
+    }
+
+    /// With other names.
+    pub fn renamed(mut self, name_of: fn(&str) -> String) -> Self {
+        for (name, _) in &mut self.tensors {
+            *name = name_of(name);
+        }
+        self
+    }
+
     /// Writes a header and leaves the values to the file system.
-    fn write(&self, name: &str) -> PathBuf {
+    pub fn write(&self, name: &str) -> PathBuf {
         let (mut header, mut end) = (Map::new(), 0);
         for (name, shape) in &self.tensors {
             let start = end;
@@ -65,17 +79,17 @@ impl Model {
         path
     }
 
-    fn open(&self, family: Option<Family>) -> Result<Checkpoint, Error> {
+    pub fn open(&self, family: Option<Family>) -> Result<Checkpoint, Error> {
         open(&self.write("model.safetensors"), family)
     }
 }
 
-fn open(path: &Path, family: Option<Family>) -> Result<Checkpoint, Error> {
+pub(super) fn open(path: &Path, family: Option<Family>) -> Result<Checkpoint, Error> {
     let options = OpenOptions { family, ..OpenOptions::default() };
     Checkpoint::open_with(&Source::File { path: path.into() }, &options)
 }
 
-fn contains(text: &str, parts: &[&str]) {
+pub(super) fn contains(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "expected {part:?} in: {text}");
     }
@@ -115,6 +129,7 @@ fn goldens_of_full_graphs_have_the_configs_of_their_families() {
         ("flux1", Family::Flux1),
         ("cogview4", Family::Cogview),
         ("x4-upscaler", Family::X4Upscaler),
+        ("flux2", Family::Flux2),
     ] {
         let path = format!("golden/models/{name}/vae/config.json");
         let json = std::fs::read_to_string(&path).unwrap();

@@ -2,6 +2,7 @@
 
 mod classes;
 mod families;
+mod flux2;
 mod folders;
 mod foreign;
 mod formats;

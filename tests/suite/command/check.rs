@@ -28,6 +28,7 @@ fn one_image_as_json() {
     assert_eq!((report.posterior.kind.as_str(), report.posterior.seed), ("mode", None));
     let latents = &report.latents;
     assert_eq!((latents.shape, latents.scaled_by), ([1, 4, 3, 5], Some(0.18215)));
+    assert_eq!(latents.scaling, serde_json::json!({"kind": "factor", "scaling_factor": 0.18215}));
     assert_eq!(latents.non_finite, 0);
     assert!(latents.min.unwrap() < latents.mean.unwrap());
     assert!(latents.mean.unwrap() < latents.max.unwrap() && latents.std.unwrap() > 0.0);

@@ -8,6 +8,7 @@ mod compare;
 mod decode;
 mod engines;
 mod explain;
+mod flux2;
 mod golden;
 #[cfg(target_os = "linux")]
 mod hostile;

@@ -8,10 +8,10 @@ use ndarray::{Axis, s};
 use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
 use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 
-use super::colours;
 use super::plot::*;
 use super::runs::{Numbers, UNTOUCHED};
 use super::tiles::{hard, overlapping};
+use super::{colours, flux2};
 
 /// One way of going wrong.
 pub struct Fault {
@@ -52,6 +52,7 @@ pub fn faults() -> Vec<Fault> {
     faults.extend(in_preprocessed());
     faults.extend(in_pictures());
     faults.extend(colours::faults());
+    faults.extend(flux2::faults());
     #[cfg(feature = "tch")]
     faults.extend(super::ports::faults());
     faults

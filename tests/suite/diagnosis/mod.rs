@@ -5,6 +5,7 @@
 
 mod colours;
 mod faults;
+mod flux2;
 mod legitimate;
 mod matrix;
 mod plot;

@@ -99,7 +99,8 @@ pub struct Run {
 
 impl Run {
     pub fn of(vae: &dyn Vae, source: &Rgb8) -> Result<Self> {
-        let (width, height) = target_size(source.width(), source.height(), None, 8)?;
+        let (width, height) =
+            target_size(source.width(), source.height(), None, vae.config().multiple_of())?;
         let seen = resize_bicubic(source, width, height)?;
         let sample = normalize(&seen, vae.dtype());
         let encoded = vae.encode(sample.view(), None)?;

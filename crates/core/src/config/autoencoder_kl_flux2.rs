@@ -101,20 +101,20 @@ impl AutoencoderKLFlux2Config {
         fields.check_widths("block_out_channels", &self.block_out_channels, groups)?;
         fields.check_widths("decoder_block_out_channels", self.decoder_widths(), groups)?;
         let down = self.block_out_channels.len();
-        fields.check_blocks(
-            "down_block_types",
-            &self.down_block_types,
-            down,
-            "DownEncoderBlock2D",
-        )?;
         let up = self.decoder_widths().len();
-        fields.check_blocks("up_block_types", &self.up_block_types, up, "UpDecoderBlock2D")?;
         if up != down {
             return Err(fields.bad(
                 "decoder_block_out_channels",
                 format!("expected {down} levels, as block_out_channels has, found {up}"),
             ));
         }
+        fields.check_blocks(
+            "down_block_types",
+            &self.down_block_types,
+            down,
+            "DownEncoderBlock2D",
+        )?;
+        fields.check_blocks("up_block_types", &self.up_block_types, up, "UpDecoderBlock2D")?;
         for (name, channels) in [
             ("in_channels", self.in_channels),
             ("out_channels", self.out_channels),

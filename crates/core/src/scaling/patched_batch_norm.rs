@@ -15,7 +15,7 @@ pub const RUNNING_VAR: &str = "bn.running_var";
 /// and out of the patches: `Flux2Pipeline._encode_vae_image`, and its decoding
 /// (diffusers `pipelines/flux2/pipeline_flux2.py`).
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub struct PatchedBatchNorm {
     /// Height and width of a patch.
     pub patch_size: [usize; 2],
