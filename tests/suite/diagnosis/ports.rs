@@ -25,7 +25,7 @@ pub fn faults() -> Vec<Fault> {
             |p| {
                 let port = p.model.port(PortFault::SymmetricPadding)?;
                 let raw = port.encode(p.run.sample.view(), None)?.latents;
-                let factor = p.model.vae.config().scaling_factor as f32;
+                let factor = p.model.vae.config().scaling_factor().unwrap() as f32;
                 latents(raw * factor)
             }
         ),

@@ -73,7 +73,11 @@ fn first_at(report: &CaseReport, step: Step, module: &str) {
 #[test]
 fn a_second_implementation_without_a_fault_passes_every_small_case() {
     let (mut suite, _failures) = suite();
-    let small = |case: &&Case| !LARGE.contains(&case.model.as_str()) && case.dtype == Dtype::F32;
+    // That implementation has one class.
+    let is_kl = |case: &Case| !case.model.starts_with("flux2");
+    let small = |case: &&Case| {
+        !LARGE.contains(&case.model.as_str()) && case.dtype == Dtype::F32 && is_kl(case)
+    };
     let (plain, split): (Vec<Case>, Vec<Case>) = suite
         .cases()
         .iter()
@@ -231,7 +235,7 @@ fn in_order(
 ) -> impl Fn(&Path, Option<(usize, usize)>, Dtype) -> Result<Array4<f32>> {
     move |image, requested, dtype| {
         let source = pixels::open(image)?.pixels;
-        let (width, height) = pixels::target_size(source.width(), source.height(), requested)?;
+        let (width, height) = pixels::target_size(source.width(), source.height(), requested, 8)?;
         let (w, h) = match vertical_first {
             true => (source.width(), height),
             false => (width, source.height()),
