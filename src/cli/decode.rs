@@ -61,7 +61,7 @@ pub fn run(args: &DecodeArgs, console: Console) -> Result<Outcome> {
             return Ok(judged.report.verdict.into());
         }
     };
-    decode.notes.extend(axes.note().map(str::to_owned));
+    decode.notes.extend(axes.note());
     let of_all: Vec<String> = pipeline.notes().iter().chain(&decode.notes).cloned().collect();
     progress.around(|| of_all.iter().for_each(|note| console.note(note)));
     let outputs = Outputs::settle(args, rows.len(), &reads)?;

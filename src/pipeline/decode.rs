@@ -78,7 +78,7 @@ impl Pipeline {
         };
         let several = rows.len() > 1;
         let report = |(index, row): (usize, &Array4<f32>)| {
-            let notes = axes.note().map(str::to_owned).into_iter().collect();
+            let notes = axes.note().into_iter().collect();
             let row_options =
                 DecodeOptions { row: several.then_some(index), notes, ..options.clone() };
             Ok(self.decode_with(row, &row_options, |_| {})?.report)
@@ -92,7 +92,7 @@ impl Pipeline {
     ///
     /// When a file of weights cannot be read to its end.
     pub fn latents_in(&self, tensor: &ArrayD<f32>, options: &DecodeOptions) -> Result<LatentsIn> {
-        match latent_rows(tensor, self.vae().config().latent_channels()) {
+        match latent_rows(tensor, self.vae().config()) {
             Ok((rows, axes)) => Ok(LatentsIn::Rows(rows, axes)),
             Err(finding) => {
                 Ok(LatentsIn::Unfit(Box::new(self.no_latents(tensor, *finding, options)?)))
@@ -114,12 +114,12 @@ impl Pipeline {
     ) -> Result<DecodedLatents> {
         let started = Instant::now();
         let vae = self.vae();
-        let (_, _, height, width) = given.dim();
-        let f = vae.config().downsampling();
-        self.check_memory((width * f, height * f))?;
         progress(Step::Decoding);
         let decoding = Instant::now();
         let unscaled = unscaled_latents(vae, options.scale, given)?;
+        let (_, _, height, width) = unscaled.dim();
+        let f = vae.config().downsampling();
+        self.check_memory((width * f, height * f))?;
         let decoded = vae.decode(unscaled.view())?;
         let decoding = decoding.elapsed();
         let dtype = vae.dtype();

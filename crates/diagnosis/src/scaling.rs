@@ -10,6 +10,7 @@ use super::fit::Line;
 use super::severity::Severity;
 use vae_fidelity_core::config::{Family, VaeConfig};
 use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::scaling::{PatchedBatchNorm, Scaling, patched, unpatched};
 use vae_fidelity_core::vae::Vae;
 use vae_fidelity_files::error::Result;
 
@@ -142,24 +143,44 @@ pub(super) fn unscaled(
     scale: LatentsScale,
     mut latents: Array4<f32>,
 ) -> Result<Array4<f32>> {
-    if scale == LatentsScale::Raw {
-        return Ok(latents);
+    if let Scaling::PatchedBatchNorm(rule) = vae.scaling()? {
+        return as_made(&rule, scale, latents);
     }
     let config = vae.config();
-    match (config.scaling_factor(), config.latents_statistics()) {
-        (None, _) => return vae.scaling()?.unscale(latents.view(), Dtype::F32),
-        (Some(factor), Some((mean, std))) => {
+    match (scale, config.scaling_factor(), config.latents_statistics()) {
+        (LatentsScale::Raw, ..) => {}
+        (LatentsScale::Scaled, None, _) => {
+            return vae.scaling()?.unscale(latents.view(), Dtype::F32);
+        }
+        (LatentsScale::Scaled, Some(factor), Some((mean, std))) => {
             for (channel, mut values) in latents.axis_iter_mut(Axis(1)).enumerate() {
                 let scale = (std[channel] / factor) as f32;
                 values.mapv_inplace(|z| z * scale + mean[channel] as f32);
             }
         }
-        (Some(factor), None) => {
+        (LatentsScale::Scaled, Some(factor), None) => {
             let shift = config.shift_factor().unwrap_or(0.0) as f32;
             latents.mapv_inplace(|z| z / factor as f32 + shift);
         }
     }
     Ok(latents)
+}
+
+/// The user's latents in patches or not, as the model makes them: what pipelines do before they decode.
+fn as_made(
+    rule: &PatchedBatchNorm,
+    scale: LatentsScale,
+    given: Array4<f32>,
+) -> Result<Array4<f32>> {
+    match (scale, given.dim().1 == rule.mean.len()) {
+        (LatentsScale::Scaled, true) => rule.unscale(given.view(), Dtype::F32),
+        (LatentsScale::Scaled, false) => {
+            let patches = patched(given.view(), rule.patch_size)?;
+            unpatched(rule.denormalised(&patches, Dtype::F32), rule.patch_size)
+        }
+        (LatentsScale::Raw, true) => unpatched(given, rule.patch_size),
+        (LatentsScale::Raw, false) => Ok(given),
+    }
 }
 
 /// What is wrong with a line from the expected raw latents to the user's.

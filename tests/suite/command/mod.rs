@@ -6,6 +6,7 @@ mod candidate;
 mod check;
 mod compare;
 mod decode;
+mod decode_flux2;
 mod engines;
 mod explain;
 mod flux2;

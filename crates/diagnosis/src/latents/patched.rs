@@ -26,7 +26,8 @@ pub(in super::super) const BATCH_NORM_STATISTICS: Cause = Cause {
               washed out or too harsh, and a round trip does not show it.",
     rule: "Your latents match, channel by channel, the expected ones without the statistics, with them \
            twice or the wrong way round, or with only one of the two, and not the expected ones. Or \
-           your picture is what latents so treated decode to.",
+           your picture is what latents so treated decode to. decode, which has no original, finds \
+           the treatment without which the latents' own picture encodes to them again.",
     remedy: "normalise once, after patching: (z - running_mean) / sqrt(running_var + batch_norm_eps); \
              before decoding z * sqrt(running_var + batch_norm_eps) + running_mean, then unpatch",
     diffusers: "Flux2Pipeline does both itself; with vae.encode and vae.decode alone it is yours to do, \
@@ -49,7 +50,9 @@ pub(in super::super) const LATENT_PATCH_ORDER: Cause = Cause {
     meaning: "2 x 2 latents become four channels each, in the order (c, ph, pw). In another order every \
               patch is put together wrongly: a checkerboard of pixels, or a picture of noise.",
     rule: "Your latents match the expected ones with channels in the order (c, pw, ph), (ph, pw, c) or \
-           (pw, ph, c), or unpatched. Or your picture is what latents so ordered decode to.",
+           (pw, ph, c), or unpatched. Or your picture is what latents so ordered decode to. decode, \
+           which has no original, finds the order in which the latents' own picture encodes to them \
+           again.",
     remedy: "view (N, C, h / 2, 2, w / 2, 2), permute to (N, C, 2, 2, h / 2, w / 2), rows of a patch \
              before its columns, then reshape to (N, 4C, h / 2, w / 2)",
     diffusers: "Flux2Pipeline._patchify_latents and _unpatchify_latents",
@@ -220,12 +223,7 @@ fn explained(
     let right_values = before <= ROUNDING * size;
     if right_values {
         // Only the form may be another.
-        let wrong = scale == LatentsScale::Scaled && form == Form::Unpatched;
-        return wrong.then(|| {
-            let title = "your latents are normalised and not patched, as FIBO 2's diffusion model takes \
-                         them; FLUX.2's takes patches";
-            Finding::new(&LATENT_PATCH_ORDER, title).severity(Severity::Warning)
-        });
+        return another_form(form == Form::Patched, scale);
     }
     let mut tried = Vec::new();
     let mut offer = |cause, title: String, candidate: &Array4<f32>| {
@@ -281,6 +279,15 @@ fn explained(
             .evidence("relative_difference", before / size)
             .evidence("relative_difference_explained", left / size)
             .evidence("latents_scale", scale.name())
+    })
+}
+
+/// Latents with the right values in the form of another model; `None` where the form is right.
+pub(in super::super) fn another_form(is_patched: bool, scale: LatentsScale) -> Option<Finding> {
+    (scale == LatentsScale::Scaled && !is_patched).then(|| {
+        let title = "your latents are normalised and not patched, as FIBO 2's diffusion model takes \
+                     them; FLUX.2's takes patches";
+        Finding::new(&LATENT_PATCH_ORDER, title).severity(Severity::Warning)
     })
 }
 

@@ -1,5 +1,6 @@
 //! Latents without the picture that they were made from: what their own picture says of them.
 
+mod patched;
 mod reencoding;
 mod rows;
 
@@ -30,7 +31,7 @@ pub struct LatentsEvidence<'a> {
     pub vae: &'a dyn Vae,
     /// The family that its config describes.
     pub family: Family,
-    /// The latents as they were given, (1, C, h, w).
+    /// The latents as they were given, (1, C, h, w), or in patches where the class has them.
     pub given: &'a Array4<f32>,
     /// How they are scaled.
     pub scale: LatentsScale,

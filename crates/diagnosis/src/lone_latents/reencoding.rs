@@ -7,7 +7,6 @@
 use ndarray::{Array4, Axis, s};
 
 use super::super::changes::{LAYOUT_SCRAMBLED, Layout, SYMMETRIES};
-use super::super::codes::Cause;
 use super::super::colour_fit::least;
 use super::super::competition::{Competition, Explanation, Outcome};
 use super::super::evidence::LatentsScale;
@@ -15,8 +14,13 @@ use super::super::finding::Finding;
 use super::super::fit::{rms_difference, spread};
 use super::super::input::EXIF_IGNORED;
 use super::super::latents::LATENTS_DIFFER;
-use super::super::scaling::{Affine, LATENT_STATS_IGNORED, SCALING_FACTOR_MISMATCH, known_factors};
+use super::super::latents::patched::another_form;
+use super::super::scaling::{
+    Affine, LATENT_STATS_IGNORED, SCALING_FACTOR_MISMATCH, known_factors, unscaled,
+};
+use super::patched::{self, Undone};
 use super::{LatentsEvidence, Reencoded};
+use vae_fidelity_core::scaling::Scaling;
 use vae_fidelity_files::error::Result;
 
 /// The least side of which anything can be said.
@@ -77,15 +81,23 @@ pub(super) fn judged(evidence: &LatentsEvidence) -> Result<Option<Judged>> {
         };
         Ok(Some(Judged { reencoded, finding }))
     };
+    let scaling = evidence.vae.scaling()?;
+    // Of latents with the right values, only the form may be another.
+    let form = match &scaling {
+        Scaling::PatchedBatchNorm(rule) => {
+            another_form(evidence.given.dim().1 == rule.mean.len(), evidence.scale)
+        }
+        _ => None,
+    };
     if before <= GOOD {
-        return judged(None, true, None);
+        return judged(None, true, form);
     }
-    let trips = Trips { evidence, encoded: &encoded };
+    let trips = Trips { evidence, scaling, encoded: &encoded };
     let own = trips.loss(&again)?;
     // NaN is not sound.
     let sound = own <= SOUND;
     if sound && before <= OWN * own {
-        return judged(Some(own), true, None);
+        return judged(Some(own), true, form);
     }
     // What is wrong may be so wrong that the picture is nothing that a VAE can encode.
     if let Some((outcome, best)) = trips.explained(before, own)? {
@@ -108,11 +120,10 @@ fn difference(latents: &Array4<f32>, again: &Array4<f32>) -> f64 {
     }
 }
 
-/// What may have happened, in words, and the latents without it.
-type Undone = (&'static Cause, String, Array4<f32>);
-
 struct Trips<'a> {
     evidence: &'a LatentsEvidence<'a>,
+    /// How its latents are scaled.
+    scaling: Scaling,
     /// What a decoded sample encodes to.
     encoded: &'a dyn Fn(&Array4<f32>) -> Result<Array4<f32>>,
 }
@@ -127,8 +138,7 @@ impl Trips<'_> {
     /// How the competition of all that may have happened ends, and the latents that its winner undoes it
     /// to; `None` where nothing wins.
     fn explained(&self, before: f64, own: f64) -> Result<Option<(Outcome, Array4<f32>)>> {
-        let raw = self.evidence.unscaled;
-        let part = middle(raw);
+        let part = middle(self.evidence.unscaled);
         let mut competition = Competition::new(0.02);
         let mut nearest: Option<(f64, Array4<f32>)> = None;
         let mut offer = |cause, what: String, free, latents: Array4<f32>| -> Result<f64> {
@@ -140,16 +150,26 @@ impl Trips<'_> {
             Ok(left)
         };
         let mut least = f64::INFINITY;
-        if let Some((factor, what)) = self.factor(&part)? {
-            let latents = raw.mapv(|z| (f64::from(z) / factor) as f32);
-            least = offer(&SCALING_FACTOR_MISMATCH, what, 1, latents)?;
+        // Nothing betters what comes back as this VAE's own do.
+        let enough = GOOD.max(OWN * own);
+        // One number to each channel is much like one to all: where the statistics explain everything,
+        // a fitted factor explains nothing more.
+        if let Scaling::PatchedBatchNorm(rule) = &self.scaling {
+            let (scale, given) = (self.evidence.scale, self.evidence.given);
+            for (cause, what, latents) in patched::without_statistics(rule, scale, given)? {
+                least = least.min(offer(cause, what, 0, latents)?);
+            }
+        }
+        if least > enough
+            && let Some((factor, what)) = self.factor()?
+        {
+            least = least.min(offer(&SCALING_FACTOR_MISMATCH, what, 1, self.divided(factor)?)?);
         }
         if let Some((cause, what, latents)) = self.without_statistics() {
             least = least.min(offer(cause, what, 0, latents)?);
         }
-        // Nothing betters what comes back as this VAE's own do.
-        if least > GOOD.max(OWN * own) {
-            for (cause, what, latents) in self.rearranged(raw, &part)? {
+        if least > enough {
+            for (cause, what, latents) in self.rearranged(&part)? {
                 offer(cause, what, 0, latents)?;
             }
         }
@@ -161,10 +181,18 @@ impl Trips<'_> {
     }
 
     /// What may have happened to the axes, where undoing it brings a part of the latents back better.
-    fn rearranged(&self, raw: &Array4<f32>, part: &Array4<f32>) -> Result<Vec<Undone>> {
+    fn rearranged(&self, part: &Array4<f32>) -> Result<Vec<Undone>> {
         let least = NEARER * self.loss(part)?;
+        let LatentsEvidence { vae, scale, given, .. } = *self.evidence;
+        let mut all = Vec::new();
+        for (cause, what, latents) in rearranged(given) {
+            all.push((cause, what, unscaled(vae, scale, latents)?));
+        }
+        if let Scaling::PatchedBatchNorm(rule) = &self.scaling {
+            all.extend(patched::reordered(rule, scale, given)?);
+        }
         let mut candidates = Vec::new();
-        for undone in rearranged(raw) {
+        for undone in all {
             let left = self.loss(&middle(&undone.2))?;
             candidates.push((left, undone));
         }
@@ -175,26 +203,30 @@ impl Trips<'_> {
     }
 
     /// The factor by which the latents are too large, and what it is, where it is one.
-    fn factor(&self, part: &Array4<f32>) -> Result<Option<(f64, String)>> {
+    fn factor(&self) -> Result<Option<(f64, String)>> {
         let mut failed = None;
-        let mut left = |latents: &Array4<f32>, log: f64| {
-            let latents = latents.mapv(|z| (f64::from(z) / log.exp()) as f32);
-            self.loss(&latents).unwrap_or_else(|error| {
+        let mut left = |is_part: bool, log: f64| {
+            let latents = self.divided(log.exp());
+            let latents = latents.map(|whole| if is_part { middle(&whole) } else { whole });
+            latents.and_then(|latents| self.loss(&latents)).unwrap_or_else(|error| {
                 failed = Some(error);
                 f64::INFINITY
             })
         };
         let steps = (2.0 * FACTORS / APART).round() as usize;
         let coarse = (0..=steps).map(|step| APART * step as f64 - FACTORS);
-        let of_part: Vec<(f64, f64)> = coarse.map(|log| (log, left(part, log))).collect();
+        let of_part: Vec<(f64, f64)> = coarse.map(|log| (log, left(true, log))).collect();
         let first = of_part.into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
-        let whole = self.evidence.unscaled;
         let found =
-            first.and_then(|(log, _)| least(|log| left(whole, log), log - AROUND, log + AROUND, 7));
+            first.and_then(|(log, _)| least(|log| left(false, log), log - AROUND, log + AROUND, 7));
         if let Some(error) = failed {
             return Err(error);
         }
         let Some(log) = found.filter(|log| log.abs() > NO_FACTOR) else { return Ok(None) };
+        if self.scaling.factor().is_none() {
+            // No factor is the class's own, so none of the known ones is likelier than another.
+            return Ok(Some((log.exp(), format!("are about {:.2} times too large", log.exp()))));
+        }
         // The factor by which the given ones were multiplied.
         let affine = Affine::of(self.evidence.vae.config(), self.evidence.scale);
         let own = affine.line().0;
@@ -216,6 +248,16 @@ impl Trips<'_> {
                 (first / own, format!("{what}, or {other}: {}", words(first / own)))
             }
         }))
+    }
+
+    /// The latents as the model makes them, had the given ones been divided by `factor`.
+    fn divided(&self, factor: f64) -> Result<Array4<f32>> {
+        let LatentsEvidence { vae, scale, given, unscaled: raw, .. } = *self.evidence;
+        let divided = |latents: &Array4<f32>| latents.mapv(|z| (f64::from(z) / factor) as f32);
+        match self.scaling.factor() {
+            Some(_) => Ok(divided(raw)),
+            None => unscaled(vae, scale, divided(given)),
+        }
     }
 
     /// The latents as they would be had the config's statistics not been applied.
