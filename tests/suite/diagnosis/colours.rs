@@ -9,7 +9,7 @@ use super::faults::{Fault, TRAINED};
 use super::plot::*;
 use super::runs::Numbers;
 
-type Pixel = [f64; 3];
+pub type Pixel = [f64; 3];
 
 /// Levels from 0 to 1 of a decoded picture, changed and written.
 fn written(plot: &Plot, change: impl Fn(Pixel) -> Pixel) -> Result<Option<UserFiles>> {
@@ -24,7 +24,11 @@ fn written(plot: &Plot, change: impl Fn(Pixel) -> Pixel) -> Result<Option<UserFi
 
 /// The sample of a picture that was changed before it became one.
 fn sample(plot: &Plot, change: impl Fn(Pixel) -> Pixel) -> Array4<f32> {
-    let mut sample = plot.run.sample.clone();
+    changed(plot.run.sample.clone(), change)
+}
+
+/// Samples from -1 to 1 whose colours, from 0 to 1, are changed.
+pub fn changed(mut sample: Array4<f32>, change: impl Fn(Pixel) -> Pixel) -> Array4<f32> {
     let (_, _, height, width) = sample.dim();
     for y in 0..height {
         for x in 0..width {
@@ -37,27 +41,27 @@ fn sample(plot: &Plot, change: impl Fn(Pixel) -> Pixel) -> Array4<f32> {
     sample
 }
 
-fn video_range(pixel: Pixel) -> Pixel {
+pub fn video_range(pixel: Pixel) -> Pixel {
     pixel.map(|x| (x * 219.0 + 16.0) / 255.0)
 }
 
-fn expanded(pixel: Pixel) -> Pixel {
+pub fn expanded(pixel: Pixel) -> Pixel {
     pixel.map(|x| (x * 255.0 - 16.0) / 219.0)
 }
 
-fn contrast(by: f64) -> impl Fn(Pixel) -> Pixel {
+pub fn contrast(by: f64) -> impl Fn(Pixel) -> Pixel {
     move |pixel| pixel.map(|x| by * (x - 0.5) + 0.5)
 }
 
-fn linear(pixel: Pixel) -> Pixel {
+pub fn linear(pixel: Pixel) -> Pixel {
     pixel.map(|x| if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) })
 }
 
-fn srgb(pixel: Pixel) -> Pixel {
+pub fn srgb(pixel: Pixel) -> Pixel {
     pixel.map(|x| if x <= 0.0031308 { 12.92 * x } else { 1.055 * x.powf(1.0 / 2.4) - 0.055 })
 }
 
-fn saturated(by: f64) -> impl Fn(Pixel) -> Pixel {
+pub fn saturated(by: f64) -> impl Fn(Pixel) -> Pixel {
     move |[r, g, b]| {
         let grey = 0.299 * r + 0.587 * g + 0.114 * b;
         [r, g, b].map(|x| grey + by * (x - grey))
@@ -65,14 +69,14 @@ fn saturated(by: f64) -> impl Fn(Pixel) -> Pixel {
 }
 
 /// Written with BT.601's matrix, read with BT.709's.
-fn reread([r, g, b]: Pixel) -> Pixel {
+pub fn reread([r, g, b]: Pixel) -> Pixel {
     let luma = 0.299 * r + 0.587 * g + 0.114 * b;
     let (cb, cr) = ((b - luma) / 1.772, (r - luma) / 1.402);
     [luma + 1.5748 * cr, luma - 0.187_324 * cb - 0.468_124 * cr, luma + 1.8556 * cb]
 }
 
 /// 1.5 pixels to each side, as a box of three, three times.
-fn blurred(decoded: &Array4<f32>) -> Array4<f32> {
+pub fn blurred(decoded: &Array4<f32>) -> Array4<f32> {
     let mut soft = decoded.clone();
     for _ in 0..3 {
         for axis in [2, 3] {
@@ -139,16 +143,10 @@ pub fn faults() -> Vec<Fault> {
             encoded(plot, sample(plot, |pixel| pixel.map(|x| x.powf(0.6))))
         }),
         strong!("a part pasted in after decoding", "edited-region", |plot| {
-            let mut edited = plot.run.decoded.clone();
-            edited.slice_mut(s![.., 0, 16..40, 24..56]).fill(0.9);
-            edited.slice_mut(s![.., 1.., 16..40, 24..56]).fill(-0.6);
-            picture(&edited)
+            picture(&pasted(plot.run.decoded.clone()))
         }),
         strong!("a part pasted in after caching", "edited-region", |plot| {
-            let mut edited = plot.run.sample.clone();
-            edited.slice_mut(s![.., 0, 16..40, 24..56]).fill(0.9);
-            edited.slice_mut(s![.., 1.., 16..40, 24..56]).fill(-0.6);
-            fed(edited)
+            fed(pasted(plot.run.sample.clone()))
         }),
         strong!("latents unpacked by columns", "layout-scrambled", |plot| {
             latents(phases_exchanged(&plot.run.latents))
@@ -164,18 +162,31 @@ pub fn faults() -> Vec<Fault> {
             models: TRAINED,
             plant: matched,
         },
-        strong!("a preview kept", "preview-decoder", |plot| picture(&preview(plot))),
+        strong!("a preview kept", "preview-decoder", |plot| picture(&preview(
+            &plot.run.latents,
+            plot.run.decoded.dim()
+        ))),
         strong!("a blurred picture", "decoded-differs", |plot| picture(&blurred(
             &plot.run.decoded
         ))),
-        strong!("another picture", "decoded-differs", |plot| picture(&other(plot)?)),
+        strong!("another picture", "decoded-differs", |plot| picture(&other(
+            &plot.run.sample,
+            plot.seed
+        ))),
         strong!("latents of another picture", "latents-differ", |plot| {
-            encoded(plot, other(plot)?)
+            encoded(plot, other(&plot.run.sample, plot.seed))
         }),
         strong!("a blurred picture fed", "preprocessed-differs", |plot| {
             fed(blurred(&plot.run.sample))
         }),
     ]
+}
+
+/// A red rectangle in it.
+pub fn pasted(mut picture: Array4<f32>) -> Array4<f32> {
+    picture.slice_mut(s![.., 0, 16..40, 24..56]).fill(0.9);
+    picture.slice_mut(s![.., 1.., 16..40, 24..56]).fill(-0.6);
+    picture
 }
 
 /// The input's mean and spread, and the decoded picture's detail.
@@ -196,9 +207,10 @@ fn matched(plot: &Plot) -> Result<Option<UserFiles>> {
 }
 
 /// A linear map from latents to colours, one for each block of pixels.
-fn preview(plot: &Plot) -> Array4<f32> {
-    let latents = &plot.run.latents;
-    let (_, _, height, width) = plot.run.decoded.dim();
+pub fn preview(
+    latents: &Array4<f32>,
+    (_, _, height, width): (usize, usize, usize, usize),
+) -> Array4<f32> {
     let side = height / latents.dim().2;
     Array4::from_shape_fn((1, 3, height, width), |(_, c, y, x)| {
         let z = |channel: usize| latents[[0, channel, y / side, x / side]];
@@ -207,7 +219,7 @@ fn preview(plot: &Plot) -> Array4<f32> {
 }
 
 /// In each 2 x 2, the top right and the bottom left exchanged.
-fn phases_exchanged(tensor: &Array4<f32>) -> Array4<f32> {
+pub fn phases_exchanged(tensor: &Array4<f32>) -> Array4<f32> {
     let (_, _, height, width) = tensor.dim();
     let mut changed = tensor.clone();
     for y in (0..height / 2 * 2).step_by(2) {
@@ -220,10 +232,9 @@ fn phases_exchanged(tensor: &Array4<f32>) -> Array4<f32> {
 }
 
 /// A picture that no rule can make of this one: parts of it exchanged and turned.
-fn other(plot: &Plot) -> Result<Array4<f32>> {
-    let sample = &plot.run.sample;
+pub fn other(sample: &Array4<f32>, seed: u64) -> Array4<f32> {
     let (_, _, height, width) = sample.dim();
-    let mut numbers = Numbers(plot.seed);
+    let mut numbers = Numbers(seed);
     let mut other = sample.clone();
     for y in (0..height - 7).step_by(8) {
         for x in (0..width - 7).step_by(8) {
@@ -234,5 +245,5 @@ fn other(plot: &Plot) -> Result<Array4<f32>> {
             other.slice_mut(s![.., .., y..y + 8, x..x + 8]).assign(&part);
         }
     }
-    Ok(other)
+    other
 }

@@ -4,7 +4,7 @@
 //! sees. An injection that changes nothing a person would see (grey pictures for channel orders,
 //! nothing out of range for wrapping) gives `None` and is not counted.
 
-use ndarray::{Axis, s};
+use ndarray::{Array4, ArrayView4, Axis, s};
 use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
 use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 
@@ -265,22 +265,34 @@ fn in_pictures() -> Vec<Fault> {
         strong!("turned by 180 degrees", "exif-ignored", TRAINED, |plot| {
             picture(&plot.run.decoded.slice(s![.., .., ..;-1, ..;-1]).to_owned())
         }),
-        strong!("hard tiles of 32 pixels", "tile-seams", TRAINED, |plot| decoded_in(hard(plot, 4))),
-        weak!("hard tiles of 64 pixels", "tile-seams", TRAINED, |plot| decoded_in(hard(plot, 8))),
+        strong!("hard tiles of 32 pixels", "tile-seams", TRAINED, |plot| tiles(plot, |vae, z| {
+            hard(vae, z, 4)
+        })),
+        weak!("hard tiles of 64 pixels", "tile-seams", TRAINED, |plot| tiles(plot, |vae, z| hard(
+            vae, z, 8
+        ))),
         // Parts of the picture come twice, or stand behind each other.
         strong!("tiles cut by latents, not pixels", "tile-blend-units", TRAINED, |plot| {
-            decoded_in(overlapping(plot, 4, |overlap| (overlap / 8, overlap / 8)))
+            tiles(plot, |vae, z| overlapping(vae, z, 4, |overlap| (overlap / 8, overlap / 8)))
         }),
         strong!("tiles blended over 8 times the overlap", "tile-blend-units", TRAINED, |plot| {
-            decoded_in(overlapping(plot, 4, |overlap| (overlap, overlap * 8)))
+            tiles(plot, |vae, z| overlapping(vae, z, 4, |overlap| (overlap, overlap * 8)))
         }),
         weak!("tiles blended by latents, not pixels", "tile-blend-units", TRAINED, |plot| {
-            decoded_in(overlapping(plot, 4, |overlap| (overlap, overlap / 8)))
+            tiles(plot, |vae, z| overlapping(vae, z, 4, |overlap| (overlap, overlap / 8)))
         }),
         strong!("a picture of another size", "size-mismatch", TRAINED, |plot| {
             picture(&plot.run.decoded.slice(s![.., .., 8.., ..]).to_owned())
         }),
     ]
+}
+
+/// A picture that `decode` makes of the latents.
+fn tiles(
+    plot: &Plot,
+    decode: impl Fn(&dyn Vae, ArrayView4<f32>) -> Result<Option<Array4<f32>>>,
+) -> Result<Option<UserFiles>> {
+    decoded_in(decode(&plot.model.vae, plot.run.encoded.latents.view()))
 }
 
 /// Files that are as they should be, in the ways in which they may differ.
@@ -301,7 +313,7 @@ pub fn clean() -> Vec<(&'static str, Plant)> {
         ("the tensor in bf16", |plot| fed(plot.run.sample.mapv(|x| Dtype::Bf16.round(x)))),
         ("the same picture", |plot| picture(&plot.run.decoded)),
         ("a picture in diffusers' tiles", |plot| {
-            decoded_in(overlapping(plot, 4, |overlap| (overlap, overlap)))
+            tiles(plot, |vae, z| overlapping(vae, z, 4, |overlap| (overlap, overlap)))
         }),
         ("a picture with noise of 2 levels", |plot| {
             let mut numbers = Numbers(plot.seed);

@@ -3,16 +3,16 @@
 //! `cargo test --test suite diagnosis` runs a part of the suite on two photographs of the repository;
 //! `vae_fidelity_tools.measurement.calibration` runs all of it on others and writes the confusion matrix.
 
-mod colours;
-mod faults;
+pub mod colours;
+pub mod faults;
 mod flux2;
 mod legitimate;
 mod matrix;
-mod plot;
+pub mod plot;
 #[cfg(feature = "tch")]
 mod ports;
 mod runs;
-mod tiles;
+pub mod tiles;
 #[cfg(feature = "tch")]
 mod weights;
 

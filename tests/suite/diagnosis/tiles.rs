@@ -1,24 +1,21 @@
 //! Pictures decoded in tiles, without the crate's own tiling: soundly, and as ports get it wrong.
 
-use ndarray::{Array4, Axis, concatenate, s};
+use ndarray::{Array4, ArrayView4, Axis, concatenate, s};
 use vae_fidelity::{Result, Vae};
 
-use super::plot::Plot;
-
-/// Every tile of `side` latents by itself, without overlap; `None` for pictures of less than two tiles.
-pub fn hard(plot: &Plot, side: usize) -> Result<Option<Array4<f32>>> {
-    let latents = &plot.run.encoded.latents;
-    let scale = plot.model.vae.config().downsampling();
+/// Every tile of `side` raw latents by itself, without overlap; `None` for pictures of less than two tiles.
+pub fn hard(vae: &dyn Vae, latents: ArrayView4<f32>, side: usize) -> Result<Option<Array4<f32>>> {
+    let scale = vae.config().downsampling();
     let (_, _, height, width) = latents.dim();
     if height < 2 * side + 1 || width < 2 * side + 1 {
         return Ok(None);
     }
-    let mut whole = plot.run.decoded.clone();
+    let mut whole = Array4::zeros((1, 3, height * scale, width * scale));
     for top in (0..height).step_by(side) {
         for left in (0..width).step_by(side) {
             let (bottom, right) = ((top + side).min(height), (left + side).min(width));
             let tile = latents.slice(s![.., .., top..bottom, left..right]).to_owned();
-            let tile = plot.model.vae.decode(tile.view())?;
+            let tile = vae.decode(tile.view())?;
             let (rows, columns) = (top * scale..bottom * scale, left * scale..right * scale);
             whole.slice_mut(s![.., .., rows, columns]).assign(&tile);
         }
@@ -26,15 +23,15 @@ pub fn hard(plot: &Plot, side: usize) -> Result<Option<Array4<f32>>> {
     Ok(Some(whole))
 }
 
-/// Tiles of `side` latents that overlap by a quarter. `units` turns the overlap in pixels into what is
+/// Tiles of `side` raw latents that overlap by a quarter. `units` turns the overlap in pixels into what is
 /// cut from each tile, and into the width of the blend; sound is the overlap, twice.
 pub fn overlapping(
-    plot: &Plot,
+    vae: &dyn Vae,
+    latents: ArrayView4<f32>,
     side: usize,
     units: fn(usize) -> (usize, usize),
 ) -> Result<Option<Array4<f32>>> {
-    let latents = &plot.run.encoded.latents;
-    let scale = plot.model.vae.config().downsampling();
+    let scale = vae.config().downsampling();
     let (_, _, height, width) = latents.dim();
     if height < 2 * side + 1 || width < 2 * side + 1 {
         return Ok(None);
@@ -47,7 +44,7 @@ pub fn overlapping(
         for left in starts(width) {
             let (bottom, right) = ((top + side).min(height), (left + side).min(width));
             let tile = latents.slice(s![.., .., top..bottom, left..right]).to_owned();
-            let mut tile = plot.model.vae.decode(tile.view())?;
+            let mut tile = vae.decode(tile.view())?;
             if let Some(above) = rows.last() {
                 fade(&above[row.len()], &mut tile, 2, blend);
             }

@@ -6,12 +6,14 @@
 #[cfg(feature = "perceptual")]
 mod perceptual;
 mod psnr;
+mod lab;
 mod pixels;
 mod ssim;
 mod pairs;
 mod tensors;
 mod weights;
 
+pub use lab::lab;
 pub use pairs::{Pairs, position};
 #[cfg(feature = "perceptual")]
 pub use perceptual::{PERCEPTUAL_SIDE, Visibility, ssimulacra2};

@@ -5,6 +5,7 @@ use super::super::decided_by::DecidedBy;
 use super::super::recolouring::{Recolouring, Rgb};
 use super::super::severity::Severity;
 use super::search::{Search, level, pixels};
+use vae_fidelity_core::metrics::lab;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
 
@@ -85,18 +86,11 @@ fn histogram_of(from: &[Rgb], to: &[Rgb]) -> Vec<Rgb> {
     matched
 }
 
-/// CIE L*a*b* under D65, of sRGB.
 fn to_lab(pixel: Rgb) -> Rgb {
-    let [r, g, b] = Recolouring::ToLinear.of(pixel);
-    let xyz = [
-        (0.412_456 * r + 0.357_576 * g + 0.180_438 * b) / WHITE[0],
-        (0.212_673 * r + 0.715_152 * g + 0.072_175 * b) / WHITE[1],
-        (0.019_334 * r + 0.119_192 * g + 0.950_304 * b) / WHITE[2],
-    ];
-    let [x, y, z] = xyz.map(|t| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 });
-    [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    lab(pixel.map(|share| share * 255.0))
 }
 
+/// The colour whose [`lab`] this is, from 0 to 1.
 fn to_rgb([l, a, b]: Rgb) -> Rgb {
     let y = (l + 16.0) / 116.0;
     let cubes = [y + a / 500.0, y, y - b / 200.0];
