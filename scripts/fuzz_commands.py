@@ -16,6 +16,7 @@ import re
 import resource
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,9 @@ def prepare(folder):
     (folder / "text.png").write_text("no picture\n")
     (folder / "garbage.safetensors").write_bytes(os.urandom(5000))
     (folder / "garbage.npy").write_bytes(b"\x93NUMPY\x01\x00" + os.urandom(500))
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 4, 8, 8), }".ljust(117) + "\n"
+    values = b"".join(struct.pack("<f", (number % 37 - 18) / 9) for number in range(256))
+    (folder / "latents.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + values)
     (folder / "garbage.json").write_text('{"a": [1, 2')
     (folder / "deep.json").write_text("[" * 100_000)
     sparse = folder / "sparse.ppm"
@@ -105,6 +109,7 @@ INPUTS = [
     "sparse.ppm",
     "garbage.safetensors",
     "garbage.npy",
+    "latents.npy",
     "garbage.json",
     "deep.json",
     "model",
@@ -217,11 +222,22 @@ def value(draw, flag):
     if flag in OUTPUT_FLAGS:
         usual = f"{draw.choice(['new', 'earlier', 'other', 'with space'])}.{OUTPUT_FLAGS[flag]}"
         return draw.choice(OUTPUTS) if draw.random() < 0.5 else usual
-    if flag in ("--config", "--against", "--baseline", "--latents", "--decoded-image", "--preprocessed", "--image"):
+    if flag in (
+        "--config",
+        "--against",
+        "--baseline",
+        "--latents",
+        "--decoded-image",
+        "--preprocessed",
+        "--image",
+        "--latents-key",
+    ):
         return draw.choice(INPUTS)
     if flag in ("--width", "--height", "--threads", "--tile-size", "--seed", "--min-psnr", "--min-ssim", "--atol", "--rtol"):
         return draw.choice(NUMBERS)
     words = {
+        # Charts of 4096 pixels a side take longer than a run may.
+        "--size": ["128", "192", "64", "0", "-1", "nan", "13000", ""],
         "--dtype": ["f32", "f16", "bf16", "fp16", "auto", "x"],
         "--engine": ["fast", "reference", "x"],
         "--device": ["cpu", "cuda", "cuda:99", "auto", "x"],
@@ -282,6 +298,18 @@ FLAGS = {
         "-o",
     ],
     "trace": [*SHARED, "--save-trace", "--against", "--atol", "--rtol"],
+    "decode": [
+        *SHARED,
+        "--out",
+        "--out-dir",
+        "--save-decoded",
+        "--latents-key",
+        "--latents-scale",
+        "--decoded-image",
+        "--tile-size",
+        "--max-memory",
+    ],
+    "probe": [*SHARED, "--out", "--out", "--report", "--size", "-o"],
     "compare": ["--heatmap", "--montage", "--min-psnr", "--min-ssim", "--atol", "--rtol"],
     "inspect": ["--config", "--family", "--variant", "--subfolder", "--revision"],
     "explain": [],
@@ -289,6 +317,8 @@ FLAGS = {
 SWITCHES = {
     "check": ["--sample", "--tiling", "--slicing", "--cross-check", "--forecast", "--show", "--json", "--quiet", "--strip-paths"],
     "trace": ["--sample", "--json", "--quiet", "--strip-paths"],
+    "decode": ["--tiling", "--json", "--quiet", "--strip-paths"],
+    "probe": ["--json", "--quiet", "--strip-paths"],
     "compare": ["--json", "--quiet"],
     "inspect": ["--tensors", "--json", "--strip-paths"],
     "explain": ["--json"],
@@ -296,14 +326,19 @@ SWITCHES = {
 
 
 def command_line(draw):
-    command = draw.choices(["check", "trace", "compare", "inspect", "explain"], [10, 3, 3, 3, 1])[0]
+    commands = {"check": 10, "trace": 3, "decode": 3, "probe": 2, "compare": 3, "inspect": 3, "explain": 1}
+    command = draw.choices(list(commands), list(commands.values()))[0]
     arguments = [command]
-    count = {"check": draw.choice([1, 1, 1, 2, 0, 5]), "compare": 2, "trace": 1}.get(command, draw.choice([1, 2, 0]))
+    count = {"check": draw.choice([1, 1, 1, 2, 0, 5]), "compare": 2, "trace": 1, "decode": 1, "probe": 0}.get(
+        command, draw.choice([1, 2, 0])
+    )
     pool, usual = (SOURCES, SOURCES[:4]) if command == "inspect" else (INPUTS, INPUTS[:9])
+    if command == "decode":
+        usual = ["latents.npy", "garbage.npy", "garbage.safetensors"]
     arguments += [draw.choice(pool if draw.random() < 0.4 else usual) for _ in range(count)]
     for flag in draw.sample(FLAGS[command], min(len(FLAGS[command]), draw.choice([0, 1, 2, 3, 5]))):
         arguments += [flag, value(draw, flag)]
-    if command in ("check", "trace") and not {"--repo", "--vae"} & {a for a in arguments if isinstance(a, str)}:
+    if command in ("check", "trace", "decode", "probe") and not {"--repo", "--vae"} & {a for a in arguments if isinstance(a, str)}:
         arguments += ["--repo", "model"]
     arguments += [switch for switch in SWITCHES[command] if draw.random() < 0.15]
     if draw.random() < 0.03:

@@ -20,6 +20,7 @@
 //! |---|---|
 //! | judge pictures, and files that another pipeline made | [`Pipeline::check`], [`Pipeline::check_with`] |
 //! | decode latents, and judge them without an original | [`Pipeline::decode`] |
+//! | judge a VAE without a picture, by synthetic charts | [`Pipeline::probe`], [`probe::probe`] |
 //! | record every layer | [`Pipeline::trace`] |
 //! | encode and decode only | [`Pipeline::vae`], [`Vae`] |
 //! | look into a checkpoint | [`report::InspectReport`], [`Checkpoint`] |
@@ -52,6 +53,7 @@ pub use vae_fidelity_diagnosis as diagnosis;
 pub use vae_fidelity_files::{error, input, memory, output, printable};
 pub use vae_fidelity_harness as golden;
 pub use vae_fidelity_pixels as pixels;
+pub use vae_fidelity_probe as probe;
 
 // In the order in which data flows: a module uses only those above it.
 pub mod pictures;

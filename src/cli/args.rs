@@ -34,6 +34,7 @@ pub enum Command {
     Check(Box<super::check_args::CheckArgs>),
     Trace(Box<super::trace_args::TraceArgs>),
     Decode(Box<super::decode_args::DecodeArgs>),
+    Probe(Box<super::probe_args::ProbeArgs>),
     Compare(CompareArgs),
     Inspect(super::inspect_args::InspectArgs),
     Explain(ExplainArgs),

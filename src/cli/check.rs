@@ -142,7 +142,7 @@ fn graphics(args: &CheckArgs, console: Console) -> Result<Option<Graphics>> {
 }
 
 /// The arguments as a shell takes them.
-fn command_line(arguments: &[OsString]) -> String {
+pub fn command_line(arguments: &[OsString]) -> String {
     let quoted = |argument: &OsString| {
         let argument = argument.to_string_lossy();
         let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,@%+".contains(c);

@@ -21,6 +21,8 @@ mod objects;
 mod outputs;
 mod panic;
 mod places;
+mod probe;
+mod probe_args;
 mod progress;
 mod results;
 mod run_args;
@@ -104,6 +106,7 @@ fn dispatch(cli: Cli, json: bool, arguments: &[OsString]) -> Outcome {
         Command::Check(args) => check::run(&args, arguments, console),
         Command::Trace(args) => trace::run(&args, console),
         Command::Decode(args) => decode::run(&args, console),
+        Command::Probe(args) => probe::run(&args, arguments, console),
         Command::Compare(args) => compare::run(&args, console),
         Command::Inspect(args) => inspect::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),

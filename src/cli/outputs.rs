@@ -134,7 +134,7 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
 }
 
 /// Errors where `path` has a name of another format than the HTML that `flag` writes.
-fn check_html_name(flag: &str, path: &Path) -> Result<()> {
+pub fn check_html_name(flag: &str, path: &Path) -> Result<()> {
     let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     match extension {
         Some(extension) if extension != "html" && extension != "htm" => Err(Error::output(

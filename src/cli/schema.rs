@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::objects::{ErrorReport, ExplainReport, ExportReport, GoldenList, SummaryReport};
 use crate::golden::SuiteReport;
 use crate::report::{
-    CheckReport, CompareReport, DecodeReport, InspectDifference, InspectReport, TraceReport,
+    CheckReport, CompareReport, DecodeReport, InspectDifference, InspectReport, ProbeReport,
+    TraceReport,
 };
 
 /// One line of what `vae-fidelity --json` prints.
@@ -26,6 +27,8 @@ enum Line {
     Summary(SummaryReport),
     /// `trace`.
     Trace(TraceReport),
+    /// `probe`.
+    Probe(ProbeReport),
     /// `compare`.
     Compare(CompareReport),
     /// `inspect` of one source.

@@ -5,7 +5,9 @@ mod canvas;
 mod channels;
 mod heat_map;
 mod montage;
+mod sheet;
 
 pub use channels::{channel_picture, histogram};
 pub use heat_map::{Scale, colours, heat_map, with_scale, written};
 pub use montage::montage;
+pub use sheet::sheet;

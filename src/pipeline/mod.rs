@@ -1,4 +1,4 @@
-//! A VAE, loaded and ready to judge pictures: what the command `check` does, as a function.
+//! A VAE, loaded and ready to judge pictures: what the commands `check`, `trace` and `probe` do, as functions.
 
 mod step;
 mod loaded;
@@ -6,10 +6,12 @@ mod builder;
 mod check;
 mod trace;
 mod decode;
+mod probe;
 
 pub use builder::PipelineBuilder;
 pub use check::{CheckOptions, Checked};
 pub use decode::{DecodeOptions, DecodedLatents, LatentsIn};
 pub use loaded::Pipeline;
+pub use probe::{ProbeOptions, ProbeRun};
 pub use step::Step;
 pub use trace::{TraceOptions, Traced};

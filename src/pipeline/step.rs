@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::probe::Sent;
+
 /// What a long call is doing; displays as a word or a few, such as `encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -20,11 +22,13 @@ pub enum Step {
     Tracing,
     /// Half precision is tried.
     Forecasting,
+    /// A synthetic chart is sent through.
+    Probing(Sent),
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let words = match self {
             Self::Opening => "opening",
             Self::Encoding => "encoding",
             Self::Decoding => "decoding",
@@ -32,6 +36,8 @@ impl fmt::Display for Step {
             Self::Diagnosing => "diagnosing",
             Self::Tracing => "tracing",
             Self::Forecasting => "forecasting f16 and bf16",
-        })
+            Self::Probing(sent) => return sent.fmt(f),
+        };
+        f.write_str(words)
     }
 }

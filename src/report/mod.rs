@@ -13,6 +13,8 @@ mod compare_text;
 mod inspect;
 mod inspect_text;
 mod trace;
+mod probe;
+mod probe_text;
 mod html;
 
 pub use check::{
@@ -29,5 +31,6 @@ pub use inspect::{
 pub use json::SCHEMA_VERSION;
 pub use latents_source::LatentsSource;
 pub use memory::peak_rss_bytes;
+pub use probe::{ProbeReport, ProbeTimings};
 pub use text::findings_text;
 pub use trace::{Against, Layer, TraceReport, non_finite_reasons};

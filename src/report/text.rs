@@ -3,10 +3,9 @@
 
 use std::fmt::{self, Display, Write};
 
-use anstyle::{AnsiColor, Style};
 
 use super::check::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model};
-use super::lines::{BAD, FAINT, GOOD, decoded_line, in_numbers, line, number, saved_lines, tuple};
+use super::lines::{BAD, FAINT, GOOD, WARNING, decoded_line, in_numbers, line, number, saved_lines, tuple};
 use crate::config::PublishedQuality;
 use crate::diagnosis::{ComparedFile, DecidedBy, Finding, NotDecided, Place, Severity, UserFile};
 use crate::metrics::PixelMetrics;
@@ -14,7 +13,6 @@ use crate::printable::{printable, shown};
 use crate::scaling::Scaling;
 use crate::verdict::{Thresholds, Verdict};
 
-const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 impl Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         input_line(f, &self.input)?;

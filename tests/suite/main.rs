@@ -17,6 +17,7 @@ mod pipeline;
 mod pixels;
 #[cfg(feature = "tch")]
 mod planted;
+mod probe;
 mod properties;
 mod weights;
 

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::ArrayView4;
-use vae_fidelity::pipeline::{CheckOptions, Step, TraceOptions};
+use vae_fidelity::pipeline::{CheckOptions, ProbeOptions, Step, TraceOptions};
+use vae_fidelity::probe::{Chart, Sent};
 use vae_fidelity::verdict::Verdict;
 use vae_fidelity::{Cancellation, Dtype, Engine, ErrorKind, Pipeline};
 
@@ -80,6 +81,30 @@ fn a_long_call_can_be_cancelled() {
     assert_eq!(traced(sample.view()).unwrap_err().kind(), ErrorKind::Cancelled);
     cancellation.reset();
     pipeline.check_with(PHOTO.as_ref(), &at_64(), |_| ()).unwrap();
+}
+
+/// A probe tells each chart, can be cancelled between two of them, and takes no size that it has no charts of.
+#[test]
+fn a_probe_is_told_chart_by_chart_and_can_be_cancelled() {
+    let cancellation = Cancellation::default();
+    let pipeline = small().cancellation(cancellation.clone()).build().unwrap();
+    let mut options = ProbeOptions::default();
+    options.size = Some(128);
+    let steps = std::cell::RefCell::new(Vec::new());
+    let cancelled = pipeline.probe_with(&options, |step| {
+        steps.borrow_mut().push(step);
+        if step == Step::Probing(Sent::Chart(Chart::Ramps)) {
+            cancellation.cancel();
+        }
+    });
+    assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
+    let steps = steps.into_inner();
+    assert_eq!(steps[0], Step::Probing(Sent::Chart(Chart::DarkGrey)));
+    assert_eq!(steps.len(), 4, "{steps:?}");
+    assert_eq!(steps[3].to_string(), "chart 4 of 11: ramps");
+    options.size = Some(100);
+    let error = pipeline.probe_with(&options, |_| ()).unwrap_err();
+    assert!(error.subject().starts_with("`size`") && !error.to_string().contains("--"), "{error}");
 }
 
 #[test]

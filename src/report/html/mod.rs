@@ -1,22 +1,23 @@
 //! The report as one HTML file that holds all it shows: a view of the struct, with pictures of the
 //! run beside it.
 
-mod chart;
 mod numbers;
+mod page;
+mod chart;
+mod probe;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
+use minijinja::{Value, context};
 use ndarray::{ArrayView4, Axis, s};
 use serde::Serialize;
 
 use super::check::CheckReport;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::metrics::Visibility;
 use crate::pictures::{Scale, channel_picture, colours, heat_map, histogram, written};
-use crate::pixels::{Rgb8, encode_png};
+use crate::pixels::Rgb8;
 use crate::trace::{Statistics, TraceFile};
 use chart::{Chart, Tick};
+use page::{embedded, json_for_script, rendered};
 
 /// Parts of a histogram.
 const BINS: usize = 48;
@@ -46,11 +47,6 @@ impl CheckReport {
     ///
     /// Returns an error if a picture is too large for PNG.
     pub fn to_html(&self, illustrations: &Illustrations) -> Result<Vec<u8>> {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| AutoEscape::Html);
-        environment.set_trim_blocks(true);
-        numbers::add_filters(&mut environment);
         let pictures = match illustrations.pictures {
             Some((input, output)) => Some(Pictures::of(input, output, illustrations.visibility)?),
             None => None,
@@ -58,7 +54,7 @@ impl CheckReport {
         let (channels, latent_range) = channels(illustrations.latents)?;
         let context = context! {
             report => self,
-            json => Value::from_safe_string(self.json_for_script()?),
+            json => Value::from_safe_string(json_for_script(self)?),
             version => env!("CARGO_PKG_VERSION"),
             command => illustrations.command,
             style => Value::from_safe_string(include_str!("style.css").to_owned()),
@@ -69,21 +65,7 @@ impl CheckReport {
             latent_range,
             chart => Chart::of(illustrations.trace),
         };
-        let page = environment.render_str(include_str!("page.html"), context);
-        page.map(String::into_bytes).map_err(|error| {
-            Error::new(ErrorKind::Output, "HTML report", error, "please report this as a bug")
-        })
-    }
-}
-
-impl CheckReport {
-    /// As `--json` prints it, and so that nothing in it ends the element that it stands in: `<`
-    /// occurs in strings alone, which may spell it otherwise.
-    fn json_for_script(&self) -> Result<String> {
-        let json = serde_json::to_string(self).map_err(|error| {
-            Error::new(ErrorKind::Output, "JSON", error, "please report this as a bug")
-        })?;
-        Ok(json.replace('<', "\\u003c"))
+        rendered(include_str!("page.html"), context)
     }
 }
 
@@ -135,12 +117,6 @@ impl Yours {
         let (width, height) = (picture.width(), picture.height());
         Ok(Self { width, height, picture: embedded(picture)? })
     }
-}
-
-/// A picture as an address that holds it.
-fn embedded(picture: &Rgb8) -> Result<Value> {
-    let bytes = BASE64_STANDARD.encode(encode_png(picture)?);
-    Ok(Value::from_safe_string(format!("data:image/png;base64,{bytes}")))
 }
 
 #[derive(Serialize)]

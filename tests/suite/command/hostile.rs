@@ -98,6 +98,12 @@ fn no_name_or_config_acts_on_the_terminal_or_the_page() {
         "unescaped in the page"
     );
     run(&["trace", &name, "--repo", &model]).exits(0);
+    let page = ["--report", "card.html"];
+    run(&[&["probe", "--repo", &model, "--size", "128"], &page[..]].concat()).exits(1);
+    let page = String::from_utf8(sandbox.read("card.html")).unwrap();
+    assert!(!page.contains("<script>alert") && !page.contains("<b>\u{202e}"), "in the card");
+    run(&["probe", "--repo", &format!("gone{model}")]).exits(2);
+    run(&["decode", &format!("gone{name}"), "--repo", &model]).exits(2);
     run(&["inspect", &model]);
     run(&["inspect", &model, &model]).exits(0);
     run(&["compare", &name, "photo.png"]).exits(0);
@@ -136,6 +142,9 @@ fn outputs_are_ordinary_files() {
     }
     refused(&sandbox, &["trace", "photo.png", "--repo", "model", "--save-trace", "pipe"]);
     refused(&sandbox, &["compare", "photo.png", "photo.png", "--heatmap", "pipe"]);
+    for flag in ["--out", "--report"] {
+        refused(&sandbox, &["probe", "--repo", "model", flag, "pipe"]);
+    }
     refused(&sandbox, &["check", "photo.png", "--repo", "model", "--out", "/dev/stdout"]);
     sandbox.check(&["photo.png", "--out", "/dev/null"]).exits(0);
 }
@@ -159,6 +168,8 @@ fn inputs_are_ordinary_files_with_an_end() {
         }
         refused(&sandbox, &["check", name, "--repo", "model"]);
         refused(&sandbox, &["compare", name, "photo.png"]);
+        refused(&sandbox, &["decode", name, "--repo", "model"]);
+        refused(&sandbox, &["probe", "--repo", name]);
         refused(&sandbox, &["trace", "photo.png", "--repo", "model", "--against", name]);
         // Some of the kernel's have no size: to `inspect` that is a damaged file.
         let ran = in_time(sandbox.command(&["inspect", name]));
@@ -234,7 +245,8 @@ fn absurd_configs_and_sizes_are_refused_before_they_take_memory() {
     let widest = CONFIG.replace("[8, 8, 8, 8]", "[16384, 16384, 16384, 16384]");
     sandbox.write("wide/vae/config.json", widest);
     sandbox.write("wide/vae/recipe.json", super::sandbox::RECIPE.as_str());
-    for arguments in [&["check", "photo.png", "--repo", "wide"][..], &["inspect", "wide"]] {
+    let check = &["check", "photo.png", "--repo", "wide"][..];
+    for arguments in [check, &["probe", "--repo", "wide"], &["inspect", "wide"]] {
         let ran = refused(&sandbox, arguments);
         ran.check(ran.stderr.contains("more than 1073741824"), "expected the limit");
     }

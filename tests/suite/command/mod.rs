@@ -22,6 +22,7 @@ mod lost_files;
 mod max_memory;
 mod pictures;
 mod privacy;
+mod probe;
 mod sources;
 mod trace;
 mod usage;

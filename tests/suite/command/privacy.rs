@@ -8,10 +8,13 @@ use crate::hub_server::READER;
 #[test]
 fn nothing_is_asked_of_a_hub_unless_one_is_named() {
     let world = World::new(|repository| repository);
-    let runs: [(&[&str], i32); 6] = [
+    let runs: [(&[&str], i32); 9] = [
         (&["check", "photo.png"], 0),
         (&["check", "photo.png", "--repo", "model", "--forecast", "--report", "page.html"], 0),
         (&["trace", "photo.png", "--repo", "model"], 0),
+        (&["check", "photo.png", "--save-latents", "z.safetensors"], 0),
+        (&["decode", "z.safetensors"], 0),
+        (&["probe", "--repo", "model", "--size", "128"], 1),
         (&["inspect", "model"], 0),
         (&["compare", "photo.png", "photo.png"], 0),
         (&["explain", "channel-swap"], 0),

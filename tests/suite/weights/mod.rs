@@ -3,7 +3,7 @@
 
 mod difference;
 mod magnitudes;
-mod planted;
+pub mod planted;
 mod round_trip;
 
 /// The codes that faults here have to be found by.

@@ -1,0 +1,37 @@
+//! What all pages share: a template filled in, pictures and JSON inside.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use serde::Serialize;
+
+use super::numbers;
+use crate::error::{Error, ErrorKind, Result};
+use crate::pixels::{Rgb8, encode_png};
+
+/// `template` filled in with `context`.
+pub(super) fn rendered(template: &str, context: Value) -> Result<Vec<u8>> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_trim_blocks(true);
+    numbers::add_filters(&mut environment);
+    environment.render_str(template, context).map(String::into_bytes).map_err(|error| {
+        Error::new(ErrorKind::Output, "HTML report", error, "please report this as a bug")
+    })
+}
+
+/// A picture as an address that holds it.
+pub(super) fn embedded(picture: &Rgb8) -> Result<Value> {
+    let bytes = BASE64_STANDARD.encode(encode_png(picture)?);
+    Ok(Value::from_safe_string(format!("data:image/png;base64,{bytes}")))
+}
+
+/// `report` as `--json` prints it, and so that nothing in it ends the element that it stands in: `<` occurs
+/// in strings alone, which may spell it otherwise.
+pub(super) fn json_for_script(report: &impl Serialize) -> Result<String> {
+    let json = serde_json::to_string(report).map_err(|error| {
+        Error::new(ErrorKind::Output, "JSON", error, "please report this as a bug")
+    })?;
+    Ok(json.replace('<', "\\u003c"))
+}
