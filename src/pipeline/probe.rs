@@ -5,7 +5,9 @@ use std::time::Instant;
 use super::loaded::Pipeline;
 use super::step::Step;
 use crate::diagnosis::{Evidence, UserFiles, diagnose};
-use crate::probe::{DEFAULT_SIDE, Judged, Probed, Shown, check_side, mosaic_side, probe};
+use crate::probe::{
+    DEFAULT_SIDE, Judged, LEAST_SIDE, Probed, Shown, check_side, mosaic_side, probe,
+};
 use crate::report::{
     ProbeReport, ProbeTimings, SCHEMA_VERSION, SavedFile, Timings, peak_rss_bytes,
 };
@@ -57,12 +59,12 @@ impl Pipeline {
         let side = options.size.unwrap_or(DEFAULT_SIDE);
         check_side(side)?;
         let vae = self.vae();
-        let shrunk = vae.config().downsampling();
-        if shrunk > 0 && !side.is_multiple_of(shrunk) {
+        let step = vae.config().multiple_of();
+        if step > 0 && !side.is_multiple_of(step) {
             return Err(Error::new(
                 ErrorKind::Option,
                 format!("`size` {side}"),
-                format!("this model takes sides that are multiples of {shrunk}"),
+                format!("this model takes sides that are multiples of {step}"),
                 "choose a multiple of it",
             ));
         }
@@ -82,9 +84,9 @@ impl Pipeline {
         let least = judged.iter().min_by(|a, b| a.room_db.total_cmp(&b.room_db));
         let mut notes = self.notes().to_vec();
         notes.extend(options.notes.iter().cloned());
-        if side != DEFAULT_SIDE {
+        if ![LEAST_SIDE, DEFAULT_SIDE].contains(&side) {
             notes.push(format!(
-                "bars were measured at 128 and {DEFAULT_SIDE} pixels a side; these charts have {side}"
+                "bars were measured at {LEAST_SIDE} and {DEFAULT_SIDE} pixels a side; these charts have {side}"
             ));
         }
         let report = ProbeReport {

@@ -3,9 +3,10 @@
 
 use std::fmt::{self, Display, Write};
 
-
 use super::check::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model};
-use super::lines::{BAD, FAINT, GOOD, WARNING, decoded_line, in_numbers, line, number, saved_lines, tuple};
+use super::lines::{
+    BAD, FAINT, GOOD, WARNING, decoded_line, in_numbers, line, number, saved_lines, tuple,
+};
 use crate::config::PublishedQuality;
 use crate::diagnosis::{ComparedFile, DecidedBy, Finding, NotDecided, Place, Severity, UserFile};
 use crate::metrics::PixelMetrics;

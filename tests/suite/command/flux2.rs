@@ -117,3 +117,14 @@ fn inspect_shows_class_fields_and_statistics() {
     assert!(report.to_string().contains("bn.running_var"));
     sandbox.run(&["inspect", "model"]).says("of the class AutoencoderKLFlux2");
 }
+
+/// Charts know nothing of the class.
+#[test]
+fn probe_judges_it_too() {
+    let sandbox = sandbox("flux2-small");
+    let ran = sandbox.run(&["probe", "--repo", "model", "--size", "128", "--json"]).exits(1);
+    let report = ran.object();
+    assert_eq!(report["model"]["config"]["batch_norm_eps"], 1e-4);
+    assert!(report["score_db"].as_f64().unwrap() < 0.0, "{}", ran.stdout);
+    assert_eq!(report["trips"].as_array().unwrap().len(), 10);
+}

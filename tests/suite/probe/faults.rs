@@ -27,7 +27,7 @@ pub fn unseen(model: &'static str) -> Planted {
     scaled.encoded = Box::new(|z| z * 1.04);
     scaled.received = Box::new(|z| z / 1.04);
     let mut shifted = Wrapped::new(Box::new(changed(model, As::F32, |_| {})));
-    let factor = shifted.vae.config().scaling_factor as f32;
+    let factor = shifted.vae.config().scaling_factor().unwrap() as f32;
     shifted.encoded = Box::new(move |z| z - 0.1159 / factor);
     vec![
         // A model that is turned over does to a picture what it did to the picture turned over.

@@ -81,7 +81,7 @@ fn before_the_encoder(model: &'static str) -> Planted {
 
 fn in_latents(model: &'static str) -> Planted {
     let encoded = |change: Change| with(model, |w| w.encoded = change);
-    let own = changed(model, As::F32, |_| {}).config().scaling_factor as f32;
+    let own = changed(model, As::F32, |_| {}).config().scaling_factor().unwrap() as f32;
     vec![
         ("another family's factor", encoded(each(|z| z / 0.13025))),
         ("latents not scaled", encoded(each(move |z| z / own))),
@@ -125,7 +125,7 @@ fn in_latents(model: &'static str) -> Planted {
 
 fn in_decoding(model: &'static str) -> Planted {
     let received = |change: Change| with(model, |w| w.received = change);
-    let own = changed(model, As::F32, |_| {}).config().scaling_factor as f32;
+    let own = changed(model, As::F32, |_| {}).config().scaling_factor().unwrap() as f32;
     vec![
         ("decoded with half the factor", received(each(move |z| z * own / 0.18215))),
         ("decoded without unscaling", received(each(move |z| z * own))),

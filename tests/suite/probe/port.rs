@@ -6,7 +6,7 @@
 
 use ndarray::{Array2, Array4, ArrayD, ArrayView4, Axis, Ix3, Ix4, Slice, s};
 use vae_fidelity::autoencoder_kl::FastAutoencoderKL;
-use vae_fidelity::{AutoencoderKLConfig, Dtype, Encoded, Result, Vae};
+use vae_fidelity::{Dtype, Encoded, Result, Vae, VaeConfig};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -166,7 +166,7 @@ impl Port {
 
     fn mid_block(&self, name: &str, x: Image) -> Result<Image> {
         let x = self.resnet(&format!("{name}.resnets.0"), x)?;
-        let x = match self.config().mid_block_add_attention {
+        let x = match self.config().autoencoder_kl().unwrap().mid_block_add_attention {
             true => self.attention(&format!("{name}.attentions.0"), x)?,
             false => x,
         };
@@ -235,7 +235,7 @@ impl Port {
 }
 
 impl Vae for Port {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         self.vae.config()
     }
 
@@ -245,7 +245,7 @@ impl Vae for Port {
 
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded> {
         assert!(noise.is_none(), "the mode alone");
-        let config = self.config();
+        let config = self.config().autoencoder_kl().unwrap();
         let mut x = self.conv("encoder.conv_in", &sample.to_owned())?;
         let levels = config.block_out_channels.len();
         for level in 0..levels {
@@ -270,7 +270,7 @@ impl Vae for Port {
     }
 
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
-        let config = self.config();
+        let config = self.config().autoencoder_kl().unwrap();
         let latents = latents.to_owned();
         let x = match config.use_post_quant_conv {
             true => self.image("post_quant_conv", &latents)?,

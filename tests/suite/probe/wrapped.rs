@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use ndarray::{Array4, ArrayView4};
-use vae_fidelity::{AutoencoderKLConfig, Dtype, Encoded, Result, Rgb8, Vae};
+use vae_fidelity::{Dtype, Encoded, Result, Rgb8, Vae, VaeConfig};
 
 use crate::weights::planted::Draws;
 
@@ -50,7 +50,7 @@ impl Wrapped {
 }
 
 impl Vae for Wrapped {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         self.vae.config()
     }
 
