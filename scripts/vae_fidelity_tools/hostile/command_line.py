@@ -1,0 +1,256 @@
+"""Hostile command lines, drawn at random: what may be named, the flags, and values for them."""
+
+from vae_fidelity_tools.hostile.folder import EARLIER, ESCAPES
+
+INPUTS = [
+    "photo.png",
+    "photo.png",
+    "photo.png",
+    "other.png",
+    ESCAPES + ".png",
+    "with space.png",
+    b"\xff\xfe.png",
+    "./-dash.png",
+    "exif_rotated.jpg",
+    "progressive_420.jpg",
+    "broken.png",
+    "empty.png",
+    "text.png",
+    "sparse.ppm",
+    "garbage.safetensors",
+    "garbage.npy",
+    "latents.npy",
+    "garbage.json",
+    "deep.json",
+    "model",
+    "pictures",
+    "empty",
+    "pipe",
+    "socket",
+    "loop",
+    "link.png",
+    "twin.png",
+    "dangling",
+    "gone.png",
+    "/dev/zero",
+    "/dev/null",
+    "/dev/full",
+    "/proc/kmsg",
+    "/proc/kcore",
+    "/proc/self/mem",
+    "-",
+    "",
+    ".",
+    "..",
+    "/",
+    "a" * 300,
+    "a/" * 3000,
+    "model/vae/config.json",
+]
+SOURCES = [
+    "model",
+    "model",
+    "model",
+    "builtin",
+    "wide",
+    "strange",
+    "nan",
+    "shards",
+    "empty",
+    "model/vae",
+    "gone",
+    "garbage.safetensors",
+    "photo.png",
+    "pipe",
+    "/dev/zero",
+    "/proc/kmsg",
+    "a/b",
+    "https://x/y",
+    "",
+    "socket",
+    "loop",
+    "model/vae/recipe.json",
+    "a/b/c",
+    "../..",
+    "/",
+]
+OUTPUTS = [
+    *EARLIER,
+    *EARLIER,
+    "new.png",
+    "new.json",
+    "new.safetensors",
+    "new.html",
+    *INPUTS,
+    "token",
+    "list",
+    "cache/new.png",
+    "cache/models--a--b/blobs/blob",
+    "shards/part-one",
+    "model/model_index.json",
+    "new/x.png",
+]
+NUMBERS = [
+    "0",
+    "1",
+    "-1",
+    "8",
+    "16",
+    "64",
+    "7",
+    "1e9",
+    "nan",
+    "inf",
+    "-inf",
+    "999999999999999999999",
+    "0x10",
+    "",
+    "13000",
+    "4096",
+    "1.5",
+    "-0",
+]
+
+
+OUTPUT_FLAGS = {
+    "--out": "png",
+    "-o": "png",
+    "--save-input": "png",
+    "--heatmap": "png",
+    "--montage": "png",
+    "--report": "html",
+    "--save-latents": "safetensors",
+    "--save-decoded": "safetensors",
+    "--save-trace": "json",
+    "--out-dir": "d",
+}
+
+
+def value(draw, flag):
+    if flag in ("--repo", "--vae", "--model"):
+        return draw.choice(SOURCES) if draw.random() < 0.4 else "model"
+    if flag in OUTPUT_FLAGS:
+        usual = f"{draw.choice(['new', 'earlier', 'other', 'with space'])}.{OUTPUT_FLAGS[flag]}"
+        return draw.choice(OUTPUTS) if draw.random() < 0.5 else usual
+    if flag in (
+        "--config",
+        "--against",
+        "--baseline",
+        "--latents",
+        "--decoded-image",
+        "--preprocessed",
+        "--image",
+        "--latents-key",
+    ):
+        return draw.choice(INPUTS)
+    if flag in ("--width", "--height", "--threads", "--tile-size", "--seed", "--min-psnr", "--min-ssim", "--atol", "--rtol"):
+        return draw.choice(NUMBERS)
+    words = {
+        # Charts of 4096 pixels a side take longer than a run may.
+        "--size": ["128", "192", "64", "0", "-1", "nan", "13000", ""],
+        "--dtype": ["f32", "f16", "bf16", "fp16", "auto", "x"],
+        "--engine": ["fast", "reference", "x"],
+        "--device": ["cpu", "cuda", "cuda:99", "auto", "x"],
+        "--latents-scale": ["raw", "scaled", "x"],
+        "--exif": ["apply", "ignore", "x"],
+        "--max-memory": ["1", "1M", "200M", "1G", "99T", "x"],
+        "--family": ["sd1", "sdxl", "flux", "x"],
+        "--variant": ["fp16", "..", "/", ""],
+        "--subfolder": ["vae", "..", "/", "", "gone"],
+        "--revision": ["main", "..", "x"],
+        "--only": ["builtin", "x", ESCAPES],
+        "--format": ["npy", "safetensors", "both", "x"],
+    }
+    return draw.choice(words.get(flag, ["x"]))
+
+
+SHARED = [
+    "--repo",
+    "--repo",
+    "--device",
+    "--dtype",
+    "--threads",
+    "--engine",
+    "--width",
+    "--height",
+    "--seed",
+    "--exif",
+    "--config",
+    "--family",
+    "--variant",
+    "--subfolder",
+    "--revision",
+]
+FLAGS = {
+    "check": [
+        *SHARED,
+        "--out",
+        "--out",
+        "--out-dir",
+        "--image",
+        "--tile-size",
+        "--max-memory",
+        "--save-input",
+        "--save-latents",
+        "--save-decoded",
+        "--save-trace",
+        "--heatmap",
+        "--montage",
+        "--report",
+        "--latents",
+        "--latents-scale",
+        "--decoded-image",
+        "--preprocessed",
+        "--against",
+        "--min-psnr",
+        "--min-ssim",
+        "--baseline",
+        "-o",
+    ],
+    "trace": [*SHARED, "--save-trace", "--against", "--atol", "--rtol"],
+    "decode": [
+        *SHARED,
+        "--out",
+        "--out-dir",
+        "--save-decoded",
+        "--latents-key",
+        "--latents-scale",
+        "--decoded-image",
+        "--tile-size",
+        "--max-memory",
+    ],
+    "probe": [*SHARED, "--out", "--out", "--report", "--size", "-o"],
+    "compare": ["--heatmap", "--montage", "--min-psnr", "--min-ssim", "--atol", "--rtol"],
+    "inspect": ["--config", "--family", "--variant", "--subfolder", "--revision"],
+    "explain": [],
+}
+SWITCHES = {
+    "check": ["--sample", "--tiling", "--slicing", "--cross-check", "--forecast", "--show", "--json", "--quiet", "--strip-paths"],
+    "trace": ["--sample", "--json", "--quiet", "--strip-paths"],
+    "decode": ["--tiling", "--json", "--quiet", "--strip-paths"],
+    "probe": ["--json", "--quiet", "--strip-paths"],
+    "compare": ["--json", "--quiet"],
+    "inspect": ["--tensors", "--json", "--strip-paths"],
+    "explain": ["--json"],
+}
+
+
+def command_line(draw):
+    commands = {"check": 10, "trace": 3, "decode": 3, "probe": 2, "compare": 3, "inspect": 3, "explain": 1}
+    command = draw.choices(list(commands), list(commands.values()))[0]
+    arguments = [command]
+    count = {"check": draw.choice([1, 1, 1, 2, 0, 5]), "compare": 2, "trace": 1, "decode": 1, "probe": 0}.get(
+        command, draw.choice([1, 2, 0])
+    )
+    pool, usual = (SOURCES, SOURCES[:4]) if command == "inspect" else (INPUTS, INPUTS[:9])
+    if command == "decode":
+        usual = ["latents.npy", "garbage.npy", "garbage.safetensors"]
+    arguments += [draw.choice(pool if draw.random() < 0.4 else usual) for _ in range(count)]
+    for flag in draw.sample(FLAGS[command], min(len(FLAGS[command]), draw.choice([0, 1, 2, 3, 5]))):
+        arguments += [flag, value(draw, flag)]
+    if command in ("check", "trace", "decode", "probe") and not {"--repo", "--vae"} & {a for a in arguments if isinstance(a, str)}:
+        arguments += ["--repo", "model"]
+    arguments += [switch for switch in SWITCHES[command] if draw.random() < 0.15]
+    if draw.random() < 0.03:
+        arguments.insert(draw.randrange(len(arguments) + 1), draw.choice([ESCAPES, "--size", "--", b"\xff", "--nonsense"]))
+    return arguments
