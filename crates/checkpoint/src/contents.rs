@@ -2,12 +2,10 @@
 //! the first fault, this goes on.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde::Serialize;
 
 use super::builtin::builtin;
 use super::bytes::Bytes;
@@ -15,63 +13,16 @@ use super::checkpoint::Checkpoint;
 use super::class::Recognised;
 use super::damage::{self, Damage, DamageKind};
 use super::entry::{Encoding, Entry, StoredTensor};
-use super::find::{Located, Weights, check_recipe_size, locate, read_recipe, read_text};
+use super::find::{Located, Weights, check_recipe_size, locate, read_recipe};
 use super::layout::{TensorSpec, expected_tensors};
 use super::open_options::OpenOptions;
+use super::resolved_config::{Origin, ResolvedConfig, with_family};
 use super::source::Source;
 use super::weight_files::WeightFiles;
-use super::{class, fit, names, scaled, shapes, tensor_files};
+use super::{class, fit, names, scaled, tensor_files};
 use vae_fidelity_core::config::{Class, Family, VaeConfig};
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
-
-/// Where the value of a config's field comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
-pub enum Origin {
-    /// The config file.
-    File,
-    /// The file leaves it out, and diffusers' default stands.
-    Default,
-    /// The shapes of the weights.
-    Shapes,
-    /// What the family published.
-    Family,
-    /// Every published family has it so, and no shape shows it.
-    Assumed,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::File => "file",
-            Self::Default => "default",
-            Self::Shapes => "shapes",
-            Self::Family => "family",
-            Self::Assumed => "assumed",
-        })
-    }
-}
-
-impl Serialize for Origin {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// What is known of the config.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ResolvedConfig {
-    /// All of it.
-    Config(VaeConfig),
-    /// The graph, off the shapes; scaling and sample size are not known, and the families named
-    /// differ in them. (The fields hold defaults that mean nothing.)
-    Graph(VaeConfig, Vec<Family>),
-    /// It is of another class, by this name.
-    OtherClass(String),
-    /// Nothing, since the files are damaged and there is no config.
-    Nothing,
-}
 
 /// One tensor of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -152,7 +103,7 @@ impl Contents {
         let origin = files.first().map_or(Path::new("the checkpoint"), PathBuf::as_path);
         let resolved_config = match (&config_file, source) {
             (Some(file), _) => {
-                let resolved = from_file(file, options.family)?;
+                let resolved = ResolvedConfig::from_file(file, options.family)?;
                 if let (ResolvedConfig::Config(config), None) = (&resolved, named.recognised) {
                     named.recognised = class::beside(&named.vae, config);
                 }
@@ -184,16 +135,19 @@ impl Contents {
                     let (problem, next) = recognised.refusal();
                     return Err(Error::new(ErrorKind::Checkpoint, source, problem, next));
                 }
-                None => from_shapes(&named.vae, &named.others, options.family, origin, &mut notes)?,
+                None => ResolvedConfig::from_shapes(
+                    &named.vae,
+                    &named.others,
+                    options.family,
+                    origin,
+                    &mut notes,
+                )?,
             },
         };
         if let (Some(_), ResolvedConfig::Config(config)) = (&recipe, &resolved_config) {
             check_recipe_size(config, origin)?;
         }
-        let config = match &resolved_config {
-            ResolvedConfig::Config(config) | ResolvedConfig::Graph(config, _) => Some(config),
-            ResolvedConfig::OtherClass(_) | ResolvedConfig::Nothing => None,
-        };
+        let config = resolved_config.config();
         // What a damaged file does not give is no news.
         if damages.is_empty() && recipe.is_none() {
             let widths = config.and_then(|config| fit::Widths::of(&named.vae).beside(config));
@@ -201,20 +155,17 @@ impl Contents {
             // Before the others: the last one may say where the config is from.
             notes.splice(..0, half.into_iter().chain(widths.map(|(widths, _)| widths)));
         }
-        let expected = match &resolved_config {
-            ResolvedConfig::Config(config) | ResolvedConfig::Graph(config, _) => {
-                expected_tensors(config)
-            }
-            ResolvedConfig::OtherClass(_) | ResolvedConfig::Nothing => Vec::new(),
-        };
-        let mut contents = Self {
+        let expected = config.map(expected_tensors).unwrap_or_default();
+        let (has_file, asked) = (config_file.is_some(), options.family);
+        let (family, family_reason) = resolved_config.family(source, has_file, &notes, asked);
+        Ok(Self {
             source: source.clone(),
             revision,
             files,
             damages,
-            origins: BTreeMap::new(),
-            family: Family::Unknown,
-            family_reason: String::new(),
+            origins: resolved_config.origins(source, has_file, asked.is_some()),
+            family,
+            family_reason,
             config_file,
             resolved_config,
             recognised: named.recognised,
@@ -223,39 +174,36 @@ impl Contents {
             recipe,
             others: named.others.into_keys().collect(),
             notes,
-        };
-        contents.origins = contents.find_origins(options.family.is_some());
-        (contents.family, contents.family_reason) = contents.find_family(options.family);
-        Ok(contents)
+        })
     }
 
     /// What `checkpoint` holds, which was opened whole: nothing is read again. Tensors of other models
     /// and the notes are left out.
     pub fn of(checkpoint: &Checkpoint) -> Self {
         let config = checkpoint.config().clone();
+        let (source, expected) = (checkpoint.source().clone(), expected_tensors(&config));
+        let resolved_config = ResolvedConfig::Config(config);
         let (tensors, recipe) = match checkpoint.weights() {
             Weights::Files(vae) => (vae.clone(), None),
             Weights::Recipe(recipe) => (BTreeMap::new(), Some(recipe.clone())),
         };
-        let mut contents = Self {
-            source: checkpoint.source().clone(),
+        Self {
             revision: checkpoint.revision().map(str::to_owned),
             files: checkpoint.files().to_vec(),
             damages: Vec::new(),
             config_file: None,
             recognised: None,
-            expected: expected_tensors(&config),
-            resolved_config: ResolvedConfig::Config(config),
-            origins: BTreeMap::new(),
+            expected,
+            origins: resolved_config.origins(&source, false, false),
+            resolved_config,
+            source,
             family: checkpoint.family(),
             family_reason: String::new(),
             tensors,
             recipe,
             others: Vec::new(),
             notes: Vec::new(),
-        };
-        contents.origins = contents.find_origins(false);
-        contents
+        }
     }
 
     /// Lets go of the memory that `name` takes while its file is mapped; it is read anew when it is
@@ -313,10 +261,7 @@ impl Contents {
 
     /// The config, or what shapes show of it.
     pub fn config(&self) -> Option<&VaeConfig> {
-        match &self.resolved_config {
-            ResolvedConfig::Config(config) | ResolvedConfig::Graph(config, _) => Some(config),
-            ResolvedConfig::OtherClass(_) | ResolvedConfig::Nothing => None,
-        }
+        self.resolved_config.config()
     }
 
     /// Where each field's value comes from; fields of which nothing is known are left out.
@@ -381,68 +326,6 @@ impl Contents {
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
-
-    fn find_origins(&self, family_asked: bool) -> BTreeMap<String, Origin> {
-        let Some(config) = self.config() else { return BTreeMap::new() };
-        let Ok(Value::Object(fields)) = serde_json::to_value(config) else {
-            return BTreeMap::new();
-        };
-        let has_file = self.config_file.is_some() || self.source == Source::Builtin;
-        let origin = |field: &str| {
-            let supplied = Family::SUPPLIED.contains(&field);
-            let assumed = ["act_fn", "norm_num_groups"].contains(&field);
-            Some(match (has_file, &self.resolved_config) {
-                _ if supplied && family_asked => Origin::Family,
-                (true, _) if config.defaulted().contains(&field) => Origin::Default,
-                (true, _) => Origin::File,
-                (false, ResolvedConfig::Graph(..)) if supplied => return None,
-                _ if supplied => Origin::Family,
-                (_, ResolvedConfig::Graph(_, families)) if assumed && families.is_empty() => {
-                    return None;
-                }
-                _ if assumed => Origin::Assumed,
-                _ => Origin::Shapes,
-            })
-        };
-        fields.keys().filter_map(|field| Some((field.clone(), origin(field)?))).collect()
-    }
-
-    fn find_family(&self, asked: Option<Family>) -> (Family, String) {
-        if let Some(family) = asked {
-            return (family, "as `family` says".to_owned());
-        }
-        match &self.resolved_config {
-            _ if self.source == Source::Builtin => (Family::Builtin, "it is built in".to_owned()),
-            ResolvedConfig::Config(config) => {
-                let family = Family::of(config);
-                let mut what = format!(
-                    "{} latent channels, widths {:?}",
-                    config.latent_channels(),
-                    config.block_out_channels()
-                );
-                what += &match config.scaling_factor() {
-                    Some(factor) => format!(", scaling_factor {factor}"),
-                    None => format!(", the class {}", config.class().name()),
-                };
-                let why = match (family, self.config_file.is_some()) {
-                    (Family::Unknown, _) => format!("no published family has {what}"),
-                    (_, true) => format!("its config has {what}"),
-                    (_, false) => self.notes.last().cloned().unwrap_or(what),
-                };
-                (family, why)
-            }
-            ResolvedConfig::Graph(_, families) if families.is_empty() => {
-                (Family::Unknown, "no config, and no published family has its shapes".to_owned())
-            }
-            ResolvedConfig::Graph(_, families) => {
-                let names: Vec<String> = families.iter().map(Family::to_string).collect();
-                let names = names.join(", ");
-                (Family::Unknown, format!("no config; its shapes are those of {names}"))
-            }
-            ResolvedConfig::OtherClass(class) => (Family::Unknown, format!("its class is {class}")),
-            ResolvedConfig::Nothing => (Family::Unknown, "nothing could be read".to_owned()),
-        }
-    }
 }
 
 /// Archives whose checksums do not fit the tensors that were read from them.
@@ -461,41 +344,4 @@ fn spoilt(vae: &BTreeMap<String, Entry>, files: &[PathBuf]) -> Vec<Damage> {
         problem: format!("{name}: {problem}"),
     };
     problems.into_iter().map(damage).collect()
-}
-
-fn from_file(file: &Path, family: Option<Family>) -> Result<ResolvedConfig> {
-    let text = read_text(file, ErrorKind::Config)?;
-    if let Some(class) = VaeConfig::other_class(&text) {
-        return Ok(ResolvedConfig::OtherClass(class));
-    }
-    let config = VaeConfig::from_json(&text, &file.display().to_string())?;
-    Ok(ResolvedConfig::Config(with_family(config, family)?))
-}
-
-fn with_family(config: VaeConfig, family: Option<Family>) -> Result<VaeConfig> {
-    match family {
-        Some(family) => family.apply(config),
-        None => Ok(config),
-    }
-}
-
-fn from_shapes(
-    vae: &BTreeMap<String, Entry>,
-    others: &BTreeMap<String, Entry>,
-    family: Option<Family>,
-    origin: &Path,
-    notes: &mut Vec<String>,
-) -> Result<ResolvedConfig> {
-    match shapes::config(vae, others, family, origin) {
-        Ok((config, note)) => {
-            notes.push(note);
-            Ok(ResolvedConfig::Config(config))
-        }
-        Err(error) if family.is_some() => Err(error),
-        Err(_) => {
-            let graph = shapes::graph(vae, origin)?;
-            let families = Family::with_graph_of(&graph);
-            Ok(ResolvedConfig::Graph(graph, families))
-        }
-    }
 }

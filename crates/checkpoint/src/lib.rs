@@ -47,17 +47,19 @@ mod names;
 mod shapes;
 mod find;
 mod checkpoint;
+mod resolved_config;
 mod contents;
 mod grid;
 mod relation;
 mod mixture;
+mod value_difference;
 mod difference;
 mod latents_file;
 
 pub use checkpoint::Checkpoint;
-pub use contents::{Contents, Origin, ResolvedConfig, TensorInfo};
+pub use contents::{Contents, TensorInfo};
 pub use damage::{Damage, DamageKind};
-pub use difference::{CheckpointDifference, FieldDifference, TensorDifference, ValueDifference};
+pub use difference::{CheckpointDifference, FieldDifference, TensorDifference};
 pub use entry::StoredTensor;
 pub use grid::Grid;
 #[cfg(feature = "hub")]
@@ -69,4 +71,6 @@ pub use mixture::Mixture;
 pub use open_options::OpenOptions;
 pub use read_places::ReadPlaces;
 pub use relation::{Related, Relation};
+pub use resolved_config::{Origin, ResolvedConfig};
 pub use source::Source;
+pub use value_difference::ValueDifference;
