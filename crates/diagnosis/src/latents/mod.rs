@@ -7,6 +7,7 @@ mod search;
 
 use ndarray::{Array4, ArrayD, Axis, s};
 
+use super::affine::Affine;
 use super::changes::{SYMMETRIES, explanations, resizings};
 use super::codes::{Cause, Code};
 use super::compared::{Difference, Judged};
@@ -17,7 +18,7 @@ use super::fit::{Line, spread};
 use super::legitimate::{QUALITY, through_jpeg};
 use super::non_finite::NON_FINITE_OUTPUT;
 use super::region::Region;
-use super::scaling::{self, Affine};
+use super::scaling;
 use super::severity::Severity;
 use super::sizes::{WRONG_FAMILY_CHANNELS, other_size};
 use noise::coarseness;

@@ -3,6 +3,7 @@
 
 use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix3};
 
+use super::super::affine::Affine;
 use super::super::codes::{Cause, Code};
 use super::super::compared::{Difference, Judged};
 use super::super::decided_by::DecidedBy;
@@ -10,7 +11,6 @@ use super::super::evidence::{Evidence, LatentsScale, with_batch};
 use super::super::finding::Finding;
 use super::super::fit::{rms_difference, spread};
 use super::super::non_finite::NON_FINITE_OUTPUT;
-use super::super::scaling::Affine;
 use super::super::severity::Severity;
 use super::{ROUNDING, as_nchw, finite, posterior_noise, turned};
 use vae_fidelity_core::dtype::Dtype;

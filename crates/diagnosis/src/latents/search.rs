@@ -2,16 +2,18 @@
 
 use ndarray::{Array4, Axis};
 
-use super::super::changes::{Change, LAYOUT_SCRAMBLED, Layout, SYMMETRIES, Tried, interior};
+use super::super::affine::Affine;
+use super::super::changes::{Change, LAYOUT_SCRAMBLED, SYMMETRIES, Tried, interior};
 use super::super::codes::{Cause, Code};
 use super::super::competition::{Competition, Explanation, Outcome};
 use super::super::evidence::{Evidence, LatentsScale};
 use super::super::finding::Finding;
 use super::super::fit::{Line, rms_difference, spread};
+use super::super::layout::Layout;
 use super::super::recolouring::{
     BT601, COLOUR_MATRIX, GAMMA_MISMATCH, LEVELS_CHANGED, Recolouring, in_words,
 };
-use super::super::scaling::{self, Affine, SCALING_FACTOR_MISMATCH};
+use super::super::scaling::{self, SCALING_FACTOR_MISMATCH};
 use super::super::severity::Severity;
 use super::noise::ALTERED;
 use vae_fidelity_files::error::Result;

@@ -6,7 +6,8 @@
 
 use ndarray::{Array4, Axis, s};
 
-use super::super::changes::{LAYOUT_SCRAMBLED, Layout, SYMMETRIES};
+use super::super::affine::Affine;
+use super::super::changes::{LAYOUT_SCRAMBLED, SYMMETRIES};
 use super::super::colour_fit::least;
 use super::super::competition::{Competition, Explanation, Outcome};
 use super::super::evidence::LatentsScale;
@@ -15,8 +16,9 @@ use super::super::fit::{rms_difference, spread};
 use super::super::input::EXIF_IGNORED;
 use super::super::latents::LATENTS_DIFFER;
 use super::super::latents::patched::another_form;
+use super::super::layout::Layout;
 use super::super::scaling::{
-    Affine, LATENT_STATS_IGNORED, SCALING_FACTOR_MISMATCH, known_factors, unscaled,
+    LATENT_STATS_IGNORED, SCALING_FACTOR_MISMATCH, known_factors, unscaled,
 };
 use super::patched::{self, Undone};
 use super::{LatentsEvidence, Reencoded};

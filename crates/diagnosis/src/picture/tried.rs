@@ -3,12 +3,13 @@
 use ndarray::{Array4, Axis};
 
 use super::super::changes::{
-    CHANNEL_ORDERS, CHANNEL_SWAP, Change, LAYOUT_SCRAMBLED, Layout, SYMMETRIES, Tried, explanations,
+    CHANNEL_ORDERS, CHANNEL_SWAP, Change, LAYOUT_SCRAMBLED, SYMMETRIES, Tried, explanations,
 };
 use super::super::codes::Cause;
 use super::super::colour_fit::least;
 use super::super::evidence::Evidence;
 use super::super::latents::patched::treated_otherwise;
+use super::super::layout::Layout;
 use super::super::legitimate::Distance;
 use super::super::scaling::{SCALING_FACTOR_MISMATCH, SHIFT_FACTOR_DROPPED};
 use super::super::seams::TILE_SEAMS;
