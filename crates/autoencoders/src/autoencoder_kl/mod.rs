@@ -31,6 +31,7 @@ mod device_tensor;
 mod rounded;
 mod pending;
 mod fast;
+mod fast_operations;
 mod footprint;
 mod fast_vae;
 

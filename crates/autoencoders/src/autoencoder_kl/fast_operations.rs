@@ -1,0 +1,238 @@
+//! The operations of a model on the fast engine: each computes, or is left pending until another needs it.
+
+use std::sync::Arc;
+
+use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::config::Activation;
+use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_files::error::Result;
+
+use super::engine::{Beyond, Engine, Layer};
+use super::fast::Fast;
+use super::pending::{DeferredConv2d, Layout, Lazy, LazyConv2d, Pending};
+use vae_fidelity_kernels::extreme::beyond;
+use vae_fidelity_kernels::norm::{Normalize, group_norm};
+use vae_fidelity_kernels::tensor::NhwcTensor;
+use vae_fidelity_kernels::threads::Instructions;
+use vae_fidelity_kernels::{attention, direct};
+
+/// With fewer input channels, Winograd's products are too small to be worthwhile.
+const WINOGRAD_INPUTS: usize = 16;
+
+impl Engine for Fast {
+    type Tensor = Lazy;
+    /// The tensor's name: it is read when it is used.
+    type Weight = String;
+
+    fn weight(&self, _: &Checkpoint, name: &str) -> Result<String> {
+        Ok(name.to_owned())
+    }
+
+    fn conv2d(
+        &self,
+        xs: &Lazy,
+        layer: Layer<String>,
+        stride: usize,
+        padding: usize,
+        _: &str,
+    ) -> Result<Lazy> {
+        let xs = self.ready(xs)?;
+        let inputs = xs.images[0].channels;
+        // Padding keeps the size, so that a padding of one belongs to a kernel of 3x3.
+        let plain = self.threads.instructions == Instructions::Plain;
+        if (stride, padding) == (1, 1) && inputs >= WINOGRAD_INPUTS && !plain {
+            let (weight, bias) = (layer.weight.clone(), layer.bias.clone());
+            let deferred = DeferredConv2d { input: xs, weight, bias };
+            return Ok(match self.dtype {
+                Dtype::F32 => Lazy::deferred(deferred),
+                // A sum adds rounded values.
+                _ => self.output(self.winograd(deferred, None)?).into(),
+            });
+        }
+        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
+        let outputs = bias.len();
+        // Weights are (out, in, side, side).
+        let side = (weight.len() / (inputs * outputs)).isqrt();
+        let xs = if xs.upsample { self.materialize(xs) } else { xs };
+        let convolve = |(number, image): (usize, &Arc<NhwcTensor>)| {
+            let params = direct::Conv2dParams {
+                weight: &weight,
+                bias: &bias,
+                inputs,
+                outputs,
+                side,
+                stride,
+                padding,
+                normalize: xs.normalize_of(number),
+            };
+            let size =
+                |length: usize| (length + 2 * padding + usize::from(xs.padded) - side) / stride + 1;
+            let size = (size(image.height), size(image.width));
+            direct::convolve(self.threads, params, image, size, &self.workspace)
+        };
+        let images = xs.images.iter().enumerate().map(convolve).collect();
+        self.checkpoint.forget(layer.weight);
+        Ok(self.output(Pending::new(images)).into())
+    }
+
+    fn group_norm(
+        &self,
+        xs: &Lazy,
+        layer: Layer<String>,
+        groups: usize,
+        eps: f64,
+        _: &str,
+    ) -> Result<Lazy> {
+        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
+        let mut xs = self.materialize(self.ready(xs)?);
+        let normalize = xs
+            .images
+            .iter()
+            .map(|image| group_norm(self.threads, image, groups, &weight, &bias, eps))
+            .collect();
+        xs.normalize = Some(Arc::new(normalize));
+        Ok(self.output(xs).into())
+    }
+
+    fn linear(&self, xs: &Lazy, layer: Layer<String>, _: &str) -> Result<Lazy> {
+        let xs = self.ready(xs)?;
+        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
+        let linear = |(number, image): (usize, &Arc<NhwcTensor>)| {
+            let params = direct::Conv2dParams {
+                weight: &weight,
+                bias: &bias,
+                inputs: image.channels,
+                outputs: bias.len(),
+                side: 1,
+                stride: 1,
+                padding: 0,
+                normalize: xs.normalize_of(number),
+            };
+            let size = (image.height, image.width);
+            direct::convolve(self.threads, params, image, size, &self.workspace)
+        };
+        let images = xs.images.iter().enumerate().map(linear).collect();
+        Ok(self.output(Pending { layout: xs.layout, ..Pending::new(images) }).into())
+    }
+
+    fn activation(&self, xs: Lazy, activation: Activation) -> Result<Lazy> {
+        let xs = self.owned(xs)?;
+        let mut xs = if xs.upsample || xs.padded { self.materialize(xs) } else { xs };
+        let pending = match xs.normalize.take() {
+            Some(pending) if pending.iter().all(|one| one.activation.is_none()) => {
+                Arc::unwrap_or_clone(pending)
+            }
+            pending => {
+                xs.normalize = pending;
+                xs = self.materialize(xs);
+                xs.images.iter().map(|image| Normalize::identity(image)).collect()
+            }
+        };
+        let with = |normalize| Normalize { activation: Some(activation), ..normalize };
+        xs.normalize = Some(Arc::new(pending.into_iter().map(with).collect()));
+        Ok(xs.into())
+    }
+
+    fn pad(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { padded: true, ..self.materialize(self.ready(xs)?) }.into())
+    }
+
+    fn upsample_nearest_2x(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        let xs = self.ready(xs)?;
+        let xs = if xs.upsample || xs.padded { self.materialize(xs) } else { xs };
+        Ok(Pending { upsample: true, ..xs }.into())
+    }
+
+    /// Images are shared, and copied where one of their holders writes.
+    fn copied(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(self.ready(xs)?.into())
+    }
+
+    fn add_to_input(&self, input: Lazy, hidden: Lazy, _: &str) -> Result<Lazy> {
+        let input = self.materialize(self.owned(input)?);
+        let hidden = match hidden.into_conv2d() {
+            LazyConv2d::Deferred(deferred) => {
+                return Ok(self.winograd(deferred, Some(input))?.into());
+            }
+            LazyConv2d::Materialized(pending) => self.materialize(pending),
+        };
+        Ok(self.sum(hidden, &input).into())
+    }
+
+    fn add_residual(&self, hidden: Lazy, residual: &Lazy, _: &str) -> Result<Lazy> {
+        let hidden = self.materialize(self.owned(hidden)?);
+        Ok(self.sum(hidden, &self.materialize(self.ready(residual)?)).into())
+    }
+
+    fn flatten(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { layout: Layout::Flat, ..self.ready(xs)? }.into())
+    }
+
+    fn to_tokens(&self, xs: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { layout: Layout::Tokens, ..self.ready(xs)? }.into())
+    }
+
+    fn scaled_dot_product_attention(
+        &self,
+        query: Lazy,
+        key: Lazy,
+        value: Lazy,
+        _: &str,
+    ) -> Result<Lazy> {
+        let [query, key, value] = [query, key, value].map(|xs| self.owned(xs));
+        let (query, key, value) = (query?, key?, value?);
+        let attend =
+            |((query, key), value): ((&Arc<NhwcTensor>, &Arc<NhwcTensor>), &Arc<NhwcTensor>)| {
+                attention::scaled_dot_product_attention(
+                    self.threads,
+                    query,
+                    key,
+                    value,
+                    &self.workspace,
+                )
+            };
+        let images = query.images.iter().zip(&key.images).zip(&value.images).map(attend).collect();
+        Ok(Pending { layout: Layout::Tokens, ..Pending::new(images) }.into())
+    }
+
+    fn to_image(&self, tokens: &Lazy, _: &Lazy, _: &str) -> Result<Lazy> {
+        Ok(Pending { layout: Layout::Image, ..self.ready(tokens)? }.into())
+    }
+
+    /// A norm's input is computed when it is, and keeps the sums that bound it; a convolution before a sum is
+    /// not, and the sum is the next norm's input.
+    fn beyond(&self, class: &str, xs: &Lazy, limit: f32) -> Result<Option<Beyond>> {
+        let Lazy::Ready(xs) = xs else { return Ok(None) };
+        let largest = || {
+            let beyond = xs.images.iter().filter_map(|image| beyond(self.threads, image, limit));
+            beyond.reduce(f32::max)
+        };
+        Ok(match (self.dtype, class) {
+            (Dtype::F32, "GroupNorm") if xs.normalize.is_some() => largest().map(Beyond::Input),
+            // There every output is computed and rounded at once.
+            (Dtype::Bf16, "Conv2d" | "ResnetBlock2D" | "Attention") => {
+                largest().map(Beyond::Output)
+            }
+            _ => None,
+        })
+    }
+
+    fn values(&self, xs: &Lazy) -> Result<(Vec<usize>, Vec<f32>)> {
+        let xs = self.materialize(self.ready(xs)?);
+        let first = &xs.images[0];
+        let (n, c, h, w) = (xs.images.len(), first.channels, first.height, first.width);
+        let mut values = vec![0.0; n * c * h * w];
+        for (image, out) in xs.images.iter().zip(values.chunks_exact_mut(c * h * w)) {
+            match xs.layout {
+                Layout::Image | Layout::Flat => image.write_chw(&self.workspace.activations, out),
+                Layout::Tokens => image.write_hwc(out),
+            }
+        }
+        let shape = match xs.layout {
+            Layout::Image => vec![n, c, h, w],
+            Layout::Flat => vec![n, c, h * w],
+            Layout::Tokens => vec![n, h * w, c],
+        };
+        Ok((shape, values))
+    }
+}
