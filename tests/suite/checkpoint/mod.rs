@@ -9,6 +9,7 @@ mod formats;
 mod hostile;
 mod hub;
 mod hub_faults;
+mod hub_trust;
 mod latents;
 mod wrapped;
 

@@ -17,6 +17,8 @@ mod hub;
 mod inspect;
 mod inspect_pair;
 mod latents_files;
+#[cfg(target_os = "linux")]
+mod limits;
 mod lost_files;
 #[cfg(target_os = "linux")]
 mod max_memory;

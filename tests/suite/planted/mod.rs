@@ -6,3 +6,4 @@ mod teeth;
 
 mod fault;
 pub mod port;
+mod port_vae;
