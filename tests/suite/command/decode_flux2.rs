@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use ndarray::{Array4, ArrayD, Axis, IxDyn, s};
 use vae_fidelity::Dtype;
@@ -26,18 +27,31 @@ fn golden(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/golden")).join(path)
 }
 
+/// A side at which every treatment of latents is told, and no more: what is not explained at once costs
+/// some thirty round trips.
+const SIDE: &str = "96";
+
 /// A photograph's latents as the built-in VAE makes them, neither scaled nor patched.
 fn made_of(sandbox: &Sandbox, photograph: &str) -> Array4<f32> {
     fs::copy(golden("images").join(photograph), sandbox.path(photograph)).unwrap();
     let saved = ["--save-latents", "z.safetensors", "--out", "check.png"];
-    let size = ["--width", "160", "--height", "160"];
+    let size = ["--width", SIDE, "--height", SIDE];
     sandbox.run(&[&["check", photograph], &saved[..], &size[..]].concat()).exits(0);
     let latents = read_named(&sandbox.path("z.safetensors"), "latents").unwrap();
     latents.into_dimensionality::<ndarray::Ix4>().unwrap().mapv(|z| z / 0.428_93)
 }
 
-/// A sandbox with the model, its rule, and a photograph's latents as the model makes them.
-fn with_model() -> (Sandbox, PatchedBatchNorm, Array4<f32>) {
+/// The model, and what it makes of a photograph.
+struct Trained {
+    weights: Vec<u8>,
+    rule: PatchedBatchNorm,
+    /// As the model makes them.
+    latents: Array4<f32>,
+    /// The picture that `check` decodes from them.
+    picture: Vec<u8>,
+}
+
+static TRAINED: LazyLock<Trained> = LazyLock::new(|| {
     let sandbox = Sandbox::new();
     let of_another = patched(made_of(&sandbox, "coffee.jpg").view(), [2, 2]).unwrap();
     let latents = made_of(&sandbox, "astronaut.png");
@@ -57,16 +71,33 @@ fn with_model() -> (Sandbox, PatchedBatchNorm, Array4<f32>) {
         .collect();
     tensors.push(Tensor::new(RUNNING_MEAN, &[64], &mean));
     tensors.push(Tensor::new(RUNNING_VAR, &[64], &variance));
-    sandbox.write("trained/vae/config.json", CONFIG);
-    let file = "trained/vae/diffusion_pytorch_model.safetensors";
-    sandbox.write(file, safetensors_of(&tensors));
-    (sandbox, PatchedBatchNorm::new(mean, &variance, 1e-4, Dtype::F32).unwrap(), latents)
+    Trained {
+        weights: safetensors_of(&tensors),
+        rule: PatchedBatchNorm::new(mean, &variance, 1e-4, Dtype::F32).unwrap(),
+        latents,
+        picture: sandbox.read("check.png"),
+    }
+});
+
+/// A sandbox with the model and `check.png`, its rule, and a photograph's latents as the model makes them.
+fn with_model() -> (Sandbox, &'static PatchedBatchNorm, &'static Array4<f32>) {
+    let sandbox = Sandbox::new();
+    let Trained { weights, rule, latents, picture } = &*TRAINED;
+    sandbox
+        .write("trained/vae/config.json", CONFIG)
+        .write("trained/vae/diffusion_pytorch_model.safetensors", weights)
+        .write("check.png", picture);
+    (sandbox, rule, latents)
 }
 
-fn decoded(sandbox: &Sandbox, latents: &ArrayD<f32>, more: &[&str]) -> Ran {
+fn save(sandbox: &Sandbox, latents: &ArrayD<f32>) {
     let values: Vec<f32> = latents.iter().copied().collect();
     let tensor = Tensor::new("latents", latents.shape(), &values);
     sandbox.write("l.safetensors", safetensors_of(&[tensor]));
+}
+
+fn decoded(sandbox: &Sandbox, latents: &ArrayD<f32>, more: &[&str]) -> Ran {
+    save(sandbox, latents);
     sandbox.run(
         &[&["decode", "l.safetensors", "--repo", "trained", "--engine", "fast", "--json"], more]
             .concat(),
@@ -90,20 +121,20 @@ fn every_form_gives_the_picture_of_check_and_passes() {
         (made.clone().into_dyn(), raw),
         (patches.into_dyn(), raw),
     ] {
-        let ran = decoded(&sandbox, &latents, more).exits(0);
+        let ran = decoded(&sandbox, &latents, &[more, &["--decoded-image", "check.png"]].concat());
+        let ran = ran.exits(0);
         let report = ran.object();
         assert_eq!(report["reencoded"]["judged"], true, "{}", ran.stdout);
         assert_eq!(report["findings"].as_array().unwrap().len(), 0, "{}", ran.stdout);
         // Statistics were applied and taken back: a level here and there may differ.
-        let ran = decoded(&sandbox, &latents, &[more, &["--decoded-image", "check.png"]].concat());
-        assert_eq!(ran.exits(0).object()["files"][0]["agreement"], "same");
+        assert_eq!(report["files"][0]["agreement"], "same");
     }
-    let text = ["decode", "l.safetensors", "--repo", "trained"];
-    decoded(&sandbox, &scaled.into_dyn(), &[]).exits(0);
+    // On its own, and by the engine that is the default.
+    save(&sandbox, &scaled.into_dyn());
     sandbox
-        .run(&text)
+        .run(&["decode", "l.safetensors", "--repo", "trained"])
         .exits(0)
-        .says("(1, 64, 10, 10) scaled, taken back by the checkpoint's statistics (bn)")
+        .says("(1, 64, 6, 6) scaled, taken back by the checkpoint's statistics (bn)")
         .says("verdict  pass");
 }
 
@@ -158,7 +189,7 @@ fn what_was_done_to_them_is_told_without_the_original() {
     let reread = Array4::from_shape_vec(scaled.dim(), reread).unwrap();
     found(reread, "layout-scrambled", "(H, W, C) in memory read as (C, H, W)");
     found(
-        scaled.slice(s![.., ..48, ..9, ..8]).to_owned(),
+        scaled.slice(s![.., ..48, ..6, ..5]).to_owned(),
         "wrong-family-channels",
         "64 or 16 channels",
     );
