@@ -1,0 +1,126 @@
+"""Mistakes in a VAE's files: what `measurement.pipelines` draws from, beside those of `measurement.mistakes`.
+
+Each is given the folder, which is a copy, and the numbers that are drawn.
+"""
+
+import json
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from vae_fidelity_tools.measurement.mistakes import mistake
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def change_weights(folder, change):
+    tensors = load_file(folder / WEIGHTS)
+    change(tensors)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
+
+
+def convolutions(tensors, half):
+    return sorted(name for name, t in tensors.items() if name.startswith(half) and t.dim() == 4 and t.shape[2] == 3)
+
+
+@mistake("files", "weights-zero")
+def a_tensor_never_filled(folder, random):
+    change_weights(folder, lambda t: t[random.choice(convolutions(t, "decoder"))].zero_())
+
+
+@mistake("files", "weights-non-finite")
+def NaN_from_training(folder, random):
+    change_weights(folder, lambda t: t[random.choice(convolutions(t, "encoder"))][0].fill_(float("nan")))
+
+
+@mistake("files", "weights-missing")
+def a_tensor_lost(folder, random):
+    change_weights(folder, lambda t: t.pop(random.choice(convolutions(t, "decoder"))))
+
+
+@mistake("files", "weights-scale-lost")
+def scale_of_8_bits_lost(folder, _):
+    def change(tensors):
+        for name in convolutions(tensors, ""):
+            tensors[name] *= 448.0 / tensors[name].abs().max()
+
+    change_weights(folder, change)
+
+
+@mistake("files", "weights-misread")
+def bf16_read_as_f16(folder, _):
+    def change(tensors):
+        for name in tensors:
+            tensors[name] = tensors[name].bfloat16().view(torch.float16).float()
+
+    change_weights(folder, change)
+
+
+@mistake("files", "weights-scaled")
+def merged_with_nothing(folder, random):
+    share = random.choice([0.5, 0.7])
+
+    def change(tensors):
+        for name in tensors:
+            tensors[name] *= share
+
+    change_weights(folder, change)
+
+
+@mistake("files", "weights-quantised")
+def kept_in_3_bits(folder, random):
+    group = random.choice([32, 64])
+
+    def change(tensors):
+        for name in convolutions(tensors, ""):
+            flat = tensors[name].flatten()
+            if len(flat) % group == 0:
+                rows = flat.reshape(-1, group)
+                step = rows.abs().amax(1, keepdim=True) / 3
+                tensors[name] = ((rows / step).round() * step).reshape(tensors[name].shape)
+
+    change_weights(folder, change)
+
+
+@mistake("files", "weights-untrained")
+def decoder_never_loaded(folder, random):
+    generator = torch.Generator().manual_seed(random.randrange(1000))
+
+    def change(tensors):
+        for name in convolutions(tensors, "decoder"):
+            bound = 1 / (tensors[name][0].numel() ** 0.5)
+            tensors[name].uniform_(-bound, bound, generator=generator)
+
+    change_weights(folder, change)
+
+
+@mistake("files", "passes-nothing")
+def unlike_VAEs_averaged(folder, random):
+    generator = torch.Generator().manual_seed(random.randrange(1000))
+
+    def change(tensors):
+        for name in convolutions(tensors, ""):
+            order = torch.randperm(tensors[name].shape[0], generator=generator)
+            tensors[name] = (tensors[name] + tensors[name][order]) / 2
+
+    change_weights(folder, change)
+
+
+@mistake("files", "wrong-class")
+def config_of_another_class(folder, _):
+    config = json.loads((folder / "config.json").read_text())
+    config["_class_name"] = "AutoencoderKLWan"
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@mistake("files", "lfs-pointer")
+def cloned_without_LFS(folder, _):
+    size = (folder / WEIGHTS).stat().st_size
+    text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize {size}\n"
+    (folder / WEIGHTS).write_text(text)
+
+
+@mistake("files", "file-truncated")
+def download_cut_off(folder, random):
+    whole = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(whole[: int(len(whole) * random.uniform(0.3, 0.9))])
