@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::checkpoint::Contents;
 use crate::diagnosis::{
-    Finding, Measured, Misfit, checkpoint_findings, defective_release, perhaps_defective,
+    Finding, Measured, Misfit, by_what_to_mend_first, checkpoint_findings, defective_release,
+    perhaps_defective,
 };
 use crate::error::{Error, Result, io_reason};
 
@@ -27,6 +28,7 @@ pub fn findings(contents: &Contents) -> Result<Vec<Finding>> {
             findings.extend(defective_release(&hash(path)?.1));
         }
     }
+    by_what_to_mend_first(&mut findings);
     Ok(findings)
 }
 

@@ -8,7 +8,9 @@ use ndarray::Array4;
 use super::loaded::Pipeline;
 use super::step::Step;
 use crate::baseline::Baseline;
-use crate::diagnosis::{Diagnosis, Evidence, UserFiles, diagnose, f16_extremes};
+use crate::diagnosis::{
+    Diagnosis, Evidence, UserFiles, by_what_to_mend_first, diagnose, f16_extremes,
+};
 use crate::engine::CrossCheck;
 use crate::forecast::forecast;
 use crate::image_processor::{denormalize, normalize};
@@ -205,6 +207,7 @@ impl Pipeline {
             false => None,
         };
         self.checkpoint().check_unchanged()?;
+        by_what_to_mend_first(&mut findings);
         let of_decoded = Decoded::of(options.decoded_path.clone(), &decoded);
         let (_, mut verdict_reasons) =
             Verdict::of(&findings, of_decoded.non_finite, metrics.as_ref(), &options.thresholds);

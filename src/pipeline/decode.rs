@@ -8,8 +8,8 @@ use ndarray::{Array4, ArrayD};
 use super::loaded::Pipeline;
 use super::step::Step;
 use crate::diagnosis::{
-    Axes, Finding, LatentsDiagnosis, LatentsEvidence, LatentsScale, diagnose_latents, f16_extremes,
-    latent_rows, unscaled_latents,
+    Axes, Finding, LatentsDiagnosis, LatentsEvidence, LatentsScale, by_what_to_mend_first,
+    diagnose_latents, f16_extremes, latent_rows, unscaled_latents,
 };
 use crate::image_processor::denormalize;
 use crate::report::{
@@ -188,11 +188,12 @@ impl Pipeline {
 
     fn report(
         &self,
-        LatentsDiagnosis { findings, file, reencoded, .. }: LatentsDiagnosis,
+        LatentsDiagnosis { mut findings, file, reencoded, .. }: LatentsDiagnosis,
         latents: GivenLatents,
         decoded: Option<Decoded>,
         options: &DecodeOptions,
     ) -> DecodeReport {
+        by_what_to_mend_first(&mut findings);
         let non_finite = decoded.as_ref().map_or(0, |decoded| decoded.non_finite);
         let (verdict, verdict_reasons) =
             Verdict::of(&findings, non_finite, None, &Thresholds::default());

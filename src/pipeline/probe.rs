@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::loaded::Pipeline;
 use super::step::Step;
-use crate::diagnosis::{Evidence, UserFiles, diagnose};
+use crate::diagnosis::{Evidence, UserFiles, by_what_to_mend_first, diagnose};
 use crate::probe::{
     DEFAULT_SIDE, Judged, LEAST_SIDE, Probed, Shown, check_side, mosaic_side, probe,
 };
@@ -71,7 +71,8 @@ impl Pipeline {
         self.check_memory((side, side))?;
         let probed = probe(vae, side, |sent| progress(Step::Probing(sent)))?;
         progress(Step::Diagnosing);
-        let findings = self.chart_findings(&probed)?;
+        let mut findings = self.chart_findings(&probed)?;
+        by_what_to_mend_first(&mut findings);
         self.checkpoint().check_unchanged()?;
 
         let Probed { numbers, judged, score_db, trips, shown, .. } = probed;

@@ -11,7 +11,8 @@ use crate::checkpoint::CheckpointDifference;
 use crate::checkpoint::{Contents, Origin, ResolvedConfig, TensorInfo, TensorSpec};
 use crate::config::{Class, Family, VaeConfig};
 use crate::diagnosis::{
-    Finding, Measured, Misfit, Severity, checkpoint_findings, defective_release,
+    Finding, Measured, Misfit, Severity, by_what_to_mend_first, checkpoint_findings,
+    defective_release,
 };
 use crate::error::Result;
 use crate::inspection::hash;
@@ -172,6 +173,7 @@ impl InspectReport {
         let files = files(contents)?;
         let mut findings = checkpoint_findings(contents, &misfit, &measured);
         findings.extend(files.iter().filter_map(|file| defective_release(&file.sha256)));
+        by_what_to_mend_first(&mut findings);
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
         let verdict_reasons: Vec<String> =
             errors.map(|finding| format!("{}: {}", finding.code, finding.title)).collect();

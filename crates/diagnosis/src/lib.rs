@@ -82,6 +82,6 @@ pub use non_finite::non_finite_output;
 pub use not_decided::NotDecided;
 pub use overflow::{F16_MAX, F16_WARN, extreme, f16_extremes, f16_headroom};
 pub use releases::{defective_release, perhaps_defective};
-pub use rules::{Diagnosis, diagnose};
+pub use rules::{Diagnosis, by_what_to_mend_first, diagnose};
 pub use severity::Severity;
 pub use weights::{Measured, Misfit, checkpoint_findings};

@@ -92,6 +92,12 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
     Ok(Diagnosis { findings, files: compared, not_decided })
 }
 
+/// Puts what asks for nothing behind what does. Among these the order of the rules stays: along the data's
+/// way, so that the first is nearest to the cause.
+pub fn by_what_to_mend_first(findings: &mut [Finding]) {
+    findings.sort_by_key(|finding| finding.severity == Severity::Info);
+}
+
 /// One finding a code and severity: the first, which has the evidence nearest to the cause.
 fn merge(findings: &mut Vec<Finding>) {
     let mut seen = Vec::new();

@@ -189,7 +189,7 @@ def a_row_of_NaN(mean, std, factor, random):
     return kept
 
 
-@mistake("latents", "latents-differ", "layout-scrambled")
+@mistake("latents", "latents-differ", "layout-scrambled", "decoded-differs")
 def channels_in_another_order(mean, std, factor, random):
     order = list(range(1, mean.shape[1])) + [0]
     return mean[:, order] * factor

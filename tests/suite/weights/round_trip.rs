@@ -86,6 +86,33 @@ fn weights_that_pass_nothing_on_are_an_error_and_no_factor_is_blamed() {
     }
 }
 
+/// As a picture of an eye or of a planet is: its statistics are no photograph's.
+#[test]
+fn weights_that_pass_nothing_on_are_an_error_on_other_pictures_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = pixels::open(&photograph(folder.path(), "coffee.jpg")).unwrap().pixels;
+    let mut bytes = seen.data().to_vec();
+    let within = |i: usize| (i % 128).abs_diff(64).pow(2) + (i / 128).abs_diff(64).pow(2) < 40 * 40;
+    for (i, pixel) in bytes.chunks_exact_mut(3).enumerate() {
+        if !within(i) {
+            pixel.fill(0);
+        }
+    }
+    seen = Rgb8::new(128, 128, bytes).unwrap();
+    let picture = folder.path().join("eye.png");
+    std::fs::write(&picture, encode_png(&seen).unwrap()).unwrap();
+    for model in TRAINED {
+        for (what, change, broken) in [
+            ("as they are", (|_| {}) as fn(&mut Tensors), false),
+            ("merged with noise", |t| noisy(t, 1.0), true),
+        ] {
+            let found = checked(model, &picture, &change);
+            let lost = found.iter().any(|finding| finding.code == Code::PassesNothing);
+            assert_eq!(lost, broken, "{model}, {what}: {found:?}");
+        }
+    }
+}
+
 #[test]
 fn weights_that_do_their_job_are_left_alone() {
     type Clean = (&'static str, fn(&mut Tensors));
@@ -131,6 +158,11 @@ fn pictures_that_are_no_photographs_fail_no_sound_weights() {
         ("checkers of a pixel", drawn(&|x, y| ((x + y) % 2 * 255) as u8)),
         ("stripes", drawn(&|x, _| (x / 3 % 2 * 255) as u8)),
         ("chart", drawn(&|x, y| if x % 16 == 8 || y > 128 - x { 0 } else { 255 })),
+        ("checkers of a block", drawn(&|x, y| ((x / 8 + y / 8) % 2 * 255) as u8)),
+        ("checkers of two blocks", drawn(&|x, y| ((x / 16 + y / 16) % 2 * 255) as u8)),
+        ("checkers between blocks", drawn(&|x, y| (((x + 4) / 8 + (y + 4) / 8) % 2 * 255) as u8)),
+        ("wide stripes", drawn(&|x, _| (x / 32 % 2 * 255) as u8)),
+        ("cells", drawn(&|x, y| ((x / 32 * 5 + y / 32 * 3) * 37 % 256) as u8)),
         ("weak noise", drawn(&|x, y| 120 + ((x * 7919 + y * 104_729) % 17) as u8)),
     ];
     let folder = tempfile::tempdir().unwrap();

@@ -9,17 +9,26 @@ const SIGMAS: [f64; 6] = [0.6, 0.8, 1.0, 1.5, 2.0, 3.0];
 /// How much of the difference a blur has to explain.
 const LEFT: f64 = 0.6;
 
-/// The Gaussian blur in pixels that explains most of the difference, where one does.
-pub(super) fn blur(ours: &Rgb8, theirs: &Rgb8) -> Result<Option<f64>> {
+/// A Gaussian blur, and what it leaves of the difference.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Blur {
+    pub sigma_pixels: f64,
+    pub left_rms_levels: f64,
+}
+
+/// The blur that explains most of the difference, where one does.
+pub(super) fn blur(ours: &Rgb8, theirs: &Rgb8) -> Result<Option<Blur>> {
     let before = Distance::between(ours, theirs).rms;
-    let mut best: Option<(f64, f64)> = None;
-    for sigma in SIGMAS {
-        let left = Distance::between(&blurred(ours, sigma)?, theirs).rms;
-        if left <= LEFT * before && best.is_none_or(|(least, _)| left < least) {
-            best = Some((left, sigma));
+    let mut best: Option<Blur> = None;
+    for sigma_pixels in SIGMAS {
+        let left_rms_levels = Distance::between(&blurred(ours, sigma_pixels)?, theirs).rms;
+        if left_rms_levels <= LEFT * before
+            && best.is_none_or(|best| left_rms_levels < best.left_rms_levels)
+        {
+            best = Some(Blur { sigma_pixels, left_rms_levels });
         }
     }
-    Ok(best.map(|(_, sigma)| sigma))
+    Ok(best)
 }
 
 /// A Gaussian of this standard deviation, edges repeated.
@@ -60,7 +69,8 @@ mod tests {
         let rough = |i: usize| (i * 7919 % 251) as u8;
         let sharp = Rgb8::new(40, 32, (0..40 * 32 * 3).map(rough).collect()).unwrap();
         let soft = blurred(&sharp, 1.5).unwrap();
-        assert_eq!(blur(&sharp, &soft).unwrap(), Some(1.5));
+        let found = blur(&sharp, &soft).unwrap().unwrap();
+        assert_eq!((found.sigma_pixels, found.left_rms_levels), (1.5, 0.0));
         let lighter = sharp.data().iter().map(|level| level.saturating_add(30)).collect();
         assert_eq!(blur(&sharp, &Rgb8::new(40, 32, lighter).unwrap()).unwrap(), None);
     }

@@ -150,10 +150,12 @@ fn of_one_size(
     {
         return Ok(finding.evidence("psnr_db", before).into());
     }
-    if let Some(finding) = preview::preview(latents, ours, theirs) {
+    let blurred = filtered::blur(ours, theirs)?;
+    let left = blurred.map_or(f64::INFINITY, |blur| blur.left_rms_levels);
+    if let Some(finding) = preview::preview(latents, ours, theirs, left) {
         return Ok(finding.evidence("psnr_db", before).into());
     }
-    let blurred = filtered::blur(ours, theirs)?;
+    let blurred = blurred.map(|blur| blur.sigma_pixels);
     if blurred.is_none() && distance.is_within(&compressed) {
         return Ok(Judged::passing(format!("JPEG or WebP at quality {QUALITY} does as much")));
     }

@@ -18,7 +18,7 @@ pub(in super::super) const PREVIEW_DECODER: Cause = Cause {
               colours, enlarged. It has no detail within the blocks of the VAE.",
     rule: "Your picture has less than half of the reference's detail within blocks of one latent, \
            its blocks are not the reference's means, and a linear map from the latents gives at \
-           least 90 % of what they vary by.",
+           least 90 % of what they vary by, and your picture better than the reference blurred does.",
     remedy: "decode the final latents with the VAE, and save that",
     diffusers: "vae.decode(latents / scaling_factor), not a latents-to-RGB callback",
     comfyui: "save what VAE Decode gives, not the sampler's preview",
@@ -34,8 +34,14 @@ const EXPLAINED: f64 = 0.9;
 /// RMS in levels by which blocks have to differ from the reference's.
 const OTHER: f64 = 4.0;
 
-/// `preview-decoder`, from raw latents (1, C, h, w) and pictures a whole number of times as large.
-pub(super) fn preview(latents: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+/// `preview-decoder`, from raw latents (1, C, h, w) and pictures a whole number of times as large, where
+/// a preview leaves less than `rival_rms_levels`.
+pub(super) fn preview(
+    latents: &Array4<f32>,
+    ours: &Rgb8,
+    theirs: &Rgb8,
+    rival_rms_levels: f64,
+) -> Option<Finding> {
     let (_, channels, height, width) = latents.dim();
     let side = ours.width() / width.max(1);
     let places = height * width;
@@ -68,12 +74,14 @@ pub(super) fn preview(latents: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Opti
         spread += variance;
     }
     let explained = 1.0 - left / spread;
-    (explained >= EXPLAINED).then(|| {
+    let left_rms_levels = (smooth.powi(2) + left / (3 * places) as f64).sqrt();
+    (explained >= EXPLAINED && left_rms_levels < rival_rms_levels).then(|| {
         let title = format!(
             "your picture is a preview: one colour for each {side} x {side} pixels, from a linear map of the latents"
         );
         Finding::new(&PREVIEW_DECODER, title)
             .evidence("explained_by_a_linear_map", explained)
+            .evidence("rms_levels_left", left_rms_levels)
             .evidence("rms_levels_of_detail", smooth)
             .evidence("rms_levels_of_detail_expected", mine.detail)
     })
@@ -138,11 +146,14 @@ mod tests {
         let preview_of = |y: usize, x: usize, c: usize| {
             128.0 + 40.0 * f64::from(z(c, y / 8, x / 8)) - 20.0 * f64::from(z(3, y / 8, x / 8))
         };
-        let found = preview(&latents, &ours, &drawn(&preview_of));
-        assert_eq!(found.unwrap().code, Code::PreviewDecoder);
-        assert_eq!(preview(&latents, &ours, &ours), None);
+        let found = |theirs: &Rgb8, rival: f64| preview(&latents, &ours, theirs, rival);
+        let of_latents = drawn(&preview_of);
+        assert_eq!(found(&of_latents, f64::INFINITY).unwrap().code, Code::PreviewDecoder);
+        // What leaves less is nearer to the truth.
+        assert_eq!(found(&of_latents, 0.1), None);
+        assert_eq!(found(&ours, f64::INFINITY), None);
         let means = Blocks::of(&ours, 8).means;
         let shrunk = drawn(&|y, x, c| means[y / 8 * 8 + x / 8][c]);
-        assert_eq!(preview(&latents, &ours, &shrunk), None);
+        assert_eq!(found(&shrunk, f64::INFINITY), None);
     }
 }

@@ -95,16 +95,21 @@ pub(super) fn by_latents(
         let what = format!("decoded {what}");
         search.offer(&SHIFT_FACTOR_DROPPED, &what, &picture_of(evidence, latents)?, 0);
     }
-    match nearest {
-        Some((k, _)) if !search.done() => another_factor(evidence, raw, k, search),
-        _ => Ok(()),
+    if let (Some((k, _)), false) = (nearest, search.done()) {
+        another_factor(evidence, raw, k, search)?;
     }
+    if search.done() {
+        return Ok(());
+    }
+    another_shift(evidence, raw, search)
 }
 
 /// How far around the nearest known factor another one is looked for, as a logarithm, and in how
 /// many steps.
 const AROUND: f64 = 0.5;
 const STEPS: usize = 7;
+/// How far from 0 a shift is looked for, as a share of what the latents vary by.
+const SHIFTED: f64 = 0.6;
 
 /// Looks for a factor that nobody published, so that no line is blamed for it.
 fn another_factor(
@@ -113,23 +118,50 @@ fn another_factor(
     near: f64,
     search: &mut Search,
 ) -> Result<()> {
+    let scaled = |log: f64| raw.mapv(|z| z * log.exp() as f32);
+    let found =
+        nearest_to_theirs(evidence, scaled, near.ln() - AROUND, near.ln() + AROUND, search)?;
+    let Some(k) = found.map(f64::exp).filter(|k| (k - 1.0).abs() > 0.02) else { return Ok(()) };
+    let what = format!("decoded from latents {k:.3} times too large");
+    let candidate = picture_of(evidence, raw.mapv(|z| z * k as f32))?;
+    search.offer_fitted(&SCALING_FACTOR_MISMATCH, &what, &candidate, 1);
+    Ok(())
+}
+
+/// Looks for a shift that the config does not have, so that no line is blamed for it.
+fn another_shift(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) -> Result<()> {
+    let most = SHIFTED * f64::from(raw.std(0.0));
+    let shifted = |by: f64| raw.mapv(|z| z + by as f32);
+    let found = nearest_to_theirs(evidence, shifted, -most, most, search)?;
+    let Some(by) = found.filter(|by| by.abs() > 0.02 * most) else { return Ok(()) };
+    let what = format!(
+        "decoded from latents that {:.3} was {}",
+        by.abs(),
+        if by > 0.0 { "added to" } else { "subtracted from" }
+    );
+    let candidate = picture_of(evidence, shifted(by))?;
+    search.offer_fitted(&SHIFT_FACTOR_DROPPED, &what, &candidate, 1);
+    Ok(())
+}
+
+/// The number from `low` to `high` whose latents decode to what is nearest to the user's picture.
+fn nearest_to_theirs(
+    evidence: &Evidence,
+    latents: impl Fn(f64) -> Array4<f32>,
+    low: f64,
+    high: f64,
+    search: &Search,
+) -> Result<Option<f64>> {
     let mut failed = None;
-    let left = |log: f64| match picture_of(evidence, raw.mapv(|z| z * log.exp() as f32)) {
+    let left = |number: f64| match picture_of(evidence, latents(number)) {
         Ok(candidate) => Distance::between(&candidate, search.theirs).rms,
         Err(error) => {
             failed = Some(error);
             f64::INFINITY
         }
     };
-    let found = least(left, near.ln() - AROUND, near.ln() + AROUND, STEPS);
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    let Some(k) = found.map(f64::exp).filter(|k| (k - 1.0).abs() > 0.02) else { return Ok(()) };
-    let what = format!("decoded from latents {k:.3} times too large");
-    let candidate = picture_of(evidence, raw.mapv(|z| z * k as f32))?;
-    search.offer_fitted(&SCALING_FACTOR_MISMATCH, &what, &candidate, 1);
-    Ok(())
+    let found = least(left, low, high, STEPS);
+    failed.map_or(Ok(found), Err)
 }
 
 fn picture_of(evidence: &Evidence, latents: Array4<f32>) -> Result<Rgb8> {
