@@ -100,7 +100,8 @@ class Models:
 def run(gist, vae, images, case, start=None):
     """One trip of a case, whose pictures lie in folder `images`, in the order of the gist's main().
 
-    With `start`, another Run, noise and latents are taken from that one, as a case is judged.
+    With `start`, another Run, noise and latents are taken from that one, as a case is judged; where it has
+    no latents, those of this run are decoded.
     """
     recording = recorded if case.trace else lambda _: nullcontext()
     keeping = block_tensors.recorded if case.blocks else lambda _: nullcontext()
@@ -112,7 +113,8 @@ def run(gist, vae, images, case, start=None):
         with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace, keeping(vae) as encode_blocks:
             latents = functions.encode(vae, sample, case.seed)
         with recording(vae) as decode_trace, keeping(vae) as decode_blocks:
-            decoded = functions.decode(vae, torch.from_numpy(start.latents).to(device, dtype) if start else latents)
+            given = start is not None and start.latents is not None
+            decoded = functions.decode(vae, torch.from_numpy(start.latents).to(device, dtype) if given else latents)
     return Run(
         sample=array(sample),
         moments=array(seen["moments"]),

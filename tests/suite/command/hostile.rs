@@ -291,18 +291,25 @@ fn weights_that_are_written_to_while_they_are_read() {
     let path = sandbox.path("model/vae/diffusion_pytorch_model.safetensors");
     let whole = fs::read(&path).unwrap();
     sandbox.write("large.png", picture(640, 640, 0));
+    let commands = [
+        vec!["check", "large.png", "--repo", "model", "--engine", "fast", "--json"],
+        vec!["inspect", "model", "--json"],
+    ];
+    // Moments all over a run, however slow the machine is.
+    let whole_run = commands.each_ref().map(|arguments| {
+        let started = Instant::now();
+        sandbox.command(arguments).output().unwrap();
+        started.elapsed()
+    });
+    const ROUNDS: u32 = 12;
     let mut met = 0;
-    for round in 0..12_u64 {
+    for round in 0..ROUNDS {
         fs::write(&path, &whole).unwrap();
-        let commands = [
-            vec!["check", "large.png", "--repo", "model", "--engine", "fast", "--json"],
-            vec!["inspect", "model", "--json"],
-        ];
-        for arguments in commands {
-            let mut command = sandbox.command(&arguments);
+        for (arguments, whole_run) in commands.iter().zip(whole_run) {
+            let mut command = sandbox.command(arguments);
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut child = command.spawn().unwrap();
-            std::thread::sleep(Duration::from_millis(30 + 40 * round));
+            std::thread::sleep(whole_run * (round + 1) / (ROUNDS + 1));
             let file = OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
             std::thread::sleep(Duration::from_millis(50));
             (&file).write_all(&whole).unwrap();
