@@ -2,11 +2,19 @@
 
 use vae_fidelity_pixels::Rgb8;
 
+/// Pixels of a side below which there is too little of a picture to say anything of the weights.
+const LEAST_SIDE: usize = 64;
+
+/// Whether there is enough of a picture to say anything of the weights that it was sent through.
+pub(super) fn is_large_enough(seen: &Rgb8) -> bool {
+    seen.width().min(seen.height()) >= LEAST_SIDE
+}
+
 /// Whether a picture has what photographs have: size, contrast, many levels, and neighbours that
 /// are alike but not equal. Statistics of latents mean nothing on anything else.
 pub(super) fn is_natural(seen: &Rgb8) -> bool {
     let (width, height) = (seen.width(), seen.height());
-    if width.min(height) < 64 {
+    if !is_large_enough(seen) {
         return false;
     }
     let mut levels = [0usize; 256];

@@ -13,7 +13,8 @@ pub(super) const NON_FINITE_OUTPUT: Cause = Cause {
     meaning: "A picture hides it: on the way to 8 bits NaN becomes black, and infinity black \
               or white.",
     rule: "At least one value of the latents or the decoded tensor is NaN or infinite. The \
-           layer is the first whose output is.",
+           layer is the first whose output is. Or your decoded picture is black all over, and \
+           what this VAE decodes is not.",
     remedy: "find the first layer that is not finite: f16 overflow, or NaN in the weights",
     diffusers: "run in float32 first; if that is finite, the dtype is at fault, else the \
                 weights: fetch them again",
@@ -21,8 +22,23 @@ pub(super) const NON_FINITE_OUTPUT: Cause = Cause {
     ports: "check each layer's output for NaN, beginning with the one that is named; never \
             cast to 8 bits without checking",
     sources: &["huggingface/diffusers#6815"],
-    decided_by: &[DecidedBy::Check, DecidedBy::Latents, DecidedBy::Preprocessed],
+    decided_by: &[
+        DecidedBy::Check,
+        DecidedBy::Latents,
+        DecidedBy::Preprocessed,
+        DecidedBy::DecodedImage,
+    ],
 };
+
+/// What a picture that is black all over says, where the VAE decodes another.
+pub(super) fn black_picture() -> Finding {
+    let title = "your picture is black all over, as NaN is on the way to 8 bits; what this VAE decodes is not";
+    Finding::new(&NON_FINITE_OUTPUT, title).remedy(
+        "look for NaN in the tensor that your decoder puts out, before it becomes 8 bits, and then in the \
+         latents: in f16, activations beyond 65504 become NaN, which float32 or a repaired VAE ends. If \
+         nothing is NaN, it is zeros that were saved",
+    )
+}
 
 /// A finding where latents or the decoded sample hold NaN or infinity; the arguments count them,
 /// and `dtype` is the arithmetic they came from.

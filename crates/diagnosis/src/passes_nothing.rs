@@ -9,7 +9,7 @@ use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
 use super::fit::{rms_difference, spread};
-use super::natural::is_natural;
+use super::natural::{is_large_enough, is_natural};
 use super::round_trip::OUTPUT_NOT_DENORMALISED;
 use super::severity::Severity;
 use vae_fidelity_core::recipe::{name_hash, scrambled};
@@ -26,8 +26,8 @@ pub(super) const PASSES_NOTHING: Cause = Cause {
     rule: "On a photograph, the mean squared error of what was decoded exceeds that of the picture \
            with one colour for each block; a block's side is what the model shrinks a side by (8, \
            usually). On another picture it is more than four times that, wherever blocks begin, and \
-           the round trip is below 20 dB. Withheld where a channel order or a range explains the \
-           loss.",
+           the round trip is below 20 dB; sides are 64 pixels or more. Withheld where a channel \
+           order or a range explains the loss.",
     remedy: "take the original weights: vae-fidelity inspect ORIGINAL THESE says how the two differ",
     diffusers: "load the original repository's vae with from_pretrained, and compare the two",
     comfyui: "load the original VAE with Load VAE; merges of checkpoints should keep one VAE whole",
@@ -112,7 +112,8 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
         let shifted = Loss::between_blocks(evidence.sample.view(), evidence.decoded.view(), side);
         let behind = |other: &Loss| loss.trip_db() < other.blocks_db() - BEHIND_DB;
         is_natural(evidence.seen)
-            || loss.trip_db() < LOST_DB
+            || is_large_enough(evidence.seen)
+                && loss.trip_db() < LOST_DB
                 && behind(&loss)
                 && shifted.is_some_and(|other| behind(&other))
     };

@@ -252,6 +252,17 @@ fn in_pictures() -> Vec<Fault> {
         strong!("decoded without unscaling", "scaling-factor-mismatch", TRAINED, |plot| {
             decoded(plot, |z| z * 0.42893)
         }),
+        strong!("a shift between latents and decoder", "shift-factor-dropped", TRAINED, |plot| {
+            decoded(plot, |z| z - 0.5)
+        }),
+        strong!("latents reshaped, seen in the picture", "layout-scrambled", TRAINED, |plot| {
+            let raw = reshaped(&plot.run.encoded.latents);
+            picture(&plot.model.vae.decode(raw.view())?)
+        }),
+        // What is left of it in 8 bits.
+        strong!("NaN, seen in the picture", "non-finite-output", TRAINED, |plot| {
+            picture(&Array4::from_elem(plot.run.decoded.dim(), f32::NAN))
+        }),
         strong!(
             "[0, 1] into the encoder, seen in the picture",
             "input-not-normalised",

@@ -9,7 +9,7 @@ use super::faults;
 use crate::weights::planted::TRAINED;
 
 /// One fault under two names: what the calibration sees in a file, and what was done to a VAE.
-const SAME: [(&str, &str); 19] = [
+const SAME: [(&str, &str); 22] = [
     ("BGR, seen in latents", "BGR fed"),
     ("[0, 1] into the encoder, seen in latents", "[0, 1] fed"),
     ("[0, 1] into the encoder, seen in the picture", "[0, 1] fed"),
@@ -27,6 +27,9 @@ const SAME: [(&str, &str); 19] = [
     ("attention without 1 / sqrt(d), in a trace", "attention without 1 / sqrt(d)"),
     ("interpolated upsampling, in a trace", "interpolated upsampling"),
     ("NaN in one layer, in a trace", "NaN in a weight"),
+    ("NaN, seen in the picture", "NaN in a weight"),
+    ("latents reshaped, seen in the picture", "latents reshaped, not permuted"),
+    ("a shift between latents and decoder", "a shift that the config lacks"),
     // What reaches the decoder is off by the shift, as where the config has none.
     ("shift left out", "a shift that the config lacks"),
     ("shift of the wrong sign", "a shift that the config lacks"),

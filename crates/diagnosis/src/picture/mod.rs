@@ -19,6 +19,7 @@ use super::evidence::Evidence;
 use super::finding::Finding;
 use super::fit::psnr;
 use super::legitimate::{Distance, QUALITY, through_jpeg};
+use super::non_finite::black_picture;
 use super::quantisation::{self, Conversion};
 use super::recolouring::is_of_colours;
 use super::region::Region;
@@ -85,6 +86,10 @@ fn of_one_size(
     if before == f64::INFINITY {
         return Ok(Judged::default());
     }
+    let one_colour = one_colour(theirs).filter(|_| one_colour(ours).is_none());
+    if one_colour == Some([0, 0, 0]) {
+        return Ok(black_picture().evidence("psnr_db", before).into());
+    }
     let distance = Distance::between(ours, theirs);
     let compressed = Distance::between(ours, &through_jpeg(ours, QUALITY)?);
     if let Some(finding) = quantisation::exact(decoded, ours, theirs) {
@@ -114,6 +119,9 @@ fn of_one_size(
             None if before >= SAME_DB => Judged::default(),
             None => Judged::passing("half precision, JPEG and WebP do as much"),
         });
+    }
+    if search.correlation.abs() < RELATED && !search.done() && one_colour.is_none() {
+        tried::by_layouts(evidence, latents, &mut search)?;
     }
     let resized = evidence.source.data().len() != evidence.seen.data().len();
     let looks_compressed = distance.is_within(&compressed) && !distance.moves_blocks(&compressed);
@@ -166,6 +174,9 @@ fn of_one_size(
         Some(sigma) => format!(
             "your picture is the reference's, blurred by about {sigma} pixels after decoding"
         ),
+        None if one_colour.is_some() => {
+            "your picture is one colour all over, and what this VAE decodes is not".to_owned()
+        }
         None if !evidence.latents_are_given && psnr(evidence.seen, theirs) >= AGREES_DB => {
             "your picture is the input itself, not what this VAE decodes".to_owned()
         }
@@ -185,6 +196,12 @@ fn of_one_size(
         .evidence("blurred_by_pixels", blurred)
         .evidence("ruled_out", search.competition.ruled_out());
     Ok(finding.into())
+}
+
+/// The colour of a picture that has no other.
+fn one_colour(picture: &Rgb8) -> Option<[u8; 3]> {
+    let first = picture.pixel(0, 0);
+    picture.data().chunks_exact(3).all(|pixel| pixel == first).then_some(first)
 }
 
 /// Where it differs, beyond what compression or another draw makes there.

@@ -104,6 +104,24 @@ pub(super) fn by_latents(
     another_shift(evidence, raw, search)
 }
 
+/// Tries axes of the latents mixed up on their way to the decoder: such a picture has nothing of the reference's.
+pub(super) fn by_layouts(
+    evidence: &Evidence,
+    raw: &Array4<f32>,
+    search: &mut Search,
+) -> Result<()> {
+    let first = raw.index_axis(Axis(0), 0);
+    for (layout, what) in Layout::ALL {
+        let latents = layout.apply(first).insert_axis(Axis(0));
+        let what = format!("decoded from latents with {what}");
+        search.offer(&LAYOUT_SCRAMBLED, &what, &picture_of(evidence, latents)?, 0);
+        if search.done() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// How far around the nearest known factor another one is looked for, as a logarithm, and in how
 /// many steps.
 const AROUND: f64 = 0.5;
