@@ -15,6 +15,9 @@ use vae_fidelity::memory::is_fallible;
 /// Whether the message goes to stdout as JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
 
+/// Whether a thread is saying its last words. Several may run out of memory at once, and one message is said.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
 /// The system's allocator; what it refuses ends the process, unless the caller asked whether there is
 /// memory.
 pub struct Allocator;
@@ -108,6 +111,14 @@ fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &str {
 
 /// Says what `parts` are together, and what to do next; ends the process.
 fn end(code: &str, parts: &[&str], next: &str) -> ! {
+    if ENDING.swap(true, Ordering::Relaxed) {
+        // The other ends the process; should it not, this one does.
+        // SAFETY: both are calls that a signal handler may make.
+        unsafe {
+            libc::sleep(1);
+            libc::_exit(2)
+        }
+    }
     let json = JSON.load(Ordering::Relaxed);
     let to = if json { libc::STDOUT_FILENO } else { libc::STDERR_FILENO };
     let mut message = Message { bytes: [0; MESSAGE_BYTES], length: 0 };

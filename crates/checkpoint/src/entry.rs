@@ -111,7 +111,7 @@ impl StoredTensor<'_> {
     /// The values as f32: exact from every dtype that is read.
     pub fn to_f32(&self) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.shape.iter().product());
-        self.for_each(|value| values.push(value));
+        self.for_each_run(|run| values.extend_from_slice(run));
         values
     }
 }
