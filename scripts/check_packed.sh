@@ -56,13 +56,13 @@ cat >"$work/port/src/lib.rs" <<'RUST'
 #![cfg(test)]
 
 use ndarray::{Array4, ArrayView4};
-use vae_fidelity_harness::{AutoencoderKLConfig, Dtype, Encoded, Result, Suite, Vae};
+use vae_fidelity_harness::{Dtype, Encoded, Result, Suite, Vae, VaeConfig};
 
 /// Nothing but zeros, of the right shapes.
-struct Zeros(AutoencoderKLConfig);
+struct Zeros(VaeConfig);
 
 impl Vae for Zeros {
-    fn config(&self) -> &AutoencoderKLConfig {
+    fn config(&self) -> &VaeConfig {
         &self.0
     }
 
@@ -72,7 +72,7 @@ impl Vae for Zeros {
 
     fn encode(&self, sample: ArrayView4<f32>, _: Option<ArrayView4<f32>>) -> Result<Encoded> {
         let (n, _, h, w) = sample.dim();
-        let latents = Array4::zeros((n, self.0.latent_channels, h / 8, w / 8));
+        let latents = Array4::zeros((n, self.0.latent_channels(), h / 8, w / 8));
         Ok(Encoded { moments: None, std: None, latents })
     }
 
