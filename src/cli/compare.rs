@@ -78,8 +78,6 @@ fn draw(args: &CompareArgs, compared: &ComparedPictures, flag: &str) -> Result<(
     if let Some(path) = &args.montage {
         files.push((path, encode_png(&montage(a, b, visibility, ["A", "B"])?)?));
     }
-    let files: Vec<(&Path, &[u8])> =
-        files.iter().map(|(path, bytes)| (*path, bytes.as_slice())).collect();
     write_all_atomically(&files)
 }
 

@@ -36,6 +36,11 @@ impl Console<'_> {
         }
     }
 
+    /// The bytes of a page as [`Self::shown`] shows them.
+    pub fn page(&self, page: &[u8]) -> Vec<u8> {
+        self.shown(&String::from_utf8_lossy(page)).into_bytes()
+    }
+
     /// A result: one line of JSON, or `text` unless quiet.
     ///
     /// Errors when stdout cannot be written; a reader that went away is no error.

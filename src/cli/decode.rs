@@ -172,8 +172,6 @@ impl Outputs {
         if let (Some(path), Some(tensor)) = (&self.decoded, &decoded.decoded) {
             files.push((path, to_safetensors(&[("decoded", tensor.view())])?));
         }
-        let files: Vec<(&Path, &[u8])> =
-            files.iter().map(|(path, bytes)| (*path, bytes.as_slice())).collect();
         write_all_atomically(&files)
     }
 }

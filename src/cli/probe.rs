@@ -75,10 +75,7 @@ fn write(args: &ProbeArgs, run: &ProbeRun, command: &str, console: Console) -> R
     }
     if let Some(path) = &args.report {
         let page = run.report.to_html(&run.shown, command)?;
-        let page = String::from_utf8_lossy(&page);
-        files.push((path, console.shown(&page).into_bytes()));
+        files.push((path, console.page(&page)));
     }
-    let files: Vec<(&Path, &[u8])> =
-        files.iter().map(|(path, bytes)| (*path, bytes.as_slice())).collect();
     write_all_atomically(&files)
 }

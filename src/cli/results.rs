@@ -62,11 +62,8 @@ pub fn write(
             command,
         };
         let page = checked.report.to_html(&illustrations)?;
-        let page = String::from_utf8_lossy(&page);
-        files.push((path, console.shown(&page).into_bytes()));
+        files.push((path, console.page(&page)));
     }
-    let files: Vec<(&Path, &[u8])> =
-        files.iter().map(|(path, bytes)| (*path, bytes.as_slice())).collect();
     write_all_atomically(&files)
 }
 

@@ -108,16 +108,7 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
         let finding = Finding::new(&DEAD_DECODER, title).at("decoder");
         dead.push(told(finding).evidence("rms_change", change));
     }
-    let told_by_it = || {
-        let shifted = Loss::between_blocks(evidence.sample.view(), evidence.decoded.view(), side);
-        let behind = |other: &Loss| loss.trip_db() < other.blocks_db() - BEHIND_DB;
-        is_natural(evidence.seen)
-            || is_large_enough(evidence.seen)
-                && loss.trip_db() < LOST_DB
-                && behind(&loss)
-                && shifted.is_some_and(|other| behind(&other))
-    };
-    if !dead.is_empty() || !told_by_it() {
+    if !dead.is_empty() || !(is_natural(evidence.seen) || is_far_behind(evidence, &loss, side)) {
         return Ok(dead);
     }
     if let Some(finding) = explained(evidence, &loss, side) {
@@ -130,6 +121,16 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
         loss.blocks_db()
     );
     Ok(vec![told(Finding::new(&PASSES_NOTHING, title))])
+}
+
+/// Whether the trip is so far off that no picture explains it, be it a photograph or not.
+fn is_far_behind(evidence: &Evidence, loss: &Loss, side: usize) -> bool {
+    let behind = |blocks: &Loss| loss.trip_db() < blocks.blocks_db() - BEHIND_DB;
+    is_large_enough(evidence.seen)
+        && loss.trip_db() < LOST_DB
+        && behind(loss)
+        && Loss::between_blocks(evidence.sample.view(), evidence.decoded.view(), side)
+            .is_some_and(|shifted| behind(&shifted))
 }
 
 /// A range or an order of channels that the weights have wrong, where that is what is lost. Warnings: where

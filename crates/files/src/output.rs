@@ -31,9 +31,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Writes several files as [`write_atomically`] does: all of their bytes are on the disk before the
 /// first old file is replaced, so that a full disk leaves every one of them as it was.
-pub fn write_all_atomically(files: &[(&Path, &[u8])]) -> Result<()> {
-    let staged =
-        files.iter().map(|(path, bytes)| stage(path, bytes)).collect::<Result<Vec<_>>>()?;
+pub fn write_all_atomically(files: &[(&Path, impl AsRef<[u8]>)]) -> Result<()> {
+    let staged = files
+        .iter()
+        .map(|(path, bytes)| stage(path, bytes.as_ref()))
+        .collect::<Result<Vec<_>>>()?;
     for (staged, (path, _)) in staged.into_iter().zip(files) {
         let Some((temporary, target)) = staged else { continue };
         temporary.persist(&target).map_err(|error| write_error(path, &error.error))?;

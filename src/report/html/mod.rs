@@ -17,7 +17,7 @@ use crate::pictures::{Scale, channel_picture, colours, heat_map, histogram, writ
 use crate::pixels::Rgb8;
 use crate::trace::{Statistics, TraceFile};
 use chart::{Chart, Tick};
-use page::{embedded, json_for_script, rendered};
+use page::{embedded, rendered};
 
 /// Parts of a histogram.
 const BINS: usize = 48;
@@ -53,11 +53,6 @@ impl CheckReport {
         };
         let (channels, latent_range) = channels(illustrations.latents)?;
         let context = context! {
-            report => self,
-            json => Value::from_safe_string(json_for_script(self)?),
-            version => env!("CARGO_PKG_VERSION"),
-            command => illustrations.command,
-            style => Value::from_safe_string(include_str!("style.css").to_owned()),
             script => Value::from_safe_string(include_str!("script.js").to_owned()),
             pictures,
             yours => illustrations.decoded_image.map(Yours::of).transpose()?,
@@ -65,7 +60,7 @@ impl CheckReport {
             latent_range,
             chart => Chart::of(illustrations.trace),
         };
-        rendered(include_str!("page.html"), context)
+        rendered(include_str!("page.html"), self, illustrations.command, context)
     }
 }
 

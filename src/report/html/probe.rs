@@ -3,7 +3,7 @@
 use minijinja::{Value, context};
 use serde::Serialize;
 
-use super::page::{embedded, json_for_script, rendered};
+use super::page::{embedded, rendered};
 use crate::error::Result;
 use crate::probe::{Judged, MARGIN, Shown};
 use crate::report::probe::ProbeReport;
@@ -19,18 +19,13 @@ impl ProbeReport {
         let charts = shown.iter().map(Chart::of).collect::<Result<Vec<_>>>()?;
         let limited = |of: &&Judged| Some(of.name) == self.score_limited_by.as_deref();
         let context = context! {
-            report => self,
-            json => Value::from_safe_string(json_for_script(self)?),
-            version => env!("CARGO_PKG_VERSION"),
-            command => command,
-            style => Value::from_safe_string(include_str!("style.css").to_owned()),
             rows => self.judged.iter().map(|of| Row::of(of, limited(&of))).collect::<Vec<_>>(),
             worse => self.is_worse_than_sound(),
             limited => self.judged.iter().find(limited),
             least => 20.0 * MARGIN.log10(),
             charts => charts,
         };
-        rendered(include_str!("probe.html"), context)
+        rendered(include_str!("probe.html"), self, command, context)
     }
 }
 
