@@ -19,8 +19,17 @@ def change_weights(folder, change):
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
 
 
-def convolutions(tensors, half):
+def convolutions(tensors, half=""):
     return sorted(name for name, t in tensors.items() if name.startswith(half) and t.dim() == 4 and t.shape[2] == 3)
+
+
+def change_each(folder, change, names=convolutions):
+    """Puts what `change` makes of it in the place of each tensor that `names` picks, in its order."""
+
+    def change_all(tensors):
+        tensors.update([(name, change(tensors[name])) for name in names(tensors)])
+
+    change_weights(folder, change_all)
 
 
 @mistake("files", "weights-zero")
@@ -40,70 +49,53 @@ def a_tensor_lost(folder, random):
 
 @mistake("files", "weights-scale-lost")
 def scale_of_8_bits_lost(folder, _):
-    def change(tensors):
-        for name in convolutions(tensors, ""):
-            tensors[name] *= 448.0 / tensors[name].abs().max()
-
-    change_weights(folder, change)
+    change_each(folder, lambda tensor: tensor * (448.0 / tensor.abs().max()))
 
 
 @mistake("files", "weights-misread")
 def bf16_read_as_f16(folder, _):
-    def change(tensors):
-        for name in tensors:
-            tensors[name] = tensors[name].bfloat16().view(torch.float16).float()
-
-    change_weights(folder, change)
+    change_each(folder, lambda tensor: tensor.bfloat16().view(torch.float16).float(), names=list)
 
 
 @mistake("files", "weights-scaled")
 def merged_with_nothing(folder, random):
     share = random.choice([0.5, 0.7])
-
-    def change(tensors):
-        for name in tensors:
-            tensors[name] *= share
-
-    change_weights(folder, change)
+    change_each(folder, lambda tensor: tensor * share, names=list)
 
 
 @mistake("files", "weights-quantised")
 def kept_in_3_bits(folder, random):
     group = random.choice([32, 64])
 
-    def change(tensors):
-        for name in convolutions(tensors, ""):
-            flat = tensors[name].flatten()
-            if len(flat) % group == 0:
-                rows = flat.reshape(-1, group)
-                step = rows.abs().amax(1, keepdim=True) / 3
-                tensors[name] = ((rows / step).round() * step).reshape(tensors[name].shape)
+    def rounded(tensor):
+        if tensor.numel() % group:
+            return tensor
+        rows = tensor.reshape(-1, group)
+        step = rows.abs().amax(1, keepdim=True) / 3
+        return ((rows / step).round() * step).reshape(tensor.shape)
 
-    change_weights(folder, change)
+    change_each(folder, rounded)
 
 
 @mistake("files", "weights-untrained")
 def decoder_never_loaded(folder, random):
     generator = torch.Generator().manual_seed(random.randrange(1000))
 
-    def change(tensors):
-        for name in convolutions(tensors, "decoder"):
-            bound = 1 / (tensors[name][0].numel() ** 0.5)
-            tensors[name].uniform_(-bound, bound, generator=generator)
+    def fresh(tensor):
+        bound = 1 / (tensor[0].numel() ** 0.5)
+        return tensor.uniform_(-bound, bound, generator=generator)
 
-    change_weights(folder, change)
+    change_each(folder, fresh, names=lambda tensors: convolutions(tensors, "decoder"))
 
 
 @mistake("files", "passes-nothing")
 def unlike_VAEs_averaged(folder, random):
     generator = torch.Generator().manual_seed(random.randrange(1000))
 
-    def change(tensors):
-        for name in convolutions(tensors, ""):
-            order = torch.randperm(tensors[name].shape[0], generator=generator)
-            tensors[name] = (tensors[name] + tensors[name][order]) / 2
+    def averaged(tensor):
+        return (tensor + tensor[torch.randperm(tensor.shape[0], generator=generator)]) / 2
 
-    change_weights(folder, change)
+    change_each(folder, averaged)
 
 
 @mistake("files", "wrong-class")
