@@ -2,9 +2,9 @@
 //! batches that no golden has. Without libtorch only the goldens judge it.
 
 use vae_fidelity::golden::Suite;
-use vae_fidelity::{Dtype, FastAutoencoderKL, Vae};
 #[cfg(feature = "tch")]
-use vae_fidelity::{Error, ErrorKind};
+use vae_fidelity::{Checkpoint, Error, ErrorKind, Source};
+use vae_fidelity::{Dtype, FastAutoencoderKL, Vae};
 
 #[test]
 fn the_fast_engine_passes_every_golden() {
@@ -21,13 +21,44 @@ fn the_fast_engine_passes_every_golden() {
     assert!(report.cases.iter().any(|case| case.case == "tiles-mode"), "tiles are run");
 }
 
+/// The models of the goldens, by name.
+#[cfg(feature = "tch")]
+fn models() -> Vec<(String, Checkpoint)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/models");
+    let mut models: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let source = Source::Folder { path, subfolder: None };
+            (name, Checkpoint::open(&source, None).unwrap())
+        })
+        .collect();
+    models.sort_by(|a, b| a.0.cmp(&b.0));
+    assert!(models.len() >= 14, "found {} models", models.len());
+    models
+}
+
 /// What runs on CUDA with `--engine fast`, here on the CPU: the layout is the same, the kernels are not.
+/// Of the models of published width one is enough: a layout is a layout at any of them, and they would take
+/// longer than all others together.
 #[cfg(feature = "tch")]
 #[test]
-fn channels_last_passes_every_golden_on_the_cpu() {
+fn channels_last_passes_the_goldens_on_the_cpu() {
     use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
     crate::libtorch::one_thread();
+    const MOST_PARAMETERS: usize = 20_000_000;
+    let mut small = models();
+    small.retain(|(_, checkpoint)| checkpoint.parameters() <= MOST_PARAMETERS);
+    let run = |model: &str, case: &str| {
+        case == "sd-v1-4-96x64" || small.iter().any(|(name, _)| name == model)
+    };
     let suite = Suite::open("golden").unwrap();
+    let cases: Vec<_> = suite.cases().iter().filter(|case| run(&case.model, &case.name)).collect();
+    let on_the_cpu = cases.iter().filter(|case| case.device == "cpu").count();
+    let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
+    let suite = names.into_iter().fold(suite, Suite::only);
     let suite = suite.progress(|at| println!("[{}/{}] {}", at.number, at.total, at.case.name));
     let report = suite
         .run_in_each(|checkpoint, dtype, device| {
@@ -41,8 +72,8 @@ fn channels_last_passes_every_golden_on_the_cpu() {
         })
         .unwrap();
     report.assert_pass();
-    let elsewhere = suite.cases().iter().filter(|case| case.device != "cpu").count();
-    assert_eq!(report.not_run.len(), elsewhere, "{:?}", report.not_run);
+    assert_eq!(report.cases.len(), on_the_cpu, "{:?}", report.not_run);
+    assert!(on_the_cpu >= 80);
 }
 
 #[cfg(feature = "tch")]
@@ -58,28 +89,12 @@ mod beside_the_reference_engine {
     };
 
     use super::super::samples::samples;
+    use super::models;
     use crate::libtorch::one_thread;
 
     /// What `check --engine fast` says of itself.
     const LATENTS: f32 = 1e-3;
     const PSNR_DB: f64 = 60.0;
-
-    fn models() -> Vec<(String, Checkpoint)> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/models");
-        let mut models: Vec<_> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_dir())
-            .map(|path| {
-                let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                let source = Source::Folder { path, subfolder: None };
-                (name, Checkpoint::open(&source, None).unwrap())
-            })
-            .collect();
-        models.sort_by(|a, b| a.0.cmp(&b.0));
-        assert!(models.len() >= 14, "found {} models", models.len());
-        models
-    }
 
     fn largest_difference(a: &Array4<f32>, b: &Array4<f32>) -> f32 {
         assert_eq!(a.dim(), b.dim());
