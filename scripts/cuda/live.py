@@ -64,7 +64,7 @@ def write_suite(gist, suite, cache):
     for case in chosen():
         if case.model != loaded:
             vae = None  # or two full models are in memory
-            loaded, vae = case.model, reference_script.load_vae(gist, repository(GOLDEN / "models" / case.model, cache), case.dtype)
+            loaded, vae = case.model, reference_script.load_vae(gist, repository(case.model_folder, cache), case.dtype)
         run = reference_script.run(gist, vae, GOLDEN / "images", case)
         # In f16 the gist itself overflows where a log-variance is made to be extreme.
         if not np.isfinite(run.decoded).all():

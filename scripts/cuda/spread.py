@@ -42,7 +42,7 @@ def main():
         for case in cases:
             if (case.model, case.dtype) != loaded:
                 vae, loaded = None, (case.model, case.dtype)
-                vae = reference_script.load_vae(gist, repository(GOLDEN / "models" / case.model, temporary), case.dtype)
+                vae = reference_script.load_vae(gist, repository(case.model_folder, temporary), case.dtype)
             run = reference_script.run(gist, vae, GOLDEN / "images", case, start[case.name])
             for tensor, expected, actual in pairs(stored[case.name], run):
                 if tensor in ("sample", "noise"):

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "golden"
 IMAGES = GOLDEN / "images"
 MODELS = GOLDEN / "models"
+# Folders in it with the goldens of single classes, each a crate of its own.
+PARTS = ("tiny",)
 
 
 class CargoFailed(Exception):

@@ -116,7 +116,10 @@ pub fn export(args: &ExportArgs, console: Console) -> Result<Outcome> {
 }
 
 fn open(args: &GoldenArgs) -> Result<Suite> {
-    let suite = Suite::open(folder(args)?)?;
+    let suite = match folder(args)? {
+        folder if folder == vae_fidelity_goldens::folder() => Suite::builtin()?,
+        folder => Suite::open(folder)?,
+    };
     Ok(args.only.iter().fold(suite, |suite, name| suite.only(name)))
 }
 

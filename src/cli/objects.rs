@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::diagnosis::{Cause, Finding};
-use crate::golden::{Case, PosteriorKind};
+use crate::golden::Case;
 use crate::report::{CheckSummary, SCHEMA_VERSION};
 use crate::{Dtype, verdict::Verdict};
 
@@ -179,10 +179,7 @@ impl GoldenList {
 
 /// `mode` or `sample`.
 pub fn kind(case: &Case) -> &'static str {
-    match case.posterior.kind {
-        PosteriorKind::Mode => "mode",
-        PosteriorKind::Sample => "sample",
-    }
+    case.posterior.kind.name()
 }
 
 /// What `golden export` prints.

@@ -6,9 +6,7 @@ use crate::golden::{Suite, Tolerance, layer_rounding};
 use crate::output::write_atomically;
 use crate::pipeline::TraceOptions;
 use crate::pixels::requested_size;
-use crate::report::{
-    Against, Layer, Posterior, PosteriorKind, SCHEMA_VERSION, TraceReport, non_finite_reasons,
-};
+use crate::report::{Against, Layer, Posterior, SCHEMA_VERSION, TraceReport, non_finite_reasons};
 use crate::trace::TraceFile;
 use crate::verdict::Verdict;
 use crate::{Error, Execution, Result};
@@ -79,10 +77,7 @@ pub fn run(args: &TraceArgs, console: Console) -> Result<Outcome> {
         input: traced.input,
         // Layers are those of the whole picture.
         model: pipeline.model().clone(),
-        posterior: Posterior {
-            kind: if seed.is_some() { PosteriorKind::Sample } else { PosteriorKind::Mode },
-            seed,
-        },
+        posterior: Posterior::of(pipeline.vae().config(), seed),
         saved: args.save_trace.clone(),
         encode: Layer::of(&found.encode),
         decode: Layer::of(&found.decode),
@@ -99,7 +94,12 @@ fn golden_of(path: &Path) -> Option<(Suite, String)> {
     let folder = path.parent()?;
     let case = folder.file_name()?.to_str()?;
     let cases = folder.parent().filter(|cases| cases.ends_with("cases"))?;
-    let suite = Suite::open(cases.parent()?).ok()?;
+    // The case may be of a part of the suite, which lies in its folder.
+    let folder = cases.parent()?;
+    let suite = [Some(folder), folder.parent()]
+        .into_iter()
+        .flatten()
+        .find_map(|folder| Suite::open(folder).ok())?;
     let known = suite.cases().iter().any(|row| row.name == case && row.trace.is_some());
     known.then(|| (suite, case.to_owned()))
 }

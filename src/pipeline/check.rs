@@ -17,8 +17,8 @@ use crate::image_processor::{denormalize, normalize};
 use crate::metrics::{PixelMetrics, Visibility, WINDOW};
 use crate::pixels::{self, Exif, OpenedImage, resize_bicubic};
 use crate::report::{
-    CheckReport, Decoded, Input, Latents, LatentsSource, Posterior, PosteriorKind, SCHEMA_VERSION,
-    SavedFile, Timings, peak_rss_bytes,
+    CheckReport, Decoded, Input, Latents, LatentsSource, Posterior, SCHEMA_VERSION, SavedFile,
+    Timings, peak_rss_bytes,
 };
 use crate::trace::{Stage, Statistics, TraceFile};
 use crate::vae::trace;
@@ -222,13 +222,7 @@ impl Pipeline {
             verdict_reasons,
             input: Input::of(path, &opened, turned, (width, height)),
             model: self.model().clone(),
-            posterior: Posterior {
-                kind: match options.seed {
-                    Some(_) => PosteriorKind::Sample,
-                    None => PosteriorKind::Mode,
-                },
-                seed: options.seed,
-            },
+            posterior: Posterior::of(self.checkpoint.config(), options.seed),
             latents: Latents {
                 shape: latents.dim().into(),
                 scaled_by: scaling.factor(),

@@ -188,7 +188,7 @@ impl Model {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Posterior {
-    /// Its mode, or a draw.
+    /// Its mode, or a draw; or that there is none.
     pub kind: PosteriorKind,
     /// What the noise was drawn from; `None` for the mode.
     pub seed: Option<i128>,
@@ -204,6 +204,20 @@ pub enum PosteriorKind {
     Mode,
     /// Random ones, with the posterior's mean and spread.
     Sample,
+    /// What the encoder gives, in a class without a posterior.
+    Deterministic,
+}
+
+impl Posterior {
+    /// Of a model of `config`, with a draw where there is a seed.
+    pub(crate) fn of(config: &VaeConfig, seed: Option<i128>) -> Self {
+        let kind = match seed {
+            _ if !config.has_posterior() => PosteriorKind::Deterministic,
+            Some(_) => PosteriorKind::Sample,
+            None => PosteriorKind::Mode,
+        };
+        Self { kind, seed }
+    }
 }
 
 /// Scaled latents; statistics cover finite values.

@@ -10,6 +10,7 @@ use std::fmt;
 use super::entry::Entry;
 use super::fit::half;
 use super::layout::{TensorSpec, expected_tensors};
+use super::tiny_shapes::is_tiny;
 use vae_fidelity_core::config::{Class, VaeConfig};
 use vae_fidelity_core::scaling::{RUNNING_MEAN, RUNNING_VAR};
 
@@ -22,6 +23,8 @@ pub(super) enum Recognised {
     Under { found: Class, asked: Class },
     /// One half of a VAE under names that do not say so: `encoder` or `decoder`.
     Half(&'static str),
+    /// The same of a tiny autoencoder, whose halves are published in two files; and of which one.
+    TinyHalf(&'static str, &'static str),
     /// No autoencoder, but this.
     NoVae(&'static str),
 }
@@ -49,6 +52,13 @@ impl Recognised {
                 format!("holds {self}"),
                 format!("name the file of the whole VAE: without its other half a {half} is not run"),
             ),
+            Self::TinyHalf(half, _) => (
+                format!("holds {self}"),
+                format!(
+                    "without its other half a {half} is not run: put both files, as they are called \
+                     where they were published, into one folder and name that"
+                ),
+            ),
             Self::NoVae(_) => (
                 format!("holds {self}, and no VAE"),
                 "name the file of the VAE, which such a model is published beside: vae/ in diffusers' \
@@ -59,7 +69,7 @@ impl Recognised {
     }
 }
 
-/// With its article: `an AutoencoderTiny (TAESD)`.
+/// With its article: `an AutoencoderDC (DC-AE, as in Sana)`.
 impl fmt::Display for Recognised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -70,11 +80,17 @@ impl fmt::Display for Recognised {
             Self::Under { found: Class::AutoencoderKLFlux2, .. } => {
                 f.write_str("an AutoencoderKLFlux2 (FLUX.2): it has the statistics bn")
             }
+            Self::Under { found: Class::AutoencoderTiny, .. } => {
+                f.write_str("an AutoencoderTiny (TAESD): each half is one list of layers")
+            }
             Self::Under { found, .. } => {
                 write!(f, "an {}: it has other shapes, and no statistics bn", found.name())
             }
             Self::Half(half) => {
                 write!(f, "the {half} of a VAE alone, under names without {half}. before them")
+            }
+            Self::TinyHalf(half, model) => {
+                write!(f, "the {half} alone of a tiny autoencoder ({model})")
             }
             Self::NoVae(what) => f.write_str(what),
         }
@@ -86,14 +102,13 @@ const WAN: Recognised = Recognised::Class(
     "Wan 2.1, Qwen-Image: one graph",
 );
 const WAN_22: Recognised = Recognised::Class("AutoencoderKLWan", "Wan 2.2 5B");
-const TINY: Recognised = Recognised::Class("AutoencoderTiny", "TAESD");
 const DC: Recognised = Recognised::Class("AutoencoderDC", "DC-AE, as in Sana");
 const HUNYUAN_IMAGE: Recognised =
     Recognised::Class("AutoencoderKLHunyuanImage", "HunyuanImage 2.1");
 const LTX: Recognised = Recognised::Class("AutoencoderKLLTXVideo", "LTX-Video");
 
 /// Other classes by tensors that only they have; the first row that fits decides.
-const CLASSES: [(&[&str], Recognised); 44] = [
+const CLASSES: [(&[&str], Recognised); 38] = [
     (
         &["decoder.condition_encoder.layers.0.weight"],
         Recognised::Class("AsymmetricAutoencoderKL", "x-1.5 and x-2 for inpainting"),
@@ -177,12 +192,6 @@ const CLASSES: [(&[&str], Recognised); 44] = [
     ),
     (&["decoder.register_tokens"], Recognised::Class("AutoencoderKLMiniMaxH3", "MiniMax H3")),
     (&["encoder.conv1.weight_v"], Recognised::Class("AutoencoderOobleck", "audio: Stable Audio")),
-    (&["encoder.layers.1.conv.0.weight"], TINY),
-    (&["decoder.layers.3.conv.0.weight"], TINY),
-    (&["encoder.1.conv.0.weight"], TINY),
-    (&["decoder.3.conv.0.weight"], TINY),
-    (&["taesd_encoder.1.conv.0.weight"], TINY),
-    (&["taesd_decoder.3.conv.0.weight"], TINY),
 ];
 
 /// Other models by tensors that only they have; looked for where no VAE was found.
@@ -208,7 +217,13 @@ const OTHERS: [(&[&str], Recognised); 12] = [
 ];
 
 /// Halves of a VAE saved by themselves, by names that have nothing before them.
-const HALVES: [(&[&str], Recognised); 4] = [
+const HALVES: [(&[&str], Recognised); 7] = [
+    (&["0.weight", "1.conv.0.weight"], Recognised::TinyHalf("encoder", "TAESD")),
+    (
+        &["0.weight", "2.weight", "4.conv.0.weight"],
+        Recognised::TinyHalf("encoder", "TAESD for Sana"),
+    ),
+    (&["1.weight", "3.conv.0.weight"], Recognised::TinyHalf("decoder", "TAESD")),
     (&["conv_in.weight", "up_blocks.0.resnets.0.norm1.weight"], Recognised::Half("decoder")),
     (&["conv_in.weight", "up.0.block.0.norm1.weight"], Recognised::Half("decoder")),
     (&["conv_in.weight", "down_blocks.0.resnets.0.norm1.weight"], Recognised::Half("encoder")),
@@ -232,9 +247,6 @@ pub(super) fn recognise(
         })
     };
     let bare = |name: &str| tensors.contains_key(name);
-    if bare("1.conv.0.weight") && bare("0.weight") || bare("3.conv.0.weight") && bare("1.weight") {
-        return Some(TINY);
-    }
     let adapter = [".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight", ".hada_w1_a"];
     if tensors.keys().any(|name| adapter.iter().any(|end| name.ends_with(end))) {
         return Some(Recognised::NoVae("a LoRA: an adapter of another model's weights"));
@@ -250,6 +262,12 @@ pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Optio
     let has_statistics = [RUNNING_MEAN, RUNNING_VAR].iter().any(|name| vae.contains_key(*name));
     let under = |found| Some(Recognised::Under { found, asked });
     match asked {
+        Class::AutoencoderKL | Class::AutoencoderKLFlux2 if is_tiny(vae) => {
+            under(Class::AutoencoderTiny)
+        }
+        Class::AutoencoderTiny if vae.contains_key("encoder.conv_in.weight") => {
+            under(if has_statistics { Class::AutoencoderKLFlux2 } else { Class::AutoencoderKL })
+        }
         Class::AutoencoderKL if has_statistics => under(Class::AutoencoderKLFlux2),
         // Where all else fits, the statistics may have been lost.
         Class::AutoencoderKLFlux2 if !has_statistics && half(vae).is_none() => {

@@ -77,7 +77,13 @@ impl Contents {
                 recipe = Some(read_recipe(&file)?);
                 (vec![file], BTreeMap::new())
             }
-            Some(WeightFiles::Tensors(files)) => {
+            Some(weights @ (WeightFiles::Tensors(_) | WeightFiles::Halves(_))) => {
+                let (files, halves) = match weights {
+                    WeightFiles::Halves(halves) => (halves.files.to_vec(), Some(halves)),
+                    WeightFiles::Tensors(files) => (files, None),
+                    WeightFiles::Recipe(file) => (vec![file], None),
+                };
+                let prefix = |file: &Path| halves.as_ref().map_or("", |both| both.prefix(file));
                 let mut sound = Vec::new();
                 for path in &files {
                     match damage::of(path, &Arc::new(Bytes::map(path)?)) {
@@ -85,7 +91,7 @@ impl Contents {
                         None => sound.push(path.clone()),
                     }
                 }
-                let (tensors, said) = tensor_files::open(&sound, options.key.as_deref())?;
+                let (tensors, said) = tensor_files::open(&sound, prefix, options.key.as_deref())?;
                 notes.extend(said);
                 (files, tensors)
             }
@@ -247,7 +253,7 @@ impl Contents {
     pub fn recognised_class(&self) -> Option<String> {
         match self.recognised? {
             class @ (Recognised::Class(..) | Recognised::Under { .. }) => Some(class.to_string()),
-            Recognised::Half(_) | Recognised::NoVae(_) => None,
+            Recognised::Half(_) | Recognised::TinyHalf(..) | Recognised::NoVae(_) => None,
         }
     }
 

@@ -12,6 +12,7 @@ use vae_fidelity_files::input;
 use super::builtin::builtin;
 use super::class::Recognised;
 use super::entry::Entry;
+use super::halves::Halves;
 #[cfg(feature = "hub")]
 use super::hub::{self, HubOptions};
 use super::layout::expected_tensors;
@@ -121,7 +122,7 @@ pub(super) fn find(
     notes: &mut Vec<String>,
 ) -> Result<Found> {
     let Located { weights, config, revision } = locate(source, options, notes)?;
-    let files = match weights {
+    let (files, halves) = match weights {
         None => {
             let tensors = tensor_files::embedded(builtin()?.1, Path::new("the built-in VAE"))?;
             return Ok(Found {
@@ -144,9 +145,11 @@ pub(super) fn find(
                 revision,
             });
         }
-        Some(WeightFiles::Tensors(files)) => files,
+        Some(WeightFiles::Tensors(files)) => (files, None),
+        Some(WeightFiles::Halves(halves)) => (halves.files.to_vec(), Some(halves)),
     };
-    let (tensors, said) = tensor_files::open(&files, options.key.as_deref())?;
+    let prefix = |file: &Path| halves.as_ref().map_or("", |halves| halves.prefix(file));
+    let (tensors, said) = tensor_files::open(&files, prefix, options.key.as_deref())?;
     notes.extend(said);
     let refused =
         |problem: String, next: &str| Error::new(ErrorKind::Checkpoint, source, problem, next);
@@ -174,9 +177,21 @@ fn find_in_folder(
     variant: Option<&str>,
     notes: &mut Vec<String>,
 ) -> Result<(WeightFiles, Option<PathBuf>)> {
-    let (folder, which) = source::vae_folder(path, subfolder, variant)?;
+    let place = source::vae_folder(path, subfolder, variant);
+    let found = place.and_then(|(folder, which)| {
+        let (files, fallback) = weight_files::find(&folder, path, variant)?;
+        Ok((folder, which, files, fallback))
+    });
+    let (folder, which, files, fallback) = match found {
+        Ok(found) => found,
+        Err(error) => {
+            // As TAESD was published, where diffusers finds nothing.
+            let folder = subfolder.map_or_else(|| path.to_owned(), |name| path.join(name));
+            let halves = Halves::find(&folder)?.ok_or(error)?;
+            (folder, halves.note(), WeightFiles::Halves(halves), None)
+        }
+    };
     notes.push(which);
-    let (files, fallback) = weight_files::find(&folder, path, variant)?;
     notes.extend(fallback);
     Ok((files, Some(folder.join("config.json"))))
 }

@@ -33,6 +33,8 @@ mod damage;
 mod safetensors_file;
 mod prefixes;
 mod tensor_files;
+mod tiny_shapes;
+mod halves;
 mod scaled;
 mod weight_files;
 mod source;

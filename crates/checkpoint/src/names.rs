@@ -1,8 +1,9 @@
 //! Finds the VAE among the tensors of a file and gives each its present diffusers name.
 //!
-//! Three namings are in use: diffusers' own, diffusers' before 0.17 (`query` for `to_q`), and that
-//! of the LDM code that Stable Diffusion and FLUX were published with. The rules are those of
-//! diffusers 0.42.1 (`convert_ldm_vae_checkpoint`, `_fix_state_dict_keys_on_load`).
+//! Four namings are in use: diffusers' own, diffusers' before 0.17 (`query` for `to_q`), that of the
+//! LDM code that Stable Diffusion and FLUX were published with, and that of `taesd.py`. The rules are those
+//! of diffusers 0.42.1 (`convert_ldm_vae_checkpoint`, `_fix_state_dict_keys_on_load`), and for TAESD the
+//! order of its layers: the decoder's clamp is one of them there, and none in diffusers.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +21,17 @@ const PREFIXES: [&str; 3] = ["vae.", "first_stage_model.", ""];
 /// The same for a folder, whose names `from_pretrained` takes as they are.
 const PREFIXES_IN_FOLDER: [&str; 3] = ["", "vae.", "first_stage_model."];
 
-/// The modules of the classes that are run; `bn` is that of FLUX.2.
-const MODULES: [&str; 5] = ["encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "bn."];
+/// The modules of the classes that are run; `bn` is that of FLUX.2, and the last two are ComfyUI's for
+/// those of TAESD.
+const MODULES: [&str; 7] = [
+    "encoder.",
+    "decoder.",
+    "quant_conv.",
+    "post_quant_conv.",
+    "bn.",
+    "taesd_encoder.",
+    "taesd_decoder.",
+];
 
 /// A count that training keeps beside FLUX.2's statistics, of no use here.
 const BATCHES_TRACKED: &str = "bn.num_batches_tracked";
@@ -161,6 +171,15 @@ fn present_name(name: &str, levels: usize) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     let leaf = |part: &str| if part == "nin_shortcut" { "conv_shortcut" } else { part }.to_owned();
     match parts[..] {
+        ["encoder" | "taesd_encoder", index, ref rest @ ..] if number(index).is_some() => {
+            format!("encoder.layers.{index}.{}", rest.join("."))
+        }
+        ["decoder" | "taesd_decoder", index, ref rest @ ..]
+            if number(index).is_some_and(|index| index > 0) =>
+        {
+            let index = number(index).unwrap_or_default() - 1;
+            format!("decoder.layers.{index}.{}", rest.join("."))
+        }
         // As FLUX.2's original file has them.
         ["encoder", "quant_conv", kind] => format!("quant_conv.{kind}"),
         ["decoder", "post_quant_conv", kind] => format!("post_quant_conv.{kind}"),
@@ -172,11 +191,8 @@ fn present_name(name: &str, levels: usize) -> String {
             format!("encoder.down_blocks.{level}.downsamplers.0.conv.{kind}")
         }
         ["decoder", "up", level, ref rest @ ..] => {
-            let from_latents = level.parse::<usize>().ok().and_then(|level| {
-                // Only as Rust and Python write numbers: not `+1` or `01`.
-                let plain = level.to_string() == parts[2];
-                levels.checked_sub(1)?.checked_sub(level).filter(|_| plain)
-            });
+            let from_latents =
+                number(level).and_then(|level| levels.checked_sub(1)?.checked_sub(level));
             match (from_latents, rest) {
                 (Some(level), ["block", layer, part, kind]) => {
                     format!("decoder.up_blocks.{level}.resnets.{layer}.{}.{kind}", leaf(part))
@@ -199,6 +215,11 @@ fn present_name(name: &str, levels: usize) -> String {
         }
         _ => name.to_owned(),
     }
+}
+
+/// A number as Rust and Python write it: not `+1` or `01`.
+fn number(text: &str) -> Option<usize> {
+    text.parse::<usize>().ok().filter(|number| number.to_string() == text)
 }
 
 /// A part of the mid block's attention: LDM's name or diffusers' older one to today's.

@@ -16,8 +16,18 @@ const WRAPPERS: [&str; 5] = [
     "_forward_module",
 ];
 
-/// The names that every encoder and decoder of images begins with.
-const FIRST: [&str; 2] = ["encoder.conv_in.weight", "decoder.conv_in.weight"];
+/// Names that every encoder and decoder of images of some class has, near the beginning.
+const FIRST: [&str; 8] = [
+    "encoder.conv_in.weight",
+    "decoder.conv_in.weight",
+    // AutoencoderTiny in diffusers, in `taesd.py` and in ComfyUI.
+    "encoder.layers.0.weight",
+    "decoder.layers.0.weight",
+    "encoder.1.conv.0.weight",
+    "decoder.3.conv.0.weight",
+    "taesd_encoder.1.conv.0.weight",
+    "taesd_decoder.3.conv.0.weight",
+];
 
 /// How many candidates an error names.
 const SHOWN: usize = 8;

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::entry::Entry;
 use super::fit::half;
 use super::layout::expected_tensors;
+use super::tiny_shapes::{self, is_tiny};
 use vae_fidelity_core::config::{Class, Family, VaeConfig};
 use vae_fidelity_core::scaling::RUNNING_MEAN;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -20,6 +21,12 @@ const PUBLISHED_GROUPS: usize = 32;
 ///
 /// Fails if this is of no class that is run; the error names the tensor that shows it.
 pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<VaeConfig> {
+    if is_tiny(vae) {
+        return match half(vae) {
+            Some(half) => Err(Error::checkpoint(origin, half, "name the file of the whole VAE")),
+            None => described_by(&tiny_shapes::fields(vae, origin)?, origin),
+        };
+    }
     let size = |name: &str, dimensions: usize, which: usize| {
         let entry = vae.get(name).ok_or_else(|| no_vae(origin, name, vae))?;
         match entry.shape.get(which) {
@@ -59,7 +66,6 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<VaeC
         "mid_block_add_attention":
             vae.contains_key("encoder.mid_block.attentions.0.to_q.weight"),
     });
-    let subject = format!("{} (its shapes)", origin.display());
     // The statistics of FLUX.2's latents, whose decoder may be narrower than its encoder.
     if vae.contains_key(RUNNING_MEAN) {
         let decoder = (0..levels)
@@ -69,7 +75,13 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<VaeC
         text["_class_name"] = json!(Class::AutoencoderKLFlux2.name());
         text["decoder_block_out_channels"] = json!((decoder != widths).then_some(decoder));
     }
-    let graph = VaeConfig::from_json(&text.to_string(), &subject).map_err(|error| {
+    described_by(&text, origin)
+}
+
+/// The config of these fields, which are all that shapes say.
+fn described_by(fields: &Value, origin: &Path) -> Result<VaeConfig> {
+    let subject = format!("{} (its shapes)", origin.display());
+    let graph = VaeConfig::from_json(&fields.to_string(), &subject).map_err(|error| {
         let next = "pass the model's config.json with `config`";
         Error::new(ErrorKind::Config, &subject, error.problem(), next)
     })?;
@@ -105,12 +117,17 @@ pub(super) fn config(
         );
         return Ok((family.apply(graph)?, note));
     }
-    let shapes = format!(
-        "{} latent channels, widths {:?}, {} layers a block",
-        graph.latent_channels(),
-        graph.block_out_channels(),
-        graph.layers_per_block()
-    );
+    // Their published configs differ in nothing, not even in how latents are scaled.
+    if let (Class::AutoencoderTiny, [family, others @ ..]) = (graph.class(), candidates.as_slice())
+    {
+        let others: String = others.iter().map(|other| format!(" and of {other}")).collect();
+        let note = format!(
+            "no config.json: taken as {family}, since its shapes are those of {family}{others}"
+        );
+        return Ok((family.apply(graph)?, note));
+    }
+    let shapes =
+        format!("{} latent channels, {}", graph.latent_channels(), graph.levels_in_words());
     let names: Vec<String> = candidates.iter().map(Family::to_string).collect();
     let (problem, next) = match names.as_slice() {
         [] => (

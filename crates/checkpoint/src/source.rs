@@ -117,7 +117,9 @@ pub(super) fn is_hub_id(text: &str) -> bool {
     text.split_once('/').is_some_and(|(owner, name)| is_name(owner) && is_name(name))
         && !text.contains("--")
         && !text.contains("..")
-        && ![".git", ".safetensors", ".bin", ".ckpt", ".pt"].iter().any(|end| text.ends_with(end))
+        && ![".git", ".safetensors", ".bin", ".ckpt", ".pt", ".pth"]
+            .iter()
+            .any(|end| text.ends_with(end))
 }
 
 fn unknown(repo: &str) -> Error {

@@ -9,10 +9,11 @@ use super::entry::Entry;
 use super::{pickle, prefixes, safetensors_file};
 use vae_fidelity_files::error::{Error, Result};
 
-/// Every tensor in `files`, by the name it has there, and what to say about them. With a `key`, those
-/// that lie under it, by what their names are in it.
+/// Every tensor in `files`, by the name it has there behind the file's `prefix`, and what to say about
+/// them. With a `key`, those that lie under it, by what their names are in it.
 pub(super) fn open(
     files: &[PathBuf],
+    prefix: impl Fn(&Path) -> &'static str,
     key: Option<&str>,
 ) -> Result<(BTreeMap<String, Entry>, Vec<String>)> {
     let mut tensors = BTreeMap::new();
@@ -29,6 +30,7 @@ pub(super) fn open(
             safetensors_file::entries(&bytes, path)?
         };
         for (name, entry) in entries {
+            let name = format!("{}{name}", prefix(path));
             if tensors.insert(name.clone(), entry).is_some() {
                 return Err(Error::checkpoint(
                     path,

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::halves::Halves;
+
 use vae_fidelity_files::FileFormat;
 use vae_fidelity_files::error::{Error, Result, io_reason};
 use vae_fidelity_files::input::read_text;
@@ -17,6 +19,8 @@ pub(super) const STEM: &str = "diffusion_pytorch_model";
 pub(super) enum WeightFiles {
     /// One file, or all shards of one.
     Tensors(Vec<PathBuf>),
+    /// A file for each half.
+    Halves(Halves),
     /// `recipe.json`: weights by formula.
     Recipe(PathBuf),
 }
@@ -207,7 +211,7 @@ pub(super) struct OtherWeights {
 
 /// Those among `names` that may be weights all the same.
 pub(super) fn other_weights(names: impl Iterator<Item = String>) -> OtherWeights {
-    let endings = [".bin", ".safetensors", ".ckpt", ".pt", ".index.json"];
+    let endings = [".bin", ".safetensors", ".ckpt", ".pt", ".pth", ".index.json"];
     let of_others = [
         (".gguf", FileFormat::Gguf),
         (".onnx", FileFormat::Onnx),

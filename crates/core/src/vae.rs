@@ -3,7 +3,7 @@
 use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD};
 
 use crate::cancellation::Cancellation;
-use crate::config::VaeConfig;
+use crate::config::{AutoencoderKLConfig, AutoencoderTinyConfig, VaeConfig};
 use crate::dtype::Dtype;
 use crate::scaling::Scaling;
 use crate::tiling::Splitting;
@@ -23,7 +23,8 @@ pub trait Vae {
     fn dtype(&self) -> Dtype;
 
     /// Encodes `sample` (N, 3, H, W) to the posterior and latents (N, C, H / f, W / f): the mode of the
-    /// posterior without `noise`, a sample of it with `noise`, which has the latents' shape.
+    /// posterior without `noise`, a sample of it with `noise`, which has the latents' shape. A class without
+    /// a posterior ([`VaeConfig::has_posterior`]) refuses noise.
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded>;
 
     /// `count` samples of the posterior of `sample`, each as [`Vae::encode`] returns latents, with random
@@ -58,8 +59,9 @@ pub trait Vae {
     /// until the implementation gives it.
     fn scaling(&self) -> Result<Scaling> {
         match self.config() {
-            VaeConfig::AutoencoderKL(config) => {
-                Ok(Scaling::Factor { scaling_factor: config.scaling_factor })
+            VaeConfig::AutoencoderKL(AutoencoderKLConfig { scaling_factor, .. })
+            | VaeConfig::AutoencoderTiny(AutoencoderTinyConfig { scaling_factor, .. }) => {
+                Ok(Scaling::Factor { scaling_factor: *scaling_factor })
             }
             config => Err(Error::new(
                 ErrorKind::Unsupported,
@@ -141,7 +143,8 @@ pub struct Encoded {
     pub moments: Option<Array4<f32>>,
     /// Standard deviation of the posterior, (N, C, h, w).
     pub std: Option<Array4<f32>>,
-    /// Mode or sample of the posterior, (N, C, h, w), unscaled.
+    /// Mode or sample of the posterior, or what the encoder gives where there is none; (N, C, h, w),
+    /// unscaled.
     pub latents: Array4<f32>,
 }
 

@@ -11,6 +11,7 @@ use super::layout::Layout;
 use super::recolouring::{self, Named, Recolouring};
 use super::resampling::{RESIZE_MISMATCH, Resampling};
 use super::severity::Severity;
+use vae_fidelity_core::config::Class;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::Result;
@@ -25,7 +26,8 @@ pub(super) const INPUT_NOT_NORMALISED: Cause = Cause {
            near (0.5, 0.5) and explains the output; or the preprocessed tensor is an affine \
            image of the expected one; or the latents match those of such a tensor.",
     remedy: "map pixels to [-1, 1] before encoding: x / 127.5 - 1",
-    diffusers: "use VaeImageProcessor.preprocess, or 2 * x - 1 on a tensor in [0, 1]",
+    diffusers: "use VaeImageProcessor.preprocess, or 2 * x - 1 on a tensor in [0, 1]; of \
+                AutoencoderTiny too, though taesd.py takes [0, 1]",
     comfyui: "the VAE Encode node does it; a custom node must pass [0, 1] and not normalise \
               itself",
     ports: "x / 255 * 2 - 1, once: also check that nothing normalises twice or with ImageNet's \
@@ -191,7 +193,8 @@ pub(super) fn explanations(evidence: &Evidence) -> Vec<Tried> {
         list.push(explain(&INPUT_NOT_NORMALISED, what, Change::Range(range)));
     }
     let whole = evidence.vae.config().downsampling();
-    if whole > 1 {
+    // AutoencoderTiny pads on all sides as it is.
+    if whole > 1 && evidence.vae.config().class() != Class::AutoencoderTiny {
         let what = format!("moved right and down by {} pixels", whole - 1);
         list.push(explain(&SYMMETRIC_DOWNSAMPLE_PADDING, what, Change::Moved(whole - 1)));
     }

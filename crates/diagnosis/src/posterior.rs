@@ -78,7 +78,7 @@ fn collapsed(evidence: &Evidence) -> Option<Finding> {
             &POSTERIOR_COLLAPSED,
             format!("{percent:.0} % of the log-variances lie at or beyond the clamp of -30 and 20"),
         )
-        .at(if evidence.vae.config().use_quant_conv() { "quant_conv" } else { "encoder.conv_out" })
+        .at(evidence.vae.config().last_of_encoder())
         .evidence("clamped_share", share)
     })
 }

@@ -112,9 +112,13 @@ fn merge(findings: &mut Vec<Finding>) {
 /// Whether models of `class` can have what `code` names.
 fn can_happen(code: Code, class: Class) -> bool {
     match code {
-        Code::ScalingFactorMismatch | Code::ShiftFactorDropped | Code::LatentStatsIgnored => {
-            class == Class::AutoencoderKL
-        }
+        Code::ScalingFactorMismatch => class != Class::AutoencoderKLFlux2,
+        Code::ShiftFactorDropped | Code::LatentStatsIgnored => class == Class::AutoencoderKL,
+        // It has no posterior, and pads on all sides where it halves them.
+        Code::SampleVsMode
+        | Code::PosteriorNoise
+        | Code::PosteriorCollapsed
+        | Code::SymmetricDownsamplePadding => class != Class::AutoencoderTiny,
         Code::BatchNormStatistics | Code::LatentPatchOrder => class == Class::AutoencoderKLFlux2,
         _ => true,
     }

@@ -43,7 +43,7 @@ pub(super) fn sizes(vae: &dyn Vae, latents: ArrayView4<f32>) -> Vec<Tiling> {
     sides.push(None);
     let mut tilings: Vec<Tiling> =
         sides.into_iter().rev().filter_map(|side| Tiling::new(config, side).ok()).collect();
-    tilings.retain(|tiling| tiling.tile_sample_min_size() < longest);
+    tilings.retain(|tiling| tiling.is_faded() && tiling.tile_sample_min_size() < longest);
     tilings.dedup();
     tilings.truncate(SIZES);
     tilings

@@ -49,7 +49,7 @@ impl Suite {
         for (number, &(_, case)) in chosen.iter().enumerate() {
             self.tell(case, number + 1, chosen.len());
             let started = Instant::now();
-            let files = CaseFiles::read(self.folder(), case)?;
+            let files = CaseFiles::read(case)?;
             let own = folder.join(&case.name);
             if let Some(asked) = case.optional().filter(|_| !own.exists()) {
                 let reason = format!("there is no folder of a case that asks for {asked}");
@@ -121,7 +121,9 @@ impl Candidate<'_> {
         let decode = || self.trace(Stage::Decode);
         let encode: Tracer = Some((Stage::Encode, &encode));
         let decode: Tracer = Some((Stage::Decode, &decode));
-        self.tensor(&mut checks, Step::Moments, &self.files.moments, encode)?;
+        if let Some(moments) = &self.files.moments {
+            self.tensor(&mut checks, Step::Moments, moments, encode)?;
+        }
         self.tensor(&mut checks, Step::Latents, &self.files.latents, encode)?;
         let decoded = self.tensor(&mut checks, Step::Decoded, &self.files.decoded, decode)?;
         self.picture(&mut checks, decoded)?;

@@ -14,7 +14,8 @@ use vae_fidelity_files::error::Result;
 /// The golden tensors of one case.
 pub(super) struct CaseFiles {
     pub sample: Golden,
-    pub moments: Golden,
+    /// None in a class without a posterior.
+    pub moments: Option<Golden>,
     pub latents: Golden,
     pub noise: Option<Golden>,
     pub decoded: Golden,
@@ -25,15 +26,15 @@ pub(super) struct CaseFiles {
 
 impl CaseFiles {
     /// Reads all of them; an error is about the suite.
-    pub fn read(suite: &Path, case: &Case) -> Result<Self> {
-        let folder = suite.join("cases").join(&case.name);
+    pub fn read(case: &Case) -> Result<Self> {
+        let folder = case.folder();
         let read = |name: &str| {
             case.tensors.get(name).map(|row| Golden::read(&folder, name, row)).transpose()
         };
         let needed = |name: &str| Golden::read(&folder, name, &case.tensors[name]);
         Ok(Self {
             sample: needed("sample")?,
-            moments: needed("moments")?,
+            moments: read("moments")?,
             latents: needed("latents")?,
             noise: read("noise")?,
             decoded: needed("decoded")?,
@@ -45,14 +46,14 @@ impl CaseFiles {
 
     /// The standard deviation that the golden moments stand for, where all of them are kept.
     pub fn std(&self) -> Option<Golden> {
-        let moments = self.moments.array()?;
+        let moments = self.moments.as_ref()?.array()?;
         let (_, logvar) = moments.view().split_at(Axis(1), moments.dim().1 / 2);
         Some(Golden::derived("std", &std_of(logvar)))
     }
 
     /// The largest magnitude of a clamped log-variance; what it can be, where moments are a hash.
     pub fn widest_logvar(&self) -> f64 {
-        let Some(moments) = self.moments.array() else {
+        let Some(moments) = self.moments.as_ref().and_then(Golden::array) else {
             return f64::from(LOGVAR_RANGE.0.abs());
         };
         let (_, logvar) = moments.view().split_at(Axis(1), moments.dim().1 / 2);

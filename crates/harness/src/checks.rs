@@ -190,7 +190,7 @@ impl<'a> Checks<'a> {
     /// What to type to look closer at a failed check.
     fn next_command(&self, check: &Check, golden: &Golden) -> String {
         let (suite, case) = (self.suite, self.case);
-        let folder = suite.folder().join("cases").join(&case.name);
+        let folder = case.folder();
         // `compare` wants a file of one tensor beside one of one tensor.
         let file = match check.tensor {
             Step::Sample => Some("sample.safetensors"),

@@ -25,9 +25,10 @@ pub(super) fn latents(files: &CaseFiles, actual: &[f32], factor: f32) -> Option<
             format!("every latent is the golden without scaling_factor ({factor}): not scaled"),
         ),
     ];
-    if let (Some(moments), Some(Some(noise))) =
-        (files.moments.array(), files.noise.as_ref().map(|noise| noise.array()))
-    {
+    if let (Some(moments), Some(Some(noise))) = (
+        files.moments.as_ref().and_then(|of| of.array()),
+        files.noise.as_ref().map(|noise| noise.array()),
+    ) {
         let (mean, logvar) = moments.view().split_at(Axis(1), noise.dim().1);
         let scaled = |latents: Array4<f32>| latents.iter().map(|value| value * factor).collect();
         let unclamped = logvar.mapv(|logvar| (0.5 * logvar).exp());
@@ -49,7 +50,7 @@ pub(super) fn latents(files: &CaseFiles, actual: &[f32], factor: f32) -> Option<
 
 /// What a wrong standard deviation looks like.
 pub(super) fn std(files: &CaseFiles, actual: &[f32]) -> Option<String> {
-    let moments = files.moments.array()?;
+    let moments = files.moments.as_ref()?.array()?;
     let (mean, logvar) = halves(moments.view());
     let golden: Vec<f32> = std_of(logvar).iter().copied().collect();
     let of = |change: &dyn Fn(f32) -> f32| logvar.iter().map(|&value| change(value)).collect();

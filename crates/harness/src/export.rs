@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::case_files::CaseFiles;
-use super::manifest::{Case, Origin, PosteriorKind, broken};
+use super::manifest::{Case, Origin, broken};
 use super::suite::Suite;
 use vae_fidelity_checkpoint::{Checkpoint, TensorSpec, expected_tensors};
 use vae_fidelity_core::dtype::Dtype;
@@ -85,7 +85,7 @@ impl Suite {
             .map(|(_, shape)| shape.iter().product::<usize>())
             .sum();
         let of_blocks = |case: &&Case| -> u64 {
-            let file = case.blocks.as_ref().map(|row| case_folder(self, case).join(&row.file));
+            let file = case.blocks.as_ref().map(|row| case.folder().join(&row.file));
             file.and_then(|file| fs::metadata(file).ok()).map_or(0, |file| file.len())
         };
         let blocks: u64 = cases.iter().map(of_blocks).sum();
@@ -141,10 +141,6 @@ impl Suite {
     }
 }
 
-fn case_folder(suite: &Suite, case: &Case) -> PathBuf {
-    suite.folder().join("cases").join(&case.name)
-}
-
 /// Name and shape of each input of `case` that its golden can give.
 fn inputs_of(case: &Case) -> Vec<(&'static str, &[usize])> {
     let kept = |name: &str| case.tensors.get(name).filter(|row| row.is_full());
@@ -163,7 +159,7 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Writes a case's inputs; returns its row.
     fn case(&self, case: &Case) -> Result<Value> {
-        let files = CaseFiles::read(self.suite.folder(), case)?;
+        let files = CaseFiles::read(case)?;
         let sample = match files.sample.array() {
             Some(sample) => sample,
             None => self.reproduced_sample(case, &files)?,
@@ -182,19 +178,18 @@ impl Writer<'_> {
             write("scaled_latents", &latents)?;
         }
         let blocks = self.blocks(case, &files)?;
-        let shape = |name: &str| json!({"shape": case.tensors[name].shape});
-        let kind = match case.posterior.kind {
-            PosteriorKind::Mode => "mode",
-            PosteriorKind::Sample => "sample",
-        };
+        let outputs: serde_json::Map<String, Value> = ["moments", "latents", "decoded"]
+            .into_iter()
+            .filter_map(|name| {
+                Some((name.to_owned(), json!({"shape": case.tensors.get(name)?.shape})))
+            })
+            .collect();
         let mut row = json!({
             "name": case.name, "shows": case.shows, "model": case.model,
-            "posterior": {"kind": kind, "seed": case.posterior.seed},
+            "posterior": {"kind": case.posterior.kind.name(), "seed": case.posterior.seed},
             "dtype": case.dtype,
             "inputs": inputs,
-            "outputs": {
-                "moments": shape("moments"), "latents": shape("latents"), "decoded": shape("decoded"),
-            },
+            "outputs": outputs,
             "trace_judged": case.trace.is_some(),
             "blocks": blocks,
         });
@@ -227,7 +222,7 @@ impl Writer<'_> {
                 }
                 _ => {
                     let file = format!("{stem}.{ending}");
-                    let golden = case_folder(self.suite, case).join(&row.file);
+                    let golden = case.folder().join(&row.file);
                     let bytes = read_bytes(&golden, MAX_TENSOR_BYTES)
                         .map_err(|problem| broken(&golden, problem))?;
                     fs_write(&self.root.join(&file), &bytes)?;

@@ -1,7 +1,7 @@
 //! `manifest.json`: which cases there are and where their tensors lie.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,9 @@ pub struct Case {
     #[serde(default)]
     pub(super) blocks: Option<BlocksRow>,
     pub(super) tensors: BTreeMap<String, TensorRow>,
+    /// The folder of the manifest that lists it.
+    #[serde(skip)]
+    pub(super) suite: PathBuf,
 }
 
 /// Tiling as a case has it.
@@ -107,6 +110,19 @@ pub enum PosteriorKind {
     Mode,
     /// The reference script with `--sample`; the noise is part of the golden.
     Sample,
+    /// What the encoder gives, in a class without a posterior.
+    Deterministic,
+}
+
+impl PosteriorKind {
+    /// As the manifest and JSON have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mode => "mode",
+            Self::Sample => "sample",
+            Self::Deterministic => "deterministic",
+        }
+    }
 }
 
 /// Which file has the whole tensors between blocks, and which block was given which.
@@ -165,7 +181,7 @@ pub(super) enum Stored {
 impl Manifest {
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
-        let manifest: Self =
+        let mut manifest: Self =
             serde_json::from_str(&text).map_err(|error| broken(path, error.to_string()))?;
         if manifest.schema_version != SCHEMA_VERSION {
             return Err(broken(
@@ -180,7 +196,11 @@ impl Manifest {
             return Err(broken(path, "has no cases".into()));
         }
         plain(&manifest.tolerances).map_err(|problem| broken(path, problem))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
         let mut names = BTreeSet::new();
+        for case in &mut manifest.cases {
+            case.suite = folder.to_owned();
+        }
         for case in &manifest.cases {
             if !names.insert(&case.name) {
                 return Err(broken(path, format!("two cases are named {}", case.name)));
@@ -192,6 +212,11 @@ impl Manifest {
 }
 
 impl Case {
+    /// Where its tensors lie.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.suite.join("cases").join(&self.name)
+    }
+
     /// How the work on its pictures is split, for a model with `config`.
     pub(super) fn splitting(&self, config: &VaeConfig) -> Result<Splitting> {
         let tiling = self.tiling.map(|tiling| Tiling::new(config, tiling.tile_sample_min_size));
@@ -226,10 +251,13 @@ impl Case {
         if self.width.is_some() != self.height.is_some() {
             return Err("has one of width and height".into());
         }
-        let needs_noise = self.posterior.kind == PosteriorKind::Sample;
-        let needed = ["sample", "moments", "latents", "decoded"].into_iter();
-        for name in needed.chain(needs_noise.then_some("noise")) {
-            if !self.tensors.contains_key(name) {
+        let of_posterior: &[&str] = match self.posterior.kind {
+            PosteriorKind::Mode => &["moments"],
+            PosteriorKind::Sample => &["moments", "noise"],
+            PosteriorKind::Deterministic => &[],
+        };
+        for name in ["sample", "latents", "decoded"].iter().chain(of_posterior) {
+            if !self.tensors.contains_key(*name) {
                 return Err(format!("has no tensor {name}"));
             }
         }

@@ -130,7 +130,7 @@ impl Suite {
             }
             Err(error) => return Ok(Ok(vec![Check::failed(Step::Load, error.with_next())])),
         }
-        let files = CaseFiles::read(self.folder(), case)?;
+        let files = CaseFiles::read(case)?;
         Ok(Ok(Judge::new(self, case, &files, vae.as_ref(), evidence).run()?))
     }
 }

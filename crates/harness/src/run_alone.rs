@@ -35,7 +35,7 @@ impl Suite {
         };
         let found = self.cases().iter().find(|one| one.name == case);
         let row = found.ok_or_else(|| unknown("no case has this name", "see golden list"))?;
-        let Some(blocks) = CaseFiles::read(self.folder(), row)?.blocks else {
+        let Some(blocks) = CaseFiles::read(row)?.blocks else {
             return Ok(Fault::CannotTell { reason: self.who_has_blocks(row) });
         };
         let stage = blocks.stage_of(module).ok_or_else(|| {

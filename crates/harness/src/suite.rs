@@ -9,7 +9,7 @@ use ndarray::{Array4, Axis, concatenate};
 
 use super::case_files::CaseFiles;
 use super::compare::{Criterion, Tolerance};
-use super::manifest::{Case, Manifest, Origin, broken_by};
+use super::manifest::{Case, Manifest, Origin, broken, broken_by};
 use super::posterior::std_tolerance;
 use super::report::{CaseReport, NotRun, Step, SuiteReport};
 use super::tolerances::Tolerances;
@@ -23,6 +23,8 @@ type Preprocess = Box<dyn Fn(&Path, Option<(usize, usize)>, Dtype) -> Result<Arr
 /// A folder of goldens: `manifest.json`, `tolerances.json`, `cases/`, `images/`, `models/`.
 pub struct Suite {
     folder: PathBuf,
+    /// Folders with cases and models of their own; pictures and tolerances are the suite's.
+    parts: Vec<PathBuf>,
     manifest: Manifest,
     tolerances: Tolerances,
     pub(super) device: String,
@@ -43,8 +45,12 @@ pub struct Progress<'a> {
     pub total: usize,
 }
 
+/// Goldens of classes that have a crate of their own: in the repository, folders in that of the suite.
+const PARTS: [&str; 1] = ["tiny"];
+
 impl Suite {
-    /// Opens the suite in `folder`.
+    /// Opens the suite in `folder`, with its parts: goldens of single classes in folders in it, each with
+    /// a `manifest.json`, `cases/` and `models/`.
     ///
     /// Tensors are read, and their SHA-256 checked, when cases run.
     ///
@@ -56,8 +62,10 @@ impl Suite {
         let folder = folder.as_ref().to_owned();
         let manifest = Manifest::read(&folder.join("manifest.json"))?;
         let tolerances = Tolerances::read(&folder.join(&manifest.tolerances))?;
-        Ok(Self {
+        let parts = PARTS.map(|name| folder.join(name));
+        let suite = Self {
             folder,
+            parts: Vec::new(),
             manifest,
             tolerances,
             device: "cpu".to_owned(),
@@ -65,10 +73,27 @@ impl Suite {
             failures: None,
             preprocess: Box::new(preprocess),
             progress: Box::new(|_| ()),
-        })
+        };
+        let beside = parts.into_iter().filter(|part| part.join("manifest.json").is_file());
+        beside.into_iter().try_fold(suite, Self::with_part)
     }
 
-    /// Opens the goldens that come with this crate's sources, of this very version.
+    /// The same with the cases and models of a part, which are judged by the suite's tolerances and made
+    /// of its pictures.
+    fn with_part(mut self, folder: PathBuf) -> Result<Self> {
+        let path = folder.join("manifest.json");
+        for case in Manifest::read(&path)?.cases {
+            if self.manifest.cases.iter().any(|known| known.name == case.name) {
+                return Err(broken(&path, format!("two cases are named {}", case.name)));
+            }
+            self.manifest.cases.push(case);
+        }
+        self.parts.push(folder);
+        Ok(self)
+    }
+
+    /// Opens the goldens that come with this crate's sources, of this very version, with those of the
+    /// classes whose features are on (`tiny`).
     ///
     /// # Errors
     ///
@@ -91,7 +116,20 @@ impl Suite {
                 "build again, or name a copy of its golden/ to Suite::open",
             ));
         }
-        Self::open(folder)
+        let suite = Self::open(folder)?;
+        let crates: [Option<&Path>; PARTS.len()] = [
+            #[cfg(feature = "tiny")]
+            Some(vae_fidelity_goldens_tiny::folder()),
+            #[cfg(not(feature = "tiny"))]
+            None,
+        ];
+        PARTS.iter().zip(crates).try_fold(suite, |suite, (name, folder)| match folder {
+            // In the repository it lies in the suite, and has been found.
+            Some(folder) if !suite.parts.iter().any(|part| part.ends_with(name)) => {
+                suite.with_part(folder.to_owned())
+            }
+            _ => Ok(suite),
+        })
     }
 
     /// Narrows the suite to the cases of one model, or to one case, by name; further calls add to
@@ -230,10 +268,12 @@ impl Suite {
     }
 
     fn source(&self, model: &str) -> Source {
-        match model {
-            "builtin" => Source::Builtin,
-            name => Source::Folder { path: self.folder.join("models").join(name), subfolder: None },
+        if model == "builtin" {
+            return Source::Builtin;
         }
+        let part = self.manifest.cases.iter().find(|case| case.model == model);
+        let folder = part.map_or(&self.folder, |case| &case.suite);
+        Source::Folder { path: folder.join("models").join(model), subfolder: None }
     }
 
     /// The folder of the suite.
@@ -241,9 +281,11 @@ impl Suite {
         &self.folder
     }
 
-    /// Every file of the suite's folder: what nothing may be written over.
+    /// Every file of the suite's folder and of its parts: what nothing may be written over.
     pub fn files(&self) -> Vec<PathBuf> {
-        let (mut files, mut folders) = (Vec::new(), vec![self.folder.clone()]);
+        let outside = self.parts.iter().filter(|part| !part.starts_with(&self.folder)).cloned();
+        let mut files = Vec::new();
+        let mut folders: Vec<PathBuf> = [self.folder.clone()].into_iter().chain(outside).collect();
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 // Links to folders are not followed: they may form a cycle.

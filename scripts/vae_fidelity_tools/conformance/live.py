@@ -24,7 +24,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from vae_fidelity_tools import arguments, checkout
-from vae_fidelity_tools.checkout import IMAGES, MODELS
+from vae_fidelity_tools.checkout import IMAGES
 from vae_fidelity_tools.goldens import reference_script
 from vae_fidelity_tools.goldens.cases import CASES, FULL_MODELS, Case
 from vae_fidelity_tools.goldens.classes import Kl, class_of
@@ -166,7 +166,7 @@ class Sides:
     def compare(self, case, rust_case=None):
         """Table cells, and whether everything is identical; a `rust_case` plants a difference."""
         gist = gist_output(self.gist, self.models.of(case), case)
-        folder = repository(MODELS / case.model, self.temporary)
+        folder = repository(case.model_folder, self.temporary)
         repo = "builtin" if case.model == "builtin" else folder
         cells, same = compare(gist, rust_output(self.binary, repo, rust_case or case, self.threads))
         program = ""

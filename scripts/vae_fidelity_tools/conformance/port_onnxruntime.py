@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, AutoencoderTiny
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -43,18 +43,25 @@ class Port:
     """One model, encoding and decoding."""
 
     def __init__(self, folder, config, fault, temporary):
-        vae = AutoencoderKL.from_pretrained(folder, low_cpu_mem_usage=False).eval()
+        self.has_posterior = config["_class_name"] != "AutoencoderTiny"
+        kind = AutoencoderKL if self.has_posterior else AutoencoderTiny
+        vae = kind.from_pretrained(folder, low_cpu_mem_usage=False).eval()
         if fault == "symmetric-padding":
             first = vae.encoder.down_blocks[0].downsamplers[0]
             first.padding, first.conv.padding = 1, (1, 1)
-        self.encode = session(Encode(vae, "parameters"), config["in_channels"], f"{folder.name}-encode", temporary)
+        self.encode = session(
+            Encode(vae, "parameters") if self.has_posterior else vae.encoder,
+            config["in_channels"],
+            f"{folder.name}-encode",
+            temporary,
+        )
         self.decode = session(Decode(vae), config["latent_channels"], f"{folder.name}-decode", temporary)
         self.scaling = np.float32(config["scaling_factor"])
         self.fault = fault
 
     def latents(self, moments, noise):
         """Scaled latents: the mean, or a draw with the noise that was given."""
-        mean, logvar = np.split(moments, 2, axis=1)
+        mean, logvar = np.split(moments, 2, axis=1) if self.has_posterior else (moments, None)
         if noise is not None:
             if self.fault != "no-clamp":
                 logvar = np.clip(logvar, -30, 20)
@@ -101,7 +108,8 @@ def main():
             decoded = port.decode(read(args.inputs, inputs["scaled_latents"]) / port.scaling)
             out = args.out / case["name"]
             out.mkdir(parents=True, exist_ok=True)
-            np.save(out / "moments.npy", moments)
+            if port.has_posterior:
+                np.save(out / "moments.npy", moments)
             np.save(out / "latents.npy", port.latents(moments, read(args.inputs, inputs.get("noise"))))
             np.save(out / "decoded.npy", decoded)
             port.picture(decoded).save(out / "decoded.png")

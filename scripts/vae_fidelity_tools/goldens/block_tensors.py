@@ -12,12 +12,13 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from vae_fidelity_tools.goldens.store import sha256
+from vae_fidelity_tools.goldens.trace import KINDS
 
 FILE = "blocks.safetensors"
 LARGEST_SIDE = 32
 BLOCK = re.compile(
     r"(encoder|decoder)(\.(conv_in|conv_norm_out|conv_out|(down|up)_blocks\.\d+|mid_block(\.(resnets|attentions)\.\d+)?))?"
-    r"|(post_)?quant_conv"
+    r"|(post_)?quant_conv|(encoder|decoder)\.layers(\.\d+)?"
 )
 
 
@@ -30,7 +31,7 @@ def recorded(vae):
         return lambda module, inputs, output: blocks.append((name, array(inputs[0]), array(output)))
 
     for name, module in vae.named_modules():
-        if BLOCK.fullmatch(name):
+        if BLOCK.fullmatch(name) and type(module).__name__ in KINDS:
             handles.append(module.register_forward_hook(listen(name)))
     try:
         yield blocks

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Optional
 
+from vae_fidelity_tools.checkout import GOLDEN
+
 
 @dataclass(frozen=True)
 class Case:
@@ -19,6 +21,17 @@ class Case:
     tile_size: Optional[int] = None  # or of this side in pixels
     batch: tuple = ()  # pictures that follow the first in one batch, with enable_slicing()
     blocks: bool = False  # keep whole tensors at the cut points, too
+    part: str = ""  # the folder in golden/ that has the case and its model, of those in a crate of their own
+    deterministic: bool = False  # the class has no posterior
+
+    @property
+    def golden(self):
+        """The folder of its manifest."""
+        return GOLDEN / self.part
+
+    @property
+    def model_folder(self):
+        return self.golden / "models" / self.model
 
     @property
     def width(self):
@@ -180,6 +193,42 @@ BLOCKS = [
     blocks("x4-upscaler-small", "The same of a graph of three levels.", (8, 8)),
 ]
 
-CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA
+
+def tiny(name, model, shows, size, image="astronaut.png", **how):
+    """A case of AutoencoderTiny, whose goldens are a crate of their own."""
+    return Case(name, model, image, shows, size, part="tiny", deterministic=True, **how)
+
+
+TINY = [
+    tiny("taesd-96x64", "taesd", "TAESD's graph, module by module: four latent channels, as for SD 1.x, 2.x and SDXL.", (96, 64),
+         "coffee.jpg", trace=True),
+    tiny("taesd-own-size", "taesd", "TAESD's graph at the picture's own size, rounded down.", None, "exif_rotated.jpg"),
+    tiny("taesd3-96x64", "taesd3", "The graph of TAESD for SD3 and FLUX.1, module by module: 16 latent channels.", (96, 64),
+         "coffee.jpg", trace=True),
+    tiny("tiny-small-mode", "tiny-small", "A narrow TAESD.", (40, 32), trace=True),
+    tiny("tiny-small-tiny", "tiny-small", "One latent.", None, "tiny.png"),
+    tiny("tiny-small-wide", "tiny-small", "One row of latents.", None, "wide.png"),
+    tiny("tiny-small-blocks", "tiny-small", "What each block of a TAESD is given and makes of it, whole.", (16, 8), trace=True,
+         blocks=True),
+    tiny("tiny-uneven-mode", "tiny-uneven", "An encoder and a decoder of other widths, no multiples of 8, and numbers of "
+         "blocks; five levels, so that the sides of 40 and 72 are rounded up, and the "
+         "decoded picture is larger.", (40, 72), trace=True),
+    tiny("tiny-gelu-mode", "tiny-gelu", "act_fn gelu inside the blocks, which end in ReLU all the same; three levels down by 2, "
+         "two up by 4.", (40, 24), "coffee.jpg", trace=True),
+    tiny("tiny-small-f16", "tiny-small", "Every operation rounds to the dtype, in f16.", (32, 24), dtype="f16"),
+    tiny("tiny-small-bf16", "tiny-small", "The same in bf16.", (32, 24), dtype="bf16"),
+    tiny("tiny-uneven-f16", "tiny-uneven", "Other widths, in f16.", (32, 32), "coffee.jpg", dtype="f16"),
+    tiny("tiny-tiles", "tiny-small", "enable_tiling() with tiles of 128: three columns and two rows, which overlap by an eighth "
+         "under masks that rise linearly; the second row is 16 pixels high.", (240, 128), tiling=True, tile_size=128),
+    tiny("tiny-tiles-small", "tiny-small", "A picture smaller than a tile goes the same way, as one tile.", (64, 48),
+         "coffee.jpg", tiling=True),
+    tiny("tiny-slices", "tiny-small", "Two pictures in one batch with enable_slicing(); the pixels are the first one's.", (24, 16),
+         batch=("coffee.jpg",)),
+    tiny("tiny-slices-tiles", "tiny-small", "Two pictures in slices, each in tiles.", (136, 16), tiling=True, tile_size=128,
+         batch=("coffee.jpg",)),
+]  # fmt: skip
+
+CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA + TINY
+MODEL_FOLDERS = {case.model: case.model_folder for case in CASES}
 # Hundreds of megabytes of weights: for runs that take minutes.
 FULL_MODELS = {case.model for case in FULL_TOPOLOGY}

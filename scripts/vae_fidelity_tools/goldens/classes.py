@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderKLFlux2
+from diffusers import AutoencoderKL, AutoencoderKLFlux2, AutoencoderTiny
 
 FLUX2_PIPELINE = "pipelines/flux2/pipeline_flux2.py"
 
@@ -70,7 +70,35 @@ class Flux2:
             return vae.decode(latents).sample
 
 
-CLASSES = {"AutoencoderKL": Kl, "AutoencoderKLFlux2": Flux2}
+class Tiny:
+    """`AutoencoderTiny`: no posterior, so that encoding is its own; decoding is the gist's function."""
+
+    diffusers_class = AutoencoderTiny
+    multiple_of = 8
+    # For the manifest of its goldens: which functions are the gist's, and which are not.
+    functions = {
+        "image_to_tensor, decode_from_latents, tensor_to_image": "the gist's",
+        "load": "AutoencoderTiny.from_pretrained, since the gist's load_vae is AutoencoderKL's",
+        "encode": "vae.encode(sample).latents, contiguous, times vae.config.scaling_factor, since there is no posterior",
+    }
+
+    def __init__(self, gist):
+        self.gist = gist
+
+    def load(self, repository, device, dtype):
+        vae = AutoencoderTiny.from_pretrained(str(repository), subfolder="vae", torch_dtype=dtype)
+        return vae.to(device).eval()
+
+    def encode(self, vae, sample, seed):
+        assert seed is None, "there is nothing to draw from"
+        with torch.no_grad():
+            return vae.encode(sample).latents.contiguous() * vae.config.scaling_factor
+
+    def decode(self, vae, latents):
+        return self.gist.decode_from_latents(vae, latents)
+
+
+CLASSES = {"AutoencoderKL": Kl, "AutoencoderKLFlux2": Flux2, "AutoencoderTiny": Tiny}
 
 
 def class_of(folder):

@@ -16,7 +16,7 @@ from PIL import Image
 from vae_fidelity_tools.checkout import GOLDEN
 from vae_fidelity_tools.goldens import block_tensors, reference_script
 from vae_fidelity_tools.goldens.cases import Case
-from vae_fidelity_tools.goldens.classes import CLASSES, Kl, class_of, class_of_folder
+from vae_fidelity_tools.goldens.classes import CLASSES, Kl, Tiny, class_of, class_of_folder
 from vae_fidelity_tools.goldens.store import SCHEMA_VERSION, Degenerate, manifest_json, manifest_row, refuse_degenerate, write_case
 from vae_fidelity_tools.goldens.trace import to_json
 
@@ -36,13 +36,20 @@ In Rust: `Suite::open("{folder}")?.run(..)`. The tolerances in tolerances.json w
 """  # noqa: E501
 
 
-def own_cases(model, images, asked, seed, multiple_of):
-    """For each picture the mode with a trace, and a draw; small ones with the tensors between blocks."""
+def own_cases(model, images, asked, seed, kind):
+    """For each picture the mode with a trace, and a draw; small ones with the tensors between blocks.
+
+    A class without a posterior has nothing to draw from.
+    """
+    deterministic = kind is Tiny
     cases = []
     for image in images:
-        size = asked or size_for(image, multiple_of)
+        size = asked or size_for(image, kind.multiple_of)
         shows = f"{image.name} through {model}"
-        cases.append(Case(f"{image.stem}-mode", model, image.name, f"{shows}.", size, trace=True, blocks=is_small(image, size)))
+        cases.append(Case(f"{image.stem}-mode", model, image.name, f"{shows}.", size, trace=True, blocks=is_small(image, size),
+                          deterministic=deterministic))  # fmt: skip
+        if deterministic:
+            continue
         cases.append(Case(f"{image.stem}-sample", model, image.name, f"{shows}, sampled.", size, seed=seed))
     return cases
 
@@ -84,9 +91,14 @@ def refuse_arguments(repo, images, out):
     return vae, "my-builtin" if name == "builtin" else name
 
 
+def present(run):
+    """Its tensors that differ from machine to machine; not every class has moments."""
+    return [name for name in ("moments", "latents", "decoded") if getattr(run, name) is not None]
+
+
 def finite(name, run):
     """Refuses what no port could reproduce, and says what a suite is the poorer for."""
-    for tensor in ("moments", "latents", "decoded"):
+    for tensor in present(run):
         if not np.isfinite(getattr(run, tensor)).all():
             sys.exit(f"{name}: {tensor} has non-finite values: the model is broken, or needs other pictures")
     try:
@@ -118,7 +130,7 @@ def tolerances(spreads):
 def write(gist_path, repo, images, size, seed, out, environment):
     """Writes the suite `out`: whole, or not at all."""
     vae_folder, model = refuse_arguments(repo, images, out)
-    cases = own_cases(model, images, size, seed, class_of_folder(vae_folder).multiple_of)
+    cases = own_cases(model, images, size, seed, class_of_folder(vae_folder))
     gist = reference_script.load_gist(gist_path)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".writing-") as temporary:
         suite = Path(temporary) / "suite"
@@ -136,7 +148,7 @@ def write(gist_path, repo, images, size, seed, out, environment):
             rows.append(manifest_row(case, tensors, block_tensors.write(folder, run.blocks) if case.blocks else None))
             if case.trace:
                 (folder / "trace.json").write_text(to_json(run.trace))
-            for tensor in ("moments", "latents", "decoded"):
+            for tensor in present(run):
                 spreads[tensor] = max(spreads.get(tensor, 0.0), float(getattr(run, tensor).std()))
             print(f"[{number}/{len(cases)}] {case.name}", flush=True)
         manifest = {"schema_version": SCHEMA_VERSION, **environment, "tolerances": "tolerances.json", "cases": rows}

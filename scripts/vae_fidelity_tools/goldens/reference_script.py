@@ -30,7 +30,6 @@ from diffusers.models.autoencoders import vae as diffusers_vae
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 
-from vae_fidelity_tools.checkout import MODELS
 from vae_fidelity_tools.goldens import block_tensors
 from vae_fidelity_tools.goldens.classes import CLASSES, class_of
 from vae_fidelity_tools.goldens.recipe import repository
@@ -53,7 +52,7 @@ class Run:
     """Everything one run of the gist's functions passed along; tensors are f32 numpy arrays."""
 
     sample: np.ndarray
-    moments: np.ndarray
+    moments: Optional[np.ndarray]  # of a class with a posterior
     latents: np.ndarray
     decoded: np.ndarray
     picture: Optional[Image.Image]  # of the first picture of a batch; the gist makes none of bf16
@@ -81,7 +80,7 @@ def load_vae(gist, repository, dtype="f32"):
 
 
 class Models:
-    """The gist's models of golden/models: keeps the last one, since cases of one model follow each other."""
+    """The gist's models of the goldens: keeps the last one, since cases of one model follow each other."""
 
     def __init__(self, gist, temporary, prepare=lambda vae: None):
         """`prepare` is called with each that is loaded; recipes become weights in folder `temporary`."""
@@ -90,7 +89,7 @@ class Models:
 
     def of(self, case):
         if (case.model, case.dtype) != self.loaded:
-            folder = repository(MODELS / case.model, self.temporary)
+            folder = repository(case.model_folder, self.temporary)
             self.vae = None  # or two full models are in memory
             self.loaded, self.vae = (case.model, case.dtype), load_vae(self.gist, folder, case.dtype)
             self.prepare(self.vae)
@@ -117,7 +116,7 @@ def run(gist, vae, images, case, start=None):
             decoded = functions.decode(vae, torch.from_numpy(start.latents).to(device, dtype) if given else latents)
     return Run(
         sample=array(sample),
-        moments=array(seen["moments"]),
+        moments=array(seen["moments"]) if "moments" in seen else None,
         latents=array(latents),
         decoded=array(decoded),
         picture=to_image(gist, decoded),
@@ -170,7 +169,8 @@ def observed_encode(vae, noise=None):
 
     def observing_encode(*args, **kwargs):
         output = encode(*args, **kwargs)
-        seen["moments"] = output.latent_dist.parameters.clone()
+        if hasattr(output, "latent_dist"):
+            seen["moments"] = output.latent_dist.parameters.clone()
         return output
 
     def observing_randn(*args, **kwargs):

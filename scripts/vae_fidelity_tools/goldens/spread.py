@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vae_fidelity_tools.checkout import GOLDEN, IMAGES, program
+from vae_fidelity_tools.checkout import IMAGES, program
 from vae_fidelity_tools.goldens import reference_script
 from vae_fidelity_tools.goldens.cases import CASES
 from vae_fidelity_tools.goldens.faults import FAULTS
@@ -90,10 +90,11 @@ def machine():
 
 def goldens(cases):
     """The stored tensors of each case, and what its steps start from, as a Run."""
-    rows = {row["name"]: row for row in json.loads((GOLDEN / "manifest.json").read_text())["cases"]}
+    manifests = {case.golden: json.loads((case.golden / "manifest.json").read_text()) for case in cases}
+    rows = {row["name"]: row for manifest in manifests.values() for row in manifest["cases"]}
     stored, start = {}, {}
     for case in cases:
-        folder, tensors = GOLDEN / "cases" / case.name, rows[case.name]["tensors"]
+        folder, tensors = case.golden / "cases" / case.name, rows[case.name]["tensors"]
         stored[case.name] = {name: (row["stored"], read_tensor(folder, name, row)) for name, row in tensors.items()}
         if case.trace:
             stored[case.name]["trace"] = json.loads((folder / "trace.json").read_text())

@@ -131,7 +131,7 @@ def refuse_degenerate(name, run):
     """Every output must be finite and vary within each channel; few pixels may be clipped."""
     for tensor in ("moments", "latents", "decoded"):
         values = getattr(run, tensor)
-        if not np.isfinite(values).all():
+        if values is not None and not np.isfinite(values).all():
             raise Degenerate(f"{name}: {tensor} has non-finite values")
     spread = run.decoded.std(axis=(2, 3)).min()
     if spread < 0.02:
@@ -141,6 +141,12 @@ def refuse_degenerate(name, run):
         raise Degenerate(f"{name}: {clipped:.0%} of decoded is clipped")
     if math.prod(run.latents.shape[2:]) > 1 and run.latents.std(axis=(2, 3)).min() < 1e-4:
         raise Degenerate(f"{name}: a channel of the latents is all but constant")
+
+
+def posterior_kind(case):
+    if case.deterministic:
+        return "deterministic"
+    return "mode" if case.seed is None else "sample"
 
 
 def manifest_row(case, tensors, blocks=None, written_on=None):
@@ -153,7 +159,7 @@ def manifest_row(case, tensors, blocks=None, written_on=None):
         "image": case.image,
         "width": case.width,
         "height": case.height,
-        "posterior": {"kind": "mode" if case.seed is None else "sample", "seed": case.seed},
+        "posterior": {"kind": posterior_kind(case), "seed": case.seed},
         "dtype": case.dtype,
         "device": case.device,
         "trace": "trace.json" if case.trace else None,

@@ -8,8 +8,8 @@ import math
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from vae_fidelity_tools.checkout import GOLDEN, MODELS
-from vae_fidelity_tools.goldens.cases import CASES
+from vae_fidelity_tools.checkout import GOLDEN
+from vae_fidelity_tools.goldens.cases import CASES, MODEL_FOLDERS
 from vae_fidelity_tools.goldens.store import UNIT, step
 
 # Other machines than those of the table. Halves round to the same few bits everywhere, and what is left
@@ -124,7 +124,7 @@ def own_row(dtype, tensor, model):
 
 def is_of_all(model):
     """Whether rows of all models come from this one too."""
-    config = json.loads((MODELS / model / "vae" / "config.json").read_text())
+    config = json.loads((MODEL_FOLDERS[model] / "vae" / "config.json").read_text())
     return config.get("_class_name", CLASS_OF_ALL) == CLASS_OF_ALL
 
 

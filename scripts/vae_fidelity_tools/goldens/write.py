@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 
 from vae_fidelity_tools import arguments
-from vae_fidelity_tools.checkout import GOLDEN, IMAGES, MODELS
+from vae_fidelity_tools.checkout import GOLDEN, IMAGES, PARTS
 from vae_fidelity_tools.goldens import block_tensors, own_suite, reference_script, self_test
 from vae_fidelity_tools.goldens.cases import CASES
 from vae_fidelity_tools.goldens.classes import Kl, class_of
@@ -83,7 +83,7 @@ class Writer:
 
     def check_command_line(self, case, run):
         """Where the gist's command line can be asked for the case."""
-        folder = repository(MODELS / case.model, self.temporary)
+        folder = repository(case.model_folder, self.temporary)
         if case.dtype != "f32" or case.tiling or case.batch or class_of(folder) is not Kl:
             return
         reference_script.check_command_line(self.gist_path, folder, IMAGES, case, run, self.temporary)
@@ -98,13 +98,24 @@ def replace(new, old):
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def of_part(cases, part):
+    return [case for case in cases if case.part == part]
+
+
 def write(writer, cases, out):
+    """The cases of each part into its own folder of `out`."""
+    for part in ("", *PARTS):
+        if chosen := of_part(cases, part):
+            write_part(writer, chosen, of_part(CASES, part), out / part)
+
+
+def write_part(writer, cases, all_cases, out):
     manifest_path = out / "manifest.json"
     before = json.loads(manifest_path.read_text()) if manifest_path.is_file() else {"cases": []}
     here = environment()
     rows = {row["name"]: row for row in before["cases"]}
     other = {}
-    if len(cases) < len(CASES) and before["cases"]:
+    if len(cases) < len(all_cases) and before["cases"]:
         other = {key: value for key, value in here.items() if before.get(key) != value}
         if not set(other) <= set(MACHINE):
             sys.exit("the other cases were written with other versions; write all of them, without --only")
@@ -124,11 +135,12 @@ def write(writer, cases, out):
             print(f"[{number}/{len(cases)}] {case.name} {time.monotonic() - started:.1f} s", flush=True)
         for case in cases:
             replace(Path(staging) / case.name, out / "cases" / case.name)
-    names = [case.name for case in CASES if case.name in rows]
+    names = [case.name for case in all_cases if case.name in rows]
     for folder in (out / "cases").iterdir():
         if folder.name not in names:
             shutil.rmtree(folder)
-    manifest = {"schema_version": SCHEMA_VERSION, **here, "tolerances": "tolerances.json",
+    functions = {"functions": class_of(all_cases[0].golden / "models" / all_cases[0].model).functions} if all_cases[0].part else {}
+    manifest = {"schema_version": SCHEMA_VERSION, **here, **functions, "tolerances": "tolerances.json",
                 "cases": [rows[name] for name in names]}  # fmt: skip
     written = manifest_path.with_suffix(".new")
     written.write_text(manifest_json(manifest))
@@ -138,13 +150,19 @@ def write(writer, cases, out):
 
 def check(writer, cases, out):
     """Recomputes; returns the differences."""
+    parts = [(part, of_part(cases, part)) for part in ("", *PARTS)]
+    return [line for part, chosen in parts if chosen for line in check_part(writer, chosen, of_part(CASES, part), out, part)]
+
+
+def check_part(writer, cases, all_cases, suite, part):
+    out = suite / part
     manifest = json.loads((out / "manifest.json").read_text())
-    here, known = environment(), json.loads((out / manifest["tolerances"]).read_text())
+    here, known = environment(), json.loads((suite / manifest["tolerances"]).read_text())
     elsewhere = {key: (manifest.get(key), value) for key, value in here.items() if manifest.get(key) != value}
     for key, (wrote, now) in elsewhere.items():
         print(f"{key} is {now}, the goldens were written with {wrote} unless they say otherwise: judging within tolerances")
     rows = {row["name"]: row for row in manifest["cases"]}
-    found = [f"{name}: in the manifest, but no longer a case" for name in set(rows) - {case.name for case in CASES}]
+    found = [f"{name}: in the manifest, but no longer a case" for name in set(rows) - {case.name for case in all_cases}]
     for number, case in enumerate(cases, 1):
         run = writer.run(case)
         row, folder = rows.get(case.name), out / "cases" / case.name

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_fidelity_tools import arguments
-from vae_fidelity_tools.checkout import GOLDEN, IMAGES, MODELS
+from vae_fidelity_tools.checkout import IMAGES
 from vae_fidelity_tools.goldens.faults import FAULTS
 from vae_fidelity_tools.goldens.recipe import repository
 from vae_fidelity_tools.goldens.spread import MEASURED, Variant, goldens, pairs, sizes, spawn, sweep
@@ -59,8 +59,8 @@ def fast_engine(binary, folder):
 
 def fast_layers(binary, case, folder):
     """Its layers, in units of each one's standard deviation; the decoder starts from its own latents."""
-    golden = GOLDEN / "cases" / case.name / "trace.json"
-    how = ["--repo", repository(MODELS / case.model, folder), "--against", golden, "--device", "cpu"]
+    golden = case.golden / "cases" / case.name / "trace.json"
+    how = ["--repo", repository(case.model_folder, folder), "--against", golden, "--device", "cpu"]
     if case.size:
         how += ["--width", case.width, "--height", case.height]
     traced = printed(binary, "trace", IMAGES / case.image, *how, "--engine", "fast")

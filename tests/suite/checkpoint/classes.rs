@@ -44,15 +44,6 @@ fn other_classes_are_named_from_their_tensors() {
     type Shapes<'a> = &'a [(&'a str, &'a [usize])];
     let cases: &[(&str, Shapes)] = &[
         (
-            "an AutoencoderTiny (TAESD)",
-            &[("encoder.layers.0.weight", CONV), ("encoder.layers.1.conv.0.weight", CONV)],
-        ),
-        // As madebyollin/taesd has them, both halves and one, and as ComfyUI puts them together.
-        ("an AutoencoderTiny", &[("encoder.0.weight", CONV), ("encoder.1.conv.0.weight", CONV)]),
-        ("an AutoencoderTiny", &[("0.weight", CONV), ("1.conv.0.weight", CONV)]),
-        ("an AutoencoderTiny", &[("1.weight", CONV), ("3.conv.0.weight", CONV)]),
-        ("an AutoencoderTiny", &[("taesd_encoder.1.conv.0.weight", CONV), ("vae_scale", &[])]),
-        (
             "AutoencoderKLWan or AutoencoderKLQwenImage",
             &[("encoder.conv_in.weight", five), ("encoder.down_blocks.0.norm1.gamma", one)],
         ),

@@ -45,7 +45,8 @@ fn the_suite_that_the_binary_was_built_beside_is_listed_from_anywhere() {
     assert!(some.cases.iter().all(|case| case.model == "sd-small"));
     let f16 = |case: &&Case| case.dtype == "f16" && case.device == "cuda";
     assert_eq!(some.cases.iter().filter(f16).count(), 1);
-    assert_eq!(list.cases.iter().filter(|case| case.slicing && case.tiling).count(), 1);
+    // One of AutoencoderKL, and one of AutoencoderTiny.
+    assert_eq!(list.cases.iter().filter(|case| case.slicing && case.tiling).count(), 2);
     sandbox.run(&only).exits(0).says("sd-small-mode").says("f16 on cuda");
     let unknown = sandbox.run(&["golden", "list", "--only", "nothing", "--json"]).exits(2);
     let refusal: Refusal = parsed(&unknown, 0);

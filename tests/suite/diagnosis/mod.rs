@@ -6,6 +6,7 @@
 pub mod colours;
 pub mod faults;
 mod flux2;
+mod tiny;
 mod legitimate;
 mod matrix;
 pub mod plot;

@@ -2,7 +2,6 @@
 
 #[cfg(feature = "tch")]
 use std::cell::RefCell;
-#[cfg(feature = "tch")]
 use std::path::Path;
 #[cfg(feature = "tch")]
 use std::rc::Rc;
@@ -82,7 +81,11 @@ pub fn checkpoint(name: &str) -> Checkpoint {
     let source = match name {
         "builtin" => Source::Builtin,
         UNTOUCHED => folder(format!("tests/fixtures/models/{name}")),
-        name => folder(format!("golden/models/{name}")),
+        name => {
+            let mut models = ["golden/models", "golden/tiny/models"].into_iter();
+            let holds = |models: &&str| Path::new(models).join(name).is_dir();
+            folder(format!("{}/{name}", models.find(holds).unwrap()))
+        }
     };
     Checkpoint::open(&source, None).unwrap()
 }

@@ -24,9 +24,10 @@ fn the_fast_engine_passes_every_golden() {
 /// The models of the goldens, by name.
 #[cfg(feature = "tch")]
 fn models() -> Vec<(String, Checkpoint)> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/models");
-    let mut models: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
+    let mut models: Vec<_> = ["models", "tiny/models"]
+        .into_iter()
+        .flat_map(|folder| std::fs::read_dir(format!("{root}/{folder}")).unwrap())
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_dir())
         .map(|path| {

@@ -17,12 +17,21 @@ fn builtin() -> FastAutoencoderKL {
 
 #[test]
 fn plain_kernels_pass_goldens_of_every_kind() {
-    let models = ["sd-small", "act-mish", "act-gelu", "cogview-small", "five-blocks", "tiles"];
+    let models = [
+        "sd-small",
+        "act-mish",
+        "act-gelu",
+        "cogview-small",
+        "five-blocks",
+        "tiles",
+        "tiny-gelu",
+        "tiny-uneven",
+    ];
     let cases = ["builtin-small", "builtin-tiles", "builtin-blocks", "class-defaults-sample"];
     let suite = Suite::open("golden").unwrap();
     let known = |name: &str| suite.cases().iter().any(|c| c.model == name || c.name == name);
     let chosen: Vec<&str> = models.into_iter().chain(cases).filter(|name| known(name)).collect();
-    assert!(chosen.len() >= 9, "{chosen:?}");
+    assert!(chosen.len() >= 11, "{chosen:?}");
     let suite = chosen.into_iter().fold(Suite::open("golden").unwrap(), |s, name| s.only(name));
     let load = |checkpoint: &Checkpoint| {
         let vae = FastAutoencoderKL::load(checkpoint, Some(2))?.with_plain_kernels();

@@ -72,6 +72,15 @@ fn goldens_tell_whether_tiles_were_cut_and_how_large() {
             assert!(failed.contains(&step), "{case}: whole pictures passed {step:?}: {failed:?}");
         }
     }
+    // AutoencoderTiny's have a rule of their own, and no moments.
+    for case in ["tiny-tiles", "tiny-slices-tiles"] {
+        let (report, failed) = judged(case, |splitting, _| splitting);
+        assert!(report.passed && failed.is_empty(), "{report}");
+        let (_, failed) = judged(case, |splitting, _| Splitting { tiling: None, ..splitting });
+        for step in [Step::Latents, Step::Decoded] {
+            assert!(failed.contains(&step), "{case}: whole pictures passed {step:?}: {failed:?}");
+        }
+    }
     let twice = |splitting: Splitting, config: &VaeConfig| {
         let size = splitting.tiling.map(|tiling| 2 * tiling.tile_sample_min_size());
         Splitting { tiling: size.map(|size| Tiling::new(config, Some(size)).unwrap()), ..splitting }

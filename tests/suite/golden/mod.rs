@@ -3,6 +3,8 @@
 mod candidate;
 mod damaged;
 mod plugin;
+mod tiny;
+mod tiny_port;
 mod tolerances;
 
 pub mod toy;

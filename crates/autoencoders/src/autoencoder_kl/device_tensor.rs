@@ -4,6 +4,7 @@ use ndarray::{Array4, ArrayView4};
 use tch::Tensor;
 
 use vae_fidelity_core::trace::Stage;
+use vae_fidelity_core::vae::Vae;
 use vae_fidelity_files::error::Result;
 
 use super::diagonal_gaussian::DiagonalGaussian;
@@ -35,7 +36,7 @@ impl AutoencoderKL {
         self.tensor(array).map(DeviceTensor)
     }
 
-    /// Unscaled latents (N, C, h, w) of `sample` (N, 3, H, W) in [-1, 1]: the posterior's mode. On CUDA
+    /// Unscaled latents (N, C, h, w) of `sample` (N, 3, H, W) in [-1, 1]: the posterior's mode, if there is one. On CUDA
     /// the work is queued, not awaited ([`super::Device::synchronize`] does that). Tiling and slicing are
     /// left out.
     ///
@@ -44,6 +45,9 @@ impl AutoencoderKL {
     /// When the shape is not that of a sample, or libtorch fails.
     pub fn encode_on_device(&self, sample: &DeviceTensor) -> Result<DeviceTensor> {
         let moments = self.forward(Stage::Encode, &sample.0)?;
+        if !self.config().has_posterior() {
+            return Ok(DeviceTensor(moments));
+        }
         let posterior = DiagonalGaussian::from_moments(&moments)?;
         Ok(DeviceTensor(posterior.mode().shallow_clone()))
     }

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
+use vae_fidelity_core::graph::Elementwise;
 use vae_fidelity_files::error::Result;
 
 /// The operations that `AutoencoderKL` is made of, on the tensors of one implementation.
@@ -20,7 +21,7 @@ pub(super) trait Engine: Debug {
     fn conv2d(
         &self,
         xs: &Self::Tensor,
-        layer: Layer<Self::Weight>,
+        kernel: Kernel<Self::Weight>,
         stride: usize,
         padding: usize,
         at: &str,
@@ -56,11 +57,20 @@ pub(super) trait Engine: Debug {
     /// A copy that an operation may write over.
     fn copied(&self, xs: &Self::Tensor, at: &str) -> Result<Self::Tensor>;
 
-    /// `input + hidden`: the end of a residual block, after which neither is needed.
+    /// `function` of each value of a tensor that nothing else needs.
+    fn elementwise(
+        &self,
+        xs: Self::Tensor,
+        function: Elementwise,
+        at: &str,
+    ) -> Result<Self::Tensor>;
+
+    /// `input + hidden`, or `hidden + input`: the end of a residual block, after which neither is needed.
     fn add_to_input(
         &self,
         input: Self::Tensor,
         hidden: Self::Tensor,
+        first: First,
         at: &str,
     ) -> Result<Self::Tensor>;
 
@@ -116,9 +126,24 @@ pub(super) enum Beyond {
     Input(f32),
 }
 
+/// Which operand of a sum diffusers writes first. It decides how the sum lies in memory, where both lie
+/// otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    Input,
+    Hidden,
+}
+
 /// Weight and bias of a layer.
 #[derive(Debug)]
 pub(super) struct Layer<'a, W> {
     pub weight: &'a W,
     pub bias: &'a W,
+}
+
+/// Weight of a convolution, and its bias if it has one.
+#[derive(Debug)]
+pub(super) struct Kernel<'a, W> {
+    pub weight: &'a W,
+    pub bias: Option<&'a W>,
 }

@@ -17,6 +17,9 @@ use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::{Instructions, Threads};
 use vae_fidelity_kernels::winograd;
 
+/// Values of a kernel of 3x3, of each input and output.
+const WINOGRAD_KERNEL: usize = 9;
+
 /// Computes with `vae_fidelity_kernels`.
 #[derive(Debug)]
 pub(super) struct Fast {
@@ -144,7 +147,12 @@ impl Fast {
     /// Runs a convolution, and adds its output to `onto` if there is one.
     pub fn winograd(&self, deferred: DeferredConv2d, onto: Option<Pending>) -> Result<Pending> {
         let DeferredConv2d { input, weight: name, bias } = deferred;
-        let (weight, bias) = (self.weights(&name)?, self.weights(&bias)?);
+        let weight = self.weights(&name)?;
+        let outputs = weight.len() / (WINOGRAD_KERNEL * input.images[0].channels);
+        let bias = match &bias {
+            Some(bias) => self.weights(bias)?,
+            None => Cow::Owned(vec![0.0; outputs]),
+        };
         let input = if input.padded { self.materialize(input) } else { input };
         let mut onto =
             onto.map(|onto| self.materialize(onto).into_images(&self.workspace.activations));
@@ -153,7 +161,7 @@ impl Fast {
                 weight: &weight,
                 bias: &bias,
                 inputs: image.channels,
-                outputs: bias.len(),
+                outputs,
                 normalize: input.normalize_of(number),
                 upsample: input.upsample,
             };

@@ -1,14 +1,17 @@
 //! The operations of a model on the fast engine: each computes, or is left pending until another needs it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
 use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::graph::Elementwise;
 use vae_fidelity_files::error::Result;
 
-use super::engine::{Beyond, Engine, Layer};
+use super::engine::{Beyond, Engine, First, Kernel, Layer};
 use super::fast::Fast;
+use super::model::WATCHED;
 use super::pending::{DeferredConv2d, Layout, Lazy, LazyConv2d, Pending};
 use vae_fidelity_kernels::extreme::beyond;
 use vae_fidelity_kernels::norm::{Normalize, group_norm};
@@ -31,7 +34,7 @@ impl Engine for Fast {
     fn conv2d(
         &self,
         xs: &Lazy,
-        layer: Layer<String>,
+        kernel: Kernel<String>,
         stride: usize,
         padding: usize,
         _: &str,
@@ -41,7 +44,7 @@ impl Engine for Fast {
         // Padding keeps the size, so that a padding of one belongs to a kernel of 3x3.
         let plain = self.threads.instructions == Instructions::Plain;
         if (stride, padding) == (1, 1) && inputs >= WINOGRAD_INPUTS && !plain {
-            let (weight, bias) = (layer.weight.clone(), layer.bias.clone());
+            let (weight, bias) = (kernel.weight.clone(), kernel.bias.cloned());
             let deferred = DeferredConv2d { input: xs, weight, bias };
             return Ok(match self.dtype {
                 Dtype::F32 => Lazy::deferred(deferred),
@@ -49,10 +52,15 @@ impl Engine for Fast {
                 _ => self.output(self.winograd(deferred, None)?).into(),
             });
         }
-        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
-        let outputs = bias.len();
-        // Weights are (out, in, side, side).
+        let weight = self.weights(kernel.weight)?;
+        let bias = kernel.bias.map(|bias| self.weights(bias)).transpose()?;
+        // Weights are (out, in, side, side); one without a bias is padded by half its side.
+        let outputs = match &bias {
+            Some(bias) => bias.len(),
+            None => weight.len() / (inputs * (2 * padding + 1).pow(2)),
+        };
         let side = (weight.len() / (inputs * outputs)).isqrt();
+        let bias = bias.unwrap_or_else(|| Cow::Owned(vec![0.0; outputs]));
         let xs = if xs.upsample { self.materialize(xs) } else { xs };
         let convolve = |(number, image): (usize, &Arc<NhwcTensor>)| {
             let params = direct::Conv2dParams {
@@ -71,7 +79,7 @@ impl Engine for Fast {
             direct::convolve(self.threads, params, image, size, &self.workspace)
         };
         let images = xs.images.iter().enumerate().map(convolve).collect();
-        self.checkpoint.forget(layer.weight);
+        self.checkpoint.forget(kernel.weight);
         Ok(self.output(Pending::new(images)).into())
     }
 
@@ -148,7 +156,25 @@ impl Engine for Fast {
         Ok(self.ready(xs)?.into())
     }
 
-    fn add_to_input(&self, input: Lazy, hidden: Lazy, _: &str) -> Result<Lazy> {
+    fn elementwise(&self, xs: Lazy, function: Elementwise, _: &str) -> Result<Lazy> {
+        let xs = self.materialize(self.owned(xs)?);
+        let memory = &self.workspace.activations;
+        let round = |x| self.dtype.round(x);
+        let images = xs.into_images(memory).map(|mut image| {
+            let (channels, pitch, row) = (image.channels, image.pitch, image.width * image.pitch);
+            self.threads.for_each_part(image.values_mut(), row, |_, values| {
+                for pixel in values.chunks_exact_mut(pitch) {
+                    // What is behind them fills up a vector, and stays 0.
+                    pixel[..channels].iter_mut().for_each(|x| *x = function.apply(*x, round));
+                }
+                memory.keep_within_limit();
+            });
+            image
+        });
+        Ok(Pending::new(images.collect()).into())
+    }
+
+    fn add_to_input(&self, input: Lazy, hidden: Lazy, _: First, _: &str) -> Result<Lazy> {
         let input = self.materialize(self.owned(input)?);
         let hidden = match hidden.into_conv2d() {
             LazyConv2d::Deferred(deferred) => {
@@ -210,9 +236,7 @@ impl Engine for Fast {
         Ok(match (self.dtype, class) {
             (Dtype::F32, "GroupNorm") if xs.normalize.is_some() => largest().map(Beyond::Input),
             // There every output is computed and rounded at once.
-            (Dtype::Bf16, "Conv2d" | "ResnetBlock2D" | "Attention") => {
-                largest().map(Beyond::Output)
-            }
+            (Dtype::Bf16, class) if WATCHED.contains(&class) => largest().map(Beyond::Output),
             _ => None,
         })
     }

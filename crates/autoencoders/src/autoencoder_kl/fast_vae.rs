@@ -12,6 +12,7 @@ use vae_fidelity_core::trace::{Extreme, Stage, Trace};
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
+use super::deterministic::deterministic;
 use super::engine::Engine;
 use super::fast::Fast;
 use super::footprint::{Footprint, in_mib};
@@ -164,6 +165,9 @@ impl Vae for FastAutoencoderKL {
                 self.watch.part(Stage::Encode, run)
             })
         })?;
+        if !self.model.config.has_posterior() {
+            return deterministic(moments, noise);
+        }
         let channels = moments.dim().1 / 2;
         let mean = moments.slice(s![.., ..channels, .., ..]);
         // diffusers' `DiagonalGaussianDistribution`, rounding after each operation

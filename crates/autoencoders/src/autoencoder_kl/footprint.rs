@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vae_fidelity_core::config::VaeConfig;
-use vae_fidelity_core::graph::{Body, Function, Graph, Module, Step};
+use vae_fidelity_core::graph::{Body, Function, Graph, Module, Residual, Step};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::memory::available_bytes;
 
@@ -204,13 +204,7 @@ impl Walk {
                 output
             }
             Body::Sequence(steps) => self.steps(steps, input, held, false),
-            Body::Residual(residual) => {
-                let output = self.steps(&residual.hidden, input, held + input.values(), true);
-                if residual.conv_shortcut.is_some() {
-                    self.holds(held + input.values() + 2 * output.values());
-                }
-                output
-            }
+            Body::Residual(residual) => self.residual(residual, input, held),
             // Input and output, queries, keys and values, and room to spare.
             Body::Attention(_) => {
                 self.holds(held + 8 * input.values());
@@ -230,7 +224,11 @@ impl Walk {
                     image = self.inside(module, image, others);
                     counted &= matches!(module.body, Body::GroupNorm(_));
                 }
-                Step::Function(Function::Activation(_)) => (),
+                Step::Function(Function::Activation(_) | Function::Elementwise(_)) => (),
+                Step::Residual(residual) => {
+                    image = self.residual(residual, image, others);
+                    counted = false;
+                }
                 Step::Function(function) => {
                     let output = image.resized(|side| function.out_side(side));
                     self.holds(others + image.values() + output.values());
@@ -239,6 +237,14 @@ impl Walk {
             }
         }
         image
+    }
+
+    fn residual<W>(&mut self, residual: &Residual<W>, input: Image, held: u64) -> Image {
+        let output = self.steps(&residual.hidden, input, held + input.values(), true);
+        if residual.conv_shortcut.is_some() {
+            self.holds(held + input.values() + 2 * output.values());
+        }
+        output
     }
 
     fn holds(&mut self, values: u64) {

@@ -3,7 +3,7 @@
 use vae_fidelity_core::graph::{Attention, Body, Function, Module, Parameter, Residual, Step};
 use vae_fidelity_files::error::Result;
 
-use super::engine::{Engine, Layer};
+use super::engine::{Engine, First, Kernel, Layer};
 
 /// Called with each module and its output, in the order in which modules finish: PyTorch's
 /// `register_forward_hook`, for all modules.
@@ -54,8 +54,9 @@ pub(super) fn forward<E: Engine>(
     let at = module.name.as_str();
     let ys = match &module.body {
         Body::Conv2d(conv) => {
-            let layer = layer(&conv.weight, &conv.bias);
-            engine.conv2d(xs.get(), layer, conv.stride, conv.padding, at)?
+            let bias = conv.bias.as_ref().map(|bias| &bias.value);
+            let kernel = Kernel { weight: &conv.weight.value, bias };
+            engine.conv2d(xs.get(), kernel, conv.stride, conv.padding, at)?
         }
         Body::GroupNorm(norm) => {
             let layer = layer(&norm.weight, &norm.bias);
@@ -63,7 +64,7 @@ pub(super) fn forward<E: Engine>(
         }
         Body::Linear(linear) => engine.linear(xs.get(), layer(&linear.weight, &linear.bias), at)?,
         Body::Sequence(steps) => sequence(engine, steps, xs, at, hook)?,
-        Body::Residual(block) => residual(engine, block, xs, at, hook)?,
+        Body::Residual(block) => residual(engine, block, First::Input, xs, at, hook)?,
         Body::Attention(block) => attention(engine, block, xs.get(), at, hook)?,
     };
     hook(Named { name: at, class: module.class }, &ys)?;
@@ -91,6 +92,10 @@ fn sequence<E: Engine>(
             Step::Function(Function::UpsampleNearest2x) => {
                 engine.upsample_nearest_2x(xs.get(), at)?
             }
+            Step::Function(Function::Elementwise(function)) => {
+                engine.elementwise(xs.owned(engine, at)?, *function, at)?
+            }
+            Step::Residual(block) => residual(engine, block, First::Hidden, xs, at, hook)?,
         });
     }
     xs.owned(engine, at)
@@ -99,6 +104,7 @@ fn sequence<E: Engine>(
 fn residual<E: Engine>(
     engine: &E,
     block: &Residual<E::Weight>,
+    first: First,
     xs: Input<E::Tensor>,
     at: &str,
     hook: ForwardHook<E::Tensor>,
@@ -108,7 +114,7 @@ fn residual<E: Engine>(
         Some(conv) => forward(engine, conv, xs, hook)?,
         None => xs.owned(engine, at)?,
     };
-    engine.add_to_input(input, hidden, at)
+    engine.add_to_input(input, hidden, first, at)
 }
 
 /// (N, C, H, W) to (N, C, H, W); every position attends to every other, H * W squared.

@@ -1,4 +1,4 @@
-//! diffusers' `AutoencoderKL`, once as a model and twice as an engine that computes it.
+//! diffusers' autoencoders, once as a model and twice as an engine that computes it.
 //!
 //! The reference engine runs the same operations in the same order on libtorch, so that on one
 //! machine its latents and pixels equal the reference script's to the bit. The fast engine computes the
@@ -9,6 +9,7 @@ mod engine;
 mod forward;
 mod model;
 mod alone;
+mod deterministic;
 mod watch;
 mod device;
 #[cfg(feature = "tch")]
@@ -35,6 +36,7 @@ mod fast_operations;
 mod footprint;
 mod fast_vae;
 
+pub(crate) use deterministic::no_posterior;
 pub use device::{Device, DeviceChoice};
 #[cfg(feature = "tch")]
 pub use device_tensor::DeviceTensor;

@@ -12,6 +12,10 @@ use vae_fidelity_files::error::{Error, Result};
 use super::engine::{Beyond, Engine};
 use super::forward::{ForwardHook, Input, Named, forward};
 
+/// Classes of modules whose outputs are watched for values beyond f16.
+pub(super) const WATCHED: [&str; 4] =
+    ["Conv2d", "ResnetBlock2D", "AutoencoderTinyBlock", "Attention"];
+
 /// A graph with an engine's tensors in it.
 #[derive(Debug)]
 pub(super) struct Model<E: Engine> {
@@ -48,7 +52,7 @@ impl<E: Engine> Model<E> {
             if let Some((module, largest)) = found {
                 Extreme::merge(seen, vec![Extreme { module, largest }]);
             }
-            if ["Conv2d", "ResnetBlock2D", "Attention"].contains(&module.class) {
+            if WATCHED.contains(&module.class) {
                 last.clear();
                 last.push_str(module.name);
             }
@@ -56,7 +60,8 @@ impl<E: Engine> Model<E> {
         }
     }
 
-    /// (N, 3, H, W) to (N, 2C, H / f, W / f)
+    /// (N, 3, H, W) to moments (N, 2C, H / f, W / f), or to latents (N, C, H / f, W / f) in a class
+    /// without a posterior
     pub fn moments(&self, sample: &E::Tensor, hook: ForwardHook<E::Tensor>) -> Result<E::Tensor> {
         let moments = forward(&self.engine, &self.graph.encoder, Input::Borrowed(sample), hook)?;
         match &self.graph.quant_conv {

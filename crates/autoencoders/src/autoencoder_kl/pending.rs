@@ -92,9 +92,9 @@ pub(super) enum LazyConv2d {
 #[derive(Debug, Clone)]
 pub(super) struct DeferredConv2d {
     pub input: Pending,
-    /// Names of its weight and bias in the checkpoint.
+    /// Names of its weight and bias in the checkpoint; not all have a bias.
     pub weight: String,
-    pub bias: String,
+    pub bias: Option<String>,
 }
 
 impl Lazy {

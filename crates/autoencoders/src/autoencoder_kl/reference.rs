@@ -6,10 +6,12 @@ use tch::{Device, Kind, Tensor};
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
+use vae_fidelity_core::graph::Elementwise;
 use vae_fidelity_files::error::Result;
 
-use super::engine::{Beyond, Engine, Layer};
+use super::engine::{Beyond, Engine, First, Kernel, Layer};
 use super::libtorch::{Attempt, copied, kind_of, to_values};
+use super::model::WATCHED;
 
 /// Where and in which dtype libtorch computes.
 #[derive(Debug, Clone, Copy)]
@@ -52,13 +54,13 @@ impl Engine for Reference {
     fn conv2d(
         &self,
         xs: &Tensor,
-        layer: Layer<Tensor>,
+        kernel: Kernel<Tensor>,
         stride: usize,
         padding: usize,
         at: &str,
     ) -> Result<Tensor> {
         let (stride, padding) = ([stride as i64; 2], [padding as i64; 2]);
-        xs.f_conv2d(layer.weight, Some(layer.bias), stride, padding, [1, 1], 1).attempt(|| at)
+        xs.f_conv2d(kernel.weight, kernel.bias, stride, padding, [1, 1], 1).attempt(|| at)
     }
 
     fn group_norm(
@@ -100,12 +102,32 @@ impl Engine for Reference {
         copied(xs).attempt(|| at)
     }
 
+    fn elementwise(&self, xs: Tensor, function: Elementwise, at: &str) -> Result<Tensor> {
+        match function {
+            Elementwise::ToUnitRange => xs.f_add_scalar(1i64).and_then(|xs| xs.f_div_scalar(2i64)),
+            Elementwise::FromUnitRange => {
+                xs.f_mul_scalar(2i64).and_then(|xs| xs.f_sub_scalar(1i64))
+            }
+            Elementwise::SoftClamp => {
+                xs.f_div_scalar(3i64).and_then(|xs| xs.f_tanh()?.f_mul_scalar(3i64))
+            }
+        }
+        .attempt(|| at)
+    }
+
     /// In place where the result lies the same; for sides of 1 the order of operands decides how it
     /// lies, and with it the kernel of the next layer.
-    fn add_to_input(&self, input: Tensor, mut hidden: Tensor, at: &str) -> Result<Tensor> {
-        match hidden.stride() == input.stride() {
-            true => hidden.f_add_(&input),
-            false => input.f_add(&hidden),
+    fn add_to_input(
+        &self,
+        input: Tensor,
+        mut hidden: Tensor,
+        first: First,
+        at: &str,
+    ) -> Result<Tensor> {
+        match (hidden.stride() == input.stride(), first) {
+            (true, _) => hidden.f_add_(&input),
+            (false, First::Input) => input.f_add(&hidden),
+            (false, First::Hidden) => hidden.f_add(&input),
         }
         .attempt(|| at)
     }
@@ -165,7 +187,7 @@ impl Engine for Reference {
 
     /// On the CPU, where one more pass over a tensor costs little; elsewhere it would wait for the device.
     fn beyond(&self, class: &str, xs: &Tensor, limit: f32) -> Result<Option<Beyond>> {
-        let watched = ["Conv2d", "ResnetBlock2D", "Attention"].contains(&class);
+        let watched = WATCHED.contains(&class);
         if !watched || self.device != Device::Cpu || self.kind == Kind::Half {
             return Ok(None);
         }

@@ -16,6 +16,7 @@ use vae_fidelity_core::trace::{Extreme, Stage, Trace};
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::Result;
 
+use super::deterministic::{deterministic, no_posterior};
 use super::device::Device;
 use super::diagonal_gaussian::DiagonalGaussian;
 use super::libtorch::{Attempt, kind_of, to_array};
@@ -85,7 +86,14 @@ impl AutoencoderKL {
     }
 
     /// The posterior of `sample` (N, 3, H, W), as `AutoencoderKL.encode(x).latent_dist`.
+    ///
+    /// # Errors
+    ///
+    /// Of a class without a posterior ([`VaeConfig::has_posterior`]), and as [`Vae::encode`].
     pub fn posterior(&self, sample: ArrayView4<f32>) -> Result<DiagonalGaussian> {
+        if !self.config().has_posterior() {
+            return Err(no_posterior(self.config()));
+        }
         DiagonalGaussian::from_moments(&self.moments(sample)?)
     }
 
@@ -133,6 +141,9 @@ impl Vae for AutoencoderKL {
 
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded> {
         let moments = self.moments(sample)?;
+        if !self.config().has_posterior() {
+            return deterministic(to_array(&moments)?, noise);
+        }
         let posterior = DiagonalGaussian::from_moments(&moments)?;
         let latents = match noise {
             None => to_array(posterior.mode())?,

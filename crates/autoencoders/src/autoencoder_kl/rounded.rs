@@ -16,7 +16,7 @@ use super::reference::Reference;
 /// Latents and decoded sample of one trip as `dtype` would round them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoundedTrip {
-    /// Mode of the posterior, unscaled.
+    /// Mode of the posterior, or what the encoder gives where there is none; unscaled.
     pub latents: Array4<f32>,
     /// Decoded sample before clamping.
     pub decoded: Array4<f32>,
@@ -44,7 +44,10 @@ pub fn rounded_trip(
     model.check_sample(&sample.view())?;
     let sample = tensor(&sample)?;
     let moments = to_array(&tch::no_grad(|| model.moments(&sample, &mut round))?)?;
-    let latents = moments.slice(s![.., ..moments.dim().1 / 2, .., ..]).to_owned();
+    let latents = match checkpoint.config().has_posterior() {
+        true => moments.slice(s![.., ..moments.dim().1 / 2, .., ..]).to_owned(),
+        false => moments,
+    };
     let scaling = checkpoint.scaling(dtype)?;
     let scaled = scaling.unscale(scaling.scale(latents.view(), dtype)?.view(), dtype)?;
     let scaled = tensor(&scaled)?;

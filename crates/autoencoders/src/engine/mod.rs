@@ -9,7 +9,9 @@ use std::fmt;
 
 use ndarray::{Array4, ArrayView4};
 
-use crate::autoencoder_kl::{Device, DeviceChoice, FastAutoencoderKL, check_picture_fits};
+use crate::autoencoder_kl::{
+    Device, DeviceChoice, FastAutoencoderKL, check_picture_fits, no_posterior,
+};
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::VaeConfig;
@@ -170,6 +172,10 @@ impl Execution {
 
     /// What `torch.Generator(device).manual_seed(seed)` gives a draw from the posterior of a picture of
     /// this size, in the dtype that runs.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error for a class without a posterior.
     pub fn noise(
         &self,
         config: &VaeConfig,
@@ -177,6 +183,9 @@ impl Execution {
         width: usize,
         height: usize,
     ) -> Result<Array4<f32>> {
+        if !config.has_posterior() {
+            return Err(no_posterior(config));
+        }
         let smaller = config.downsampling();
         let shape = (1, config.latent_channels(), height / smaller, width / smaller);
         // As torch reads a seed: by its lowest 64 bits.

@@ -66,7 +66,7 @@ impl AutoencoderKLFlux2Config {
             block_out_channels: fields.take("block_out_channels", || vec![128, 256, 512, 512])?,
             decoder_block_out_channels: fields.take("decoder_block_out_channels", || None)?,
             layers_per_block: fields.take("layers_per_block", || 2)?,
-            act_fn: fields.take_activation()?,
+            act_fn: fields.take_activation("silu")?,
             latent_channels: fields.take("latent_channels", || 32)?,
             norm_num_groups: fields.take("norm_num_groups", || 32)?,
             sample_size: fields.take_sample_size(1024)?,

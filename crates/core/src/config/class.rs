@@ -11,17 +11,21 @@ pub enum Class {
     /// FLUX.2's: the same graph, whose latents are patched and normalized by statistics in the
     /// checkpoint.
     AutoencoderKLFlux2,
+    /// TAESD and its kin: a small autoencoder that was trained to make another's latents, scaled.
+    AutoencoderTiny,
 }
 
 impl Class {
     /// Every class that is run.
-    pub const ALL: [Self; 2] = [Self::AutoencoderKL, Self::AutoencoderKLFlux2];
+    pub const ALL: [Self; 3] =
+        [Self::AutoencoderKL, Self::AutoencoderKLFlux2, Self::AutoencoderTiny];
 
     /// diffusers' name of it.
     pub fn name(self) -> &'static str {
         match self {
             Self::AutoencoderKL => "AutoencoderKL",
             Self::AutoencoderKLFlux2 => "AutoencoderKLFlux2",
+            Self::AutoencoderTiny => "AutoencoderTiny",
         }
     }
 

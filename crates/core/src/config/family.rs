@@ -39,6 +39,21 @@ pub enum Family {
     /// FLUX.2 and FLUX.2 Klein, also with the small decoder.
     #[serde(rename = "flux2")]
     Flux2,
+    /// TAESD, for Stable Diffusion 1.x and 2.x. TAESDXL has the same config.
+    #[serde(rename = "taesd")]
+    Taesd,
+    /// TAESD for SDXL, which its config does not tell from the one for Stable Diffusion 1.x.
+    #[serde(rename = "taesdxl")]
+    Taesdxl,
+    /// TAESD for Stable Diffusion 3. The one for FLUX.1 has the same config.
+    #[serde(rename = "taesd3")]
+    Taesd3,
+    /// TAESD for FLUX.1, which its config does not tell from the one for Stable Diffusion 3.
+    #[serde(rename = "taef1")]
+    Taef1,
+    /// TAESD for FLUX.2, of `taesd.py` alone: diffusers' class does not have its pools.
+    #[serde(rename = "taef2")]
+    Taef2,
     /// The Stable Diffusion x4 upscaler.
     #[serde(rename = "x4-upscaler")]
     X4Upscaler,
@@ -60,6 +75,11 @@ impl Family {
             Self::Flux1 => "flux1",
             Self::Cogview => "cogview",
             Self::Flux2 => "flux2",
+            Self::Taesd => "taesd",
+            Self::Taesdxl => "taesdxl",
+            Self::Taesd3 => "taesd3",
+            Self::Taef1 => "taef1",
+            Self::Taef2 => "taef2",
             Self::X4Upscaler => "x4-upscaler",
             Self::Unknown => "unknown",
         }
@@ -77,17 +97,23 @@ impl Family {
             Self::Flux1 => "FLUX.1, and the models that took over its VAE",
             Self::Cogview => "CogView 3 and 4",
             Self::Flux2 => "FLUX.2 and FLUX.2 Klein, also with the small decoder",
+            Self::Taesd => "TAESD, for Stable Diffusion 1.x and 2.x (TAESDXL has the same config)",
+            Self::Taesdxl => "TAESD for SDXL",
+            Self::Taesd3 => "TAESD for Stable Diffusion 3 (TAEF1 has the same config)",
+            Self::Taef1 => "TAESD for FLUX.1",
+            Self::Taef2 => "TAESD for FLUX.2, which diffusers does not load",
             Self::X4Upscaler => "The Stable Diffusion x4 upscaler",
             Self::Unknown => "None of these",
         }
     }
 
     /// The family whose published config has the same graph and the same scaling, or
-    /// [`Family::Unknown`]. A config says what its writer believed; weights are not looked at.
+    /// [`Family::Unknown`]; the first of those that published one config. A config says what its writer
+    /// believed; weights are not looked at.
     pub fn of(config: &VaeConfig) -> Self {
         match config {
             VaeConfig::AutoencoderKL(config) => Self::of_autoencoder_kl(config),
-            VaeConfig::AutoencoderKLFlux2(_) => {
+            VaeConfig::AutoencoderKLFlux2(_) | VaeConfig::AutoencoderTiny(_) => {
                 Self::with_graph_of(config).first().copied().unwrap_or(Self::Unknown)
             }
         }

@@ -95,8 +95,9 @@ impl<'a> Fields<'a> {
             .map_err(|error| self.bad(name, format!("{error} (found {})", shortened(&found))))
     }
 
-    pub fn take_activation(&mut self) -> Result<Activation> {
-        let name: String = self.take("act_fn", || "silu".to_owned())?;
+    /// `act_fn`, of which `default` is the class's.
+    pub fn take_activation(&mut self, default: &str) -> Result<Activation> {
+        let name: String = self.take("act_fn", || default.to_owned())?;
         match name.to_lowercase().as_str() {
             "silu" | "swish" => Ok(Activation::Silu),
             "mish" => Ok(Activation::Mish),
@@ -198,6 +199,14 @@ impl<'a> Fields<'a> {
                 Err(self
                     .bad("layers_per_block", format!("expected 1 to {MAX_LAYERS}, found {layers}")))
             }
+        }
+    }
+
+    /// Fails unless `blocks` is a number that a level of a VAE can have; it may have none.
+    pub fn check_blocks_in_level(&self, name: &str, blocks: usize) -> Result<()> {
+        match blocks <= MAX_LAYERS {
+            true => Ok(()),
+            false => Err(self.bad(name, format!("expected at most {MAX_LAYERS}, found {blocks}"))),
         }
     }
 

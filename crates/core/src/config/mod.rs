@@ -6,6 +6,7 @@ mod autoencoder_kl;
 mod fields;
 mod parse;
 mod autoencoder_kl_flux2;
+mod autoencoder_tiny;
 mod vae_config;
 mod family;
 mod published;
@@ -13,6 +14,7 @@ mod quality;
 
 pub use autoencoder_kl::{Activation, AutoencoderKLConfig, SampleSize};
 pub use autoencoder_kl_flux2::AutoencoderKLFlux2Config;
+pub use autoencoder_tiny::AutoencoderTinyConfig;
 pub use class::Class;
 pub use family::Family;
 pub use quality::PublishedQuality;

@@ -34,7 +34,7 @@ impl AutoencoderKLConfig {
             up_block_types,
             block_out_channels: fields.take("block_out_channels", || vec![64])?,
             layers_per_block: fields.take("layers_per_block", || 1)?,
-            act_fn: fields.take_activation()?,
+            act_fn: fields.take_activation("silu")?,
             latent_channels: fields.take("latent_channels", || 4)?,
             norm_num_groups: fields.take("norm_num_groups", || 32)?,
             sample_size: fields.take_sample_size(32)?,

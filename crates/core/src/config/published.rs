@@ -1,7 +1,8 @@
 //! What each family published beside its weights, for files that come without a config.
 
-use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
+use super::autoencoder_kl::{Activation, AutoencoderKLConfig, SampleSize};
 use super::autoencoder_kl_flux2::AutoencoderKLFlux2Config;
+use super::autoencoder_tiny::AutoencoderTinyConfig;
 use super::class::Class;
 use super::family::Family;
 use super::vae_config::VaeConfig;
@@ -43,7 +44,7 @@ const SIXTEEN_CHANNELS: Published =
 
 impl Family {
     /// Fields that [`Family::apply`] sets.
-    pub const SUPPLIED: [&str; 7] = [
+    pub const SUPPLIED: [&str; 9] = [
         "sample_size",
         "scaling_factor",
         "shift_factor",
@@ -51,10 +52,12 @@ impl Family {
         "latents_std",
         "force_upcast",
         "batch_norm_eps",
+        "latent_magnitude",
+        "latent_shift",
     ];
 
     /// Families that have published a config, in the order in which a question names them.
-    pub const PUBLISHED: [Self; 9] = [
+    pub const PUBLISHED: [Self; 14] = [
         Self::Sd1,
         Self::Sd2,
         Self::Sdxl,
@@ -64,6 +67,11 @@ impl Family {
         Self::Cogview,
         Self::X4Upscaler,
         Self::Flux2,
+        Self::Taesd,
+        Self::Taesdxl,
+        Self::Taesd3,
+        Self::Taef1,
+        Self::Taef2,
     ];
 
     /// From `vae/config.json` of the repository named beside each value.
@@ -108,15 +116,29 @@ impl Family {
                 scaling_factor: 0.08333,
                 ..STABLE_DIFFUSION
             },
-            // Of another class.
+            // Of other classes.
             Self::Flux2 => return None,
+            Self::Taesd | Self::Taesdxl | Self::Taesd3 | Self::Taef1 | Self::Taef2 => return None,
             Self::Builtin | Self::Unknown => return None,
         })
     }
 
     /// The `scaling_factor` that this family published; `None` where it published nothing.
     pub fn scaling_factor(self) -> Option<f64> {
-        self.published().map(|published| published.scaling_factor)
+        match self.latents_of_taesd() {
+            Some(_) => Some(1.0),
+            None => self.published().map(|published| published.scaling_factor),
+        }
+    }
+
+    /// Channels of the latents of those that are TAESDs.
+    fn latents_of_taesd(self) -> Option<usize> {
+        match self {
+            Self::Taesd | Self::Taesdxl => Some(4),
+            Self::Taesd3 | Self::Taef1 => Some(16),
+            Self::Taef2 => Some(32),
+            _ => None,
+        }
     }
 
     /// Families whose VAE has the graph of `config`, whatever its scaling.
@@ -135,6 +157,13 @@ impl Family {
         match (self, config) {
             (Self::Flux2, VaeConfig::AutoencoderKLFlux2(config)) => Some(flux2_difference(config)),
             (Self::Flux2, _) => Some(of_class(Class::AutoencoderKLFlux2)),
+            (family, VaeConfig::AutoencoderTiny(config)) => match family.latents_of_taesd() {
+                Some(latents) => Some(taesd_difference(latents, config)),
+                None => family.published().map(|_| of_class(Class::AutoencoderKL)),
+            },
+            (family, _) if family.latents_of_taesd().is_some() => {
+                Some(of_class(Class::AutoencoderTiny))
+            }
             (_, VaeConfig::AutoencoderKL(config)) => {
                 self.published().map(|published| published.difference(config))
             }
@@ -189,6 +218,16 @@ impl Family {
                     ..config
                 })
             }
+            (VaeConfig::AutoencoderTiny(config), _) => {
+                VaeConfig::AutoencoderTiny(AutoencoderTinyConfig {
+                    latent_magnitude: 3.0,
+                    latent_shift: 0.5,
+                    scaling_factor: 1.0,
+                    shift_factor: 0.0,
+                    defaulted: supplied(config.defaulted),
+                    ..config
+                })
+            }
             (config, None) => config,
         })
     }
@@ -211,6 +250,25 @@ fn flux2_difference(config: &AutoencoderKLFlux2Config) -> Option<String> {
         .or_else(|| differ("use_post_quant_conv", true, config.use_post_quant_conv))
         .or_else(|| differ("mid_block_add_attention", true, config.mid_block_add_attention))
         .or_else(|| differ("norm_num_groups", 32, config.norm_num_groups))
+        .or_else(|| differ("in_channels", 3, config.in_channels))
+        .or_else(|| differ("out_channels", 3, config.out_channels))
+}
+
+/// The first thing in which `config` has another graph than the TAESD of that many latents. The config is
+/// that of madebyollin/taesd; the files for FLUX.2 have none, and the pools of `taesd.py`.
+fn taesd_difference(latents: usize, config: &AutoencoderTinyConfig) -> Option<String> {
+    let widths = [64usize; 4];
+    differ("latent_channels", latents, config.latent_channels)
+        .or_else(|| {
+            differ("encoder_block_out_channels", widths, &config.encoder_block_out_channels[..])
+        })
+        .or_else(|| {
+            differ("decoder_block_out_channels", widths, &config.decoder_block_out_channels[..])
+        })
+        .or_else(|| differ("num_encoder_blocks", [1usize, 3, 3, 3], &config.num_encoder_blocks[..]))
+        .or_else(|| differ("num_decoder_blocks", [3usize, 3, 3, 1], &config.num_decoder_blocks[..]))
+        .or_else(|| differ("act_fn", Activation::Relu, config.act_fn))
+        .or_else(|| differ("use_midblock_gn", latents == 32, config.use_midblock_gn))
         .or_else(|| differ("in_channels", 3, config.in_channels))
         .or_else(|| differ("out_channels", 3, config.out_channels))
 }

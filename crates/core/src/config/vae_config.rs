@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
 use super::autoencoder_kl_flux2::AutoencoderKLFlux2Config;
+use super::autoencoder_tiny::AutoencoderTinyConfig;
 use super::class::Class;
 use super::fields::Fields;
 use vae_fidelity_files::error::Result;
@@ -18,7 +19,12 @@ pub enum VaeConfig {
     AutoencoderKL(AutoencoderKLConfig),
     /// Of an `AutoencoderKLFlux2`.
     AutoencoderKLFlux2(AutoencoderKLFlux2Config),
+    /// Of an `AutoencoderTiny`.
+    AutoencoderTiny(AutoencoderTinyConfig),
 }
+
+/// The side of `AutoencoderTiny`'s tiles in pixels, whose config says nothing of a size.
+const TILE_OF_TINY: usize = 512;
 
 /// What every class has in its config, under diffusers' names.
 macro_rules! of_every_class {
@@ -28,6 +34,7 @@ macro_rules! of_every_class {
             match self {
                 Self::AutoencoderKL(config) => config.$field,
                 Self::AutoencoderKLFlux2(config) => config.$field,
+                Self::AutoencoderTiny(config) => config.$field,
             }
         })*
     };
@@ -47,6 +54,9 @@ impl VaeConfig {
             Class::AutoencoderKLFlux2 => {
                 Self::AutoencoderKLFlux2(AutoencoderKLFlux2Config::from_fields(fields)?)
             }
+            Class::AutoencoderTiny => {
+                Self::AutoencoderTiny(AutoencoderTinyConfig::from_fields(fields)?)
+            }
         })
     }
 
@@ -60,6 +70,7 @@ impl VaeConfig {
         match self {
             Self::AutoencoderKL(_) => Class::AutoencoderKL,
             Self::AutoencoderKLFlux2(_) => Class::AutoencoderKLFlux2,
+            Self::AutoencoderTiny(_) => Class::AutoencoderTiny,
         }
     }
 
@@ -70,14 +81,34 @@ impl VaeConfig {
         out_channels: usize;
         /// Channels of the latents as the model makes them.
         latent_channels: usize;
-        /// Side, or (height, width), that the model was made for; sets diffusers' tile size.
-        sample_size: SampleSize;
-        /// Resnets in a level of the encoder; the decoder has one more.
-        layers_per_block: usize;
-        /// Groups of every `GroupNorm`.
-        norm_num_groups: usize;
-        /// Whether a 1x1 `quant_conv` follows the encoder.
-        use_quant_conv: bool;
+    }
+
+    /// Side, or (height, width), that the model was made for; sets diffusers' tile size. A class without
+    /// such a field has tiles of a size of its own.
+    pub fn sample_size(&self) -> SampleSize {
+        match self {
+            Self::AutoencoderKL(config) => config.sample_size,
+            Self::AutoencoderKLFlux2(config) => config.sample_size,
+            Self::AutoencoderTiny(_) => SampleSize::Side(TILE_OF_TINY),
+        }
+    }
+
+    /// Whether the encoder gives a distribution of latents, whose mode or a draw is taken; if not, it
+    /// gives the latents.
+    pub fn has_posterior(&self) -> bool {
+        !matches!(self, Self::AutoencoderTiny(_))
+    }
+
+    /// The last module of the encoder, by diffusers' name.
+    pub fn last_of_encoder(&self) -> &'static str {
+        match self {
+            Self::AutoencoderKL(AutoencoderKLConfig { use_quant_conv: true, .. })
+            | Self::AutoencoderKLFlux2(AutoencoderKLFlux2Config { use_quant_conv: true, .. }) => {
+                "quant_conv"
+            }
+            Self::AutoencoderKL(_) | Self::AutoencoderKLFlux2(_) => "encoder.conv_out",
+            Self::AutoencoderTiny(_) => "encoder",
+        }
     }
 
     /// Channels of each level of the encoder, from the picture inwards.
@@ -85,6 +116,7 @@ impl VaeConfig {
         match self {
             Self::AutoencoderKL(config) => &config.block_out_channels,
             Self::AutoencoderKLFlux2(config) => &config.block_out_channels,
+            Self::AutoencoderTiny(config) => &config.encoder_block_out_channels,
         }
     }
 
@@ -93,6 +125,23 @@ impl VaeConfig {
         match self {
             Self::AutoencoderKL(config) => &config.block_out_channels,
             Self::AutoencoderKLFlux2(config) => config.decoder_widths(),
+            // From the latents outwards, but all of them are the same.
+            Self::AutoencoderTiny(config) => &config.decoder_block_out_channels,
+        }
+    }
+
+    /// Widths and numbers of blocks, for messages.
+    pub fn levels_in_words(&self) -> String {
+        let widths = format!("widths {:?}", self.block_out_channels());
+        match self {
+            Self::AutoencoderKL(AutoencoderKLConfig { layers_per_block, .. })
+            | Self::AutoencoderKLFlux2(AutoencoderKLFlux2Config { layers_per_block, .. }) => {
+                format!("{widths}, {layers_per_block} layers a block")
+            }
+            Self::AutoencoderTiny(config) => {
+                let (encoder, decoder) = (&config.num_encoder_blocks, &config.num_decoder_blocks);
+                format!("{widths}, {encoder:?} and {decoder:?} blocks")
+            }
         }
     }
 
@@ -105,19 +154,29 @@ impl VaeConfig {
     /// patches of latents come to.
     pub fn multiple_of(&self) -> usize {
         match self {
-            Self::AutoencoderKL(_) => 8,
+            Self::AutoencoderKL(_) | Self::AutoencoderTiny(_) => 8,
             Self::AutoencoderKLFlux2(config) => (self.downsampling() * config.patch_size[0]).max(8),
         }
     }
 
     /// What latents are multiplied by before diffusion, in classes whose config has it.
     pub fn scaling_factor(&self) -> Option<f64> {
-        self.autoencoder_kl().map(|config| config.scaling_factor)
+        match self {
+            Self::AutoencoderKL(config) => Some(config.scaling_factor),
+            Self::AutoencoderKLFlux2(_) => None,
+            Self::AutoencoderTiny(config) => Some(config.scaling_factor),
+        }
     }
 
     /// What diffusion pipelines subtract before scaling, in classes whose config has it.
     pub fn shift_factor(&self) -> Option<f64> {
-        self.autoencoder_kl()?.shift_factor
+        match self {
+            Self::AutoencoderKL(config) => config.shift_factor,
+            Self::AutoencoderKLFlux2(_) => None,
+            Self::AutoencoderTiny(config) => {
+                Some(config.shift_factor).filter(|shift| *shift != 0.0)
+            }
+        }
     }
 
     /// Mean and standard deviation of each latent channel, where the config has both.
@@ -130,7 +189,7 @@ impl VaeConfig {
     pub fn autoencoder_kl(&self) -> Option<&AutoencoderKLConfig> {
         match self {
             Self::AutoencoderKL(config) => Some(config),
-            Self::AutoencoderKLFlux2(_) => None,
+            Self::AutoencoderKLFlux2(_) | Self::AutoencoderTiny(_) => None,
         }
     }
 
@@ -139,6 +198,7 @@ impl VaeConfig {
         match self {
             Self::AutoencoderKL(config) => &config.defaulted,
             Self::AutoencoderKLFlux2(config) => &config.defaulted,
+            Self::AutoencoderTiny(config) => &config.defaulted,
         }
     }
 
@@ -148,6 +208,7 @@ impl VaeConfig {
         match &mut self {
             Self::AutoencoderKL(config) => config.defaulted.clear(),
             Self::AutoencoderKLFlux2(config) => config.defaulted.clear(),
+            Self::AutoencoderTiny(config) => config.defaulted.clear(),
         }
         self
     }
@@ -157,6 +218,7 @@ impl VaeConfig {
         match self {
             Self::AutoencoderKL(config) => &config.unknown,
             Self::AutoencoderKLFlux2(config) => &config.unknown,
+            Self::AutoencoderTiny(config) => &config.unknown,
         }
     }
 }
@@ -164,6 +226,12 @@ impl VaeConfig {
 impl From<AutoencoderKLConfig> for VaeConfig {
     fn from(config: AutoencoderKLConfig) -> Self {
         Self::AutoencoderKL(config)
+    }
+}
+
+impl From<AutoencoderTinyConfig> for VaeConfig {
+    fn from(config: AutoencoderTinyConfig) -> Self {
+        Self::AutoencoderTiny(config)
     }
 }
 

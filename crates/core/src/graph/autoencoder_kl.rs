@@ -191,7 +191,7 @@ fn group_norm(name: String, half: Half, channels: usize) -> Module {
 fn conv2d(name: String, inputs: usize, outputs: usize, kernel: usize) -> Module {
     let conv = Conv2d {
         weight: Parameter::new([outputs, inputs, kernel, kernel]),
-        bias: Parameter::new([outputs]),
+        bias: Some(Parameter::new([outputs])),
         stride: 1,
         padding: kernel / 2,
     };

@@ -10,9 +10,11 @@ mod module;
 mod sizes;
 mod autoencoder_kl;
 mod autoencoder_kl_flux2;
+mod autoencoder_tiny;
 
 pub use module::{
-    Attention, Body, Conv2d, Function, GroupNorm, Linear, Load, Module, Parameter, Residual, Step,
+    Attention, Body, Conv2d, Elementwise, Function, GroupNorm, Linear, Load, Module, Parameter,
+    Residual, Step,
 };
 
 use serde::Serialize;
@@ -33,7 +35,7 @@ pub struct TensorSpec {
 /// in a graph as it is built, an engine's own tensors in one that was loaded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph<W = ()> {
-    /// Sample (N, 3, H, W) to moments, before `quant_conv`.
+    /// Sample (N, 3, H, W) to moments, before `quant_conv`; to latents in a class without a posterior.
     pub encoder: Module<W>,
     /// Latents, behind `post_quant_conv`, to a sample.
     pub decoder: Module<W>,
@@ -51,6 +53,7 @@ impl Graph {
         match config {
             VaeConfig::AutoencoderKL(config) => autoencoder_kl::graph(config),
             VaeConfig::AutoencoderKLFlux2(config) => autoencoder_kl_flux2::graph(config),
+            VaeConfig::AutoencoderTiny(config) => autoencoder_tiny::graph(config),
         }
     }
 }

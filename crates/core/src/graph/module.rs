@@ -40,6 +40,9 @@ pub enum Step<W = ()> {
     Module(Module<W>),
     /// A function without tensors, which traces do not list.
     Function(Function),
+    /// A sum inside a module, which traces do not list either: here what the sequence makes of the input
+    /// comes first.
+    Residual(Residual<W>),
 }
 
 /// A function without tensors.
@@ -52,6 +55,30 @@ pub enum Function {
     PadRightAndBottom,
     /// `torch.nn.functional.interpolate` by 2, mode "nearest".
     UpsampleNearest2x,
+    /// Arithmetic on each value by itself.
+    Elementwise(Elementwise),
+}
+
+/// What a half does to each value of its input or output, in steps that are each rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elementwise {
+    /// `x.add(1).div(2)`: [-1, 1] to [0, 1].
+    ToUnitRange,
+    /// `x.mul(2).sub(1)`: [0, 1] to [-1, 1].
+    FromUnitRange,
+    /// `torch.tanh(x / 3) * 3`: nothing beyond 3 in size.
+    SoftClamp,
+}
+
+impl Elementwise {
+    /// Of one value, rounded after each step by `round`.
+    pub fn apply(self, x: f32, round: impl Fn(f32) -> f32) -> f32 {
+        match self {
+            Self::ToUnitRange => round(round(x + 1.0) / 2.0),
+            Self::FromUnitRange => round(round(x * 2.0) - 1.0),
+            Self::SoftClamp => round(round(round(x / 3.0).tanh()) * 3.0),
+        }
+    }
 }
 
 /// `torch.nn.Conv2d` with a square kernel.
@@ -60,7 +87,7 @@ pub struct Conv2d<W = ()> {
     /// (out, in, kernel, kernel)
     pub weight: Parameter<W>,
     /// (out)
-    pub bias: Parameter<W>,
+    pub bias: Option<Parameter<W>>,
     /// In both directions.
     pub stride: usize,
     /// Zeros on each side.
@@ -133,10 +160,8 @@ impl<W> Module<W> {
     pub fn children(&self) -> Vec<&Self> {
         match &self.body {
             Body::Conv2d(_) | Body::GroupNorm(_) | Body::Linear(_) => Vec::new(),
-            Body::Sequence(steps) => modules(steps).collect(),
-            Body::Residual(residual) => {
-                modules(&residual.hidden).chain(residual.conv_shortcut.as_deref()).collect()
-            }
+            Body::Sequence(steps) => steps.iter().flat_map(Step::modules).collect(),
+            Body::Residual(residual) => residual.children().collect(),
             Body::Attention(attention) => {
                 let Attention { group_norm, to_q, to_k, to_v, to_out } = &**attention;
                 vec![group_norm, to_q, to_k, to_v, to_out]
@@ -155,8 +180,11 @@ impl<W> Module<W> {
     /// The tensors of the module itself, under their names in it.
     pub fn parameters(&self) -> Vec<(&'static str, &Parameter<W>)> {
         match &self.body {
-            Body::Conv2d(Conv2d { weight, bias, .. })
-            | Body::GroupNorm(GroupNorm { weight, bias, .. })
+            Body::Conv2d(Conv2d { weight, bias, .. }) => {
+                let bias = bias.iter().map(|bias| ("bias", bias));
+                [("weight", weight)].into_iter().chain(bias).collect()
+            }
+            Body::GroupNorm(GroupNorm { weight, bias, .. })
             | Body::Linear(Linear { weight, bias }) => vec![("weight", weight), ("bias", bias)],
             Body::Sequence(_) | Body::Residual(_) | Body::Attention(_) => Vec::new(),
         }
@@ -197,7 +225,7 @@ impl<W> Module<W> {
         let body = match &self.body {
             Body::Conv2d(Conv2d { weight, bias, stride, padding }) => Body::Conv2d(Conv2d {
                 weight: parameter("weight", weight)?,
-                bias: parameter("bias", bias)?,
+                bias: bias.as_ref().map(|bias| parameter("bias", bias)).transpose()?,
                 stride: *stride,
                 padding: *padding,
             }),
@@ -214,13 +242,7 @@ impl<W> Module<W> {
                 bias: parameter("bias", bias)?,
             }),
             Body::Sequence(steps) => Body::Sequence(try_map_steps(steps, load)?),
-            Body::Residual(Residual { hidden, conv_shortcut }) => Body::Residual(Residual {
-                hidden: try_map_steps(hidden, load)?,
-                conv_shortcut: match conv_shortcut {
-                    Some(conv) => Some(Box::new(conv.try_map(load)?)),
-                    None => None,
-                },
-            }),
+            Body::Residual(residual) => Body::Residual(residual.try_map(load)?),
             Body::Attention(attention) => {
                 let Attention { group_norm, to_q, to_k, to_v, to_out } = &**attention;
                 Body::Attention(Box::new(Attention {
@@ -236,17 +258,38 @@ impl<W> Module<W> {
     }
 }
 
-fn modules<W>(steps: &[Step<W>]) -> impl Iterator<Item = &Module<W>> {
-    steps.iter().filter_map(|step| match step {
-        Step::Module(module) => Some(module),
-        Step::Function(_) => None,
-    })
+impl<W> Step<W> {
+    /// The modules that lie in it and in no other.
+    fn modules(&self) -> Vec<&Module<W>> {
+        match self {
+            Self::Module(module) => vec![module],
+            Self::Function(_) => Vec::new(),
+            Self::Residual(residual) => residual.children().collect(),
+        }
+    }
+}
+
+impl<W> Residual<W> {
+    fn children(&self) -> impl Iterator<Item = &Module<W>> {
+        self.hidden.iter().flat_map(Step::modules).chain(self.conv_shortcut.as_deref())
+    }
+
+    fn try_map<V, E>(&self, load: Load<V, E>) -> Result<Residual<V>, E> {
+        Ok(Residual {
+            hidden: try_map_steps(&self.hidden, load)?,
+            conv_shortcut: match &self.conv_shortcut {
+                Some(conv) => Some(Box::new(conv.try_map(load)?)),
+                None => None,
+            },
+        })
+    }
 }
 
 fn try_map_steps<W, V, E>(steps: &[Step<W>], load: Load<V, E>) -> Result<Vec<Step<V>>, E> {
     let map = |step: &Step<W>| match step {
         Step::Module(module) => module.try_map(load).map(Step::Module),
         Step::Function(function) => Ok(Step::Function(*function)),
+        Step::Residual(residual) => residual.try_map(load).map(Step::Residual),
     };
     steps.iter().map(map).collect()
 }

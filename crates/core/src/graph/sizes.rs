@@ -29,6 +29,7 @@ fn out_side<W>(steps: &[Step<W>], side: usize) -> Option<usize> {
     steps.iter().try_fold(side, |side, step| match step {
         Step::Module(module) => module.out_side(side),
         Step::Function(function) => Some(function.out_side(side)),
+        Step::Residual(residual) => out_side(&residual.hidden, side),
     })
 }
 
@@ -36,7 +37,7 @@ impl Function {
     /// Height or width of what the function makes of an image of `side`.
     pub fn out_side(self, side: usize) -> usize {
         match self {
-            Self::Activation(_) => side,
+            Self::Activation(_) | Self::Elementwise(_) => side,
             Self::PadRightAndBottom => side + 1,
             Self::UpsampleNearest2x => 2 * side,
         }

@@ -16,6 +16,7 @@ use super::super::recolouring::{
 use super::super::scaling::{self, SCALING_FACTOR_MISMATCH};
 use super::super::severity::Severity;
 use super::noise::ALTERED;
+use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_files::error::Result;
 
 /// Relative residual below which only a resize is looked into, and one explanation is as good as
@@ -61,16 +62,25 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// TAESD's range for latents in pictures: `z / 6 + 0.5`, clamped to [0, 1].
+    /// TAESD's range for latents in pictures: `z / 6 + 0.5`, clamped to [0, 1], or with the numbers of the
+    /// config.
     pub fn offer_unit_range(&mut self) {
-        let in_unit = |z: f32| (z / 6.0 + 0.5).clamp(0.0, 1.0);
+        let (range, shift) = match self.evidence.vae.config() {
+            VaeConfig::AutoencoderTiny(config) => {
+                (2.0 * config.latent_magnitude, config.latent_shift)
+            }
+            _ => (6.0, 0.5),
+        };
+        let in_unit = |z: f32| (z / range as f32 + shift as f32).clamp(0.0, 1.0);
         let raw = &self.evidence.encoded.latents;
         let scaled = Affine::of(self.evidence.vae.config(), LatentsScale::Scaled).apply(raw);
         let left = [raw.mapv(in_unit), scaled.mapv(in_unit)]
             .map(|candidate| rms_difference(&candidate, self.found))
             .into_iter()
             .fold(f64::INFINITY, f64::min);
-        let what = "your latents are in TAESD's range for pictures: z / 6 + 0.5, clamped to [0, 1]";
+        let what = &format!(
+            "your latents are in TAESD's range for pictures: z / {range} + {shift}, clamped to [0, 1]"
+        );
         let explanation = Explanation::new(&SCALING_FACTOR_MISMATCH, what, self.before, left);
         self.competition.offer(explanation);
     }

@@ -30,9 +30,11 @@ pub(crate) const WRONG_CLASS: Cause = Cause {
     title: "config or weights are of a class that is not run, or of two classes",
     meaning: "Wan's, Qwen-Image's and others share names and compute something else. So do \
               AutoencoderKL and AutoencoderKLFlux2: FLUX.2's latents are patched, and normalised by \
-              statistics in the checkpoint.",
-    rule: "_class_name is none of AutoencoderKL, FlaxAutoencoderKL and AutoencoderKLFlux2, or the \
-           files have tensors that only another class has, or lack those and have other shapes.",
+              statistics in the checkpoint. A TAESD is of AutoencoderTiny, whatever VAE it stands \
+              for.",
+    rule: "_class_name is none of AutoencoderKL, FlaxAutoencoderKL, AutoencoderKLFlux2 and \
+           AutoencoderTiny, or the files have tensors that only another class has, or lack those \
+           and have other shapes.",
     remedy: "take config and weights of one model; for a class that is not run, use a tool for it",
     diffusers: "AutoModel.from_pretrained picks the class by itself",
     comfyui: "the loader picks the class by the weights",
@@ -76,13 +78,17 @@ pub(super) fn config_defaults(contents: &Contents) -> Option<Finding> {
 
 pub(super) fn wrong_channels(contents: &Contents) -> Option<Finding> {
     let ResolvedConfig::Config(config) = contents.resolved_config() else { return None };
-    let found = width_of(contents, "decoder.conv_in.weight", 1)?;
+    let first = match config.class() {
+        Class::AutoencoderKL | Class::AutoencoderKLFlux2 => "decoder.conv_in",
+        Class::AutoencoderTiny => "decoder.layers.0",
+    };
+    let found = width_of(contents, &format!("{first}.weight"), 1)?;
     let asked = config.latent_channels();
     if found == asked {
         return None;
     }
     let title = format!("the weights have {found} latent channels, the config {asked}");
-    let finding = Finding::new(&WRONG_FAMILY_CHANNELS, title).at("decoder.conv_in");
+    let finding = Finding::new(&WRONG_FAMILY_CHANNELS, title).at(first);
     Some(finding.evidence("config", asked).evidence("weights", found))
 }
 

@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
 
 use super::operations::{Normalize, Operations, Sums};
-use crate::autoencoder_kl::engine::{Engine, Layer};
+use crate::autoencoder_kl::engine::{Engine, First, Kernel, Layer};
 use crate::autoencoder_kl::libtorch::{Attempt, copied, to_values};
 use crate::autoencoder_kl::pending::Layout;
-use crate::autoencoder_kl::reference;
+use crate::autoencoder_kl::reference::{self, Reference};
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
+use vae_fidelity_core::graph::Elementwise;
 use vae_fidelity_files::error::Result;
 
 /// Computes on one device in one dtype, with sums, norms and activations in f32.
@@ -161,7 +162,7 @@ impl Engine for Fused {
     fn conv2d(
         &self,
         xs: &Deferred,
-        layer: Layer<Weight>,
+        kernel: Kernel<Weight>,
         stride: usize,
         padding: usize,
         at: &str,
@@ -171,12 +172,12 @@ impl Engine for Fused {
             .materialized(xs, at)?
             .f_permute([0, 3, 1, 2])
             .and_then(|image| {
-                let weight = &layer.weight.tensor;
+                let weight = &kernel.weight.tensor;
                 image.f_conv2d(weight, None::<&Tensor>, stride, padding, [1, 1], 1)
             })
             .and_then(|image| image.f_permute([0, 2, 3, 1])?.f_contiguous())
             .attempt(|| at)?;
-        let bias = layer.bias.f32.as_ref().map(Tensor::shallow_clone);
+        let bias = kernel.bias.and_then(|bias| bias.f32.as_ref()).map(Tensor::shallow_clone);
         let state = State { hidden, bias, sums: Sums::Later, normalize: None };
         Ok(Deferred { state: RefCell::new(state), layout: Layout::Image })
     }
@@ -220,7 +221,7 @@ impl Engine for Fused {
         let at = "activation";
         let layout = xs.layout;
         if xs.state.borrow().normalize.is_none() {
-            // An activation of something else; none of this model's are.
+            // An activation of something else than a norm.
             let hidden = self.materialized(&xs, at)?;
             let size = hidden.size();
             let ones = |value: f64| {
@@ -255,7 +256,20 @@ impl Engine for Fused {
         Ok(Deferred::ready(hidden, xs.layout))
     }
 
-    fn add_to_input(&self, input: Deferred, hidden: Deferred, at: &str) -> Result<Deferred> {
+    /// As the reference engine.
+    fn elementwise(&self, xs: Deferred, function: Elementwise, at: &str) -> Result<Deferred> {
+        let reference = Reference { device: self.device, kind: self.kind };
+        let hidden = reference.elementwise(self.materialized(&xs, at)?, function, at)?;
+        Ok(Deferred::ready(hidden, xs.layout))
+    }
+
+    fn add_to_input(
+        &self,
+        input: Deferred,
+        hidden: Deferred,
+        _: First,
+        at: &str,
+    ) -> Result<Deferred> {
         self.sum(hidden, &input, at)
     }
 

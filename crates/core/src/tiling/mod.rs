@@ -1,32 +1,53 @@
-//! diffusers' tiling and slicing (`models/autoencoders/autoencoder_kl.py`): a large picture in
-//! overlapping tiles whose seams are blended, a batch one picture at a time.
+//! diffusers' tiling and slicing (`models/autoencoders/autoencoder_kl.py`, `autoencoder_tiny.py`): a
+//! picture in overlapping tiles whose seams are blended, a batch one picture at a time.
 //!
-//! Tiles are not the whole: every group norm sees a tile alone, so that results differ from those of
-//! the whole picture.
+//! Tiles are not the whole: every group norm sees a tile alone, and at its edge each convolution sees
+//! zeros, so that results differ from those of the whole picture.
 
-use ndarray::{Array4, ArrayView4, Axis, Slice, Zip, concatenate, s};
+mod faded;
+mod masked;
+
+use ndarray::{Array4, ArrayView4, Axis};
 use serde::Serialize;
 
 use crate::config::{SampleSize, VaeConfig};
 use crate::dtype::Dtype;
 use vae_fidelity_files::error::{Error, Result};
 
-/// How tiles are cut: by their side in pixels and in latents, each overlapping a quarter of the next.
+pub use faded::UnitMistake;
+use faded::{Cuts, joined};
+use masked::Masked;
+
+/// How tiles are cut: by their side in pixels and in latents. Each overlaps a quarter of the next, and
+/// those of `AutoencoderTiny` an eighth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tiling {
     tile_sample_min_size: usize,
     tile_latent_min_size: usize,
+    #[serde(skip)]
+    rule: Rule,
+}
+
+/// How tiles are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Rule {
+    /// Where a picture is larger than a tile, the end of each fades into the next.
+    #[default]
+    Faded,
+    /// Each is laid over those before it by a mask, also where there is but one.
+    Masked(Masked),
 }
 
 impl Tiling {
     /// Tiles of `tile_size` pixels a side, or of the config's `sample_size`, as `enable_tiling()` has
-    /// it. Only larger pictures are cut.
+    /// it. Only larger pictures are cut, but `AutoencoderTiny` cuts all that are larger than 7/8 of one.
     ///
     /// # Errors
     ///
     /// Returns an error unless a quarter of a tile is a whole number of latents, since diffusers' steps
-    /// and overlaps would not meet, and for a `sample_size` of two numbers, for which diffusers fails.
+    /// and overlaps would not meet, for a `sample_size` of two numbers, for which diffusers fails, and
+    /// for an `AutoencoderTiny` that diffusers fails to tile.
     ///
     /// # Examples
     ///
@@ -51,6 +72,11 @@ impl Tiling {
             }
         };
         let downsampling = config.downsampling();
+        if let VaeConfig::AutoencoderTiny(config) = config {
+            let rule = Rule::Masked(Masked::new(config, subject, size)?);
+            let tile_latent_min_size = size / downsampling;
+            return Ok(Self { tile_sample_min_size: size, tile_latent_min_size, rule });
+        }
         let step = 4 * downsampling;
         if size == 0 || !size.is_multiple_of(step) {
             return Err(Error::option(
@@ -62,7 +88,25 @@ impl Tiling {
                 ),
             ));
         }
-        Ok(Self { tile_sample_min_size: size, tile_latent_min_size: size / downsampling })
+        let tile_latent_min_size = size / downsampling;
+        Ok(Self { tile_sample_min_size: size, tile_latent_min_size, rule: Rule::Faded })
+    }
+
+    /// Whether the end of each tile fades into the next, which is where the units of tiles are got wrong.
+    pub fn is_faded(self) -> bool {
+        self.rule == Rule::Faded
+    }
+
+    /// As [`Splitting::decoded`] in f32, with `mistake` in the arithmetic of tiles that fade; cut off at
+    /// the size that the picture should have.
+    pub fn decoded_with(
+        self,
+        mistake: UnitMistake,
+        latents: ArrayView4<f32>,
+        decode: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
+    ) -> Result<Array4<f32>> {
+        let sides = (self.tile_latent_min_size, self.tile_sample_min_size);
+        faded::decoded_with(mistake, sides, latents, decode)
     }
 
     /// The side of a tile in pixels.
@@ -73,48 +117,6 @@ impl Tiling {
     /// The side of a tile in latents.
     pub fn tile_latent_min_size(self) -> usize {
         self.tile_latent_min_size
-    }
-}
-
-/// Ways in which decoders get the units of tiles wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnitMistake {
-    /// Pixels are blended over as many as the overlap has latents.
-    BlendInLatents,
-    /// The same, and as much less is left out of each tile, so that parts of the picture come twice.
-    KeepInLatents,
-    /// The overlap in pixels is multiplied once more by what a latent covers.
-    BlendTooWide,
-}
-
-impl UnitMistake {
-    /// Every one of them.
-    pub const ALL: [Self; 3] = [Self::BlendInLatents, Self::KeepInLatents, Self::BlendTooWide];
-}
-
-impl Tiling {
-    /// As [`Splitting::decoded`] in f32, with `mistake` in the arithmetic of tiles; cut off at the size
-    /// that the picture should have.
-    pub fn decoded_with(
-        self,
-        mistake: UnitMistake,
-        latents: ArrayView4<f32>,
-        mut decode: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
-    ) -> Result<Array4<f32>> {
-        let Self { tile_sample_min_size: side, tile_latent_min_size: from } = self;
-        let cuts = Cuts::new(from, side);
-        let cuts = match mistake {
-            UnitMistake::BlendInLatents => Cuts { overlap: from / 4, ..cuts },
-            UnitMistake::KeepInLatents => Cuts { overlap: from / 4, kept: side - from / 4, ..cuts },
-            UnitMistake::BlendTooWide => Cuts { overlap: cuts.overlap * (side / from), ..cuts },
-        };
-        let mut decoded = cuts.run(latents, Dtype::F32, &mut decode)?;
-        let (_, _, height, width) = latents.dim();
-        for (axis, latents) in [(Axis(2), height), (Axis(3), width)] {
-            let right = Slice::from(..(latents * (side / from)) as isize);
-            decoded.slice_axis_inplace(axis, within(right, decoded.len_of(axis)));
-        }
-        Ok(decoded)
     }
 }
 
@@ -141,7 +143,8 @@ impl Splitting {
 
     fn splits(&self, input: &ArrayView4<f32>, side: impl Fn(Tiling) -> usize) -> bool {
         let (n, _, height, width) = input.dim();
-        let larger = |tiling| height > side(tiling) || width > side(tiling);
+        let larger =
+            |tiling: Tiling| !tiling.is_faded() || height > side(tiling) || width > side(tiling);
         self.tiling.is_some_and(larger) || (self.slicing && n > 1)
     }
 
@@ -153,9 +156,15 @@ impl Splitting {
         dtype: Dtype,
         encode: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
     ) -> Result<Array4<f32>> {
-        let cuts = self.tiling.map(|Tiling { tile_sample_min_size, tile_latent_min_size }| {
-            Cuts::new(tile_sample_min_size, tile_latent_min_size)
-        });
+        let cuts = match self.tiling {
+            None => None,
+            Some(Tiling { rule: Rule::Masked(rule), tile_sample_min_size, .. }) => {
+                Some(Tiles::Masked(rule.of_sample(tile_sample_min_size, sample, dtype)?))
+            }
+            Some(Tiling { rule: Rule::Faded, tile_sample_min_size, tile_latent_min_size }) => {
+                Some(Tiles::Faded(Cuts::new(tile_sample_min_size, tile_latent_min_size)))
+            }
+        };
         self.run(sample, cuts, dtype, encode)
     }
 
@@ -167,8 +176,11 @@ impl Splitting {
         dtype: Dtype,
         decode: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
     ) -> Result<Array4<f32>> {
-        let cuts = self.tiling.map(|Tiling { tile_sample_min_size, tile_latent_min_size }| {
-            Cuts::new(tile_latent_min_size, tile_sample_min_size)
+        let cuts = self.tiling.map(|tiling| match tiling.rule {
+            Rule::Masked(rule) => Tiles::Masked(rule.of_latents(tiling.tile_latent_min_size)),
+            Rule::Faded => {
+                Tiles::Faded(Cuts::new(tiling.tile_latent_min_size, tiling.tile_sample_min_size))
+            }
         });
         self.run(latents, cuts, dtype, decode)
     }
@@ -176,16 +188,17 @@ impl Splitting {
     fn run(
         &self,
         input: ArrayView4<f32>,
-        cuts: Option<Cuts>,
+        cuts: Option<Tiles>,
         dtype: Dtype,
         mut run: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
     ) -> Result<Array4<f32>> {
         let mut whole_or_tiles = |input: ArrayView4<f32>| {
             let (_, _, height, width) = input.dim();
             match cuts {
-                Some(cuts) if height > cuts.from || width > cuts.from => {
+                Some(Tiles::Faded(cuts)) if height > cuts.from || width > cuts.from => {
                     cuts.run(input, dtype, &mut run)
                 }
+                Some(Tiles::Masked(masks)) => masks.run(input, &mut run),
                 _ => run(input),
             }
         };
@@ -197,97 +210,17 @@ impl Splitting {
     }
 }
 
-/// Tiles before and after the model, in units of what goes in and of what comes out.
+/// What is done with the tiles of one input.
 #[derive(Debug, Clone, Copy)]
-struct Cuts {
-    /// The side of a tile before the model.
-    from: usize,
-    /// Over how much the tiles that come out are blended.
-    overlap: usize,
-    /// How much of each is kept.
-    kept: usize,
-}
-
-impl Cuts {
-    fn new(from: usize, to: usize) -> Self {
-        Self { from, overlap: to / 4, kept: to - to / 4 }
-    }
-
-    /// Every tile through `run`, blended with the one above and then with the one on its left, both
-    /// blended before; what the next tile covers is left out.
-    fn run(
-        self,
-        input: ArrayView4<f32>,
-        dtype: Dtype,
-        run: &mut impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
-    ) -> Result<Array4<f32>> {
-        let (_, _, height, width) = input.dim();
-        let (step, overlap) = (self.from / 4 * 3, self.overlap);
-        let kept = |tile: &Array4<f32>| {
-            let kept = Slice::from(..self.kept as isize);
-            let mut tile = tile.view();
-            for axis in [Axis(2), Axis(3)] {
-                tile.slice_axis_inplace(axis, within(kept, tile.len_of(axis)));
-            }
-            tile.to_owned()
-        };
-        let mut rows = Vec::new();
-        let mut above: Vec<Array4<f32>> = Vec::new();
-        for top in (0..height).step_by(step) {
-            let mut row: Vec<Array4<f32>> = Vec::new();
-            for (column, left) in (0..width).step_by(step).enumerate() {
-                let (bottom, right) =
-                    ((top + self.from).min(height), (left + self.from).min(width));
-                let mut tile = run(input.slice(s![.., .., top..bottom, left..right]))?;
-                if let Some(above) = above.get(column) {
-                    blend(above, &mut tile, Axis(2), overlap, dtype);
-                }
-                if let Some(before) = row.last() {
-                    blend(before, &mut tile, Axis(3), overlap, dtype);
-                }
-                row.push(tile);
-            }
-            rows.push(joined(3, &row.iter().map(kept).collect::<Vec<_>>())?);
-            above = row;
-        }
-        joined(2, &rows)
-    }
-}
-
-fn within(slice: Slice, length: usize) -> Slice {
-    let end = slice.end.map(|end| end.min(length as isize));
-    Slice { end, ..slice }
-}
-
-/// Fades from the end of `before` into the beginning of `tile` over `overlap` along `axis`.
-fn blend(before: &Array4<f32>, tile: &mut Array4<f32>, axis: Axis, overlap: usize, dtype: Dtype) {
-    let end = before.len_of(axis);
-    let overlap = overlap.min(end).min(tile.len_of(axis));
-    for at in 0..overlap {
-        // Python's floats, which torch rounds to f32 before it multiplies.
-        let ratio = at as f64 / overlap as f64;
-        let (old, new) = ((1.0 - ratio) as f32, ratio as f32);
-        let before = before.index_axis(axis, end - overlap + at);
-        Zip::from(tile.index_axis_mut(axis, at)).and(before).for_each(|tile, &before| {
-            *tile = dtype.round(dtype.round(before * old) + dtype.round(*tile * new));
-        });
-    }
-}
-
-fn joined(axis: usize, parts: &[Array4<f32>]) -> Result<Array4<f32>> {
-    let views: Vec<_> = parts.iter().map(Array4::view).collect();
-    concatenate(Axis(axis), &views).map_err(|error| {
-        Error::tensor(
-            "the tiles of a picture",
-            format!("do not fit together: {error}"),
-            "report this with the command that shows it",
-        )
-    })
+enum Tiles {
+    Faded(Cuts),
+    Masked(masked::Masks),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::s;
 
     fn config(sample_size: &str) -> VaeConfig {
         let four = |name| format!("[\"{name}\", \"{name}\"]");

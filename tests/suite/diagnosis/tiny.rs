@@ -1,0 +1,76 @@
+//! What goes wrong between AutoencoderTiny, its picture and its diffusion model, and what does not.
+
+use vae_fidelity::diagnosis::{Severity, UserFiles};
+
+use super::faults::Fault;
+use super::plot::{fed, latents, picture};
+use super::runs::{Model, Run};
+use super::{measured, photograph};
+
+const TINY: &[&str] = &["tiny-small"];
+
+pub fn faults() -> Vec<Fault> {
+    const SCALING: &str = "scaling-factor-mismatch";
+    let strong = |cause, code, plant| Fault { cause, code, strong: true, models: TINY, plant };
+    vec![
+        strong("TAESD: latents scaled as the VAE that it imitates", SCALING, |plot| {
+            latents(plot.run.latents.mapv(|z| z * 0.18215))
+        }),
+        strong("TAESD: latents divided by that factor", SCALING, |plot| {
+            latents(plot.run.latents.mapv(|z| z / 0.18215))
+        }),
+        strong("TAESD: latents in the range of pictures", SCALING, |plot| {
+            latents(plot.run.latents.mapv(|z| (z / 6.0 + 0.5).clamp(0.0, 1.0)))
+        }),
+        strong("TAESD: latents in the range of pictures, and back twice", SCALING, |plot| {
+            latents(plot.run.latents.mapv(|z| (z - 0.5) * 6.0))
+        }),
+        strong("TAESD: fed [0, 1], as taesd.py is", "input-not-normalised", |plot| {
+            fed(plot.run.sample.mapv(|x| x / 2.0 + 0.5))
+        }),
+        strong(
+            "TAESD: the picture in [0, 1] taken for [-1, 1]",
+            "output-not-denormalised",
+            |plot| picture(&plot.run.decoded.mapv(|x| (x / 2.0 + 0.5).clamp(0.0, 1.0))),
+        ),
+    ]
+}
+
+#[test]
+fn strong_faults_are_found_and_no_innocent_is_blamed() {
+    let pictures = [("astronaut".to_owned(), photograph("astronaut.png"))];
+    let matrix = measured(TINY, &pictures, true);
+    matrix.assert_no_innocent_blamed();
+    matrix.assert_strong_ones_found();
+    assert_eq!(matrix.planted.len(), faults().len());
+}
+
+#[test]
+fn its_own_files_are_taken_as_they_are() {
+    let model = Model::load("tiny-small");
+    let run = Run::of(&model.vae, &photograph("coffee.jpg")).unwrap();
+    let files = UserFiles {
+        latents: Some(run.latents.clone().into_dyn()),
+        preprocessed: Some(run.sample.clone().into_dyn()),
+        decoded_image: picture(&run.decoded).unwrap().unwrap().decoded_image,
+        ..UserFiles::default()
+    };
+    let diagnosis = run.diagnosis(&model.vae, &files, None).unwrap();
+    let errors: Vec<_> = diagnosis
+        .findings
+        .iter()
+        .filter(|finding| finding.severity != Severity::Info)
+        .filter(|finding| finding.code.as_str() != "passes-nothing")
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    // What this class cannot have is not asked for.
+    let open: Vec<&str> = diagnosis
+        .not_decided
+        .iter()
+        .flat_map(|open| &open.codes)
+        .map(|code| code.as_str())
+        .collect();
+    for code in ["sample-vs-mode", "symmetric-downsample-padding", "batch-norm-statistics"] {
+        assert!(!open.contains(&code), "{open:?}");
+    }
+}
