@@ -113,6 +113,10 @@ impl Contents {
                 if let (ResolvedConfig::Config(config), None) = (&resolved, named.recognised) {
                     named.recognised = class::beside(&named.vae, config);
                 }
+                let part = |held: &Recognised| {
+                    !matches!(held, Recognised::Class(..) | Recognised::Under { .. })
+                };
+                notes.extend(named.recognised.filter(part).map(|held| format!("holds {held}")));
                 match (resolved, named.recognised) {
                     (ResolvedConfig::Config(_), Some(Recognised::Class(class, _))) => {
                         ResolvedConfig::OtherClass(class.to_owned())

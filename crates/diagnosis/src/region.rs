@@ -124,7 +124,8 @@ impl Region {
         let outer = (sides.iter().map(|side| side * side).sum::<f64>() / 4.0).sqrt();
         (sides.iter().filter(strong).count() >= 3).then(|| {
             let title = format!(
-                "{subject} differs near the border and not in the middle: another padding of the convolutions"
+                "a difference near the border of {subject} and none in the middle: another padding of the \
+                 convolutions"
             );
             Finding::new(&PADDING_MODE, title)
                 .evidence("rms_at_the_border", outer)
@@ -166,7 +167,8 @@ impl Region {
             let [x, y, width, height] =
                 [left, top, width, height].map(|places| places * self.pixels);
             let title = format!(
-                "{subject} differs only in {width} x {height} pixels at x {x} y {y}: that part was edited or pasted"
+                "a difference in {width} x {height} pixels of {subject} alone, at x {x} y {y}: that part was \
+                 edited or pasted"
             );
             Finding::new(&EDITED_REGION, title)
                 .evidence("x", x)

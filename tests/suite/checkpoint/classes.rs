@@ -188,9 +188,14 @@ fn half_a_vae_is_said_to_be_one() {
             .map(|(name, shape)| (name[half.len() + 1..].to_owned(), shape.clone()))
             .collect();
         let path = file(&folder, &borrowed(&bare));
+        let said = format!("the {half} of a VAE alone");
         for error in [open(&path, None), look(&path).unwrap_err()] {
-            assert!(error.problem().contains(&format!("the {half} of a VAE alone")), "{error}");
+            assert!(error.problem().contains(&said), "{error}");
         }
+        // With a config everything is missing, and why is a note.
+        let options = OpenOptions { config: Some(config_file.clone()), ..OpenOptions::default() };
+        let contents = Contents::open(&Source::File { path }, &options).unwrap();
+        assert!(contents.notes().iter().any(|note| note.contains(&said)), "{:?}", contents.notes());
     }
 }
 

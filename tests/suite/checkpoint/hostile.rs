@@ -104,6 +104,10 @@ fn code_in_a_pickle_is_named_and_never_run() {
         let command = format!("touch {}", proof.display());
         pickle.call(module, name, |pickle| pickle.text(&command))
     };
+    // `torch.save(vae)`, and not of its state dict.
+    let model = "diffusers.models.autoencoders.autoencoder_kl";
+    let saved = attack(Pickle::new(), model, "AutoencoderKL");
+    contains(&problem(saved), &["AutoencoderKL, which is not run: save its state_dict() instead"]);
     for (module, name) in [("posix", "system"), ("os", "system"), ("builtins", "eval")] {
         let whole = attack(Pickle::new(), module, name);
         contains(&problem(whole), &[&format!("an object of {module}.{name}, which is not run")]);

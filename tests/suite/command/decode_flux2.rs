@@ -181,7 +181,7 @@ fn what_was_done_to_them_is_told_without_the_original() {
     let fibo = unpatched(scaled.clone(), [2, 2]).unwrap().into_dyn();
     found_of(fibo, &[], 0, ORDER, "normalised and not patched");
     // What is no treatment of FLUX.2's is not blamed on its statistics.
-    found(scaled.mapv(|z| z * 0.3611), "scaling-factor-mismatch", "times too large");
+    found(scaled.mapv(|z| z * 0.3611), "scaling-factor-mismatch", "times as large");
     let mut turned = scaled.clone();
     turned.swap_axes(2, 3);
     found(turned, "layout-scrambled", "with rows and columns exchanged");

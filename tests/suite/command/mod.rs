@@ -28,6 +28,7 @@ mod privacy;
 mod probe;
 mod sources;
 mod trace;
+mod trace_and_check;
 mod usage;
 mod user_files;
 

@@ -9,19 +9,19 @@ use super::trace_report::{Fault, Report};
 
 const MODEL: [&str; 5] = ["trace", "--repo", "model", "--device", "cpu"];
 
-fn trace(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
+pub(super) fn trace(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
     sandbox.run(&[&MODEL, arguments].concat())
 }
 
 /// A sandbox with the trace of its picture in `trace.json`.
-fn traced() -> (Sandbox, Value) {
+pub(super) fn traced() -> (Sandbox, Value) {
     let sandbox = Sandbox::new();
     trace(&sandbox, &["photo.png", "--save-trace", "trace.json", "--quiet"]).exits(0);
     let saved = serde_json::from_slice(&sandbox.read("trace.json")).unwrap();
     (sandbox, saved)
 }
 
-fn save(sandbox: &Sandbox, trace: &Value) {
+pub(super) fn save(sandbox: &Sandbox, trace: &Value) {
     sandbox.write("trace.json", serde_json::to_vec(trace).unwrap());
 }
 

@@ -125,9 +125,15 @@ fn behind_state_dict<'a>(machine: &Machine<'a>, value: Value<'a>) -> Result<Valu
     for _ in 0..MAX_NESTING {
         let Some(pairs) = named(machine, value) else {
             return Err(match machine.node(value) {
-                Some(Node::Opaque(module, name)) => format!(
-                    "expected a dict of tensors, found an object of {module}.{name}, which is not run"
-                ),
+                Some(Node::Opaque(module, name)) => {
+                    // A whole model was saved.
+                    let whole = ["diffusers.", "torch.nn."].iter().any(|of| module.starts_with(of));
+                    let instead = if whole { ": save its state_dict() instead" } else { "" };
+                    format!(
+                        "expected a dict of tensors, found an object of {module}.{name}, which is \
+                         not run{instead}"
+                    )
+                }
                 _ => "expected a dict of tensors, found something else".into(),
             });
         };

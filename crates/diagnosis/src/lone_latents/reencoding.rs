@@ -204,7 +204,7 @@ impl Trips<'_> {
         Ok(candidates.into_iter().map(|(_, undone)| undone).collect())
     }
 
-    /// The factor by which the latents are too large, and what it is, where it is one.
+    /// How many times as large as they should be the latents are, and what that is, where it is one.
     fn factor(&self) -> Result<Option<(f64, String)>> {
         let mut failed = None;
         let mut left = |is_part: bool, log: f64| {
@@ -227,7 +227,10 @@ impl Trips<'_> {
         let Some(log) = found.filter(|log| log.abs() > NO_FACTOR) else { return Ok(None) };
         if self.scaling.factor().is_none() {
             // No factor is the class's own, so none of the known ones is likelier than another.
-            return Ok(Some((log.exp(), format!("are about {:.2} times too large", log.exp()))));
+            return Ok(Some((
+                log.exp(),
+                format!("are about {:.2} times as large as they should be", log.exp()),
+            )));
         }
         // The factor by which the given ones were multiplied.
         let affine = Affine::of(self.evidence.vae.config(), self.evidence.scale);
@@ -242,9 +245,11 @@ impl Trips<'_> {
                 known.push((factor, what));
             }
         }
-        let words = |times: f64| format!("{times:.3} times too large");
+        let words = |times: f64| format!("{times:.3} times as large as they should be");
         Ok(Some(match known.as_slice() {
-            [] => (log.exp(), format!("are about {:.2} times too large", log.exp())),
+            [] => {
+                (log.exp(), format!("are about {:.2} times as large as they should be", log.exp()))
+            }
             [(first, what)] => (first / own, format!("{what}: {}", words(first / own))),
             [(first, what), (_, other), ..] => {
                 (first / own, format!("{what}, or {other}: {}", words(first / own)))

@@ -140,7 +140,7 @@ fn another_factor(
     let found =
         nearest_to_theirs(evidence, scaled, near.ln() - AROUND, near.ln() + AROUND, search)?;
     let Some(k) = found.map(f64::exp).filter(|k| (k - 1.0).abs() > 0.02) else { return Ok(()) };
-    let what = format!("decoded from latents {k:.3} times too large");
+    let what = format!("decoded from latents {k:.3} times as large");
     let candidate = picture_of(evidence, raw.mapv(|z| z * k as f32))?;
     search.offer_fitted(&SCALING_FACTOR_MISMATCH, &what, &candidate, 1);
     Ok(())
