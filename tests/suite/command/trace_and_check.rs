@@ -38,7 +38,7 @@ fn check_names_the_layer_that_trace_names() {
     };
     let named = || {
         let ran = trace(&sandbox, &["photo.png", "--against", "trace.json", "--json"]).exits(1);
-        let stages = parsed::<Report>(&ran, 1).against.unwrap().stages;
+        let stages = parsed::<Report>(&ran, 0).against.unwrap().stages;
         stages.into_iter().find_map(|stage| stage.first_beyond_rounding).unwrap()
     };
     for (stage, module) in [
