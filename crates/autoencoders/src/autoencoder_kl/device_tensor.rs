@@ -36,9 +36,9 @@ impl AutoencoderKL {
         self.tensor(array).map(DeviceTensor)
     }
 
-    /// Unscaled latents (N, C, h, w) of `sample` (N, 3, H, W) in [-1, 1]: the posterior's mode, if there is one. On CUDA
-    /// the work is queued, not awaited ([`super::Device::synchronize`] does that). Tiling and slicing are
-    /// left out.
+    /// Unscaled latents (N, C, h, w) of `sample` (N, 3, H, W) in [-1, 1]: the posterior's mode, or what the
+    /// encoder gives in a class without one. On CUDA the work is queued, not awaited
+    /// ([`super::Device::synchronize`] does that). Tiling and slicing are left out.
     ///
     /// # Errors
     ///
