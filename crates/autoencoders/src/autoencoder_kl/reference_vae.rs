@@ -10,7 +10,7 @@ use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::scaling::Scaling;
+use vae_fidelity_core::scaling::{RUNNING_VAR, Scaling};
 use vae_fidelity_core::tiling::Splitting;
 use vae_fidelity_core::trace::{Extreme, Stage, Trace};
 use vae_fidelity_core::vae::{Encoded, Vae};
@@ -19,7 +19,7 @@ use vae_fidelity_files::error::Result;
 use super::deterministic::{deterministic, no_posterior};
 use super::device::Device;
 use super::diagonal_gaussian::DiagonalGaussian;
-use super::libtorch::{Attempt, kind_of, to_array};
+use super::libtorch::{Attempt, kind_of, to_array, to_values};
 use super::libtorch_model::LibtorchModel;
 
 /// The model that [`Checkpoint`]s are loaded into; follows `AutoencoderKL` of diffusers 0.42.1
@@ -70,7 +70,8 @@ impl AutoencoderKL {
         device: Device,
         dtype: Dtype,
     ) -> Result<Self> {
-        let (scaling, splitting) = (checkpoint.scaling(dtype)?, Splitting::default());
+        let scaling = scaling(checkpoint, device, dtype)?;
+        let splitting = Splitting::default();
         Ok(Self { model, device, dtype, scaling, splitting, _mapped: checkpoint.mapped() })
     }
 
@@ -128,6 +129,25 @@ impl AutoencoderKL {
         let latents = self.tensor(latents)?;
         change(&latents).attempt(|| "scaling the latents").and_then(|scaled| to_array(&scaled))
     }
+}
+
+/// The checkpoint's rule with libtorch's own roots: its square root of f32 is that of a vector library, which
+/// on some processors is a last bit off the rounded one.
+fn scaling(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Scaling> {
+    let mut scaling = checkpoint.scaling(dtype)?;
+    if let (Scaling::PatchedBatchNorm(rule), VaeConfig::AutoencoderKLFlux2(config)) =
+        (&mut scaling, checkpoint.config())
+    {
+        let variance = checkpoint.tensor(RUNNING_VAR)?.to_f32();
+        let std = Tensor::f_from_slice(&variance)
+            .and_then(|variance| {
+                variance.f_to_device(device.of_libtorch())?.f_to_kind(kind_of(dtype))
+            })
+            .and_then(|variance| variance.f_add_scalar(config.batch_norm_eps)?.f_sqrt())
+            .attempt(|| "the deviations of patched latents")?;
+        rule.std = to_values(&std)?;
+    }
+    Ok(scaling)
 }
 
 impl Vae for AutoencoderKL {
