@@ -293,6 +293,7 @@ impl Pipeline {
             reference: self.reference(&load),
             weights: self.weights_findings()?,
             files: &options.files,
+            unknown: &[],
         };
         diagnose(&evidence, options.cross_check)
     }

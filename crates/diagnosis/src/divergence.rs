@@ -47,8 +47,8 @@ pub(super) fn findings(evidence: &Evidence, theirs: &TraceFile) -> Result<Vec<Fi
             continue;
         }
         let Some(ours) = evidence.vae.trace(stage, input) else { continue };
-        if let Some(finding) = compared(&ours?, theirs.stage(stage)) {
-            return Ok(vec![finding]);
+        if let Some(finding) = compared(evidence, &ours?, theirs.stage(stage)) {
+            return Ok(evidence.known(finding).into_iter().collect());
         }
     }
     Ok(Vec::new())
@@ -68,7 +68,7 @@ pub(super) fn first(
         else {
             continue;
         };
-        if let Some(finding) = compared(&expected?, &found?) {
+        if let Some(finding) = compared(evidence, &expected?, &found?) {
             return Ok(finding.layer);
         }
     }
@@ -76,7 +76,7 @@ pub(super) fn first(
 }
 
 /// The finding about `theirs`, or `None` where it agrees with `ours`.
-fn compared(ours: &Trace, theirs: &Trace) -> Option<Finding> {
+fn compared(evidence: &Evidence, ours: &Trace, theirs: &Trace) -> Option<Finding> {
     let by_name: HashMap<&str, &Activation> =
         theirs.iter().map(|activation| (activation.module.as_str(), activation)).collect();
     let mut largest = ROUNDING;
@@ -87,7 +87,9 @@ fn compared(ours: &Trace, theirs: &Trace) -> Option<Finding> {
         compared += 1;
         let difference = difference(expected, found);
         if difference > TOLERANCE && difference > JUMP * largest {
-            return Some(parted(expected, found, before, difference, largest));
+            let padding = evidence.knows(Code::SymmetricDownsamplePadding)
+                && is_padding(expected, found, difference);
+            return Some(parted(expected, found, before, [difference, largest], padding));
         }
         largest = largest.max(difference);
         before = Some(expected);
@@ -121,12 +123,19 @@ fn difference(expected: &Activation, found: &Activation) -> f64 {
     rms.max(statistics) / std
 }
 
+/// Whether it is the first convolution with a stride, and only its values differ.
+fn is_padding(expected: &Activation, found: &Activation, difference: f64) -> bool {
+    expected.module.starts_with("encoder.down_blocks.0.downsamplers.0")
+        && expected.shape == found.shape
+        && difference.is_finite()
+}
+
 fn parted(
     expected: &Activation,
     found: &Activation,
     before: Option<&Activation>,
-    difference: f64,
-    largest: f64,
+    [difference, largest]: [f64; 2],
+    padding: bool,
 ) -> Finding {
     let module = &expected.module;
     let how = if expected.shape != found.shape {
@@ -140,9 +149,6 @@ fn parted(
         Some(before) => format!("{} and all before it agree", before.module),
         None => "it is the first layer: look at its input as well".to_owned(),
     };
-    let padding = module.starts_with("encoder.down_blocks.0.downsamplers.0")
-        && expected.shape == found.shape
-        && difference.is_finite();
     let cause = if padding { &SYMMETRIC_DOWNSAMPLE_PADDING } else { &TRACE_DIVERGES };
     let finding = Finding::new(cause, format!("{module} {how}; {so_far}"))
         .at(module)
