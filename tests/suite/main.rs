@@ -4,6 +4,9 @@
 //! Tests here share a process: none sets its environment, its working folder, a limit of it, or anything
 //! else that another one sees.
 
+// Threads that cannot start may panic here: a test that cannot run has to fail.
+#![allow(clippy::disallowed_methods)]
+
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;

@@ -6,6 +6,7 @@
 
 // In the order in which data flows: a module uses only those above it.
 pub mod cancellation;
+mod beside;
 pub mod dtype;
 pub mod element_type;
 pub mod random;

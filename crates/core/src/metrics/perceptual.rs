@@ -5,6 +5,7 @@ use ssimulacra2::{LinearRgb, compute_frame_ssimulacra2};
 
 use super::pixels::PixelMetrics;
 use super::ssim::ms_ssim;
+use crate::beside::beside;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_pixels::Rgb8;
 
@@ -38,21 +39,12 @@ impl PixelMetrics {
     /// Returns an error if the sizes differ.
     pub fn with_visibility(a: &Rgb8, b: &Rgb8) -> Result<(Self, Option<Visibility>)> {
         let metrics = Self::of(a, b)?;
-        let (visibility, ssimulacra2, ms_ssim) = std::thread::scope(|scope| {
-            let visibility = scope.spawn(|| Visibility::of(a, b));
-            let ssimulacra2 = scope.spawn(|| ssimulacra2(a, b));
-            let ms_ssim = ms_ssim(a, b);
-            (joined(visibility), joined(ssimulacra2), ms_ssim)
-        });
+        let (visibility, (ssimulacra2, ms_ssim)) =
+            beside(|| Visibility::of(a, b), || beside(|| ssimulacra2(a, b), || ms_ssim(a, b)));
         let visibility = visibility?;
         let butteraugli = visibility.as_ref().map(Visibility::score);
         Ok((Self { ms_ssim, ssimulacra2, butteraugli, ..metrics }, visibility))
     }
-}
-
-/// What a thread came to; its panic goes on here.
-fn joined<T>(thread: std::thread::ScopedJoinHandle<T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// How visible the difference of two pictures is: Butteraugli's distance, for each pixel and in all.

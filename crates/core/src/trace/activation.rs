@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::beside::beside;
 use crate::recipe::{name_hash, scrambled};
 
 /// How many values of a tensor a trace keeps.
@@ -54,11 +55,7 @@ impl Activation {
     /// Statistics and samples of `values`, the output of `module` in C order.
     pub fn new(module: &str, kind: &str, shape: &[usize], values: &[f32]) -> Self {
         // Both read all values, and either takes as long as the other.
-        let (statistics, sha256) = std::thread::scope(|scope| {
-            let hashing = scope.spawn(|| sha256_of(values));
-            (Statistics::of(values), hashing.join())
-        });
-        let sha256 = sha256.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (sha256, statistics) = beside(|| sha256_of(values), || Statistics::of(values));
         Self {
             module: module.to_owned(),
             kind: kind.to_owned(),
