@@ -1,8 +1,9 @@
 //! How the process ends where Rust would abort: one message, exit code 2.
 //!
 //! Memory that the system refuses outside of [`vae_fidelity::memory::reserve`], a page of a mapped file
-//! that is gone (SIGBUS), and a limit on the size of files (SIGXFSZ) end a process in ways that no caller
-//! can handle. What is said here is written without memory, since there may be none.
+//! that is gone (SIGBUS), a limit on the size of files (SIGXFSZ), and a library that calls `exit` end a
+//! process in ways that no caller can handle. What is said here is written without memory, since there
+//! may be none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::{OsString, c_int, c_void};
@@ -76,7 +77,20 @@ pub fn prepare(arguments: &[OsString]) {
         // On the thread's own stack: there is room on it, and the other is small.
         action.sa_flags = libc::SA_SIGINFO;
         libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut());
+        #[cfg(feature = "tch")]
+        libc::atexit(a_library_exits);
     }
+}
+
+/// The command itself never comes here, since it leaves with `_exit`. libgomp, with which libtorch
+/// starts its threads, does, with the exit code of a run that was judged and failed.
+#[cfg(feature = "tch")]
+extern "C" fn a_library_exits() {
+    end(
+        "memory",
+        &["libtorch's threads could not be started, and it ended the process"],
+        "give the process more memory or more threads, take a smaller picture, or use --engine fast",
+    )
 }
 
 extern "C" fn page_is_gone(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {

@@ -27,6 +27,9 @@ impl<T> Attempt<T> for std::result::Result<T, TchError> {
             let text = error.to_string();
             let next = if text.contains("out of memory") || text.contains("can't allocate memory") {
                 "use a smaller picture with `width` and `height`, or a machine with more memory"
+            } else if first_sentence(&text).starts_with("could not ") {
+                "oneDNN leaves out why, most often for want of memory: use a smaller picture with \
+                 `width` and `height`, or a machine with more memory; else report this"
             } else {
                 "report this with the command that shows it: shapes are checked before libtorch runs"
             };
