@@ -30,6 +30,11 @@ pub(super) enum Recognised {
 }
 
 impl Recognised {
+    /// Whether it is a class, rather than a part of a VAE or none at all.
+    pub fn is_class(&self) -> bool {
+        matches!(self, Self::Class(..) | Self::Under { .. })
+    }
+
     /// What is wrong, and what to do next.
     pub fn refusal(self) -> (String, String) {
         match self {

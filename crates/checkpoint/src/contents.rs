@@ -77,23 +77,17 @@ impl Contents {
                 recipe = Some(read_recipe(&file)?);
                 (vec![file], BTreeMap::new())
             }
-            Some(weights @ (WeightFiles::Tensors(_) | WeightFiles::Halves(_))) => {
-                let (files, halves) = match weights {
-                    WeightFiles::Halves(halves) => (halves.files.to_vec(), Some(halves)),
-                    WeightFiles::Tensors(files) => (files, None),
-                    WeightFiles::Recipe(file) => (vec![file], None),
-                };
-                let prefix = |file: &Path| halves.as_ref().map_or("", |both| both.prefix(file));
+            Some(WeightFiles::Tensors(files)) => {
                 let mut sound = Vec::new();
-                for path in &files {
-                    match damage::of(path, &Arc::new(Bytes::map(path)?)) {
+                for file in &files {
+                    match damage::of(&file.path, &Arc::new(Bytes::map(&file.path)?)) {
                         Some(damage) => damages.push(damage),
-                        None => sound.push(path.clone()),
+                        None => sound.push(file.clone()),
                     }
                 }
-                let (tensors, said) = tensor_files::open(&sound, prefix, options.key.as_deref())?;
+                let (tensors, said) = tensor_files::open(&sound, options.key.as_deref())?;
                 notes.extend(said);
-                (files, tensors)
+                (tensor_files::paths(&files), tensors)
             }
         };
         let refused = |problem| {
@@ -113,10 +107,8 @@ impl Contents {
                 if let (ResolvedConfig::Config(config), None) = (&resolved, named.recognised) {
                     named.recognised = class::beside(&named.vae, config);
                 }
-                let part = |held: &Recognised| {
-                    !matches!(held, Recognised::Class(..) | Recognised::Under { .. })
-                };
-                notes.extend(named.recognised.filter(part).map(|held| format!("holds {held}")));
+                let other = named.recognised.filter(|held| !held.is_class());
+                notes.extend(other.map(|held| format!("holds {held}")));
                 match (resolved, named.recognised) {
                     (ResolvedConfig::Config(_), Some(Recognised::Class(class, _))) => {
                         ResolvedConfig::OtherClass(class.to_owned())
@@ -255,10 +247,7 @@ impl Contents {
     /// The class that the tensors are of, with the models that it is known by, where their names and
     /// shapes show it to be none that is run, or another than the config's: `an AutoencoderTiny (TAESD)`.
     pub fn recognised_class(&self) -> Option<String> {
-        match self.recognised? {
-            class @ (Recognised::Class(..) | Recognised::Under { .. }) => Some(class.to_string()),
-            Recognised::Half(_) | Recognised::TinyHalf(..) | Recognised::NoVae(_) => None,
-        }
+        self.recognised.filter(Recognised::is_class).map(|class| class.to_string())
     }
 
     /// The class that the config names, where the tensors are of another that is run as well.

@@ -18,6 +18,7 @@ use super::hub::{self, HubOptions};
 use super::layout::expected_tensors;
 use super::open_options::OpenOptions;
 use super::source::Source;
+use super::tensor_files::TensorFile;
 use super::weight_files::{self, WeightFiles};
 use super::{bytes, names, scaled, source, tensor_files};
 
@@ -106,7 +107,7 @@ pub(super) fn locate(
                     "leave it out, or name the folder",
                 ));
             }
-            (WeightFiles::Tensors(vec![path.clone()]), config_beside(path))
+            (WeightFiles::Tensors(vec![TensorFile::plain(path.clone())]), config_beside(path))
         }
     };
     if let WeightFiles::Recipe(_) = weights {
@@ -122,7 +123,7 @@ pub(super) fn find(
     notes: &mut Vec<String>,
 ) -> Result<Found> {
     let Located { weights, config, revision } = locate(source, options, notes)?;
-    let (files, halves) = match weights {
+    let files = match weights {
         None => {
             let tensors = tensor_files::embedded(builtin()?.1, Path::new("the built-in VAE"))?;
             return Ok(Found {
@@ -145,11 +146,9 @@ pub(super) fn find(
                 revision,
             });
         }
-        Some(WeightFiles::Tensors(files)) => (files, None),
-        Some(WeightFiles::Halves(halves)) => (halves.files.to_vec(), Some(halves)),
+        Some(WeightFiles::Tensors(files)) => files,
     };
-    let prefix = |file: &Path| halves.as_ref().map_or("", |halves| halves.prefix(file));
-    let (tensors, said) = tensor_files::open(&files, prefix, options.key.as_deref())?;
+    let (tensors, said) = tensor_files::open(&files, options.key.as_deref())?;
     notes.extend(said);
     let refused =
         |problem: String, next: &str| Error::new(ErrorKind::Checkpoint, source, problem, next);
@@ -167,7 +166,8 @@ pub(super) fn find(
     }
     let config = config.filter(|file| file.exists());
     let weights = Weights::Files(named.vae);
-    Ok(Found { weights, files, config, others: named.others, recognised, revision })
+    let (files, others) = (tensor_files::paths(&files), named.others);
+    Ok(Found { weights, files, config, others, recognised, revision })
 }
 
 /// The weights of the folder `path`, and the `config.json` beside them, which may not be there.
@@ -188,7 +188,7 @@ fn find_in_folder(
             // As TAESD was published, where diffusers finds nothing.
             let folder = subfolder.map_or_else(|| path.to_owned(), |name| path.join(name));
             let halves = Halves::find(&folder)?.ok_or(error)?;
-            (folder, halves.note(), WeightFiles::Halves(halves), None)
+            (folder, halves.note(), WeightFiles::Tensors(halves.into_files()), None)
         }
     };
     notes.push(which);

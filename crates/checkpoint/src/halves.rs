@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::tensor_files::TensorFile;
 use vae_fidelity_files::error::{Error, Result};
 
 /// Endings of such files, the one that is preferred first.
@@ -17,10 +18,9 @@ const HALVES: [&str; 2] = ["_encoder", "_decoder"];
 const PREFIXES: [&str; 2] = ["taesd_encoder.", "taesd_decoder."];
 
 /// Encoder and decoder, each in a file of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Halves {
-    /// Encoder and decoder.
-    pub files: [PathBuf; 2],
+    encoder: PathBuf,
+    decoder: PathBuf,
 }
 
 impl Halves {
@@ -50,18 +50,22 @@ impl Halves {
                 "put the two files that are meant into a folder of their own, and name that",
             ));
         }
-        Ok(pairs.into_values().next().map(|files| Self { files }))
-    }
-
-    /// What goes before the names of the tensors in one of the files.
-    pub fn prefix(&self, file: &Path) -> &'static str {
-        if file == self.files[0] { PREFIXES[0] } else { PREFIXES[1] }
+        Ok(pairs.into_values().next().map(|[encoder, decoder]| Self { encoder, decoder }))
     }
 
     /// In words, for a note.
     pub fn note(&self) -> String {
-        let [encoder, decoder] =
-            self.files.each_ref().map(|file| file.file_name().unwrap_or_default().display());
+        let name = |file: &Path| file.file_name().unwrap_or_default().display().to_string();
+        let (encoder, decoder) = (name(&self.encoder), name(&self.decoder));
         format!("using the encoder in {encoder} and the decoder in {decoder}")
+    }
+
+    /// Encoder and decoder.
+    pub fn into_files(self) -> Vec<TensorFile> {
+        let [encoder, decoder] = PREFIXES;
+        vec![
+            TensorFile { path: self.encoder, prefix: encoder },
+            TensorFile { path: self.decoder, prefix: decoder },
+        ]
     }
 }

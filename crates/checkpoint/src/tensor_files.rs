@@ -9,17 +9,37 @@ use super::entry::Entry;
 use super::{pickle, prefixes, safetensors_file};
 use vae_fidelity_files::error::{Error, Result};
 
-/// Every tensor in `files`, by the name it has there behind the file's `prefix`, and what to say about
+/// A file that holds tensors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TensorFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What goes before the names that its tensors have in it; mostly nothing.
+    pub prefix: &'static str,
+}
+
+impl TensorFile {
+    /// A file whose names are taken as they are.
+    pub fn plain(path: PathBuf) -> Self {
+        Self { path, prefix: "" }
+    }
+}
+
+/// Where `files` lie.
+pub(super) fn paths(files: &[TensorFile]) -> Vec<PathBuf> {
+    files.iter().map(|file| file.path.clone()).collect()
+}
+
+/// Every tensor in `files`, by the name it has there behind the file's prefix, and what to say about
 /// them. With a `key`, those that lie under it, by what their names are in it.
 pub(super) fn open(
-    files: &[PathBuf],
-    prefix: impl Fn(&Path) -> &'static str,
+    files: &[TensorFile],
     key: Option<&str>,
 ) -> Result<(BTreeMap<String, Entry>, Vec<String>)> {
     let mut tensors = BTreeMap::new();
     let mut not_run = BTreeMap::new();
     let mut at_key = false;
-    for path in files {
+    for TensorFile { path, prefix } in files {
         let bytes = Arc::new(Bytes::open(path)?);
         let entries = if pickle::is_pickled(bytes.as_slice()) {
             let pickled = pickle::read(&bytes, key, path)?;
@@ -30,7 +50,7 @@ pub(super) fn open(
             safetensors_file::entries(&bytes, path)?
         };
         for (name, entry) in entries {
-            let name = format!("{}{name}", prefix(path));
+            let name = format!("{prefix}{name}");
             if tensors.insert(name.clone(), entry).is_some() {
                 return Err(Error::checkpoint(
                     path,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::halves::Halves;
+use super::tensor_files::TensorFile;
 
 use vae_fidelity_files::FileFormat;
 use vae_fidelity_files::error::{Error, Result, io_reason};
@@ -17,10 +17,8 @@ pub(super) const STEM: &str = "diffusion_pytorch_model";
 /// The weights of a folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum WeightFiles {
-    /// One file, or all shards of one.
-    Tensors(Vec<PathBuf>),
-    /// A file for each half.
-    Halves(Halves),
+    /// One file, all shards of one, or a file for each half.
+    Tensors(Vec<TensorFile>),
     /// `recipe.json`: weights by formula.
     Recipe(PathBuf),
 }
@@ -49,6 +47,7 @@ pub(super) fn find(
         true => shards(&file, folder, root)?,
         false => vec![file],
     };
+    let files = files.into_iter().map(TensorFile::plain).collect();
     Ok((WeightFiles::Tensors(files), note))
 }
 

@@ -3,7 +3,7 @@
 use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD};
 
 use crate::cancellation::Cancellation;
-use crate::config::{AutoencoderKLConfig, AutoencoderTinyConfig, VaeConfig};
+use crate::config::VaeConfig;
 use crate::dtype::Dtype;
 use crate::scaling::Scaling;
 use crate::tiling::Splitting;
@@ -58,14 +58,11 @@ pub trait Vae {
     /// Returns an error of kind [`ErrorKind::Unsupported`] for a class whose rule lies in the checkpoint,
     /// until the implementation gives it.
     fn scaling(&self) -> Result<Scaling> {
-        match self.config() {
-            VaeConfig::AutoencoderKL(AutoencoderKLConfig { scaling_factor, .. })
-            | VaeConfig::AutoencoderTiny(AutoencoderTinyConfig { scaling_factor, .. }) => {
-                Ok(Scaling::Factor { scaling_factor: *scaling_factor })
-            }
-            config => Err(Error::new(
+        match self.config().scaling_factor() {
+            Some(scaling_factor) => Ok(Scaling::Factor { scaling_factor }),
+            None => Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("latents of {}", config.class().name()),
+                format!("latents of {}", self.config().class().name()),
                 "are scaled by statistics in the checkpoint",
                 "implement Vae::scaling; Checkpoint::scaling reads them",
             )),

@@ -5,15 +5,8 @@ use vae_fidelity::tensor_file::read;
 
 use super::sandbox::{Ran, Sandbox, picture};
 
-/// A sandbox whose model is the golden one of this name, and whose picture has odd sides.
 fn sandbox(model: &str) -> Sandbox {
-    let sandbox = Sandbox::new();
-    for file in ["config.json", "recipe.json"] {
-        let golden = format!("golden/models/{model}/vae/{file}");
-        sandbox.write(&format!("model/vae/{file}"), std::fs::read(golden).unwrap());
-    }
-    sandbox.write("photo.png", picture(75, 59, 0));
-    sandbox
+    Sandbox::of_golden(&format!("golden/models/{model}"))
 }
 
 /// Drawn weights are said to be untrained, so that no run passes.

@@ -64,6 +64,17 @@ impl Sandbox {
         sandbox
     }
 
+    /// Its model is the golden one in `folder`, and its picture has odd sides.
+    pub fn of_golden(folder: &str) -> Self {
+        let sandbox = Self::new();
+        for file in ["config.json", "recipe.json"] {
+            let golden = Path::new(folder).join("vae").join(file);
+            sandbox.write(&format!("model/vae/{file}"), fs::read(golden).unwrap());
+        }
+        sandbox.write("photo.png", picture(75, 59, 0));
+        sandbox
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
