@@ -6,6 +6,7 @@ use std::time::Instant;
 use ndarray::Array4;
 
 use super::loaded::Pipeline;
+use super::picture::{Picture, Taken};
 use super::step::Step;
 use crate::baseline::Baseline;
 use crate::diagnosis::{
@@ -13,12 +14,12 @@ use crate::diagnosis::{
 };
 use crate::engine::CrossCheck;
 use crate::forecast::forecast;
-use crate::image_processor::{denormalize, normalize};
+use crate::image_processor::denormalize;
 use crate::metrics::{PixelMetrics, Visibility, WINDOW};
-use crate::pixels::{self, Exif, OpenedImage, resize_bicubic};
+use crate::pixels::{Exif, resize_bicubic};
 use crate::report::{
-    CheckReport, Decoded, Input, Latents, LatentsSource, Posterior, SCHEMA_VERSION, SavedFile,
-    Timings, peak_rss_bytes,
+    CheckReport, Decoded, Latents, LatentsSource, Posterior, SCHEMA_VERSION, SavedFile, Timings,
+    peak_rss_bytes,
 };
 use crate::trace::{Stage, Statistics, TraceFile};
 use crate::vae::trace;
@@ -105,30 +106,31 @@ impl Pipeline {
         Ok(checked.report)
     }
 
-    /// As [`Self::check`], with what `options` ask for; `progress` is told each step as it begins.
+    /// As [`Self::check`], of any [`Picture`] and with what `options` ask for; `progress` is told each
+    /// step as it begins.
     ///
     /// # Errors
     ///
-    /// As [`Self::check`]; when `options` ask for what the picture cannot give, such as SSIM of fewer
+    /// As [`Self::check`]; when the sample that is given is none; when `options` ask for what the picture cannot give, such as SSIM of fewer
     /// than 11 x 11 pixels; and with [`crate::ErrorKind::Cancelled`] after
     /// [`crate::Cancellation::cancel`].
-    pub fn check_with(
+    pub fn check_with<'a>(
         &self,
-        path: &Path,
+        picture: impl Into<Picture<'a>>,
         options: &CheckOptions,
         progress: impl Fn(Step),
     ) -> Result<Checked> {
         let started = Instant::now();
         progress(Step::Opening);
-        let (opened, turned) = pixels::open(path)?.oriented(options.exif)?;
-        let (width, height) =
-            self.target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
+        let taken = picture.into().taken(options.exif)?;
+        let path = taken.name.as_path();
+        let (width, height) = taken.size(options.size, self.vae.config().multiple_of())?;
         check_ssim_is_defined(&options.thresholds, width, height)?;
         if let Some(baseline) = &options.baseline {
             baseline.check(path, [width, height])?;
         }
         self.check_memory((width, height))?;
-        let seen = resize_bicubic(&opened.pixels, width, height)?;
+        let seen = resize_bicubic(&taken.pixels, width, height)?;
 
         progress(Step::Encoding);
         let vae = self.vae();
@@ -136,7 +138,7 @@ impl Pipeline {
         let encoding = Instant::now();
         let noise = |seed| self.execution.noise(vae.config(), seed, width, height);
         let noise = options.seed.map(noise).transpose()?;
-        let sample = normalize(&seen, dtype);
+        let sample = taken.sample_of(&seen, dtype);
         let encoded = vae.encode(sample.view(), noise.as_ref().map(Array4::view))?;
         let latents = vae.scale(encoded.latents.view())?;
         let scaling = vae.scaling()?;
@@ -155,7 +157,7 @@ impl Pipeline {
         };
         progress(Step::Diagnosing);
         let trip = Trip {
-            opened: &opened,
+            taken: &taken,
             seen: &seen,
             sample: &sample,
             encoded: &encoded,
@@ -177,7 +179,7 @@ impl Pipeline {
         };
 
         let mut notes = self.notes().to_vec();
-        notes.extend(options.notes.iter().chain(&opened.notes).cloned());
+        notes.extend(options.notes.iter().chain(&taken.notes).cloned());
         let common = match &picture {
             Some(picture) => common_area(&seen, picture)?,
             None => None,
@@ -198,7 +200,7 @@ impl Pipeline {
         let forecast = match options.forecast {
             true => {
                 progress(Step::Forecasting);
-                let sample = normalize(&seen, Dtype::F32);
+                let sample = taken.sample_of(&seen, Dtype::F32);
                 let (forecast, warnings) =
                     forecast(&self.execution, &self.checkpoint, &seen, sample.view())?;
                 findings.extend(warnings);
@@ -220,7 +222,7 @@ impl Pipeline {
             schema_version: SCHEMA_VERSION,
             verdict: Verdict::from_reasons(&verdict_reasons),
             verdict_reasons,
-            input: Input::of(path, &opened, turned, (width, height)),
+            input: taken.input((width, height)),
             model: self.model().clone(),
             posterior: Posterior::of(self.checkpoint.config(), options.seed),
             latents: Latents {
@@ -274,8 +276,8 @@ impl Pipeline {
         let evidence = Evidence {
             vae: self.vae(),
             family: self.model().family,
-            source: &trip.opened.pixels,
-            orientation: trip.opened.orientation,
+            source: &trip.taken.pixels,
+            orientation: trip.taken.orientation,
             size_requested: options.size.is_some(),
             seen: trip.seen,
             latents_are_given: false,
@@ -324,7 +326,7 @@ fn pair<'a>(
 
 /// One picture on its way.
 struct Trip<'a> {
-    opened: &'a OpenedImage,
+    taken: &'a Taken,
     seen: &'a Rgb8,
     sample: &'a Array4<f32>,
     encoded: &'a Encoded,

@@ -8,7 +8,6 @@ use crate::checkpoint::Contents;
 use crate::diagnosis::{Finding, Reference};
 use crate::engine::CrossCheck;
 use crate::inspection;
-use crate::pixels;
 use crate::report::Model;
 use crate::{Checkpoint, Execution, Result, Vae};
 
@@ -43,16 +42,6 @@ impl Pipeline {
     /// The model that runs.
     pub fn vae(&self) -> &dyn Vae {
         self.vae.as_ref()
-    }
-
-    /// The (width, height) that a picture of `width` x `height` pixels is encoded at.
-    pub(super) fn target_size(
-        &self,
-        width: usize,
-        height: usize,
-        requested: Option<(usize, usize)>,
-    ) -> Result<(usize, usize)> {
-        pixels::target_size(width, height, requested, self.vae.config().multiple_of())
     }
 
     /// Where its weights come from.

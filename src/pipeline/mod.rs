@@ -1,6 +1,7 @@
 //! A VAE, loaded and ready to judge pictures: what the commands `check`, `trace` and `probe` do, as functions.
 
 mod step;
+mod picture;
 mod loaded;
 mod builder;
 mod check;
@@ -12,6 +13,7 @@ pub use builder::PipelineBuilder;
 pub use check::{CheckOptions, Checked};
 pub use decode::{DecodeOptions, DecodedLatents, LatentsIn};
 pub use loaded::Pipeline;
+pub use picture::Picture;
 pub use probe::{ProbeOptions, ProbeRun};
 pub use step::Step;
 pub use trace::{TraceOptions, Traced};

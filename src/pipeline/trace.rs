@@ -1,14 +1,12 @@
 //! Every layer of one VAE for one picture.
 
-use std::path::Path;
-
 use ndarray::Array4;
 
 use super::loaded::Pipeline;
+use super::picture::Picture;
 use super::step::Step;
 use crate::Result;
-use crate::image_processor::normalize;
-use crate::pixels::{self, Exif, resize_bicubic};
+use crate::pixels::{Exif, resize_bicubic};
 use crate::report::Input;
 use crate::trace::TraceFile;
 use crate::vae::trace;
@@ -39,27 +37,25 @@ pub struct Traced {
 }
 
 impl Pipeline {
-    /// Encodes and decodes the picture at `path` as [`Self::check`] does, and records the output of
+    /// Encodes and decodes a picture as [`Self::check_with`] does, and records the output of
     /// every layer; `progress` is told each step as it begins.
     ///
     /// # Errors
     ///
     /// When the picture cannot be opened or the VAE cannot run on it, and with
     /// [`crate::ErrorKind::Cancelled`] after [`crate::Cancellation::cancel`].
-    pub fn trace(
+    pub fn trace<'a>(
         &self,
-        path: impl AsRef<Path>,
+        picture: impl Into<Picture<'a>>,
         options: &TraceOptions,
         progress: impl Fn(Step),
     ) -> Result<Traced> {
         progress(Step::Opening);
-        let path = path.as_ref();
-        let (opened, turned) = pixels::open(path)?.oriented(options.exif)?;
-        let (width, height) =
-            self.target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
+        let taken = picture.into().taken(options.exif)?;
+        let (width, height) = taken.size(options.size, self.vae.config().multiple_of())?;
         self.check_memory((width, height))?;
-        let seen = resize_bicubic(&opened.pixels, width, height)?;
-        let sample = normalize(&seen, self.execution.dtype());
+        let seen = resize_bicubic(&taken.pixels, width, height)?;
+        let sample = taken.sample_of(&seen, self.execution.dtype());
 
         progress(Step::Encoding);
         let vae = self.vae();
@@ -71,10 +67,6 @@ impl Pipeline {
         progress(Step::Tracing);
         let trace = trace(vae, sample.view(), unscaled.view())?;
         self.checkpoint().check_unchanged()?;
-        Ok(Traced {
-            input: Input::of(path, &opened, turned, (width, height)),
-            trace,
-            notes: opened.notes,
-        })
+        Ok(Traced { input: taken.input((width, height)), trace, notes: taken.notes })
     }
 }

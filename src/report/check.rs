@@ -1,6 +1,6 @@
 //! What `check` has to say of one picture.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ndarray::Array4;
@@ -14,7 +14,6 @@ use crate::diagnosis::{ComparedFile, Finding, NotDecided};
 use crate::dtype::Dtype;
 use crate::engine::Execution;
 use crate::metrics::PixelMetrics;
-use crate::pixels::OpenedImage;
 use crate::scaling::Scaling;
 use crate::tiling::Splitting;
 use crate::trace::Statistics;
@@ -89,7 +88,7 @@ pub struct SavedFile {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Input {
-    /// The file.
+    /// The file, or what the caller calls it.
     #[serde(serialize_with = "lossy")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub path: PathBuf,
@@ -97,7 +96,7 @@ pub struct Input {
     /// where it has none.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub path_is_lossy: bool,
-    /// Its format by Pillow's name, for example `PNG`.
+    /// Its format by Pillow's name, for example `PNG`; `memory` where it came from no file.
     pub format: String,
     /// Its pixels by Pillow's name of the mode, for example `RGB`.
     pub mode: String,
@@ -112,29 +111,6 @@ pub struct Input {
     pub width: usize,
     /// Rows that the VAE saw.
     pub height: usize,
-}
-
-impl Input {
-    /// The picture opened from `path` and turned by the EXIF orientation `turned`, of which the VAE saw
-    /// `width` columns and `height` rows.
-    pub fn of(
-        path: &Path,
-        opened: &OpenedImage,
-        turned: Option<u16>,
-        (width, height): (usize, usize),
-    ) -> Self {
-        Self {
-            path: path.to_owned(),
-            path_is_lossy: path.to_str().is_none(),
-            format: opened.format.to_string(),
-            mode: opened.mode.to_owned(),
-            exif_applied: turned,
-            source_width: opened.pixels.width(),
-            source_height: opened.pixels.height(),
-            width,
-            height,
-        }
-    }
 }
 
 /// The VAE, and how it ran.

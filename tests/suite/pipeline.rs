@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::ArrayView4;
-use vae_fidelity::pipeline::{CheckOptions, ProbeOptions, Step, TraceOptions};
+use ndarray::{Array4, ArrayView4};
+use vae_fidelity::image_processor::normalize;
+use vae_fidelity::pipeline::{CheckOptions, Picture, ProbeOptions, Step, TraceOptions};
+use vae_fidelity::pixels::{self, resize_bicubic};
 use vae_fidelity::probe::{Chart, Sent};
 use vae_fidelity::verdict::Verdict;
 use vae_fidelity::{Cancellation, Dtype, Engine, ErrorKind, Pipeline};
@@ -27,9 +29,8 @@ fn a_report_has_what_was_asked_for_and_each_step_is_told() {
     options.seed = Some(7);
     options.trace = true;
     let steps = std::cell::RefCell::new(Vec::new());
-    let checked = pipeline
-        .check_with(PHOTO.as_ref(), &options, |step| steps.borrow_mut().push(step))
-        .unwrap();
+    let checked =
+        pipeline.check_with(PHOTO, &options, |step| steps.borrow_mut().push(step)).unwrap();
     assert_eq!(checked.report.verdict, Verdict::Pass);
     assert_eq!(checked.report.posterior.seed, Some(7));
     assert_eq!(checked.latents.dim(), (1, 16, 8, 8));
@@ -43,13 +44,69 @@ fn a_report_has_what_was_asked_for_and_each_step_is_told() {
     assert!(traced.trace.encode.iter().any(|layer| layer.module == "encoder.conv_in"));
 }
 
+/// The same picture as bytes, as pixels and as the encoder's sample.
+#[test]
+fn what_is_in_memory_is_judged_as_its_file() {
+    let pipeline = small().build().unwrap();
+    let of_file = pipeline.check_with(PHOTO, &at_64(), |_| ()).unwrap();
+    let name = std::path::Path::new("a picture");
+    let pixels = pixels::open(PHOTO.as_ref()).unwrap().pixels;
+    let sample = normalize(&resize_bicubic(&pixels, 64, 64).unwrap(), Dtype::F32);
+    let traced = {
+        let mut options = TraceOptions::default();
+        options.size = Some((64, 64));
+        pipeline.trace(PHOTO, &options, |_| ()).unwrap().trace
+    };
+    let pictures = [
+        Picture::Bytes { name, bytes: std::fs::read(PHOTO).unwrap() },
+        Picture::Pixels { name, pixels, notes: vec!["from a camera".to_owned()] },
+        Picture::Sample { name, sample: sample.clone() },
+    ];
+    for picture in pictures {
+        let checked = pipeline.check_with(picture.clone(), &at_64(), |_| ()).unwrap();
+        assert_eq!(checked.seen, of_file.seen);
+        assert_eq!(checked.decoded, of_file.decoded);
+        assert_eq!(checked.report.metrics, of_file.report.metrics);
+        assert_eq!(checked.report.findings, of_file.report.findings);
+        let input = &checked.report.input;
+        assert_eq!(input.path, name);
+        let is_file = matches!(picture, Picture::Bytes { .. });
+        assert_eq!(
+            (input.format.as_str(), input.mode.as_str()),
+            (if is_file { "PNG" } else { "memory" }, "RGB")
+        );
+        let says = checked.report.notes.iter().any(|note| note == "from a camera");
+        assert_eq!(says, matches!(picture, Picture::Pixels { .. }));
+    }
+    let sent = Picture::Sample { name, sample: sample.clone() };
+    let of_sample = pipeline.trace(sent, &TraceOptions::default(), |_| ()).unwrap().trace;
+    assert_eq!(of_sample.decode, traced.decode);
+
+    let refused = |sample: Array4<f32>, size| {
+        let mut options = CheckOptions::default();
+        options.size = size;
+        let picture = Picture::Sample { name, sample };
+        let error = pipeline.check_with(picture, &options, |_| ()).unwrap_err();
+        assert_eq!(error.subject(), "a picture");
+        error.problem().to_owned()
+    };
+    assert!(refused(Array4::zeros((1, 3, 60, 64)), None).contains("64 x 60 pixels is not resized"));
+    assert!(refused(sample.clone(), Some((32, 32))).contains("not resized to 32 x 32"));
+    assert!(refused(Array4::zeros((2, 3, 64, 64)), None).contains("(2, 3, 64, 64)"));
+    for value in [f32::NAN, 1.5] {
+        let mut spoilt = sample.clone();
+        spoilt[[0, 1, 2, 3]] = value;
+        assert!(refused(spoilt, None).contains("[-1, 1]"));
+    }
+}
+
 #[test]
 fn errors_name_parameters_and_no_flag() {
     let mut options = at_64();
     options.size = Some((8, 8));
     options.thresholds.min_ssim = Some(0.5);
     let pipeline = small().build().unwrap();
-    let error = pipeline.check_with(PHOTO.as_ref(), &options, |_| ()).unwrap_err();
+    let error = pipeline.check_with(PHOTO, &options, |_| ()).unwrap_err();
     assert!(error.subject().starts_with("`min_ssim`"), "{error}");
     let error = small().max_memory_bytes(1).build().unwrap().check(PHOTO).unwrap_err();
     assert!(error.subject().starts_with("`max_memory`"), "{error}");
@@ -64,7 +121,7 @@ fn a_long_call_can_be_cancelled() {
     let cancellation = Cancellation::default();
     let pipeline = small().cancellation(cancellation.clone()).build().unwrap();
     let seen = AtomicUsize::new(0);
-    let cancelled = pipeline.check_with(PHOTO.as_ref(), &CheckOptions::default(), |step| {
+    let cancelled = pipeline.check_with(PHOTO, &CheckOptions::default(), |step| {
         seen.fetch_add(1, Ordering::Relaxed);
         if step == Step::Encoding {
             cancellation.cancel();
@@ -80,7 +137,7 @@ fn a_long_call_can_be_cancelled() {
     };
     assert_eq!(traced(sample.view()).unwrap_err().kind(), ErrorKind::Cancelled);
     cancellation.reset();
-    pipeline.check_with(PHOTO.as_ref(), &at_64(), |_| ()).unwrap();
+    pipeline.check_with(PHOTO, &at_64(), |_| ()).unwrap();
 }
 
 /// A probe tells each chart, can be cancelled between two of them, and takes no size that it has no charts of.
@@ -110,7 +167,7 @@ fn a_probe_is_told_chart_by_chart_and_can_be_cancelled() {
 #[test]
 fn half_precision_has_no_picture_in_bf16_and_says_so() {
     let pipeline = small().dtype(Dtype::Bf16).build().unwrap();
-    let checked = pipeline.check_with(PHOTO.as_ref(), &at_64(), |_| ()).unwrap();
+    let checked = pipeline.check_with(PHOTO, &at_64(), |_| ()).unwrap();
     assert!(checked.picture.is_none() && checked.report.metrics.is_none());
     assert!(checked.report.notes.iter().any(|note| note.contains("bf16 has no picture")));
 }

@@ -1,6 +1,5 @@
 //! GIF files: the first frame, as Pillow shows it.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use ::gif::{DecodeOptions, DecodingError, MemoryLimit};
 use super::format::ImageFormat;
 use super::limit::check_pixels;
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated};
+use super::stream::Stream;
 use super::to_rgb::{Palette, ToRgb};
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_files::memory::reserve;
@@ -17,7 +17,7 @@ use vae_fidelity_files::memory::reserve;
 ///
 /// A palette that is its own index opens as `L`. A frame that reaches beyond the screen enlarges
 /// it; what the frame leaves free has the transparent color, or color 0.
-pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
+pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
     let failed = |error| failed(path, error);
     let mut options = DecodeOptions::new();
     // Frames are read into a buffer made here, after the size has been checked.

@@ -4,7 +4,6 @@
 //! arithmetic gives Pillow's bytes. `mozjpeg` carries it.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -17,6 +16,7 @@ use super::format::ImageFormat;
 use super::jpeg_scans::{self, MAX_SCANS};
 use super::limit::check_pixels;
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated, unsupported};
+use super::stream::Stream;
 use super::to_rgb::ToRgb;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_files::memory::reserve;
@@ -27,7 +27,7 @@ use vae_fidelity_files::memory::reserve;
 ///
 /// Fails for arithmetic and lossless coding, other depths and component counts, and broken or truncated
 /// files.
-pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
+pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
     let mut file = BufReader::new(file);
     let scans = jpeg_scans::count(&mut file)
         .map_err(|error| failed_read(path, ImageFormat::Jpeg, &error))?;
@@ -132,7 +132,7 @@ fn marker_notes<R>(decoder: &Decompress<R>) -> (Vec<String>, Option<u16>) {
 
 /// The file, remembering whether the decoder asked for more bytes than there are.
 struct Source {
-    file: BufReader<File>,
+    file: BufReader<Stream>,
     starved: Rc<Cell<bool>>,
 }
 

@@ -55,6 +55,7 @@ mod pnm;
 mod resize;
 mod rgb8;
 mod size;
+mod stream;
 #[cfg(feature = "tga")]
 mod tga;
 #[cfg(feature = "tiff")]
@@ -70,7 +71,7 @@ mod webp;
 pub use encode::encode_png;
 pub use format::ImageFormat;
 pub use limit::{MAX_PIXELS_REFUSED, MAX_PIXELS_UNWARNED};
-pub use open::open;
+pub use open::{open, open_bytes};
 pub use opened::OpenedImage;
 pub use resize::{Filter, PassOrder, resize, resize_bicubic};
 pub use rgb8::Rgb8;

@@ -1,12 +1,13 @@
 //! Opening a picture as the reference script does: `PIL.Image.open(path).convert("RGB")`.
 
 use std::fs::File;
-use std::io::{ErrorKind as IoErrorKind, Read, Seek};
+use std::io::{Cursor, ErrorKind as IoErrorKind, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::format::{ImageFormat, SNIFFED_BYTES, Sniffed, sniff};
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated, unsupported};
+use super::stream::{Stream, length};
 use vae_fidelity_files::error::{Error, Result, io_reason};
 use vae_fidelity_files::memory::reserve;
 
@@ -40,13 +41,23 @@ pub fn open(path: &Path) -> Result<OpenedImage> {
         let next = "save it to a file first: the decoders go back and forth in it";
         return Err(Error::image(path, "expected a regular file, found a pipe or device", next));
     }
-    let mut file = File::open(path)
+    let file = File::open(path)
         .map_err(|error| Error::image(path, io_reason(&error), "make the file readable"))?;
+    from_stream(path, Box::new(file), metadata.len())
+}
+
+/// As [`open`], of a file that lies in memory; errors call it `name`.
+pub fn open_bytes(name: &Path, file: Vec<u8>) -> Result<OpenedImage> {
+    let bytes = file.len() as u64;
+    from_stream(name, Box::new(Cursor::new(file)), bytes)
+}
+
+fn from_stream(path: &Path, mut file: Stream, bytes: u64) -> Result<OpenedImage> {
     let mut head = Vec::new();
     // No more than it has: those that a kernel makes up as they are read have no size, and reading
     // `/proc/kmsg` waits for ever where another program has taken what was in it.
     file.by_ref()
-        .take(metadata.len().min(SNIFFED_BYTES as u64))
+        .take(bytes.min(SNIFFED_BYTES as u64))
         .read_to_end(&mut head)
         .and_then(|_| file.rewind())
         .map_err(|error| Error::image(path, io_reason(&error), "check the disk"))?;
@@ -79,7 +90,7 @@ pub fn open(path: &Path) -> Result<OpenedImage> {
     }
 }
 
-fn dispatch(path: &Path, file: File, format: ImageFormat) -> Result<OpenedImage> {
+fn dispatch(path: &Path, file: Stream, format: ImageFormat) -> Result<OpenedImage> {
     match format {
         #[cfg(feature = "png")]
         ImageFormat::Png => crate::png::open(path, file),
@@ -117,12 +128,12 @@ fn dispatch(path: &Path, file: File, format: ImageFormat) -> Result<OpenedImage>
 #[cfg(any(feature = "bmp", feature = "pnm", feature = "tga"))]
 fn from_beginning(
     path: &Path,
-    mut file: File,
+    mut file: Stream,
     format: ImageFormat,
     decode: impl Fn(&Path, &[u8]) -> Result<OpenedImage>,
 ) -> Result<OpenedImage> {
     let failed = |error: std::io::Error| failed_read(path, format, &error);
-    let length = file.metadata().map_err(failed)?.len();
+    let length = length(&mut file).map_err(failed)?;
     let mut data = Vec::new();
     let mut wanted = FIRST_BYTES;
     loop {

@@ -1,6 +1,5 @@
 //! PNG files, read as Pillow reads them; and RGB8 written as PNG.
 
-use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use super::exif::{ICC_NOTE, orientation, orientation_note};
 use super::format::ImageFormat;
 use super::limit::check_pixels;
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated};
+use super::stream::Stream;
 use super::to_rgb::{Palette, ToRgb, unpack};
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_files::memory::reserve;
@@ -19,7 +19,7 @@ const CHUNK_BYTES: usize = 64 << 20;
 
 /// Opens a PNG file: any color type and depth, interlaced or not; of an animation, the default
 /// image. Follows `PngImagePlugin.py`: `_MODES` and `chunk_tRNS`.
-pub(super) fn open(path: &Path, file: File) -> Result<OpenedImage> {
+pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
     let failed = |error| failed(path, error);
     let mut options = DecodeOptions::default();
     // zlib checks this sum for Pillow; without it a damaged file would pass.

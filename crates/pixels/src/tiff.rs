@@ -1,6 +1,5 @@
 //! TIFF files: the first page.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
@@ -13,6 +12,7 @@ use super::format::ImageFormat;
 use super::limit::{MAX_PIXELS_REFUSED, check_pixels};
 use super::opened::{OpenedImage, broken, failed_read, no_memory, unsupported};
 use super::rgb8::Rgb8;
+use super::stream::Stream;
 use super::tiff_tags;
 use super::to_rgb::{ToRgb, unpack};
 use vae_fidelity_files::error::{Error, Result};
@@ -25,7 +25,7 @@ const FORMAT: ImageFormat = ImageFormat::Tiff;
 ///
 /// Fails for palettes, YCbCr, Lab, floating-point and signed samples, premultiplied alpha, planes,
 /// JPEG and fax compression.
-pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
+pub(super) fn open(path: &Path, mut file: Stream) -> Result<OpenedImage> {
     tiff_tags::check(path, &mut file)?;
     let failed = |error| failed(path, error);
     let mut decoder = Decoder::new(BufReader::new(file)).map_err(failed)?;
@@ -38,7 +38,7 @@ pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
     limits.intermediate_buffer_size = usize::MAX;
     decoder = decoder.with_limits(limits);
     let layout = Layout::read(path, &mut decoder)?;
-    let tag = |decoder: &mut Decoder<BufReader<File>>, tag| decoder.find_tag_unsigned::<u16>(tag);
+    let tag = |decoder: &mut Decoder<BufReader<Stream>>, tag| decoder.find_tag_unsigned::<u16>(tag);
     let orientation = tag(&mut decoder, Tag::Orientation).map_err(failed)?.unwrap_or(1);
     if decoder.image_ifd().directory().contains(Tag::IccProfile) {
         notes.push(ICC_NOTE.into());
@@ -62,7 +62,7 @@ pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
 }
 
 /// Fails if a tile, which the decoder allocates as a whole, is larger than any picture may be.
-fn check_tile(path: &Path, decoder: &mut Decoder<BufReader<File>>) -> Result<()> {
+fn check_tile(path: &Path, decoder: &mut Decoder<BufReader<Stream>>) -> Result<()> {
     let mut side = |tag| -> Result<u64> {
         Ok(decoder.find_tag_unsigned::<u64>(tag).map_err(|e| failed(path, e))?.unwrap_or(1))
     };
@@ -83,7 +83,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn read(path: &Path, decoder: &mut Decoder<BufReader<File>>) -> Result<Self> {
+    fn read(path: &Path, decoder: &mut Decoder<BufReader<Stream>>) -> Result<Self> {
         let mut numbers = |tag, default: &[u16]| -> Result<Vec<u16>> {
             let found = decoder.find_tag_unsigned_vec::<u16>(tag).map_err(|e| failed(path, e))?;
             Ok(found.unwrap_or_else(|| default.to_vec()))

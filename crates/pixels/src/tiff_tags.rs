@@ -1,19 +1,19 @@
 //! Checks a TIFF file's first directory before the decoder reads it: the decoder sets aside memory
 //! for as many values as a tag claims to have, which may be 4,294,967,295 in a file of 100 bytes.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::format::ImageFormat;
 use super::opened::{broken, failed_read};
+use super::stream::{Stream, length};
 use vae_fidelity_files::error::Result;
 
 /// Fails if a tag claims more values than `file` has bytes for. Leaves `file` at its start; any other
 /// fault of the directory is left to the decoder.
-pub(super) fn check(path: &Path, file: &mut File) -> Result<()> {
+pub(super) fn check(path: &Path, file: &mut Stream) -> Result<()> {
     let failed = |error: io::Error| failed_read(path, ImageFormat::Tiff, &error);
-    let length = file.metadata().map_err(failed)?.len();
+    let length = length(file).map_err(failed)?;
     for (tag, bytes) in claims(file).map_err(failed)? {
         if bytes > length {
             return Err(broken(
@@ -27,7 +27,7 @@ pub(super) fn check(path: &Path, file: &mut File) -> Result<()> {
 }
 
 /// Each tag of the first directory, and how many bytes its values take.
-fn claims(file: &mut File) -> io::Result<Vec<(u16, u64)>> {
+fn claims(file: &mut Stream) -> io::Result<Vec<(u16, u64)>> {
     let head: [u8; 8] = array(file)?;
     let bytes = Numbers { little: head[0] == b'I' };
     // BigTIFF has offsets and counts of 8 bytes.
@@ -43,7 +43,7 @@ fn claims(file: &mut File) -> io::Result<Vec<(u16, u64)>> {
     };
     let size = if big { 20 } else { 12 };
     let mut directory = Vec::new();
-    let left = file.metadata()?.len().saturating_sub(start);
+    let left = length(file)?.saturating_sub(start);
     file.take(entries.saturating_mul(size).min(left)).read_to_end(&mut directory)?;
     Ok(directory
         .chunks_exact(size as usize)
@@ -64,7 +64,7 @@ fn width(kind: u16) -> u64 {
     }
 }
 
-fn array<const N: usize>(file: &mut File) -> io::Result<[u8; N]> {
+fn array<const N: usize>(file: &mut Stream) -> io::Result<[u8; N]> {
     let mut array = [0; N];
     file.read_exact(&mut array)?;
     Ok(array)

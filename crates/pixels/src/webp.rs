@@ -1,6 +1,5 @@
 //! WebP files.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use super::exif::{ICC_NOTE, orientation, orientation_note};
 use super::format::ImageFormat;
 use super::limit::check_pixels;
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated, unsupported};
+use super::stream::{Stream, length};
 use super::to_rgb::ToRgb;
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_files::memory::reserve;
@@ -17,7 +17,7 @@ use vae_fidelity_files::memory::reserve;
 /// Opens a still WebP file, lossy or lossless.
 ///
 /// Fails for animations, and as [`super::open()`] does.
-pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
+pub(super) fn open(path: &Path, mut file: Stream) -> Result<OpenedImage> {
     check_length(path, &mut file)?;
     let frame = frame_size(&mut file).map_err(|e| failed_read(path, ImageFormat::Webp, &e))?;
     let failed = |error| failed(path, error);
@@ -58,12 +58,12 @@ pub(super) fn open(path: &Path, mut file: File) -> Result<OpenedImage> {
 }
 
 /// Refuses a file that is shorter than it says. The decoder would go by what it needs.
-fn check_length(path: &Path, file: &mut File) -> Result<()> {
+fn check_length(path: &Path, file: &mut Stream) -> Result<()> {
     let failed = |error: io::Error| failed_read(path, ImageFormat::Webp, &error);
     let mut head = [0; 20];
     file.read_exact(&mut head).map_err(failed)?;
     file.rewind().map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
+    let length = length(file).map_err(failed)?;
     // "RIFF", the length of the rest, "WEBP"; then the first chunk's name and length.
     for at in [4, 16] {
         let declared = u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
@@ -76,8 +76,8 @@ fn check_length(path: &Path, file: &mut File) -> Result<()> {
 
 /// Width and height in the header of the first frame; `None` where there is none to be found. Leaves
 /// `file` at its start.
-fn frame_size(file: &mut File) -> io::Result<Option<(u32, u32)>> {
-    let length = file.metadata()?.len();
+fn frame_size(file: &mut Stream) -> io::Result<Option<(u32, u32)>> {
+    let length = length(file)?;
     let mut at = 12;
     let mut size = None;
     while at + 18 <= length {

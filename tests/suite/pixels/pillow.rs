@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use vae_fidelity::pixels::{Rgb8, encode_png, open, requested_size, resize_bicubic, target_size};
+use vae_fidelity::pixels::{
+    Rgb8, encode_png, open, open_bytes, requested_size, resize_bicubic, target_size,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +55,8 @@ fn golden_images_are_what_pillow_makes_of_them() {
         let opened = open(&images().join(name)).unwrap();
         assert_eq!((opened.format.name(), opened.mode), (&*image.format, &*image.mode), "{name}");
         let pixels = &opened.pixels;
+        let of_bytes = open_bytes(name.as_ref(), fs::read(images().join(name)).unwrap()).unwrap();
+        assert_eq!((&of_bytes.pixels, of_bytes.notes), (pixels, opened.notes), "{name}");
         assert_eq!((pixels.width(), pixels.height()), (image.width, image.height), "{name}");
         if digest(pixels) != image.rgb {
             differences.push(format!("{name}: as opened"));

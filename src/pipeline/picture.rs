@@ -1,0 +1,181 @@
+//! What is sent through a VAE: a picture's file, or pixels or a sample that are in memory already.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::Array4;
+
+use crate::image_processor::{denormalize, normalize};
+use crate::pixels::{self, Exif, OpenedImage, target_size};
+use crate::report::Input;
+use crate::{Dtype, Error, Result, Rgb8};
+
+/// A picture, and where it comes from.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Picture<'a> {
+    /// A file, opened as Pillow opens it.
+    File(&'a Path),
+    /// A picture's file whose bytes are in memory; reports call it `name`.
+    Bytes {
+        /// In place of a path.
+        name: &'a Path,
+        /// The whole file.
+        bytes: Vec<u8>,
+    },
+    /// Pixels in RGB, as Pillow's `convert("RGB")` gives them; reports call them `name`.
+    Pixels {
+        /// In place of a path.
+        name: &'a Path,
+        /// Upright, before any resizing.
+        pixels: Rgb8,
+        /// What the user should know of how they came about, for the report.
+        notes: Vec<String>,
+    },
+    /// What the encoder is given, (1, 3, H, W) with values in [-1, 1]: nothing is resized, and it is
+    /// compared by its own 8-bit picture, as [`denormalize`] makes it.
+    Sample {
+        /// In place of a path.
+        name: &'a Path,
+        /// Both sides are multiples of what the VAE asks for.
+        sample: Array4<f32>,
+    },
+}
+
+impl<'a, P: AsRef<Path> + ?Sized> From<&'a P> for Picture<'a> {
+    fn from(path: &'a P) -> Self {
+        Self::File(path.as_ref())
+    }
+}
+
+/// What becomes of a [`Picture`] before it is resized.
+pub(super) struct Taken {
+    pub name: PathBuf,
+    /// Pillow's name of the format; `memory` where there is no file.
+    pub format: String,
+    pub mode: String,
+    pub pixels: Rgb8,
+    /// The EXIF orientation that was applied.
+    pub turned: Option<u16>,
+    /// The one that was not.
+    pub orientation: Option<u16>,
+    pub notes: Vec<String>,
+    /// Where the encoder's sample is given in place of pixels.
+    pub sample: Option<Array4<f32>>,
+}
+
+impl Picture<'_> {
+    pub(super) fn name(&self) -> &Path {
+        match self {
+            Self::File(name)
+            | Self::Bytes { name, .. }
+            | Self::Pixels { name, .. }
+            | Self::Sample { name, .. } => name,
+        }
+    }
+
+    pub(super) fn taken(self, exif: Exif) -> Result<Taken> {
+        let name = self.name().to_owned();
+        let of_file = |opened: OpenedImage| {
+            let (opened, turned) = opened.oriented(exif)?;
+            Ok(Taken {
+                name: name.clone(),
+                format: opened.format.to_string(),
+                mode: opened.mode.to_owned(),
+                pixels: opened.pixels,
+                turned,
+                orientation: opened.orientation,
+                notes: opened.notes,
+                sample: None,
+            })
+        };
+        let in_memory = |pixels, notes, sample| Taken {
+            name: name.clone(),
+            format: "memory".to_owned(),
+            mode: "RGB".to_owned(),
+            pixels,
+            turned: None,
+            orientation: None,
+            notes,
+            sample,
+        };
+        match self {
+            Self::File(path) => of_file(pixels::open(path)?),
+            Self::Bytes { name, bytes } => of_file(pixels::open_bytes(name, bytes)?),
+            Self::Pixels { pixels, notes, .. } => Ok(in_memory(pixels, notes, None)),
+            Self::Sample { name, sample } => {
+                check_sample(name, &sample)?;
+                let pixels = denormalize(sample.view(), Dtype::F32)?;
+                Ok(in_memory(pixels, Vec::new(), Some(sample)))
+            }
+        }
+    }
+}
+
+impl Taken {
+    /// The (width, height) that it is encoded at, multiples of `multiple_of`: a sample's own.
+    pub(super) fn size(
+        &self,
+        requested: Option<(usize, usize)>,
+        multiple_of: usize,
+    ) -> Result<(usize, usize)> {
+        let own = (self.pixels.width(), self.pixels.height());
+        let size = target_size(own.0, own.1, requested, multiple_of)?;
+        if self.sample.is_some() && size != own {
+            return Err(Error::image(
+                &self.name,
+                format!(
+                    "a sample of {} x {} pixels is not resized to {} x {}",
+                    own.0, own.1, size.0, size.1
+                ),
+                format!(
+                    "give one whose sides are multiples of {multiple_of}, and leave out `width` and \
+                     `height`; or give 8-bit pixels, (H, W, 3)"
+                ),
+            ));
+        }
+        Ok(size)
+    }
+
+    /// What the encoder is given in `dtype`, where the picture is `seen` at its size.
+    pub(super) fn sample_of(&self, seen: &Rgb8, dtype: Dtype) -> Array4<f32> {
+        match &self.sample {
+            Some(sample) => sample.mapv(|value| dtype.round(value)),
+            None => normalize(seen, dtype),
+        }
+    }
+
+    /// The picture for the report, of which the VAE saw `width` columns and `height` rows.
+    pub(super) fn input(&self, (width, height): (usize, usize)) -> Input {
+        Input {
+            path: self.name.clone(),
+            path_is_lossy: self.name.to_str().is_none(),
+            format: self.format.clone(),
+            mode: self.mode.clone(),
+            exif_applied: self.turned,
+            source_width: self.pixels.width(),
+            source_height: self.pixels.height(),
+            width,
+            height,
+        }
+    }
+}
+
+/// Refuses what is no sample of one picture.
+fn check_sample(name: &Path, sample: &Array4<f32>) -> Result<()> {
+    let refused = |problem: String, next: &str| Err(Error::image(name, problem, next));
+    if !matches!(sample.dim(), (1, 3, 1.., 1..)) {
+        return refused(
+            format!("expected a sample of shape (1, 3, H, W), found {:?}", sample.dim()),
+            "send one picture at a time, channels before height and width",
+        );
+    }
+    // f16 and bf16 may round past the end.
+    const LARGEST: f32 = 1.01;
+    if let Some(value) = sample.iter().find(|value| !(-LARGEST..=LARGEST).contains(*value)) {
+        return refused(
+            format!("expected values in [-1, 1], found {value}"),
+            "give what the encoder sees: normalised with x / 127.5 - 1; or 8-bit pixels, (H, W, 3)",
+        );
+    }
+    Ok(())
+}
