@@ -1,8 +1,8 @@
 //! How the process ends where Rust would abort: one message, exit code 2.
 //!
 //! Memory that the system refuses outside of [`vae_fidelity::memory::reserve`], a page of a mapped file
-//! that is gone (SIGBUS), a limit on the size of files (SIGXFSZ), and a library that calls `exit` end a
-//! process in ways that no caller can handle. What is said here is written without memory, since there
+//! that is gone (SIGBUS), a limit on the size of files (SIGXFSZ), and code that calls `abort` or `exit`
+//! end a process in ways that no caller can handle. What is said here is written without memory, since there
 //! may be none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -77,6 +77,8 @@ pub fn prepare(arguments: &[OsString]) {
         // On the thread's own stack: there is room on it, and the other is small.
         action.sa_flags = libc::SA_SIGINFO;
         libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut());
+        action.sa_sigaction = aborted as *const () as libc::sighandler_t;
+        libc::sigaction(libc::SIGABRT, &action, std::ptr::null_mut());
         #[cfg(feature = "tch")]
         libc::atexit(a_library_exits);
     }
@@ -108,6 +110,16 @@ extern "C" fn page_is_gone(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void)
             "look at the disk, and at TMPDIR's with --max-memory, and run it again",
         ),
     }
+}
+
+/// The standard library aborts where a thread that has just started finds no memory for its own signal
+/// stack; what it printed stands above.
+extern "C" fn aborted(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
+    end(
+        "internal",
+        &["the process was aborted, most often because there is no memory left for its threads"],
+        "give the process more memory, or use fewer threads with --threads; else report this",
+    )
 }
 
 /// `number` in digits, without memory of its own.
