@@ -17,8 +17,9 @@ cd "$root"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 rm -rf "$target/package"
-# The two that are never published write documentation and releases.
-cargo package --workspace --exclude vae-fidelity-book --exclude vae-fidelity-dist --locked --no-verify \
+# What is never published: who writes documentation and releases, and the Python package.
+cargo package --workspace --exclude vae-fidelity-book --exclude vae-fidelity-dist \
+  --exclude vae-fidelity-python --locked --no-verify \
   --quiet --target-dir "$target"
 patches=()
 for crate in "$target"/package/*.crate; do

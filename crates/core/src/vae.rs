@@ -15,7 +15,7 @@ use vae_fidelity_pixels::Rgb8;
 ///
 /// Tensors are NCHW and travel as `f32` whatever the arithmetic is. Samples lie in [-1, 1];
 /// latents are as the model makes them, not multiplied by `scaling_factor`.
-pub trait Vae {
+pub trait Vae: Send {
     /// The config that the weights were loaded with.
     fn config(&self) -> &VaeConfig;
 

@@ -28,12 +28,12 @@ fn with(model: &str, change: impl FnOnce(&mut Wrapped)) -> Box<dyn Vae> {
 }
 
 /// Something done to every value.
-fn each(change: impl Fn(f32) -> f32 + 'static) -> Change {
+fn each(change: impl Fn(f32) -> f32 + Send + 'static) -> Change {
     Box::new(move |tensor| tensor.mapv(&change))
 }
 
 /// Something done to every colour, from 0 to 1.
-fn colour(change: impl Fn(Pixel) -> Pixel + 'static) -> Change {
+fn colour(change: impl Fn(Pixel) -> Pixel + Send + 'static) -> Change {
     Box::new(move |tensor| colours::changed(tensor, &change))
 }
 

@@ -8,7 +8,7 @@ use vae_fidelity::{Dtype, Encoded, Result, Rgb8, Vae, VaeConfig};
 use crate::weights::planted::Draws;
 
 /// What a pipeline does between the parts of a trip.
-pub type Change = Box<dyn Fn(Array4<f32>) -> Array4<f32>>;
+pub type Change = Box<dyn Fn(Array4<f32>) -> Array4<f32> + Send>;
 /// What it decodes raw latents with.
 pub type Decode = fn(&dyn Vae, ArrayView4<f32>) -> Result<Array4<f32>>;
 

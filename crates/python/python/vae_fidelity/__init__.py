@@ -1,0 +1,37 @@
+"""Says whether a latent-diffusion VAE works, and when it does not, what is wrong.
+
+A picture is encoded to latents, decoded back, and compared with what went in. Models are those of diffusers:
+a folder, a file, or a repository of the Hugging Face Hub. They run on this package's own engine: neither torch
+nor a GPU is needed.
+
+    >>> import vae_fidelity
+    >>> report = vae_fidelity.check("golden/images/astronaut.png")
+    >>> report.verdict
+    'pass'
+    >>> report.metrics.psnr_db > 25
+    True
+
+`check` takes a path, bytes, a PIL image, a numpy array or a torch tensor; `Pipeline` loads a VAE once for many
+pictures. `python -m vae_fidelity` is the command `vae-fidelity`.
+"""
+
+from vae_fidelity import reports
+from vae_fidelity._errors import OutOfMemory, VaeFidelityError
+from vae_fidelity._functions import compare, explain, inspect, preprocess
+from vae_fidelity._native import __version__
+from vae_fidelity._pipeline import Pipeline, check
+from vae_fidelity._report import Report
+
+__all__ = [
+    "OutOfMemory",
+    "Pipeline",
+    "Report",
+    "VaeFidelityError",
+    "__version__",
+    "check",
+    "compare",
+    "explain",
+    "inspect",
+    "preprocess",
+    "reports",
+]

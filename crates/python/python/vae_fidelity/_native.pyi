@@ -1,0 +1,82 @@
+import os
+from typing import Callable, Optional, Union, final
+
+import numpy as np
+import numpy.typing as npt
+
+_Given = Union[str, bytes, npt.NDArray[np.uint8], npt.NDArray[np.float32]]
+_Path = Union[str, os.PathLike[str]]
+
+__all__ = ["Checked", "Pipeline", "__version__", "compare", "explain", "inspect", "preprocess", "run"]
+
+__version__: str
+
+def run(arguments: list[str]) -> int: ...
+def inspect(
+    repo: str,
+    *,
+    subfolder: Optional[str] = None,
+    revision: Optional[str] = None,
+    variant: Optional[str] = None,
+    key: Optional[str] = None,
+    config: Optional[_Path] = None,
+    family: Optional[str] = None,
+    offline: bool = False,
+) -> str: ...
+def compare(a: _Path, b: _Path) -> str: ...
+def explain(code: Optional[str] = None) -> str: ...
+def preprocess(path: _Path, *, exif: str, width: Optional[int] = None, height: Optional[int] = None) -> npt.NDArray[np.uint8]: ...
+
+@final
+class Checked:
+    def json(self) -> str: ...
+    def text(self) -> str: ...
+    def seen(self) -> npt.NDArray[np.uint8]: ...
+    def picture(self) -> Optional[npt.NDArray[np.uint8]]: ...
+    def take_tensor(self, name: str) -> Optional[npt.NDArray[np.float32]]: ...
+    def html(self, command: str, latents: npt.NDArray[np.float32]) -> str: ...
+
+@final
+class Pipeline:
+    def __new__(
+        cls,
+        repo: str,
+        *,
+        subfolder: Optional[str] = None,
+        revision: Optional[str] = None,
+        variant: Optional[str] = None,
+        key: Optional[str] = None,
+        config: Optional[_Path] = None,
+        family: Optional[str] = None,
+        offline: bool = False,
+        engine: Optional[str] = None,
+        dtype: Optional[str] = None,
+        threads: Optional[int] = None,
+        max_memory: Optional[int] = None,
+        tiling: bool = False,
+        tile_size: Optional[int] = None,
+        slicing: bool = False,
+    ) -> Pipeline: ...
+    def check(
+        self,
+        given: _Given,
+        *,
+        name: str,
+        notes: list[str],
+        exif: str,
+        latents_scale: str,
+        width: Optional[int] = None,
+        height: Optional[int] = None,
+        seed: Optional[int] = None,
+        min_psnr: Optional[float] = None,
+        min_ssim: Optional[float] = None,
+        baseline: Optional[_Path] = None,
+        cross_check: bool = False,
+        forecast: bool = False,
+        latents: Optional[npt.NDArray[np.float32]] = None,
+        decoded_image: Optional[_Given] = None,
+        preprocessed: Optional[npt.NDArray[np.float32]] = None,
+        against: Optional[_Path] = None,
+        progress: Optional[Callable[[str], object]] = None,
+    ) -> Checked: ...
+    def model(self) -> str: ...

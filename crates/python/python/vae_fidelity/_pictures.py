@@ -1,0 +1,83 @@
+"""Pictures as people have them: paths, bytes, PIL images, arrays, tensors."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from vae_fidelity._errors import VaeFidelityError
+
+if TYPE_CHECKING:
+    import PIL.Image
+    import torch
+
+Picture = Union[str, "os.PathLike[str]", bytes, "PIL.Image.Image", "npt.NDArray[Any]", "torch.Tensor"]
+"""A path; the bytes of a file; a PIL image; 8-bit pixels (height, width, 3); or what the encoder sees: floats
+(3, height, width) or (1, 3, height, width) in [-1, 1]."""
+
+Given = Union[str, bytes, "npt.NDArray[np.uint8]", "npt.NDArray[np.float32]"]
+"""What the extension takes."""
+
+
+def given(picture: Picture) -> tuple[Given, str, list[str]]:
+    """`picture` for the extension, its name in reports, and what a reader should know of it."""
+    if isinstance(picture, (str, os.PathLike)):
+        path = os.fspath(picture)
+        return path, path, []
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return bytes(picture), "bytes", []
+    if _is_of(picture, "PIL"):
+        return _of_pil(picture)
+    name = f"{type(picture).__module__.split('.')[0]}.{type(picture).__name__}"
+    return _of_array(_as_array(picture, name), name), name, []
+
+
+def tensor(values: Any, name: str) -> npt.NDArray[np.float32]:
+    """A tensor of the caller's pipeline in f32."""
+    return np.ascontiguousarray(_as_array(values, name), dtype=np.float32)
+
+
+def _is_of(value: object, package: str) -> bool:
+    return any(base.__module__.split(".")[0] == package for base in type(value).__mro__)
+
+
+def _of_pil(picture: Any) -> tuple[Given, str, list[str]]:
+    notes = []
+    if picture.mode != "RGB":
+        notes.append(f'converted from {picture.mode} by Pillow\'s convert("RGB")')
+    if picture.getexif().get(0x0112, 1) != 1:
+        notes.append("the EXIF orientation is ignored, as by Pillow's convert: ImageOps.exif_transpose applies it")
+    if picture.info.get("icc_profile"):
+        notes.append('the ICC profile is ignored, as by Pillow\'s convert("RGB"): the numbers are used as they are')
+    pixels = np.asarray(picture.convert("RGB"))
+    return pixels, getattr(picture, "filename", "") or "PIL.Image", notes
+
+
+def _as_array(values: Any, name: str) -> npt.NDArray[Any]:
+    if _is_of(values, "torch"):
+        values = values.detach()
+        # numpy has no bfloat16; a sample in 16 bits is exact in 32.
+        values = (values if values.dtype.itemsize == 1 else values.float()).cpu().numpy()
+    array = np.asarray(values)
+    if array.dtype == object:
+        found = f"found {type(values).__module__}.{type(values).__qualname__}"
+        raise VaeFidelityError("option", name, f"expected a picture, {found}", _NEXT)
+    return array
+
+
+_NEXT = "give a path, bytes, a PIL image, 8-bit pixels (H, W, 3), or floats (3, H, W) in [-1, 1]"
+
+
+def _of_array(array: npt.NDArray[Any], name: str) -> Given:
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3:
+        return np.ascontiguousarray(array)
+    if array.dtype.kind == "f":
+        if array.ndim == 3 and array.shape[0] == 3:
+            array = array[None]
+        if array.ndim == 4 and array.shape[:2] == (1, 3):
+            return np.ascontiguousarray(array, dtype=np.float32)
+    found = f"found {array.dtype} of shape {array.shape}"
+    raise VaeFidelityError("image", name, f"expected uint8 (H, W, 3) or floats (3, H, W), {found}", _NEXT)

@@ -1,0 +1,272 @@
+"""A VAE that is loaded once and judges pictures; and `check`, which does both."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from typing import Any, Callable, Optional, Union
+
+from vae_fidelity import _native
+from vae_fidelity._from_json import from_json
+from vae_fidelity._pictures import Picture, given, tensor
+from vae_fidelity._report import Report
+from vae_fidelity.reports import Model
+
+Path = Union[str, "os.PathLike[str]"]
+Progress = Union[bool, Callable[[str], object]]
+
+
+class Pipeline:
+    """A VAE, loaded and ready to judge pictures.
+
+    >>> import vae_fidelity
+    >>> pipeline = vae_fidelity.Pipeline("builtin")
+    >>> for name in ["astronaut.png", "coffee.jpg"]:
+    ...     print(name, pipeline.check(f"golden/images/{name}").verdict)
+    astronaut.png pass
+    coffee.jpg pass
+
+    One call runs at a time; calls from other threads wait for their turn. Other threads of Python go on
+    meanwhile, and Ctrl-C ends a call.
+
+    Args:
+        repo: `builtin`, a folder in diffusers' layout, a file of weights, or the id of a repository on a hub,
+            such as `CompVis/stable-diffusion-v1-4`. Only the last is asked for on the network.
+        subfolder: The folder below it that holds the VAE; by default `vae`, else the source itself.
+        revision: The branch, tag or commit of a repository on a hub.
+        variant: Weights of this variant, such as `fp16`, where the folder has them.
+        key: Where the VAE lies in a file that holds several, such as `ema`.
+        config: A `config.json` in place of the one beside the weights.
+        family: The family whose published scaling holds, such as `sdxl`, for a file that has no config.
+        offline: Never ask the network; the hub's cache has to have it.
+        dtype: The arithmetic: `f32` (the default), `f16` or `bf16`; the engine rounds to the last two after
+            each layer.
+        threads: How many threads compute; by default as many as the machine has processors.
+        max_memory: How many bytes of memory the process may take while it encodes and decodes.
+        tiling: Encode and decode in tiles, as diffusers' `enable_tiling()` does.
+        tile_size: Pixels a side of a tile; by default the config's `sample_size`.
+        slicing: One picture of a batch at a time, as diffusers' `enable_slicing()` does.
+        engine: `fast`, the one that this package has. The command `vae-fidelity` built with libtorch has
+            `reference`, too, which gives diffusers' bits.
+
+    Raises:
+        VaeFidelityError: if the checkpoint cannot be loaded; its `findings` say what is known all the same.
+    """
+
+    def __init__(
+        self,
+        repo: Path = "builtin",
+        *,
+        subfolder: Optional[str] = None,
+        revision: Optional[str] = None,
+        variant: Optional[str] = None,
+        key: Optional[str] = None,
+        config: Optional[Path] = None,
+        family: Optional[str] = None,
+        offline: bool = False,
+        dtype: Optional[str] = None,
+        threads: Optional[int] = None,
+        max_memory: Optional[int] = None,
+        tiling: bool = False,
+        tile_size: Optional[int] = None,
+        slicing: bool = False,
+        engine: Optional[str] = None,
+    ) -> None:
+        self._repo = os.fspath(repo)
+        self._native = _native.Pipeline(
+            self._repo,
+            subfolder=subfolder,
+            revision=revision,
+            variant=variant,
+            key=key,
+            config=config,
+            family=family,
+            offline=offline,
+            engine=engine,
+            dtype=dtype,
+            threads=threads,
+            max_memory=max_memory,
+            tiling=tiling,
+            tile_size=tile_size,
+            slicing=slicing,
+        )
+
+    @property
+    def model(self) -> Model:
+        """The VAE as reports show it: source, family, config, number of weights."""
+        return from_json(Model, json.loads(self._native.model()))
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self._repo!r}>"
+
+    def check(
+        self,
+        picture: Picture,
+        *,
+        width: Optional[int] = None,
+        height: Optional[int] = None,
+        exif: str = "ignore",
+        sample: bool = False,
+        seed: Optional[int] = None,
+        min_psnr: Optional[float] = None,
+        min_ssim: Optional[float] = None,
+        baseline: Optional[Path] = None,
+        cross_check: bool = False,
+        forecast: bool = False,
+        latents: Any = None,
+        latents_scale: str = "scaled",
+        decoded_image: Optional[Picture] = None,
+        preprocessed: Any = None,
+        against: Optional[Path] = None,
+        progress: Progress = False,
+    ) -> Report:
+        """Encodes and decodes a picture, and judges what comes back: the command's `check`.
+
+        Args:
+            picture: A path, the bytes of a file, a PIL image, 8-bit pixels (height, width, 3) as an array, or
+                what the encoder sees: an array or torch tensor of floats, (3, height, width) or
+                (1, 3, height, width) in [-1, 1], which is not resized.
+            width: Columns to encode at, a multiple of 8; by default the picture's, taken down to one.
+            height: Rows, likewise.
+            exif: `ignore` the picture's orientation, as Pillow does, or `apply` it.
+            sample: Draw the latents from the posterior, with torch's random numbers of `seed`; by default its
+                mode.
+            seed: The seed of that draw.
+            min_psnr: Fail below this PSNR, in dB.
+            min_ssim: Fail below this SSIM.
+            baseline: The JSON of an earlier run, than which nothing may be worse.
+            cross_check: Run the plain kernels as well and compare, which takes twelve times as long.
+            forecast: Also say what f16 and bf16 would do.
+            latents: Latents that your own pipeline made of this picture, as an array or tensor.
+            latents_scale: Whether they are `scaled` for diffusion or `raw` as the encoder makes them.
+            decoded_image: The picture that your own pipeline decoded.
+            preprocessed: The sample that your own pipeline gave the encoder.
+            against: The file of a trace of another implementation.
+            progress: Called with the name of each step as it begins; `True` shows them with tqdm.
+
+        Returns:
+            What is said of it. A VAE that is broken is no error: `verdict` is `fail`, and `findings` say why.
+
+        Raises:
+            VaeFidelityError: if the picture cannot be opened or the VAE cannot run on it.
+        """
+        asked = {
+            "width": width, "height": height, "exif": exif, "sample": sample, "seed": seed,
+            "min_psnr": min_psnr, "min_ssim": min_ssim, "cross_check": cross_check, "forecast": forecast,
+        }  # fmt: skip
+        values, name, notes = given(picture)
+        of_user = given(decoded_image)[0] if decoded_image is not None else None
+        with _Shown(progress) as shown:
+            checked = self._native.check(
+                values,
+                name=name,
+                notes=notes,
+                width=width,
+                height=height,
+                exif=exif,
+                seed=_seed(sample, seed),
+                min_psnr=min_psnr,
+                min_ssim=min_ssim,
+                baseline=baseline,
+                cross_check=cross_check,
+                forecast=forecast,
+                latents=None if latents is None else tensor(latents, "latents"),
+                latents_scale=latents_scale,
+                decoded_image=of_user,
+                preprocessed=None if preprocessed is None else tensor(preprocessed, "preprocessed"),
+                against=against,
+                progress=shown,
+            )
+        return Report._of(checked, _call(self._repo, name, asked))
+
+
+def check(
+    picture: Picture,
+    repo: Path = "builtin",
+    *,
+    subfolder: Optional[str] = None,
+    revision: Optional[str] = None,
+    variant: Optional[str] = None,
+    key: Optional[str] = None,
+    config: Optional[Path] = None,
+    family: Optional[str] = None,
+    offline: bool = False,
+    dtype: Optional[str] = None,
+    threads: Optional[int] = None,
+    max_memory: Optional[int] = None,
+    tiling: bool = False,
+    tile_size: Optional[int] = None,
+    slicing: bool = False,
+    engine: Optional[str] = None,
+    **asked: Any,
+) -> Report:
+    """Encodes and decodes a picture, and judges what comes back: the command's `check`.
+
+    >>> import vae_fidelity
+    >>> report = vae_fidelity.check("golden/images/astronaut.png", width=256, height=256)
+    >>> report.verdict, report.findings
+    ('pass', [])
+
+    `Pipeline` documents the keywords of the model, `Pipeline.check` the picture and all others.
+
+    Raises:
+        VaeFidelityError: if nothing could be judged.
+    """
+    pipeline = Pipeline(
+        repo,
+        subfolder=subfolder,
+        revision=revision,
+        variant=variant,
+        key=key,
+        config=config,
+        family=family,
+        offline=offline,
+        dtype=dtype,
+        threads=threads,
+        max_memory=max_memory,
+        tiling=tiling,
+        tile_size=tile_size,
+        slicing=slicing,
+        engine=engine,
+    )
+    return pipeline.check(picture, **asked)
+
+
+def _seed(sample: bool, seed: Optional[int]) -> Optional[int]:
+    if not sample:
+        return None
+    return int.from_bytes(os.urandom(4), "little") if seed is None else seed
+
+
+def _call(repo: str, name: str, asked: dict[str, Any]) -> str:
+    """The call as its page shows it."""
+    defaults = {"exif": "ignore", "sample": False, "cross_check": False, "forecast": False}
+    given = {key: value for key, value in asked.items() if value != defaults.get(key)}
+    words = "".join(f", {key}={value!r}" for key, value in given.items())
+    return f"vae_fidelity.check({name!r}, repo={repo!r}{words})"
+
+
+class _Shown:
+    """The callback for the extension, and tqdm's bar while it is asked for."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bar: Any = None
+
+    def __enter__(self) -> Optional[Callable[[str], object]]:
+        if callable(self._progress):
+            return self._progress
+        if not self._progress:
+            return None
+        try:
+            tqdm: Any = importlib.import_module("tqdm.auto").tqdm
+        except ImportError as error:
+            raise ImportError("progress=True needs tqdm: pip install tqdm, or give a function") from error
+        self._bar = tqdm(bar_format="{desc} {elapsed}", leave=False)
+        show: Callable[[str], object] = self._bar.set_description_str
+        return show
+
+    def __exit__(self, *raised: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,108 @@
+"""One picture's report, with the pictures and tensors that it was made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+import os
+from functools import cached_property
+from typing import Any, Optional, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from vae_fidelity import _native
+from vae_fidelity._from_json import from_json
+from vae_fidelity.reports import CheckReport
+
+
+class Report(CheckReport):
+    """What `check` says of one picture: everything of the command's JSON, and the arrays behind it."""
+
+    _checked: _native.Checked
+    _call: str
+
+    @classmethod
+    def _of(cls, checked: _native.Checked, call: str) -> Report:
+        read = from_json(CheckReport, json.loads(checked.json()))
+        report = cls(**{field.name: getattr(read, field.name) for field in dataclasses.fields(read)})
+        object.__setattr__(report, "_checked", checked)
+        object.__setattr__(report, "_call", call)
+        return report
+
+    @cached_property
+    def picture(self) -> Optional[npt.NDArray[np.uint8]]:
+        """What came back, (height, width, 3) in 8 bits; `None` in bf16, which has no picture."""
+        return self._checked.picture()
+
+    @cached_property
+    def seen(self) -> npt.NDArray[np.uint8]:
+        """What the VAE saw, (height, width, 3) in 8 bits."""
+        return self._checked.seen()
+
+    @cached_property
+    def latents_array(self) -> npt.NDArray[np.float32]:
+        """Scaled latents, (1, channels, height, width); `latents` describes them."""
+        return self._tensor("latents")
+
+    @cached_property
+    def moments_array(self) -> Optional[npt.NDArray[np.float32]]:
+        """Mean and log-variance before clamping, (1, 2 channels, height, width), of classes that have a
+        posterior."""
+        return self._checked.take_tensor("moments")
+
+    @cached_property
+    def noise_array(self) -> Optional[npt.NDArray[np.float32]]:
+        """What a draw was made with, (1, channels, height, width); `None` for the mode."""
+        return self._checked.take_tensor("noise")
+
+    @cached_property
+    def decoded_array(self) -> npt.NDArray[np.float32]:
+        """The decoded sample before clamping, (1, 3, height, width); `decoded` describes it."""
+        return self._tensor("decoded")
+
+    def _tensor(self, name: str) -> npt.NDArray[np.float32]:
+        tensor = self._checked.take_tensor(name)
+        assert tensor is not None, "each is taken once"
+        return tensor
+
+    def to_json(self) -> str:
+        """The line that `vae-fidelity check --json` prints."""
+        return self._checked.json()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as `json.loads` gives it."""
+        report: dict[str, Any] = json.loads(self.to_json())
+        return report
+
+    def to_html(self, path: Union[str, os.PathLike[str], None] = None) -> str:
+        """The report as a page for a browser, one file that loads nothing: pictures, latents, layers, findings.
+
+        The model runs once more for the layers.
+
+        Args:
+            path: Where it is written as well; a file that is there is replaced whole.
+        """
+        page = self._checked.html(self._call, self.latents_array)
+        if path is not None:
+            partial = f"{os.fspath(path)}.partial"
+            with open(partial, "w", encoding="utf-8") as file:
+                file.write(page)
+            os.replace(partial, path)
+        return page
+
+    def __str__(self) -> str:
+        return self._checked.text()
+
+    def __repr__(self) -> str:
+        psnr = self.metrics.psnr_db if self.metrics else None
+        parts = [f"verdict={self.verdict!r}"]
+        parts += [f"psnr_db={psnr:.2f}"] if psnr is not None else []
+        parts += [f"findings={[finding.code for finding in self.findings]!r}", f"input={self.input.path!r}"]
+        return f"<Report {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        page = html.escape(self.to_html(), quote=True)
+        # A frame of its own: the page's style is not the notebook's.
+        return f'<iframe srcdoc="{page}" style="width: 100%; height: 640px; border: 0"></iframe>'

@@ -1,0 +1,983 @@
+"""What the functions of this package report: the JSON of the command `vae-fidelity`, as classes.
+
+Generated from docs/src/reference/schema.json by vae_fidelity_tools.wheel.reports. Fields and values may be
+added; none is renamed or removed. A field that the JSON leaves out is `None`; one whose name is a keyword of
+Python ends in `_`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Verdict = Literal["pass", "fail"]
+"""What a run comes to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """The picture that went in."""
+
+    path: str
+    """The file, or what the caller calls it."""
+    path_is_lossy: bool | None = None
+    """Whether the file's name has bytes that are not UTF-8, for which `path` has U+FFFD; left out where it has
+    none."""
+    format: str
+    """Its format by Pillow's name, for example `PNG`; `memory` where it came from no file."""
+    mode: str
+    """Its pixels by Pillow's name of the mode, for example `RGB`."""
+    exif_applied: int | None = None
+    """The EXIF orientation (2 to 8) that was applied before anything else; left out where none was."""
+    source_width: int
+    """Columns in the file, once it is turned."""
+    source_height: int
+    """Rows in the file, once it is turned."""
+    width: int
+    """Columns that the VAE saw."""
+    height: int
+    """Rows that the VAE saw."""
+
+
+Family = Literal[
+    "builtin",
+    "sd1",
+    "sd2",
+    "sdxl",
+    "playground-v2.5",
+    "sd3",
+    "flux1",
+    "cogview",
+    "flux2",
+    "taesd",
+    "taesdxl",
+    "taesd3",
+    "taef1",
+    "taef2",
+    "x4-upscaler",
+    "unknown",
+]
+"""A family of published VAEs that share graph and scaling."""
+
+
+Activation = Literal["silu", "mish", "gelu", "relu"]
+"""An activation by diffusers' name (`models/activations.py`, `get_activation`)."""
+
+
+SampleSize = int | tuple[int, int]
+"""`sample_size` of a config: a number or a pair, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderKLConfig:
+    """The fields of diffusers' `AutoencoderKL.__init__` (`models/autoencoders/autoencoder_kl.py`, diffusers
+    0.42.1), validated. Read one with `AutoencoderKLConfig::from_json`. Lengths of the three block lists agree,
+    every width is a multiple of `norm_num_groups`, and every number is finite."""
+
+    in_channels: int
+    """Channels of the input picture."""
+    out_channels: int
+    """Channels of the decoded picture."""
+    down_block_types: list[str]
+    """One name per level of the encoder; only `DownEncoderBlock2D` is run."""
+    up_block_types: list[str]
+    """One name per level of the decoder; only `UpDecoderBlock2D` is run."""
+    block_out_channels: list[int]
+    """Channels of each level, from the picture inwards."""
+    layers_per_block: int
+    """Resnets in a level of the encoder; the decoder has one more."""
+    act_fn: Activation
+    """Activation inside the resnets. `conv_act` is SiLU whatever this says, as in diffusers."""
+    latent_channels: int
+    """Channels of the latents."""
+    norm_num_groups: int
+    """Groups of every `GroupNorm`."""
+    sample_size: SampleSize
+    """Side, or (height, width), that the model was made for; sets diffusers' tile size."""
+    scaling_factor: float
+    """What latents are multiplied by before diffusion."""
+    shift_factor: float | None
+    """What diffusion pipelines subtract before scaling. The reference script ignores it, and so does
+    `AutoencoderKLConfig::scale`."""
+    latents_mean: list[float] | None
+    """Per-channel mean of the latents, used by some pipelines in place of a shift."""
+    latents_std: list[float] | None
+    """Per-channel standard deviation of the latents."""
+    force_upcast: bool
+    """Whether pipelines run this VAE in f32; the class itself ignores it."""
+    use_quant_conv: bool
+    """Whether a 1x1 `quant_conv` follows the encoder."""
+    use_post_quant_conv: bool
+    """Whether a 1x1 `post_quant_conv` precedes the decoder."""
+    mid_block_add_attention: bool
+    """Whether the mid blocks have attention."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderKLFlux2Config:
+    """The fields of diffusers' `AutoencoderKLFlux2.__init__` (`models/autoencoders/autoencoder_kl_flux2.py`,
+    diffusers 0.42.1), validated as `super::AutoencoderKLConfig` is. What latents are scaled by lies in the
+    checkpoint (`bn.*`)."""
+
+    in_channels: int
+    """Channels of the input picture."""
+    out_channels: int
+    """Channels of the decoded picture."""
+    down_block_types: list[str]
+    """One name per level of the encoder; only `DownEncoderBlock2D` is run."""
+    up_block_types: list[str]
+    """One name per level of the decoder; only `UpDecoderBlock2D` is run."""
+    block_out_channels: list[int]
+    """Channels of each level, from the picture inwards."""
+    decoder_block_out_channels: list[int] | None
+    """The same of the decoder, where it is another; the small decoder of FLUX.2 is narrower."""
+    layers_per_block: int
+    """Resnets in a level of the encoder; the decoder has one more."""
+    act_fn: Activation
+    """Activation inside the resnets. `conv_act` is SiLU whatever this says, as in diffusers."""
+    latent_channels: int
+    """Channels of the latents before they are patched."""
+    norm_num_groups: int
+    """Groups of every `GroupNorm`."""
+    sample_size: SampleSize
+    """Side, or (height, width), that the model was made for; sets diffusers' tile size."""
+    use_quant_conv: bool
+    """Whether a 1x1 `quant_conv` follows the encoder."""
+    use_post_quant_conv: bool
+    """Whether a 1x1 `post_quant_conv` precedes the decoder."""
+    mid_block_add_attention: bool
+    """Whether the mid blocks have attention."""
+    batch_norm_eps: float
+    """What is added to the variance of `bn`."""
+    batch_norm_momentum: float
+    """How fast `bn` learned its statistics; nothing here depends on it."""
+    patch_size: tuple[int, int]
+    """Height and width of a patch of latents."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderTinyConfig:
+    """The fields of diffusers' `AutoencoderTiny.__init__` (`models/autoencoders/autoencoder_tiny.py`, diffusers
+    0.42.1), validated as `super::AutoencoderKLConfig` is, and that of `taesd.py` which diffusers does not have."""
+
+    in_channels: int
+    """Channels of the input picture."""
+    out_channels: int
+    """Channels of the decoded picture."""
+    encoder_block_out_channels: list[int]
+    """Channels of each level of the encoder, from the picture inwards: one number, since each level begins with a
+    convolution that keeps it."""
+    decoder_block_out_channels: list[int]
+    """The same of the decoder, from the latents outwards."""
+    act_fn: Activation
+    """Activation inside the blocks and behind the decoder's first convolution. Blocks end in ReLU whatever this
+    says, as in diffusers."""
+    upsample_fn: str
+    """How the decoder enlarges; only `nearest` is run."""
+    latent_channels: int
+    """Channels of the latents."""
+    upsampling_scaling_factor: int
+    """By how much each level of the decoder but the last enlarges."""
+    num_encoder_blocks: list[int]
+    """Blocks in each level of the encoder."""
+    num_decoder_blocks: list[int]
+    """Blocks in each level of the decoder."""
+    latent_magnitude: float
+    """What `scale_latents` takes for the largest latent; encoding and decoding do without it."""
+    latent_shift: float
+    """Where `scale_latents` puts 0; encoding and decoding do without it."""
+    force_upcast: bool
+    """Whether pipelines run this VAE in f32. The class sets it to false whatever the file says."""
+    scaling_factor: float
+    """What latents are multiplied by before diffusion. They are made to the diffusion model's scale, so that
+    published configs have 1."""
+    shift_factor: float
+    """What diffusion pipelines subtract before scaling: 0 in published configs."""
+    use_midblock_gn: bool | None = None
+    """Whether the blocks nearest to the latents begin with a pool, as TAESD's for FLUX.2 do. diffusers' class has
+    no such field; the name is that of `taesd.py`."""
+
+
+VaeConfig = AutoencoderKLConfig | AutoencoderKLFlux2Config | AutoencoderTinyConfig
+"""A `config.json`, read for the class that it names. In JSON it has that class's fields."""
+
+
+Dtype = Literal["f32", "f16", "bf16"]
+"""The dtype a VAE computes in (torch's `float32`, `float16`, `bfloat16`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiling:
+    """How tiles are cut: by their side in pixels and in latents. Each overlaps a quarter of the next, and those of
+    `AutoencoderTiny` an eighth."""
+
+    tile_sample_min_size: int
+    tile_latent_min_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The VAE, and how it ran."""
+
+    source: str
+    """`builtin`, or the folder or file it was loaded from."""
+    revision: str | None
+    """The commit of a model that comes from a hub; `None` for all others."""
+    family: Family
+    """The family that its config describes."""
+    config: VaeConfig
+    """Its config, defaults filled in."""
+    parameters: int
+    """Number of its weights."""
+    device: str
+    """Where it ran, for example `cpu` or `cuda:0`."""
+    dtype: Dtype
+    """The arithmetic it ran in."""
+    arithmetic: str
+    """How values of that dtype came about: by arithmetic in it (then its name), or by rounding."""
+    engine: str
+    """Which implementation ran it."""
+    tiling: Tiling | None
+    """As after diffusers' `enable_tiling()`."""
+    slicing: bool
+    """As after diffusers' `enable_slicing()`: one picture of a batch at a time."""
+
+
+PosteriorKind = Literal["mode", "sample", "deterministic"]
+"""Which latents stand for a posterior."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posterior:
+    """How latents were taken from the posterior."""
+
+    kind: PosteriorKind
+    """Its mode, or a draw; or that there is none."""
+    seed: int | None
+    """What the noise was drawn from; `None` for the mode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingFactor:
+    """`z * scaling_factor`, and `z / scaling_factor` back: the reference script's rule."""
+
+    kind: Literal["factor"]
+    scaling_factor: float
+    """The config's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingPatchedBatchNorm:
+    """FLUX.2's: patches, normalised by statistics in the checkpoint."""
+
+    kind: Literal["patched_batch_norm"]
+    patch_size: tuple[int, int]
+    """Height and width of a patch."""
+    mean: list[float]
+    """`bn.running_mean`, one a channel of patched latents."""
+    std: list[float]
+    """The root of `bn.running_var + batch_norm_eps`."""
+
+
+Scaling = ScalingFactor | ScalingPatchedBatchNorm
+"""How the latents of a model are handed to its diffusion model. The first pipeline that was published for a class
+counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latents:
+    """Scaled latents; statistics cover finite values."""
+
+    shape: tuple[int, int, int, int]
+    """(1, channels, height, width)."""
+    scaled_by: float | None
+    """What the model's own latents were multiplied by: its `scaling_factor`; `None` for a class that scales
+    otherwise."""
+    scaling: Scaling
+    """The rule by which the model's own latents became these, with its numbers."""
+    mean: float | None
+    """Mean of the finite values, summed in f64."""
+    std: float | None
+    """Population standard deviation of the finite values."""
+    min: float | None
+    """Smallest finite value."""
+    max: float | None
+    """Largest finite value."""
+    non_finite: int
+    """NaNs and infinities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """A decoded sample, before clamping; statistics cover finite values."""
+
+    path: str | None
+    """Where the picture was written; `None` where there is none."""
+    shape: tuple[int, int, int, int]
+    """(1, 3, height, width)."""
+    min: float | None
+    """Smallest value; -1 is black."""
+    max: float | None
+    """Largest value; 1 is white."""
+    non_finite: int
+    """NaNs and infinities."""
+    clamped_fraction: float | None
+    """Share of the finite values outside [-1, 1], from 0 to 1: what the picture cuts off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedFile:
+    """A file that a run leaves beside the decoded picture."""
+
+    what: str
+    """What is in it: `input`, `latents`, `decoded`, `trace`, `heatmap`, `montage` or `report`."""
+    path: str
+    """Where it is."""
+
+
+Channel = Literal["red", "green", "blue"]
+"""A channel of an RGB picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """One channel of one pixel, counted from the top left."""
+
+    x: int
+    """Column, from 0."""
+    y: int
+    """Row, from 0."""
+    channel: Channel
+    """Which of the three channels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelMetrics:
+    """The difference between picture `b` and picture `a`, in 8-bit values."""
+
+    identical: bool
+    """Whether every byte is the same."""
+    psnr_db: float | None
+    """Peak signal-to-noise ratio in dB, `10 log10(255² / MSE)` with the mean squared error over all three channels;
+    `None` for identical pictures, where it is infinite."""
+    ssim: float | None
+    """Structural similarity, at most 1 (see `ssim`); `None` where a side is under 11 pixels."""
+    ms_ssim: float | None
+    """SSIM over five scales, 0 to 1 (`ms_ssim`); `None` where a side is under 176 pixels, or it was not asked
+    for."""
+    ssimulacra2: float | None
+    """How good `b` looks, at most 100 (SSIMULACRA 2); `None` where a side is under 8 pixels, or it was not asked
+    for."""
+    butteraugli: float | None
+    """How visible the difference is at its worst: 1 is just noticed (Butteraugli's distance); `None` where a side
+    is under 8 pixels, or it was not asked for."""
+    mae: float
+    """Mean absolute error over all channels, in 8-bit values."""
+    max_abs_diff: int
+    """Largest absolute difference, in 8-bit values."""
+    max_abs_diff_at: Position | None
+    """Where that difference is first met, row by row; `None` for identical pictures."""
+    mean_error: tuple[float, float, float]
+    """Mean of `b - a` for red, green and blue, in 8-bit values: positive where `b` is brighter."""
+    differing_pixels: int
+    """Pixels in which at least one channel differs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedQuality:
+    """The published quality of one VAE, over many pictures."""
+
+    vae: str
+    """Which release."""
+    psnr_db: float
+    """Mean PSNR in dB."""
+    psnr_db_spread: float
+    """How far PSNR spreads from picture to picture, in dB."""
+    ssim: float
+    """Mean SSIM, at most 1."""
+    ssim_spread: float
+    """How far SSIM spreads from picture to picture."""
+    pictures: str
+    """On which pictures."""
+    source: str
+    """Who says so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """What the user wants judged; `None` asks for nothing. No default decides a verdict: published numbers spread
+    over several dB, so they are context."""
+
+    min_psnr: float | None
+    """Least PSNR in dB."""
+    min_ssim: float | None
+    """Least SSIM, at most 1."""
+
+
+Severity = Literal["error", "warning", "info"]
+"""How grave a finding is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was found, with the numbers that show it."""
+
+    code: str
+    """Stable name of the cause, for example `non-finite-output`."""
+    severity: Severity
+    """Whether it decides the verdict."""
+    title: str
+    """One line for a reader."""
+    layer: str | None
+    """diffusers' name of the first module that shows it, where that is known."""
+    evidence: dict[str, Any]
+    """What was measured, by name."""
+    remedy: str
+    """What to do about it."""
+
+
+Container = Literal[
+    "plain", "comfy-ui", "comfy-ui-old", "sd-scripts", "sd-scripts-flux", "sd-scripts-sd", "musubi", "musubi-raw", "one-trainer"
+]
+"""Who wrote a file of latents, as far as its names tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentsSource:
+    """The file of the user's latents."""
+
+    path: str
+    """The file."""
+    tensor: str | None
+    """The tensor's name in it; `None` where it has none."""
+    container: Container
+    """Who wrote it."""
+    taken_as: str
+    """`scaled` or `raw`, as they were taken."""
+    why: str
+    """Why: `latents_scale` said so, or what the program does that wrote the file."""
+
+
+UserFile = Literal["latents", "preprocessed", "decoded_image"]
+"""A file that a user can give."""
+
+
+Agreement = Literal["same", "altered", "differs"]
+"""What comes of a comparison."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """One value of a picture or tensor."""
+
+    channel: int
+    """Its channel, from 0."""
+    y: int
+    """Its row, from 0 at the top."""
+    x: int
+    """Its column, from 0 at the left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedFile:
+    """A file of the user's own pipeline beside this run's."""
+
+    file: UserFile
+    """Which file: the parameter that it was given as."""
+    agreement: Agreement
+    """What comes of the comparison."""
+    summary: str
+    """The same in words, for example `this VAE's mode, to 3e-7`."""
+    psnr_db: float | None
+    """Between two pictures in dB; `None` for tensors, and where every byte is the same."""
+    relative_difference: float | None
+    """RMS difference over the spread of the expected values; `None` for pictures, and where shapes differ."""
+    mean_difference: float | None
+    """Mean absolute difference: in levels of 255 for pictures, else in the tensor's own unit; `None` where shapes
+    differ."""
+    largest_difference: float | None
+    """The largest, likewise."""
+    largest_at: Place | None
+    """Where that is; `None` where all is the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotDecided:
+    """Causes that a run cannot see, and the parameter that would let it."""
+
+    codes: list[str]
+    """Their codes."""
+    needs: str
+    """The parameter that decides them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DtypeForecast:
+    """What one dtype would do: f32 arithmetic with weights and outputs rounded to it."""
+
+    dtype: Dtype
+    """f16 or bf16."""
+    non_finite: int
+    """NaNs and infinities in the decoded sample."""
+    psnr_from_f32_db: float | None
+    """Between its picture and the f32 one; `None` where they are the same, or not finite."""
+    psnr_cost_db: float | None
+    """How much PSNR to the input falls; `None` where it cannot be measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headroom:
+    """How near one layer comes to the largest f16."""
+
+    module: str
+    """diffusers' name."""
+    largest: float
+    """Its largest absolute output in f32."""
+    headroom: float
+    """65504 over that: below 1, f16 overflows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What half precision would do to one picture, from runs in f32."""
+
+    dtypes: list[DtypeForecast]
+    """f16 and bf16."""
+    tightest: list[Headroom]
+    """The layers that come nearest to the largest f16, the tightest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timings:
+    """Wall-clock time in milliseconds."""
+
+    load: float
+    """Opening and loading the model; once for all images."""
+    encode: float
+    """Encoder, draw and scaling."""
+    decode: float
+    """Unscaling and decoder."""
+    total: float
+    """This image from file to file, and loading the model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckReport:
+    """One image through one VAE: what `check` prints."""
+
+    schema_version: int
+    """Version of this layout: 1."""
+    verdict: Verdict
+    """Pass or fail."""
+    verdict_reasons: list[str]
+    """Why it failed; empty for a pass."""
+    input: Input
+    """The picture."""
+    model: Model
+    """The VAE, and how it ran."""
+    posterior: Posterior
+    """How latents were taken from the posterior."""
+    latents: Latents
+    """The scaled latents."""
+    decoded: Decoded
+    """The decoded sample, before clamping."""
+    saved: list[SavedFile] | None = None
+    """Files that were written beside the decoded picture; left out where there are none."""
+    metrics: PixelMetrics | None
+    """The decoded picture beside the one that was encoded; `None` where there is no picture."""
+    published: list[PublishedQuality]
+    """What was published of the VAE's family: context, which decides nothing."""
+    thresholds: Thresholds
+    """What the user asked for."""
+    findings: list[Finding]
+    """What was found."""
+    latents_file: LatentsSource | None
+    """Where the user's latents lay, and how they were taken; `None` where none were given."""
+    files: list[ComparedFile]
+    """How far each given file is from what this run expects of it; empty where none was given, and where this VAE
+    gave nothing to hold it against."""
+    not_decided: list[NotDecided]
+    """Causes that this run could not decide, and the parameters that would let it."""
+    forecast: Forecast | None
+    """What f16 and bf16 would do; `None` where it was not asked for."""
+    cross_check: str | None
+    """What was compared by a cross-check; `None` where nothing was."""
+    notes: list[str]
+    """What a reader should know beside the numbers."""
+    timings_ms: Timings
+    """How long the steps took."""
+    peak_rss_bytes: int | None
+    """Most memory that the process held so far, in bytes; `None` where the system does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReport:
+    """One file of weights."""
+
+    path: str
+    """Where it lies."""
+    bytes: int
+    """Its size."""
+    sha256: str
+    """SHA-256 of its bytes, in hexadecimal."""
+
+
+Origin = Literal["file", "default", "shapes", "family", "assumed"]
+"""Where the value of a config's field comes from."""
+
+
+Class = Literal["AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderTiny"]
+"""A class of diffusers' `models/autoencoders/`, as `_class_name` names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigReport:
+    """A config, and where each of its values comes from."""
+
+    path: str | None
+    """Its file; `None` where there is none."""
+    values: dict[str, Any]
+    """Its fields; those that nothing settles are `null`."""
+    from_: dict[str, Origin]
+    """Where each value comes from; fields that nothing settles are left out."""
+    class_: Class | None
+    """The class of its fields; `None` where that is none that is run, or nothing is known."""
+    unknown: list[str]
+    """Fields of the file that its class does not know."""
+    other_class: str | None
+    """The class, where it is none that is run, or another than the config's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyReport:
+    """A family, and what tells it."""
+
+    name: Family
+    """Its name."""
+    why: str
+    """What tells it."""
+    candidates: list[Family]
+    """Where only shapes are known: the families that have them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredAs:
+    """How much is stored in one dtype."""
+
+    tensors: int
+    """Tensors."""
+    parameters: int
+    """Their values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """Name and shape of one tensor of a checkpoint."""
+
+    name: str
+    """The checkpoint key, for example `encoder.conv_in.weight`."""
+    shape: list[int]
+    """Sizes of its dimensions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorInfo:
+    """One tensor of a source."""
+
+    name: str
+    """Its diffusers name."""
+    shape: list[int]
+    """Sizes of its dimensions."""
+    dtype: str
+    """How its values are stored, by torch's or safetensors' name: `f32`, `float8_e4m3fn`, `I64`."""
+    readable: bool
+    """Whether its values can be read here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeMismatch:
+    """A tensor of another shape than the config asks for."""
+
+    name: str
+    """Its name."""
+    expected: list[int]
+    """What the config asks for."""
+    found: list[int]
+    """What is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightStatistics:
+    """One tensor's values in numbers; statistics cover finite values, `None` where there are none."""
+
+    values: int
+    """Number of values."""
+    non_finite: int
+    """NaNs and infinities."""
+    zeros: int
+    """Values that are exactly 0."""
+    constant: bool
+    """Whether all values are one and the same finite number."""
+    min: float | None
+    """Smallest value."""
+    max: float | None
+    """Largest value."""
+    mean: float | None
+    """Mean."""
+    std: float | None
+    """Standard deviation of the population."""
+    kurtosis: float | None
+    """Fourth central moment over the square of the variance: 1.8 for a uniform distribution, 3 for a normal one,
+    more for one with tails, as training leaves them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorReport:
+    """One tensor, and its values in numbers."""
+
+    name: str
+    """Its diffusers name."""
+    shape: list[int]
+    """Sizes of its dimensions."""
+    dtype: str
+    """How its values are stored, by torch's or safetensors' name: `f32`, `float8_e4m3fn`, `I64`."""
+    readable: bool
+    """Whether its values can be read here."""
+    statistics: WeightStatistics | None
+    """Its values; `None` where they cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorsReport:
+    """How config and files fit."""
+
+    expected: int
+    """Tensors that the config asks for."""
+    found: int
+    """Tensors of the VAE that the files have."""
+    others: int
+    """Tensors of other models in the same files."""
+    missing: list[TensorSpec]
+    """Asked for, and not there."""
+    unexpected: list[TensorInfo]
+    """There, and not asked for."""
+    misshapen: list[ShapeMismatch]
+    """There in another shape."""
+    each: list[TensorReport]
+    """Each tensor that is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectReport:
+    """One checkpoint."""
+
+    schema_version: int
+    """Version of this layout: 1."""
+    verdict: Verdict
+    """Fails where a finding is an error."""
+    verdict_reasons: list[str]
+    """Why it failed; empty for a pass."""
+    source: str
+    """`builtin`, the folder or file, or the hub's repository."""
+    revision: str | None
+    """The commit of a repository of a hub; `None` for all others."""
+    files: list[FileReport]
+    """The files of the weights."""
+    config: ConfigReport
+    """The config."""
+    family: FamilyReport
+    """The family."""
+    parameters: int
+    """Number of values of all tensors of the VAE."""
+    dtypes: dict[str, StoredAs]
+    """How many tensors and values each dtype stores."""
+    tensors: TensorsReport
+    """How config and files fit."""
+    statistics: WeightStatistics
+    """All values that can be read, together."""
+    findings: list[Finding]
+    """What was found."""
+    notes: list[str]
+    """What a reader should know beside the numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareReportImages:
+    """Two pictures."""
+
+    schema_version: int
+    """Version of this layout: 1."""
+    verdict: Verdict
+    """Pass where all is identical, or within what was asked."""
+    verdict_reasons: list[str]
+    """Why it failed; empty for a pass."""
+    a: str
+    """The file that is judged."""
+    b: str
+    """The file it is held against."""
+    notes: list[str]
+    """What a reader should know beside the numbers."""
+    kind: Literal["images"]
+    sizes: tuple[tuple[int, int], tuple[int, int]]
+    """Width and height of each."""
+    metrics: PixelMetrics | None
+    """`None` where the sizes differ."""
+    thresholds: Thresholds
+    """What the user asked for."""
+
+
+ElementType = Literal["f64", "f32", "f16", "bf16", "u8", "float8_e4m3fn", "float8_e5m2"]
+"""The type of a tensor's values in a file: of weights, latents, goldens and pictures alike. What a VAE computes in
+is a `Dtype`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorstPair:
+    """The pair with the largest difference."""
+
+    index: list[int]
+    """Index along each dimension."""
+    actual: float
+    """The value of the tensor that is judged."""
+    expected: float
+    """The value of the reference."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Over:
+    """How many pairs differ by more than `threshold`."""
+
+    threshold: float
+    """An absolute difference."""
+    values: int
+    """Pairs above it, those that are not finite included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorMetrics:
+    """How far `actual` is from `expected`. Differences are taken in f64 over the pairs in which both values are
+    finite. A pair in which one is not, counts as differing and as over every threshold, NaN beside NaN and infinity
+    beside infinity included; it has no size, so it is counted in `non_finite_pairs` instead."""
+
+    values: int
+    """Values in each tensor."""
+    identical: bool
+    """Whether all values are finite and have the same bits (0 and -0 do not)."""
+    max_abs_diff: float | None
+    """Largest absolute difference; `None` where no pair is finite."""
+    worst: WorstPair | None
+    """The first pair that differs this much; `None` where no finite pair differs."""
+    mean_abs_diff: float | None
+    """Mean absolute difference."""
+    rms_diff: float | None
+    """Root of the mean squared difference."""
+    cosine: float | None
+    """Cosine of the angle between the two, -1 to 1; `None` where one of them is all zero."""
+    max_ulp: int | None
+    """Largest distance in f32 units in the last place: how many f32 values lie between, plus one. 0 and -0 are 0
+    apart."""
+    differing: int
+    """Pairs whose bits differ, or which are not finite."""
+    over: list[Over]
+    """How many pairs differ by more than each threshold."""
+    non_finite_actual: int
+    """NaNs and infinities in `actual`."""
+    non_finite_expected: int
+    """NaNs and infinities in `expected`."""
+    non_finite_pairs: int
+    """Pairs in which at least one value is not finite."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedTensor:
+    """One tensor in two files."""
+
+    name: str | None
+    """Its name; `None` where the files do not name it, or not alike."""
+    shapes: tuple[list[int] | None, list[int] | None]
+    """Its shape in each file; `None` where it is missing."""
+    dtypes: tuple[ElementType | None, ElementType | None]
+    """How each file stores it; `None` where it is missing."""
+    metrics: TensorMetrics | None
+    """`None` where it is missing in one, or shapes differ."""
+    outside_tolerance: int | None
+    """Values outside the tolerance; `None` without one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far a value may lie from the golden: `|actual - expected| <= atol + rtol * |expected|`. `atol` is in
+    units of the tensor itself, `rtol` is a plain ratio. Neither is a quality threshold: they cover what other
+    kernels round differently, are measured, and are no bigger than that. Do not raise one because a check fails on
+    the machine that wrote the goldens: there the criterion is bit equality. NaN and infinity are never within
+    tolerance, on either side, and a tolerance cannot hold them. ``` use vae_fidelity_harness::Tolerance; let
+    tolerance = Tolerance::new(1e-6, 1e-4).unwrap(); assert!(tolerance.allows(1.00005, 1.0));
+    assert!(!tolerance.allows(1.0002, 1.0)); assert!(!tolerance.allows(f32::NAN, f32::NAN)); ```"""
+
+    atol: float
+    rtol: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareReportTensors:
+    """Two files of tensors."""
+
+    schema_version: int
+    """Version of this layout: 1."""
+    verdict: Verdict
+    """Pass where all is identical, or within what was asked."""
+    verdict_reasons: list[str]
+    """Why it failed; empty for a pass."""
+    a: str
+    """The file that is judged."""
+    b: str
+    """The file it is held against."""
+    notes: list[str]
+    """What a reader should know beside the numbers."""
+    kind: Literal["tensors"]
+    tensors: list[ComparedTensor]
+    """Tensors of both files, by name."""
+    tolerance: Tolerance | None
+    """What the user asked for; `None` asks for identity."""
+
+
+CompareReport = CompareReportImages | CompareReportTensors
+"""Two files beside each other: what `compare` prints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """One cause of faults, as `explain` tells it. It stands in the file of the rule that finds it."""
+
+    code: str
+    """Stable name, for example `channel-swap`."""
+    severity: Severity
+    """How grave its findings are; a finding may be milder, never graver."""
+    title: str
+    """The cause in a few words."""
+    meaning: str
+    """What happens, and what people see."""
+    rule: str
+    """What is measured, and the numbers that decide."""
+    remedy: str
+    """What to do, in one line: the remedy of its findings."""
+    diffusers: str
+    """How to mend it in diffusers."""
+    comfyui: str
+    """How to mend it in ComfyUI."""
+    ports: str
+    """How to mend it in an implementation of one's own."""
+    sources: list[str]
+    """Public reports, as `owner/repository#number`."""
+    decided_by: list[str]
+    """What can find it: a command, and what it has to be given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainReport:
+    """What `explain` prints."""
+
+    schema_version: int
+    """Version of this layout: 1."""
+    codes: list[Cause]
+    """Every code, or the one that was asked for."""

@@ -1,0 +1,109 @@
+//! `vae_fidelity._native`: what the Python package is made of. Its functions take plain values and
+//! return JSON and arrays; names, types and documentation for people are in `python/vae_fidelity`.
+
+mod json;
+mod errors;
+mod waiting;
+mod picture;
+mod options;
+mod turn;
+mod checked;
+mod pipeline;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use numpy::{IntoPyArray, PyArray3};
+use pyo3::prelude::*;
+use vae_fidelity::Error;
+use vae_fidelity::diagnosis::Code;
+use vae_fidelity::pixels::{Exif, requested_size, resize_bicubic, target_size};
+
+use json::json;
+
+#[pymodule]
+mod _native {
+    use super::*;
+
+    #[pymodule_export]
+    use super::checked::Checked;
+    #[pymodule_export]
+    use super::pipeline::Pipeline;
+
+    /// The version of the package.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    /// Runs the command `vae-fidelity` with `arguments`, the first of which is its name, and returns its
+    /// exit code.
+    #[pyfunction]
+    fn run(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+        py.detach(|| vae_fidelity::cli::run(arguments))
+    }
+
+    /// What a checkpoint holds, as JSON.
+    #[pyfunction]
+    #[pyo3(signature = (repo, *, subfolder=None, revision=None, variant=None, key=None, config=None,
+                        family=None, offline=false))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn inspect(
+        py: Python<'_>,
+        repo: String,
+        subfolder: Option<String>,
+        revision: Option<String>,
+        variant: Option<String>,
+        key: Option<String>,
+        config: Option<PathBuf>,
+        family: Option<String>,
+        offline: bool,
+    ) -> PyResult<String> {
+        let source = options::Source { subfolder, revision, variant, key, config, family, offline };
+        waiting::until_done(py, move || source.inspected(&repo))
+    }
+
+    /// How two pictures, or two files of tensors, differ, as JSON.
+    #[pyfunction]
+    fn compare(py: Python<'_>, a: PathBuf, b: PathBuf) -> PyResult<String> {
+        let run = move || json(&vae_fidelity::compare::compare(a, b)?);
+        waiting::until_done(py, run)
+    }
+
+    /// What is known of one code, or of all, as JSON.
+    #[pyfunction]
+    #[pyo3(signature = (code=None))]
+    fn explain(py: Python<'_>, code: Option<String>) -> PyResult<String> {
+        let causes = match code {
+            None => Code::ALL.iter().map(|code| code.cause()).collect(),
+            Some(name) => {
+                let code = Code::from_name(&name).ok_or_else(|| {
+                    let next = "list them all: vae_fidelity.explain()";
+                    Error::option(format!("`code` {name}"), "is no code of a finding", next)
+                });
+                vec![code.map_err(|error| errors::raised(py, &error))?.cause()]
+            }
+        };
+        json(&causes).map_err(|error| errors::raised(py, &error))
+    }
+
+    /// A picture's file as the VAE is given it, (height, width, 3) in 8 bits: Pillow's bytes.
+    #[pyfunction]
+    #[pyo3(signature = (path, *, exif, width=None, height=None))]
+    fn preprocess(
+        py: Python<'_>,
+        path: PathBuf,
+        exif: String,
+        width: Option<usize>,
+        height: Option<usize>,
+    ) -> PyResult<Bound<'_, PyArray3<u8>>> {
+        let opened = move || {
+            let exif: Exif = options::parsed("exif", &exif)?;
+            let (opened, _) = vae_fidelity::pixels::open(&path)?.oriented(exif)?;
+            let own = (opened.pixels.width(), opened.pixels.height());
+            let (width, height) = target_size(own.0, own.1, requested_size(width, height)?, 8)?;
+            resize_bicubic(&opened.pixels, width, height)
+        };
+        let pixels = waiting::until_done(py, opened)?;
+        Ok(checked::array(&pixels).into_pyarray(py))
+    }
+}

@@ -1,0 +1,192 @@
+//! A VAE that is loaded once and judges pictures.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use numpy::PyReadonlyArrayDyn;
+use pyo3::prelude::*;
+use vae_fidelity::baseline::Baseline;
+use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
+use vae_fidelity::pipeline::{CheckOptions, TraceOptions};
+use vae_fidelity::pixels::{Exif, requested_size};
+use vae_fidelity::trace::TraceFile;
+use vae_fidelity::{Cancellation, Error, Result, Rgb8};
+
+use super::checked::{Again, Checked};
+use super::json::json;
+use super::turn::{Loaded, Turn};
+use super::{errors, options, picture, waiting};
+
+/// A VAE, loaded and ready to judge pictures.
+#[pyclass(frozen)]
+pub struct Pipeline {
+    loaded: Arc<Loaded>,
+}
+
+#[pymethods]
+impl Pipeline {
+    #[new]
+    #[pyo3(signature = (repo, *, subfolder=None, revision=None, variant=None, key=None, config=None,
+                        family=None, offline=false, engine=None, dtype=None, threads=None,
+                        max_memory=None, tiling=false, tile_size=None, slicing=false))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn new(
+        py: Python<'_>,
+        repo: String,
+        subfolder: Option<String>,
+        revision: Option<String>,
+        variant: Option<String>,
+        key: Option<String>,
+        config: Option<PathBuf>,
+        family: Option<String>,
+        offline: bool,
+        engine: Option<String>,
+        dtype: Option<String>,
+        threads: Option<usize>,
+        max_memory: Option<u64>,
+        tiling: bool,
+        tile_size: Option<usize>,
+        slicing: bool,
+    ) -> PyResult<Self> {
+        let about = options::Source { subfolder, revision, variant, key, config, family, offline };
+        let build = move || {
+            let cancellation = Cancellation::default();
+            let source = about.located(&repo)?;
+            let mut builder = vae_fidelity::Pipeline::builder()
+                .repo(repo)
+                .opened_with(about.options(&source)?)
+                .slicing(slicing)
+                .cancellation(cancellation.clone());
+            if let Some(name) = about.subfolder {
+                builder = builder.subfolder(name);
+            }
+            if let Some(revision) = about.revision {
+                builder = builder.revision(revision);
+            }
+            if let Some(engine) = engine {
+                builder = builder.engine(options::engine(&engine)?);
+            }
+            if let Some(dtype) = dtype {
+                builder = builder.dtype(options::dtype(&dtype)?);
+            }
+            if threads == Some(0) {
+                let next = "leave it out for as many as there are processors";
+                return Err(Error::option("`threads` 0", "expected at least 1", next));
+            }
+            if let Some(threads) = threads {
+                builder = builder.threads(threads);
+            }
+            if let Some(bytes) = max_memory {
+                builder = builder.max_memory_bytes(bytes);
+            }
+            if tiling {
+                builder = builder.tiling(tile_size);
+            } else if tile_size.is_some() {
+                let next = "give `tiling` as well, or leave it out";
+                return Err(Error::option("`tile_size`", "was given without `tiling`", next));
+            }
+            let unloaded = builder.clone();
+            Ok(builder
+                .build()
+                .map_err(|error| (unloaded.findings_of_unloaded(&error), error))
+                .map(|pipeline| Loaded::new(pipeline, cancellation)))
+        };
+        match waiting::until_done(py, build)? {
+            Ok(loaded) => Ok(Self { loaded: Arc::new(loaded) }),
+            Err((findings, error)) => Err(errors::raised_with(py, &error, &findings)),
+        }
+    }
+
+    /// Sends `given` through the VAE and judges what comes back.
+    #[pyo3(signature = (given, *, name, notes, exif, latents_scale, width=None, height=None, seed=None,
+                        min_psnr=None, min_ssim=None, baseline=None, cross_check=false, forecast=false,
+                        latents=None, decoded_image=None, preprocessed=None, against=None,
+                        progress=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn check(
+        &self,
+        py: Python<'_>,
+        given: picture::Given<'_>,
+        name: PathBuf,
+        notes: Vec<String>,
+        exif: String,
+        latents_scale: String,
+        width: Option<usize>,
+        height: Option<usize>,
+        seed: Option<i128>,
+        min_psnr: Option<f64>,
+        min_ssim: Option<f64>,
+        baseline: Option<PathBuf>,
+        cross_check: bool,
+        forecast: bool,
+        latents: Option<PyReadonlyArrayDyn<'_, f32>>,
+        decoded_image: Option<picture::Given<'_>>,
+        preprocessed: Option<PyReadonlyArrayDyn<'_, f32>>,
+        against: Option<PathBuf>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Checked> {
+        let raised = |error| errors::raised(py, &error);
+        let picture = given.owned(&name).map_err(raised)?;
+        let decoded_image = decoded_image.map(|image| image.owned("decoded_image".as_ref()));
+        let decoded_image = decoded_image.transpose().map_err(raised)?;
+        let latents = latents.map(|latents| latents.as_array().to_owned());
+        let preprocessed = preprocessed.map(|sample| sample.as_array().to_owned());
+        let turn = Turn::new(self.loaded.clone());
+        let (cancel, loaded) = (turn.cancel(), self.loaded.clone());
+        waiting::with_progress(py, progress, cancel, move |tell| {
+            let size = requested_size(width, height)?;
+            let exif: Exif = options::parsed("exif", &exif)?;
+            let mut asked = CheckOptions::default();
+            (asked.size, asked.exif, asked.seed) = (size, exif, seed);
+            (asked.thresholds.min_psnr, asked.thresholds.min_ssim) = (min_psnr, min_ssim);
+            (asked.cross_check, asked.forecast, asked.visibility) = (cross_check, forecast, true);
+            asked.baseline = baseline.as_deref().map(Baseline::read).transpose()?;
+            asked.files = UserFiles {
+                latents,
+                latents_scale: scale(&latents_scale)?,
+                decoded_image: decoded_image.map(pixels).transpose()?,
+                preprocessed,
+                against: against.as_deref().map(TraceFile::read).transpose()?,
+            };
+            let sent = picture.picture(&name, &notes);
+            let checked = turn
+                .run(|pipeline| pipeline.check_with(sent, &asked, |step| tell(step.to_string())))?;
+            let mut options = TraceOptions::default();
+            (options.size, options.exif, options.seed) = (size, exif, seed);
+            Ok(Checked::new(checked, Again { loaded, name, picture, options }))
+        })
+    }
+
+    /// The VAE as reports show it, as JSON.
+    fn model(&self, py: Python<'_>) -> PyResult<String> {
+        let turn = Turn::new(self.loaded.clone());
+        waiting::with_progress(py, None, turn.cancel(), move |_| turn.run(|run| json(run.model())))
+    }
+}
+
+fn scale(text: &str) -> Result<LatentsScale> {
+    match text {
+        "scaled" => Ok(LatentsScale::Scaled),
+        "raw" => Ok(LatentsScale::Raw),
+        _ => Err(Error::option(
+            format!("`latents_scale` {text}"),
+            "expected scaled or raw",
+            "scaled is as the diffusion model sees them, raw as the encoder makes them",
+        )),
+    }
+}
+
+fn pixels(picture: picture::Owned) -> Result<Rgb8> {
+    match picture {
+        picture::Owned::Pixels(pixels) => Ok(pixels),
+        picture::Owned::File(path) => Ok(vae_fidelity::pixels::open(&path)?.pixels),
+        picture::Owned::Bytes(bytes) => {
+            Ok(vae_fidelity::pixels::open_bytes("decoded_image".as_ref(), bytes)?.pixels)
+        }
+        picture::Owned::Sample(_) => Err(Error::option(
+            "`decoded_image`",
+            "expected a picture, found a tensor of floats",
+            "give its 8-bit pixels, (H, W, 3)",
+        )),
+    }
+}

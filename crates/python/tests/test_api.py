@@ -1,0 +1,294 @@
+"""The package as its users have it: without torch, and without Pillow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import vae_fidelity
+from vae_fidelity import reports
+
+ROOT = Path(__file__).parents[3]
+PHOTO = ROOT / "golden/images/astronaut.png"
+
+
+@pytest.fixture(scope="module")
+def builtin():
+    return vae_fidelity.Pipeline("builtin")
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return vae_fidelity.preprocess(PHOTO, width=64, height=64)
+
+
+def command(*arguments, **how):
+    return subprocess.run([Path(sys.executable).with_name("vae-fidelity"), *arguments], capture_output=True, text=True, **how)
+
+
+def test_neither_torch_nor_pillow_is_there():
+    for package in ("torch", "PIL"):
+        with pytest.raises(ImportError):
+            __import__(package)
+
+
+def test_the_report_is_the_command_s(tmp_path, builtin):
+    out = tmp_path / "decoded.png"
+    printed = command("check", PHOTO, "--json", "--out", out)
+    assert printed.returncode == 0, printed.stderr
+    of_command, report = json.loads(printed.stdout), builtin.check(PHOTO)
+    of_library = report.to_dict()
+    for differs in ("timings_ms", "peak_rss_bytes"):
+        del of_command[differs], of_library[differs]
+    del of_command["decoded"]["path"]
+    # These name parameters in the library, and flags in the command.
+    assert of_library.pop("notes") and of_command.pop("notes")
+    undecided = [[each["codes"] for each in of.pop("not_decided")] for of in (of_library, of_command)]
+    assert undecided[0] == undecided[1] != []
+    assert of_library.pop("decoded").items() >= of_command.pop("decoded").items()
+    assert of_library == of_command
+    assert report.verdict == "pass" and report.metrics.psnr_db == of_library["metrics"]["psnr_db"]
+    assert isinstance(report.model.config, reports.AutoencoderKLConfig)
+    assert isinstance(report.latents.scaling, reports.ScalingFactor)
+    assert np.array_equal(vae_fidelity.preprocess(out), report.picture)
+
+
+def test_arrays_are_what_the_report_describes(builtin):
+    report = builtin.check(PHOTO, width=64, height=48)
+    assert report.seen.shape == report.picture.shape == (48, 64, 3) and report.picture.dtype == np.uint8
+    assert report.latents_array.shape == tuple(report.latents.shape)
+    assert report.moments_array.shape == (1, 2 * report.latents.shape[1], *report.latents.shape[2:])
+    assert report.decoded_array.shape == (1, 3, 48, 64) and report.noise_array is None
+    assert report.latents_array is report.latents_array
+    mean = report.moments_array[:, : report.latents.shape[1]] * report.latents.scaling.scaling_factor
+    assert np.allclose(mean, report.latents_array, rtol=1e-6)
+    assert abs(report.seen.astype(int) - report.picture).max() == report.metrics.max_abs_diff
+
+
+def test_every_form_of_a_picture_is_the_same(builtin, pixels):
+    of_file = builtin.check(PHOTO, width=64, height=64)
+    sample = (pixels.transpose(2, 0, 1) / 127.5 - 1).astype(np.float32)
+    forms = [str(PHOTO), PHOTO.read_bytes(), pixels, pixels[:, ::-1][:, ::-1], sample, sample[None], sample.astype(np.float64)]
+    for form in forms:
+        size = {"width": 64, "height": 64} if isinstance(form, (str, bytes)) else {}
+        report = builtin.check(form, **size)
+        assert report.metrics == of_file.metrics and np.array_equal(report.picture, of_file.picture)
+    assert builtin.check(pixels).input.format == "memory" and builtin.check(pixels).input.path == "numpy.ndarray"
+
+
+@pytest.mark.parametrize(
+    ("picture", "says"),
+    [
+        ("absent.png", "no such file"),
+        (b"no picture", "expected an image, found text"),
+        (np.zeros((64, 64), np.uint8), "uint8 of shape (64, 64)"),
+        (np.zeros((64, 64, 4), np.uint8), "(64, 64, 4)"),
+        (np.zeros((3, 60, 64), np.float32), "not resized"),
+        (np.full((3, 64, 64), 200, np.float32), "[-1, 1]"),
+        (np.full((3, 64, 64), np.nan, np.float32), "[-1, 1]"),
+        (np.zeros((2, 3, 64, 64), np.float32), "(2, 3, 64, 64)"),
+        (object(), "builtins.object"),
+        (None, "builtins.NoneType"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_words(builtin, picture, says):
+    with pytest.raises(vae_fidelity.VaeFidelityError) as raised:
+        builtin.check(picture)
+    assert says in str(raised.value) and raised.value.next
+
+
+@pytest.mark.parametrize(
+    ("keywords", "says"),
+    [
+        ({"width": 64}, "`height`"),
+        ({"width": 60, "height": 64}, "multiple of 8"),
+        ({"exif": "perhaps"}, "`exif` perhaps"),
+        ({"latents_scale": "twice"}, "`latents_scale` twice"),
+        ({"latents": np.zeros(3)}, ""),
+        ({"baseline": "absent.json"}, "absent.json"),
+    ],
+)
+def test_wrong_keywords_are_refused_in_words(builtin, pixels, keywords, says):
+    if "latents" in keywords:
+        assert builtin.check(pixels, **keywords).verdict == "fail"
+        return
+    with pytest.raises(vae_fidelity.VaeFidelityError) as raised:
+        builtin.check(pixels, **keywords)
+    assert says in str(raised.value)
+
+
+def test_wrong_models_are_refused_in_words(tmp_path):
+    for keywords, says in [
+        ({"repo": tmp_path / "absent"}, "no such file or folder"),
+        ({"repo": "a-lab/a-vae", "offline": True}, "cache"),
+        ({"dtype": "f64"}, "`dtype` f64"),
+        ({"engine": "reference"}, "libtorch"),
+        ({"tile_size": 64}, "`tiling`"),
+        ({"threads": 0}, "`threads` 0"),
+    ]:
+        with pytest.raises(vae_fidelity.VaeFidelityError) as raised:
+            vae_fidelity.Pipeline(**keywords)
+        assert says in str(raised.value), keywords
+
+
+def test_findings_of_a_checkpoint_that_cannot_be_loaded(tmp_path):
+    model = ROOT / "tests/fixtures/models/eight-channel/vae"
+    (tmp_path / "config.json").write_bytes((model / "config.json").read_bytes())
+    whole = (model / "diffusion_pytorch_model.safetensors").read_bytes()
+    (tmp_path / "diffusion_pytorch_model.safetensors").write_bytes(whole[:-64])
+    with pytest.raises(vae_fidelity.VaeFidelityError) as raised:
+        vae_fidelity.Pipeline(tmp_path)
+    assert raised.value.code == "checkpoint"
+    assert [finding.code for finding in raised.value.findings], str(raised.value)
+    assert vae_fidelity.inspect(tmp_path).verdict == "fail"
+
+
+def test_memory_that_is_not_there_is_a_memory_error(pixels):
+    script = (
+        "import numpy, resource, vae_fidelity\n"
+        "pipeline = vae_fidelity.Pipeline(threads=1)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (600 << 20,) * 2)\n"
+        "try:\n"
+        "    pipeline.check(numpy.zeros((3072, 3072, 3), 'u1'))\n"
+        "except MemoryError as error:\n"
+        "    print(error.code, error.next)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ran.stdout.startswith("memory "), ran.stdout + ran.stderr
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="`max_memory` 1M"):
+        vae_fidelity.Pipeline(max_memory=1).check(pixels)
+
+
+def test_latents_and_pictures_of_one_s_own_are_judged(builtin, pixels):
+    sound = builtin.check(pixels)
+    sample = (pixels.transpose(2, 0, 1)[None] / 127.5 - 1).astype(np.float32)
+    again = builtin.check(pixels, latents=sound.latents_array, decoded_image=sound.picture, preprocessed=sample)
+    assert again.verdict == "pass" and len(again.files) == 3
+    unscaled = builtin.check(pixels, latents=sound.latents_array / sound.latents.scaling.scaling_factor)
+    [finding] = [finding for finding in unscaled.findings if finding.severity == "error"]
+    assert finding.code == "scaling-factor-mismatch" and finding.remedy
+    raw = builtin.check(pixels, latents=sound.latents_array / sound.latents.scaling.scaling_factor, latents_scale="raw")
+    assert raw.verdict == "pass"
+
+
+def test_a_draw_is_torch_s_of_that_seed(builtin, pixels):
+    drawn = [builtin.check(pixels, sample=True, seed=seed).latents_array for seed in (7, 7, 8)]
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+    report = builtin.check(pixels, sample=True)
+    assert report.posterior.seed is not None and report.noise_array.shape == report.latents_array.shape
+
+
+def test_thresholds_and_a_baseline_decide(tmp_path, builtin):
+    assert builtin.check(PHOTO, min_psnr=99).verdict == "fail"
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text(builtin.check(PHOTO).to_json())
+    assert builtin.check(PHOTO, baseline=earlier).verdict == "pass"
+
+
+def test_the_page_is_written_whole(tmp_path, builtin, pixels):
+    report = builtin.check(pixels)
+    page = report.to_html(tmp_path / "report.html")
+    assert page.startswith("<!doctype html>") and (tmp_path / "report.html").read_text("utf-8") == page
+    assert os.listdir(tmp_path) == ["report.html"]
+    assert "vae_fidelity.check(" in page and "<iframe srcdoc=" in report._repr_html_()
+    assert repr(report).startswith("<Report verdict='pass', psnr_db=") and "verdict  pass" in str(report)
+
+
+def test_inspect_compare_and_explain():
+    report = vae_fidelity.inspect("builtin")
+    assert report.verdict == "pass" and report.tensors and report.config.values["latent_channels"] == 16
+    pictures = vae_fidelity.compare(PHOTO, ROOT / "golden/images/astronaut.png")
+    assert isinstance(pictures, reports.CompareReportImages) and pictures.metrics.identical
+    with pytest.raises(vae_fidelity.VaeFidelityError):
+        vae_fidelity.explain("no-such-code")
+    assert {cause.code for cause in vae_fidelity.explain()} >= {"passes-nothing", "non-finite-output"}
+
+
+def test_fields_that_are_new_are_left_out():
+    from vae_fidelity._from_json import from_json
+
+    position = from_json(reports.Position, {"x": 1, "y": 2, "channel": "red", "new": 3})
+    assert position == reports.Position(x=1, y=2, channel="red")
+    assert from_json(reports.Scaling, {"kind": "new"}) == {"kind": "new"}
+
+
+def test_progress_is_told_and_its_exception_ends_the_call(builtin, pixels):
+    told = []
+    builtin.check(pixels, progress=told.append)
+    assert told[0] == "opening" and "decoding" in told
+
+    def stop(step):
+        raise RuntimeError(step)
+
+    with pytest.raises(RuntimeError, match="opening"):
+        builtin.check(pixels, progress=stop)
+    assert builtin.check(pixels).verdict == "pass", "the pipeline is as it was"
+
+
+def test_python_goes_on_and_calls_wait_for_their_turn(builtin):
+    picture = np.zeros((512, 512, 3), np.uint8)
+    counted, done = 0, threading.Event()
+
+    def count():
+        nonlocal counted
+        while not done.is_set():
+            counted += 1
+            time.sleep(0.001)
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    both = [threading.Thread(target=builtin.check, args=(picture,)) for _ in range(2)]
+    [thread.start() for thread in both]
+    [thread.join() for thread in both]
+    done.set()
+    counter.join()
+    assert counted > 20, "the interpreter was held"
+
+
+def test_ctrl_c_ends_a_long_call():
+    script = (
+        "import numpy, vae_fidelity, sys\n"
+        "pipeline = vae_fidelity.Pipeline()\n"
+        "try:\n"
+        "    pipeline.check(numpy.zeros((3072, 3072, 3), 'u1'), progress=lambda step: print(step, flush=True))\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', pipeline.check(numpy.zeros((64, 64, 3), 'u1')).verdict)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert "opening" in child.stdout.readline() and "encoding" in child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    rest, _ = child.communicate(timeout=60)
+    assert "interrupted pass" in rest and "judging" not in rest
+
+
+def test_memory_after_many_checks_is_what_it_was():
+    script = (
+        "import os, pathlib, vae_fidelity\n"
+        "def resident():\n"
+        "    return int(pathlib.Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')\n"
+        "pipeline = vae_fidelity.Pipeline()\n"
+        f"pixels = vae_fidelity.preprocess({str(PHOTO)!r}, width=64, height=64)\n"
+        "for checks in range(1, 106):\n"
+        "    pipeline.check(pixels).latents_array\n"
+        "    if checks == 5: before = resident()\n"
+        "print(resident() - before)\n"
+    )
+    grown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert int(grown) < 8 << 20
+
+
+def test_the_command_is_the_same_program(tmp_path):
+    version = command("--version")
+    assert vae_fidelity.__version__ in version.stdout and "engines  fast" in version.stdout
+    missed = command("check", PHOTO, "--min-psnr", "99", "--out", tmp_path / "o.png")
+    assert missed.returncode == 1
+    refused = command("check", "absent.png")
+    assert refused.returncode == 2 and "no such file" in refused.stderr
+    as_module = subprocess.run([sys.executable, "-m", "vae_fidelity", "explain", "passes-nothing"], capture_output=True, text=True)
+    assert as_module.returncode == 0 and "passes-nothing" in as_module.stdout

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The Python package as its users have it: installed into an empty environment, and beside torch and
+# diffusers; its types, its examples, its generated classes.
+#
+#   scripts/check_wheel.sh TARGET_DIRECTORY [WHEEL]    # without WHEEL, builds one for this machine
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+work=$(realpath -m "$1")/wheel
+wheel=${2:-}
+mkdir -p "$work"
+if [ -z "$wheel" ]; then
+  scripts/wheel.sh --own "$work"
+  wheel=$(echo "$work"/vae_fidelity-*.whl)
+fi
+pip=(-m pip --disable-pip-version-check install --quiet)
+package=crates/python
+
+(cd scripts && ../.venv/bin/python -m vae_fidelity_tools.wheel.reports --check)
+python3 -m zipfile --list "$wheel" | grep -q 'licenses/LICENSE-MIT' || {
+  echo "FAILED: $wheel holds no licence" >&2
+  exit 1
+}
+
+# From the file of a wheel to the first verdict, as somebody has it who has neither torch nor Rust.
+rm -rf "$work/empty" && python3 -m venv "$work/empty"
+"$work/empty/bin/python" "${pip[@]}" "$wheel"
+"$work/empty/bin/vae-fidelity" check golden/images/astronaut.png --out "$work/decoded.png" --min-psnr 27
+"$work/empty/bin/python" "${pip[@]}" "$(grep '^pytest==' scripts/requirements.txt)"
+pytest=(-m pytest --quiet --no-header -p no:cacheprovider)
+"$work/empty/bin/python" "${pytest[@]}" "$package/tests/test_api.py"
+"$work/empty/bin/python" "${pytest[@]}" --doctest-modules --pyargs vae_fidelity
+
+# Beside torch, diffusers and Pillow.
+rm -rf "$work/site"
+.venv/bin/python "${pip[@]}" --no-deps --target "$work/site" "$wheel"
+PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" "$package/tests/test_torch.py"
+
+# Types: of the package, and whether the extension is what its stub says.
+MYPYPATH=$work/site .venv/bin/mypy --strict --no-error-summary --cache-dir "$work/mypy" \
+  --follow-untyped-imports "$package/python/vae_fidelity"
+PYTHONPATH=$work/site MYPYPATH=$work/site .venv/bin/python -m mypy.stubtest vae_fidelity._native \
+  --ignore-disjoint-bases

@@ -1,0 +1,1 @@
+"""The Python package that users install: its generated part."""

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds the Python package into the git-ignored dist/: a wheel for every CPython from 3.10 on.
+#
+#   scripts/wheel.sh [TARGET]            # manylinux 2.28; x86_64-unknown-linux-gnu or aarch64-...
+#   scripts/wheel.sh --own FOLDER        # for this machine only, unoptimised: what the tests try
+#   scripts/wheel.sh --source            # the source distribution
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+max_bytes=20000000
+# shellcheck source=scripts/dist_tools.sh
+. scripts/dist_tools.sh
+export LIBTORCH=/nowhere # nothing in the package may look for it
+manifest=(--manifest-path crates/python/Cargo.toml --locked)
+
+case ${1:-} in
+  --own)
+    folder=${2:?a folder for the wheel}
+    rm -f "$folder"/vae_fidelity-*.whl
+    .venv/bin/maturin build --quiet --profile dev "${manifest[@]}" --compatibility linux --out "$folder"
+    exit
+    ;;
+  --source)
+    dist_tools
+    maturin sdist --manifest-path crates/python/Cargo.toml --out dist
+    exit
+    ;;
+esac
+
+dist_tools
+target=${1:-$(rustc --version --verbose | sed -n 's/^host: //p')}
+rm -f dist/vae_fidelity-*"${target%%-*}".whl
+maturin build --zig --profile dist "${manifest[@]}" --target "$target" --compatibility manylinux_2_28 --out dist
+wheel=$(echo dist/vae_fidelity-*"${target%%-*}".whl)
+size=$(wc -c <"$wheel")
+if [ "$size" -gt "$max_bytes" ]; then
+  echo "FAILED: $wheel: $size bytes, at most $max_bytes" >&2
+  exit 1
+fi
+echo "$wheel: $size bytes, at most $max_bytes"
