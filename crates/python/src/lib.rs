@@ -5,9 +5,11 @@ mod json;
 mod errors;
 mod waiting;
 mod picture;
+mod latents;
 mod options;
 mod turn;
 mod checked;
+mod decoded;
 mod pipeline;
 
 use std::ffi::OsString;

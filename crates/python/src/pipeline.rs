@@ -3,19 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anstream::adapter::strip_str;
 use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 use vae_fidelity::baseline::Baseline;
 use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
-use vae_fidelity::pipeline::{CheckOptions, TraceOptions};
+use vae_fidelity::pipeline::{CheckOptions, DecodeOptions, ProbeOptions, TraceOptions};
 use vae_fidelity::pixels::{Exif, requested_size};
 use vae_fidelity::trace::TraceFile;
 use vae_fidelity::{Cancellation, Error, Result, Rgb8};
 
 use super::checked::{Again, Checked};
+use super::decoded::{self, DecodedRow};
 use super::json::json;
 use super::turn::{Loaded, Turn};
-use super::{errors, options, picture, waiting};
+use super::{errors, latents, options, picture, waiting};
 
 /// A VAE, loaded and ready to judge pictures.
 #[pyclass(frozen)]
@@ -98,8 +100,8 @@ impl Pipeline {
     }
 
     /// Sends `given` through the VAE and judges what comes back.
-    #[pyo3(signature = (given, *, name, notes, exif, latents_scale, width=None, height=None, seed=None,
-                        min_psnr=None, min_ssim=None, baseline=None, cross_check=false, forecast=false,
+    #[pyo3(signature = (given, *, name, notes, exif, latents_scale, latents_key=None, width=None,
+                        height=None, seed=None, min_psnr=None, min_ssim=None, baseline=None, cross_check=false, forecast=false,
                         latents=None, decoded_image=None, preprocessed=None, against=None,
                         progress=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
@@ -111,6 +113,7 @@ impl Pipeline {
         notes: Vec<String>,
         exif: String,
         latents_scale: String,
+        latents_key: Option<String>,
         width: Option<usize>,
         height: Option<usize>,
         seed: Option<i128>,
@@ -119,7 +122,7 @@ impl Pipeline {
         baseline: Option<PathBuf>,
         cross_check: bool,
         forecast: bool,
-        latents: Option<PyReadonlyArrayDyn<'_, f32>>,
+        latents: Option<latents::Given<'_>>,
         decoded_image: Option<picture::Given<'_>>,
         preprocessed: Option<PyReadonlyArrayDyn<'_, f32>>,
         against: Option<PathBuf>,
@@ -129,7 +132,7 @@ impl Pipeline {
         let picture = given.owned(&name).map_err(raised)?;
         let decoded_image = decoded_image.map(|image| image.owned("decoded_image".as_ref()));
         let decoded_image = decoded_image.transpose().map_err(raised)?;
-        let latents = latents.map(|latents| latents.as_array().to_owned());
+        let latents = latents.map(latents::Given::owned);
         let preprocessed = preprocessed.map(|sample| sample.as_array().to_owned());
         let turn = Turn::new(self.loaded.clone());
         let (cancel, loaded) = (turn.cancel(), self.loaded.clone());
@@ -141,19 +144,79 @@ impl Pipeline {
             (asked.thresholds.min_psnr, asked.thresholds.min_ssim) = (min_psnr, min_ssim);
             (asked.cross_check, asked.forecast, asked.visibility) = (cross_check, forecast, true);
             asked.baseline = baseline.as_deref().map(Baseline::read).transpose()?;
+            let mut latents = latents::read(latents, latents_key.as_deref(), &latents_scale)?;
             asked.files = UserFiles {
-                latents,
-                latents_scale: scale(&latents_scale)?,
+                latents: None,
+                latents_scale: LatentsScale::default(),
                 decoded_image: decoded_image.map(pixels).transpose()?,
                 preprocessed,
                 against: against.as_deref().map(TraceFile::read).transpose()?,
             };
             let sent = picture.picture(&name, &notes);
-            let checked = turn
-                .run(|pipeline| pipeline.check_with(sent, &asked, |step| tell(step.to_string())))?;
+            let checked = turn.run(|pipeline| {
+                if let Some(latents) = &mut latents {
+                    asked.files.latents_scale = latents.settle(pipeline.model().family);
+                    asked.latents_file = latents.source.clone();
+                    asked.notes.extend(latents.note());
+                    asked.files.latents = Some(std::mem::take(&mut latents.values));
+                }
+                pipeline.check_with(sent, &asked, |step| tell(step.to_string()))
+            })?;
             let mut options = TraceOptions::default();
             (options.size, options.exif, options.seed) = (size, exif, seed);
             Ok(Checked::new(checked, Again { loaded, name, picture, options }))
+        })
+    }
+
+    /// Decodes the latents of each picture, and judges them: for each the report as JSON and as text, the
+    /// picture, and the sample before clamping.
+    #[pyo3(signature = (given, *, latents_scale, latents_key=None, decoded_image=None, progress=None))]
+    fn decode<'py>(
+        &self,
+        py: Python<'py>,
+        given: latents::Given<'_>,
+        latents_scale: String,
+        latents_key: Option<String>,
+        decoded_image: Option<picture::Given<'_>>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Vec<DecodedRow<'py>>> {
+        let given = given.owned();
+        let decoded_image = decoded_image.map(|image| image.owned("decoded_image".as_ref()));
+        let decoded_image =
+            decoded_image.transpose().map_err(|error| errors::raised(py, &error))?;
+        let turn = Turn::new(self.loaded.clone());
+        let cancel = turn.cancel();
+        let rows = waiting::with_progress(py, progress, cancel, move |tell| {
+            let scale = latents::asked(&latents_scale)?;
+            let mut latents = given.read(latents_key.as_deref(), scale)?;
+            let mut asked = DecodeOptions::default();
+            asked.decoded_image = decoded_image.map(pixels).transpose()?;
+            turn.run(|pipeline| {
+                asked.scale = latents.settle(pipeline.model().family);
+                asked.latents_file = latents.source.clone();
+                asked.notes.extend(latents.note());
+                decoded::rows(pipeline, &latents.values, asked, tell)
+            })
+        })?;
+        rows.into_iter().map(|row| row.into_python(py)).collect()
+    }
+
+    /// What becomes of synthetic charts: the report as JSON and as text.
+    #[pyo3(signature = (*, size=None, progress=None))]
+    fn probe(
+        &self,
+        py: Python<'_>,
+        size: Option<usize>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(String, String)> {
+        let turn = Turn::new(self.loaded.clone());
+        let cancel = turn.cancel();
+        waiting::with_progress(py, progress, cancel, move |tell| {
+            let mut asked = ProbeOptions::default();
+            asked.size = size;
+            let run =
+                turn.run(|pipeline| pipeline.probe_with(&asked, |step| tell(step.to_string())))?;
+            Ok((json(&run.report)?, strip_str(&run.report.to_string()).to_string()))
         })
     }
 
@@ -161,18 +224,6 @@ impl Pipeline {
     fn model(&self, py: Python<'_>) -> PyResult<String> {
         let turn = Turn::new(self.loaded.clone());
         waiting::with_progress(py, None, turn.cancel(), move |_| turn.run(|run| json(run.model())))
-    }
-}
-
-fn scale(text: &str) -> Result<LatentsScale> {
-    match text {
-        "scaled" => Ok(LatentsScale::Scaled),
-        "raw" => Ok(LatentsScale::Raw),
-        _ => Err(Error::option(
-            format!("`latents_scale` {text}"),
-            "expected scaled or raw",
-            "scaled is as the diffusion model sees them, raw as the encoder makes them",
-        )),
     }
 }
 

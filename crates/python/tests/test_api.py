@@ -110,6 +110,7 @@ def test_what_is_no_picture_is_refused_in_words(builtin, picture, says):
         ({"width": 60, "height": 64}, "multiple of 8"),
         ({"exif": "perhaps"}, "`exif` perhaps"),
         ({"latents_scale": "twice"}, "`latents_scale` twice"),
+        ({"latents_key": "z"}, "without `latents`"),
         ({"latents": np.zeros(3)}, ""),
         ({"baseline": "absent.json"}, "absent.json"),
     ],
@@ -292,3 +293,37 @@ def test_the_command_is_the_same_program(tmp_path):
     assert refused.returncode == 2 and "no such file" in refused.stderr
     as_module = subprocess.run([sys.executable, "-m", "vae_fidelity", "explain", "passes-nothing"], capture_output=True, text=True)
     assert as_module.returncode == 0 and "passes-nothing" in as_module.stdout
+
+
+def test_latents_are_decoded_without_their_picture(tmp_path, builtin, pixels):
+    made = builtin.check(pixels)
+    latents = made.latents_array
+    [decoded] = builtin.decode(latents, decoded_image=made.picture)
+    assert decoded.verdict == "pass" and np.array_equal(decoded.picture, made.picture)
+    assert np.array_equal(decoded.decoded_array, made.decoded_array) and decoded.files[0].agreement == "same"
+    assert json.loads(decoded.to_json())["verdict"] == "pass" and "verdict  pass" in str(decoded)
+    both = builtin.decode(np.concatenate([latents, latents[..., ::-1]]))
+    assert [each.row for each in both] == [0, 1] and np.array_equal(both[0].picture, made.picture)
+    unscaled = latents / made.latents.scaling.scaling_factor
+    [wrong] = builtin.decode(unscaled * 3)
+    assert wrong.verdict == "fail" and repr(wrong).startswith("<Decoded verdict='fail'")
+    [right] = builtin.decode(unscaled, latents_scale="raw")
+    assert right.verdict == "pass"
+    [none] = builtin.decode(np.zeros((1, 5, 8, 8)))
+    assert none.verdict == "fail" and none.picture is None
+    np.save(tmp_path / "latents.npy", latents)
+    [of_file] = builtin.decode(tmp_path / "latents.npy")
+    assert np.array_equal(of_file.picture, made.picture) and of_file.latents_file.path.endswith("latents.npy")
+    assert builtin.check(pixels, latents=tmp_path / "latents.npy").files[0].agreement == "same"
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="`decoded_image`"):
+        builtin.decode(np.concatenate([latents, latents]), decoded_image=made.picture)
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="`latents_key`"):
+        builtin.decode(latents, latents_key="z")
+
+
+def test_a_probe_needs_no_picture(builtin):
+    steps = []
+    report = builtin.probe(size=128, progress=steps.append)
+    assert report.schema_version == 1 and report.model.source == "builtin" and len(steps) > 3
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="100"):
+        builtin.probe(size=100)

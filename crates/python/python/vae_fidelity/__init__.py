@@ -20,9 +20,10 @@ from vae_fidelity._errors import OutOfMemory, VaeFidelityError
 from vae_fidelity._functions import compare, explain, inspect, preprocess
 from vae_fidelity._native import __version__
 from vae_fidelity._pipeline import Pipeline, check
-from vae_fidelity._report import Report
+from vae_fidelity._report import Decoded, Report
 
 __all__ = [
+    "Decoded",
     "OutOfMemory",
     "Pipeline",
     "Report",

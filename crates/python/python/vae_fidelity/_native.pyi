@@ -6,6 +6,8 @@ import numpy.typing as npt
 
 _Given = Union[str, bytes, npt.NDArray[np.uint8], npt.NDArray[np.float32]]
 _Path = Union[str, os.PathLike[str]]
+_Latents = Union[_Path, npt.NDArray[np.float32]]
+_Decoded = tuple[str, str, Optional[npt.NDArray[np.uint8]], Optional[npt.NDArray[np.float32]]]
 
 __all__ = ["Checked", "Pipeline", "__version__", "compare", "explain", "inspect", "preprocess", "run"]
 
@@ -65,6 +67,7 @@ class Pipeline:
         notes: list[str],
         exif: str,
         latents_scale: str,
+        latents_key: Optional[str] = None,
         width: Optional[int] = None,
         height: Optional[int] = None,
         seed: Optional[int] = None,
@@ -73,10 +76,20 @@ class Pipeline:
         baseline: Optional[_Path] = None,
         cross_check: bool = False,
         forecast: bool = False,
-        latents: Optional[npt.NDArray[np.float32]] = None,
+        latents: Optional[_Latents] = None,
         decoded_image: Optional[_Given] = None,
         preprocessed: Optional[npt.NDArray[np.float32]] = None,
         against: Optional[_Path] = None,
         progress: Optional[Callable[[str], object]] = None,
     ) -> Checked: ...
+    def decode(
+        self,
+        given: _Latents,
+        *,
+        latents_scale: str,
+        latents_key: Optional[str] = None,
+        decoded_image: Optional[_Given] = None,
+        progress: Optional[Callable[[str], object]] = None,
+    ) -> list[_Decoded]: ...
+    def probe(self, *, size: Optional[int] = None, progress: Optional[Callable[[str], object]] = None) -> tuple[str, str]: ...
     def model(self) -> str: ...

@@ -10,8 +10,8 @@ from typing import Any, Callable, Optional, Union
 from vae_fidelity import _native
 from vae_fidelity._from_json import from_json
 from vae_fidelity._pictures import Picture, given, tensor
-from vae_fidelity._report import Report
-from vae_fidelity.reports import Model
+from vae_fidelity._report import Decoded, Report
+from vae_fidelity.reports import Model, ProbeReport
 
 Path = Union[str, "os.PathLike[str]"]
 Progress = Union[bool, Callable[[str], object]]
@@ -115,7 +115,8 @@ class Pipeline:
         cross_check: bool = False,
         forecast: bool = False,
         latents: Any = None,
-        latents_scale: str = "scaled",
+        latents_scale: str = "auto",
+        latents_key: Optional[str] = None,
         decoded_image: Optional[Picture] = None,
         preprocessed: Any = None,
         against: Optional[Path] = None,
@@ -138,8 +139,11 @@ class Pipeline:
             baseline: The JSON of an earlier run, than which nothing may be worse.
             cross_check: Run the plain kernels as well and compare, which takes twelve times as long.
             forecast: Also say what f16 and bf16 would do.
-            latents: Latents that your own pipeline made of this picture, as an array or tensor.
-            latents_scale: Whether they are `scaled` for diffusion or `raw` as the encoder makes them.
+            latents: Latents that your own pipeline made of this picture: an array, a tensor, or a file that a
+                program wrote (safetensors, npy, npz, pt, ComfyUI's `.latent`, a trainer's cache).
+            latents_scale: Whether they are `scaled` for diffusion or `raw` as the encoder makes them; `auto` is
+                what the program does that wrote the file, and scaled for arrays.
+            latents_key: Which tensor of the file they are.
             decoded_image: The picture that your own pipeline decoded.
             preprocessed: The sample that your own pipeline gave the encoder.
             against: The file of a trace of another implementation.
@@ -171,14 +175,72 @@ class Pipeline:
                 baseline=baseline,
                 cross_check=cross_check,
                 forecast=forecast,
-                latents=None if latents is None else tensor(latents, "latents"),
+                latents=None if latents is None else _latents(latents),
                 latents_scale=latents_scale,
+                latents_key=latents_key,
                 decoded_image=of_user,
                 preprocessed=None if preprocessed is None else tensor(preprocessed, "preprocessed"),
                 against=against,
                 progress=shown,
             )
         return Report._of(checked, _call(self._repo, name, asked))
+
+    def decode(
+        self,
+        latents: Any,
+        *,
+        latents_scale: str = "auto",
+        latents_key: Optional[str] = None,
+        decoded_image: Optional[Picture] = None,
+        progress: Progress = False,
+    ) -> list[Decoded]:
+        """Decodes latents without their picture, and judges them: the command's `decode`.
+
+        >>> import vae_fidelity
+        >>> pipeline = vae_fidelity.Pipeline("builtin")
+        >>> made = pipeline.check("golden/images/astronaut.png")
+        >>> [decoded] = pipeline.decode(made.latents_array)
+        >>> decoded.verdict, (decoded.picture == made.picture).all().item()
+        ('pass', True)
+
+        Args:
+            latents: An array or tensor, (N, channels, height, width) or as pipelines have it: without N, channels
+                last, FLUX.2's patches or tokens; or the file that a program wrote.
+            latents_scale: `scaled` for diffusion, `raw` as the encoder makes them, or `auto`, as in `check`.
+            latents_key: Which tensor of the file they are.
+            decoded_image: The picture that your own pipeline decoded from the same latents, of one picture.
+            progress: Called with the name of each step as it begins; `True` shows them with tqdm.
+
+        Returns:
+            One for each picture, in order. Latents that are wrong are no error: `verdict` is `fail`.
+
+        Raises:
+            VaeFidelityError: if a file cannot be read or the VAE cannot run on them.
+        """
+        of_user = given(decoded_image)[0] if decoded_image is not None else None
+        with _Shown(progress) as shown:
+            rows = self._native.decode(
+                _latents(latents),
+                latents_scale=latents_scale,
+                latents_key=latents_key,
+                decoded_image=of_user,
+                progress=shown,
+            )
+        return [Decoded._of(*row) for row in rows]
+
+    def probe(self, *, size: Optional[int] = None, progress: Progress = False) -> ProbeReport:
+        """Sends synthetic charts through the VAE, and judges what comes back: the command's `probe`.
+
+        Args:
+            size: Pixels a side of the charts, a multiple of 64 from 128 on; by default 256.
+            progress: Called with the name of each step as it begins; `True` shows them with tqdm.
+
+        Raises:
+            VaeFidelityError: if the VAE cannot run on them.
+        """
+        with _Shown(progress) as shown:
+            report, _ = self._native.probe(size=size, progress=shown)
+        return from_json(ProbeReport, json.loads(report))
 
 
 def check(
@@ -231,6 +293,10 @@ def check(
         engine=engine,
     )
     return pipeline.check(picture, **asked)
+
+
+def _latents(latents: Any) -> Any:
+    return latents if isinstance(latents, (str, os.PathLike)) else tensor(latents, "latents")
 
 
 def _seed(sample: bool, seed: Optional[int]) -> Optional[int]:

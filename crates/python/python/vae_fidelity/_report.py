@@ -14,7 +14,43 @@ import numpy.typing as npt
 
 from vae_fidelity import _native
 from vae_fidelity._from_json import from_json
-from vae_fidelity.reports import CheckReport
+from vae_fidelity.reports import CheckReport, DecodeReport
+
+
+class Decoded(DecodeReport):
+    """What `decode` says of one picture's latents, and what was decoded."""
+
+    _text: str
+    _json: str
+    picture: Optional[npt.NDArray[np.uint8]]
+    """What was decoded, (height, width, 3) in 8 bits; `None` in bf16, and where nothing could be."""
+    decoded_array: Optional[npt.NDArray[np.float32]]
+    """The decoded sample before clamping, (1, 3, height, width); `decoded` describes it."""
+
+    @classmethod
+    def _of(
+        cls,
+        report: str,
+        text: str,
+        picture: Optional[npt.NDArray[np.uint8]],
+        decoded: Optional[npt.NDArray[np.float32]],
+    ) -> Decoded:
+        read = from_json(DecodeReport, json.loads(report))
+        made = cls(**{field.name: getattr(read, field.name) for field in dataclasses.fields(read)})
+        behind = {"_text": text, "_json": report, "picture": picture, "decoded_array": decoded}
+        for name, value in behind.items():
+            object.__setattr__(made, name, value)
+        return made
+
+    def to_json(self) -> str:
+        """The line that `vae-fidelity decode --json` prints."""
+        return self._json
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"<Decoded verdict={self.verdict!r}, findings={[finding.code for finding in self.findings]!r}>"
 
 
 class Report(CheckReport):

@@ -611,6 +611,262 @@ class CheckReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenLatents:
+    """Latents as they were given; statistics cover finite values."""
+
+    shape: list[int]
+    """(1, channels, height, width); as in the file where that fits no picture of this VAE."""
+    taken_as: str
+    """How they were taken: `scaled` for diffusion, or `raw` as the model makes them."""
+    divided_by: float | None
+    """What they were divided by before they were decoded; 1 for raw ones, and `None` for those of a class that
+    scales otherwise."""
+    mean: float | None
+    """Mean of the finite values, summed in f64."""
+    std: float | None
+    """Population standard deviation of the finite values."""
+    min: float | None
+    """Smallest finite value."""
+    max: float | None
+    """Largest finite value."""
+    non_finite: int
+    """NaNs and infinities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reencoded:
+    """How far latents are from what their own picture encodes to."""
+
+    relative_difference: float
+    """RMS difference over the spread of the latents."""
+    relative_difference_of_own: float | None
+    """The same of the latents that came out, which are this VAE's own for certain; `None` where the given ones come
+    back so well that nothing has to be compared with."""
+    judged: bool
+    """Whether this VAE is sound enough for that to judge latents by it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeTimings:
+    """Wall-clock time in milliseconds."""
+
+    load: float
+    """Opening and loading the model; once for all latents of a file."""
+    decode: float
+    """Unscaling and decoder."""
+    diagnose: float
+    """The rules, which run the VAE again."""
+    total: float
+    """These latents from file to file, and loading the model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeReport:
+    """The latents of one picture through one decoder: what `decode` prints."""
+
+    schema_version: int
+    """Version of this layout: 1."""
+    verdict: Verdict
+    """Pass or fail."""
+    verdict_reasons: list[str]
+    """Why it failed; empty for a pass."""
+    latents_file: LatentsSource | None
+    """Where the latents lay, and how they were taken; `None` where they come from no file."""
+    row: int | None = None
+    """Which of the latents in the file these are, from 0; left out where there is one."""
+    model: Model
+    """The VAE, and how it ran."""
+    latents: GivenLatents
+    """The latents as they were given."""
+    decoded: Decoded | None
+    """The decoded sample, before clamping; `None` where nothing could be decoded."""
+    saved: list[SavedFile] | None = None
+    """Files that were written beside the decoded picture; left out where there are none."""
+    reencoded: Reencoded | None
+    """What becomes of the latents when their picture is encoded again; `None` where nothing could be."""
+    findings: list[Finding]
+    """What was found."""
+    files: list[ComparedFile]
+    """How far the user's own picture is from the one decoded here; empty where none was given."""
+    notes: list[str]
+    """What a reader should know beside the numbers."""
+    timings_ms: DecodeTimings
+    """How long the steps took."""
+    peak_rss_bytes: int | None
+    """Most memory that the process held so far, in bytes; `None` where the system does not say."""
+
+
+Better = Literal["lower", "higher", "near-one"]
+"""Which way a number is better."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One number held against its bar."""
+
+    name: str
+    """The field's name in the numbers."""
+    label: str
+    """A word or two for a reader."""
+    value: float | None
+    """What was measured; `None` where it could not be, which misses the bar."""
+    unit: str
+    """Its unit; empty for a share."""
+    better: Better
+    """Which way it is better."""
+    worst_of_sound: float
+    """The worst that sound VAEs had."""
+    bar: float
+    """What has to be reached."""
+    room_db: float
+    """The room between value and bar in dB, from -60 to 60; below 0 the bar is missed."""
+    meaning: str
+    """What the number says, in a sentence without a full stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """The response at one frequency."""
+
+    cycles_per_pixel: float
+    """Cycles a pixel."""
+    gain: float | None
+    """1 is all, 0 none; `None` where it is not a number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckerGain:
+    """The response to checkers of one size."""
+
+    field_pixels: int
+    """Pixels a side of a field."""
+    gain: float | None
+    """1 is all, 0 none; `None` where it is not a number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """What a VAE makes of the charts. `None` is what could not be measured: NaN was decoded, or the implementation
+    does not offer it."""
+
+    grid_rms_levels: float | None
+    """Flat greys: RMS of the pattern that repeats with every block of latents, in levels of 255; the worst of three
+    greys."""
+    unevenness_rms_levels: float | None
+    """Flat greys: RMS of the mean colours of blocks about their mean, in levels: how much a constant picture
+    depends on the place; the worst of three greys."""
+    grey_shift_delta_e_2000: float | None
+    """Flat greys: CIEDE2000 between the grey and the mean of what came back; the worst of three."""
+    grey_chroma_ab: float | None
+    """Grey ramp: mean chroma C*ab of what came back; greys have none."""
+    ramp_rms_levels: float | None
+    """Grey ramp: RMS between column means and what they were, in levels."""
+    border_rms_levels: float | None
+    """Ramps: RMS within 8 pixels of the left and right borders, in levels."""
+    colour_mean_delta_e_2000: float | None
+    """24 colours: mean of CIEDE2000."""
+    colour_max_delta_e_2000: float | None
+    """24 colours: largest CIEDE2000."""
+    mtf50_cycles_per_pixel: float | None
+    """Slanted edges: where half of the contrast is left, in cycles a pixel, at most 0.5; the mean of four."""
+    ringing_percent: float | None
+    """Slanted edges: overshoot in percent of the edge; the worst of four."""
+    edge_shift_pixels: float | None
+    """Slanted edges: how far they moved, in pixels; the worst of four."""
+    rings_half_cycles_per_pixel: float | None
+    """Zone plate: where half of the rings is left in their place, in cycles a pixel, at most 0.5."""
+    rings: list[Response]
+    """Zone plate: how much of the rings of each frequency comes back in its place."""
+    text_correlation: float | None
+    """Text: correlation of what came back with what was written; 1 is all of it."""
+    checkers: list[CheckerGain]
+    """Checkers: how much of each size comes back in its place."""
+    point_gain: float | None
+    """Points: how much of their brightness comes back in its place; 1 is all of it."""
+    point_gain_spread: float | None
+    """Points: standard deviation of that from place to place."""
+    mosaic_psnr_db: float | None
+    """Mosaic: PSNR after one trip, in dB."""
+    drift_delta_e_2000_per_trip: float | None
+    """Mosaic: how much CIEDE2000 grows from trip to trip, on average over ten, mean of all pixels."""
+    drift_db_per_trip: float | None
+    """Mosaic: how much PSNR falls from trip to trip, on average over ten, in dB."""
+    latents_std: float | None
+    """Mosaic: standard deviation of the latents, scaled as diffusion takes them: near 1."""
+    posterior_std_share: float | None
+    """Mosaic: standard deviation of the posterior over that of its mean; `None` for implementations that do not
+    expose it."""
+    repeat_share: float | None
+    """Mosaic: RMS between the latents of two calls over their standard deviation: 0 where the mode is taken."""
+    conversion_mean_levels: float | None
+    """All charts: mean difference in levels between the implementation's own pixels and what was decoded, rounded;
+    `None` where it has no conversion of its own."""
+    non_finite: int
+    """How many decoded values were NaN or infinite, of all charts and trips."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trip:
+    """The chart `mosaic` after one more trip."""
+
+    trips: int
+    """How many trips it has made, from 1."""
+    psnr_db: float | None
+    """PSNR against the chart in dB; `None` where it is infinite or not a number."""
+    mean_delta_e_2000: float | None
+    """Mean over all pixels of CIEDE2000 against the chart; `None` where it is not a number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeTimings:
+    """Wall-clock time in milliseconds."""
+
+    load: float
+    """Opening and loading the model."""
+    total: float
+    """All of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeReport:
+    """What one VAE makes of synthetic charts: what `probe` prints."""
+
+    schema_version: int
+    """Version of this layout: 1."""
+    verdict: Verdict
+    """Fail where a bar is missed, something decoded is not finite, or a rule of `check` finds an error."""
+    verdict_reasons: list[str]
+    """Why it failed; empty for a pass."""
+    model: Model
+    """The VAE, and how it ran."""
+    size_pixels: int
+    """Pixels a side of the charts."""
+    score_db: float
+    """The one number: the least room to a bar in dB, from -60 to 60. Sound VAEs have 6 or more, below 0 a bar is
+    missed."""
+    score_limited_by: str | None
+    """The number that has the least room, by its name in `numbers`; `None` where nothing was measured."""
+    judged: list[Judged]
+    """The numbers that have a bar, with the room to it."""
+    numbers: Numbers
+    """All that was measured."""
+    trips_pixels: int
+    """Pixels a side of the mosaic: half of `size_pixels`, but 128 at least."""
+    trips: list[Trip]
+    """The mosaic after each of ten trips."""
+    findings: list[Finding]
+    """What the rules of `check` found in the mosaic's first trip."""
+    saved: list[SavedFile]
+    """Files that the run wrote."""
+    notes: list[str]
+    """What a reader should know beside the numbers."""
+    timings_ms: ProbeTimings
+    """How long it took."""
+    peak_rss_bytes: int | None
+    """Most memory that the process held so far, in bytes; `None` where the system does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileReport:
     """One file of weights."""
 
