@@ -11,12 +11,12 @@ use crate::report::CheckSummary;
 use crate::verdict::Thresholds;
 use crate::{Error, Result};
 
-use super::Outcome;
 use super::check_args::CheckArgs;
 use super::console::Console;
 use super::images::expand;
 use super::loading::loaded;
 use super::objects::SummaryReport;
+use super::outcome::Outcome;
 use super::outputs::Outputs;
 use super::places::ReadFiles;
 use super::progress::Progress;

@@ -12,9 +12,9 @@ use crate::report::CompareReport;
 use crate::verdict::Thresholds;
 use crate::{Error, Result};
 
-use super::Outcome;
 use super::args::CompareArgs;
 use super::console::Console;
+use super::outcome::Outcome;
 use super::places::{self, ReadFiles, check_png_name};
 
 pub fn run(args: &CompareArgs, console: Console) -> Result<Outcome> {

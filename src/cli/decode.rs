@@ -11,11 +11,11 @@ use crate::report::{CheckSummary, LatentsSource, SavedFile};
 use crate::tensor_file::to_safetensors;
 use crate::{Error, Result};
 
-use super::Outcome;
 use super::console::Console;
 use super::decode_args::DecodeArgs;
 use super::loading::loaded;
 use super::objects::SummaryReport;
+use super::outcome::Outcome;
 use super::places::{self, ReadFiles, check_png_name};
 use super::progress::Progress;
 use super::run_args::check_working_directory;

@@ -6,10 +6,10 @@ use crate::diagnosis::{Cause, Code};
 use crate::{Error, Result};
 use anstyle::Style;
 
-use super::Outcome;
 use super::args::ExplainArgs;
 use super::console::Console;
 use super::objects::ExplainReport;
+use super::outcome::Outcome;
 
 const FAINT: Style = Style::new().dimmed();
 const STRONG: Style = Style::new().bold();

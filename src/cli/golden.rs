@@ -9,10 +9,10 @@ use crate::golden::{Case, ExportSize, Suite, SuiteReport};
 use crate::report::SCHEMA_VERSION;
 use crate::{Error, ErrorKind, Result};
 
-use super::Outcome;
 use super::args::{ExportArgs, GoldenArgs, VerifyArgs};
 use super::console::Console;
 use super::objects::{ExportReport, GoldenList, kind};
+use super::outcome::Outcome;
 use super::progress::Progress;
 
 pub fn list(args: &GoldenArgs, console: Console) -> Result<Outcome> {

@@ -4,9 +4,9 @@ use crate::checkpoint::Contents;
 use crate::report::{InspectDifference, InspectReport};
 use crate::{Error, Result};
 
-use super::Outcome;
 use super::console::Console;
 use super::inspect_args::InspectArgs;
+use super::outcome::Outcome;
 use super::progress::Progress;
 
 pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {

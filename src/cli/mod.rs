@@ -18,6 +18,7 @@ mod inspect;
 mod inspect_args;
 mod loading;
 mod objects;
+mod outcome;
 mod outputs;
 mod panic;
 mod places;
@@ -44,7 +45,6 @@ use std::io::Write;
 
 use crate::Result;
 use crate::printable::{printable, printable_but};
-use crate::verdict::Verdict;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind as UsageErrorKind};
 
@@ -53,23 +53,7 @@ use args::{Cli, Command, GoldenCommand};
 use console::Console;
 pub use flags::named as with_flags;
 use folders::Folders;
-
-/// How a command ended: its exit code, and the order from best to worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
-    Passed = 0,
-    Failed = 1,
-    NotJudged = 2,
-}
-
-impl From<Verdict> for Outcome {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Pass => Self::Passed,
-            Verdict::Fail => Self::Failed,
-        }
-    }
-}
+use outcome::Outcome;
 
 /// Runs the command `vae-fidelity` as if it was called with `arguments`, the first of which is the
 /// program's name, and returns its exit code: 0 pass, 1 judged and failed, 2 could not judge.

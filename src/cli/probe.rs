@@ -11,10 +11,10 @@ use crate::probe::check_side;
 use crate::report::SavedFile;
 use crate::{Result, Rgb8};
 
-use super::Outcome;
 use super::check::command_line;
 use super::console::Console;
 use super::loading::loaded;
+use super::outcome::Outcome;
 use super::outputs::check_html_name;
 use super::places::{self, ReadFiles, check_png_name};
 use super::probe_args::ProbeArgs;

@@ -11,8 +11,8 @@ use crate::trace::TraceFile;
 use crate::verdict::Verdict;
 use crate::{Error, Execution, Result};
 
-use super::Outcome;
 use super::console::Console;
+use super::outcome::Outcome;
 use super::places::{self, ReadFiles};
 use super::progress::Progress;
 use super::run_args::check_working_directory;

@@ -2,6 +2,8 @@
 
 use clap_markdown::{MarkdownOptions, help_markdown_command_custom};
 
+use super::heading::generated;
+
 pub(crate) fn page() -> String {
     let options = MarkdownOptions::new()
         .title("Commands".to_owned())
@@ -10,7 +12,7 @@ pub(crate) fn page() -> String {
     let page = help_markdown_command_custom(&vae_fidelity::cli::command(), &options);
     // What stands before the first command is about the page.
     let body = page.find("\n## ").map_or(page.as_str(), |start| &page[start + 1..]);
-    let mut text = super::generated("Commands", "the command line's own help");
+    let mut text = generated("Commands", "the command line's own help");
     text += "Of a binary without libtorch; where libtorch was built in, the default of `--engine` is `reference`.\n\n";
     // Lists of options are no chapters.
     text + &escaped(body).replace("###### **", "**")

@@ -5,8 +5,10 @@ use std::fmt::Write;
 use vae_fidelity::cli::with_flags;
 use vae_fidelity::diagnosis::{Cause, Code};
 
+use super::heading::generated;
+
 pub(crate) fn page() -> String {
-    let mut text = super::generated("Findings", "the table of codes in `crates/diagnosis`");
+    let mut text = generated("Findings", "the table of codes in `crates/diagnosis`");
     text += "What `check` and `inspect` can find; `vae-fidelity explain CODE` prints the same. A finding \
              may be milder than its code here says, never graver.\n\n| code | severity | cause |\n|---|---|---|\n";
     for Cause { code, severity, title, .. } in Code::ALL.iter().map(|code| code.cause()) {

@@ -4,11 +4,13 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
+use super::heading::generated;
+
 /// What stands before the objects.
 const INTRODUCTION: &str = include_str!("json.md");
 
 pub(crate) fn page(schema: &Value) -> String {
-    let mut text = super::generated("JSON", "the types that are printed");
+    let mut text = generated("JSON", "the types that are printed");
     text += INTRODUCTION;
     let mut order = Vec::new();
     for line in list(schema, "anyOf") {

@@ -1,6 +1,7 @@
 //! The reference pages of the book, made from what the code says of itself. The examples of the
 //! hand-written pages are tests of this crate.
 
+mod heading;
 mod commands;
 mod findings;
 mod json;
@@ -14,13 +15,6 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("json.md", json::page(&schema)),
         ("schema.json", format!("{schema:#}\n")),
     ]
-}
-
-/// What every generated page begins with.
-fn generated(title: &str, from: &str) -> String {
-    format!(
-        "# {title}\n\n<!-- Generated from {from} by `cargo run -p vae-fidelity-book`: change it there. -->\n\n"
-    )
 }
 
 /// Each Rust example of a hand-written page is compiled and run.
