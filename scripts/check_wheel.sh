@@ -17,10 +17,13 @@ pip=(-m pip --disable-pip-version-check install --quiet)
 package=crates/python
 
 (cd scripts && ../.venv/bin/python -m vae_fidelity_tools.wheel.reports --check)
-python3 -m zipfile --list "$wheel" | grep -q 'licenses/LICENSE-MIT' || {
-  echo "FAILED: $wheel holds no licence" >&2
-  exit 1
-}
+held=$(python3 -m zipfile --list "$wheel")
+for licence in LICENSE-MIT LICENSE-APACHE THIRD-PARTY-LICENSES.txt; do
+  if [[ $held != *licenses/$licence* ]]; then
+    echo "FAILED: $wheel does not hold $licence" >&2
+    exit 1
+  fi
+done
 
 # From the file of a wheel to the first verdict, as somebody has it who has neither torch nor Rust.
 rm -rf "$work/empty" && python3 -m venv "$work/empty"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Packs the folder that a release is made of, and writes the archive's SHA-256 beside it.
 
-    dist_archive.py licences TARGET > THIRD-PARTY-LICENSES.txt
+    dist_archive.py licences TARGET [CRATE] > THIRD-PARTY-LICENSES.txt
     dist_archive.py pack FOLDER TARGET    # FOLDER.tar.xz, or FOLDER.zip for Windows
 
 The same commit gives the same archive: files are sorted and bear the commit's date. Run by
@@ -26,10 +26,10 @@ def output(*command: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def linked_crates(target: str) -> List[Tuple[str, str]]:
+def linked_crates(target: str, crate: str) -> List[Tuple[str, str]]:
     """(name, version) of what is in the binary: neither build scripts' crates nor macros'."""
     listed = output(
-        "cargo", "tree", "--locked", "--package", "vae-fidelity", "--target", target,
+        "cargo", "tree", "--locked", "--package", crate, "--target", target,
         "--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}",
     )  # fmt: skip
     rows = {tuple(line.split()[:2]) for line in listed.splitlines() if line.strip()}
@@ -42,14 +42,14 @@ def licence_files(folder: Path) -> List[Path]:
     return sorted(path for path in found if path.is_file() and path.suffix != ".rs")
 
 
-def licences(target: str) -> None:
+def licences(target: str, crate: str = "vae-fidelity") -> None:
     metadata = json.loads(output("cargo", "metadata", "--locked", "--format-version", "1"))
     own = set(metadata["workspace_members"])
     packages = {(row["name"], row["version"]): row for row in metadata["packages"]}
     texts: Dict[str, List[str]] = {}
-    print("The binary vae-fidelity holds code of Rust's standard library (MIT OR Apache-2.0) and of these")
+    print("This binary of vae-fidelity holds code of Rust's standard library (MIT OR Apache-2.0) and of these")
     print("crates. Each crate's own files with its licence stand below.\n")
-    for key in linked_crates(target):
+    for key in linked_crates(target, crate):
         row = packages[key]
         if row["id"] in own:
             continue
@@ -118,8 +118,8 @@ def pack(folder: Path, target: str) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) == 3 and sys.argv[1] == "licences":
-        licences(sys.argv[2])
+    if len(sys.argv) in (3, 4) and sys.argv[1] == "licences":
+        licences(*sys.argv[2:])
     elif len(sys.argv) == 4 and sys.argv[1] == "pack":
         pack(Path(sys.argv[2]), sys.argv[3])
     else:

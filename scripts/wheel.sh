@@ -12,23 +12,31 @@ max_bytes=20000000
 . scripts/dist_tools.sh
 export LIBTORCH=/nowhere # nothing in the package may look for it
 manifest=(--manifest-path crates/python/Cargo.toml --locked)
+host=$(rustc --version --verbose | sed -n 's/^host: //p')
+
+third_parties() { # of the crates that the extension is linked from, for the target
+  python3 scripts/dist_archive.py licences "$1" vae-fidelity-python >crates/python/THIRD-PARTY-LICENSES.txt
+}
 
 case ${1:-} in
   --own)
     folder=${2:?a folder for the wheel}
     rm -f "$folder"/vae_fidelity-*.whl
+    third_parties "$host"
     .venv/bin/maturin build --quiet --profile dev "${manifest[@]}" --compatibility linux --out "$folder"
     exit
     ;;
   --source)
     dist_tools
+    third_parties "$host"
     maturin sdist --manifest-path crates/python/Cargo.toml --out dist
     exit
     ;;
 esac
 
 dist_tools
-target=${1:-$(rustc --version --verbose | sed -n 's/^host: //p')}
+target=${1:-$host}
+third_parties "$target"
 rm -f dist/vae_fidelity-*"${target%%-*}".whl
 maturin build --zig --profile dist "${manifest[@]}" --target "$target" --compatibility manylinux_2_28 --out dist
 wheel=$(echo dist/vae_fidelity-*"${target%%-*}".whl)
