@@ -287,6 +287,7 @@ impl Pipeline {
             reference: self.reference(&load),
             weights: self.weights_findings()?,
             files: &options.files,
+            unknown: &[],
         };
         diagnose(&evidence, options.cross_check)
     }

@@ -116,6 +116,12 @@ impl From<Finding> for Judged {
     }
 }
 
+impl From<Option<Finding>> for Judged {
+    fn from(finding: Option<Finding>) -> Self {
+        Vec::from_iter(finding).into()
+    }
+}
+
 impl Judged {
     /// No fault, for this reason.
     pub fn passing(why: impl Into<String>) -> Self {

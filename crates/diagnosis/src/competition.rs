@@ -78,9 +78,11 @@ impl Explanation {
 
 /// Everything that was tried on one file.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Competition {
+pub(super) struct Competition<'a> {
     /// What rounding leaves: below it one explanation is as good as another.
     floor: f64,
+    /// Codes that do not take part.
+    unknown: &'a [Code],
     offered: Vec<Explanation>,
 }
 
@@ -97,14 +99,17 @@ pub(super) enum Outcome {
     InPart(Explanation),
 }
 
-impl Competition {
-    /// `floor` is the RMS that rounding leaves of a perfect explanation.
-    pub fn new(floor: f64) -> Self {
-        Self { floor, offered: Vec::new() }
+impl<'a> Competition<'a> {
+    /// `floor` is the RMS that rounding leaves of a perfect explanation; explanations by `unknown`
+    /// codes do not take part.
+    pub fn new(floor: f64, unknown: &'a [Code]) -> Self {
+        Self { floor, unknown, offered: Vec::new() }
     }
 
     pub fn offer(&mut self, explanation: Explanation) {
-        self.offered.push(explanation);
+        if !self.unknown.contains(&explanation.cause.code) {
+            self.offered.push(explanation);
+        }
     }
 
     /// Whether something leaves no more than rounding does, so that no search can better it.
@@ -225,8 +230,8 @@ mod tests {
     use super::super::scaling::SCALING_FACTOR_MISMATCH;
     use super::*;
 
-    fn offered(explanations: Vec<Explanation>) -> Competition {
-        Competition { floor: 0.3, offered: explanations }
+    fn offered(explanations: Vec<Explanation>) -> Competition<'static> {
+        Competition { floor: 0.3, unknown: &[], offered: explanations }
     }
 
     #[test]
@@ -244,6 +249,16 @@ mod tests {
         assert_eq!(finding.severity, Severity::Error);
         assert!(finding.title.contains("scaling-factor-mismatch"), "{}", finding.title);
         assert_eq!(close.outcome(1.0).finding("", false).unwrap().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn what_is_unknown_takes_no_part() {
+        let swap = Explanation::new(&CHANNEL_SWAP, "swapped", 10.0, 0.4);
+        let factor = Explanation::new(&SCALING_FACTOR_MISMATCH, "scaled", 10.0, 4.0);
+        let mut competition = Competition::new(0.3, &[Code::ChannelSwap]);
+        competition.offer(swap);
+        competition.offer(factor.clone());
+        assert_eq!(competition.outcome(5.0), Outcome::Clear(factor, false));
     }
 
     #[test]

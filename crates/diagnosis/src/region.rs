@@ -100,9 +100,10 @@ impl Region {
         self
     }
 
-    /// `padding-mode` or `edited-region`, for `subject` ("your picture").
-    pub fn finding(&self, subject: &str) -> Option<Finding> {
-        self.border(subject).or_else(|| self.rectangle(subject))
+    /// `padding-mode` or `edited-region`, for `subject` ("your picture"), but for `unknown` codes.
+    pub fn finding(&self, subject: &str, unknown: &[Code]) -> Option<Finding> {
+        let known = |finding: &Finding| !unknown.contains(&finding.code);
+        self.border(subject).filter(known).or_else(|| self.rectangle(subject).filter(known))
     }
 
     fn border(&self, subject: &str) -> Option<Finding> {
@@ -192,12 +193,13 @@ mod tests {
 
     #[test]
     fn the_border_a_rectangle_and_neither_are_told_apart() {
-        let code = |region: Region| region.finding("your picture").map(|finding| finding.code);
+        let code = |region: Region| region.finding("your picture", &[]).map(|finding| finding.code);
         let at_border = |y: usize, x: usize| y == 0 || x == 0 || y == 15 || x == 19;
         let border = region(|y, x| if at_border(y, x) { 9.0 } else { 0.3 });
         assert_eq!(code(border), Some(Code::PaddingMode));
         let patch = |y: usize, x: usize| (3..7).contains(&y) && (5..9).contains(&x);
-        let found = region(|y, x| if patch(y, x) { 30.0 } else { 0.4 }).finding("your picture");
+        let found =
+            region(|y, x| if patch(y, x) { 30.0 } else { 0.4 }).finding("your picture", &[]);
         let found = found.unwrap();
         assert_eq!(found.code, Code::EditedRegion);
         assert_eq!([&found.evidence["x"], &found.evidence["y"]], [40, 24]);

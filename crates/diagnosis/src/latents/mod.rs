@@ -54,14 +54,15 @@ pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged
     if let Scaling::PatchedBatchNorm(rule) = evidence.vae.scaling()? {
         return patched::judged(evidence, &rule, tensor);
     }
-    let found = match as_nchw(tensor, &evidence.encoded.latents) {
+    let found = match as_nchw(evidence, tensor, &evidence.encoded.latents) {
         Ok(found) => found,
         Err(finding) => {
-            return Ok(turned(evidence, tensor)?.unwrap_or(*finding).into());
+            let finding = turned(evidence, tensor)?.unwrap_or(*finding);
+            return Ok(evidence.known(finding).into());
         }
     };
     let non_finite = found.iter().filter(|value| !value.is_finite()).count();
-    if non_finite > 0 {
+    if non_finite > 0 && evidence.knows(Code::NonFiniteOutput) {
         let title = format!("{non_finite} values of your latents are NaN or infinite");
         let finding = Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", non_finite);
         return Ok(finding.at("encoder").into());
@@ -79,13 +80,14 @@ pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged
 
 fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<Judged> {
     let expected = &evidence.encoded.latents;
-    if spread(found) == 0.0 {
+    if spread(found) == 0.0 && evidence.knows(Code::LatentsDiffer) {
         let title = "your latents are one constant: the encoder's output did not reach the file";
         return Ok(Finding::new(&LATENTS_DIFFER, title).into());
     }
     let wide = posterior_noise(evidence);
     if affine.per_channel()
         && let Some(findings) = scaling::per_channel(affine, expected, found, wide)
+            .and_then(|findings| evidence.all_known(findings))
     {
         return Ok(findings.into());
     }
@@ -100,8 +102,9 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
     if line.slope != 0.0 {
         let drawn = noise::noise(evidence, (line.slope, line.offset), found, wide);
         // What a draw or nothing at all leaves needs no other explanation.
-        if drawn.is_some() || residual <= PRECISE {
-            let mut findings = scaling::line(affine, &line);
+        if (drawn.is_some() || residual <= PRECISE)
+            && let Some(mut findings) = evidence.all_known(scaling::line(affine, &line))
+        {
             findings.extend(drawn);
             return Ok(findings.into());
         }
@@ -110,11 +113,11 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
     let pixels = evidence.vae.config().downsampling();
     let region =
         |scaled: &Array4<f32>| Region::of_latents(&affine.apply(expected), scaled, spread, pixels);
-    if region(found).finding("your latents").is_some() {
+    if region(found).finding("your latents", evidence.unknown).is_some() {
         // Compression before the encoder differs most where there is detail.
         let compressed = affine.apply(&of_jpeg(evidence)?);
         let beyond = region(found).beyond(&region(&compressed));
-        if let Some(finding) = beyond.finding("your latents") {
+        if let Some(finding) = beyond.finding("your latents", evidence.unknown) {
             return Ok(finding.evidence("relative_residual", residual).into());
         }
     }
@@ -136,12 +139,16 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
     if let Some(findings) = search.findings(&outcome, &line) {
         return Ok(findings.into());
     }
-    if let Some(findings) = scaling::per_channel(affine, expected, found, wide) {
+    if let Some(findings) = scaling::per_channel(affine, expected, found, wide)
+        .and_then(|findings| evidence.all_known(findings))
+    {
         return Ok(findings.into());
     }
     let before = search.before() / line.spread[1];
-    if before <= ROUNDING.max(2.0 * coarseness(found)) || residual <= ROUNDING {
-        return Ok(scaling::line(affine, &line).into());
+    if (before <= ROUNDING.max(2.0 * coarseness(found)) || residual <= ROUNDING)
+        && let Some(findings) = evidence.all_known(scaling::line(affine, &line))
+    {
+        return Ok(findings.into());
     }
     let compressed = of_jpeg(evidence)?;
     let by_jpeg = Line::through(expected, &compressed).map_or(0.0, |l| l.residual / l.spread[1]);
@@ -151,17 +158,18 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
         )));
     }
     let title = "your latents are not this VAE's latents of this picture, and no rule says why";
-    Ok(Finding::new(&LATENTS_DIFFER, title)
+    let finding = Finding::new(&LATENTS_DIFFER, title)
         .evidence("correlation", line.correlation)
         .evidence("relative_residual", residual)
         .evidence("relative_difference", before)
         .evidence("relative_residual_of_jpeg_at_75", by_jpeg)
-        .evidence("ruled_out", search.competition.ruled_out())
-        .into())
+        .evidence("ruled_out", search.competition.ruled_out());
+    Ok(evidence.known(finding).into())
 }
 
 /// The user's tensor as the expected shape, or what is wrong with its shape.
 fn as_nchw(
+    evidence: &Evidence,
     tensor: &ArrayD<f32>,
     expected: &Array4<f32>,
 ) -> std::result::Result<Array4<f32>, Box<Finding>> {
@@ -184,10 +192,11 @@ fn as_nchw(
     if found == (n, 2 * channels, height, width) {
         return Ok(four.slice(s![.., ..channels, .., ..]).to_owned());
     }
-    if found == (n, channels, width, height) {
+    if found == (n, channels, width, height) && evidence.knows(Code::LayoutScrambled) {
         return other_size(true);
     }
-    if found.1 != channels && found.3 != channels {
+    let other_channels = found.1 != channels && found.3 != channels;
+    if other_channels && evidence.knows(Code::WrongFamilyChannels) {
         let title = format!("{title}: {} channels are another family's", found.1);
         return Err(Box::new(
             Finding::new(&WRONG_FAMILY_CHANNELS, title)
@@ -213,12 +222,16 @@ fn turned(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Option<Finding>> 
     };
     let found = found.to_owned();
     for (symmetry, name) in SYMMETRIES.into_iter().filter(|(symmetry, _)| symmetry.transposed) {
+        let cause = symmetry.cause(evidence.orientation);
+        if !evidence.knows(cause.code) {
+            continue;
+        }
         let sample = symmetry.apply(evidence.sample.index_axis(Axis(0), 0)).insert_axis(Axis(0));
         let latents = evidence.vae.encode(sample.view(), None)?.latents;
         let Some(line) = Line::through(&latents, &found) else { continue };
         if line.correlation > 0.95 {
             let title = format!("your latents are those of the picture {name}");
-            let finding = Finding::new(symmetry.cause(evidence.orientation), title);
+            let finding = Finding::new(cause, title);
             let finding = finding.severity(Severity::Error);
             return Ok(Some(finding.evidence("correlation", line.correlation)));
         }

@@ -63,21 +63,23 @@ pub(super) fn noise(
     let standard = Zip::from(&off).and(std).map_collect(|&off, &std| off / std.max(1e-12));
     let known = Noise::of(&standard);
     let seen = noise > 3.0 * coarseness(found);
+    let draw = seen && known.is_white(1.0);
     let title = match evidence.drawn {
-        false if seen && known.is_white(1.0) => {
+        false if draw => {
             Some("your latents are a draw from the posterior, and this run took its mode")
         }
         true if seen && known.spread <= 0.2 && known.level.abs() <= 0.2 => {
             Some("your latents are the posterior's mode, and this run drew a sample")
         }
-        true if seen && known.is_white(1.0) => return None,
+        true if draw => return None,
         _ => None,
     };
-    if let Some(title) = title {
+    if let Some(title) = title.filter(|_| evidence.knows(Code::SampleVsMode)) {
         return Some(known.told(Finding::new(&SAMPLE_VS_MODE, title)));
     }
-    // Fewer values look like anything.
-    if off.len() < ENOUGH {
+    // Where the posterior's spread is 1 or 2, its own draws look like wrong ones; fewer values look like
+    // anything.
+    if draw || off.len() < ENOUGH {
         return None;
     }
     let over_variance =
@@ -95,7 +97,7 @@ pub(super) fn noise(
         () if seen && known.is_white(std::f64::consts::SQRT_2) => {
             "your latents have the posterior's noise added twice"
         }
-        () if Noise::of(&over_variance).is_white(1.0) => {
+        () if !known.is_white(1.0) && Noise::of(&over_variance).is_white(1.0) => {
             "your latents are drawn with the variance in place of the standard deviation"
         }
         () => return None,
@@ -103,7 +105,7 @@ pub(super) fn noise(
     let relative = spread(&off) / spread(&mean).max(1e-12);
     let severity = if relative > ALTERED { Severity::Error } else { Severity::Warning };
     let finding = known.told(Finding::new(&POSTERIOR_NOISE, title).severity(severity));
-    Some(finding.evidence("relative_noise", relative))
+    evidence.known(finding.evidence("relative_noise", relative))
 }
 
 const ENOUGH: usize = 64;

@@ -37,7 +37,7 @@ pub(super) struct Search<'a> {
     found: &'a Array4<f32>,
     /// RMS between the user's latents and the expected ones, scaled as asked for.
     before: f64,
-    pub competition: Competition,
+    pub competition: Competition<'a>,
     /// The lines of explanations that need one, by their words.
     lines: Vec<(String, Line)>,
 }
@@ -45,7 +45,7 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     pub fn new(evidence: &'a Evidence<'a>, affine: &'a Affine, found: &'a Array4<f32>) -> Self {
         let before = rms_difference(&affine.apply(&evidence.encoded.latents), found);
-        let competition = Competition::new(PRECISE * spread(found));
+        let competition = Competition::new(PRECISE * spread(found), evidence.unknown);
         Self { evidence, affine, found, before, competition, lines: Vec::new() }
     }
 
@@ -55,7 +55,8 @@ impl<'a> Search<'a> {
 
     /// Another factor or shift, and nothing else.
     pub fn offer_line(&mut self, line: &Line) {
-        if let Some(finding) = scaling::line(self.affine, line).into_iter().next() {
+        let found = self.evidence.all_known(scaling::line(self.affine, line));
+        if let Some(finding) = found.into_iter().flatten().next() {
             let cause = finding.code.cause();
             let explanation = Explanation::new(cause, finding.title, self.before, line.residual);
             self.competition.offer(explanation.fitted(2));
@@ -65,6 +66,9 @@ impl<'a> Search<'a> {
     /// TAESD's range for latents in pictures: `z / 6 + 0.5`, clamped to [0, 1], or with the numbers of the
     /// config.
     pub fn offer_unit_range(&mut self) {
+        if !self.evidence.knows(Code::ScalingFactorMismatch) {
+            return;
+        }
         let (range, shift) = match self.evidence.vae.config() {
             VaeConfig::AutoencoderTiny(config) => {
                 (2.0 * config.latent_magnitude, config.latent_shift)
@@ -149,7 +153,9 @@ impl<'a> Search<'a> {
     fn explained(&self, latents: &Array4<f32>) -> Option<(f64, usize, Option<Line>)> {
         let left = rms_difference(&self.affine.apply(latents), self.found);
         let line = Line::through(latents, self.found)?;
-        let other = line.slope > 0.0 && line.residual < OTHER_SCALING * left;
+        // Another scaling is a finding of its own beside the explanation.
+        let known = || self.evidence.all_known(scaling::line(self.affine, &line)).is_some();
+        let other = line.slope > 0.0 && line.residual < OTHER_SCALING * left && known();
         Some(if other { (line.residual, 2, Some(line)) } else { (left, 0, None) })
     }
 
@@ -194,7 +200,8 @@ impl<'a> Search<'a> {
                 });
             }
             let Some((left, numbers)) = best else { continue };
-            if numbers.iter().all(|number| number.abs() < 0.01) {
+            let is_a_range = way.recolouring(&numbers).is_a_range();
+            if numbers.iter().all(|number| number.abs() < 0.01) || is_a_range {
                 continue;
             }
             let (cause, what) = way.in_words(&numbers);
@@ -242,6 +249,7 @@ impl<'a> Search<'a> {
                 true => findings.extend(scaling::nearly(self.affine, with)),
                 false => findings.extend(scaling::line(self.affine, with)),
             }
+            findings.retain(|finding| self.evidence.knows(finding.code));
         }
         Some(findings)
     }

@@ -63,10 +63,11 @@ const SAME_DB: f64 = 50.0;
 pub(super) fn judged(evidence: &Evidence, theirs: &Rgb8) -> Result<Judged> {
     let reference = reference(evidence)?;
     let ours = denormalize(reference.decoded.view(), Dtype::F32)?;
-    if let Some(finding) =
-        turned(&reference.decoded, evidence.orientation, theirs)?.or_else(|| resized(&ours, theirs))
-    {
+    if let Some(finding) = turned(evidence, &reference.decoded, theirs)? {
         return Ok(finding.into());
+    }
+    if size(&ours) != size(theirs) {
+        return Ok(evidence.known(resized(evidence, &ours, theirs)).into());
     }
     let what = match evidence.has_users_latents() {
         true => "what this VAE decodes from your latents",
@@ -87,15 +88,15 @@ fn of_one_size(
         return Ok(Judged::default());
     }
     let one_colour = one_colour(theirs).filter(|_| one_colour(ours).is_none());
-    if one_colour == Some([0, 0, 0]) {
+    if one_colour == Some([0, 0, 0]) && evidence.knows(Code::NonFiniteOutput) {
         return Ok(black_picture().evidence("psnr_db", before).into());
     }
     let distance = Distance::between(ours, theirs);
     let compressed = Distance::between(ours, &through_jpeg(ours, QUALITY)?);
-    if let Some(finding) = quantisation::exact(decoded, ours, theirs) {
+    if let Some(finding) = quantisation::exact(evidence, decoded, ours, theirs) {
         return Ok(finding.into());
     }
-    let mut search = Search::new(ours, theirs);
+    let mut search = Search::new(evidence, ours, theirs);
     by_pixels(decoded, evidence.orientation, &mut search)?;
     if !evidence.latents_are_given {
         matched::offer(evidence.seen, &mut search)?;
@@ -114,7 +115,7 @@ fn of_one_size(
         {
             return Ok(at(finding, &exact).into());
         }
-        return Ok(match quantisation::lost_levels(ours, theirs) {
+        return Ok(match evidence.known(quantisation::lost_levels(ours, theirs)) {
             Some(finding) => finding.into(),
             None if before >= SAME_DB => Judged::default(),
             None => Judged::passing("half precision, JPEG and WebP do as much"),
@@ -153,14 +154,15 @@ fn of_one_size(
     if let Some(finding) = outcome.finding(SUBJECT, altered) {
         return Ok(at(finding, &outcome).into());
     }
-    if let Some(finding) =
-        seams::seams(ours, theirs).or_else(|| quantisation::lost_levels(ours, theirs))
+    if let Some(finding) = evidence
+        .known(seams::seams(ours, theirs))
+        .or_else(|| evidence.known(quantisation::lost_levels(ours, theirs)))
     {
         return Ok(finding.evidence("psnr_db", before).into());
     }
     let blurred = filtered::blur(ours, theirs)?;
     let left = blurred.map_or(f64::INFINITY, |blur| blur.left_rms_levels);
-    if let Some(finding) = preview::preview(latents, ours, theirs, left) {
+    if let Some(finding) = evidence.known(preview::preview(latents, ours, theirs, left)) {
         return Ok(finding.evidence("psnr_db", before).into());
     }
     let blurred = blurred.map(|blur| blur.sigma_pixels);
@@ -195,7 +197,7 @@ fn of_one_size(
         .evidence("correlation", search.correlation)
         .evidence("blurred_by_pixels", blurred)
         .evidence("ruled_out", search.competition.ruled_out());
-    Ok(finding.into())
+    Ok(evidence.known(finding).into())
 }
 
 /// The colour of a picture that has no other.
@@ -208,7 +210,8 @@ fn one_colour(picture: &Rgb8) -> Option<[u8; 3]> {
 fn by_region(evidence: &Evidence, ours: &Rgb8, theirs: &Rgb8) -> Result<Option<Finding>> {
     let of = |picture: &Rgb8| Region::of_pictures(ours, picture);
     let compressed = of(&through_jpeg(ours, QUALITY)?);
-    let found = |region: Region| region.beyond(&compressed).finding("your picture");
+    let found =
+        |region: Region| region.beyond(&compressed).finding("your picture", evidence.unknown);
     let Some(finding) = found(of(theirs)) else { return Ok(None) };
     Ok(match of_another_draw(evidence)? {
         Some(drawn) => found(of(theirs).beyond(&of(&drawn))),
@@ -259,21 +262,21 @@ fn at(finding: Finding, outcome: &Outcome) -> Finding {
 const SAME_LEVELS: f64 = 1.434;
 
 /// A picture whose sides are exchanged because it was turned.
-fn turned(
-    decoded: &Array4<f32>,
-    orientation: Option<u16>,
-    theirs: &Rgb8,
-) -> Result<Option<Finding>> {
+fn turned(evidence: &Evidence, decoded: &Array4<f32>, theirs: &Rgb8) -> Result<Option<Finding>> {
     let (_, _, height, width) = decoded.dim();
     if height == width || (theirs.width(), theirs.height()) != (height, width) {
         return Ok(None);
     }
     for (symmetry, name) in SYMMETRIES.into_iter().filter(|(symmetry, _)| symmetry.transposed) {
+        let cause = symmetry.cause(evidence.orientation);
+        if !evidence.knows(cause.code) {
+            continue;
+        }
         let turned = symmetry.apply(decoded.index_axis(Axis(0), 0)).insert_axis(Axis(0));
         let psnr = psnr(&denormalize(turned.view(), Dtype::F32)?, theirs);
         if psnr >= TURNED_DB {
             let title = format!("your picture is the reference's, {name}");
-            let finding = Finding::new(symmetry.cause(orientation), title);
+            let finding = Finding::new(cause, title);
             return Ok(Some(finding.severity(Severity::Error).evidence("psnr_explained_db", psnr)));
         }
     }
@@ -283,16 +286,17 @@ fn turned(
 /// A turned picture has to match the reference's by this; no two turns of a photograph do.
 const TURNED_DB: f64 = 27.0;
 
-fn resized(ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
-    let size = |picture: &Rgb8| (picture.width(), picture.height());
+fn size(picture: &Rgb8) -> (usize, usize) {
+    (picture.width(), picture.height())
+}
+
+/// What is said of a picture that is not as large as the reference's.
+fn resized(evidence: &Evidence, ours: &Rgb8, theirs: &Rgb8) -> Finding {
     let (expected, found) = (size(ours), size(theirs));
-    if expected == found {
-        return None;
-    }
     let title = format!(
         "your picture is {} x {}, expected {} x {}",
         found.0, found.1, expected.0, expected.1
     );
-    let exchanged = (found.1, found.0) == expected;
-    Some(other_size(title, exchanged, &[expected.0, expected.1], &[found.0, found.1]))
+    let exchanged = (found.1, found.0) == expected && evidence.knows(Code::LayoutScrambled);
+    other_size(title, exchanged, &[expected.0, expected.1], &[found.0, found.1])
 }
