@@ -14,7 +14,7 @@ use crate::diagnosis::{
 use crate::engine::CrossCheck;
 use crate::forecast::forecast;
 use crate::image_processor::{denormalize, normalize};
-use crate::metrics::{PixelMetrics, Visibility, WINDOW};
+use crate::metrics::{PixelMetrics, Visibility};
 use crate::pixels::{self, Exif, OpenedImage, resize_bicubic};
 use crate::report::{
     CheckReport, Decoded, Input, Latents, LatentsSource, Posterior, SCHEMA_VERSION, SavedFile,
@@ -23,7 +23,7 @@ use crate::report::{
 use crate::trace::{Stage, Statistics, TraceFile};
 use crate::vae::trace;
 use crate::verdict::{Thresholds, Verdict};
-use crate::{Dtype, Encoded, Error, Result, Rgb8};
+use crate::{Dtype, Encoded, Result, Rgb8};
 
 /// What is asked of one picture, beside the verdict. The default asks for nothing more.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +37,7 @@ pub struct CheckOptions {
     pub seed: Option<i128>,
     /// What is done with the picture's EXIF orientation, before anything else.
     pub exif: Exif,
-    /// What PSNR and SSIM have to reach.
+    /// What PSNR, SSIM and MS-SSIM have to reach.
     pub thresholds: Thresholds,
     /// An earlier run, against which nothing may have become worse.
     pub baseline: Option<Baseline>,
@@ -110,7 +110,7 @@ impl Pipeline {
     /// # Errors
     ///
     /// As [`Self::check`]; when `options` ask for what the picture cannot give, such as SSIM of fewer
-    /// than 11 x 11 pixels; and with [`crate::ErrorKind::Cancelled`] after
+    /// than 11 x 11 pixels or MS-SSIM of fewer than 176 x 176; and with [`crate::ErrorKind::Cancelled`] after
     /// [`crate::Cancellation::cancel`].
     pub fn check_with(
         &self,
@@ -123,7 +123,11 @@ impl Pipeline {
         let (opened, turned) = pixels::open(path)?.oriented(options.exif)?;
         let (width, height) =
             self.target_size(opened.pixels.width(), opened.pixels.height(), options.size)?;
-        check_ssim_is_defined(&options.thresholds, width, height)?;
+        options.thresholds.check_defined(
+            (width, height),
+            "the picture is encoded at",
+            "leave it out, or enlarge the picture with `width` and `height`",
+        )?;
         if let Some(baseline) = &options.baseline {
             baseline.check(path, [width, height])?;
         }
@@ -295,19 +299,6 @@ impl Pipeline {
     /// What `cross_check` asks for; `None` also where there is nothing to compare with.
     fn cross_check(&self, options: &CheckOptions) -> Option<CrossCheck> {
         self.execution.cross_check().filter(|_| options.cross_check)
-    }
-}
-
-fn check_ssim_is_defined(thresholds: &Thresholds, width: usize, height: usize) -> Result<()> {
-    match thresholds.min_ssim {
-        Some(least) if width.min(height) < WINDOW => Err(Error::option(
-            format!("`min_ssim` {least}"),
-            format!(
-                "SSIM needs {WINDOW} x {WINDOW} pixels, the picture is encoded at {width} x {height}"
-            ),
-            "leave it out, or enlarge the picture with `width` and `height`",
-        )),
-        _ => Ok(()),
     }
 }
 
