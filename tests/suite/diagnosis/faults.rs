@@ -110,6 +110,17 @@ fn in_latents() -> Vec<Fault> {
         strong!("latents reshaped, not permuted", "layout-scrambled", TRAINED, |plot| {
             latents(reshaped(&plot.run.latents))
         }),
+        strong!("the first channel in place of all", "latent-channels-repeated", ALL, |plot| {
+            copied(plot, |_| 0)
+        }),
+        strong!("half of the channels, twice", "latent-channels-repeated", ALL, |plot| {
+            let half = plot.run.latents.dim().1 / 2;
+            copied(plot, |channel| channel % half)
+        }),
+        strong!("the last channel a copy", "latent-channels-repeated", ALL, |plot| {
+            let last = plot.run.latents.dim().1 - 1;
+            copied(plot, |channel| channel.min(last - 1))
+        }),
         strong!("latents of another family's channels", "wrong-family-channels", ALL, |plot| {
             let all = plot.run.latents.dim().1;
             let part = plot.run.latents.slice(s![.., ..all / 2 + 1, .., ..]).to_owned();

@@ -6,7 +6,7 @@ use vae_fidelity::diagnosis::{LatentsScale, Severity, UserFiles};
 use vae_fidelity::scaling::{PatchedBatchNorm, Scaling, patched, unpatched};
 
 use super::faults::Fault;
-use super::plot::{Plot, latents, picture};
+use super::plot::{Plot, copied, latents, picture};
 use super::runs::{Model, Numbers, Run};
 use super::{measured, photograph};
 
@@ -52,6 +52,9 @@ pub fn faults() -> Vec<Fault> {
     const ORDER: &str = "latent-patch-order";
     let strong = |cause, code, plant| Fault { cause, code, strong: true, models: FLUX2, plant };
     vec![
+        strong("FLUX.2: one value a patch", "latent-channels-repeated", |plot| {
+            copied(plot, |channel| channel / 4 * 4)
+        }),
         strong("FLUX.2: statistics left out", STATISTICS, |plot| latents(patches(plot))),
         strong("FLUX.2: latents as the model makes them", STATISTICS, |plot| {
             latents(plot.run.encoded.latents.clone())

@@ -71,6 +71,12 @@ pub fn scaled_by(plot: &Plot, factor: f64) -> Result<Option<UserFiles>> {
     latents(plot.run.encoded.latents.mapv(|z| z * factor as f32))
 }
 
+/// Latents of which each channel is the one that `from` says.
+pub fn copied(plot: &Plot, from: impl Fn(usize) -> usize) -> Result<Option<UserFiles>> {
+    let channels: Vec<usize> = (0..plot.run.latents.dim().1).map(from).collect();
+    latents(plot.run.latents.select(Axis(1), &channels))
+}
+
 pub fn encoded(plot: &Plot, sample: Array4<f32>) -> Result<Option<UserFiles>> {
     let raw = plot.vae.encode(sample.view(), None)?.latents;
     let factor = plot.vae.config().scaling_factor().unwrap() as f32;

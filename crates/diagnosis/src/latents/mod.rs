@@ -2,6 +2,7 @@
 //! happened to the picture before.
 
 pub(super) mod noise;
+pub(super) mod repeated;
 pub(super) mod patched;
 mod search;
 
@@ -22,6 +23,7 @@ use super::scaling;
 use super::severity::Severity;
 use super::sizes::{WRONG_FAMILY_CHANNELS, other_size};
 use noise::coarseness;
+use repeated::repeated;
 use search::{PRECISE, Search};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::normalize;
@@ -74,7 +76,11 @@ pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged
         (true, LatentsScale::Scaled) => "this run's draw",
         (true, LatentsScale::Raw) => "this run's draw, unscaled",
     };
-    let difference = Difference::of_tensors(&affine.apply(&evidence.encoded.latents), &found, what);
+    let expected = affine.apply(&evidence.encoded.latents);
+    let difference = Difference::of_tensors(&expected, &found, what);
+    if let Some(finding) = repeated(&expected, &found) {
+        return Ok(Judged::from(finding).at(difference));
+    }
     Ok(finite(evidence, &affine, &found)?.at(difference))
 }
 

@@ -12,6 +12,7 @@ use super::super::finding::Finding;
 use super::super::fit::{rms_difference, spread};
 use super::super::non_finite::NON_FINITE_OUTPUT;
 use super::super::severity::Severity;
+use super::repeated::repeated;
 use super::{ROUNDING, as_nchw, finite, posterior_noise, turned};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::scaling::{PatchedBatchNorm, patched, unpatched};
@@ -162,6 +163,9 @@ pub(super) fn judged(
         (true, LatentsScale::Raw) => "this run's draw, as the model makes it",
     };
     let difference = Difference::of_tensors(expected, &found, what);
+    if let Some(finding) = repeated(expected, &found) {
+        return Ok(Judged::from(finding).at(difference));
+    }
     if let Some(finding) = explained(evidence, rule, &raw, form, &found) {
         return Ok(Judged::from(finding).at(difference));
     }
