@@ -36,7 +36,7 @@ const SAME: [(&str, &str); 22] = [
 ];
 
 /// No VAE has them that is trained, or none at all: docs/src/probe.md says so.
-const NOT_PLANTED: [&str; 9] = [
+const NOT_PLANTED: [&str; 12] = [
     // Of how a picture is made smaller: charts are drawn in their size.
     "nearest-neighbour resize, seen in latents",
     "nearest-neighbour resize fed",
@@ -48,6 +48,10 @@ const NOT_PLANTED: [&str; 9] = [
     // Of configs that no trained VAE of the repository has.
     "latents_mean and latents_std ignored",
     "act_fn for the last activation, in a trace",
+    // Of a pipeline that fits latents to another width: no VAE's halves do that.
+    "the first channel in place of all",
+    "half of the channels, twice",
+    "the last channel a copy",
     // Takes the picture beside the VAE.
     "colours matched to the input",
 ];
