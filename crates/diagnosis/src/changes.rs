@@ -116,8 +116,8 @@ pub(super) enum Change {
     Channels([usize; 3]),
     /// `scale * sample + offset`, per channel.
     Range([(f32, f32); 3]),
-    /// Moved right and down by this many pixels, edges repeated.
-    Moved(usize),
+    /// Moved right and down by these numbers of pixels, edges repeated.
+    Moved([usize; 2]),
     /// One of the eight symmetries of a rectangle.
     Symmetry(Symmetry),
     /// Memory read in another order of axes.
@@ -196,7 +196,7 @@ pub(super) fn explanations(evidence: &Evidence) -> Vec<Tried> {
     // AutoencoderTiny pads on all sides as it is.
     if whole > 1 && evidence.vae.config().class() != Class::AutoencoderTiny {
         let what = format!("moved right and down by {} pixels", whole - 1);
-        list.push(explain(&SYMMETRIC_DOWNSAMPLE_PADDING, what, Change::Moved(whole - 1)));
+        list.push(explain(&SYMMETRIC_DOWNSAMPLE_PADDING, what, Change::Moved([whole - 1; 2])));
     }
     for (layout, what) in Layout::ALL {
         list.push(explain(&LAYOUT_SCRAMBLED, what.to_owned(), Change::Layout(layout)));
@@ -244,8 +244,8 @@ impl Change {
                 }
                 changed
             }
-            Self::Moved(by) => Array3::from_shape_fn(sample.dim(), |(c, y, x)| {
-                sample[[c, y.saturating_sub(by), x.saturating_sub(by)]]
+            Self::Moved([right, down]) => Array3::from_shape_fn(sample.dim(), |(c, y, x)| {
+                sample[[c, y.saturating_sub(down), x.saturating_sub(right)]]
             }),
             Self::Recoloured(recolouring) => recolouring.clamped(sample),
             Self::Symmetry(symmetry) => symmetry.apply(sample),

@@ -71,7 +71,7 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     if difference < 1e-6 {
         return Ok(Judged::default());
     }
-    let mut competition = Competition::new(FLOOR, evidence.unknown);
+    let mut competition = Competition::new(FLOOR, ROUNDING, evidence.unknown);
     let offer = |competition: &mut Competition, explanation: Explanation| {
         let left = explanation.left;
         competition.offer(
@@ -112,6 +112,10 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     }
     let finding = outcome.finding("the preprocessed tensor is the picture ", difference >= ALTERED);
     match finding {
+        Some(nearest) if matches!(outcome, Outcome::Nearest(_)) && difference >= ALTERED => {
+            let judged = unexplained(evidence, found, &compressed, &competition)?;
+            Ok(judged.beside(nearest))
+        }
         Some(finding) => Ok(finding.into()),
         None if difference <= ROUNDING => Ok(Judged::default()),
         None => unexplained(evidence, found, &compressed, &competition),
@@ -212,10 +216,11 @@ fn unexplained(
     let (distance, allowed) =
         (Distance::between(evidence.seen, &fed), Distance::between(evidence.seen, compressed));
     let region = |picture: &Rgb8| Region::of_pictures(evidence.seen, picture);
-    if let Some(finding) = region(&fed)
-        .beyond(&region(compressed))
-        .finding("the preprocessed tensor", evidence.unknown)
-    {
+    let beyond = region(&fed).beyond(&region(compressed));
+    let named = |name: fn(&Region, &str) -> Option<Finding>| {
+        evidence.known(name(&beyond, "the preprocessed tensor"))
+    };
+    if let Some(finding) = named(Region::border).or_else(|| named(Region::rectangle)) {
         return Ok(finding.evidence("rms_levels", distance.rms).into());
     }
     let in_range = found.iter().all(|value| value.abs() <= 1.05);

@@ -248,13 +248,13 @@ fn wrong_factor(affine: &Affine, line: &Line, k: f64) -> Finding {
         .evidence("relative_residual", line.residual / line.spread[1])
 }
 
-/// `latent-stats-ignored`, from a line for each channel; `None` where channels are no lines, and
-/// an empty list where all is as the config asks.
+/// `latent-stats-ignored`, from a line for each channel; `None` where a channel is no line, and an empty
+/// list where all is as the config asks. `std` is the posterior's, of `expected`'s shape.
 pub(super) fn per_channel(
     affine: &Affine,
     expected: &Array4<f32>,
     found: &Array4<f32>,
-    noise: f64,
+    std: Option<&Array4<f32>>,
 ) -> Option<Vec<Finding>> {
     let channels = expected.dim().1;
     let lines: Vec<Line> = (0..channels)
@@ -264,19 +264,29 @@ pub(super) fn per_channel(
         })
         .collect::<Option<_>>()?;
     let whole = Line::through(expected, found)?;
-    let straight = |line: &&Line| line.residual <= (0.1f64).max(3.0 * noise) * line.spread[1];
-    // A quiet channel may drown in the posterior's noise.
-    if lines.iter().filter(straight).count() * 10 < channels * 9 {
+    // A quiet channel may drown in the posterior's noise; one that it leaves alone has to be a line.
+    let straight = |(channel, line): (usize, &Line)| {
+        let squares = std.map_or(0.0, |std| {
+            let std = std.index_axis(Axis(1), channel);
+            std.iter().map(|&std| f64::from(std).powi(2)).sum::<f64>() / std.len().max(1) as f64
+        });
+        let noise = squares.sqrt() / line.spread[0].max(1e-12);
+        line.residual <= (0.1f64).max(3.0 * noise) * line.spread[1]
+    };
+    if !lines.iter().enumerate().all(straight) {
         return None;
     }
+    let values = (expected.len() / channels.max(1)) as f64;
     let matches = |wanted: &dyn Fn(usize) -> (f64, f64)| {
         let near = |(channel, line): (usize, &Line)| {
             let (slope, offset) = wanted(channel);
             let at_mean = slope * line.mean[0] + offset;
-            (line.slope / slope - 1.0).abs() <= 0.05
-                && (line.mean[1] - at_mean).abs() <= 0.05 * line.spread[1].max(1e-9)
+            let [uncertain, of_mean] =
+                [line.slope_error / slope.abs(), line.residual / values.sqrt()].map(|by| 3.0 * by);
+            (line.slope / slope - 1.0).abs() <= 0.05 + uncertain
+                && (line.mean[1] - at_mean).abs() <= 0.05 * line.spread[1].max(1e-9) + of_mean
         };
-        lines.iter().enumerate().filter(|&pair| near(pair)).count() * 10 >= channels * 9
+        lines.iter().enumerate().all(near)
     };
     let slopes: Vec<f64> = lines.iter().map(|line| line.slope).collect();
     let offsets: Vec<f64> = lines.iter().map(|line| line.offset).collect();

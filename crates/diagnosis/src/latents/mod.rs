@@ -12,6 +12,7 @@ use super::affine::Affine;
 use super::changes::{SYMMETRIES, explanations, resizings};
 use super::codes::{Cause, Code};
 use super::compared::{Difference, Judged};
+use super::competition::Outcome;
 use super::decided_by::DecidedBy;
 use super::evidence::{Evidence, LatentsScale, with_batch};
 use super::finding::Finding;
@@ -78,7 +79,7 @@ pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged
     };
     let expected = affine.apply(&evidence.encoded.latents);
     let difference = Difference::of_tensors(&expected, &found, what);
-    if let Some(finding) = repeated(&expected, &found) {
+    if let Some(finding) = evidence.known(repeated(&expected, &found)) {
         return Ok(Judged::from(finding).at(difference));
     }
     Ok(finite(evidence, &affine, &found)?.at(difference))
@@ -91,8 +92,9 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
         return Ok(Finding::new(&LATENTS_DIFFER, title).into());
     }
     let wide = posterior_noise(evidence);
+    let std = evidence.encoded.std.as_ref();
     if affine.per_channel()
-        && let Some(findings) = scaling::per_channel(affine, expected, found, wide)
+        && let Some(findings) = scaling::per_channel(affine, expected, found, std)
             .and_then(|findings| evidence.all_known(findings))
     {
         return Ok(findings.into());
@@ -119,13 +121,18 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
     let pixels = evidence.vae.config().downsampling();
     let region =
         |scaled: &Array4<f32>| Region::of_latents(&affine.apply(expected), scaled, spread, pixels);
-    if region(found).finding("your latents", evidence.unknown).is_some() {
+    let named = |name: fn(&Region, &str) -> Option<Finding>| -> Result<Option<Finding>> {
+        if evidence.known(name(&region(found), "your latents")).is_none() {
+            return Ok(None);
+        }
         // Compression before the encoder differs most where there is detail.
         let compressed = affine.apply(&of_jpeg(evidence)?);
         let beyond = region(found).beyond(&region(&compressed));
-        if let Some(finding) = beyond.finding("your latents", evidence.unknown) {
-            return Ok(finding.evidence("relative_residual", residual).into());
-        }
+        let finding = evidence.known(name(&beyond, "your latents"));
+        Ok(finding.map(|finding| finding.evidence("relative_residual", residual)))
+    };
+    if let Some(finding) = named(Region::border)? {
+        return Ok(finding.into());
     }
     let mut search = Search::new(evidence, affine, found);
     search.offer_line(&line);
@@ -142,10 +149,18 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
     }
     let allowed = ROUNDING.max((2.0 * wide).min(0.5)) * line.spread[1];
     let outcome = search.competition.outcome(allowed);
+    let explained = matches!(outcome, Outcome::Clear(..) | Outcome::OneOf(..));
+    let mut nearest = None;
     if let Some(findings) = search.findings(&outcome, &line) {
-        return Ok(findings.into());
+        if explained || !search.altered() {
+            return Ok(findings.into());
+        }
+        nearest = findings.into_iter().next();
     }
-    if let Some(findings) = scaling::per_channel(affine, expected, found, wide)
+    if nearest.is_none() && !explained {
+        nearest = named(Region::rectangle)?;
+    }
+    if let Some(findings) = scaling::per_channel(affine, expected, found, std)
         .and_then(|findings| evidence.all_known(findings))
     {
         return Ok(findings.into());
@@ -158,6 +173,9 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
     }
     let compressed = of_jpeg(evidence)?;
     let by_jpeg = Line::through(expected, &compressed).map_or(0.0, |l| l.residual / l.spread[1]);
+    if let (true, Some(nearest)) = (before <= by_jpeg, &nearest) {
+        return Ok(nearest.clone().into());
+    }
     if before <= by_jpeg {
         return Ok(Judged::passing(format!(
             "JPEG or WebP of the picture at quality {QUALITY} does as much"
@@ -170,7 +188,11 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
         .evidence("relative_difference", before)
         .evidence("relative_residual_of_jpeg_at_75", by_jpeg)
         .evidence("ruled_out", search.competition.ruled_out());
-    Ok(evidence.known(finding).into())
+    let judged = Judged::from(evidence.known(finding));
+    Ok(match nearest {
+        Some(nearest) => judged.beside(nearest),
+        None => judged,
+    })
 }
 
 /// The user's tensor as the expected shape, or what is wrong with its shape.

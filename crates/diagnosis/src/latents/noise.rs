@@ -84,13 +84,16 @@ pub(super) fn noise(
     }
     let over_variance =
         Zip::from(&off).and(std).map_collect(|&off, &std| off / (std * std).max(1e-12));
+    // Other latents, less the mean, are as rough; but they have less of it.
+    let independent = Line::through(&mean, &off)
+        .is_none_or(|line| line.correlation.abs() < 0.15 + 3.0 / (off.len() as f64).sqrt());
     let visible = |noise: &Array4<f32>| spread(noise) > 3.0 * coarseness(found) * spread(&mean);
     let shifted = (known.level - 1.0).abs() <= 0.05 && known.spread <= 0.05;
     let title = match () {
         () if seen && shifted => {
             "your latents are the mean plus std: the noise was left out of the draw"
         }
-        () if !visible(&off) => return None,
+        () if !visible(&off) || !independent => return None,
         () if Noise::of(&off).is_white(1.0) => {
             "your latents have noise of spread 1 added: the log-variance was dropped"
         }
@@ -129,6 +132,8 @@ struct Noise {
     spread: f64,
     /// Between neighbours of a row; `None` where there are none.
     correlation: Option<f64>,
+    /// Fourth moment over the squared second: 3 for normal noise.
+    kurtosis: f64,
     values: f64,
 }
 
@@ -139,20 +144,27 @@ impl Noise {
             noise.slice(s![.., .., .., 1..]).iter(),
             noise.slice(s![.., .., .., ..-1]).iter(),
         );
+        let level = noise.iter().map(|&value| f64::from(value)).sum::<f64>() / values;
+        let spread = spread(noise);
+        let fourth = noise.iter().map(|&value| ((f64::from(value) - level) / spread).powi(4));
         Self {
-            level: noise.iter().map(|&value| f64::from(value)).sum::<f64>() / values,
-            spread: spread(noise),
+            level,
+            spread,
+            kurtosis: fourth.sum::<f64>() / values,
             correlation: neighbours.map(|line| line.correlation),
             values,
         }
     }
 
-    /// Whether it is normal noise of this spread, as far as its level, spread and roughness tell.
+    /// Whether it is normal noise of this spread, as far as its moments and roughness tell.
     fn is_white(&self, spread: f64) -> bool {
         // The spread of a sample's standard deviation is 1 / sqrt(2 n).
         let room = 0.1 + 3.0 / (2.0 * self.values).sqrt();
         let rough = |correlation: f64| correlation.abs() < 0.15 + 3.0 / self.values.sqrt();
-        (self.spread / spread - 1.0).abs() <= room
+        // That of a sample's kurtosis is sqrt(24 / n).
+        let normal = (self.kurtosis - 3.0).abs() <= 0.5 + 3.0 * (24.0 / self.values).sqrt();
+        normal
+            && (self.spread / spread - 1.0).abs() <= room
             && (self.level / spread).abs() <= room
             && self.correlation.is_none_or(rough)
     }

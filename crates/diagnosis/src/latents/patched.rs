@@ -163,7 +163,7 @@ pub(super) fn judged(
         (true, LatentsScale::Raw) => "this run's draw, as the model makes it",
     };
     let difference = Difference::of_tensors(expected, &found, what);
-    if let Some(finding) = repeated(expected, &found) {
+    if let Some(finding) = evidence.known(repeated(expected, &found)) {
         return Ok(Judged::from(finding).at(difference));
     }
     if let Some(finding) = explained(evidence, rule, &raw, form, &found) {

@@ -15,6 +15,7 @@ use super::super::recolouring::{
 };
 use super::super::scaling::{self, SCALING_FACTOR_MISMATCH};
 use super::super::severity::Severity;
+use super::ROUNDING;
 use super::noise::ALTERED;
 use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_files::error::Result;
@@ -27,6 +28,8 @@ pub(super) const PRECISE: f64 = 0.004;
 const OTHER_SCALING: f64 = 0.8;
 /// What a move may leave, relative to the spread.
 const MOVED: f64 = 0.7;
+/// What it may leave of what a move by other numbers of pixels does.
+const HERE: f64 = 0.85;
 /// Pixels of latents at the border that only the real padding gives.
 const BORDER: usize = 2;
 
@@ -45,7 +48,8 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     pub fn new(evidence: &'a Evidence<'a>, affine: &'a Affine, found: &'a Array4<f32>) -> Self {
         let before = rms_difference(&affine.apply(&evidence.encoded.latents), found);
-        let competition = Competition::new(PRECISE * spread(found), evidence.unknown);
+        let size = spread(found);
+        let competition = Competition::new(PRECISE * size, ROUNDING * size, evidence.unknown);
         Self { evidence, affine, found, before, competition, lines: Vec::new() }
     }
 
@@ -59,7 +63,7 @@ impl<'a> Search<'a> {
         if let Some(finding) = found.into_iter().flatten().next() {
             let cause = finding.code.cause();
             let explanation = Explanation::new(cause, finding.title, self.before, line.residual);
-            self.competition.offer(explanation.fitted(2));
+            self.competition.offer(explanation.fitted(2).unbent());
         }
     }
 
@@ -119,12 +123,11 @@ impl<'a> Search<'a> {
             }
             let latents = self.evidence.vae.encode(sample.view(), None)?.latents;
             let what = format!("those of the picture {what}");
-            let moved = matches!(change, Change::Moved(_));
-            let explanation = match moved {
-                true => self.moved(&latents).map(|(before, left, line)| {
-                    (Explanation::new(cause, what, before, left).nearly(), line)
+            let explanation = match change {
+                Change::Moved(by) => self.moved(&latents, by)?.map(|(before, left, line)| {
+                    (Explanation::new(cause, what, before, left).nearly(), Some(line))
                 }),
-                false => self.explained(&latents).map(|(left, free, line)| {
+                _ => self.explained(&latents).map(|(left, free, line)| {
                     (Explanation::new(cause, what, self.before, left).fitted(free), line)
                 }),
             };
@@ -159,18 +162,42 @@ impl<'a> Search<'a> {
         Some(if other { (line.residual, 2, Some(line)) } else { (left, 0, None) })
     }
 
-    /// The same away from the border, before and after, with a line.
-    fn moved(&self, latents: &Array4<f32>) -> Option<(f64, f64, Option<Line>)> {
+    /// The same away from the border, before and after, with a line; `None` where moves by other numbers
+    /// of pixels bring as much: the picture may then be anywhere.
+    fn moved(
+        &self,
+        latents: &Array4<f32>,
+        [right, down]: [usize; 2],
+    ) -> Result<Option<(f64, f64, Line)>> {
         let through = |latents: &Array4<f32>| {
             Line::through(interior(latents, BORDER), interior(self.found, BORDER))
         };
-        let (before, after) = (through(&self.evidence.encoded.latents)?, through(latents)?);
-        let near = after.slope > 0.0 && after.residual <= MOVED * after.spread[1];
-        near.then_some((before.residual, after.residual, Some(after)))
+        let Some((before, after)) = through(&self.evidence.encoded.latents).zip(through(latents))
+        else {
+            return Ok(None);
+        };
+        if after.slope <= 0.0 || after.residual > MOVED * after.spread[1] {
+            return Ok(None);
+        }
+        let elsewhere = [
+            [right, 0],
+            [0, down],
+            [right / 2, down / 2],
+            [right + right.div_ceil(2), down + down.div_ceil(2)],
+        ];
+        for by in elsewhere {
+            let Some(sample) = Change::Moved(by).apply(self.evidence)? else { continue };
+            let latents = self.evidence.vae.encode(sample.view(), None)?.latents;
+            let Some(line) = through(&latents) else { continue };
+            if after.residual > HERE * line.residual {
+                return Ok(None);
+            }
+        }
+        Ok(Some((before.residual, after.residual, after)))
     }
 
     /// Contrast, brightness, gamma and saturation of the picture, as far as the encoder is nearly
-    /// linear in them: by its slope in each, once or twice.
+    /// linear in them: by its slope in each, a few times.
     pub fn offer_fitted(&mut self) -> Result<()> {
         for way in Way::ALL {
             let mut numbers = vec![0.0; way.free()];
@@ -221,19 +248,28 @@ impl<'a> Search<'a> {
         Ok(self.affine.apply(&self.evidence.vae.encode(sample.view(), None)?.latents))
     }
 
+    /// Whether the user's latents decode to a picture that a person sees to be another.
+    pub fn altered(&self) -> bool {
+        self.before > ALTERED * spread(self.found)
+    }
+
     /// What is found, with the factor beside it where that is wrong as well; `None` where nothing
     /// explains the difference.
     pub fn findings(&self, outcome: &Outcome, line: &Line) -> Option<Vec<Finding>> {
-        let altered = self.before > ALTERED * spread(self.found);
+        let altered = self.altered();
         let first = outcome.first()?;
         let scaled =
             matches!(first.cause.code, Code::ScalingFactorMismatch | Code::ShiftFactorDropped);
         let by_line = scaled && first.free > 0;
+
         if by_line && matches!(outcome, Outcome::Clear(..)) {
             return Some(scaling::line(self.affine, line));
         }
         let subject = if scaled { "" } else { "your latents are " };
         let mut finding = outcome.finding(subject, altered)?;
+        if matches!(outcome, Outcome::Nearest(_)) {
+            return Some(vec![finding]);
+        }
         let nearly = first.cause.code == Code::SymmetricDownsamplePadding;
         if nearly {
             // A move is only nearly what padding does: found in 93 % of planted cases.
@@ -257,7 +293,7 @@ impl<'a> Search<'a> {
 
 /// Steps towards the numbers of a change of colours, the nudge by which slopes are taken, and the
 /// share of the difference that a first step has to leave no more than.
-const STEPS: usize = 3;
+const STEPS: usize = 5;
 const NUDGE: f64 = 0.05;
 const HOPELESS: f64 = 0.8;
 

@@ -8,8 +8,9 @@ mod search;
 mod tried;
 
 use ndarray::{Array4, Axis};
+use serde_json::json;
 
-use super::changes::SYMMETRIES;
+use super::changes::{SYMMETRIC_DOWNSAMPLE_PADDING, SYMMETRIES};
 use super::codes::{Cause, Code};
 use super::compared::{Difference, Judged};
 use super::competition::Outcome;
@@ -102,7 +103,7 @@ fn of_one_size(
         matched::offer(evidence.seen, &mut search)?;
     }
     if before < SAME_DB
-        && search.competition.outcome(f64::INFINITY) == Outcome::Unexplained
+        && !explains(&search.competition.outcome(f64::INFINITY))
         && let Some(finding) = by_region(evidence, ours, theirs)?
     {
         return Ok(finding.evidence("psnr_db", before).into());
@@ -139,8 +140,7 @@ fn of_one_size(
     }
     let mut allowed = compressed;
     let mut outcome = search.competition.outcome(allowed.rms);
-    let unclear = matches!(outcome, Outcome::InPart(_) | Outcome::Unexplained);
-    if unclear
+    if !explains(&outcome)
         && !distance.is_within(&allowed)
         && let Some(drawn) = of_another_draw(evidence)?
     {
@@ -151,17 +151,24 @@ fn of_one_size(
     if looks_compressed && outcome.doubts(is_of_colours) {
         outcome = Outcome::Unexplained;
     }
+    let mut nearest = None;
     if let Some(finding) = outcome.finding(SUBJECT, altered) {
-        return Ok(at(finding, &outcome).into());
+        let finding = at(finding, &outcome);
+        if explains(&outcome) || !altered || distance.is_within(&compressed) {
+            return Ok(finding.into());
+        }
+        nearest = Some(finding);
     }
-    if let Some(finding) = evidence
-        .known(seams::seams(ours, theirs))
-        .or_else(|| evidence.known(quantisation::lost_levels(ours, theirs)))
+    if nearest.is_none()
+        && let Some(finding) = evidence
+            .known(seams::seams(ours, theirs))
+            .or_else(|| evidence.known(quantisation::lost_levels(ours, theirs)))
     {
         return Ok(finding.evidence("psnr_db", before).into());
     }
     let blurred = filtered::blur(ours, theirs)?;
     let left = blurred.map_or(f64::INFINITY, |blur| blur.left_rms_levels);
+    let left = outcome.first().map_or(left, |one| left.min(one.left));
     if let Some(finding) = evidence.known(preview::preview(latents, ours, theirs, left)) {
         return Ok(finding.evidence("psnr_db", before).into());
     }
@@ -197,7 +204,16 @@ fn of_one_size(
         .evidence("correlation", search.correlation)
         .evidence("blurred_by_pixels", blurred)
         .evidence("ruled_out", search.competition.ruled_out());
-    Ok(evidence.known(finding).into())
+    let judged = Judged::from(evidence.known(finding));
+    Ok(match nearest {
+        Some(nearest) => judged.beside(nearest),
+        None => judged,
+    })
+}
+
+/// Whether nothing remains to be explained.
+fn explains(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Clear(..) | Outcome::OneOf(..))
 }
 
 /// The colour of a picture that has no other.
@@ -210,13 +226,48 @@ fn one_colour(picture: &Rgb8) -> Option<[u8; 3]> {
 fn by_region(evidence: &Evidence, ours: &Rgb8, theirs: &Rgb8) -> Result<Option<Finding>> {
     let of = |picture: &Rgb8| Region::of_pictures(ours, picture);
     let compressed = of(&through_jpeg(ours, QUALITY)?);
-    let found =
-        |region: Region| region.beyond(&compressed).finding("your picture", evidence.unknown);
+    let found = |region: Region| {
+        let beyond = region.beyond(&compressed);
+        let named = |name: fn(&Region, &str) -> Option<Finding>| {
+            evidence.known(name(&beyond, "your picture"))
+        };
+        named(Region::border).or_else(|| named(Region::rectangle))
+    };
     let Some(finding) = found(of(theirs)) else { return Ok(None) };
-    Ok(match of_another_draw(evidence)? {
+    let finding = match of_another_draw(evidence)? {
         Some(drawn) => found(of(theirs).beyond(&of(&drawn))),
         None => Some(finding),
-    })
+    };
+    finding.map(|finding| or_moved(evidence, ours, finding)).transpose()
+}
+
+/// Padding at the wrong sides moves the picture, which flat middles do not show: `finding` as one of two
+/// there, where it is of the border.
+fn or_moved(evidence: &Evidence, ours: &Rgb8, finding: Finding) -> Result<Finding> {
+    let by = evidence.vae.config().downsampling().saturating_sub(1);
+    let other = SYMMETRIC_DOWNSAMPLE_PADDING.code;
+    if finding.code != Code::PaddingMode || by == 0 || !evidence.knows(other) {
+        return Ok(finding);
+    }
+    let (width, height) = size(ours);
+    let pixel = |i: usize| {
+        let (x, y) = (i % width, i / width);
+        ours.pixel(x.saturating_sub(by), y.saturating_sub(by))
+    };
+    let moved = Rgb8::new(width, height, (0..width * height).flat_map(pixel).collect())?;
+    if Region::of_pictures(ours, &moved).shows_in_the_middle() {
+        return Ok(finding);
+    }
+    let what = "downsampling that pads all four sides: these two cannot be told apart here";
+    let title = format!("{}; or ({other}) {what}", finding.title);
+    let one_of = [finding.code, other].map(|code| json!({ "code": code.as_str() }));
+    Ok(Finding { title, ..finding }
+        .remedy(format!(
+            "{}; or {}",
+            Code::PaddingMode.cause().remedy,
+            SYMMETRIC_DOWNSAMPLE_PADDING.remedy
+        ))
+        .evidence("one_of", one_of))
 }
 
 /// What another draw decodes to, where their latents may be one.

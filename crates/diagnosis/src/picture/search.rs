@@ -11,6 +11,8 @@ use vae_fidelity_pixels::Rgb8;
 
 /// RMS in levels that rounding to 8 bits twice leaves.
 const ROUNDING: f64 = 0.4;
+/// The same that half precision leaves: 40 dB.
+const HALF_PRECISION: f64 = 2.55;
 /// Levels this near to black and white, of 255, may have been clamped.
 const CLAMPED: f64 = 0.5;
 /// Factors further from the line's slope than this, either way, decode to other pictures.
@@ -36,7 +38,7 @@ impl<'a> Search<'a> {
         Self {
             theirs,
             ours,
-            competition: Competition::new(ROUNDING, evidence.unknown),
+            competition: Competition::new(ROUNDING, HALF_PRECISION, evidence.unknown),
             correlation: line.map_or(0.0, |line| line.correlation),
             slope: line.map(|line| line.slope).filter(|slope| *slope != 0.0),
         }
