@@ -157,10 +157,13 @@ impl<'a> Competition<'a> {
         }
     }
 
-    /// The best by score; those that tell anything at all before others.
+    /// Those that tell anything at all: first what may be true, each by its score.
     fn ranked(&self) -> Vec<&Explanation> {
         let mut ranked: Vec<_> = self.offered.iter().filter(|one| one.tells()).collect();
-        ranked.sort_by(|a, b| a.score(self.floor).total_cmp(&b.score(self.floor)));
+        ranked.sort_by(|a, b| {
+            let by_score = a.score(self.floor).total_cmp(&b.score(self.floor));
+            self.is_true(b).cmp(&self.is_true(a)).then(by_score)
+        });
         ranked
     }
 
@@ -338,6 +341,10 @@ mod tests {
         // What was bent to the file may leave only rounding.
         assert!(!nearest(swap(0.5).fitted(2)) && nearest(swap(0.9).fitted(2)));
         assert!(!nearest(swap(0.9).fitted(2).unbent()));
+        // What was bent nearer to it, and not all the way, is a rival at most.
+        let bent = Explanation::new(&SCALING_FACTOR_MISMATCH, "scaled", 20.0, 0.7).fitted(2);
+        let both = offered(vec![bent.clone(), swap(0.9)]).outcome(5.0);
+        assert_eq!(both, Outcome::OneOf(swap(0.9), bent));
         // A twentieth of a small difference is less than half precision leaves.
         assert!(nearest(Explanation { before: 10.0, ..swap(0.9) }));
         let finding = Outcome::Nearest(swap(1.5)).finding("it is ", true).unwrap();

@@ -30,9 +30,10 @@ pub(super) const EDITED_REGION: Cause = Cause {
     title: "only one part of the picture differs",
     meaning: "The rest agrees, so that weights, factor and ranges are right: the picture was \
               edited or pasted into after its latents were cached, or before it was saved.",
-    rule: "Blocks of 8 x 8 pixels (or single latents) that differ at least 4 times as much as the \
-           others fill at least half of one rectangle, which covers no more than half of the \
-           picture, and the rest is nearly the same.",
+    rule: "Blocks of 8 x 8 pixels that differ at least 4 times as much as the others fill at least \
+           half of one rectangle, which covers no more than half of the picture; nine in ten of their \
+           pixels differ, and the rest is the same to half a level. Of single latents, where a change \
+           reaches further, it is a warning.",
     remedy: "make latents, picture and tensor again from one state of the file",
     diffusers: "clear cached latents when pictures change",
     comfyui: "look for a mask, an inpaint or a composite node",

@@ -78,6 +78,8 @@ pub(super) const LATENT_STATS_IGNORED: Cause = Cause {
 const FACTOR: f64 = 0.02;
 /// A factor this near is the one.
 const KNOWN: f64 = 0.01;
+/// What a line for each channel may leave of what one for all does, where channels were normalised: 10 dB.
+const BY_CHANNEL: f64 = 0.3;
 /// Shifts agree within this share of the shift.
 const SHIFT: f64 = 0.25;
 
@@ -327,8 +329,11 @@ pub(super) fn per_channel(
         }
         return None;
     }
+    // A line for each channel has to do what one for all does not: noise is no line either way.
+    let squares: f64 = lines.iter().map(|line| line.residual.powi(2)).sum();
+    let by_channel = (squares / channels.max(1) as f64).sqrt();
     let one_line = whole.residual <= 0.1 * whole.spread[1];
-    (!one_line).then(|| {
+    (!one_line && by_channel <= BY_CHANNEL * whole.residual).then(|| {
         let title = "your latents are normalised per channel, and the config has neither \
                      latents_mean nor latents_std";
         vec![finding(title.to_owned())]

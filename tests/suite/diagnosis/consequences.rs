@@ -1,7 +1,7 @@
 //! Findings that follow from another fault, and are no wrong cause beside it.
 
 /// Code of the fault, code of what follows from it, and why it does.
-pub const CONSEQUENCES: [(&str, &str, &str); 3] = [
+pub const CONSEQUENCES: [(&str, &str, &str); 4] = [
     (
         "fp16-overflow-decoder",
         "non-finite-output",
@@ -11,6 +11,11 @@ pub const CONSEQUENCES: [(&str, &str, &str); 3] = [
         "fp16-overflow-encoder",
         "non-finite-output",
         "what passes the end of f16 becomes infinity, then NaN: that is all its finding says",
+    ),
+    (
+        "latent-patch-order",
+        "layout-scrambled",
+        "patches unpacked by columns, not rows, are both: that is what its finding says",
     ),
     (
         "wrong-family-channels",

@@ -9,7 +9,7 @@ use super::faults;
 use crate::weights::planted::TRAINED;
 
 /// One fault under two names: what the calibration sees in a file, and what was done to a VAE.
-const SAME: [(&str, &str); 22] = [
+const SAME: [(&str, &str); 23] = [
     ("BGR, seen in latents", "BGR fed"),
     ("[0, 1] into the encoder, seen in latents", "[0, 1] fed"),
     ("[0, 1] into the encoder, seen in the picture", "[0, 1] fed"),
@@ -20,6 +20,7 @@ const SAME: [(&str, &str); 22] = [
     ("less contrast, seen in latents", "less contrast fed"),
     ("linear light, seen in latents", "linear light fed"),
     ("a power of 0.6, seen in latents", "a power of 0.6"),
+    ("a part pasted in, seen in latents", "a part pasted in after caching"),
     ("padding on all sides, seen in latents", "padding on all sides"),
     ("padding on all sides, seen in the picture", "padding on all sides"),
     ("padding on all sides, in a trace", "padding on all sides"),

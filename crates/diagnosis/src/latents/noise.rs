@@ -36,8 +36,8 @@ pub(in super::super) const POSTERIOR_NOISE: Cause = Cause {
     meaning: "A draw is mean + std * noise, with std = exp(logvar / 2) and noise of spread 1. With \
               the log-variance dropped, its exponential taken for the standard deviation, or noise \
               added twice, latents are far too noisy, or hardly at all.",
-    rule: "Your latents minus the mean, over 1, std, std^2 or sqrt(2) std, look like white noise of \
-           spread 1; or they are the mean plus std exactly.",
+    rule: "Your latents minus the mean, over 1, std, std^2 or sqrt(2) std, look like normal white noise \
+           of spread 1 that does not follow the mean; or they are the mean plus std exactly.",
     remedy: "draw mean + exp(logvar / 2) * noise once, or take the mean",
     diffusers: "latent_dist.sample(generator), not randn added to the moments",
     comfyui: "see regularization in its VAE class",
