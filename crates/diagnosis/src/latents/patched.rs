@@ -326,6 +326,14 @@ pub(in super::super) fn treated_otherwise(
         let unpatched_so = rule.denormalised(&normalised, Dtype::F32);
         treated.push((&LATENT_PATCH_ORDER, what("unpatched"), back(order.undone(&unpatched_so))?));
         treated.push((&LATENT_PATCH_ORDER, what("patched"), back(order.of(&patches))?));
+        // The statistics of one channel, taken back from another.
+        for (how, so) in
+            [("unpatched", order.undone(&normalised)), ("patched", order.of(&normalised))]
+        {
+            let what = format!("{}, and bn was taken back in the right order", what(how));
+            let latents = back(rule.denormalised(&so, Dtype::F32))?;
+            treated.push((&LATENT_PATCH_ORDER, what, latents));
+        }
     }
     Ok(treated)
 }

@@ -8,7 +8,6 @@ mod search;
 mod tried;
 
 use ndarray::{Array4, Axis};
-use serde_json::json;
 
 use super::changes::{SYMMETRIC_DOWNSAMPLE_PADDING, SYMMETRIES};
 use super::codes::{Cause, Code};
@@ -90,7 +89,8 @@ fn of_one_size(
     }
     let one_colour = one_colour(theirs).filter(|_| one_colour(ours).is_none());
     if one_colour == Some([0, 0, 0]) && evidence.knows(Code::NonFiniteOutput) {
-        return Ok(black_picture().evidence("psnr_db", before).into());
+        let finding = black_picture().evidence("psnr_db", before);
+        return Ok(or_dark(evidence, decoded, finding)?.into());
     }
     let distance = Distance::between(ours, theirs);
     let compressed = Distance::between(ours, &through_jpeg(ours, QUALITY)?);
@@ -216,6 +216,18 @@ fn explains(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Clear(..) | Outcome::OneOf(..))
 }
 
+/// Dark pictures are black as well where [-1, 1] was taken for [0, 1]: `finding` as one of two there.
+fn or_dark(evidence: &Evidence, decoded: &Array4<f32>, finding: Finding) -> Result<Finding> {
+    for (conversion, cause, what) in Conversion::RANGES {
+        let black = one_colour(&conversion.apply(decoded)?) == Some([0, 0, 0]);
+        if black && evidence.knows(cause.code) {
+            let what = format!("it is the reference's {what}");
+            return Ok(finding.or(cause, &what));
+        }
+    }
+    Ok(finding)
+}
+
 /// The colour of a picture that has no other.
 fn one_colour(picture: &Rgb8) -> Option<[u8; 3]> {
     let first = picture.pixel(0, 0);
@@ -258,16 +270,7 @@ fn or_moved(evidence: &Evidence, ours: &Rgb8, finding: Finding) -> Result<Findin
     if Region::of_pictures(ours, &moved).shows_in_the_middle() {
         return Ok(finding);
     }
-    let what = "downsampling that pads all four sides: these two cannot be told apart here";
-    let title = format!("{}; or ({other}) {what}", finding.title);
-    let one_of = [finding.code, other].map(|code| json!({ "code": code.as_str() }));
-    Ok(Finding { title, ..finding }
-        .remedy(format!(
-            "{}; or {}",
-            Code::PaddingMode.cause().remedy,
-            SYMMETRIC_DOWNSAMPLE_PADDING.remedy
-        ))
-        .evidence("one_of", one_of))
+    Ok(finding.or(&SYMMETRIC_DOWNSAMPLE_PADDING, "downsampling pads all four sides"))
 }
 
 /// What another draw decodes to, where their latents may be one.

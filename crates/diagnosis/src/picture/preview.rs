@@ -30,7 +30,7 @@ pub(in super::super) const PREVIEW_DECODER: Cause = Cause {
 /// Levels of detail within blocks that a picture has to have to lose any.
 const DETAIL: f64 = 3.0;
 const FLAT: f64 = 0.5;
-const EXPLAINED: f64 = 0.9;
+const EXPLAINED: f64 = 0.95;
 /// RMS in levels by which blocks have to differ from the reference's.
 const OTHER: f64 = 4.0;
 
