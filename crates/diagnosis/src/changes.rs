@@ -68,7 +68,7 @@ pub(super) const SYMMETRIC_DOWNSAMPLE_PADDING: Cause = Cause {
               2^(levels - 1) - 1 pixels, and leaves a band at the top left.",
     rule: "The picture fits best when moved right and down by 1 to 2^(levels - 1) pixels, both \
            ways alike, and much better than unmoved; or the latents match those of a picture \
-           so moved; or the first diverging layer of a trace is \
+           so moved, and not those of one moved by other numbers of pixels; or the first diverging layer of a trace is \
            encoder.down_blocks.0.downsamplers.0.",
     remedy: "pad (left 0, right 1, top 0, bottom 1), then convolve with stride 2 and no padding",
     diffusers: "Downsample2D with padding=0 pads (0, 1, 0, 1) itself",

@@ -78,6 +78,10 @@ pub(super) const LATENT_STATS_IGNORED: Cause = Cause {
 const FACTOR: f64 = 0.02;
 /// A factor this near is the one.
 const KNOWN: f64 = 0.01;
+/// What a line may leave of a channel's spread, and in standard deviations of the posterior: to be one, and
+/// to be the expected one, a draw's included.
+const STRAIGHT: [f64; 2] = [0.1, 3.0];
+const SAME: [f64; 2] = [0.02, 2.0];
 /// What a line for each channel may leave of what one for all does, where channels were normalised: 10 dB.
 const BY_CHANNEL: f64 = 0.3;
 /// Shifts agree within this share of the shift.
@@ -267,15 +271,16 @@ pub(super) fn per_channel(
         .collect::<Option<_>>()?;
     let whole = Line::through(expected, found)?;
     // A quiet channel may drown in the posterior's noise; one that it leaves alone has to be a line.
-    let straight = |(channel, line): (usize, &Line)| {
+    let left = |(channel, line): (usize, &Line), [share, draws]: [f64; 2]| {
         let squares = std.map_or(0.0, |std| {
             let std = std.index_axis(Axis(1), channel);
             std.iter().map(|&std| f64::from(std).powi(2)).sum::<f64>() / std.len().max(1) as f64
         });
         let noise = squares.sqrt() / line.spread[0].max(1e-12);
-        line.residual <= (0.1f64).max(3.0 * noise) * line.spread[1]
+        line.residual <= share.max(draws * noise) * line.spread[1]
     };
-    if !lines.iter().enumerate().all(straight) {
+    let leave = |room: [f64; 2]| lines.iter().enumerate().all(|of| left(of, room));
+    if !leave(STRAIGHT) {
         return None;
     }
     let values = (expected.len() / channels.max(1)) as f64;
@@ -305,7 +310,8 @@ pub(super) fn per_channel(
             (factor / std, -mean * factor / std)
         };
         if matches(&wanted) {
-            return Some(Vec::new());
+            // What is off by more than another run has a cause of its own.
+            return leave(SAME).then(Vec::new);
         }
         let without_factor = |channel: usize| {
             let (mean, std) = statistics[channel];

@@ -25,7 +25,7 @@ use super::severity::Severity;
 use super::sizes::{WRONG_FAMILY_CHANNELS, other_size};
 use noise::coarseness;
 use repeated::repeated;
-use search::{PRECISE, Search};
+use search::{PRECISE, ROUNDING, Search};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_core::scaling::Scaling;
@@ -47,8 +47,6 @@ pub(super) const LATENTS_DIFFER: Cause = Cause {
     decided_by: &[DecidedBy::Latents],
 };
 
-/// Relative residual that f16, bf16 and other kernels may leave.
-const ROUNDING: f64 = 0.02;
 /// Latents that correlate less than this are of no picture with other colours.
 const RELATED: f64 = 0.3;
 

@@ -15,7 +15,6 @@ use super::super::recolouring::{
 };
 use super::super::scaling::{self, SCALING_FACTOR_MISMATCH};
 use super::super::severity::Severity;
-use super::ROUNDING;
 use super::noise::ALTERED;
 use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_files::error::Result;
@@ -23,6 +22,8 @@ use vae_fidelity_files::error::Result;
 /// Relative residual below which only a resize is looked into, and one explanation is as good as
 /// another.
 pub(super) const PRECISE: f64 = 0.004;
+/// Relative residual that f16, bf16 and other kernels may leave.
+pub(super) const ROUNDING: f64 = 0.02;
 /// A line through the latents of a changed picture that leaves this much less than the expected
 /// scaling is another scaling.
 const OTHER_SCALING: f64 = 0.8;
