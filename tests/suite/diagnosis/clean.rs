@@ -144,6 +144,7 @@ fn trace(plot: &Plot) -> Result<Option<TraceFile>> {
 }
 
 /// A few pictures, each with every VAE of `forms`: other weights than `model`'s, nearly.
+#[cfg(feature = "tch")]
 pub fn measure_forms(
     matrix: &mut Matrix,
     forms: &[(&'static str, Box<dyn Vae>)],

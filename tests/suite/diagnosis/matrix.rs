@@ -151,6 +151,7 @@ impl Matrix {
     }
 
     /// The rows of both.
+    #[cfg(feature = "tch")]
     pub fn and(mut self, other: Self) -> Self {
         self.planted.extend(other.planted);
         self.clean.extend(other.clean);
