@@ -275,7 +275,7 @@ def markdown(summary):
         "",
         "The strong injections of each code again, by rules that do not know it, thresholds unchanged. An error that",
         "names no cause (`decoded-differs`, `latents-differ`, `preprocessed-differs`, `trace-diverges`, and for",
-        "faults in weights `passes-nothing`) is what should come of them; one of another cause is counted.",
+        "faults in weights what follows from those) is what should come of them; one of another cause is counted.",
         "",
         "| left out | runs | with an error of another cause | which |",
         "|---|---|---|---|",

@@ -1,7 +1,10 @@
 //! Findings that follow from another fault, and are no wrong cause beside it.
 
+/// Any fault in weights or config.
+const IN_WEIGHTS: &str = "weights";
+
 /// Code of the fault, code of what follows from it, and why it does.
-pub const CONSEQUENCES: [(&str, &str, &str); 4] = [
+pub const CONSEQUENCES: [(&str, &str, &str); 8] = [
     (
         "fp16-overflow-decoder",
         "non-finite-output",
@@ -12,6 +15,14 @@ pub const CONSEQUENCES: [(&str, &str, &str); 4] = [
         "non-finite-output",
         "what passes the end of f16 becomes infinity, then NaN: that is all its finding says",
     ),
+    (
+        IN_WEIGHTS,
+        "passes-nothing",
+        "broken weights do not do their job: that is all its finding says",
+    ),
+    (IN_WEIGHTS, "dead-encoder", "an encoder with broken weights tells pictures no longer apart"),
+    (IN_WEIGHTS, "dead-decoder", "a decoder with broken weights tells latents no longer apart"),
+    (IN_WEIGHTS, "non-finite-output", "weights too large make infinity, then NaN"),
     (
         "latent-patch-order",
         "layout-scrambled",
@@ -40,13 +51,14 @@ pub fn of_the_model(model: &str, code: &str) -> bool {
 }
 
 /// Whether an error of `found` beside the planted code blames nothing else.
-pub fn follows(planted: &str, found: &str) -> bool {
-    let is = |(of, code, _): &(&str, &str, &str)| (*of, *code) == (planted, found);
+pub fn follows(planted: &str, in_weights: bool, found: &str) -> bool {
+    let is = |(of, code, _): &(&str, &str, &str)| {
+        *code == found && (*of == planted || (in_weights && *of == IN_WEIGHTS))
+    };
     planted == found || CONSEQUENCES.iter().any(is)
 }
 
-/// Whether an error of `found` is no wrong cause for a fault that no rule knows; those of faults in
-/// weights are that the weights do not do their job.
-pub fn blames_nothing(in_weights: bool, found: &str) -> bool {
-    NAME_NO_CAUSE.contains(&found) || (in_weights && found == "passes-nothing")
+/// Whether an error of `found` is no wrong cause for a fault that no rule knows.
+pub fn blames_nothing(found: &str) -> bool {
+    NAME_NO_CAUSE.contains(&found)
 }

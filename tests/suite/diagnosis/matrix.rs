@@ -82,7 +82,7 @@ impl Injection<'_> {
         let errors = findings.iter().filter(is_error);
         let others = errors.filter(|finding| {
             !of_the_model(self.model, finding.code.as_str())
-                && !follows(self.code.as_str(), finding.code.as_str())
+                && !follows(self.code.as_str(), self.in_weights, finding.code.as_str())
                 && !is_right(finding)
         });
         others.map(|finding| format!("{}: {}", finding.code, finding.title)).collect()
@@ -103,7 +103,7 @@ impl Matrix {
         findings: &[Finding],
         when_unknown: Option<&[Finding]>,
     ) {
-        let Injection { cause, code, strong, in_weights, model, picture } = injection;
+        let Injection { cause, code, strong, model, picture, .. } = injection;
         let told = |finding: &&Finding| {
             finding.severity != Severity::Info && !of_the_model(model, finding.code.as_str())
         };
@@ -118,7 +118,7 @@ impl Matrix {
                 findings.iter().all(|finding| finding.code != code),
                 "{cause}: {code} is known"
             );
-            injection.wrong(findings, |finding| blames_nothing(in_weights, finding.code.as_str()))
+            injection.wrong(findings, |finding| blames_nothing(finding.code.as_str()))
         });
         self.planted.push(Planted {
             cause: cause.to_owned(),
