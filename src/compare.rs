@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::golden::Tolerance;
-use crate::metrics::{PixelMetrics, TensorMetrics, Visibility, WINDOW};
+use crate::metrics::{PixelMetrics, TensorMetrics, Visibility};
 use crate::report::{CompareReport, Compared, ComparedTensor, SCHEMA_VERSION};
 use crate::tensor_file::{FileTensor, is_tensor_file, read};
 use crate::verdict::{Thresholds, Verdict};
@@ -62,7 +62,8 @@ pub fn are_tensors(a: &Path, b: &Path) -> Result<bool> {
 ///
 /// # Errors
 ///
-/// When one cannot be opened, and when SSIM is asked of fewer than 11 x 11 pixels.
+/// When one cannot be opened, and when SSIM is asked of fewer than 11 x 11 pixels or MS-SSIM of fewer
+/// than 176 x 176.
 pub fn compare_pictures(
     a_path: &Path,
     b_path: &Path,
@@ -77,16 +78,7 @@ pub fn compare_pictures(
         let [[width_a, height_a], [width_b, height_b]] = sizes;
         reasons.push(format!("sizes differ: {width_a} x {height_a} and {width_b} x {height_b}"));
     } else {
-        if thresholds.min_ssim.is_some() && sizes[0].iter().any(|&side| side < WINDOW) {
-            return Err(Error::option(
-                "`min_ssim`",
-                format!(
-                    "SSIM needs {WINDOW} x {WINDOW} pixels, found {} x {}",
-                    sizes[0][0], sizes[0][1]
-                ),
-                "leave it out",
-            ));
-        }
+        thresholds.check_defined(sizes[0].into(), "found", "leave it out")?;
         let (found, visible) = PixelMetrics::with_visibility(&a.pixels, &b.pixels)?;
         if *thresholds == Thresholds::default() {
             if !found.identical {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::{Finding, Severity};
-use crate::metrics::PixelMetrics;
+use crate::metrics::{MS_SSIM_SIDE, PixelMetrics, WINDOW};
+use crate::{Error, Result};
 
 /// What a run comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub struct Thresholds {
     pub min_psnr: Option<f64>,
     /// Least SSIM, at most 1.
     pub min_ssim: Option<f64>,
+    /// Least MS-SSIM, at most 1.
+    pub min_ms_ssim: Option<f64>,
 }
 
 impl Thresholds {
@@ -34,13 +37,14 @@ impl Thresholds {
     ///
     /// ```
     /// use vae_fidelity::verdict::Thresholds;
-    /// let asked = Thresholds { min_psnr: Some(30.0), min_ssim: None };
+    /// let asked = Thresholds { min_psnr: Some(30.0), ..Thresholds::default() };
     /// assert_eq!(asked.missed(None), ["PSNR could not be measured, 30 dB were asked for"]);
     /// assert!(Thresholds::default().missed(None).is_empty());
     /// ```
     pub fn missed(&self, metrics: Option<&PixelMetrics>) -> Vec<String> {
         let psnr = metrics.and_then(PixelMetrics::psnr_or_infinity);
         let ssim = metrics.and_then(|metrics| metrics.ssim);
+        let ms_ssim = metrics.and_then(|metrics| metrics.ms_ssim);
         let missed = |name, asked: Option<f64>, found: Option<f64>, unit| -> Option<String> {
             let asked = asked?;
             match found {
@@ -52,10 +56,39 @@ impl Thresholds {
                 None => Some(format!("{name} could not be measured, {asked}{unit} were asked for")),
             }
         };
-        [missed("PSNR", self.min_psnr, psnr, " dB"), missed("SSIM", self.min_ssim, ssim, "")]
-            .into_iter()
-            .flatten()
-            .collect()
+        let all = [
+            missed("PSNR", self.min_psnr, psnr, " dB"),
+            missed("SSIM", self.min_ssim, ssim, ""),
+            missed("MS-SSIM", self.min_ms_ssim, ms_ssim, ""),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// Refuses what pictures of `width` x `height` have not; `found` leads up to that size in the
+    /// message, and `next` says what else than leaving the threshold out helps.
+    ///
+    /// # Errors
+    ///
+    /// When SSIM is asked of fewer than 11 x 11 pixels, or MS-SSIM of fewer than 176 x 176.
+    pub(crate) fn check_defined(
+        &self,
+        (width, height): (usize, usize),
+        found: &str,
+        next: &str,
+    ) -> Result<()> {
+        let asked = [
+            ("SSIM", "min_ssim", self.min_ssim, WINDOW),
+            ("MS-SSIM", "min_ms_ssim", self.min_ms_ssim, MS_SSIM_SIDE),
+        ];
+        for (metric, parameter, least, side) in asked {
+            let Some(least) = least.filter(|_| width.min(height) < side) else { continue };
+            return Err(Error::option(
+                format!("`{parameter}` {least}"),
+                format!("{metric} needs {side} x {side} pixels, {found} {width} x {height}"),
+                next,
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -109,21 +142,42 @@ mod tests {
         let warning = Finding { severity: Severity::Warning, ..finding };
         assert_eq!(verdict(&[warning], 0, nothing), Verdict::Pass);
         // 10 levels everywhere are 28.13 dB.
-        let psnr = |least| Thresholds { min_psnr: Some(least), min_ssim: None };
+        let psnr = |least| Thresholds { min_psnr: Some(least), ..nothing };
         assert_eq!(verdict(&[], 0, psnr(28.1)), Verdict::Pass);
         assert_eq!(verdict(&[], 0, psnr(28.2)), Verdict::Fail);
-        let ssim = |least| Thresholds { min_psnr: None, min_ssim: Some(least) };
+        let ssim = |least| Thresholds { min_ssim: Some(least), ..nothing };
         assert_eq!(verdict(&[], 0, ssim(0.9)), Verdict::Pass);
         assert_eq!(verdict(&[], 0, ssim(0.9999)), Verdict::Fail);
+        let judged = |found, least| {
+            let found = PixelMetrics { ms_ssim: found, ..metrics(110) };
+            let asked = Thresholds { min_ms_ssim: Some(least), ..nothing };
+            Verdict::of(&[], 0, Some(&found), &asked).0
+        };
+        assert_eq!(judged(Some(0.9), 0.9), Verdict::Pass);
+        assert_eq!(judged(Some(0.9), 0.9001), Verdict::Fail);
+        // A picture without one, and NaN, pass nothing, however little is asked.
+        assert_eq!(judged(None, -1.0), Verdict::Fail);
+        assert_eq!(judged(Some(f64::NAN), -1.0), Verdict::Fail);
     }
 
     #[test]
     fn identical_pictures_meet_any_psnr_and_nan_meets_none() {
-        let asked = Thresholds { min_psnr: Some(1e300), min_ssim: Some(1.0) };
+        let asked =
+            Thresholds { min_psnr: Some(1e300), min_ssim: Some(1.0), ..Thresholds::default() };
         assert!(asked.missed(Some(&metrics(100))).is_empty());
         let broken = PixelMetrics { psnr_db: Some(f64::NAN), ..metrics(110) };
-        let asked = Thresholds { min_psnr: Some(-1e300), min_ssim: None };
+        let asked = Thresholds { min_psnr: Some(-1e300), ..Thresholds::default() };
         assert_eq!(asked.missed(Some(&broken)).len(), 1);
         assert_eq!(asked.missed(None).len(), 1);
+    }
+
+    #[test]
+    fn what_small_pictures_have_not_is_refused() {
+        let ssim = Thresholds { min_ssim: Some(0.5), ..Thresholds::default() };
+        let ms_ssim = Thresholds { min_ms_ssim: Some(0.5), ..Thresholds::default() };
+        let refused = |asked: Thresholds, size| asked.check_defined(size, "found", "no").is_err();
+        assert!(refused(ssim, (11, 10)) && !refused(ssim, (11, 11)));
+        assert!(refused(ms_ssim, (175, 300)) && !refused(ms_ssim, (176, 176)));
+        assert!(!refused(Thresholds::default(), (1, 1)));
     }
 }

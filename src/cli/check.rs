@@ -8,7 +8,6 @@ use crate::baseline::Baseline;
 use crate::pipeline::CheckOptions;
 use crate::pixels::requested_size;
 use crate::report::CheckSummary;
-use crate::verdict::Thresholds;
 use crate::{Error, Result};
 
 use super::check_args::CheckArgs;
@@ -59,7 +58,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
         size,
         exif: args.run.exif,
         seed: args.run.seed_of_draw(),
-        thresholds: Thresholds { min_psnr: args.least.min_psnr, min_ssim: args.least.min_ssim },
+        thresholds: args.least.thresholds(),
         baseline,
         files,
         latents_file,

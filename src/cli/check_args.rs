@@ -12,7 +12,7 @@ use super::user_files::FilesArgs;
 ///
 /// Each picture is converted to RGB and resized as Pillow does it, encoded, decoded, written, and
 /// compared with what the VAE saw. The verdict is fail if something is broken (NaN or infinity in
-/// what the VAE made), or if --min-psnr or --min-ssim is missed.
+/// what the VAE made), or if --min-psnr, --min-ssim or --min-ms-ssim is missed.
 #[derive(Debug, Args)]
 #[command(
     args_override_self = true,

@@ -29,15 +29,18 @@ pub fn run(args: &CompareArgs, console: Console) -> Result<Outcome> {
 
 fn pictures(args: &CompareArgs) -> Result<CompareReport> {
     if args.atol.or(args.rtol).is_some() {
-        return Err(not_for("--atol and --rtol", "tensors", "use --min-psnr or --min-ssim"));
+        return Err(not_for(
+            "--atol and --rtol",
+            "tensors",
+            "use --min-psnr, --min-ssim or --min-ms-ssim",
+        ));
     }
     let drawn = drawn(args);
     for (flag, path) in &drawn {
         check_png_name(flag, path)?;
     }
     places::check(&drawn, &ReadFiles::of([args.a.clone(), args.b.clone()]))?;
-    let thresholds = Thresholds { min_psnr: args.least.min_psnr, min_ssim: args.least.min_ssim };
-    let compared = compare_pictures(&args.a, &args.b, &thresholds)?;
+    let compared = compare_pictures(&args.a, &args.b, &args.least.thresholds())?;
     if let Some((flag, _)) = drawn.first() {
         draw(args, &compared, flag)?;
     }
@@ -85,8 +88,9 @@ fn tensors(args: &CompareArgs) -> Result<CompareReport> {
     if let Some((flag, _)) = drawn(args).first() {
         return Err(not_for(flag, "pictures", "leave it out"));
     }
-    if args.least.min_psnr.or(args.least.min_ssim).is_some() {
-        return Err(not_for("--min-psnr and --min-ssim", "pictures", "use --atol or --rtol"));
+    if args.least.thresholds() != Thresholds::default() {
+        let flags = "--min-psnr, --min-ssim and --min-ms-ssim";
+        return Err(not_for(flags, "pictures", "use --atol or --rtol"));
     }
     let tolerance = match (args.atol, args.rtol) {
         (None, None) => None,

@@ -129,6 +129,7 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         ("--show", args.show),
         ("--min-psnr", args.least.min_psnr.is_some()),
         ("--min-ssim", args.least.min_ssim.is_some()),
+        ("--min-ms-ssim", args.least.min_ms_ssim.is_some()),
     ];
     args.run.model.dtype.refuse_without_picture(&needs_picture)
 }

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::verdict::Thresholds;
+
 /// How a hub is asked, for a source on one.
 #[derive(Debug, Clone, Args)]
 pub struct HubArgs {
@@ -26,6 +28,17 @@ pub struct LeastArgs {
     /// Pictures: fail below this SSIM (1 is identical); needs 11 x 11 pixels
     #[arg(long, value_name = "X", value_parser = at_most_one, allow_negative_numbers = true)]
     pub min_ssim: Option<f64>,
+    /// Pictures: fail below this MS-SSIM (1 is identical); needs 176 x 176 pixels
+    #[arg(long, value_name = "X", value_parser = at_most_one, allow_negative_numbers = true)]
+    pub min_ms_ssim: Option<f64>,
+}
+
+impl LeastArgs {
+    /// As the library takes them.
+    pub fn thresholds(self) -> Thresholds {
+        let Self { min_psnr, min_ssim, min_ms_ssim } = self;
+        Thresholds { min_psnr, min_ssim, min_ms_ssim }
+    }
 }
 
 fn finite(text: &str) -> Result<f64, String> {

@@ -15,7 +15,7 @@ use crate::diagnosis::{
 use crate::engine::CrossCheck;
 use crate::forecast::forecast;
 use crate::image_processor::denormalize;
-use crate::metrics::{PixelMetrics, Visibility, WINDOW};
+use crate::metrics::{PixelMetrics, Visibility};
 use crate::pixels::{Exif, resize_bicubic};
 use crate::report::{
     CheckReport, Decoded, Latents, LatentsSource, Posterior, SCHEMA_VERSION, SavedFile, Timings,
@@ -24,7 +24,7 @@ use crate::report::{
 use crate::trace::{Stage, Statistics, TraceFile};
 use crate::vae::trace;
 use crate::verdict::{Thresholds, Verdict};
-use crate::{Dtype, Encoded, Error, Result, Rgb8};
+use crate::{Dtype, Encoded, Result, Rgb8};
 
 /// What is asked of one picture, beside the verdict. The default asks for nothing more.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +38,7 @@ pub struct CheckOptions {
     pub seed: Option<i128>,
     /// What is done with the picture's EXIF orientation, before anything else.
     pub exif: Exif,
-    /// What PSNR and SSIM have to reach.
+    /// What PSNR, SSIM and MS-SSIM have to reach.
     pub thresholds: Thresholds,
     /// An earlier run, against which nothing may have become worse.
     pub baseline: Option<Baseline>,
@@ -111,8 +111,9 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// As [`Self::check`]; when the sample that is given is none; when `options` ask for what the picture cannot give, such as SSIM of fewer
-    /// than 11 x 11 pixels; and with [`crate::ErrorKind::Cancelled`] after
+    /// As [`Self::check`]; when the sample that is given is none; when `options` ask for what the picture
+    /// cannot give, such as SSIM of fewer than 11 x 11 pixels or MS-SSIM of fewer than 176 x 176; and with
+    /// [`crate::ErrorKind::Cancelled`] after
     /// [`crate::Cancellation::cancel`].
     pub fn check_with<'a>(
         &self,
@@ -125,7 +126,11 @@ impl Pipeline {
         let taken = picture.into().taken(options.exif)?;
         let path = taken.name.as_path();
         let (width, height) = taken.size(options.size, self.vae.config().multiple_of())?;
-        check_ssim_is_defined(&options.thresholds, width, height)?;
+        options.thresholds.check_defined(
+            (width, height),
+            "the picture is encoded at",
+            "leave it out, or enlarge the picture with `width` and `height`",
+        )?;
         if let Some(baseline) = &options.baseline {
             baseline.check(path, [width, height])?;
         }
@@ -289,6 +294,7 @@ impl Pipeline {
             reference: self.reference(&load),
             weights: self.weights_findings()?,
             files: &options.files,
+            unknown: &[],
         };
         diagnose(&evidence, options.cross_check)
     }
@@ -296,19 +302,6 @@ impl Pipeline {
     /// What `cross_check` asks for; `None` also where there is nothing to compare with.
     fn cross_check(&self, options: &CheckOptions) -> Option<CrossCheck> {
         self.execution.cross_check().filter(|_| options.cross_check)
-    }
-}
-
-fn check_ssim_is_defined(thresholds: &Thresholds, width: usize, height: usize) -> Result<()> {
-    match thresholds.min_ssim {
-        Some(least) if width.min(height) < WINDOW => Err(Error::option(
-            format!("`min_ssim` {least}"),
-            format!(
-                "SSIM needs {WINDOW} x {WINDOW} pixels, the picture is encoded at {width} x {height}"
-            ),
-            "leave it out, or enlarge the picture with `width` and `height`",
-        )),
-        _ => Ok(()),
     }
 }
 

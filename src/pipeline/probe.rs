@@ -134,6 +134,7 @@ impl Pipeline {
             reference: None,
             weights: &[],
             files: &files,
+            unknown: &[],
         };
         Ok(diagnose(&evidence, false)?.findings)
     }

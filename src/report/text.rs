@@ -141,8 +141,13 @@ pub(super) fn pixel_lines(
         None => "not defined under 11 x 11 pixels".to_owned(),
     };
     line(f, "SSIM", format_args!("{ssim}{}", asked(thresholds.min_ssim, "")))?;
-    if let Some(ms_ssim) = metrics.ms_ssim {
-        line(f, "MS-SSIM", format_args!("{ms_ssim:.4}"))?;
+    let ms_ssim = match metrics.ms_ssim {
+        Some(ms_ssim) => Some(format!("{ms_ssim:.4}")),
+        // Nobody misses it in a small picture, but who asked is told.
+        None => thresholds.min_ms_ssim.map(|_| "not defined under 176 x 176 pixels".to_owned()),
+    };
+    if let Some(ms_ssim) = ms_ssim {
+        line(f, "MS-SSIM", format_args!("{ms_ssim}{}", asked(thresholds.min_ms_ssim, "")))?;
     }
     if let Some((ssimulacra2, butteraugli)) = metrics.ssimulacra2.zip(metrics.butteraugli) {
         let grade = grade(ssimulacra2);

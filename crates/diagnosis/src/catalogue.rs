@@ -39,6 +39,7 @@ impl Code {
             Self::LatentStatsIgnored => &scaling::LATENT_STATS_IGNORED,
             Self::BatchNormStatistics => &latents::patched::BATCH_NORM_STATISTICS,
             Self::LatentPatchOrder => &latents::patched::LATENT_PATCH_ORDER,
+            Self::LatentChannelsRepeated => &latents::repeated::LATENT_CHANNELS_REPEATED,
             Self::LayoutScrambled => &changes::LAYOUT_SCRAMBLED,
             Self::SampleVsMode => &latents::noise::SAMPLE_VS_MODE,
             Self::PosteriorNoise => &latents::noise::POSTERIOR_NOISE,

@@ -68,7 +68,7 @@ pub(super) const SYMMETRIC_DOWNSAMPLE_PADDING: Cause = Cause {
               2^(levels - 1) - 1 pixels, and leaves a band at the top left.",
     rule: "The picture fits best when moved right and down by 1 to 2^(levels - 1) pixels, both \
            ways alike, and much better than unmoved; or the latents match those of a picture \
-           so moved; or the first diverging layer of a trace is \
+           so moved, and not those of one moved by other numbers of pixels; or the first diverging layer of a trace is \
            encoder.down_blocks.0.downsamplers.0.",
     remedy: "pad (left 0, right 1, top 0, bottom 1), then convolve with stride 2 and no padding",
     diffusers: "Downsample2D with padding=0 pads (0, 1, 0, 1) itself",
@@ -116,8 +116,8 @@ pub(super) enum Change {
     Channels([usize; 3]),
     /// `scale * sample + offset`, per channel.
     Range([(f32, f32); 3]),
-    /// Moved right and down by this many pixels, edges repeated.
-    Moved(usize),
+    /// Moved right and down by these numbers of pixels, edges repeated.
+    Moved([usize; 2]),
     /// One of the eight symmetries of a rectangle.
     Symmetry(Symmetry),
     /// Memory read in another order of axes.
@@ -196,7 +196,7 @@ pub(super) fn explanations(evidence: &Evidence) -> Vec<Tried> {
     // AutoencoderTiny pads on all sides as it is.
     if whole > 1 && evidence.vae.config().class() != Class::AutoencoderTiny {
         let what = format!("moved right and down by {} pixels", whole - 1);
-        list.push(explain(&SYMMETRIC_DOWNSAMPLE_PADDING, what, Change::Moved(whole - 1)));
+        list.push(explain(&SYMMETRIC_DOWNSAMPLE_PADDING, what, Change::Moved([whole - 1; 2])));
     }
     for (layout, what) in Layout::ALL {
         list.push(explain(&LAYOUT_SCRAMBLED, what.to_owned(), Change::Layout(layout)));
@@ -244,8 +244,8 @@ impl Change {
                 }
                 changed
             }
-            Self::Moved(by) => Array3::from_shape_fn(sample.dim(), |(c, y, x)| {
-                sample[[c, y.saturating_sub(by), x.saturating_sub(by)]]
+            Self::Moved([right, down]) => Array3::from_shape_fn(sample.dim(), |(c, y, x)| {
+                sample[[c, y.saturating_sub(down), x.saturating_sub(right)]]
             }),
             Self::Recoloured(recolouring) => recolouring.clamped(sample),
             Self::Symmetry(symmetry) => symmetry.apply(sample),

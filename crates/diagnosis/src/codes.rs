@@ -61,6 +61,7 @@ codes! {
     LatentStatsIgnored = "latent-stats-ignored",
     BatchNormStatistics = "batch-norm-statistics",
     LatentPatchOrder = "latent-patch-order",
+    LatentChannelsRepeated = "latent-channels-repeated",
     LayoutScrambled = "layout-scrambled",
     SampleVsMode = "sample-vs-mode",
     PosteriorNoise = "posterior-noise",

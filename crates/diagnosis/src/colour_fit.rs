@@ -154,7 +154,7 @@ pub(super) fn fitted(expected: &[Rgb], found: &[Rgb], clipped: Option<f64>) -> V
             add(&COLOUR_MATRIX, what, 1, Recolouring::saturation(luma, by));
         }
     }
-    if let Some(matrix) = sums.matrix() {
+    if let Some(matrix) = sums.matrix().filter(Recolouring::keeps_greys) {
         let what = "with its colours mixed by a 3 x 3 matrix".to_owned();
         add(&COLOUR_MATRIX, what, 12, matrix);
     }

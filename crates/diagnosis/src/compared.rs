@@ -3,6 +3,7 @@
 use ndarray::Array4;
 use serde::Serialize;
 
+use super::codes::Code;
 use super::finding::Finding;
 use super::fit::{psnr, rms_difference, spread};
 use super::severity::Severity;
@@ -116,7 +117,27 @@ impl From<Finding> for Judged {
     }
 }
 
+impl From<Option<Finding>> for Judged {
+    fn from(finding: Option<Finding>) -> Self {
+        Vec::from_iter(finding).into()
+    }
+}
+
 impl Judged {
+    /// The same with `nearest`, which is warned of: behind an error that names no cause, or alone.
+    pub fn beside(mut self, nearest: Finding) -> Self {
+        let names_none = |finding: &Finding| {
+            matches!(
+                finding.code,
+                Code::PreprocessedDiffers | Code::LatentsDiffer | Code::DecodedDiffers
+            )
+        };
+        if self.findings.iter().all(names_none) {
+            self.findings.push(nearest);
+        }
+        self
+    }
+
     /// No fault, for this reason.
     pub fn passing(why: impl Into<String>) -> Self {
         Self { passes_as: Some(why.into()), ..Self::default() }

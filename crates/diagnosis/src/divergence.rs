@@ -58,12 +58,12 @@ pub(super) fn findings(evidence: &Evidence, theirs: &TraceFile) -> Result<Vec<Fi
         }
         let Some(ours) = evidence.vae.trace(stage, input) else { continue };
         let ours = ours?;
-        if let Some(finding) = compared(&ours, theirs.stage(stage)) {
-            return Ok(vec![finding]);
+        if let Some(finding) = compared(evidence, &ours, theirs.stage(stage)) {
+            return Ok(evidence.known(finding).into_iter().collect());
         }
         drifted = drifted.or_else(|| beyond_f32(&ours, theirs.stage(stage)));
     }
-    Ok(drifted.into_iter().collect())
+    Ok(evidence.known(drifted).into_iter().collect())
 }
 
 /// An info about the first layer of `theirs` that differs by more than f32 rounds.
@@ -107,7 +107,7 @@ pub(super) fn first(
         else {
             continue;
         };
-        if let Some(finding) = compared(&expected?, &found?) {
+        if let Some(finding) = compared(evidence, &expected?, &found?) {
             return Ok(finding.layer);
         }
     }
@@ -115,7 +115,7 @@ pub(super) fn first(
 }
 
 /// The finding about `theirs`, or `None` where it agrees with `ours`.
-fn compared(ours: &Trace, theirs: &Trace) -> Option<Finding> {
+fn compared(evidence: &Evidence, ours: &Trace, theirs: &Trace) -> Option<Finding> {
     let by_name = by_name(theirs);
     let mut largest = ROUNDING;
     let mut before: Option<&Activation> = None;
@@ -125,7 +125,9 @@ fn compared(ours: &Trace, theirs: &Trace) -> Option<Finding> {
         compared += 1;
         let difference = difference(expected, found);
         if difference > TOLERANCE && difference > JUMP * largest {
-            return Some(parted(expected, found, before, difference, largest));
+            let padding = evidence.knows(Code::SymmetricDownsamplePadding)
+                && is_padding(expected, found, difference);
+            return Some(parted(expected, found, before, [difference, largest], padding));
         }
         largest = largest.max(difference);
         before = Some(expected);
@@ -170,12 +172,19 @@ fn deviation(activation: &Activation) -> f64 {
     activation.std.unwrap_or(0.0).max(1e-12)
 }
 
+/// Whether it is the first convolution with a stride, and only its values differ.
+fn is_padding(expected: &Activation, found: &Activation, difference: f64) -> bool {
+    expected.module.starts_with("encoder.down_blocks.0.downsamplers.0")
+        && expected.shape == found.shape
+        && difference.is_finite()
+}
+
 fn parted(
     expected: &Activation,
     found: &Activation,
     before: Option<&Activation>,
-    difference: f64,
-    largest: f64,
+    [difference, largest]: [f64; 2],
+    padding: bool,
 ) -> Finding {
     let module = &expected.module;
     let how = if expected.shape != found.shape {
@@ -189,9 +198,6 @@ fn parted(
         Some(before) => format!("{} and all before it agree", before.module),
         None => "it is the first layer: look at its input as well".to_owned(),
     };
-    let padding = module.starts_with("encoder.down_blocks.0.downsamplers.0")
-        && expected.shape == found.shape
-        && difference.is_finite();
     let cause = if padding { &SYMMETRIC_DOWNSAMPLE_PADDING } else { &TRACE_DIVERGES };
     let finding = Finding::new(cause, format!("{module} {how}; {so_far}"))
         .at(module)

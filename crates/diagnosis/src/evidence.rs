@@ -2,8 +2,9 @@
 
 use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix3, Ix4};
 
+use super::codes::Code;
 use super::finding::Finding;
-use vae_fidelity_core::config::Family;
+use vae_fidelity_core::config::{Class, Family};
 use vae_fidelity_core::trace::TraceFile;
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::Result;
@@ -41,6 +42,10 @@ pub struct Evidence<'a> {
     pub weights: &'a [Finding],
     /// Files of the user's own pipeline.
     pub files: &'a UserFiles,
+    /// Codes that no rule knows: what a run says then is what becomes of faults that nobody has written
+    /// a rule for. No explanation by one of them is offered, and a rule that would return a finding of
+    /// it leaves the word to those after it. For measuring only: empty in every other run.
+    pub unknown: &'a [Code],
 }
 
 /// What a run is held against where its arithmetic is in doubt.
@@ -90,6 +95,21 @@ impl LatentsScale {
 }
 
 impl Evidence<'_> {
+    /// Whether a rule may find `code`: what models of this class cannot have is not found in them.
+    pub(super) fn knows(&self, code: Code) -> bool {
+        !self.unknown.contains(&code) && can_happen(code, self.vae.config().class())
+    }
+
+    /// A finding, where its code is known.
+    pub(super) fn known(&self, finding: impl Into<Option<Finding>>) -> Option<Finding> {
+        finding.into().filter(|finding| self.knows(finding.code))
+    }
+
+    /// What one rule found, where all of it is known; `None` leaves the word to other rules.
+    pub(super) fn all_known(&self, findings: Vec<Finding>) -> Option<Vec<Finding>> {
+        findings.iter().all(|finding| self.knows(finding.code)).then_some(findings)
+    }
+
     /// Whether what is decoded comes from latents of the user's.
     pub(super) fn has_users_latents(&self) -> bool {
         self.latents_are_given || self.files.latents.is_some()
@@ -105,6 +125,21 @@ impl Evidence<'_> {
             }
             None => (!self.drawn).then(|| self.encoded.latents.clone()),
         }
+    }
+}
+
+/// Whether models of `class` can have what `code` names.
+fn can_happen(code: Code, class: Class) -> bool {
+    match code {
+        Code::ScalingFactorMismatch => class != Class::AutoencoderKLFlux2,
+        Code::ShiftFactorDropped | Code::LatentStatsIgnored => class == Class::AutoencoderKL,
+        // It has no posterior, and pads on all sides where it halves them.
+        Code::SampleVsMode
+        | Code::PosteriorNoise
+        | Code::PosteriorCollapsed
+        | Code::SymmetricDownsamplePadding => class != Class::AutoencoderTiny,
+        Code::BatchNormStatistics | Code::LatentPatchOrder => class == Class::AutoencoderKLFlux2,
+        _ => true,
     }
 }
 

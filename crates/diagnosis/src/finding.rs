@@ -1,7 +1,7 @@
 //! One finding.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::codes::{Cause, Code};
 use super::severity::Severity;
@@ -54,6 +54,17 @@ impl Finding {
     pub fn severity(mut self, severity: Severity) -> Self {
         self.severity = severity;
         self
+    }
+
+    /// The same as one of two that cannot be told apart: `what`, of `other`, shows the same.
+    pub(crate) fn or(self, other: &'static Cause, what: &str) -> Self {
+        let title = format!(
+            "{}; or ({}) {what}: these two cannot be told apart here",
+            self.title, other.code
+        );
+        let one_of = [self.code, other.code].map(|code| json!({ "code": code.as_str() }));
+        let remedy = format!("{}; or {}", self.remedy, other.remedy);
+        Self { title, remedy, ..self }.evidence("one_of", one_of)
     }
 
     /// The same, with another remedy than its row gives.

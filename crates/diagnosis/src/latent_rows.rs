@@ -78,6 +78,7 @@ fn one_by_one(evidence: &Evidence, expected: &Array4<f32>, rows: &[ArrayD<f32>])
         let findings = judged.findings.into_iter().map(named).collect();
         return Ok(Judged { findings, ..judged });
     }
+    of_rows.retain(|(_, finding)| evidence.knows(finding.code));
     let findings = gathered(of_rows, &own, rows.len());
     Ok(Judged { findings, ..nearest.unwrap_or_default() })
 }

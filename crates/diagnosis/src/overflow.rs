@@ -54,7 +54,7 @@ pub const F16_WARN: f32 = Extreme::WATCHED;
 /// `fp16-overflow-encoder`, `fp16-overflow-decoder`, `non-finite-output`.
 pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
     let count = |values: &ndarray::Array4<f32>| values.iter().filter(|v| !v.is_finite()).count();
-    if let Some(finding) = lost_in_scaling(evidence)? {
+    if let Some(finding) = evidence.known(lost_in_scaling(evidence)?) {
         return Ok(vec![finding]);
     }
     let (latents, decoded) = (count(&evidence.encoded.latents), count(evidence.decoded));
@@ -64,13 +64,15 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
         0 => (Stage::Decode, &evidence.encoded.latents, &FP16_OVERFLOW_DECODER),
         _ => (Stage::Encode, evidence.sample, &FP16_OVERFLOW_ENCODER),
     };
-    let Some(trace) = evidence.vae.trace(stage, input.view()) else { return Ok(vec![plain]) };
+    let only = |finding: Finding| Ok(Vec::from_iter(evidence.known(finding)));
+    let Some(trace) = evidence.vae.trace(stage, input.view()) else { return only(plain) };
     let trace = trace?;
     let Some(at) = trace.iter().position(|activation| activation.non_finite > 0) else {
-        return Ok(vec![plain]);
+        return only(plain);
     };
     let module = trace[at].module.clone();
     if dtype == Dtype::F16
+        && evidence.knows(cause.code)
         && let Some(reference) = evidence.reference
         && let Some(reference) = (reference.load)()?.trace(stage, input.view())
     {
@@ -95,7 +97,7 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
         }
     }
     let title = format!("{}; {module} is the first layer that is not finite", plain.title);
-    Ok(vec![Finding { title, ..plain }.at(module)])
+    only(Finding { title, ..plain }.at(module))
 }
 
 /// `scaling-factor-mismatch`: a factor that no dtype brings the latents back from.

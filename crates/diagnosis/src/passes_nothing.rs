@@ -98,12 +98,16 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
             .evidence("block", side)
     };
     let mut dead = Vec::new();
-    if let Some(change) = encoder_is_dead(evidence, side)? {
+    if evidence.knows(Code::DeadEncoder)
+        && let Some(change) = encoder_is_dead(evidence, side)?
+    {
         let title = "the latents carry nothing of the picture: another one has the same";
         let finding = Finding::new(&DEAD_ENCODER, title).at("encoder");
         dead.push(told(finding).evidence("relative_change", change));
     }
-    if let Some(change) = decoder_is_dead(evidence)? {
+    if evidence.knows(Code::DeadDecoder)
+        && let Some(change) = decoder_is_dead(evidence)?
+    {
         let title = "what is decoded does not depend on the latents: others decode to the same";
         let finding = Finding::new(&DEAD_DECODER, title).at("decoder");
         dead.push(told(finding).evidence("rms_change", change));
@@ -120,7 +124,8 @@ pub(super) fn findings(evidence: &Evidence) -> Result<Vec<Finding>> {
         loss.trip_db(),
         loss.blocks_db()
     );
-    Ok(vec![told(Finding::new(&PASSES_NOTHING, title))])
+    let finding = evidence.known(told(Finding::new(&PASSES_NOTHING, title)));
+    Ok(finding.into_iter().collect())
 }
 
 /// Whether the trip is so far off that no picture explains it, be it a photograph or not.
@@ -136,18 +141,22 @@ fn is_far_behind(evidence: &Evidence, loss: &Loss, side: usize) -> bool {
 /// A range or an order of channels that the weights have wrong, where that is what is lost. Warnings: where
 /// the picture shows them clearly, `round_trip` has found them already.
 fn explained(evidence: &Evidence, loss: &Loss, side: usize) -> Option<Finding> {
-    let better = |changed: Array4<f32>| {
+    let better = |cause: &Cause, changed: Array4<f32>| {
+        if !evidence.knows(cause.code) {
+            return None;
+        }
         let changed = Loss::of(evidence.sample.view(), changed.view(), side);
         (changed.trip < loss.blocks).then(|| changed.trip_db())
     };
     let warning = |cause, title: String, psnr: f64| {
         Finding::new(cause, title).severity(Severity::Warning).evidence("psnr_once_undone_db", psnr)
     };
-    if let Some(psnr) = better(evidence.decoded.mapv(|y| 2.0 * y - 1.0)) {
+    if let Some(psnr) = better(&INPUT_NOT_NORMALISED, evidence.decoded.mapv(|y| 2.0 * y - 1.0)) {
         let title = "the output looks like the input's [0, 1] taken for [-1, 1]".to_owned();
         return Some(warning(&INPUT_NOT_NORMALISED, title, psnr));
     }
-    if let Some(psnr) = better(evidence.decoded.mapv(|y| (y + 1.0) / 2.0)) {
+    if let Some(psnr) = better(&OUTPUT_NOT_DENORMALISED, evidence.decoded.mapv(|y| (y + 1.0) / 2.0))
+    {
         let title = "the output has twice the input's range, moved down".to_owned();
         return Some(warning(&OUTPUT_NOT_DENORMALISED, title, psnr));
     }
@@ -158,7 +167,7 @@ fn explained(evidence: &Evidence, loss: &Loss, side: usize) -> Option<Finding> {
             let channel = evidence.decoded.index_axis(Axis(1), from);
             changed.index_axis_mut(Axis(1), to).assign(&channel);
         }
-        let psnr = better(changed)?;
+        let psnr = better(&CHANNEL_SWAP, changed)?;
         let title = format!("the output fits the input in {name} order");
         Some(warning(&CHANNEL_SWAP, title, psnr).evidence("order", name))
     })

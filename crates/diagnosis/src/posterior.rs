@@ -54,7 +54,7 @@ const SPREAD: (f64, f64) = (0.33, 3.0);
 /// are `useless` spread their latents somehow, and no factor is to blame for it.
 pub(super) fn findings(evidence: &Evidence, useless: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
-    findings.extend(collapsed(evidence));
+    findings.extend(evidence.known(collapsed(evidence)));
     let config = evidence.vae.config();
     if !useless
         && config.latents_statistics().is_none()
@@ -62,7 +62,9 @@ pub(super) fn findings(evidence: &Evidence, useless: bool) -> Vec<Finding> {
         && is_natural(evidence.seen)
         && let Some(mean) = evidence.mean()
     {
-        findings.extend(unusual_spread(spread(&mean), factor, &Family::with_graph_of(config)));
+        let mut families = Family::with_graph_of(config);
+        families.retain(|_| evidence.knows(Code::WrongFamilyValues));
+        findings.extend(evidence.known(unusual_spread(spread(&mean), factor, &families)));
     }
     findings
 }

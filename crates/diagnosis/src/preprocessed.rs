@@ -3,7 +3,7 @@
 use ndarray::{Array4, ArrayD, Axis};
 
 use super::changes::{
-    Change, INPUT_NOT_NORMALISED, SYMMETRIES, Tried, explanations, ranges, resizings,
+    Change, INPUT_NOT_NORMALISED, SYMMETRIES, Symmetry, Tried, explanations, ranges, resizings,
 };
 use super::codes::{Cause, Code};
 use super::colour_fit::{fitted, rms};
@@ -54,9 +54,9 @@ const LEVEL: f64 = 1.0 / 127.5;
 pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged> {
     let expected = evidence.sample;
     let Some(found) = as_nchw(tensor, expected.dim()) else {
-        return Ok(wrong_shape(evidence, tensor).into());
+        return Ok(evidence.known(wrong_shape(evidence, tensor)).into());
     };
-    if found.iter().any(|value| !value.is_finite()) {
+    if evidence.knows(Code::NonFiniteOutput) && found.iter().any(|value| !value.is_finite()) {
         let count = found.iter().filter(|value| !value.is_finite()).count();
         let title = format!("{count} values of the preprocessed tensor are NaN or infinite");
         return Ok(Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", count).into());
@@ -71,7 +71,7 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     if difference < 1e-6 {
         return Ok(Judged::default());
     }
-    let mut competition = Competition::new(FLOOR);
+    let mut competition = Competition::new(FLOOR, ROUNDING, evidence.unknown);
     let offer = |competition: &mut Competition, explanation: Explanation| {
         let left = explanation.left;
         competition.offer(
@@ -112,6 +112,10 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     }
     let finding = outcome.finding("the preprocessed tensor is the picture ", difference >= ALTERED);
     match finding {
+        Some(nearest) if matches!(outcome, Outcome::Nearest(_)) && difference >= ALTERED => {
+            let judged = unexplained(evidence, found, &compressed, &competition)?;
+            Ok(judged.beside(nearest))
+        }
         Some(finding) => Ok(finding.into()),
         None if difference <= ROUNDING => Ok(Judged::default()),
         None => unexplained(evidence, found, &compressed, &competition),
@@ -181,13 +185,13 @@ fn wrong_shape(evidence: &Evidence, tensor: &ArrayD<f32>) -> Finding {
     let exchanged = as_nchw(tensor, (n, c, w, h));
     if let Some(found) = &exchanged {
         let sample = expected.index_axis(Axis(0), 0);
-        let turned = SYMMETRIES.into_iter().filter(|(symmetry, _)| symmetry.transposed).find_map(
-            |(symmetry, name)| {
-                let turned = symmetry.apply(sample).insert_axis(Axis(0));
-                let line = Line::through(&turned, found)?;
-                (line.correlation > 0.95).then_some((symmetry, name, line))
-            },
-        );
+        let turns = SYMMETRIES.into_iter().filter(|(symmetry, _)| symmetry.transposed);
+        let known = |symmetry: &Symmetry| evidence.knows(symmetry.cause(evidence.orientation).code);
+        let turned = turns.filter(|(symmetry, _)| known(symmetry)).find_map(|(symmetry, name)| {
+            let turned = symmetry.apply(sample).insert_axis(Axis(0));
+            let line = Line::through(&turned, found)?;
+            (line.correlation > 0.95).then_some((symmetry, name, line))
+        });
         if let Some((symmetry, name, line)) = turned {
             let title = format!("the preprocessed tensor is the picture {name}");
             return Finding::new(symmetry.cause(evidence.orientation), title)
@@ -197,7 +201,8 @@ fn wrong_shape(evidence: &Evidence, tensor: &ArrayD<f32>) -> Finding {
     }
     let title =
         format!("the preprocessed tensor is {:?}, expected {:?}", tensor.shape(), expected.shape());
-    other_size(title, exchanged.is_some(), expected.shape(), tensor.shape())
+    let exchanged = exchanged.is_some() && evidence.knows(Code::LayoutScrambled);
+    other_size(title, exchanged, expected.shape(), tensor.shape())
 }
 
 /// What is said where no rule explains the difference: nothing, if JPEG at quality 75 makes as much.
@@ -211,16 +216,19 @@ fn unexplained(
     let (distance, allowed) =
         (Distance::between(evidence.seen, &fed), Distance::between(evidence.seen, compressed));
     let region = |picture: &Rgb8| Region::of_pictures(evidence.seen, picture);
-    if let Some(finding) =
-        region(&fed).beyond(&region(compressed)).finding("the preprocessed tensor")
-    {
+    let beyond = region(&fed).beyond(&region(compressed));
+    let named = |name: fn(&Region, &str) -> Option<Finding>| {
+        evidence.known(name(&beyond, "the preprocessed tensor"))
+    };
+    if let Some(finding) = named(Region::border).or_else(|| named(Region::rectangle)) {
         return Ok(finding.evidence("rms_levels", distance.rms).into());
     }
     let in_range = found.iter().all(|value| value.abs() <= 1.05);
     let correlation = Line::through(evidence.sample, found).map_or(0.0, |line| line.correlation);
     let resized = evidence.source.data().len() != evidence.seen.data().len();
+    let other_resize = resized && evidence.knows(Code::ResizeMismatch);
     let finding = match () {
-        () if in_range && distance.is_within(&allowed) && resized => Finding::new(
+        () if in_range && distance.is_within(&allowed) && other_resize => Finding::new(
             &RESIZE_MISMATCH,
             "the preprocessed tensor is the picture resized in a way that none of the known filters gives, or compressed",
         ),
@@ -236,12 +244,12 @@ fn unexplained(
             "the preprocessed tensor is not this picture, and no rule says why",
         ),
     };
-    Ok(finding
+    let finding = finding
         .evidence("rms_difference", rms_difference(evidence.sample, found))
         .evidence("correlation", correlation)
         .evidence("rms_levels", distance.rms)
         .evidence("rms_levels_of_worst_block", distance.worst_block)
         .evidence("rms_levels_of_jpeg_at_75", allowed.rms)
-        .evidence("ruled_out", competition.ruled_out())
-        .into())
+        .evidence("ruled_out", competition.ruled_out());
+    Ok(evidence.known(finding).into())
 }

@@ -4,6 +4,7 @@ use ndarray::Array4;
 
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
+use super::evidence::Evidence;
 use super::finding::Finding;
 use super::fit::psnr;
 use super::round_trip::OUTPUT_NOT_DENORMALISED;
@@ -128,10 +129,15 @@ const COLLAPSED: f64 = 0.7;
 
 /// `u8-wraparound`, `u8-truncated` or `banding`, where converting the tensor so gives the picture
 /// that it became there.
-pub(super) fn exact(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
-    wrapped(decoded, ours, theirs)
-        .or_else(|| truncated(decoded, ours, theirs))
-        .or_else(|| in_bf16(decoded, ours, theirs))
+pub(super) fn exact(
+    evidence: &Evidence,
+    decoded: &Array4<f32>,
+    ours: &Rgb8,
+    theirs: &Rgb8,
+) -> Option<Finding> {
+    [wrapped, truncated, in_bf16]
+        .into_iter()
+        .find_map(|rule| evidence.known(rule(decoded, ours, theirs)))
 }
 
 fn wrapped(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {

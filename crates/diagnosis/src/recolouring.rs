@@ -55,8 +55,9 @@ pub(super) const COLOUR_MATRIX: Cause = Cause {
     title: "colours were mixed by a matrix: BT.601 read as BT.709, saturation, hue",
     meaning: "Greys stay and colours move. A video that is written with one matrix and read with \
               the other shifts reds and greens; pipelines also change saturation or hue.",
-    rule: "A 3 x 3 matrix with an offset explains the difference better than every other cause. \
-           BT.601 and BT.709, and saturation, are named.",
+    rule: "A 3 x 3 matrix that moves black and white by no more than 5 levels, and is no order of \
+           channels, explains the difference better than every other cause. BT.601 and BT.709, and \
+           saturation, are named.",
     remedy: "read with the matrix that the picture was written with, and leave saturation and hue \
              alone",
     diffusers: "it converts nothing: look at what reads or writes the video",
@@ -74,6 +75,12 @@ pub(super) fn is_of_colours(code: Code) -> bool {
         Code::LevelsChanged | Code::GammaMismatch | Code::ColourMatrix | Code::ColourMatched
     )
 }
+
+/// How far a matrix between spaces of colour may move black and white: 5 levels, which rounding and clamped
+/// colours leave of a fit.
+const GREYS_MOVE: f64 = 0.02;
+/// A matrix of nothing but zeros and ones, this nearly, is an order of channels.
+const ORDER: f64 = 0.05;
 
 /// Luma of BT.601 and BT.709.
 pub(super) const BT601: Rgb = [0.299, 0.587, 0.114];
@@ -142,6 +149,18 @@ impl Recolouring {
         changed
     }
 
+    /// Whether greys stay and colours move, as with every matrix between spaces of colour, and other than
+    /// where channels are exchanged.
+    pub fn keeps_greys(&self) -> bool {
+        let Self::Affine(matrix, offset) = self else { return false };
+        let stays = |c: usize| {
+            let [black, white] = [offset[c], offset[c] + matrix[c].iter().sum::<f64>()];
+            black.abs() <= GREYS_MOVE && (white - 1.0).abs() <= GREYS_MOVE
+        };
+        let is_order = matrix.iter().flatten().all(|x| x.abs().min((x - 1.0).abs()) <= ORDER);
+        (0..3).all(stays) && !is_order
+    }
+
     /// Whether both do nearly the same to every colour: within a fiftieth of what they do.
     pub fn is_near(self, other: Self) -> bool {
         let corners = (0..8).map(|i| [i & 1, i >> 1 & 1, i >> 2].map(f64::from));
@@ -149,6 +168,13 @@ impl Recolouring {
             let (a, b) = (self.of(corner), other.of(corner));
             a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 0.02 * b.abs().max(1.0))
         })
+    }
+
+    /// Whether it is [-1, 1] and [0, 1] taken for each other.
+    pub fn is_a_range(self) -> bool {
+        [(0.5, 0.5), (2.0, -1.0)]
+            .into_iter()
+            .any(|(slope, offset)| self.is_near(Self::line(slope, offset)))
     }
 
     /// One pixel, unclamped; powers take what is below 0 for 0.

@@ -30,9 +30,10 @@ pub(super) const EDITED_REGION: Cause = Cause {
     title: "only one part of the picture differs",
     meaning: "The rest agrees, so that weights, factor and ranges are right: the picture was \
               edited or pasted into after its latents were cached, or before it was saved.",
-    rule: "Blocks of 8 x 8 pixels (or single latents) that differ at least 4 times as much as the \
-           others fill at least half of one rectangle, which covers no more than half of the \
-           picture, and the rest is nearly the same.",
+    rule: "Blocks of 8 x 8 pixels that differ at least 4 times as much as the others fill at least \
+           half of one rectangle, which covers no more than half of the picture; nine in ten of their \
+           pixels differ, and the rest is the same to half a level. Of single latents, where a change \
+           reaches further, it is a warning.",
     remedy: "make latents, picture and tensor again from one state of the file",
     diffusers: "clear cached latents when pictures change",
     comfyui: "look for a mask, an inpaint or a composite node",
@@ -45,6 +46,10 @@ pub(super) const EDITED_REGION: Cause = Cause {
 const ROOM: f64 = 2.0;
 /// How much more the border, or a rectangle, differs than the rest.
 const STRONGER: f64 = 4.0;
+/// RMS in levels outside an edited part: rounding, which blurs, resizes and compression do not stay below.
+const UNTOUCHED: f64 = 0.5;
+/// The share of pixels that an edit changes where it does.
+const EVERY: f64 = 0.9;
 /// The share of a rectangle that has to differ, and of the picture that it may cover.
 const FILLED: f64 = 0.5;
 const COVERED: f64 = 0.5;
@@ -53,6 +58,10 @@ const COVERED: f64 = 0.5;
 pub(super) struct Region {
     /// (rows, columns).
     squares: Array2<f64>,
+    /// The same before anything was allowed for.
+    all: Array2<f64>,
+    /// The share of pixels that differ; none for latents, where what is edited changes all around it.
+    touched: Option<Array2<f64>>,
     /// The RMS that is worth a word, and how wide a place is in pixels of the picture.
     least: f64,
     pixels: usize,
@@ -65,12 +74,20 @@ impl Region {
         let (width, height) = (ours.width(), ours.height());
         let mut sums = Array2::zeros((height.div_ceil(SIDE), width.div_ceil(SIDE)));
         let mut counts = Array2::<f64>::zeros(sums.dim());
+        let mut touched = counts.clone();
         for (i, (a, b)) in ours.data().iter().zip(theirs.data()).enumerate() {
             let at = [i / 3 / width / SIDE, i / 3 % width / SIDE];
             sums[at] += f64::from(a.abs_diff(*b)).powi(2);
             counts[at] += 1.0;
         }
-        Self { squares: sums / counts, least: 3.0, pixels: SIDE }
+        let pixels = ours.data().chunks_exact(3).zip(theirs.data().chunks_exact(3));
+        for (i, (a, b)) in pixels.enumerate() {
+            touched[[i / width / SIDE, i % width / SIDE]] += f64::from(u8::from(a != b));
+        }
+        touched = 3.0 * touched / &counts;
+        let squares = sums / counts;
+        let all = squares.clone();
+        Self { squares, all, touched: Some(touched), least: 3.0, pixels: SIDE }
     }
 
     /// Of latents, relative to the `spread` of the expected ones; each stands for `pixels` pixels.
@@ -88,7 +105,7 @@ impl Region {
             });
             off.sum::<f64>() / channels as f64
         });
-        Self { squares, least: 0.05, pixels }
+        Self { all: squares.clone(), squares, touched: None, least: 0.05, pixels }
     }
 
     /// What is left of the difference where one like `allowed`, of the same two sizes, is no fault:
@@ -100,19 +117,26 @@ impl Region {
         self
     }
 
-    /// `padding-mode` or `edited-region`, for `subject` ("your picture").
-    pub fn finding(&self, subject: &str) -> Option<Finding> {
-        self.border(subject).or_else(|| self.rectangle(subject))
+    /// RMS in the middle half of rows and columns; `None` where there is none.
+    fn middle(&self) -> Option<f64> {
+        let (rows, columns) = self.squares.dim();
+        let middle =
+            self.squares.slice(s![rows / 4..rows - rows / 4, columns / 4..columns - columns / 4]);
+        Some(middle.mean()?.sqrt())
     }
 
-    fn border(&self, subject: &str) -> Option<Finding> {
+    /// Whether the middle shows what this is the difference of.
+    pub fn shows_in_the_middle(&self) -> bool {
+        self.middle().is_some_and(|middle| middle >= self.least)
+    }
+
+    /// `padding-mode`, for `subject` ("your picture").
+    pub fn border(&self, subject: &str) -> Option<Finding> {
         let (rows, columns) = self.squares.dim();
         if rows.min(columns) < 8 {
             return None;
         }
-        let middle =
-            self.squares.slice(s![rows / 4..rows - rows / 4, columns / 4..columns - columns / 4]);
-        let middle = middle.mean()?.sqrt();
+        let middle = self.middle()?;
         let sides = [
             self.squares.slice(s![0, ..]),
             self.squares.slice(s![rows - 1, ..]),
@@ -134,7 +158,9 @@ impl Region {
         })
     }
 
-    fn rectangle(&self, subject: &str) -> Option<Finding> {
+    /// `edited-region`, for `subject`. An edit changes every pixel of a part and leaves the others as they
+    /// are; in latents, where that cannot be seen, it is only warned of.
+    pub fn rectangle(&self, subject: &str) -> Option<Finding> {
         let (rows, columns) = self.squares.dim();
         let mut sorted: Vec<f64> = self.squares.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
@@ -157,13 +183,23 @@ impl Region {
         }
         let inside =
             |at: (usize, usize)| (top..=bottom).contains(&at.0) && (left..=right).contains(&at.1);
-        let mean = |of: bool| {
-            let chosen = self.squares.indexed_iter().filter(|(at, _)| inside(*at) == of);
+        let mean = |squares: &Array2<f64>, of: bool| {
+            let chosen = squares.indexed_iter().filter(|(at, _)| inside(*at) == of);
             let (sum, n) = chosen.fold((0.0, 0usize), |(sum, n), (_, by)| (sum + by, n + 1));
             (sum / n.max(1) as f64).sqrt()
         };
-        let (within, without) = (mean(true), mean(false));
-        (within >= STRONGER * without).then(|| {
+        let (within, without) = (mean(&self.squares, true), mean(&self.squares, false));
+        let is_edit = |touched: &Array2<f64>| {
+            let mut shares: Vec<f64> = places.iter().map(|&at| touched[at]).collect();
+            shares.sort_by(f64::total_cmp);
+            mean(&self.all, false) <= UNTOUCHED && shares[shares.len() / 2] >= EVERY
+        };
+        let shows = self.touched.as_ref().is_none_or(is_edit);
+        let severity = match self.touched {
+            Some(_) => Severity::Error,
+            None => Severity::Warning,
+        };
+        (shows && within >= STRONGER * without).then(|| {
             let [x, y, width, height] =
                 [left, top, width, height].map(|places| places * self.pixels);
             let title = format!(
@@ -171,6 +207,7 @@ impl Region {
                  edited or pasted"
             );
             Finding::new(&EDITED_REGION, title)
+                .severity(severity)
                 .evidence("x", x)
                 .evidence("y", y)
                 .evidence("width", width)
@@ -187,21 +224,37 @@ mod tests {
 
     fn region(of: impl Fn(usize, usize) -> f64) -> Region {
         let squares = Array2::from_shape_fn((16, 20), |(y, x)| of(y, x).powi(2));
-        Region { squares, least: 3.0, pixels: 8 }
+        let all = squares.clone();
+        Region {
+            touched: Some(Array2::from_elem((16, 20), 1.0)),
+            all,
+            squares,
+            least: 3.0,
+            pixels: 8,
+        }
     }
 
     #[test]
     fn the_border_a_rectangle_and_neither_are_told_apart() {
-        let code = |region: Region| region.finding("your picture").map(|finding| finding.code);
+        let found = |region: &Region| {
+            region.border("your picture").or_else(|| region.rectangle("your picture"))
+        };
+        let code = |region: Region| found(&region).map(|finding| finding.code);
         let at_border = |y: usize, x: usize| y == 0 || x == 0 || y == 15 || x == 19;
         let border = region(|y, x| if at_border(y, x) { 9.0 } else { 0.3 });
         assert_eq!(code(border), Some(Code::PaddingMode));
         let patch = |y: usize, x: usize| (3..7).contains(&y) && (5..9).contains(&x);
-        let found = region(|y, x| if patch(y, x) { 30.0 } else { 0.4 }).finding("your picture");
-        let found = found.unwrap();
-        assert_eq!(found.code, Code::EditedRegion);
-        assert_eq!([&found.evidence["x"], &found.evidence["y"]], [40, 24]);
+        let patched = found(&region(|y, x| if patch(y, x) { 30.0 } else { 0.4 })).unwrap();
+        assert_eq!(patched.code, Code::EditedRegion);
+        assert_eq!([&patched.evidence["x"], &patched.evidence["y"]], [40, 24]);
         assert_eq!(code(region(|y, x| ((y * 7 + x * 3) % 5) as f64)), None);
+        // Detail that a blur took leaves traces elsewhere, and levels that wrap round pixels beside them.
+        assert_eq!(code(region(|y, x| if patch(y, x) { 30.0 } else { 0.6 })), None);
+        let edited = || region(|y, x| if patch(y, x) { 30.0 } else { 0.0 });
+        let some = Array2::from_elem((16, 20), 0.3);
+        assert_eq!(code(Region { touched: Some(some), ..edited() }), None);
+        let of_latents = found(&Region { touched: None, ..edited() }).unwrap();
+        assert_eq!(of_latents.severity, Severity::Warning);
         assert_eq!(code(region(|_, _| 0.0)), None);
         assert_eq!(code(region(|_, _| f64::NAN)), None);
         // One side is no border.

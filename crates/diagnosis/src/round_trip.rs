@@ -38,7 +38,9 @@ pub(super) fn findings(evidence: &Evidence) -> Vec<Finding> {
         return Vec::new();
     }
     match Line::through(evidence.sample, evidence.decoded) {
-        Some(line) if line.spread[0] >= FLAT => range(&line).or_else(|| channels(evidence)),
+        Some(line) if line.spread[0] >= FLAT => {
+            evidence.known(range(&line)).or_else(|| evidence.known(channels(evidence)))
+        }
         _ => None,
     }
     .into_iter()

@@ -11,7 +11,6 @@ use super::{
     cross_check, divergence, expected_loss, input, latent_rows, overflow, passes_nothing, picture,
     posterior, preprocessed, round_trip,
 };
-use vae_fidelity_core::config::Class;
 use vae_fidelity_files::error::Result;
 
 /// What the rules say of one run.
@@ -32,9 +31,10 @@ pub struct Diagnosis {
 /// file is not what is expected. Errors when the VAE refuses to run.
 pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
     // What the weights say is nearest to the cause.
-    let mut findings = evidence.weights.to_vec();
-    let of_weights = findings.len();
-    findings.extend(input::findings(evidence));
+    let known = |found: &Finding| evidence.knows(found.code);
+    let weights: Vec<_> = evidence.weights.iter().filter(|found| known(found)).cloned().collect();
+    let mut findings = weights.clone();
+    findings.extend(input::findings(evidence).into_iter().filter(known));
     let broken = overflow::findings(evidence)?;
     let sound = broken.is_empty();
     findings.extend(broken);
@@ -46,12 +46,12 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
     };
     let untrained =
         |found: &Finding| found.code == Code::WeightsUntrained && found.severity == Severity::Error;
-    let useless = !lost.is_empty() || evidence.weights.iter().any(untrained);
+    let useless = !lost.is_empty() || weights.iter().any(untrained);
     findings.extend(lost);
     findings.extend(posterior::findings(evidence, useless));
     findings.extend(trip);
     if let (true, Some(reference)) = (cross_check, evidence.reference) {
-        findings.extend(cross_check::findings(evidence, reference)?);
+        findings.extend(cross_check::findings(evidence, reference)?.into_iter().filter(known));
     }
     // Without a sound run of this VAE there is nothing to hold the user's files against.
     let files = evidence.files;
@@ -77,16 +77,15 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
         findings.extend(divergence::findings(evidence, theirs)?);
     }
     merge(&mut findings);
-    let weights_sound = evidence.weights.iter().all(|found| found.severity != Severity::Error);
-    if weights_sound && findings.len() == of_weights {
-        findings.extend(expected_loss::finding(evidence)?);
+    let weights_sound = weights.iter().all(|found| found.severity != Severity::Error);
+    if weights_sound && findings.len() == weights.len() {
+        findings.extend(evidence.known(expected_loss::finding(evidence)?));
     }
     let mut not_decided = NotDecided::list(|by| is_open(by, evidence, cross_check));
     // What one file showed needs no other.
-    let class = evidence.vae.config().class();
     for open in &mut not_decided {
         open.codes.retain(|code| findings.iter().all(|finding| finding.code != *code));
-        open.codes.retain(|code| can_happen(*code, class));
+        open.codes.retain(|code| evidence.knows(*code));
     }
     not_decided.retain(|open| !open.codes.is_empty());
     Ok(Diagnosis { findings, files: compared, not_decided })
@@ -107,21 +106,6 @@ fn merge(findings: &mut Vec<Finding>) {
         seen.push(key);
         new
     });
-}
-
-/// Whether models of `class` can have what `code` names.
-fn can_happen(code: Code, class: Class) -> bool {
-    match code {
-        Code::ScalingFactorMismatch => class != Class::AutoencoderKLFlux2,
-        Code::ShiftFactorDropped | Code::LatentStatsIgnored => class == Class::AutoencoderKL,
-        // It has no posterior, and pads on all sides where it halves them.
-        Code::SampleVsMode
-        | Code::PosteriorNoise
-        | Code::PosteriorCollapsed
-        | Code::SymmetricDownsamplePadding => class != Class::AutoencoderTiny,
-        Code::BatchNormStatistics | Code::LatentPatchOrder => class == Class::AutoencoderKLFlux2,
-        _ => true,
-    }
 }
 
 /// Whether the run of `evidence` lacks what `by` needs.

@@ -78,6 +78,12 @@ pub(super) const LATENT_STATS_IGNORED: Cause = Cause {
 const FACTOR: f64 = 0.02;
 /// A factor this near is the one.
 const KNOWN: f64 = 0.01;
+/// What a line may leave of a channel's spread, and in standard deviations of the posterior: to be one, and
+/// to be the expected one, a draw's included.
+const STRAIGHT: [f64; 2] = [0.1, 3.0];
+const SAME: [f64; 2] = [0.02, 2.0];
+/// What a line for each channel may leave of what one for all does, where channels were normalised: 10 dB.
+const BY_CHANNEL: f64 = 0.3;
 /// Shifts agree within this share of the shift.
 const SHIFT: f64 = 0.25;
 
@@ -248,13 +254,13 @@ fn wrong_factor(affine: &Affine, line: &Line, k: f64) -> Finding {
         .evidence("relative_residual", line.residual / line.spread[1])
 }
 
-/// `latent-stats-ignored`, from a line for each channel; `None` where channels are no lines, and
-/// an empty list where all is as the config asks.
+/// `latent-stats-ignored`, from a line for each channel; `None` where a channel is no line, and an empty
+/// list where all is as the config asks. `std` is the posterior's, of `expected`'s shape.
 pub(super) fn per_channel(
     affine: &Affine,
     expected: &Array4<f32>,
     found: &Array4<f32>,
-    noise: f64,
+    std: Option<&Array4<f32>>,
 ) -> Option<Vec<Finding>> {
     let channels = expected.dim().1;
     let lines: Vec<Line> = (0..channels)
@@ -264,19 +270,30 @@ pub(super) fn per_channel(
         })
         .collect::<Option<_>>()?;
     let whole = Line::through(expected, found)?;
-    let straight = |line: &&Line| line.residual <= (0.1f64).max(3.0 * noise) * line.spread[1];
-    // A quiet channel may drown in the posterior's noise.
-    if lines.iter().filter(straight).count() * 10 < channels * 9 {
+    // A quiet channel may drown in the posterior's noise; one that it leaves alone has to be a line.
+    let left = |(channel, line): (usize, &Line), [share, draws]: [f64; 2]| {
+        let squares = std.map_or(0.0, |std| {
+            let std = std.index_axis(Axis(1), channel);
+            std.iter().map(|&std| f64::from(std).powi(2)).sum::<f64>() / std.len().max(1) as f64
+        });
+        let noise = squares.sqrt() / line.spread[0].max(1e-12);
+        line.residual <= share.max(draws * noise) * line.spread[1]
+    };
+    let leave = |room: [f64; 2]| lines.iter().enumerate().all(|of| left(of, room));
+    if !leave(STRAIGHT) {
         return None;
     }
+    let values = (expected.len() / channels.max(1)) as f64;
     let matches = |wanted: &dyn Fn(usize) -> (f64, f64)| {
         let near = |(channel, line): (usize, &Line)| {
             let (slope, offset) = wanted(channel);
             let at_mean = slope * line.mean[0] + offset;
-            (line.slope / slope - 1.0).abs() <= 0.05
-                && (line.mean[1] - at_mean).abs() <= 0.05 * line.spread[1].max(1e-9)
+            let [uncertain, of_mean] =
+                [line.slope_error / slope.abs(), line.residual / values.sqrt()].map(|by| 3.0 * by);
+            (line.slope / slope - 1.0).abs() <= 0.05 + uncertain
+                && (line.mean[1] - at_mean).abs() <= 0.05 * line.spread[1].max(1e-9) + of_mean
         };
-        lines.iter().enumerate().filter(|&pair| near(pair)).count() * 10 >= channels * 9
+        lines.iter().enumerate().all(near)
     };
     let slopes: Vec<f64> = lines.iter().map(|line| line.slope).collect();
     let offsets: Vec<f64> = lines.iter().map(|line| line.offset).collect();
@@ -293,7 +310,8 @@ pub(super) fn per_channel(
             (factor / std, -mean * factor / std)
         };
         if matches(&wanted) {
-            return Some(Vec::new());
+            // What is off by more than another run has a cause of its own.
+            return leave(SAME).then(Vec::new);
         }
         let without_factor = |channel: usize| {
             let (mean, std) = statistics[channel];
@@ -317,8 +335,11 @@ pub(super) fn per_channel(
         }
         return None;
     }
+    // A line for each channel has to do what one for all does not: noise is no line either way.
+    let squares: f64 = lines.iter().map(|line| line.residual.powi(2)).sum();
+    let by_channel = (squares / channels.max(1) as f64).sqrt();
     let one_line = whole.residual <= 0.1 * whole.spread[1];
-    (!one_line).then(|| {
+    (!one_line && by_channel <= BY_CHANNEL * whole.residual).then(|| {
         let title = "your latents are normalised per channel, and the config has neither \
                      latents_mean nor latents_std";
         vec![finding(title.to_owned())]

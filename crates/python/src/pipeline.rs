@@ -11,6 +11,7 @@ use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
 use vae_fidelity::pipeline::{CheckOptions, DecodeOptions, ProbeOptions, TraceOptions};
 use vae_fidelity::pixels::{Exif, requested_size};
 use vae_fidelity::trace::TraceFile;
+use vae_fidelity::verdict::Thresholds;
 use vae_fidelity::{Cancellation, Error, Result, Rgb8};
 
 use super::checked::{Again, Checked};
@@ -101,7 +102,7 @@ impl Pipeline {
 
     /// Sends `given` through the VAE and judges what comes back.
     #[pyo3(signature = (given, *, name, notes, exif, latents_scale, latents_key=None, width=None,
-                        height=None, seed=None, min_psnr=None, min_ssim=None, baseline=None, cross_check=false, forecast=false,
+                        height=None, seed=None, min_psnr=None, min_ssim=None, min_ms_ssim=None, baseline=None, cross_check=false, forecast=false,
                         latents=None, decoded_image=None, preprocessed=None, against=None,
                         progress=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
@@ -119,6 +120,7 @@ impl Pipeline {
         seed: Option<i128>,
         min_psnr: Option<f64>,
         min_ssim: Option<f64>,
+        min_ms_ssim: Option<f64>,
         baseline: Option<PathBuf>,
         cross_check: bool,
         forecast: bool,
@@ -141,7 +143,7 @@ impl Pipeline {
             let exif: Exif = options::parsed("exif", &exif)?;
             let mut asked = CheckOptions::default();
             (asked.size, asked.exif, asked.seed) = (size, exif, seed);
-            (asked.thresholds.min_psnr, asked.thresholds.min_ssim) = (min_psnr, min_ssim);
+            asked.thresholds = Thresholds { min_psnr, min_ssim, min_ms_ssim };
             (asked.cross_check, asked.forecast, asked.visibility) = (cross_check, forecast, true);
             asked.baseline = baseline.as_deref().map(Baseline::read).transpose()?;
             let mut latents = latents::read(latents, latents_key.as_deref(), &latents_scale)?;

@@ -143,7 +143,18 @@ def value(draw, flag):
         "--latents-key",
     ):
         return draw.choice(INPUTS)
-    if flag in ("--width", "--height", "--threads", "--tile-size", "--seed", "--min-psnr", "--min-ssim", "--atol", "--rtol"):
+    if flag in (
+        "--width",
+        "--height",
+        "--threads",
+        "--tile-size",
+        "--seed",
+        "--min-psnr",
+        "--min-ssim",
+        "--min-ms-ssim",
+        "--atol",
+        "--rtol",
+    ):
         return draw.choice(NUMBERS)
     words = {
         # Charts of 4096 pixels a side take longer than a run may.
@@ -204,6 +215,7 @@ FLAGS = {
         "--against",
         "--min-psnr",
         "--min-ssim",
+        "--min-ms-ssim",
         "--baseline",
         "-o",
     ],
@@ -220,7 +232,7 @@ FLAGS = {
         "--max-memory",
     ],
     "probe": [*SHARED, "--out", "--out", "--report", "--size", "-o"],
-    "compare": ["--heatmap", "--montage", "--min-psnr", "--min-ssim", "--atol", "--rtol"],
+    "compare": ["--heatmap", "--montage", "--min-psnr", "--min-ssim", "--min-ms-ssim", "--atol", "--rtol"],
     "inspect": ["--config", "--family", "--variant", "--subfolder", "--revision"],
     "explain": [],
 }

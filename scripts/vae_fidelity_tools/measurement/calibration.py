@@ -3,10 +3,10 @@
 
     scripts/python.sh -m vae_fidelity_tools.measurement.calibration            # the pictures that no rule was tuned on
     scripts/python.sh -m vae_fidelity_tools.measurement.calibration --tune     # those that rules are tuned on; writes nothing
+    scripts/python.sh -m vae_fidelity_tools.measurement.calibration --cuts 2   # the first two cuts alone; writes nothing
 
-The first writes tests/calibration.md and tests/calibration.json, and exits with 1 if fewer than 25
-causes are found in 95 % of their strong injections, or a clean run has an error. Causes that are found
-less often are printed; their findings are to be warnings.
+The first writes tests/calibration.md and tests/calibration.json. All print a verdict, and exit with 1
+where a bar is missed; each cause that is below its own is named, and every row that is why.
 """
 
 import json
@@ -43,13 +43,23 @@ TEST = {
 }
 # What is cut, and what the VAE sees: 8 must not divide the first.
 CUT = (85, 77)
-LEAST_CAUSES, LEAST_FOUND = 25, 0.95
+
+# Of the strong injections of each cause: first among the findings, and an error.
+LEAST_FOUND = 0.95
+# Of all strong injections: an error of another cause; one of two that cannot be told apart; and an error
+# of another cause when no rule knows the planted one.
+MOST_WRONG, MOST_ONE_OF_TWO, MOST_WRONG_WHEN_UNKNOWN = 0.005, 0.05, 0.02
+LEAST_CLEAN = 3000
 
 
-def write_pictures(folder, cuts):
+def write_pictures(folder, cuts, most):
+    left_over = most
     for name, corners in cuts.items():
         picture = photograph(name)
         for number, (left, top) in enumerate(corners):
+            if left_over == 0:
+                return
+            left_over -= 1
             side = (left, top, left + CUT[0], top + CUT[1])
             if side[2] > picture.width or side[3] > picture.height:
                 raise SystemExit(f"{name} is too small for a cut at {left}, {top}")
@@ -102,120 +112,257 @@ def run(folder, out):
 
 
 def summarised(matrix):
-    rows = defaultdict(lambda: {"strong": [], "weak": [], "models": set(), "also": Counter()})
+    rows = defaultdict(list)
     for row in matrix["planted"]:
-        into = rows[row["cause"], row["code"]]
-        into["strong" if row["strong"] else "weak"].append(row["found"])
-        into["models"].add(row["model"])
-        into["also"].update(c for c in row["codes"] if not c.startswith(row["code"] + " ") and "(info)" not in c)
-    causes = [
-        {
-            "cause": cause,
-            "code": code,
-            "models": sorted(row["models"]),
-            "strong": len(row["strong"]),
-            "strong_found": sum(row["strong"]),
-            "weak": len(row["weak"]),
-            "weak_found": sum(row["weak"]),
-            "other_codes": dict(sorted(row["also"].items())),
-        }
-        for (cause, code), row in sorted(rows.items(), key=lambda item: item[0][1])
-    ]
+        rows[row["cause"], row["code"]].append(row)
     cases = defaultdict(list)
     for row in matrix["clean"]:
         cases[row["case"]].append(row)
-    clean = [
-        {
-            "case": case,
-            "runs": len(rows),
-            "with_errors": sum(bool(row["errors"]) for row in rows),
-            "with_warnings": sum(bool(row["warnings"]) for row in rows),
-            "warnings": dict(Counter(w.split(":")[0] for row in rows for w in row["warnings"])),
-        }
-        for case, rows in cases.items()
-    ]
     pictures = sorted({row["picture"] for row in matrix["planted"]})
-    others = sorted({row["picture"] for row in matrix["clean"]} - set(pictures))
-    return {"pictures": pictures, "clean_pictures": others, "causes": causes, "clean": clean}
+    return {
+        "pictures": pictures,
+        "clean_pictures": sorted({row["picture"] for row in matrix["clean"]} - set(pictures)),
+        "clean_models": sorted({row["model"] for row in matrix["clean"]}),
+        "consequences": [dict(zip(("of", "code", "reason"), row)) for row in matrix["consequences"]],
+        "causes": [cause(*of, rows[of]) for of in sorted(rows, key=lambda of: of[1])],
+        "clean": [case(name, rows) for name, rows in cases.items()],
+    }
+
+
+def cause(name, code, rows):
+    strong = [row for row in rows if row["strong"]]
+    weak = [row for row in rows if not row["strong"]]
+    unknown = [row["wrong_when_unknown"] for row in strong if row["wrong_when_unknown"] is not None]
+    also = Counter(c for row in rows for c in row["codes"] if not c.startswith(f"{code} ") and "(info)" not in c)
+    return {
+        "cause": name,
+        "code": code,
+        "models": sorted({row["model"] for row in rows}),
+        "strong": len(strong),
+        "strong_found": sum(row["found"] for row in strong),
+        "strong_first": sum(row["first"] for row in strong),
+        "strong_errors": sum(row["error"] for row in strong),
+        "strong_one_of_two": sum(row["one_of_two"] for row in strong),
+        "strong_wrong": sum(bool(row["wrong"]) for row in strong),
+        "wrong_codes": counted(row["wrong"] for row in strong),
+        "weak": len(weak),
+        "weak_found": sum(row["found"] for row in weak),
+        "other_codes": dict(sorted(also.items())),
+        "unknown": len(unknown),
+        "unknown_wrong": sum(bool(codes) for codes in unknown),
+        "unknown_wrong_codes": counted(unknown),
+    }
+
+
+def case(name, rows):
+    return {
+        "case": name,
+        "runs": len(rows),
+        "with_errors": sum(bool(row["errors"]) for row in rows),
+        "with_warnings": sum(bool(row["warnings"]) for row in rows),
+        "errors": counted(row["errors"] for row in rows),
+        "warnings": counted(row["warnings"] for row in rows),
+    }
+
+
+def counted(lists):
+    """How often each code is in lists of `code: title`."""
+    return dict(sorted(Counter(told.split(":")[0] for of in lists for told in of).items()))
 
 
 def share(found, of):
-    return f"{found} of {of} ({100 * found / of:.0f} %)" if of else "-"
+    return f"{found} of {of} ({percent(found, of)})" if of else "-"
+
+
+def percent(found, of):
+    """Never rounded to what it does not reach: 0 % and 100 % are none and all."""
+    exact = 100 * found / of
+    return f"{exact:.0f} %" if exact in (0, 100) else f"{exact:.1f} %"
+
+
+def listed(counts):
+    return ", ".join(f"{code} {count}" for code, count in counts.items()) or "-"
+
+
+class Figures:
+    """Every bar, and what misses it."""
+
+    def __init__(self, summary):
+        strong = [row for row in summary["causes"] if row["strong"]]
+        self.below = [row for row in strong if row["strong_found"] < LEAST_FOUND * row["strong"]]
+
+        def total(key):
+            return sum(row[key] for row in strong)
+
+        injections, unknown = total("strong"), total("unknown")
+        runs = sum(row["runs"] for row in summary["clean"])
+        alarms = sum(row["with_errors"] for row in summary["clean"])
+        wrong, wrong_unknown = total("strong_wrong"), total("unknown_wrong")
+        one_of_two = total("strong_one_of_two")
+        reached = len(strong) - len(self.below)
+        # Name, bar, figure, and whether it is reached.
+        self.rows = [
+            (
+                "causes found in their strong injections",
+                f"each in at least {100 * LEAST_FOUND:.0f} %",
+                f"{reached} of {len(strong)}; all injections together {share(total('strong_found'), injections)}",
+                not self.below,
+            ),
+            (
+                "another cause as an error",
+                f"under {100 * MOST_WRONG} % of strong injections",
+                share(wrong, injections),
+                wrong < MOST_WRONG * injections,
+            ),
+            (
+                "one of two that cannot be told apart",
+                f"at most {100 * MOST_ONE_OF_TWO:.0f} %",
+                share(one_of_two, injections),
+                one_of_two <= MOST_ONE_OF_TWO * injections,
+            ),
+            (
+                "another cause as an error, where no rule knows the planted one",
+                f"at most {100 * MOST_WRONG_WHEN_UNKNOWN:.0f} %",
+                share(wrong_unknown, unknown),
+                0 < unknown and wrong_unknown <= MOST_WRONG_WHEN_UNKNOWN * unknown,
+            ),
+            ("clean runs", f"at least {LEAST_CLEAN:,}", f"{runs:,}", runs >= LEAST_CLEAN),
+            ("clean runs with an error", "none", str(alarms), not alarms),
+        ]
 
 
 def markdown(summary):
+    figures = Figures(summary)
     lines = [
         "# What is found of what was planted",
         "",
         "Written by `scripts/python.sh -m vae_fidelity_tools.measurement.calibration`: not edited by hand.",
-        "Every fault of `tests/suite/diagnosis/faults.rs` and `tests/suite/diagnosis/weights.rs` planted in photographs that no",
-        f"rule was tuned on ({len(summary['pictures'])} cuts of {len(TEST)} photographs). Strong is what a person sees; which that",
+        "Every fault of `tests/suite/diagnosis` is planted in photographs that no rule was tuned on",
+        f"({len(summary['pictures'])} cuts of {len(TEST)} photographs). Strong is what a person sees; which that",
         "is, is fixed in those files. A fault that changes nothing to be seen in a picture (the order of channels",
-        "of a grey one) is not counted there.",
+        "of a grey one) is not counted there. Found is a strong fault whose code is the first finding, infos aside,",
+        "and an error; a warning will do for codes that are never more by themselves (`explain` says which), so",
+        "errors have a column of their own. Of models whose weights are drawn by a recipe `passes-nothing` and",
+        "`weights-untrained` are true, and do not count.",
         "",
-        "| planted | has to be found as | models | strong ones found | weak ones found | also found |",
-        "|---|---|---|---|---|---|",
+        "| | bar | figure | |",
+        "|---|---|---|---|",
     ]
-    for row in summary["causes"]:
-        also = ", ".join(f"{code} {count}" for code, count in row["other_codes"].items()) or "-"
-        lines.append(
-            f"| {row['cause']} | `{row['code']}` | {', '.join(row['models'])} "
-            f"| {share(row['strong_found'], row['strong'])} "
-            f"| {share(row['weak_found'], row['weak'])} | {also} |"
-        )
+    lines += [f"| {name} | {bar} | {figure} | {'reached' if ok else '**missed**'} |" for name, bar, figure, ok in figures.rows]
+    if figures.below:
+        lines += ["", "Causes below their bar:", ""]
+        lines += [f"- {told(row)}" for row in figures.below]
     lines += [
         "",
-        f"Clean runs: the photographs, and {len(summary['clean_pictures'])} pictures that are none "
-        f"({', '.join(name.removeprefix('clean-') for name in summary['clean_pictures'])}).",
+        "## Cause by cause",
+        "",
+        "| planted | has to be found as | models | strong ones found | as an error | one of two | errors of another cause "
+        "| weak ones found | also found |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in summary["causes"]:
+        lines.append(
+            f"| {row['cause']} | `{row['code']}` | {', '.join(row['models'])} "
+            f"| {share(row['strong_found'], row['strong'])} | {row['strong_errors'] if row['strong'] else '-'} "
+            f"| {row['strong_one_of_two']} | {listed(row['wrong_codes'])} "
+            f"| {share(row['weak_found'], row['weak'])} | {listed(row['other_codes'])} |"
+        )
+    lines += ["", "What follows from a fault is no other cause:", "", "| planted | what follows | why |", "|---|---|---|"]
+    lines += [f"| `{row['of']}` | `{row['code']}` | {row['reason']} |" for row in summary["consequences"]]
+    lines += [
+        "",
+        "## Faults that no rule knows",
+        "",
+        "The strong injections of each code again, by rules that do not know it, thresholds unchanged. An error that",
+        "names no cause (`decoded-differs`, `latents-differ`, `preprocessed-differs`, `trace-diverges`, and for",
+        "faults in weights what follows from those) is what should come of them; one of another cause is counted.",
+        "",
+        "| left out | runs | with an error of another cause | which |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| `{code}` | {runs} | {share(wrong, runs)} | {listed(codes)} |" for code, runs, wrong, codes in left_out(summary)]
+    lines += [
+        "",
+        "## Clean runs",
+        "",
+        f"The photographs, and {len(summary['clean_pictures'])} pictures that are none "
+        f"({', '.join(name.removeprefix('clean-') for name in summary['clean_pictures'])}); with the trained VAEs, and a part of "
+        f"the pictures with each of their other forms ({'; '.join(summary['clean_models'])}).",
         "",
         "| clean | runs | with an error | with a warning |",
         "|---|---|---|---|",
     ]
     for row in summary["clean"]:
-        warnings = ", ".join(f"{code} {count}" for code, count in row["warnings"].items())
-        lines.append(
-            f"| {row['case']} | {row['runs']} | {row['with_errors']} "
-            f"| {row['with_warnings']}{f' ({warnings})' if warnings else ''} |"
-        )
+        errors, warnings = (f" ({listed(row[key])})" if row[key] else "" for key in ("errors", "warnings"))
+        lines.append(f"| {row['case']} | {row['runs']} | {row['with_errors']}{errors} | {row['with_warnings']}{warnings} |")
     return "\n".join(lines) + "\n"
 
 
+def left_out(summary):
+    """For each code: itself, runs without it, those with an error of another cause, and of which."""
+    codes = defaultdict(lambda: [0, 0, Counter()])
+    for row in summary["causes"]:
+        if row["unknown"]:
+            of = codes[row["code"]]
+            of[0] += row["unknown"]
+            of[1] += row["unknown_wrong"]
+            of[2].update(row["unknown_wrong_codes"])
+    return [(code, runs, wrong, counts) for code, (runs, wrong, counts) in sorted(codes.items())]
+
+
+def told(row):
+    return (
+        f"{row['cause']} (`{row['code']}`): found in {share(row['strong_found'], row['strong'])}; "
+        f"first in {row['strong_first']}, an error in {row['strong_errors']}; also {listed(row['other_codes'])}"
+    )
+
+
 def verdict(summary):
-    strong = [row for row in summary["causes"] if row["strong"]]
-    reached = [row for row in strong if row["strong_found"] >= LEAST_FOUND * row["strong"]]
-    problems = []
-    below = [f"{row['cause']}: found in {share(row['strong_found'], row['strong'])}" for row in strong if row not in reached]
-    alarms = sum(row["with_errors"] for row in summary["clean"])
-    runs = sum(row["runs"] for row in summary["clean"])
-    print(f"{len(reached)} of {len(strong)} causes found in at least {100 * LEAST_FOUND:.0f} %")
-    print(f"{alarms} of {runs} clean runs have an error")
-    if len(reached) < LEAST_CAUSES:
-        problems.append(f"expected at least {LEAST_CAUSES} causes")
-    if alarms:
-        problems.append("expected no error on a clean run")
-    print("\n".join(below + problems))
-    return 1 if problems else 0
+    figures = Figures(summary)
+    for name, bar, figure, ok in figures.rows:
+        print(f"{'reached' if ok else 'MISSED '}  {name}: {figure} (bar: {bar})")
+    for row in figures.below:
+        print("below its bar:", told(row))
+    for row in summary["causes"]:
+        if row["strong_wrong"]:
+            print(f"wrong cause: {row['cause']}: {listed(row['wrong_codes'])}")
+    for code, runs, wrong, codes in left_out(summary):
+        if wrong:
+            print(f"wrong cause where {code} is unknown: {share(wrong, runs)}: {listed(codes)}")
+    return 0 if all(ok for *_, ok in figures.rows) else 1
+
+
+def details(matrix):
+    """Every row that is why a figure is not perfect."""
+    for row in matrix["planted"]:
+        where = (row["cause"], row["model"], row["picture"])
+        if row["strong"] and not row["found"]:
+            print("missed:", *where, row["codes"])
+        if row["strong"] and row["wrong"]:
+            print("wrong:", *where, row["wrong"])
+        if row["strong"] and row["one_of_two"]:
+            print("one of two:", *where, row["codes"])
+        if row["wrong_when_unknown"]:
+            print("wrong when unknown:", row["code"], *where, row["wrong_when_unknown"])
+    for row in matrix["clean"]:
+        if row["errors"]:
+            print("clean:", row["case"], row["model"], row["picture"], row["errors"], row["warnings"])
 
 
 def main():
     parser = arguments.parser(__doc__)
     parser.add_argument("--tune", action="store_true", help="the pictures that rules are tuned on")
+    parser.add_argument("--cuts", type=int, default=-1, help="no more than this many cuts of photographs")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
         pictures.mkdir()
-        write_pictures(pictures, TUNE if args.tune else TEST)
+        write_pictures(pictures, TUNE if args.tune else TEST, args.cuts)
         write_clean(pictures, 0 if args.tune else 1)
         matrix = run(pictures, Path(folder) / "matrix.json")
     summary = summarised(matrix)
-    if args.tune:
-        for row in matrix["planted"]:
-            if row["strong"] and not row["found"]:
-                print("missed:", row["cause"], row["model"], row["picture"], row["codes"])
-        for row in matrix["clean"]:
-            if row["errors"] or row["warnings"]:
-                print("clean:", row["case"], row["picture"], row["errors"], row["warnings"])
-    else:
+    details(matrix)
+    if not args.tune and args.cuts < 0:
         (ROOT / "tests/calibration.json").write_text(json.dumps(summary, indent=1) + "\n")
         (ROOT / "tests/calibration.md").write_text(markdown(summary))
     sys.exit(verdict(summary))

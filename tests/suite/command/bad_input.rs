@@ -145,6 +145,7 @@ mod options {
             |flag, value| [["photo.png", "--dtype", "bf16"].as_slice(), &[flag, value]].concat();
         sandbox.refuses(&bf16("--out", "x.png"), &["--out", "bf16"]);
         sandbox.refuses(&bf16("--min-psnr", "10"), &["--min-psnr", "bf16"]);
+        sandbox.refuses(&bf16("--min-ms-ssim", "0.5"), &["--min-ms-ssim", "bf16"]);
     }
 
     #[test]
@@ -152,6 +153,8 @@ mod options {
         let sandbox = Sandbox::new();
         let small = ["photo.png", "--width", "8", "--height", "8", "--min-ssim", "0.5"];
         sandbox.refuses(&small, &["--min-ssim", "8 x 8"]);
+        let small = ["photo.png", "--min-ms-ssim", "0"];
+        sandbox.refuses(&small, &["--min-ms-ssim", "176 x 176", "encoded at 40 x 24"]);
     }
 
     #[test]

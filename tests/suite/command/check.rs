@@ -104,6 +104,14 @@ fn what_is_asked_decides_the_verdict() {
     assert!(report.verdict_reasons[0].starts_with("PSNR is "), "{:?}", report.verdict_reasons);
     sandbox.check(&["photo.png", "--min-ssim", "0.999"]).exits(1).says("verdict  fail");
     sandbox.check(&["photo.png", "--min-psnr", "-99", "--min-ssim", "-1"]).exits(0);
+    // The built-in VAE: random weights do not pass at the size that MS-SSIM needs.
+    sandbox.write("large.png", std::fs::read("golden/images/astronaut.png").unwrap());
+    let large = ["check", "large.png", "--repo", "builtin", "--min-ms-ssim"];
+    let ran = sandbox.run(&[&large[..], &["0.999", "--json"]].concat()).exits(1);
+    let report: Report = parsed(&ran, 0);
+    assert_eq!((report.verdict.as_str(), report.thresholds.min_ms_ssim), ("fail", Some(0.999)));
+    assert!(report.verdict_reasons[0].starts_with("MS-SSIM is "), "{:?}", report.verdict_reasons);
+    sandbox.run(&[&large[..], &["0.9"]].concat()).exits(0).says("(at least 0.9 asked for)");
 }
 
 #[test]

@@ -76,6 +76,11 @@ fn pictures_pass_by_what_is_asked_and_by_nothing_else() {
     let report: Pictures = parsed(&ran, 0);
     assert_eq!(report.thresholds.min_psnr, Some(90.0));
     assert_eq!(report.verdict_reasons.len(), 1);
+    sandbox.write("large.png", picture(176, 176, 0));
+    sandbox.write("shifted.png", picture(176, 176, 3));
+    let least = |least| ["compare", "large.png", "shifted.png", "--min-ms-ssim", least];
+    sandbox.run(&least("0")).exits(0).says("pass");
+    sandbox.run(&least("1")).exits(1).says("MS-SSIM is ");
 }
 
 #[test]
@@ -203,7 +208,9 @@ fn what_cannot_be_compared_says_why() {
     refused(&["broken.safetensors", "a.safetensors"], "broken.safetensors");
     refused(&["a.safetensors", "deep.npy"], "deep.npy");
     refused(&["a.safetensors", "a.safetensors", "--min-psnr", "3"], "--min-psnr");
+    refused(&["a.safetensors", "a.safetensors", "--min-ms-ssim", "0.5"], "--min-ms-ssim");
     refused(&["photo.png", "photo.png", "--atol", "3"], "--atol");
     sandbox.write("tiny.png", picture(8, 8, 0));
     refused(&["tiny.png", "tiny.png", "--min-ssim", "0.5"], "8 x 8");
+    refused(&["photo.png", "photo.png", "--min-ms-ssim", "0.5"], "40 x 24");
 }

@@ -148,6 +148,14 @@ pub fn faults() -> Vec<Fault> {
         strong!("a part pasted in after caching", "edited-region", |plot| {
             fed(pasted(plot.run.sample.clone()))
         }),
+        // Only warned of, beside an error that names no cause.
+        Fault {
+            cause: "a part pasted in, seen in latents",
+            code: "edited-region",
+            strong: false,
+            models: TRAINED,
+            plant: |plot| encoded(plot, pasted(plot.run.sample.clone())),
+        },
         strong!("latents unpacked by columns", "layout-scrambled", |plot| {
             latents(phases_exchanged(&plot.run.latents))
         }),

@@ -5,7 +5,7 @@
 //! nothing out of range for wrapping) gives `None` and is not counted.
 
 use ndarray::{Array4, ArrayView4, Axis, s};
-use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
+use vae_fidelity::diagnosis::UserFiles;
 use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 
 use super::plot::*;
@@ -65,16 +65,16 @@ fn in_latents() -> Vec<Fault> {
             scaled_by(plot, 0.13025)
         }),
         weak!("a factor 4 % off", "scaling-factor-mismatch", ALL, |plot| {
-            let own = plot.model.vae.config().scaling_factor().unwrap();
+            let own = plot.vae.config().scaling_factor().unwrap();
             scaled_by(plot, own * 1.04)
         }),
         strong!("latents not scaled", "scaling-factor-mismatch", ALL, |plot| scaled_by(plot, 1.0)),
         strong!("latents scaled twice", "scaling-factor-mismatch", ALL, |plot| {
-            let own = plot.model.vae.config().scaling_factor().unwrap();
+            let own = plot.vae.config().scaling_factor().unwrap();
             scaled_by(plot, own * own)
         }),
         strong!("latents divided by the factor", "scaling-factor-mismatch", ALL, |plot| {
-            scaled_by(plot, 1.0 / plot.model.vae.config().scaling_factor().unwrap())
+            scaled_by(plot, 1.0 / plot.vae.config().scaling_factor().unwrap())
         }),
         strong!("shift left out", "shift-factor-dropped", SHIFTED, |plot| shifted(plot, 0.0)),
         strong!("shift of the wrong sign", "shift-factor-dropped", SHIFTED, |plot| {
@@ -89,19 +89,19 @@ fn in_latents() -> Vec<Fault> {
         strong!("a draw, not the mode", "sample-vs-mode", ALL, |plot| {
             let mut numbers = Numbers(plot.seed);
             let std = plot.run.encoded.std.as_ref().unwrap();
-            let factor = plot.model.vae.config().scaling_factor().unwrap() as f32;
+            let factor = plot.vae.config().scaling_factor().unwrap() as f32;
             let drawn = &plot.run.encoded.latents + &std.mapv(|std| std * numbers.normal());
             latents(drawn * factor)
         }),
         strong!("the log-variance dropped", "posterior-noise", TRAINED, |plot| {
             let mut numbers = Numbers(plot.seed);
-            let factor = plot.model.vae.config().scaling_factor().unwrap() as f32;
+            let factor = plot.vae.config().scaling_factor().unwrap() as f32;
             latents(plot.run.encoded.latents.mapv(|z| (z + numbers.normal()) * factor))
         }),
         strong!("the posterior's noise added twice", "posterior-noise", TRAINED, |plot| {
             let mut numbers = Numbers(plot.seed);
             let std = plot.run.encoded.std.as_ref().unwrap();
-            let factor = plot.model.vae.config().scaling_factor().unwrap() as f32;
+            let factor = plot.vae.config().scaling_factor().unwrap() as f32;
             let noise = std.mapv(|std| std * (numbers.normal() + numbers.normal()));
             latents((&plot.run.encoded.latents + &noise) * factor)
         }),
@@ -109,6 +109,17 @@ fn in_latents() -> Vec<Fault> {
         // better.
         strong!("latents reshaped, not permuted", "layout-scrambled", TRAINED, |plot| {
             latents(reshaped(&plot.run.latents))
+        }),
+        strong!("the first channel in place of all", "latent-channels-repeated", ALL, |plot| {
+            copied(plot, |_| 0)
+        }),
+        strong!("half of the channels, twice", "latent-channels-repeated", ALL, |plot| {
+            let half = plot.run.latents.dim().1 / 2;
+            copied(plot, |channel| channel % half)
+        }),
+        strong!("the last channel a copy", "latent-channels-repeated", ALL, |plot| {
+            let last = plot.run.latents.dim().1 - 1;
+            copied(plot, |channel| channel.min(last - 1))
         }),
         strong!("latents of another family's channels", "wrong-family-channels", ALL, |plot| {
             let all = plot.run.latents.dim().1;
@@ -258,7 +269,7 @@ fn in_pictures() -> Vec<Fault> {
         }),
         strong!("latents reshaped, seen in the picture", "layout-scrambled", TRAINED, |plot| {
             let raw = reshaped(&plot.run.encoded.latents);
-            picture(&plot.model.vae.decode(raw.view())?)
+            picture(&plot.vae.decode(raw.view())?)
         }),
         // What is left of it in 8 bits.
         strong!("NaN, seen in the picture", "non-finite-output", TRAINED, |plot| {
@@ -270,8 +281,8 @@ fn in_pictures() -> Vec<Fault> {
             TRAINED,
             |p| {
                 let sample = p.run.sample.mapv(|x| x / 2.0 + 0.5);
-                let raw = p.model.vae.encode(sample.view(), None)?.latents;
-                picture(&p.model.vae.decode(raw.view())?)
+                let raw = p.vae.encode(sample.view(), None)?.latents;
+                picture(&p.vae.decode(raw.view())?)
             }
         ),
         strong!("turned by 180 degrees", "exif-ignored", TRAINED, |plot| {
@@ -300,42 +311,9 @@ fn in_pictures() -> Vec<Fault> {
 }
 
 /// A picture that `decode` makes of the latents.
-fn tiles(
+pub fn tiles(
     plot: &Plot,
     decode: impl Fn(&dyn Vae, ArrayView4<f32>) -> Result<Option<Array4<f32>>>,
 ) -> Result<Option<UserFiles>> {
-    decoded_in(decode(&plot.model.vae, plot.run.encoded.latents.view()))
-}
-
-/// Files that are as they should be, in the ways in which they may differ.
-pub fn clean() -> Vec<(&'static str, Plant)> {
-    vec![
-        ("no files", |_| Ok(Some(UserFiles::default()))),
-        ("the same latents", |plot| latents(expected(plot))),
-        ("latents in f16", |plot| latents(expected(plot).mapv(|z| Dtype::F16.round(z)))),
-        ("latents in bf16", |plot| latents(expected(plot).mapv(|z| Dtype::Bf16.round(z)))),
-        ("raw latents", |plot| {
-            let files = latents(plot.run.encoded.latents.clone())?;
-            Ok(files.map(|files| UserFiles { latents_scale: LatentsScale::Raw, ..files }))
-        }),
-        ("latents with channels last", |plot| {
-            latents(expected(plot).permuted_axes([0, 2, 3, 1]).as_standard_layout().to_owned())
-        }),
-        ("the same tensor fed", |plot| fed(plot.run.sample.clone())),
-        ("the tensor in bf16", |plot| fed(plot.run.sample.mapv(|x| Dtype::Bf16.round(x)))),
-        ("the same picture", |plot| picture(&plot.run.decoded)),
-        ("a picture in diffusers' tiles", |plot| {
-            tiles(plot, |vae, z| overlapping(vae, z, 4, |overlap| (overlap, overlap)))
-        }),
-        ("a picture with noise of 2 levels", |plot| {
-            let mut numbers = Numbers(plot.seed);
-            picture(&plot.run.decoded.mapv(|value| value + numbers.normal() * 2.0 / 127.5))
-        }),
-        ("a picture of a draw", |plot| {
-            let mut numbers = Numbers(plot.seed);
-            let std = plot.run.encoded.std.as_ref().unwrap();
-            let drawn = &plot.run.encoded.latents + &std.mapv(|std| std * numbers.normal());
-            picture(&plot.model.vae.decode(drawn.view())?)
-        }),
-    ]
+    decoded_in(decode(plot.vae, plot.run.encoded.latents.view()))
 }

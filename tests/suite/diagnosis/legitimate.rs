@@ -2,7 +2,7 @@
 
 use ndarray::Array4;
 use vae_fidelity::diagnosis::UserFiles;
-use vae_fidelity::{Dtype, Result, Rgb8, Vae, image_processor, pixels};
+use vae_fidelity::{Dtype, Result, Rgb8, image_processor, pixels};
 
 use super::faults::Plant;
 use super::plot::*;
@@ -21,9 +21,38 @@ fn through_jpeg(picture: &Rgb8, quality: f32) -> Rgb8 {
     pixels::open(&path).unwrap().pixels
 }
 
-fn compressed(decoded: &Array4<f32>, quality: f32) -> Result<Option<UserFiles>> {
+pub fn compressed(decoded: &Array4<f32>, quality: f32) -> Result<Option<UserFiles>> {
     let written = image_processor::denormalize(decoded.view(), Dtype::F32)?;
     let decoded_image = Some(through_jpeg(&written, quality));
+    Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
+}
+
+/// The same as a lossy WebP.
+fn as_webp(decoded: &Array4<f32>, quality: f32) -> Result<Option<UserFiles>> {
+    let written = image_processor::denormalize(decoded.view(), Dtype::F32)?;
+    let (width, height) = (written.width() as u32, written.height() as u32);
+    let compressed = webp::Encoder::from_rgb(written.data(), width, height).encode(quality);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.webp");
+    std::fs::write(&path, &*compressed).unwrap();
+    let decoded_image = Some(pixels::open(&path)?.pixels);
+    Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
+}
+
+/// Levels of 16 bits, written to a PNG file and opened again.
+fn in_16_bits(decoded: &Array4<f32>) -> Result<Option<UserFiles>> {
+    let (_, _, height, width) = decoded.dim();
+    let level = |x: u32, y: u32, c: usize| {
+        let unit = decoded[[0, c, y as usize, x as usize]] / 2.0 + 0.5;
+        (unit.clamp(0.0, 1.0) * 65535.0).round() as u16
+    };
+    let deep = image::ImageBuffer::from_fn(width as u32, height as u32, |x, y| {
+        image::Rgb([0, 1, 2].map(|c| level(x, y, c)))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.png");
+    deep.save(&path).unwrap();
+    let decoded_image = Some(pixels::open(&path)?.pixels);
     Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
 }
 
@@ -32,9 +61,12 @@ pub fn clean() -> Vec<(&'static str, Plant)> {
     vec![
         ("a picture as JPEG at quality 75", |plot| compressed(&plot.run.decoded, 75.0)),
         ("a picture as JPEG at quality 92", |plot| compressed(&plot.run.decoded, 92.0)),
+        ("a picture as WebP at quality 75", |plot| as_webp(&plot.run.decoded, 75.0)),
+        ("a picture as WebP at quality 90", |plot| as_webp(&plot.run.decoded, 90.0)),
+        ("a picture as PNG of 16 bits", |plot| in_16_bits(&plot.run.decoded)),
         ("a picture decoded from latents in bf16", |plot| {
             let latents = plot.run.encoded.latents.mapv(|z| Dtype::Bf16.round(z));
-            picture(&plot.model.vae.decode(latents.view())?)
+            picture(&plot.vae.decode(latents.view())?)
         }),
         ("a tensor of the picture as JPEG at quality 75", |plot| {
             fed(to_sample(&through_jpeg(&plot.run.seen, 75.0)))

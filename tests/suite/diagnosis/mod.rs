@@ -3,7 +3,9 @@
 //! `cargo test --test suite diagnosis` runs a part of the suite on two photographs of the repository;
 //! `vae_fidelity_tools.measurement.calibration` runs all of it on others and writes the confusion matrix.
 
+mod clean;
 pub mod colours;
+mod consequences;
 pub mod faults;
 mod flux2;
 mod tiny;
@@ -14,6 +16,8 @@ pub mod plot;
 mod ports;
 mod runs;
 pub mod tiles;
+#[cfg(feature = "tch")]
+mod values;
 #[cfg(feature = "tch")]
 mod weights;
 
@@ -27,7 +31,7 @@ use vae_fidelity::diagnosis::{Code, DecidedBy, UserFiles};
 use vae_fidelity::diagnosis::{Reference, Severity};
 use vae_fidelity::pixels::{self, resize_bicubic};
 
-use matrix::Matrix;
+use matrix::{Injection, Matrix};
 use plot::Plot;
 use runs::{Model, Run, UNTOUCHED};
 
@@ -36,6 +40,16 @@ use crate::planted::port as planted;
 
 /// Models of the packed crate.
 const MODELS: [&str; 5] = ["builtin", "sd-small", "act-relu", "flux1-small", "playground-small"];
+
+/// Faults that are only warned of, though strong: textured pictures flatten the line that shows a range;
+/// other pictures may spread as latents of another factor do; and noise that a narrow posterior adds is seen
+/// by nobody. The calibration counts them as missed.
+const ONLY_WARNED_OF: [&str; 4] = [
+    "decoder that puts out [0, 1]",
+    "decoder with twice the range",
+    "scaling_factor a fifth",
+    "the posterior's noise added twice",
+];
 
 /// A photograph of the repository at a small size that has to be resized.
 fn photograph(name: &str) -> Rgb8 {
@@ -46,18 +60,26 @@ fn photograph(name: &str) -> Rgb8 {
 #[test]
 fn strong_faults_are_found_on_photographs_of_the_repository() {
     let pictures = [("astronaut".to_owned(), photograph("astronaut.png"))];
-    let matrix = measured(&MODELS, &pictures, true);
+    let matrix = measured(&MODELS, &pictures, true, false);
     matrix.assert_no_innocent_blamed();
-    matrix.assert_strong_ones_found();
+    matrix.assert_strong_ones_found(&ONLY_WARNED_OF);
     assert!(matrix.planted.len() >= 90, "only {} were planted", matrix.planted.len());
+}
+
+/// What becomes of faults that no rule knows: each without the rules of its own code.
+#[test]
+fn strong_faults_that_no_rule_knows_blame_no_other_cause() {
+    let pictures = [("coffee".to_owned(), photograph("coffee.jpg"))];
+    measured(&["builtin"], &pictures, true, true).assert_unknown_ones_pass_unblamed();
 }
 
 #[test]
 fn clean_files_have_no_error() {
     let pictures = [("coffee".to_owned(), photograph("coffee.jpg"))];
     let mut matrix = Matrix::default();
+    let model = Model::load("builtin");
     for (name, source) in pictures.iter().chain(&awkward()) {
-        clean(&mut matrix, &Model::load("builtin"), name, source);
+        clean::measure(&mut matrix, "builtin", &model, (name, source));
     }
     let alarms = matrix.false_alarms();
     assert!(alarms.is_empty(), "{alarms:#?}");
@@ -69,7 +91,9 @@ fn faults_in_weights_and_config_are_found() {
     let source = photograph("coffee.jpg");
     let mut matrix = Matrix::default();
     weights::measure(&mut matrix, "builtin", &[("coffee".to_owned(), source)]);
-    matrix.assert_strong_ones_found();
+    matrix.assert_strong_ones_found(&ONLY_WARNED_OF);
+    matrix.assert_no_innocent_blamed();
+    matrix.assert_unknown_ones_pass_unblamed();
 }
 
 #[cfg(feature = "tch")]
@@ -121,21 +145,42 @@ fn calibration() {
     };
     let (awkward, photographs): (Vec<_>, Vec<_>) =
         paths.iter().map(opened).partition(|(name, _)| name.starts_with("clean-"));
-    let mut matrix = measured(&[&MODELS[..], &[UNTOUCHED]].concat(), &photographs, false);
-    for model in ["builtin", UNTOUCHED] {
+    let trained = |model: &'static str| {
+        let mut matrix = measured(&[model], &photographs, false, true);
+        weights::measure(&mut matrix, model, &photographs);
         let loaded = Model::load(model);
         for (name, source) in photographs.iter().chain(&awkward) {
-            clean(&mut matrix, &loaded, name, source);
+            clean::measure(&mut matrix, model, &loaded, (name, source));
         }
-        weights::measure(&mut matrix, model, &photographs);
-    }
+        let few: Vec<_> = photographs.iter().step_by(4).collect();
+        values::measure(&mut matrix, model, &few);
+        let some: Vec<_> = photographs.iter().step_by(4).chain(awkward.iter().step_by(4)).collect();
+        let folder = crate::weights::planted::TRAINED.into_iter().find(|of| of.ends_with(model));
+        // The first is as it is.
+        let forms = crate::probe::sound::forms(folder.unwrap()).split_off(1);
+        clean::measure_forms(&mut matrix, &forms, (model, &loaded), &some);
+        matrix
+    };
+    let matrix = std::thread::scope(|scope| {
+        let others = scope.spawn(|| trained("builtin"));
+        let drawn = MODELS.into_iter().filter(|model| *model != "builtin").chain(["flux2-small"]);
+        let drawn: Vec<&str> = drawn.collect();
+        let matrix = trained(UNTOUCHED).and(measured(&drawn, &photographs, false, true));
+        matrix.and(others.join().unwrap())
+    });
     matrix.assert_strong_ones_planted();
     let out = std::env::var("VAE_FIDELITY_CALIBRATION_MATRIX").unwrap();
     std::fs::write(out, serde_json::to_vec_pretty(&matrix).unwrap()).unwrap();
 }
 
-/// Every fault in files, on every picture and model; only strong ones where asked.
-fn measured(models: &[&str], pictures: &[(String, Rgb8)], only_strong: bool) -> Matrix {
+/// Every fault in files, on every picture and model; only strong ones where asked. Strong ones that are
+/// `unknown` are run again by rules that do not know their code.
+fn measured(
+    models: &[&str],
+    pictures: &[(String, Rgb8)],
+    only_strong: bool,
+    unknown: bool,
+) -> Matrix {
     let mut matrix = Matrix::default();
     let started = std::time::Instant::now();
     for &name in models {
@@ -146,7 +191,8 @@ fn measured(models: &[&str], pictures: &[(String, Rgb8)], only_strong: bool) -> 
                 continue;
             }
             let run = Run::of(&model.vae, source).unwrap();
-            let plot = Plot { model: &model, run: &run, seed: 1000 + at as u64 };
+            let (vae, seed) = (&model.vae, 1000 + at as u64);
+            let plot = Plot { vae, model: &model, run: &run, seed };
             for fault in faults::faults() {
                 if !fault.models.contains(&name) || (only_strong && !fault.strong) {
                     continue;
@@ -155,12 +201,18 @@ fn measured(models: &[&str], pictures: &[(String, Rgb8)], only_strong: bool) -> 
                     matrix.due(fault.cause, name);
                 }
                 let Some(files) = (fault.plant)(&plot).unwrap() else { continue };
-                let found = run.diagnosis(&model.vae, &files, None).unwrap().findings;
+                let found = run.diagnosis(vae, &files, None).unwrap().findings;
                 for finding in &found {
                     let code = finding.code;
                     assert!(is_decided(&files, code), "{}: not said to find {code}", fault.cause);
                 }
-                matrix.fault(&fault, name, picture, &found);
+                let (cause, strong) = (fault.cause, fault.strong);
+                let code = Code::from_name(fault.code).unwrap();
+                let without = (unknown && strong)
+                    .then(|| run.diagnosis_without(code, vae, &files, None).unwrap().findings);
+                let injection =
+                    Injection { cause, code, strong, in_weights: false, model: name, picture };
+                matrix.planted(injection, &found, without.as_deref());
             }
             eprintln!("{name} {picture} {:.0} s", started.elapsed().as_secs_f64());
         }
@@ -182,21 +234,6 @@ fn is_decided(files: &UserFiles, code: Code) -> bool {
 /// Models that stand for a rule that no other model can show get every picture.
 fn only_for_pictures(name: &str) -> bool {
     !matches!(name, "flux1-small" | "playground-small" | "act-relu")
-}
-
-fn clean(matrix: &mut Matrix, model: &Model, picture: &str, source: &Rgb8) {
-    let run = Run::of(&model.vae, source).unwrap();
-    let plot = Plot { model, run: &run, seed: 7 };
-    let mut cases = faults::clean();
-    cases.extend(legitimate::clean());
-    #[cfg(feature = "tch")]
-    cases.extend(ports::clean());
-    for (case, files) in cases {
-        let Some(files): Option<UserFiles> = files(&plot).unwrap() else { continue };
-        let found = run.diagnosis(&model.vae, &files, None).unwrap().findings;
-        matrix.clean(case, picture, &found);
-    }
-    eprintln!("clean {picture}");
 }
 
 /// Pictures that are no photographs.

@@ -9,6 +9,10 @@ use super::runs::{Model, Run};
 
 /// What a fault has to work with.
 pub struct Plot<'a> {
+    /// What ran.
+    pub vae: &'a dyn Vae,
+    /// Where other implementations of it are.
+    #[cfg_attr(not(feature = "tch"), expect(dead_code, reason = "those take libtorch"))]
     pub model: &'a Model,
     pub run: &'a Run,
     pub seed: u64,
@@ -37,7 +41,7 @@ pub fn decoded_in(tiles: Result<Option<Array4<f32>>>) -> Result<Option<UserFiles
 
 /// Latents as a diffusion pipeline has them.
 pub fn expected(plot: &Plot) -> Array4<f32> {
-    let config = plot.model.vae.config().autoencoder_kl().unwrap();
+    let config = plot.vae.config().autoencoder_kl().unwrap();
     let factor = config.scaling_factor as f32;
     let mut latents = plot.run.encoded.latents.clone();
     match (&config.latents_mean, &config.latents_std) {
@@ -53,7 +57,7 @@ pub fn expected(plot: &Plot) -> Array4<f32> {
 }
 
 pub fn shift_by(plot: &Plot, times: f64) -> Array4<f32> {
-    let config = plot.model.vae.config().autoencoder_kl().unwrap();
+    let config = plot.vae.config().autoencoder_kl().unwrap();
     let shift = (config.shift_factor.unwrap_or(0.0) * times) as f32;
     plot.run.encoded.latents.mapv(|z| (z - shift) * config.scaling_factor as f32)
 }
@@ -67,9 +71,15 @@ pub fn scaled_by(plot: &Plot, factor: f64) -> Result<Option<UserFiles>> {
     latents(plot.run.encoded.latents.mapv(|z| z * factor as f32))
 }
 
+/// Latents of which each channel is the one that `from` says.
+pub fn copied(plot: &Plot, from: impl Fn(usize) -> usize) -> Result<Option<UserFiles>> {
+    let channels: Vec<usize> = (0..plot.run.latents.dim().1).map(from).collect();
+    latents(plot.run.latents.select(Axis(1), &channels))
+}
+
 pub fn encoded(plot: &Plot, sample: Array4<f32>) -> Result<Option<UserFiles>> {
-    let raw = plot.model.vae.encode(sample.view(), None)?.latents;
-    let factor = plot.model.vae.config().scaling_factor().unwrap() as f32;
+    let raw = plot.vae.encode(sample.view(), None)?.latents;
+    let factor = plot.vae.config().scaling_factor().unwrap() as f32;
     latents(raw * factor)
 }
 
@@ -85,7 +95,7 @@ pub fn converted(plot: &Plot, level: impl Fn(f32) -> u8) -> Result<Option<UserFi
 
 pub fn decoded(plot: &Plot, change: impl Fn(f32) -> f32) -> Result<Option<UserFiles>> {
     let latents = plot.run.encoded.latents.mapv(change);
-    picture(&plot.model.vae.decode(latents.view())?)
+    picture(&plot.vae.decode(latents.view())?)
 }
 
 /// (C, H, W) as (H, W, C) in memory, read as (C, H, W) again.

@@ -25,7 +25,7 @@ pub fn faults() -> Vec<Fault> {
             |p| {
                 let port = p.model.port(PortFault::SymmetricPadding)?;
                 let raw = port.encode(p.run.sample.view(), None)?.latents;
-                let factor = p.model.vae.config().scaling_factor().unwrap() as f32;
+                let factor = p.vae.config().scaling_factor().unwrap() as f32;
                 latents(raw * factor)
             }
         ),
@@ -36,7 +36,7 @@ pub fn faults() -> Vec<Fault> {
             |p| {
                 let port = p.model.port(PortFault::SymmetricPadding)?;
                 let raw = port.encode(p.run.sample.view(), None)?.latents;
-                picture(&p.model.vae.decode(raw.view())?)
+                picture(&p.vae.decode(raw.view())?)
             }
         ),
         strong!("circular padding, seen in the picture", "padding-mode", TRAINED, |plot| {
@@ -68,6 +68,15 @@ pub fn faults() -> Vec<Fault> {
 /// Traces that are as they should be.
 pub fn clean() -> Vec<(&'static str, Plant)> {
     vec![
+        ("latents of another machine", |plot| {
+            let port = plot.model.port(PortFault::None)?;
+            let raw = port.encode(plot.run.sample.view(), None)?.latents;
+            latents(raw * plot.vae.config().scaling_factor().unwrap() as f32)
+        }),
+        ("a picture of another machine", |plot| {
+            let port = plot.model.port(PortFault::None)?;
+            picture(&port.decode(plot.run.encoded.latents.view())?)
+        }),
         ("a trace of other arithmetic", |plot| traced(plot, PortFault::None)),
         ("a trace with weights in f16", |plot| traced(plot, PortFault::HalfWeights)),
     ]

@@ -7,14 +7,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use ndarray::Array4;
-#[cfg(feature = "tch")]
-use vae_fidelity::Dtype;
-#[cfg(not(feature = "tch"))]
-use vae_fidelity::FastAutoencoderKL as Loaded;
-#[cfg(feature = "tch")]
-use vae_fidelity::autoencoder_kl::{AutoencoderKL as Loaded, Device};
+use vae_fidelity::FastAutoencoderKL;
 use vae_fidelity::config::Family;
-use vae_fidelity::diagnosis::{Diagnosis, Evidence, Finding, Reference, UserFiles, diagnose};
+use vae_fidelity::diagnosis::{Code, Diagnosis, Evidence, Finding, Reference, UserFiles, diagnose};
 use vae_fidelity::image_processor::normalize;
 use vae_fidelity::pixels::{resize_bicubic, target_size};
 use vae_fidelity::{Checkpoint, Encoded, Result, Rgb8, Source, Vae};
@@ -31,7 +26,7 @@ pub const UNTOUCHED: &str = "eight-channel";
 pub struct Model {
     #[cfg(feature = "tch")]
     pub checkpoint: Checkpoint,
-    pub vae: Loaded,
+    pub vae: FastAutoencoderKL,
     #[cfg(feature = "tch")]
     ports: RefCell<Vec<(Fault, Rc<Planted>)>>,
 }
@@ -49,17 +44,17 @@ impl Model {
         Self::of(Checkpoint::open(&source, None).unwrap())
     }
 
-    #[cfg(feature = "tch")]
     fn of(checkpoint: Checkpoint) -> Self {
+        #[cfg(feature = "tch")]
         one_thread();
-        let vae = Loaded::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
-        Self { checkpoint, vae, ports: RefCell::default() }
-    }
-
-    #[cfg(not(feature = "tch"))]
-    fn of(checkpoint: Checkpoint) -> Self {
-        let vae = Loaded::load(&checkpoint, Some(1)).unwrap();
-        Self { vae }
+        let vae = FastAutoencoderKL::load(&checkpoint, Some(1)).unwrap();
+        Self {
+            vae,
+            #[cfg(feature = "tch")]
+            checkpoint,
+            #[cfg(feature = "tch")]
+            ports: RefCell::default(),
+        }
     }
 
     /// The other implementation of this model, with `fault` in it; loaded once.
@@ -122,9 +117,32 @@ impl Run {
         self.diagnosis_beside(vae, &[], files, reference)
     }
 
+    /// The same, by rules that do not know `code`.
+    pub fn diagnosis_without(
+        &self,
+        code: Code,
+        vae: &dyn Vae,
+        files: &UserFiles,
+        reference: Option<Reference>,
+    ) -> Result<Diagnosis> {
+        self.diagnosed(&[code], vae, &[], files, reference)
+    }
+
     /// The same, beside what the checkpoint says without running it.
     pub fn diagnosis_beside(
         &self,
+        vae: &dyn Vae,
+        weights: &[Finding],
+        files: &UserFiles,
+        reference: Option<Reference>,
+    ) -> Result<Diagnosis> {
+        self.diagnosed(&[], vae, weights, files, reference)
+    }
+
+    /// The same, by rules that do not know some codes.
+    pub fn diagnosed(
+        &self,
+        unknown: &[Code],
         vae: &dyn Vae,
         weights: &[Finding],
         files: &UserFiles,
@@ -146,6 +164,7 @@ impl Run {
             reference,
             weights,
             files,
+            unknown,
         };
         diagnose(&evidence, reference.is_some())
     }

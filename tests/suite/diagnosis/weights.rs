@@ -7,10 +7,10 @@ use safetensors::{Dtype as Stored, serialize};
 use serde_json::Value;
 use vae_fidelity::autoencoder_kl::{AutoencoderKL, Device};
 use vae_fidelity::checkpoint::expected_tensors;
-use vae_fidelity::diagnosis::{Reference, UserFiles};
-use vae_fidelity::{Checkpoint, Dtype, Rgb8, Source, Vae};
+use vae_fidelity::diagnosis::{Code, Reference, UserFiles};
+use vae_fidelity::{Checkpoint, Dtype, FastAutoencoderKL, Rgb8, Source, Vae};
 
-use super::matrix::Matrix;
+use super::matrix::{Injection, Matrix};
 use super::runs::{self, Model, Run};
 use crate::libtorch::one_thread;
 
@@ -135,12 +135,16 @@ pub fn measure(matrix: &mut Matrix, model: &str, pictures: &[(String, Rgb8)]) {
         write(folder.path(), &sound, &fault);
         let source = Source::parse(folder.path().to_str().unwrap(), None).unwrap();
         let checkpoint = Checkpoint::open(&source, None).unwrap();
-        let vae = AutoencoderKL::load(&checkpoint, Device::CPU, fault.dtype).unwrap();
+        let vae: Box<dyn Vae> = match fault.dtype {
+            Dtype::F32 => Box::new(FastAutoencoderKL::load(&checkpoint, Some(1)).unwrap()),
+            other => Box::new(AutoencoderKL::load(&checkpoint, Device::CPU, other).unwrap()),
+        };
+        let vae = vae.as_ref();
         for (name, picture) in pictures {
             // f16 is slow on the CPU, and the order of channels shows only in colour.
             let small = vae_fidelity::pixels::resize_bicubic(picture, 32, 32).unwrap();
             let picture = if fault.dtype == Dtype::F16 { &small } else { picture };
-            let run = Run::of(&vae, picture).unwrap();
+            let run = Run::of(vae, picture).unwrap();
             if fault.code == "channel-swap" && !super::plot::colourful(&run) {
                 continue;
             }
@@ -153,14 +157,16 @@ pub fn measure(matrix: &mut Matrix, model: &str, pictures: &[(String, Rgb8)]) {
             };
             let reference = Reference { name: "the CPU", remedy: None, load: &load };
             let files = UserFiles::default();
-            let found = match fault.dtype {
-                Dtype::F16 => run.diagnosis(&vae, &files, Some(reference)),
-                _ => run.diagnosis(&vae, &files, None),
-            };
-            let found = found.unwrap().findings;
-            matrix.planted(fault.cause, fault.code, true, model, name, &found);
+            let reference = (fault.dtype == Dtype::F16).then_some(reference);
+            let code = Code::from_name(fault.code).unwrap();
+            let found = run.diagnosis(vae, &files, reference).unwrap().findings;
+            let unknown = run.diagnosis_without(code, vae, &files, reference).unwrap().findings;
+            let cause = fault.cause;
+            let injection =
+                Injection { cause, code, strong: true, in_weights: true, model, picture: name };
+            matrix.planted(injection, &found, Some(&unknown));
         }
-        eprintln!("{}", fault.cause);
+        eprintln!("{model}: {}", fault.cause);
     }
 }
 

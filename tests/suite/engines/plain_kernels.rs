@@ -125,6 +125,7 @@ fn cross_checked(vae: &dyn Vae) -> Diagnosis {
         reference: Some(reference),
         weights: &[],
         files: &files,
+        unknown: &[],
     };
     diagnose(&evidence, true).unwrap()
 }

@@ -6,5 +6,5 @@ mod faults;
 mod pipelines;
 mod port;
 mod ranking;
-mod sound;
+pub mod sound;
 mod wrapped;

@@ -1,11 +1,9 @@
 //! What `inspect` says of values.
 
-use half::{bf16, f16};
 use vae_fidelity::report::InspectReport;
 
-use super::planted::{
-    As, Draws, Folder, TRAINED, Tensors, e4m3, each, grouped, is_layer, largest, layers, tensors,
-};
+use super::planted::{As, Draws, Folder, TRAINED, Tensors, e4m3, largest, layers, tensors};
+use super::values::faults;
 
 /// Codes that `inspect` finds in `model` once it was changed.
 fn found(model: &str, stored: As, change: &dyn Fn(&mut Tensors)) -> Vec<String> {
@@ -14,11 +12,6 @@ fn found(model: &str, stored: As, change: &dyn Fn(&mut Tensors)) -> Vec<String> 
     let folder = Folder::of(model, &tensors, stored);
     let report = InspectReport::of(&folder.contents()).unwrap();
     report.findings.iter().map(|finding| finding.code.to_string()).collect()
-}
-
-fn unscaled(values: &mut [f32], most: f32, round: impl Fn(f32) -> f32) {
-    let scale = largest(values) / most;
-    values.iter_mut().for_each(|value| *value = round(*value / scale));
 }
 
 fn tuned(tensors: &mut Tensors, by: f32) {
@@ -31,56 +24,8 @@ fn tuned(tensors: &mut Tensors, by: f32) {
 
 #[test]
 fn every_fault_of_magnitude_is_found_by_its_name() {
-    type Fault = (&'static str, &'static str, As, fn(&mut Tensors));
-    let faults: [Fault; 14] = [
-        ("weights-scale-lost", "e4m3 in bf16", As::Bf16, |t| {
-            layers(t, "", |_, values| unscaled(values, 448.0, e4m3));
-        }),
-        ("weights-scale-lost", "e4m3 in f32, a part", As::F32, |t| {
-            layers(t, "up_blocks", |_, values| unscaled(values, 448.0, e4m3));
-        }),
-        ("weights-scale-lost", "e5m2", As::F32, |t| {
-            layers(t, "", |_, values| unscaled(values, 57344.0, |value| value));
-        }),
-        ("weights-misread", "bf16 as f16", As::F16, |t| {
-            each(t, |v| f16::from_bits(bf16::from_f32(v).to_bits()).to_f32());
-        }),
-        ("weights-misread", "bf16 as f16, kept as f32", As::F32, |t| {
-            each(t, |v| f16::from_bits(bf16::from_f32(v).to_bits()).to_f32());
-        }),
-        ("weights-misread", "norms alone", As::F16, |t| {
-            for (name, _, values) in t.iter_mut().filter(|(name, ..)| name.contains("norm")) {
-                assert!(!is_layer(name, &[1]));
-                for v in values.iter_mut() {
-                    *v = f16::from_bits(bf16::from_f32(*v).to_bits()).to_f32();
-                }
-            }
-        }),
-        ("weights-misread", "f16 as bf16", As::Bf16, |t| {
-            each(t, |v| bf16::from_bits(f16::from_f32(v).to_bits()).to_f32());
-        }),
-        ("weights-misread", "layers alone, f16 as bf16", As::F32, |t| {
-            layers(t, "", |_, values| {
-                for v in values.iter_mut() {
-                    *v = bf16::from_bits(f16::from_f32(*v).to_bits()).to_f32();
-                }
-            });
-        }),
-        ("weights-scaled", "half", As::F16, |t| each(t, |v| v * 0.5)),
-        ("weights-scaled", "four fifths", As::F32, |t| each(t, |v| v * 0.8)),
-        ("weights-scaled", "a cold average", As::Bf16, |t| each(t, |v| v * 0.39)),
-        ("weights-quantised", "4 bits", As::F16, |t| {
-            layers(t, "", |_, values| grouped(values, 64, 16));
-        }),
-        ("weights-quantised", "3 bits", As::Bf16, |t| {
-            layers(t, "", |_, values| grouped(values, 64, 8));
-        }),
-        ("weights-quantised", "4 bits for 32 values", As::F32, |t| {
-            layers(t, "", |_, values| grouped(values, 32, 16));
-        }),
-    ];
     for model in TRAINED {
-        for (code, what, stored, change) in &faults {
+        for (code, what, stored, change) in &faults() {
             let found = found(model, *stored, change);
             assert_eq!(
                 found.first().map(String::as_str),

@@ -5,6 +5,7 @@ mod difference;
 mod magnitudes;
 pub mod planted;
 mod round_trip;
+pub mod values;
 
 /// The codes that faults here have to be found by.
 #[cfg(feature = "tch")]

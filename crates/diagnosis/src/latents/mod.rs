@@ -2,6 +2,7 @@
 //! happened to the picture before.
 
 pub(super) mod noise;
+pub(super) mod repeated;
 pub(super) mod patched;
 mod search;
 
@@ -11,6 +12,7 @@ use super::affine::Affine;
 use super::changes::{SYMMETRIES, explanations, resizings};
 use super::codes::{Cause, Code};
 use super::compared::{Difference, Judged};
+use super::competition::Outcome;
 use super::decided_by::DecidedBy;
 use super::evidence::{Evidence, LatentsScale, with_batch};
 use super::finding::Finding;
@@ -22,7 +24,8 @@ use super::scaling;
 use super::severity::Severity;
 use super::sizes::{WRONG_FAMILY_CHANNELS, other_size};
 use noise::coarseness;
-use search::{PRECISE, Search};
+use repeated::repeated;
+use search::{PRECISE, ROUNDING, Search};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_core::scaling::Scaling;
@@ -44,8 +47,6 @@ pub(super) const LATENTS_DIFFER: Cause = Cause {
     decided_by: &[DecidedBy::Latents],
 };
 
-/// Relative residual that f16, bf16 and other kernels may leave.
-const ROUNDING: f64 = 0.02;
 /// Latents that correlate less than this are of no picture with other colours.
 const RELATED: f64 = 0.3;
 
@@ -54,14 +55,15 @@ pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged
     if let Scaling::PatchedBatchNorm(rule) = evidence.vae.scaling()? {
         return patched::judged(evidence, &rule, tensor);
     }
-    let found = match as_nchw(tensor, &evidence.encoded.latents) {
+    let found = match as_nchw(evidence, tensor, &evidence.encoded.latents) {
         Ok(found) => found,
         Err(finding) => {
-            return Ok(turned(evidence, tensor)?.unwrap_or(*finding).into());
+            let finding = turned(evidence, tensor)?.unwrap_or(*finding);
+            return Ok(evidence.known(finding).into());
         }
     };
     let non_finite = found.iter().filter(|value| !value.is_finite()).count();
-    if non_finite > 0 {
+    if non_finite > 0 && evidence.knows(Code::NonFiniteOutput) {
         let title = format!("{non_finite} values of your latents are NaN or infinite");
         let finding = Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", non_finite);
         return Ok(finding.at("encoder").into());
@@ -73,19 +75,25 @@ pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged
         (true, LatentsScale::Scaled) => "this run's draw",
         (true, LatentsScale::Raw) => "this run's draw, unscaled",
     };
-    let difference = Difference::of_tensors(&affine.apply(&evidence.encoded.latents), &found, what);
+    let expected = affine.apply(&evidence.encoded.latents);
+    let difference = Difference::of_tensors(&expected, &found, what);
+    if let Some(finding) = evidence.known(repeated(&expected, &found)) {
+        return Ok(Judged::from(finding).at(difference));
+    }
     Ok(finite(evidence, &affine, &found)?.at(difference))
 }
 
 fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<Judged> {
     let expected = &evidence.encoded.latents;
-    if spread(found) == 0.0 {
+    if spread(found) == 0.0 && evidence.knows(Code::LatentsDiffer) {
         let title = "your latents are one constant: the encoder's output did not reach the file";
         return Ok(Finding::new(&LATENTS_DIFFER, title).into());
     }
     let wide = posterior_noise(evidence);
+    let std = evidence.encoded.std.as_ref();
     if affine.per_channel()
-        && let Some(findings) = scaling::per_channel(affine, expected, found, wide)
+        && let Some(findings) = scaling::per_channel(affine, expected, found, std)
+            .and_then(|findings| evidence.all_known(findings))
     {
         return Ok(findings.into());
     }
@@ -100,8 +108,9 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
     if line.slope != 0.0 {
         let drawn = noise::noise(evidence, (line.slope, line.offset), found, wide);
         // What a draw or nothing at all leaves needs no other explanation.
-        if drawn.is_some() || residual <= PRECISE {
-            let mut findings = scaling::line(affine, &line);
+        if (drawn.is_some() || residual <= PRECISE)
+            && let Some(mut findings) = evidence.all_known(scaling::line(affine, &line))
+        {
             findings.extend(drawn);
             return Ok(findings.into());
         }
@@ -110,13 +119,18 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
     let pixels = evidence.vae.config().downsampling();
     let region =
         |scaled: &Array4<f32>| Region::of_latents(&affine.apply(expected), scaled, spread, pixels);
-    if region(found).finding("your latents").is_some() {
+    let named = |name: fn(&Region, &str) -> Option<Finding>| -> Result<Option<Finding>> {
+        if evidence.known(name(&region(found), "your latents")).is_none() {
+            return Ok(None);
+        }
         // Compression before the encoder differs most where there is detail.
         let compressed = affine.apply(&of_jpeg(evidence)?);
         let beyond = region(found).beyond(&region(&compressed));
-        if let Some(finding) = beyond.finding("your latents") {
-            return Ok(finding.evidence("relative_residual", residual).into());
-        }
+        let finding = evidence.known(name(&beyond, "your latents"));
+        Ok(finding.map(|finding| finding.evidence("relative_residual", residual)))
+    };
+    if let Some(finding) = named(Region::border)? {
+        return Ok(finding.into());
     }
     let mut search = Search::new(evidence, affine, found);
     search.offer_line(&line);
@@ -133,35 +147,55 @@ fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<J
     }
     let allowed = ROUNDING.max((2.0 * wide).min(0.5)) * line.spread[1];
     let outcome = search.competition.outcome(allowed);
+    let explained = matches!(outcome, Outcome::Clear(..) | Outcome::OneOf(..));
+    let mut nearest = None;
     if let Some(findings) = search.findings(&outcome, &line) {
-        return Ok(findings.into());
+        if explained || !search.altered() {
+            return Ok(findings.into());
+        }
+        nearest = findings.into_iter().next();
     }
-    if let Some(findings) = scaling::per_channel(affine, expected, found, wide) {
+    if nearest.is_none() && !explained {
+        nearest = named(Region::rectangle)?;
+    }
+    if let Some(findings) = scaling::per_channel(affine, expected, found, std)
+        .and_then(|findings| evidence.all_known(findings))
+    {
         return Ok(findings.into());
     }
     let before = search.before() / line.spread[1];
-    if before <= ROUNDING.max(2.0 * coarseness(found)) || residual <= ROUNDING {
-        return Ok(scaling::line(affine, &line).into());
+    if (before <= ROUNDING.max(2.0 * coarseness(found)) || residual <= ROUNDING)
+        && let Some(findings) = evidence.all_known(scaling::line(affine, &line))
+    {
+        return Ok(findings.into());
     }
     let compressed = of_jpeg(evidence)?;
     let by_jpeg = Line::through(expected, &compressed).map_or(0.0, |l| l.residual / l.spread[1]);
+    if let (true, Some(nearest)) = (before <= by_jpeg, &nearest) {
+        return Ok(nearest.clone().into());
+    }
     if before <= by_jpeg {
         return Ok(Judged::passing(format!(
             "JPEG or WebP of the picture at quality {QUALITY} does as much"
         )));
     }
     let title = "your latents are not this VAE's latents of this picture, and no rule says why";
-    Ok(Finding::new(&LATENTS_DIFFER, title)
+    let finding = Finding::new(&LATENTS_DIFFER, title)
         .evidence("correlation", line.correlation)
         .evidence("relative_residual", residual)
         .evidence("relative_difference", before)
         .evidence("relative_residual_of_jpeg_at_75", by_jpeg)
-        .evidence("ruled_out", search.competition.ruled_out())
-        .into())
+        .evidence("ruled_out", search.competition.ruled_out());
+    let judged = Judged::from(evidence.known(finding));
+    Ok(match nearest {
+        Some(nearest) => judged.beside(nearest),
+        None => judged,
+    })
 }
 
 /// The user's tensor as the expected shape, or what is wrong with its shape.
 fn as_nchw(
+    evidence: &Evidence,
     tensor: &ArrayD<f32>,
     expected: &Array4<f32>,
 ) -> std::result::Result<Array4<f32>, Box<Finding>> {
@@ -184,10 +218,11 @@ fn as_nchw(
     if found == (n, 2 * channels, height, width) {
         return Ok(four.slice(s![.., ..channels, .., ..]).to_owned());
     }
-    if found == (n, channels, width, height) {
+    if found == (n, channels, width, height) && evidence.knows(Code::LayoutScrambled) {
         return other_size(true);
     }
-    if found.1 != channels && found.3 != channels {
+    let other_channels = found.1 != channels && found.3 != channels;
+    if other_channels && evidence.knows(Code::WrongFamilyChannels) {
         let title = format!("{title}: {} channels are another family's", found.1);
         return Err(Box::new(
             Finding::new(&WRONG_FAMILY_CHANNELS, title)
@@ -213,12 +248,16 @@ fn turned(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Option<Finding>> 
     };
     let found = found.to_owned();
     for (symmetry, name) in SYMMETRIES.into_iter().filter(|(symmetry, _)| symmetry.transposed) {
+        let cause = symmetry.cause(evidence.orientation);
+        if !evidence.knows(cause.code) {
+            continue;
+        }
         let sample = symmetry.apply(evidence.sample.index_axis(Axis(0), 0)).insert_axis(Axis(0));
         let latents = evidence.vae.encode(sample.view(), None)?.latents;
         let Some(line) = Line::through(&latents, &found) else { continue };
         if line.correlation > 0.95 {
             let title = format!("your latents are those of the picture {name}");
-            let finding = Finding::new(symmetry.cause(evidence.orientation), title);
+            let finding = Finding::new(cause, title);
             let finding = finding.severity(Severity::Error);
             return Ok(Some(finding.evidence("correlation", line.correlation)));
         }

@@ -36,8 +36,8 @@ pub(in super::super) const POSTERIOR_NOISE: Cause = Cause {
     meaning: "A draw is mean + std * noise, with std = exp(logvar / 2) and noise of spread 1. With \
               the log-variance dropped, its exponential taken for the standard deviation, or noise \
               added twice, latents are far too noisy, or hardly at all.",
-    rule: "Your latents minus the mean, over 1, std, std^2 or sqrt(2) std, look like white noise of \
-           spread 1; or they are the mean plus std exactly.",
+    rule: "Your latents minus the mean, over 1, std, std^2 or sqrt(2) std, look like normal white noise \
+           of spread 1 that does not follow the mean; or they are the mean plus std exactly.",
     remedy: "draw mean + exp(logvar / 2) * noise once, or take the mean",
     diffusers: "latent_dist.sample(generator), not randn added to the moments",
     comfyui: "see regularization in its VAE class",
@@ -63,39 +63,44 @@ pub(super) fn noise(
     let standard = Zip::from(&off).and(std).map_collect(|&off, &std| off / std.max(1e-12));
     let known = Noise::of(&standard);
     let seen = noise > 3.0 * coarseness(found);
+    let draw = seen && known.is_white(1.0);
     let title = match evidence.drawn {
-        false if seen && known.is_white(1.0) => {
+        false if draw => {
             Some("your latents are a draw from the posterior, and this run took its mode")
         }
         true if seen && known.spread <= 0.2 && known.level.abs() <= 0.2 => {
             Some("your latents are the posterior's mode, and this run drew a sample")
         }
-        true if seen && known.is_white(1.0) => return None,
+        true if draw => return None,
         _ => None,
     };
-    if let Some(title) = title {
+    if let Some(title) = title.filter(|_| evidence.knows(Code::SampleVsMode)) {
         return Some(known.told(Finding::new(&SAMPLE_VS_MODE, title)));
     }
-    // Fewer values look like anything.
-    if off.len() < ENOUGH {
+    // Where the posterior's spread is 1 or 2, its own draws look like wrong ones; fewer values look like
+    // anything.
+    if draw || off.len() < ENOUGH {
         return None;
     }
     let over_variance =
         Zip::from(&off).and(std).map_collect(|&off, &std| off / (std * std).max(1e-12));
+    // Other latents, less the mean, are as rough; but they have less of it.
+    let independent = Line::through(&mean, &off)
+        .is_none_or(|line| line.correlation.abs() < 0.15 + 3.0 / (off.len() as f64).sqrt());
     let visible = |noise: &Array4<f32>| spread(noise) > 3.0 * coarseness(found) * spread(&mean);
     let shifted = (known.level - 1.0).abs() <= 0.05 && known.spread <= 0.05;
     let title = match () {
         () if seen && shifted => {
             "your latents are the mean plus std: the noise was left out of the draw"
         }
-        () if !visible(&off) => return None,
+        () if !visible(&off) || !independent => return None,
         () if Noise::of(&off).is_white(1.0) => {
             "your latents have noise of spread 1 added: the log-variance was dropped"
         }
         () if seen && known.is_white(std::f64::consts::SQRT_2) => {
             "your latents have the posterior's noise added twice"
         }
-        () if Noise::of(&over_variance).is_white(1.0) => {
+        () if !known.is_white(1.0) && Noise::of(&over_variance).is_white(1.0) => {
             "your latents are drawn with the variance in place of the standard deviation"
         }
         () => return None,
@@ -103,7 +108,7 @@ pub(super) fn noise(
     let relative = spread(&off) / spread(&mean).max(1e-12);
     let severity = if relative > ALTERED { Severity::Error } else { Severity::Warning };
     let finding = known.told(Finding::new(&POSTERIOR_NOISE, title).severity(severity));
-    Some(finding.evidence("relative_noise", relative))
+    evidence.known(finding.evidence("relative_noise", relative))
 }
 
 const ENOUGH: usize = 64;
@@ -127,6 +132,8 @@ struct Noise {
     spread: f64,
     /// Between neighbours of a row; `None` where there are none.
     correlation: Option<f64>,
+    /// Fourth moment over the squared second: 3 for normal noise.
+    kurtosis: f64,
     values: f64,
 }
 
@@ -137,20 +144,27 @@ impl Noise {
             noise.slice(s![.., .., .., 1..]).iter(),
             noise.slice(s![.., .., .., ..-1]).iter(),
         );
+        let level = noise.iter().map(|&value| f64::from(value)).sum::<f64>() / values;
+        let spread = spread(noise);
+        let fourth = noise.iter().map(|&value| ((f64::from(value) - level) / spread).powi(4));
         Self {
-            level: noise.iter().map(|&value| f64::from(value)).sum::<f64>() / values,
-            spread: spread(noise),
+            level,
+            spread,
+            kurtosis: fourth.sum::<f64>() / values,
             correlation: neighbours.map(|line| line.correlation),
             values,
         }
     }
 
-    /// Whether it is normal noise of this spread, as far as its level, spread and roughness tell.
+    /// Whether it is normal noise of this spread, as far as its moments and roughness tell.
     fn is_white(&self, spread: f64) -> bool {
         // The spread of a sample's standard deviation is 1 / sqrt(2 n).
         let room = 0.1 + 3.0 / (2.0 * self.values).sqrt();
         let rough = |correlation: f64| correlation.abs() < 0.15 + 3.0 / self.values.sqrt();
-        (self.spread / spread - 1.0).abs() <= room
+        // That of a sample's kurtosis is sqrt(24 / n).
+        let normal = (self.kurtosis - 3.0).abs() <= 0.5 + 3.0 * (24.0 / self.values).sqrt();
+        normal
+            && (self.spread / spread - 1.0).abs() <= room
             && (self.level / spread).abs() <= room
             && self.correlation.is_none_or(rough)
     }

@@ -12,6 +12,7 @@ use super::super::finding::Finding;
 use super::super::fit::{rms_difference, spread};
 use super::super::non_finite::NON_FINITE_OUTPUT;
 use super::super::severity::Severity;
+use super::repeated::repeated;
 use super::{ROUNDING, as_nchw, finite, posterior_noise, turned};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::scaling::{PatchedBatchNorm, patched, unpatched};
@@ -139,11 +140,11 @@ pub(super) fn judged(
                 .map(|tensor| rule.unscale(tensor, Dtype::F32).map(Array4::into_dyn))
                 .transpose()?;
             let turned = turned(evidence, raw.as_ref().unwrap_or(tensor))?;
-            return Ok(turned.unwrap_or(*finding).into());
+            return Ok(evidence.known(turned.unwrap_or(*finding)).into());
         }
     };
     let non_finite = found.iter().filter(|value| !value.is_finite()).count();
-    if non_finite > 0 {
+    if non_finite > 0 && evidence.knows(Code::NonFiniteOutput) {
         let title = format!("{non_finite} values of your latents are NaN or infinite");
         let finding = Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", non_finite);
         return Ok(finding.at("encoder").into());
@@ -162,6 +163,9 @@ pub(super) fn judged(
         (true, LatentsScale::Raw) => "this run's draw, as the model makes it",
     };
     let difference = Difference::of_tensors(expected, &found, what);
+    if let Some(finding) = evidence.known(repeated(expected, &found)) {
+        return Ok(Judged::from(finding).at(difference));
+    }
     if let Some(finding) = explained(evidence, rule, &raw, form, &found) {
         return Ok(Judged::from(finding).at(difference));
     }
@@ -191,9 +195,9 @@ fn in_a_known_form(
     }
     let four = with_batch(tensor).map(|tensor: ArrayView4<f32>| tensor.dim());
     if four.is_some_and(|(_, first, _, last)| first == channels || last == channels) {
-        return Ok((as_nchw(tensor, scaled)?, Form::Patched));
+        return Ok((as_nchw(evidence, tensor, scaled)?, Form::Patched));
     }
-    let unpatched = as_nchw(tensor, raw)?;
+    let unpatched = as_nchw(evidence, tensor, raw)?;
     let [patch_height, patch_width] = [raw.dim().2 / height, raw.dim().3 / width];
     match patched(unpatched.view(), [patch_height, patch_width]) {
         Ok(patches) => Ok((patches, Form::Unpatched)),
@@ -223,10 +227,13 @@ fn explained(
     let right_values = before <= ROUNDING * size;
     if right_values {
         // Only the form may be another.
-        return another_form(form == Form::Patched, scale);
+        return evidence.known(another_form(form == Form::Patched, scale));
     }
     let mut tried = Vec::new();
-    let mut offer = |cause, title: String, candidate: &Array4<f32>| {
+    let mut offer = |cause: &'static Cause, title: String, candidate: &Array4<f32>| {
+        if !evidence.knows(cause.code) {
+            return;
+        }
         let left = rms_difference(candidate, found);
         tried.push((left, cause, title));
     };
@@ -319,6 +326,14 @@ pub(in super::super) fn treated_otherwise(
         let unpatched_so = rule.denormalised(&normalised, Dtype::F32);
         treated.push((&LATENT_PATCH_ORDER, what("unpatched"), back(order.undone(&unpatched_so))?));
         treated.push((&LATENT_PATCH_ORDER, what("patched"), back(order.of(&patches))?));
+        // The statistics of one channel, taken back from another.
+        for (how, so) in
+            [("unpatched", order.undone(&normalised)), ("patched", order.of(&normalised))]
+        {
+            let what = format!("{}, and bn was taken back in the right order", what(how));
+            let latents = back(rule.denormalised(&so, Dtype::F32))?;
+            treated.push((&LATENT_PATCH_ORDER, what, latents));
+        }
     }
     Ok(treated)
 }

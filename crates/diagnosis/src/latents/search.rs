@@ -22,11 +22,15 @@ use vae_fidelity_files::error::Result;
 /// Relative residual below which only a resize is looked into, and one explanation is as good as
 /// another.
 pub(super) const PRECISE: f64 = 0.004;
+/// Relative residual that f16, bf16 and other kernels may leave.
+pub(super) const ROUNDING: f64 = 0.02;
 /// A line through the latents of a changed picture that leaves this much less than the expected
 /// scaling is another scaling.
 const OTHER_SCALING: f64 = 0.8;
 /// What a move may leave, relative to the spread.
 const MOVED: f64 = 0.7;
+/// What it may leave of what a move by other numbers of pixels does.
+const HERE: f64 = 0.85;
 /// Pixels of latents at the border that only the real padding gives.
 const BORDER: usize = 2;
 
@@ -37,7 +41,7 @@ pub(super) struct Search<'a> {
     found: &'a Array4<f32>,
     /// RMS between the user's latents and the expected ones, scaled as asked for.
     before: f64,
-    pub competition: Competition,
+    pub competition: Competition<'a>,
     /// The lines of explanations that need one, by their words.
     lines: Vec<(String, Line)>,
 }
@@ -45,7 +49,8 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     pub fn new(evidence: &'a Evidence<'a>, affine: &'a Affine, found: &'a Array4<f32>) -> Self {
         let before = rms_difference(&affine.apply(&evidence.encoded.latents), found);
-        let competition = Competition::new(PRECISE * spread(found));
+        let size = spread(found);
+        let competition = Competition::new(PRECISE * size, ROUNDING * size, evidence.unknown);
         Self { evidence, affine, found, before, competition, lines: Vec::new() }
     }
 
@@ -55,16 +60,20 @@ impl<'a> Search<'a> {
 
     /// Another factor or shift, and nothing else.
     pub fn offer_line(&mut self, line: &Line) {
-        if let Some(finding) = scaling::line(self.affine, line).into_iter().next() {
+        let found = self.evidence.all_known(scaling::line(self.affine, line));
+        if let Some(finding) = found.into_iter().flatten().next() {
             let cause = finding.code.cause();
             let explanation = Explanation::new(cause, finding.title, self.before, line.residual);
-            self.competition.offer(explanation.fitted(2));
+            self.competition.offer(explanation.fitted(2).unbent());
         }
     }
 
     /// TAESD's range for latents in pictures: `z / 6 + 0.5`, clamped to [0, 1], or with the numbers of the
     /// config.
     pub fn offer_unit_range(&mut self) {
+        if !self.evidence.knows(Code::ScalingFactorMismatch) {
+            return;
+        }
         let (range, shift) = match self.evidence.vae.config() {
             VaeConfig::AutoencoderTiny(config) => {
                 (2.0 * config.latent_magnitude, config.latent_shift)
@@ -115,12 +124,11 @@ impl<'a> Search<'a> {
             }
             let latents = self.evidence.vae.encode(sample.view(), None)?.latents;
             let what = format!("those of the picture {what}");
-            let moved = matches!(change, Change::Moved(_));
-            let explanation = match moved {
-                true => self.moved(&latents).map(|(before, left, line)| {
-                    (Explanation::new(cause, what, before, left).nearly(), line)
+            let explanation = match change {
+                Change::Moved(by) => self.moved(&latents, by)?.map(|(before, left, line)| {
+                    (Explanation::new(cause, what, before, left).nearly(), Some(line))
                 }),
-                false => self.explained(&latents).map(|(left, free, line)| {
+                _ => self.explained(&latents).map(|(left, free, line)| {
                     (Explanation::new(cause, what, self.before, left).fitted(free), line)
                 }),
             };
@@ -149,22 +157,48 @@ impl<'a> Search<'a> {
     fn explained(&self, latents: &Array4<f32>) -> Option<(f64, usize, Option<Line>)> {
         let left = rms_difference(&self.affine.apply(latents), self.found);
         let line = Line::through(latents, self.found)?;
-        let other = line.slope > 0.0 && line.residual < OTHER_SCALING * left;
+        // Another scaling is a finding of its own beside the explanation.
+        let known = || self.evidence.all_known(scaling::line(self.affine, &line)).is_some();
+        let other = line.slope > 0.0 && line.residual < OTHER_SCALING * left && known();
         Some(if other { (line.residual, 2, Some(line)) } else { (left, 0, None) })
     }
 
-    /// The same away from the border, before and after, with a line.
-    fn moved(&self, latents: &Array4<f32>) -> Option<(f64, f64, Option<Line>)> {
+    /// The same away from the border, before and after, with a line; `None` where moves by other numbers
+    /// of pixels bring as much: the picture may then be anywhere.
+    fn moved(
+        &self,
+        latents: &Array4<f32>,
+        [right, down]: [usize; 2],
+    ) -> Result<Option<(f64, f64, Line)>> {
         let through = |latents: &Array4<f32>| {
             Line::through(interior(latents, BORDER), interior(self.found, BORDER))
         };
-        let (before, after) = (through(&self.evidence.encoded.latents)?, through(latents)?);
-        let near = after.slope > 0.0 && after.residual <= MOVED * after.spread[1];
-        near.then_some((before.residual, after.residual, Some(after)))
+        let Some((before, after)) = through(&self.evidence.encoded.latents).zip(through(latents))
+        else {
+            return Ok(None);
+        };
+        if after.slope <= 0.0 || after.residual > MOVED * after.spread[1] {
+            return Ok(None);
+        }
+        let elsewhere = [
+            [right, 0],
+            [0, down],
+            [right / 2, down / 2],
+            [right + right.div_ceil(2), down + down.div_ceil(2)],
+        ];
+        for by in elsewhere {
+            let Some(sample) = Change::Moved(by).apply(self.evidence)? else { continue };
+            let latents = self.evidence.vae.encode(sample.view(), None)?.latents;
+            let Some(line) = through(&latents) else { continue };
+            if after.residual > HERE * line.residual {
+                return Ok(None);
+            }
+        }
+        Ok(Some((before.residual, after.residual, after)))
     }
 
     /// Contrast, brightness, gamma and saturation of the picture, as far as the encoder is nearly
-    /// linear in them: by its slope in each, once or twice.
+    /// linear in them: by its slope in each, a few times.
     pub fn offer_fitted(&mut self) -> Result<()> {
         for way in Way::ALL {
             let mut numbers = vec![0.0; way.free()];
@@ -194,7 +228,8 @@ impl<'a> Search<'a> {
                 });
             }
             let Some((left, numbers)) = best else { continue };
-            if numbers.iter().all(|number| number.abs() < 0.01) {
+            let is_a_range = way.recolouring(&numbers).is_a_range();
+            if numbers.iter().all(|number| number.abs() < 0.01) || is_a_range {
                 continue;
             }
             let (cause, what) = way.in_words(&numbers);
@@ -214,19 +249,28 @@ impl<'a> Search<'a> {
         Ok(self.affine.apply(&self.evidence.vae.encode(sample.view(), None)?.latents))
     }
 
+    /// Whether the user's latents decode to a picture that a person sees to be another.
+    pub fn altered(&self) -> bool {
+        self.before > ALTERED * spread(self.found)
+    }
+
     /// What is found, with the factor beside it where that is wrong as well; `None` where nothing
     /// explains the difference.
     pub fn findings(&self, outcome: &Outcome, line: &Line) -> Option<Vec<Finding>> {
-        let altered = self.before > ALTERED * spread(self.found);
+        let altered = self.altered();
         let first = outcome.first()?;
         let scaled =
             matches!(first.cause.code, Code::ScalingFactorMismatch | Code::ShiftFactorDropped);
         let by_line = scaled && first.free > 0;
+
         if by_line && matches!(outcome, Outcome::Clear(..)) {
             return Some(scaling::line(self.affine, line));
         }
         let subject = if scaled { "" } else { "your latents are " };
         let mut finding = outcome.finding(subject, altered)?;
+        if matches!(outcome, Outcome::Nearest(_)) {
+            return Some(vec![finding]);
+        }
         let nearly = first.cause.code == Code::SymmetricDownsamplePadding;
         if nearly {
             // A move is only nearly what padding does: found in 93 % of planted cases.
@@ -242,6 +286,7 @@ impl<'a> Search<'a> {
                 true => findings.extend(scaling::nearly(self.affine, with)),
                 false => findings.extend(scaling::line(self.affine, with)),
             }
+            findings.retain(|finding| self.evidence.knows(finding.code));
         }
         Some(findings)
     }
@@ -249,7 +294,7 @@ impl<'a> Search<'a> {
 
 /// Steps towards the numbers of a change of colours, the nudge by which slopes are taken, and the
 /// share of the difference that a first step has to leave no more than.
-const STEPS: usize = 3;
+const STEPS: usize = 5;
 const NUDGE: f64 = 0.05;
 const HOPELESS: f64 = 0.8;
 

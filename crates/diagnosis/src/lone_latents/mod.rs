@@ -122,6 +122,7 @@ pub fn diagnose_latents(evidence: &LatentsEvidence) -> Result<LatentsDiagnosis> 
         reference: evidence.reference,
         weights: evidence.weights,
         files: &files,
+        unknown: &[],
     };
     let broken = overflow::findings(&trip)?;
     if !broken.is_empty() {

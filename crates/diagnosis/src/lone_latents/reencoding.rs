@@ -141,7 +141,7 @@ impl Trips<'_> {
     /// to; `None` where nothing wins.
     fn explained(&self, before: f64, own: f64) -> Result<Option<(Outcome, Array4<f32>)>> {
         let part = middle(self.evidence.unscaled);
-        let mut competition = Competition::new(0.02);
+        let mut competition = Competition::of_parts(0.02);
         let mut nearest: Option<(f64, Array4<f32>)> = None;
         let mut offer = |cause, what: String, free, latents: Array4<f32>| -> Result<f64> {
             let left = self.loss(&latents)?;
@@ -177,7 +177,7 @@ impl Trips<'_> {
         }
         let outcome = competition.outcome(EXPLAINED);
         Ok(match outcome {
-            Outcome::Unexplained | Outcome::InPart(_) => None,
+            Outcome::Unexplained | Outcome::InPart(_) | Outcome::Nearest(_) => None,
             outcome => nearest.map(|(_, latents)| (outcome, latents)),
         })
     }

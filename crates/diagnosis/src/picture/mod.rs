@@ -9,7 +9,7 @@ mod tried;
 
 use ndarray::{Array4, Axis};
 
-use super::changes::SYMMETRIES;
+use super::changes::{SYMMETRIC_DOWNSAMPLE_PADDING, SYMMETRIES};
 use super::codes::{Cause, Code};
 use super::compared::{Difference, Judged};
 use super::competition::Outcome;
@@ -63,10 +63,11 @@ const SAME_DB: f64 = 50.0;
 pub(super) fn judged(evidence: &Evidence, theirs: &Rgb8) -> Result<Judged> {
     let reference = reference(evidence)?;
     let ours = denormalize(reference.decoded.view(), Dtype::F32)?;
-    if let Some(finding) =
-        turned(&reference.decoded, evidence.orientation, theirs)?.or_else(|| resized(&ours, theirs))
-    {
+    if let Some(finding) = turned(evidence, &reference.decoded, theirs)? {
         return Ok(finding.into());
+    }
+    if size(&ours) != size(theirs) {
+        return Ok(evidence.known(resized(evidence, &ours, theirs)).into());
     }
     let what = match evidence.has_users_latents() {
         true => "what this VAE decodes from your latents",
@@ -87,21 +88,22 @@ fn of_one_size(
         return Ok(Judged::default());
     }
     let one_colour = one_colour(theirs).filter(|_| one_colour(ours).is_none());
-    if one_colour == Some([0, 0, 0]) {
-        return Ok(black_picture().evidence("psnr_db", before).into());
+    if one_colour == Some([0, 0, 0]) && evidence.knows(Code::NonFiniteOutput) {
+        let finding = black_picture().evidence("psnr_db", before);
+        return Ok(or_dark(evidence, decoded, finding)?.into());
     }
     let distance = Distance::between(ours, theirs);
     let compressed = Distance::between(ours, &through_jpeg(ours, QUALITY)?);
-    if let Some(finding) = quantisation::exact(decoded, ours, theirs) {
+    if let Some(finding) = quantisation::exact(evidence, decoded, ours, theirs) {
         return Ok(finding.into());
     }
-    let mut search = Search::new(ours, theirs);
+    let mut search = Search::new(evidence, ours, theirs);
     by_pixels(decoded, evidence.orientation, &mut search)?;
     if !evidence.latents_are_given {
         matched::offer(evidence.seen, &mut search)?;
     }
     if before < SAME_DB
-        && search.competition.outcome(f64::INFINITY) == Outcome::Unexplained
+        && !explains(&search.competition.outcome(f64::INFINITY))
         && let Some(finding) = by_region(evidence, ours, theirs)?
     {
         return Ok(finding.evidence("psnr_db", before).into());
@@ -114,7 +116,7 @@ fn of_one_size(
         {
             return Ok(at(finding, &exact).into());
         }
-        return Ok(match quantisation::lost_levels(ours, theirs) {
+        return Ok(match evidence.known(quantisation::lost_levels(ours, theirs)) {
             Some(finding) => finding.into(),
             None if before >= SAME_DB => Judged::default(),
             None => Judged::passing("half precision, JPEG and WebP do as much"),
@@ -138,8 +140,7 @@ fn of_one_size(
     }
     let mut allowed = compressed;
     let mut outcome = search.competition.outcome(allowed.rms);
-    let unclear = matches!(outcome, Outcome::InPart(_) | Outcome::Unexplained);
-    if unclear
+    if !explains(&outcome)
         && !distance.is_within(&allowed)
         && let Some(drawn) = of_another_draw(evidence)?
     {
@@ -150,17 +151,25 @@ fn of_one_size(
     if looks_compressed && outcome.doubts(is_of_colours) {
         outcome = Outcome::Unexplained;
     }
+    let mut nearest = None;
     if let Some(finding) = outcome.finding(SUBJECT, altered) {
-        return Ok(at(finding, &outcome).into());
+        let finding = at(finding, &outcome);
+        if explains(&outcome) || !altered || distance.is_within(&compressed) {
+            return Ok(finding.into());
+        }
+        nearest = Some(finding);
     }
-    if let Some(finding) =
-        seams::seams(ours, theirs).or_else(|| quantisation::lost_levels(ours, theirs))
+    if nearest.is_none()
+        && let Some(finding) = evidence
+            .known(seams::seams(ours, theirs))
+            .or_else(|| evidence.known(quantisation::lost_levels(ours, theirs)))
     {
         return Ok(finding.evidence("psnr_db", before).into());
     }
     let blurred = filtered::blur(ours, theirs)?;
     let left = blurred.map_or(f64::INFINITY, |blur| blur.left_rms_levels);
-    if let Some(finding) = preview::preview(latents, ours, theirs, left) {
+    let left = outcome.first().map_or(left, |one| left.min(one.left));
+    if let Some(finding) = evidence.known(preview::preview(latents, ours, theirs, left)) {
         return Ok(finding.evidence("psnr_db", before).into());
     }
     let blurred = blurred.map(|blur| blur.sigma_pixels);
@@ -195,7 +204,28 @@ fn of_one_size(
         .evidence("correlation", search.correlation)
         .evidence("blurred_by_pixels", blurred)
         .evidence("ruled_out", search.competition.ruled_out());
-    Ok(finding.into())
+    let judged = Judged::from(evidence.known(finding));
+    Ok(match nearest {
+        Some(nearest) => judged.beside(nearest),
+        None => judged,
+    })
+}
+
+/// Whether nothing remains to be explained.
+fn explains(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Clear(..) | Outcome::OneOf(..))
+}
+
+/// Dark pictures are black as well where [-1, 1] was taken for [0, 1]: `finding` as one of two there.
+fn or_dark(evidence: &Evidence, decoded: &Array4<f32>, finding: Finding) -> Result<Finding> {
+    for (conversion, cause, what) in Conversion::RANGES {
+        let black = one_colour(&conversion.apply(decoded)?) == Some([0, 0, 0]);
+        if black && evidence.knows(cause.code) {
+            let what = format!("it is the reference's {what}");
+            return Ok(finding.or(cause, &what));
+        }
+    }
+    Ok(finding)
 }
 
 /// The colour of a picture that has no other.
@@ -208,12 +238,39 @@ fn one_colour(picture: &Rgb8) -> Option<[u8; 3]> {
 fn by_region(evidence: &Evidence, ours: &Rgb8, theirs: &Rgb8) -> Result<Option<Finding>> {
     let of = |picture: &Rgb8| Region::of_pictures(ours, picture);
     let compressed = of(&through_jpeg(ours, QUALITY)?);
-    let found = |region: Region| region.beyond(&compressed).finding("your picture");
+    let found = |region: Region| {
+        let beyond = region.beyond(&compressed);
+        let named = |name: fn(&Region, &str) -> Option<Finding>| {
+            evidence.known(name(&beyond, "your picture"))
+        };
+        named(Region::border).or_else(|| named(Region::rectangle))
+    };
     let Some(finding) = found(of(theirs)) else { return Ok(None) };
-    Ok(match of_another_draw(evidence)? {
+    let finding = match of_another_draw(evidence)? {
         Some(drawn) => found(of(theirs).beyond(&of(&drawn))),
         None => Some(finding),
-    })
+    };
+    finding.map(|finding| or_moved(evidence, ours, finding)).transpose()
+}
+
+/// Padding at the wrong sides moves the picture, which flat middles do not show: `finding` as one of two
+/// there, where it is of the border.
+fn or_moved(evidence: &Evidence, ours: &Rgb8, finding: Finding) -> Result<Finding> {
+    let by = evidence.vae.config().downsampling().saturating_sub(1);
+    let other = SYMMETRIC_DOWNSAMPLE_PADDING.code;
+    if finding.code != Code::PaddingMode || by == 0 || !evidence.knows(other) {
+        return Ok(finding);
+    }
+    let (width, height) = size(ours);
+    let pixel = |i: usize| {
+        let (x, y) = (i % width, i / width);
+        ours.pixel(x.saturating_sub(by), y.saturating_sub(by))
+    };
+    let moved = Rgb8::new(width, height, (0..width * height).flat_map(pixel).collect())?;
+    if Region::of_pictures(ours, &moved).shows_in_the_middle() {
+        return Ok(finding);
+    }
+    Ok(finding.or(&SYMMETRIC_DOWNSAMPLE_PADDING, "downsampling pads all four sides"))
 }
 
 /// What another draw decodes to, where their latents may be one.
@@ -259,21 +316,21 @@ fn at(finding: Finding, outcome: &Outcome) -> Finding {
 const SAME_LEVELS: f64 = 1.434;
 
 /// A picture whose sides are exchanged because it was turned.
-fn turned(
-    decoded: &Array4<f32>,
-    orientation: Option<u16>,
-    theirs: &Rgb8,
-) -> Result<Option<Finding>> {
+fn turned(evidence: &Evidence, decoded: &Array4<f32>, theirs: &Rgb8) -> Result<Option<Finding>> {
     let (_, _, height, width) = decoded.dim();
     if height == width || (theirs.width(), theirs.height()) != (height, width) {
         return Ok(None);
     }
     for (symmetry, name) in SYMMETRIES.into_iter().filter(|(symmetry, _)| symmetry.transposed) {
+        let cause = symmetry.cause(evidence.orientation);
+        if !evidence.knows(cause.code) {
+            continue;
+        }
         let turned = symmetry.apply(decoded.index_axis(Axis(0), 0)).insert_axis(Axis(0));
         let psnr = psnr(&denormalize(turned.view(), Dtype::F32)?, theirs);
         if psnr >= TURNED_DB {
             let title = format!("your picture is the reference's, {name}");
-            let finding = Finding::new(symmetry.cause(orientation), title);
+            let finding = Finding::new(cause, title);
             return Ok(Some(finding.severity(Severity::Error).evidence("psnr_explained_db", psnr)));
         }
     }
@@ -283,16 +340,17 @@ fn turned(
 /// A turned picture has to match the reference's by this; no two turns of a photograph do.
 const TURNED_DB: f64 = 27.0;
 
-fn resized(ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
-    let size = |picture: &Rgb8| (picture.width(), picture.height());
+fn size(picture: &Rgb8) -> (usize, usize) {
+    (picture.width(), picture.height())
+}
+
+/// What is said of a picture that is not as large as the reference's.
+fn resized(evidence: &Evidence, ours: &Rgb8, theirs: &Rgb8) -> Finding {
     let (expected, found) = (size(ours), size(theirs));
-    if expected == found {
-        return None;
-    }
     let title = format!(
         "your picture is {} x {}, expected {} x {}",
         found.0, found.1, expected.0, expected.1
     );
-    let exchanged = (found.1, found.0) == expected;
-    Some(other_size(title, exchanged, &[expected.0, expected.1], &[found.0, found.1]))
+    let exchanged = (found.1, found.0) == expected && evidence.knows(Code::LayoutScrambled);
+    other_size(title, exchanged, &[expected.0, expected.1], &[found.0, found.1])
 }

@@ -18,7 +18,7 @@ pub(in super::super) const PREVIEW_DECODER: Cause = Cause {
               colours, enlarged. It has no detail within the blocks of the VAE.",
     rule: "Your picture has less than half of the reference's detail within blocks of one latent, \
            its blocks are not the reference's means, and a linear map from the latents gives at \
-           least 90 % of what they vary by, and your picture better than the reference blurred does.",
+           least 95 % of what they vary by, and your picture better than the reference blurred does.",
     remedy: "decode the final latents with the VAE, and save that",
     diffusers: "vae.decode(latents / scaling_factor), not a latents-to-RGB callback",
     comfyui: "save what VAE Decode gives, not the sampler's preview",
@@ -30,7 +30,7 @@ pub(in super::super) const PREVIEW_DECODER: Cause = Cause {
 /// Levels of detail within blocks that a picture has to have to lose any.
 const DETAIL: f64 = 3.0;
 const FLAT: f64 = 0.5;
-const EXPLAINED: f64 = 0.9;
+const EXPLAINED: f64 = 0.95;
 /// RMS in levels by which blocks have to differ from the reference's.
 const OTHER: f64 = 4.0;
 

@@ -3,13 +3,16 @@
 use super::super::codes::Cause;
 use super::super::colour_fit::fitted;
 use super::super::competition::{Competition, Explanation};
+use super::super::evidence::Evidence;
 use super::super::fit::{Line, psnr};
-use super::super::recolouring::{Named, Recolouring, Rgb, known};
+use super::super::recolouring::{Named, Rgb, known};
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
 
 /// RMS in levels that rounding to 8 bits twice leaves.
 const ROUNDING: f64 = 0.4;
+/// The same that half precision leaves: 40 dB.
+const HALF_PRECISION: f64 = 2.55;
 /// Levels this near to black and white, of 255, may have been clamped.
 const CLAMPED: f64 = 0.5;
 /// Factors further from the line's slope than this, either way, decode to other pictures.
@@ -19,7 +22,7 @@ const FACTORS: f64 = 6.0;
 pub(super) struct Search<'a> {
     pub theirs: &'a Rgb8,
     pub ours: &'a Rgb8,
-    pub competition: Competition,
+    pub competition: Competition<'a>,
     /// Pearson's, of all levels.
     pub correlation: f64,
     /// Of the line through the levels that are not clamped; `None` where they do not vary.
@@ -27,7 +30,7 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub fn new(ours: &'a Rgb8, theirs: &'a Rgb8) -> Self {
+    pub fn new(evidence: &'a Evidence, ours: &'a Rgb8, theirs: &'a Rgb8) -> Self {
         let levels = |picture: &Rgb8| -> Vec<f32> {
             picture.data().iter().map(|&level| f32::from(level)).collect()
         };
@@ -35,7 +38,7 @@ impl<'a> Search<'a> {
         Self {
             theirs,
             ours,
-            competition: Competition::new(ROUNDING),
+            competition: Competition::new(ROUNDING, HALF_PRECISION, evidence.unknown),
             correlation: line.map_or(0.0, |line| line.correlation),
             slope: line.map(|line| line.slope).filter(|slope| *slope != 0.0),
         }
@@ -75,7 +78,7 @@ impl<'a> Search<'a> {
         let (ours, theirs) = (pixels(self.ours), pixels(self.theirs));
         let fits = fitted(&ours, &theirs, Some(CLAMPED / 255.0));
         for Named { cause, what, recolouring, free } in known().into_iter().chain(fits) {
-            if is_a_range(recolouring) {
+            if recolouring.is_a_range() {
                 continue;
             }
             let data = ours.iter().flat_map(|&pixel| recolouring.of(pixel)).map(level).collect();
@@ -94,13 +97,6 @@ impl<'a> Search<'a> {
     pub fn done(&self) -> bool {
         self.competition.done()
     }
-}
-
-/// Whether it is [-1, 1] and [0, 1] taken for each other.
-fn is_a_range(recolouring: Recolouring) -> bool {
-    [(0.5, 0.5), (2.0, -1.0)]
-        .into_iter()
-        .any(|(slope, offset)| recolouring.is_near(Recolouring::line(slope, offset)))
 }
 
 /// RMS in levels of a PSNR.

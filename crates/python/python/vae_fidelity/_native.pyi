@@ -73,6 +73,7 @@ class Pipeline:
         seed: Optional[int] = None,
         min_psnr: Optional[float] = None,
         min_ssim: Optional[float] = None,
+        min_ms_ssim: Optional[float] = None,
         baseline: Optional[_Path] = None,
         cross_check: bool = False,
         forecast: bool = False,

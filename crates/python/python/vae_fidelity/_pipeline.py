@@ -111,6 +111,7 @@ class Pipeline:
         seed: Optional[int] = None,
         min_psnr: Optional[float] = None,
         min_ssim: Optional[float] = None,
+        min_ms_ssim: Optional[float] = None,
         baseline: Optional[Path] = None,
         cross_check: bool = False,
         forecast: bool = False,
@@ -136,6 +137,7 @@ class Pipeline:
             seed: The seed of that draw.
             min_psnr: Fail below this PSNR, in dB.
             min_ssim: Fail below this SSIM.
+            min_ms_ssim: Fail below this MS-SSIM.
             baseline: The JSON of an earlier run, than which nothing may be worse.
             cross_check: Run the plain kernels as well and compare, which takes twelve times as long.
             forecast: Also say what f16 and bf16 would do.
@@ -172,6 +174,7 @@ class Pipeline:
                 seed=_seed(sample, seed),
                 min_psnr=min_psnr,
                 min_ssim=min_ssim,
+                min_ms_ssim=min_ms_ssim,
                 baseline=baseline,
                 cross_check=cross_check,
                 forecast=forecast,

@@ -412,6 +412,8 @@ class Thresholds:
     """Least PSNR in dB."""
     min_ssim: float | None
     """Least SSIM, at most 1."""
+    min_ms_ssim: float | None
+    """Least MS-SSIM, at most 1."""
 
 
 Severity = Literal["error", "warning", "info"]
