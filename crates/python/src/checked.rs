@@ -1,43 +1,41 @@
 //! One picture's report, and the tensors that it was made from.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anstream::adapter::strip_str;
-use ndarray::{Array3, Array4};
-use numpy::{IntoPyArray, PyArray3, PyArray4, PyReadonlyArray4};
+use ndarray::{Array3, Array4, ArrayBase, Data, Dimension};
+use numpy::{Element, IntoPyArray, PyArray, PyArray3, PyArray4};
 use pyo3::prelude::*;
+use vae_fidelity::output::write_all_atomically;
 use vae_fidelity::pipeline::{self, TraceOptions};
 use vae_fidelity::report::Illustrations;
-use vae_fidelity::{Error, Result, Rgb8};
+use vae_fidelity::trace::TraceFile;
+use vae_fidelity::{Error, ErrorKind, Result, Rgb8};
 
 use super::json::json;
 use super::turn::{Loaded, Turn};
 use super::{errors, picture, waiting};
 
-/// What a picture is made again with, for the page.
+/// What the layers are recorded from, for the page.
 pub struct Again {
     pub loaded: Arc<Loaded>,
     pub name: PathBuf,
-    pub picture: picture::Owned,
-    pub options: TraceOptions,
+    /// Where the encoder's sample was given; else what the VAE saw is sent again.
+    pub sample: Option<Array4<f32>>,
+    pub seed: Option<i128>,
 }
 
-/// What one call of `check` gave.
+/// What one call of `check` gave. Nothing of it changes: its arrays are views that cannot be written to.
 #[pyclass(frozen)]
 pub struct Checked {
-    checked: Arc<Mutex<pipeline::Checked>>,
+    checked: Arc<pipeline::Checked>,
     again: Arc<Again>,
 }
 
 impl Checked {
     pub fn new(checked: pipeline::Checked, again: Again) -> Self {
-        Self { checked: Arc::new(Mutex::new(checked)), again: Arc::new(again) }
-    }
-
-    fn with<T>(&self, read: impl FnOnce(&mut pipeline::Checked) -> T) -> T {
-        // Nothing panics while it is held.
-        read(&mut self.checked.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Self { checked: Arc::new(checked), again: Arc::new(again) }
     }
 }
 
@@ -45,80 +43,84 @@ impl Checked {
 impl Checked {
     /// The report as `--json` prints it.
     fn json(&self, py: Python<'_>) -> PyResult<String> {
-        self.with(|checked| json(&checked.report)).map_err(|error| errors::raised(py, &error))
+        json(&self.checked.report).map_err(|error| errors::raised(py, &error))
     }
 
     /// The report as the command prints it, without colours.
     fn text(&self) -> String {
-        let text = self.with(|checked| checked.report.to_string());
-        strip_str(&text).to_string()
+        strip_str(&self.checked.report.to_string()).to_string()
     }
 
     /// What the VAE saw, (height, width, 3), 8-bit.
     fn seen<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray3<u8>> {
-        self.with(|checked| array(&checked.seen)).into_pyarray(py)
+        array(&self.checked.seen).into_pyarray(py)
     }
 
     /// What came back, (height, width, 3), 8-bit.
     fn picture<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray3<u8>>> {
-        self.with(|checked| checked.picture.as_ref().map(array)).map(|array| array.into_pyarray(py))
+        self.checked.picture.as_ref().map(|picture| array(picture).into_pyarray(py))
     }
 
-    /// The tensor of that name, handed over: a second call gives `None`.
-    fn take_tensor<'py>(&self, py: Python<'py>, name: &str) -> Option<Bound<'py, PyArray4<f32>>> {
-        let taken = self.with(|checked| match name {
-            "latents" => Some(emptied(&mut checked.latents)),
-            "moments" => checked.moments.take(),
-            "noise" => checked.noise.take(),
-            "decoded" => Some(emptied(&mut checked.decoded)),
+    /// The tensor of that name, `latents`, `moments`, `noise` or `decoded`, without a copy.
+    fn tensor<'py>(
+        slf: &Bound<'py, Self>,
+        name: &str,
+    ) -> PyResult<Option<Bound<'py, PyArray4<f32>>>> {
+        let checked = &slf.get().checked;
+        let tensor = match name {
+            "latents" => Some(&checked.latents),
+            "moments" => checked.moments.as_ref(),
+            "noise" => checked.noise.as_ref(),
+            "decoded" => Some(&checked.decoded),
             _ => None,
-        });
-        taken.filter(|tensor| !tensor.is_empty()).map(|tensor| tensor.into_pyarray(py))
+        };
+        tensor.map(|tensor| view(tensor, slf)).transpose()
     }
 
-    /// The report as a page for a browser; `command` is the call, for people, and `latents` are what was
-    /// taken.
-    fn html(
-        &self,
-        py: Python<'_>,
-        command: String,
-        latents: PyReadonlyArray4<'_, f32>,
-    ) -> PyResult<String> {
-        let latents = latents.as_array().to_owned();
+    /// The report as a page for a browser, also written to `path`; `command` is the call, for people.
+    #[pyo3(signature = (command, path=None))]
+    fn html(&self, py: Python<'_>, command: String, path: Option<PathBuf>) -> PyResult<String> {
         let (checked, again) = (self.checked.clone(), self.again.clone());
         let turn = Turn::new(again.loaded.clone());
         let cancel = turn.cancel();
         waiting::with_progress(py, None, cancel, move |_| {
-            let mut checked = checked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if checked.trace.is_none() {
-                let picture = again.picture.picture(&again.name, &[]);
-                let traced =
-                    turn.run(|pipeline| pipeline.trace(picture, &again.options, |_| ()))?;
-                checked.trace = Some(traced.trace);
+            let seen = || picture::Owned::Pixels(checked.seen.clone());
+            let sent = again.sample.clone().map_or_else(seen, picture::Owned::Sample);
+            let mut options = TraceOptions::default();
+            options.seed = again.seed;
+            let sent = sent.picture(&again.name, &[]);
+            let traced = turn.run(|pipeline| pipeline.trace(sent, &options, |_| ()))?;
+            let page = page(&checked, &traced.trace, &command)?;
+            if let Some(path) = &path {
+                write_all_atomically(&[(path, page.clone().into_bytes())])?;
             }
-            page(&checked, &command, &latents)
+            Ok(page)
         })
     }
 }
 
-fn page(checked: &pipeline::Checked, command: &str, latents: &Array4<f32>) -> Result<String> {
-    let next = "please report it to the authors";
-    let missing = || Error::new(vae_fidelity::ErrorKind::Output, "the page", "has no trace", next);
-    let trace = checked.trace.as_ref().ok_or_else(missing)?;
+fn page(checked: &pipeline::Checked, trace: &TraceFile, command: &str) -> Result<String> {
     let page = checked.report.to_html(&Illustrations {
         pictures: checked.pair(),
         decoded_image: None,
         visibility: checked.visibility.as_ref(),
-        latents: latents.view(),
+        latents: checked.latents.view(),
         trace,
         command,
     })?;
-    String::from_utf8(page)
-        .map_err(|error| Error::new(vae_fidelity::ErrorKind::Output, "the page", error, next))
+    let next = "please report it to the authors";
+    String::from_utf8(page).map_err(|error| Error::new(ErrorKind::Output, "the page", error, next))
 }
 
-fn emptied(tensor: &mut Array4<f32>) -> Array4<f32> {
-    std::mem::replace(tensor, Array4::zeros((0, 0, 0, 0)))
+/// `tensor`, which lies in `owner`, as an array that cannot be written to.
+fn view<'py, T: Element, S: Data<Elem = T>, D: Dimension>(
+    tensor: &ArrayBase<S, D>,
+    owner: &Bound<'py, Checked>,
+) -> PyResult<Bound<'py, PyArray<T, D>>> {
+    // SAFETY: the array holds its owner, which is frozen, and behind an Arc the tensor stays where it is.
+    let array = unsafe { PyArray::borrow_from_array(tensor, owner.clone().into_any()) };
+    array.call_method1("setflags", (false,))?;
+    Ok(array)
 }
 
 /// `pixels` as (height, width, 3).

@@ -8,7 +8,7 @@ use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 use vae_fidelity::baseline::Baseline;
 use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
-use vae_fidelity::pipeline::{CheckOptions, DecodeOptions, ProbeOptions, TraceOptions};
+use vae_fidelity::pipeline::{CheckOptions, DecodeOptions, ProbeOptions};
 use vae_fidelity::pixels::{Exif, requested_size};
 use vae_fidelity::trace::TraceFile;
 use vae_fidelity::verdict::Thresholds;
@@ -19,6 +19,9 @@ use super::decoded::{self, DecodedRow};
 use super::json::json;
 use super::turn::{Loaded, Turn};
 use super::{errors, latents, options, picture, waiting};
+
+/// As the command's `--threads`.
+const MOST_THREADS: usize = 4096;
 
 /// A VAE, loaded and ready to judge pictures.
 #[pyclass(frozen)]
@@ -72,9 +75,10 @@ impl Pipeline {
             if let Some(dtype) = dtype {
                 builder = builder.dtype(options::dtype(&dtype)?);
             }
-            if threads == Some(0) {
+            if let Some(threads) = threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
+                let expected = format!("expected 1 to {MOST_THREADS}");
                 let next = "leave it out for as many as there are processors";
-                return Err(Error::option("`threads` 0", "expected at least 1", next));
+                return Err(Error::option(format!("`threads` {threads}"), expected, next));
             }
             if let Some(threads) = threads {
                 builder = builder.threads(threads);
@@ -164,9 +168,11 @@ impl Pipeline {
                 }
                 pipeline.check_with(sent, &asked, |step| tell(step.to_string()))
             })?;
-            let mut options = TraceOptions::default();
-            (options.size, options.exif, options.seed) = (size, exif, seed);
-            Ok(Checked::new(checked, Again { loaded, name, picture, options }))
+            let sample = match picture {
+                picture::Owned::Sample(sample) => Some(sample),
+                _ => None,
+            };
+            Ok(Checked::new(checked, Again { loaded, name, sample, seed }))
         })
     }
 

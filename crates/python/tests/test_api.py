@@ -65,7 +65,11 @@ def test_arrays_are_what_the_report_describes(builtin):
     assert report.latents_array.shape == tuple(report.latents.shape)
     assert report.moments_array.shape == (1, 2 * report.latents.shape[1], *report.latents.shape[2:])
     assert report.decoded_array.shape == (1, 3, 48, 64) and report.noise_array is None
-    assert report.latents_array is report.latents_array
+    assert np.shares_memory(report.latents_array, report.latents_array) and not report.latents_array.flags.writeable
+    latents, copied = report.latents_array, report.latents_array.copy()
+    del report
+    assert np.array_equal(latents, copied), "an array outlives its report"
+    report = builtin.check(PHOTO, width=64, height=48)
     mean = report.moments_array[:, : report.latents.shape[1]] * report.latents.scaling.scaling_factor
     assert np.allclose(mean, report.latents_array, rtol=1e-6)
     assert abs(report.seen.astype(int) - report.picture).max() == report.metrics.max_abs_diff
@@ -110,13 +114,21 @@ def test_what_is_no_picture_is_refused_in_words(builtin, picture, says):
         ({"width": 60, "height": 64}, "multiple of 8"),
         ({"exif": "perhaps"}, "`exif` perhaps"),
         ({"latents_scale": "twice"}, "`latents_scale` twice"),
+        ({"width": -8, "height": 8}, "`width` -8"),
+        ({"min_psnr": float("nan")}, "`min_psnr` nan"),
+        ({"min_ssim": 2}, "at most 1"),
+        ({"seed": 5}, "`sample`"),
+        ({"seed": 2**64, "sample": True}, "2^64 - 1"),
+        ({"latents": object()}, "latent_dist"),
+        ({"preprocessed": "absent.npy"}, "preprocessed"),
+        ({"latents": np.zeros((1, 16, 8, 8), complex)}, "real numbers"),
         ({"latents_key": "z"}, "without `latents`"),
         ({"latents": np.zeros(3)}, ""),
         ({"baseline": "absent.json"}, "absent.json"),
     ],
 )
 def test_wrong_keywords_are_refused_in_words(builtin, pixels, keywords, says):
-    if "latents" in keywords:
+    if not says:
         assert builtin.check(pixels, **keywords).verdict == "fail"
         return
     with pytest.raises(vae_fidelity.VaeFidelityError) as raised:
@@ -132,6 +144,8 @@ def test_wrong_models_are_refused_in_words(tmp_path):
         ({"engine": "reference"}, "libtorch"),
         ({"tile_size": 64}, "`tiling`"),
         ({"threads": 0}, "`threads` 0"),
+        ({"threads": 2**40}, "4096"),
+        ({"repo": object()}, "save_pretrained"),
     ]:
         with pytest.raises(vae_fidelity.VaeFidelityError) as raised:
             vae_fidelity.Pipeline(**keywords)
@@ -197,8 +211,37 @@ def test_the_page_is_written_whole(tmp_path, builtin, pixels):
     page = report.to_html(tmp_path / "report.html")
     assert page.startswith("<!doctype html>") and (tmp_path / "report.html").read_text("utf-8") == page
     assert os.listdir(tmp_path) == ["report.html"]
+    (tmp_path / "kept.html").write_text("old")
+    (tmp_path / "kept.html").chmod(0o600)
+    (tmp_path / "link.html").symlink_to("kept.html")
+    report.to_html(tmp_path / "link.html")
+    assert (tmp_path / "link.html").is_symlink() and (tmp_path / "kept.html").read_text("utf-8") == page
+    assert (tmp_path / "kept.html").stat().st_mode & 0o777 == 0o600
+    for nowhere in (tmp_path, tmp_path / "absent" / "report.html"):
+        with pytest.raises(vae_fidelity.VaeFidelityError):
+            report.to_html(nowhere)
+    assert sorted(os.listdir(tmp_path)) == ["kept.html", "link.html", "report.html"]
     assert "vae_fidelity.check(" in page and "<iframe srcdoc=" in report._repr_html_()
     assert repr(report).startswith("<Report verdict='pass', psnr_db=") and "verdict  pass" in str(report)
+
+
+def test_the_page_is_of_the_picture_that_was_judged(tmp_path, builtin):
+    picture = tmp_path / "photo.png"
+    picture.write_bytes(PHOTO.read_bytes())
+    report = builtin.check(picture, width=32, height=32)
+    page = report.to_html()
+    picture.unlink()
+    assert report.to_html() == page
+
+
+def test_others_read_a_report_while_its_page_is_made(builtin):
+    report = builtin.check(np.zeros((512, 512, 3), np.uint8))
+    making = threading.Thread(target=report.to_html)
+    making.start()
+    time.sleep(0.05)
+    report.to_json(), report.latents_array, str(report)
+    assert making.is_alive(), "the page was waited for"
+    making.join()
 
 
 def test_inspect_compare_and_explain():

@@ -43,4 +43,4 @@ class VaeFidelityError(Exception):
 
 
 class OutOfMemory(VaeFidelityError, MemoryError):
-    """The system gives no more memory, or the limit that was asked for does not suffice."""
+    """The system gives no more memory."""

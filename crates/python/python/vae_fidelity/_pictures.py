@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import TYPE_CHECKING, Any, Union
 
@@ -22,7 +23,7 @@ Given = Union[str, bytes, "npt.NDArray[np.uint8]", "npt.NDArray[np.float32]"]
 """What the extension takes."""
 
 
-def given(picture: Picture) -> tuple[Given, str, list[str]]:
+def given(picture: Picture, exif: str = "ignore") -> tuple[Given, str, list[str]]:
     """`picture` for the extension, its name in reports, and what a reader should know of it."""
     if isinstance(picture, (str, os.PathLike)):
         path = os.fspath(picture)
@@ -30,41 +31,55 @@ def given(picture: Picture) -> tuple[Given, str, list[str]]:
     if isinstance(picture, (bytes, bytearray, memoryview)):
         return bytes(picture), "bytes", []
     if _is_of(picture, "PIL"):
-        return _of_pil(picture)
+        return _of_pil(picture, exif)
     name = f"{type(picture).__module__.split('.')[0]}.{type(picture).__name__}"
-    return _of_array(_as_array(picture, name), name), name, []
+    return _of_array(_as_array(picture, name, "a picture", _NEXT), name), name, []
 
 
 def tensor(values: Any, name: str) -> npt.NDArray[np.float32]:
     """A tensor of the caller's pipeline in f32."""
-    return np.ascontiguousarray(_as_array(values, name), dtype=np.float32)
+    next = "give a tensor or array of numbers"
+    if name == "latents":
+        next += ": of diffusers' encode that is .latent_dist.mode() or .sample(), scaled for diffusion"
+    array = _as_array(values, name, f"{name} as a tensor", next)
+    if array.dtype.kind not in "fiu":
+        raise VaeFidelityError("option", name, f"expected real numbers, found {array.dtype}", next)
+    return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def _is_of(value: object, package: str) -> bool:
     return any(base.__module__.split(".")[0] == package for base in type(value).__mro__)
 
 
-def _of_pil(picture: Any) -> tuple[Given, str, list[str]]:
+def _of_pil(picture: Any, exif: str) -> tuple[Given, str, list[str]]:
     notes = []
-    if picture.mode != "RGB":
-        notes.append(f'converted from {picture.mode} by Pillow\'s convert("RGB")')
-    if picture.getexif().get(0x0112, 1) != 1:
-        notes.append("the EXIF orientation is ignored, as by Pillow's convert: ImageOps.exif_transpose applies it")
-    if picture.info.get("icc_profile"):
-        notes.append('the ICC profile is ignored, as by Pillow\'s convert("RGB"): the numbers are used as they are')
-    pixels = np.asarray(picture.convert("RGB"))
-    return pixels, getattr(picture, "filename", "") or "PIL.Image", notes
+    name = getattr(picture, "filename", "") or "PIL.Image"
+    try:
+        if exif == "apply":
+            picture = importlib.import_module("PIL.ImageOps").exif_transpose(picture)
+        if picture.mode != "RGB":
+            notes.append(f"converted from {picture.mode} by Pillow's convert")
+        if picture.getexif().get(0x0112, 1) != 1:
+            notes.append("the EXIF orientation is ignored, as by Pillow's convert: exif='apply' applies it")
+        if picture.info.get("icc_profile"):
+            notes.append("the ICC profile is ignored, as by Pillow's convert: the numbers are used as they are")
+        return np.asarray(picture.convert("RGB")), name, notes
+    except Exception as error:
+        raise VaeFidelityError("image", name, f"Pillow cannot read it: {error}", "open or save the file again") from error
 
 
-def _as_array(values: Any, name: str) -> npt.NDArray[Any]:
-    if _is_of(values, "torch"):
-        values = values.detach()
-        # numpy has no bfloat16; a sample in 16 bits is exact in 32.
-        values = (values if values.dtype.itemsize == 1 else values.float()).cpu().numpy()
-    array = np.asarray(values)
-    if array.dtype == object:
-        found = f"found {type(values).__module__}.{type(values).__qualname__}"
-        raise VaeFidelityError("option", name, f"expected a picture, {found}", _NEXT)
+def _as_array(values: Any, name: str, what: str, next: str) -> npt.NDArray[Any]:
+    try:
+        if _is_of(values, "torch") and hasattr(values, "is_floating_point"):
+            # numpy has no bfloat16; what 16 bits hold is exact in 32.
+            is_float = values.detach().is_floating_point()
+            values = (values.detach().float() if is_float else values.detach()).cpu().numpy()
+        array = np.asarray(values)
+    except Exception as error:
+        raise VaeFidelityError("option", name, f"cannot be read as an array: {error}", next) from error
+    if array.dtype.kind in "OSUV":
+        found = f"{type(values).__module__}.{type(values).__qualname__}"
+        raise VaeFidelityError("option", name, f"expected {what}, found {found}", next)
     return array
 
 

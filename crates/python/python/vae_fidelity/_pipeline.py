@@ -8,7 +8,9 @@ import os
 from typing import Any, Callable, Optional, Union
 
 from vae_fidelity import _native
+from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._from_json import from_json
+from vae_fidelity._numbers import check_counts, check_least, check_seed
 from vae_fidelity._pictures import Picture, given, tensor
 from vae_fidelity._report import Decoded, Report
 from vae_fidelity.reports import Model, ProbeReport
@@ -73,7 +75,15 @@ class Pipeline:
         slicing: bool = False,
         engine: Optional[str] = None,
     ) -> None:
-        self._repo = os.fspath(repo)
+        self._repo = _repo(repo)
+        check_counts(threads=threads, max_memory=max_memory, tile_size=tile_size)
+        asked = {
+            "subfolder": subfolder, "revision": revision, "variant": variant, "key": key, "config": config,
+            "family": family, "offline": offline or None, "dtype": dtype, "threads": threads,
+            "max_memory": max_memory, "tiling": tiling or None, "tile_size": tile_size,
+            "slicing": slicing or None, "engine": engine,
+        }  # fmt: skip
+        self._asked = {name: value for name, value in asked.items() if value is not None}
         self._native = _native.Pipeline(
             self._repo,
             subfolder=subfolder,
@@ -157,11 +167,11 @@ class Pipeline:
         Raises:
             VaeFidelityError: if the picture cannot be opened or the VAE cannot run on it.
         """
-        asked = {
-            "width": width, "height": height, "exif": exif, "sample": sample, "seed": seed,
-            "min_psnr": min_psnr, "min_ssim": min_ssim, "cross_check": cross_check, "forecast": forecast,
-        }  # fmt: skip
-        values, name, notes = given(picture)
+        check_counts(width=width, height=height)
+        check_least(min_psnr=min_psnr, min_ssim=min_ssim, min_ms_ssim=min_ms_ssim)
+        check_seed(sample, seed)
+        seed = _seed(sample, seed)
+        values, name, notes = given(picture, exif)
         of_user = given(decoded_image)[0] if decoded_image is not None else None
         with _Shown(progress) as shown:
             checked = self._native.check(
@@ -171,7 +181,7 @@ class Pipeline:
                 width=width,
                 height=height,
                 exif=exif,
-                seed=_seed(sample, seed),
+                seed=seed,
                 min_psnr=min_psnr,
                 min_ssim=min_ssim,
                 min_ms_ssim=min_ms_ssim,
@@ -186,7 +196,14 @@ class Pipeline:
                 against=against,
                 progress=shown,
             )
-        return Report._of(checked, _call(self._repo, name, asked))
+        asked = {
+            **self._asked, "width": width, "height": height, "exif": exif if exif != "ignore" else None,
+            "sample": sample or None, "seed": seed, "min_psnr": min_psnr, "min_ssim": min_ssim,
+            "min_ms_ssim": min_ms_ssim, "baseline": baseline, "cross_check": cross_check or None,
+            "forecast": forecast or None, "against": against,
+        }  # fmt: skip
+        files = {"latents": latents, "decoded_image": decoded_image, "preprocessed": preprocessed}
+        return Report._of(checked, _call(self._repo, name, asked, [name for name in files if files[name] is not None]))
 
     def decode(
         self,
@@ -241,6 +258,7 @@ class Pipeline:
         Raises:
             VaeFidelityError: if the VAE cannot run on them.
         """
+        check_counts(size=size)
         with _Shown(progress) as shown:
             report, _ = self._native.probe(size=size, progress=shown)
         return from_json(ProbeReport, json.loads(report))
@@ -264,7 +282,24 @@ def check(
     tile_size: Optional[int] = None,
     slicing: bool = False,
     engine: Optional[str] = None,
-    **asked: Any,
+    width: Optional[int] = None,
+    height: Optional[int] = None,
+    exif: str = "ignore",
+    sample: bool = False,
+    seed: Optional[int] = None,
+    min_psnr: Optional[float] = None,
+    min_ssim: Optional[float] = None,
+    min_ms_ssim: Optional[float] = None,
+    baseline: Optional[Path] = None,
+    cross_check: bool = False,
+    forecast: bool = False,
+    latents: Any = None,
+    latents_scale: str = "auto",
+    latents_key: Optional[str] = None,
+    decoded_image: Optional[Picture] = None,
+    preprocessed: Any = None,
+    against: Optional[Path] = None,
+    progress: Progress = False,
 ) -> Report:
     """Encodes and decodes a picture, and judges what comes back: the command's `check`.
 
@@ -295,7 +330,27 @@ def check(
         slicing=slicing,
         engine=engine,
     )
-    return pipeline.check(picture, **asked)
+    return pipeline.check(
+        picture,
+        width=width,
+        height=height,
+        exif=exif,
+        sample=sample,
+        seed=seed,
+        min_psnr=min_psnr,
+        min_ssim=min_ssim,
+        min_ms_ssim=min_ms_ssim,
+        baseline=baseline,
+        cross_check=cross_check,
+        forecast=forecast,
+        latents=latents,
+        latents_scale=latents_scale,
+        latents_key=latents_key,
+        decoded_image=decoded_image,
+        preprocessed=preprocessed,
+        against=against,
+        progress=progress,
+    )
 
 
 def _latents(latents: Any) -> Any:
@@ -308,12 +363,19 @@ def _seed(sample: bool, seed: Optional[int]) -> Optional[int]:
     return int.from_bytes(os.urandom(4), "little") if seed is None else seed
 
 
-def _call(repo: str, name: str, asked: dict[str, Any]) -> str:
-    """The call as its page shows it."""
-    defaults = {"exif": "ignore", "sample": False, "cross_check": False, "forecast": False}
-    given = {key: value for key, value in asked.items() if value != defaults.get(key)}
-    words = "".join(f", {key}={value!r}" for key, value in given.items())
-    return f"vae_fidelity.check({name!r}, repo={repo!r}{words})"
+def _call(repo: str, name: str, asked: dict[str, Any], files: list[str]) -> str:
+    """The call as its page shows it; of arrays only that they were given."""
+    words = [f"{key}={value!r}" for key, value in asked.items() if value is not None]
+    words += [f"{name}=..." for name in files]
+    return f"vae_fidelity.check({', '.join([repr(name), f'repo={repo!r}', *words])})"
+
+
+def _repo(repo: Any) -> str:
+    if isinstance(repo, (str, os.PathLike)):
+        return os.fspath(repo)
+    found = f"{type(repo).__module__}.{type(repo).__qualname__}"
+    next = "save it, for example with save_pretrained(folder), and give the folder"
+    raise VaeFidelityError("option", "`repo`", f"expected builtin, a folder, a file or a hub's id, found {found}", next)
 
 
 class _Shown:

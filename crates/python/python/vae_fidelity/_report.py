@@ -77,30 +77,30 @@ class Report(CheckReport):
         """What the VAE saw, (height, width, 3) in 8 bits."""
         return self._checked.seen()
 
-    @cached_property
+    @property
     def latents_array(self) -> npt.NDArray[np.float32]:
-        """Scaled latents, (1, channels, height, width); `latents` describes them."""
+        """Scaled latents, (1, channels, height, width), not to be written to; `latents` describes them."""
         return self._tensor("latents")
 
-    @cached_property
+    @property
     def moments_array(self) -> Optional[npt.NDArray[np.float32]]:
         """Mean and log-variance before clamping, (1, 2 channels, height, width), of classes that have a
         posterior."""
-        return self._checked.take_tensor("moments")
+        return self._checked.tensor("moments")
 
-    @cached_property
+    @property
     def noise_array(self) -> Optional[npt.NDArray[np.float32]]:
         """What a draw was made with, (1, channels, height, width); `None` for the mode."""
-        return self._checked.take_tensor("noise")
+        return self._checked.tensor("noise")
 
-    @cached_property
+    @property
     def decoded_array(self) -> npt.NDArray[np.float32]:
         """The decoded sample before clamping, (1, 3, height, width); `decoded` describes it."""
         return self._tensor("decoded")
 
     def _tensor(self, name: str) -> npt.NDArray[np.float32]:
-        tensor = self._checked.take_tensor(name)
-        assert tensor is not None, "each is taken once"
+        tensor = self._checked.tensor(name)
+        assert tensor is not None, "every run has it"
         return tensor
 
     def to_json(self) -> str:
@@ -120,13 +120,7 @@ class Report(CheckReport):
         Args:
             path: Where it is written as well; a file that is there is replaced whole.
         """
-        page = self._checked.html(self._call, self.latents_array)
-        if path is not None:
-            partial = f"{os.fspath(path)}.partial"
-            with open(partial, "w", encoding="utf-8") as file:
-                file.write(page)
-            os.replace(partial, path)
-        return page
+        return self._checked.html(self._call, None if path is None else os.fspath(path))
 
     def __str__(self) -> str:
         return self._checked.text()
