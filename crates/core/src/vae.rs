@@ -3,7 +3,9 @@
 use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD};
 
 use crate::cancellation::Cancellation;
-use crate::config::{AutoencoderKLConfig, AutoencoderTinyConfig, VaeConfig};
+use crate::config::{
+    AsymmetricAutoencoderKLConfig, AutoencoderKLConfig, AutoencoderTinyConfig, VaeConfig,
+};
 use crate::dtype::Dtype;
 use crate::scaling::Scaling;
 use crate::tiling::Splitting;
@@ -60,9 +62,11 @@ pub trait Vae {
     fn scaling(&self) -> Result<Scaling> {
         match self.config() {
             VaeConfig::AutoencoderKL(AutoencoderKLConfig { scaling_factor, .. })
-            | VaeConfig::AutoencoderTiny(AutoencoderTinyConfig { scaling_factor, .. }) => {
-                Ok(Scaling::Factor { scaling_factor: *scaling_factor })
-            }
+            | VaeConfig::AutoencoderTiny(AutoencoderTinyConfig { scaling_factor, .. })
+            | VaeConfig::AsymmetricAutoencoderKL(AsymmetricAutoencoderKLConfig {
+                scaling_factor,
+                ..
+            }) => Ok(Scaling::Factor { scaling_factor: *scaling_factor }),
             config => Err(Error::new(
                 ErrorKind::Unsupported,
                 format!("latents of {}", config.class().name()),

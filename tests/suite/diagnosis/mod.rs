@@ -7,6 +7,7 @@ pub mod colours;
 pub mod faults;
 mod flux2;
 mod tiny;
+mod asymmetric;
 mod legitimate;
 mod matrix;
 pub mod plot;
