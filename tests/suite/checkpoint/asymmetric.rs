@@ -117,7 +117,8 @@ fn what_has_lost_the_encoder_of_masked_pictures_is_not_run() {
 #[test]
 fn what_inspect_sees_are_tensors_of_the_class_and_none_is_unexpected() {
     let [config, _] = published();
-    let path = Model::new(&config, "").write("asymmetric.safetensors");
+    let model = Model::new(&config, "");
+    let path = model.write("asymmetric.safetensors");
     let contents = Contents::open(&Source::File { path }, &OpenOptions::default()).unwrap();
     assert_eq!(contents.config().unwrap().class(), Class::AsymmetricAutoencoderKL);
     assert_eq!(contents.family().0, Family::Asymmetric);

@@ -123,9 +123,9 @@ fn inspect_shows_class_fields_and_what_meets_no_data() {
 
 #[test]
 fn probe_judges_it_too() {
-    let sandbox = sandbox("small");
+    let sandbox = sandbox("uneven");
     let ran = sandbox.run(&["probe", "--repo", "model", "--size", "128", "--json"]).exits(1);
     let report: Value = ran.object();
-    assert_eq!(report["model"]["config"]["layers_per_down_block"], 2);
+    assert_eq!(report["model"]["config"]["layers_per_down_block"], 1);
     assert!(report["score_db"].as_f64().unwrap() < 0.0, "{}", ran.stdout);
 }
