@@ -108,12 +108,7 @@ const PLACES: [(Fault, &str, Step, Place); 32] = [
         Step::Moments,
         At("encoder.down_blocks.0.downsamplers.0.conv"),
     ),
-    (
-        Fault::ConvActFollowsConfig,
-        "asymmetric-uneven-mode",
-        Step::Moments,
-        Behind("encoder.conv_norm_out"),
-    ),
+    (Fault::ConvActFollowsConfig, "asymmetric-uneven-mode", Step::Moments, At("encoder.conv_out")),
     (Fault::NotUnscaled, "asymmetric-small-mode", Step::Decoded, At("post_quant_conv")),
     (Fault::MissingResidual, "sd-small-mode", Step::Decoded, At("decoder.up_blocks.1.resnets.1")),
     (Fault::MissingBias, "sd-small-mode", Step::Decoded, At("decoder.conv_out")),
