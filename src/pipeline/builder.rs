@@ -11,7 +11,7 @@ use crate::config::Family;
 use crate::diagnosis::Finding;
 use crate::inspection;
 use crate::report::Model;
-use crate::tiling::{Splitting, Tiling};
+use crate::tiling::Splitting;
 use crate::{Cancellation, Checkpoint, Dtype, Engine, Error, ErrorKind, Execution, Result};
 
 /// Names a VAE and how it runs; [`Self::build`] loads it.
@@ -195,15 +195,13 @@ impl PipelineBuilder {
     /// # Errors
     ///
     /// As [`Self::source`], [`Self::execution`] and [`Checkpoint::open_with`] do, and when the model
-    /// cannot be tiled so.
+    /// cannot be tiled or sliced so.
     pub fn build(self) -> Result<Pipeline> {
         let started = Instant::now();
         let source = self.source()?;
         let execution = self.execution()?;
         let checkpoint = Checkpoint::open_with(&source, &self.options)?;
-        let tiling =
-            self.tile_size.map(|side| Tiling::new(checkpoint.config(), side)).transpose()?;
-        let splitting = Splitting { tiling, slicing: self.slicing };
+        let splitting = Splitting::new(checkpoint.config(), self.tile_size, self.slicing)?;
         let mut vae = execution.load(&checkpoint)?;
         vae.set_splitting(splitting)?;
         let mut notes = checkpoint.notes().to_vec();

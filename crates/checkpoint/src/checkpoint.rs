@@ -15,7 +15,7 @@ use super::builtin::builtin;
 use super::class::Recognised;
 use super::entry::{Entry, StoredTensor};
 use super::find::{Found, Weights, check_recipe_size, check_replaced, find, read_text};
-use super::layout::expected_tensors;
+use super::layout::{expected_tensors, idle_note};
 use super::open_options::OpenOptions;
 use super::source::Source;
 use super::{class, fit, shapes, tensor_files};
@@ -118,6 +118,7 @@ impl Checkpoint {
         if let Weights::Files(vae) = &weights {
             notes.extend(fit::check(&config, vae, &source.to_string())?);
         }
+        notes.extend(idle_note(&config));
         let family = match (source, options.family) {
             (_, Some(family)) => family,
             (Source::Builtin, None) => Family::Builtin,

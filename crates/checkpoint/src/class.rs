@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::entry::Entry;
 use super::fit::half;
-use super::layout::{TensorSpec, expected_tensors};
+use super::layout::{CONDITION_ENCODER, TensorSpec, expected_tensors};
 use super::tiny_shapes::is_tiny;
 use vae_fidelity_core::config::{Class, VaeConfig};
 use vae_fidelity_core::scaling::{RUNNING_MEAN, RUNNING_VAR};
@@ -88,6 +88,13 @@ impl fmt::Display for Recognised {
             Self::Under { found: Class::AutoencoderTiny, .. } => {
                 f.write_str("an AutoencoderTiny (TAESD): each half is one list of layers")
             }
+            Self::Under { found: Class::AsymmetricAutoencoderKL, .. } => f.write_str(
+                "an AsymmetricAutoencoderKL (x-1.5 or x-2 for inpainting): it has an encoder of masked \
+                 pictures",
+            ),
+            Self::Under { found, asked: Class::AsymmetricAutoencoderKL } => {
+                write!(f, "an {}: it has no encoder of masked pictures", found.name())
+            }
             Self::Under { found, .. } => {
                 write!(f, "an {}: it has other shapes, and no statistics bn", found.name())
             }
@@ -113,11 +120,7 @@ const HUNYUAN_IMAGE: Recognised =
 const LTX: Recognised = Recognised::Class("AutoencoderKLLTXVideo", "LTX-Video");
 
 /// Other classes by tensors that only they have; the first row that fits decides.
-const CLASSES: [(&[&str], Recognised); 38] = [
-    (
-        &["decoder.condition_encoder.layers.0.weight"],
-        Recognised::Class("AsymmetricAutoencoderKL", "x-1.5 and x-2 for inpainting"),
-    ),
+const CLASSES: [(&[&str], Recognised); 37] = [
     (
         &["decoder.time_conv_out.weight"],
         Recognised::Class("AutoencoderKLTemporalDecoder", "Stable Video Diffusion"),
@@ -265,25 +268,28 @@ pub(super) fn recognise(
 pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Option<Recognised> {
     let asked = config.class();
     let has_statistics = [RUNNING_MEAN, RUNNING_VAR].iter().any(|name| vae.contains_key(*name));
-    let under = |found| Some(Recognised::Under { found, asked });
-    match asked {
-        Class::AutoencoderKL | Class::AutoencoderKLFlux2 if is_tiny(vae) => {
-            under(Class::AutoencoderTiny)
-        }
-        Class::AutoencoderTiny if vae.contains_key("encoder.conv_in.weight") => {
-            under(if has_statistics { Class::AutoencoderKLFlux2 } else { Class::AutoencoderKL })
-        }
-        Class::AutoencoderKL if has_statistics => under(Class::AutoencoderKLFlux2),
-        // Where all else fits, the statistics may have been lost.
-        Class::AutoencoderKLFlux2 if !has_statistics && half(vae).is_none() => {
+    let found = if is_tiny(vae) {
+        Class::AutoencoderTiny
+    } else if vae.keys().any(|name| name.starts_with(CONDITION_ENCODER)) {
+        Class::AsymmetricAutoencoderKL
+    } else if has_statistics {
+        Class::AutoencoderKLFlux2
+    } else {
+        Class::AutoencoderKL
+    };
+    let is_other = match (asked, found) {
+        _ if asked == found => false,
+        (Class::AutoencoderTiny, _) => vae.contains_key("encoder.conv_in.weight"),
+        // Where all else fits, the tensors that tell the class may have been lost.
+        (Class::AutoencoderKLFlux2 | Class::AsymmetricAutoencoderKL, Class::AutoencoderKL) => {
             let other = |spec: TensorSpec| {
                 vae.get(&spec.name).is_some_and(|entry| entry.shape != spec.shape)
             };
-            let differs = expected_tensors(config).into_iter().any(other);
-            if differs { under(Class::AutoencoderKL) } else { None }
+            half(vae).is_none() && expected_tensors(config).into_iter().any(other)
         }
-        _ => None,
-    }
+        _ => true,
+    };
+    is_other.then_some(Recognised::Under { found, asked })
 }
 
 fn first(rows: &[(&[&str], Recognised)], has: &dyn Fn(&str) -> bool) -> Option<Recognised> {

@@ -14,7 +14,7 @@ use super::class::Recognised;
 use super::damage::{self, Damage, DamageKind};
 use super::entry::{Encoding, Entry, StoredTensor};
 use super::find::{Located, Weights, check_recipe_size, locate, read_recipe};
-use super::layout::{TensorSpec, expected_tensors};
+use super::layout::{TensorSpec, expected_tensors, idle_note};
 use super::open_options::OpenOptions;
 use super::resolved_config::{Origin, ResolvedConfig, with_family};
 use super::source::Source;
@@ -157,6 +157,7 @@ impl Contents {
             // Before the others: the last one may say where the config is from.
             notes.splice(..0, half.into_iter().chain(widths.map(|(widths, _)| widths)));
         }
+        notes.splice(..0, config.and_then(idle_note));
         let expected = config.map(expected_tensors).unwrap_or_default();
         let (has_file, asked) = (config_file.is_some(), options.family);
         let (family, family_reason) = resolved_config.family(source, has_file, &notes, asked);

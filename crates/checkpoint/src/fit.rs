@@ -117,7 +117,7 @@ impl Widths {
             return None;
         }
         Some(match encoder == decoder && asked == asked_of_decoder {
-            _ if config.class() == Class::AutoencoderKLFlux2 => (
+            _ if config.class() != Class::AutoencoderKL => (
                 format!(
                     "the weights have an encoder of widths {encoder:?} and a decoder of {decoder:?}, \
                      the config asks for {asked:?} and {asked_of_decoder:?}"

@@ -5,7 +5,26 @@ use vae_fidelity_core::graph::Graph;
 
 pub use vae_fidelity_core::graph::TensorSpec;
 
+/// What begins the names of the encoder of masked pictures, which `AsymmetricAutoencoderKL` alone has.
+pub(super) const CONDITION_ENCODER: &str = "decoder.condition_encoder.";
+
 /// Every tensor that `config` asks for: names and shapes, in the order of diffusers' state dict.
 pub fn expected_tensors(config: &VaeConfig) -> Vec<TensorSpec> {
     Graph::of(config).tensors()
+}
+
+/// Which tensors of `config` meet no data, in words; `None` where all do.
+pub(super) fn idle_note(config: &VaeConfig) -> Option<String> {
+    let graph = Graph::of(config);
+    let first = graph.idle.first()?;
+    let values = |specs: &[TensorSpec]| -> usize {
+        specs.iter().map(|spec| spec.shape.iter().product::<usize>()).sum()
+    };
+    let share = 100.0 * values(&graph.idle) as f64 / values(&graph.tensors()) as f64;
+    let module = first.name.split(".layers.").next().unwrap_or_default();
+    Some(format!(
+        "{} tensors of {module}, {share:.0} % of all values, meet no data: they are for a picture with a \
+         mask, and none is given",
+        graph.idle.len()
+    ))
 }

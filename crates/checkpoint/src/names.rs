@@ -2,8 +2,9 @@
 //!
 //! Four namings are in use: diffusers' own, diffusers' before 0.17 (`query` for `to_q`), that of the
 //! LDM code that Stable Diffusion and FLUX were published with, and that of `taesd.py`. The rules are those
-//! of diffusers 0.42.1 (`convert_ldm_vae_checkpoint`, `_fix_state_dict_keys_on_load`), and for TAESD the
-//! order of its layers: the decoder's clamp is one of them there, and none in diffusers.
+//! of diffusers 0.42.1 (`convert_ldm_vae_checkpoint`, `_fix_state_dict_keys_on_load`,
+//! `convert_asymmetric_autoencoder_kl_state_dict`), and for TAESD the order of its layers: the decoder's
+//! clamp is one of them there, and none in diffusers.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,10 @@ const MODULES: [&str; 7] = [
 
 /// A count that training keeps beside FLUX.2's statistics, of no use here.
 const BATCHES_TRACKED: &str = "bn.num_batches_tracked";
+
+/// Layers of the original asymmetric VAEs that diffusers' conversion leaves out
+/// (`scripts/convert_asymmetric_vqgan_to_diffusers.py`).
+const UP_LAYERS: &str = "decoder.up_layers.";
 
 /// Levels of a decoder beyond which a name is not believed.
 const MAX_LEVELS: usize = 64;
@@ -71,7 +76,7 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
             named.others.insert(name, entry);
             continue;
         };
-        if own == BATCHES_TRACKED {
+        if own == BATCHES_TRACKED || own.starts_with(UP_LAYERS) {
             continue;
         }
         let present = present_name(own, levels);
@@ -183,6 +188,10 @@ fn present_name(name: &str, levels: usize) -> String {
         // As FLUX.2's original file has them.
         ["encoder", "quant_conv", kind] => format!("quant_conv.{kind}"),
         ["decoder", "post_quant_conv", kind] => format!("post_quant_conv.{kind}"),
+        // As the original asymmetric VAEs have it.
+        ["decoder", "encoder", ref rest @ ..] => {
+            format!("decoder.condition_encoder.{}", rest.join("."))
+        }
         [half, "norm_out", kind] => format!("{half}.conv_norm_out.{kind}"),
         ["encoder", "down", level, "block", layer, part, kind] => {
             format!("encoder.down_blocks.{level}.resnets.{layer}.{}.{kind}", leaf(part))

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::entry::Entry;
 use super::fit::half;
-use super::layout::expected_tensors;
+use super::layout::{CONDITION_ENCODER, expected_tensors};
 use super::tiny_shapes::{self, is_tiny};
 use vae_fidelity_core::config::{Class, Family, VaeConfig};
 use vae_fidelity_core::scaling::RUNNING_MEAN;
@@ -66,12 +66,31 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<VaeC
         "mid_block_add_attention":
             vae.contains_key("encoder.mid_block.attentions.0.to_q.weight"),
     });
-    // The statistics of FLUX.2's latents, whose decoder may be narrower than its encoder.
-    if vae.contains_key(RUNNING_MEAN) {
-        let decoder = (0..levels)
+    let decoder_widths = || {
+        (0..levels)
             .rev()
             .map(|level| size(&format!("decoder.up_blocks.{level}.resnets.0.conv1.weight"), 4, 0))
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>>>()
+    };
+    if vae.keys().any(|name| name.starts_with(CONDITION_ENCODER)) {
+        let layers_up = count(&|layer| format!("decoder.up_blocks.0.resnets.{layer}.conv1.weight"));
+        text = json!({
+            "_class_name": Class::AsymmetricAutoencoderKL.name(),
+            "in_channels": text["in_channels"],
+            "out_channels": text["out_channels"],
+            "latent_channels": text["latent_channels"],
+            "down_block_types": text["down_block_types"],
+            "up_block_types": text["up_block_types"],
+            "down_block_out_channels": &widths,
+            "up_block_out_channels": decoder_widths()?,
+            "layers_per_down_block": layers,
+            "layers_per_up_block": layers_up.saturating_sub(1),
+            "norm_num_groups": text["norm_num_groups"],
+        });
+    }
+    // The statistics of FLUX.2's latents, whose decoder may be narrower than its encoder.
+    else if vae.contains_key(RUNNING_MEAN) {
+        let decoder = decoder_widths()?;
         text["_class_name"] = json!(Class::AutoencoderKLFlux2.name());
         text["decoder_block_out_channels"] = json!((decoder != widths).then_some(decoder));
     }
@@ -114,6 +133,14 @@ pub(super) fn config(
     if let (Class::AutoencoderKLFlux2, [family]) = (graph.class(), candidates.as_slice()) {
         let note = format!(
             "no config.json: taken as {family}, since only that has the statistics bn and these shapes"
+        );
+        return Ok((family.apply(graph)?, note));
+    }
+    // Both of this family scale latents alike.
+    if let (Class::AsymmetricAutoencoderKL, [family]) = (graph.class(), candidates.as_slice()) {
+        let note = format!(
+            "no config.json: taken as {family}, since only that has an encoder of masked pictures and these \
+             shapes"
         );
         return Ok((family.apply(graph)?, note));
     }

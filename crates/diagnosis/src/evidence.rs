@@ -138,6 +138,7 @@ fn can_happen(code: Code, class: Class) -> bool {
         | Code::PosteriorNoise
         | Code::PosteriorCollapsed
         | Code::SymmetricDownsamplePadding => class != Class::AutoencoderTiny,
+        Code::TileBlendUnits => class != Class::AsymmetricAutoencoderKL,
         Code::BatchNormStatistics | Code::LatentPatchOrder => class == Class::AutoencoderKLFlux2,
         _ => true,
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::element_type::ElementType;
-use vae_fidelity_core::tiling::{Splitting, Tiling};
+use vae_fidelity_core::tiling::Splitting;
 use vae_fidelity_core::trace::Stage;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::input;
@@ -219,8 +219,8 @@ impl Case {
 
     /// How the work on its pictures is split, for a model with `config`.
     pub(super) fn splitting(&self, config: &VaeConfig) -> Result<Splitting> {
-        let tiling = self.tiling.map(|tiling| Tiling::new(config, tiling.tile_sample_min_size));
-        Ok(Splitting { tiling: tiling.transpose()?, slicing: self.slicing })
+        let tile_size = self.tiling.map(|tiling| tiling.tile_sample_min_size);
+        Splitting::new(config, tile_size, self.slicing)
     }
 
     /// What it asks for that not every implementation has; an implementation without is not judged.

@@ -46,7 +46,7 @@ pub struct Progress<'a> {
 }
 
 /// Goldens of classes that have a crate of their own: in the repository, folders in that of the suite.
-const PARTS: [&str; 1] = ["tiny"];
+const PARTS: [&str; 2] = ["tiny", "asymmetric"];
 
 impl Suite {
     /// Opens the suite in `folder`, with its parts: goldens of single classes in folders in it, each with
@@ -93,7 +93,7 @@ impl Suite {
     }
 
     /// Opens the goldens that come with this crate's sources, of this very version, with those of the
-    /// classes whose features are on (`tiny`).
+    /// classes whose features are on (`tiny`, `asymmetric`).
     ///
     /// # Errors
     ///
@@ -121,6 +121,10 @@ impl Suite {
             #[cfg(feature = "tiny")]
             Some(vae_fidelity_goldens_tiny::folder()),
             #[cfg(not(feature = "tiny"))]
+            None,
+            #[cfg(feature = "asymmetric")]
+            Some(vae_fidelity_goldens_asymmetric::folder()),
+            #[cfg(not(feature = "asymmetric"))]
             None,
         ];
         PARTS.iter().zip(crates).try_fold(suite, |suite, (name, folder)| match folder {

@@ -228,7 +228,35 @@ TINY = [
          batch=("coffee.jpg",)),
 ]  # fmt: skip
 
-CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA + TINY
+
+def asymmetric(name, model, shows, size, image="astronaut.png", **how):
+    """A case of AsymmetricAutoencoderKL, whose goldens are a crate of their own."""
+    return Case(f"asymmetric-{name}", f"asymmetric-{model}", image, shows, size, part="asymmetric", **how)
+
+
+ASYMMETRIC_FULL = [
+    asymmetric("x-1.5-96x64", "x-1.5", "The published x-1.5, module by module: an encoder as Stable Diffusion's, a decoder 1.5 "
+               "times as wide, with three layers a block and one more.", (96, 64), "coffee.jpg", trace=True),
+]  # fmt: skip
+ASYMMETRIC = [
+    *ASYMMETRIC_FULL,
+    asymmetric("small-mode", "small", "A narrow x-1.5.", (40, 32), trace=True),
+    asymmetric("small-sample", "small", "A narrow x-1.5; sampled.", (40, 32), "coffee.jpg", seed=1),
+    asymmetric("small-tiny", "small", "One latent, sampled: four values of noise.", None, "tiny.png", seed=5),
+    asymmetric("small-wide", "small", "One row of latents.", None, "wide.png"),
+    asymmetric("small-blocks", "small", "What each block is given and makes of it, whole.", (16, 8), trace=True, blocks=True),
+    asymmetric("uneven-mode", "uneven", "Three levels, a decoder that is narrower than the encoder, other numbers of layers, "
+               "five latent channels, act_fn mish.", (40, 24), trace=True),
+    asymmetric("uneven-sample", "uneven", "The same, sampled.", (24, 40), "coffee.jpg", seed=2),
+    asymmetric("defaults-mode", "defaults", "A config that says nothing: diffusers' defaults are one block and one layer of 64 "
+               "channels in either half.", (24, 32), trace=True),
+    asymmetric("small-f16-mode", "small", "Every operation rounds to the dtype, in f16.", (32, 24), dtype="f16"),
+    asymmetric("small-f16-sample", "small", "The same, sampled.", (32, 24), "coffee.jpg", dtype="f16", seed=1),
+    asymmetric("small-bf16-mode", "small", "Every operation rounds to the dtype, in bf16.", (32, 24), dtype="bf16"),
+    asymmetric("small-bf16-sample", "small", "The same, sampled.", (32, 24), "coffee.jpg", dtype="bf16", seed=1),
+]  # fmt: skip
+
+CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA + TINY + ASYMMETRIC
 MODEL_FOLDERS = {case.model: case.model_folder for case in CASES}
 # Hundreds of megabytes of weights: for runs that take minutes.
-FULL_MODELS = {case.model for case in FULL_TOPOLOGY}
+FULL_MODELS = {case.model for case in FULL_TOPOLOGY + ASYMMETRIC_FULL}

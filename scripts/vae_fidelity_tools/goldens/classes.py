@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderKLFlux2, AutoencoderTiny
+from diffusers import AsymmetricAutoencoderKL, AutoencoderKL, AutoencoderKLFlux2, AutoencoderTiny
 
 FLUX2_PIPELINE = "pipelines/flux2/pipeline_flux2.py"
 
@@ -98,7 +98,26 @@ class Tiny:
         return self.gist.decode_from_latents(vae, latents)
 
 
-CLASSES = {"AutoencoderKL": Kl, "AutoencoderKLFlux2": Flux2, "AutoencoderTiny": Tiny}
+class Asymmetric(Kl):
+    """`AsymmetricAutoencoderKL` without a mask: the gist's functions, but for its loader."""
+
+    diffusers_class = AsymmetricAutoencoderKL
+    functions = {
+        "image_to_tensor, encode_to_latents, decode_from_latents, tensor_to_image": "the gist's",
+        "load": "AsymmetricAutoencoderKL.from_pretrained, since the gist's load_vae is AutoencoderKL's",
+    }
+
+    def load(self, repository, device, dtype):
+        vae = AsymmetricAutoencoderKL.from_pretrained(str(repository), subfolder="vae", torch_dtype=dtype)
+        return vae.to(device).eval()
+
+
+CLASSES = {
+    "AutoencoderKL": Kl,
+    "AutoencoderKLFlux2": Flux2,
+    "AutoencoderTiny": Tiny,
+    "AsymmetricAutoencoderKL": Asymmetric,
+}
 
 
 def class_of(folder):

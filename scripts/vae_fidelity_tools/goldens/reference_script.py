@@ -145,6 +145,10 @@ def array(tensor):
 @contextmanager
 def split(vae, case):
     """The VAE with tiling and slicing as the case asks."""
+    if not hasattr(vae, "use_tiling"):  # AsymmetricAutoencoderKL has neither
+        assert not (case.tiling or case.batch), f"{case.name}: {type(vae).__name__} is not split"
+        yield
+        return
     whole = vae.tile_sample_min_size, vae.tile_latent_min_size
     if case.tiling:
         vae.enable_tiling()

@@ -15,7 +15,7 @@ KINDS = {
     "Conv2d", "GroupNorm", "Linear",
     "ResnetBlock2D", "Attention", "Downsample2D", "Upsample2D",
     "DownEncoderBlock2D", "UpDecoderBlock2D", "UNetMidBlock2D", "Encoder", "Decoder",
-    "AutoencoderTinyBlock", "Sequential", "EncoderTiny", "DecoderTiny",
+    "AutoencoderTinyBlock", "Sequential", "EncoderTiny", "DecoderTiny", "MaskConditionDecoder",
 }  # fmt: skip
 
 

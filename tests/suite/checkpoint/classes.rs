@@ -105,13 +105,6 @@ fn other_classes_are_named_from_their_tensors() {
             ],
         ),
         (
-            "an AsymmetricAutoencoderKL",
-            &[
-                ("encoder.conv_in.weight", CONV),
-                ("decoder.condition_encoder.layers.0.weight", CONV),
-            ],
-        ),
-        (
             "an AutoencoderKLTemporalDecoder (Stable Video Diffusion)",
             &[("encoder.conv_in.weight", CONV), ("decoder.time_conv_out.weight", &[3, 3, 3, 1, 1])],
         ),

@@ -22,7 +22,7 @@ fn graph(changes: Value) -> VaeConfig {
     VaeConfig::from_json(&fields.to_string(), "a test").unwrap()
 }
 
-fn stable_diffusion() -> VaeConfig {
+pub(super) fn stable_diffusion() -> VaeConfig {
     graph(json!({}))
 }
 

@@ -21,7 +21,7 @@ fn published(decoder: Option<[usize; 4]>) -> VaeConfig {
 }
 
 /// As the original file, and ComfyUI's flux2-vae, call a tensor.
-fn original(name: &str) -> String {
+pub(super) fn original(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     let leaf = |part: &str| part.replace("conv_shortcut", "nin_shortcut");
     match parts[..] {
@@ -61,7 +61,7 @@ fn original(name: &str) -> String {
     }
 }
 
-fn opened_with(model: &Model, config: &VaeConfig) -> Result<Checkpoint, Error> {
+pub(super) fn opened_with(model: &Model, config: &VaeConfig) -> Result<Checkpoint, Error> {
     let file = model.folder.path().join("given.json");
     let mut fields = json!(config);
     fields["_class_name"] = json!(config.class().name());

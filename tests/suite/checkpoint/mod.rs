@@ -3,6 +3,7 @@
 mod classes;
 mod families;
 mod flux2;
+mod asymmetric;
 mod tiny;
 mod folders;
 mod foreign;

@@ -10,6 +10,7 @@ mod decode_flux2;
 mod engines;
 mod explain;
 mod flux2;
+mod asymmetric;
 mod tiny;
 mod golden;
 #[cfg(target_os = "linux")]

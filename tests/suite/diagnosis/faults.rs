@@ -11,7 +11,7 @@ use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 use super::plot::*;
 use super::runs::{Numbers, UNTOUCHED};
 use super::tiles::{hard, overlapping};
-use super::{colours, flux2, tiny};
+use super::{asymmetric, colours, flux2, tiny};
 
 /// One way of going wrong.
 pub struct Fault {
@@ -54,6 +54,7 @@ pub fn faults() -> Vec<Fault> {
     faults.extend(colours::faults());
     faults.extend(flux2::faults());
     faults.extend(tiny::faults());
+    faults.extend(asymmetric::faults());
     #[cfg(feature = "tch")]
     faults.extend(super::ports::faults());
     faults

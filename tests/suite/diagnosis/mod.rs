@@ -9,6 +9,7 @@ mod consequences;
 pub mod faults;
 mod flux2;
 mod tiny;
+mod asymmetric;
 mod legitimate;
 mod matrix;
 pub mod plot;
@@ -171,6 +172,15 @@ fn calibration() {
     matrix.assert_strong_ones_planted();
     let out = std::env::var("VAE_FIDELITY_CALIBRATION_MATRIX").unwrap();
     std::fs::write(out, serde_json::to_vec_pretty(&matrix).unwrap()).unwrap();
+}
+
+/// All `faults` of a class are strong, and found on a photograph, and no innocent is blamed.
+fn assert_strong_ones_found_of(models: &[&str], faults: usize) {
+    let pictures = [("astronaut".to_owned(), photograph("astronaut.png"))];
+    let matrix = measured(models, &pictures, true, false);
+    matrix.assert_no_innocent_blamed();
+    matrix.assert_strong_ones_found(&[]);
+    assert_eq!(matrix.planted.len(), faults);
 }
 
 /// Every fault in files, on every picture and model; only strong ones where asked. Strong ones that are

@@ -82,7 +82,7 @@ pub fn clean() -> Vec<(&'static str, Plant)> {
     ]
 }
 
-fn traced(plot: &Plot, fault: PortFault) -> Result<Option<UserFiles>> {
+pub(super) fn traced(plot: &Plot, fault: PortFault) -> Result<Option<UserFiles>> {
     let port = plot.model.port(fault)?;
     let stage =
         |stage, input: &Array4<f32>| -> Result<Trace> { port.trace(stage, input.view()).unwrap() };

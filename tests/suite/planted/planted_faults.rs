@@ -16,7 +16,7 @@ enum Place {
 use Place::{At, Behind};
 
 /// Fault, the case that is run, the step that has to fail first, and where.
-const PLACES: [(Fault, &str, Step, Place); 28] = [
+const PLACES: [(Fault, &str, Step, Place); 32] = [
     (Fault::FlippedKernel, "sd-small-mode", Step::Moments, At("encoder.conv_in")),
     (Fault::CircularPadding, "sd-small-mode", Step::Moments, At("encoder.conv_in")),
     (Fault::BgrInput, "sd-small-mode", Step::Moments, At("encoder.conv_in")),
@@ -96,6 +96,20 @@ const PLACES: [(Fault, &str, Step, Place); 28] = [
         Step::Decoded,
         At("decoder.up_blocks.0.resnets.2.norm1"),
     ),
+    (
+        Fault::OneResnetLess,
+        "asymmetric-small-mode",
+        Step::Decoded,
+        At("decoder.up_blocks.0.resnets.3.norm1"),
+    ),
+    (
+        Fault::SymmetricPadding,
+        "asymmetric-small-mode",
+        Step::Moments,
+        At("encoder.down_blocks.0.downsamplers.0.conv"),
+    ),
+    (Fault::ConvActFollowsConfig, "asymmetric-uneven-mode", Step::Moments, At("encoder.conv_out")),
+    (Fault::NotUnscaled, "asymmetric-small-mode", Step::Decoded, At("post_quant_conv")),
     (Fault::MissingResidual, "sd-small-mode", Step::Decoded, At("decoder.up_blocks.1.resnets.1")),
     (Fault::MissingBias, "sd-small-mode", Step::Decoded, At("decoder.conv_out")),
     (Fault::BgrOutput, "sd-small-mode", Step::Decoded, Behind("decoder")),

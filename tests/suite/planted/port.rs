@@ -1,5 +1,5 @@
-//! A second `AutoencoderKL`, written out from the formulas on plain f64 tensors, in which one detail
-//! can be got wrong on purpose.
+//! A second `AutoencoderKL`, and `AsymmetricAutoencoderKL`, written out from the formulas on plain f64
+//! tensors, in which one detail can be got wrong on purpose.
 //!
 //! It shares no code with `src/autoencoder_kl`: group norm is means and squares, attention is two
 //! products and a softmax, upsampling repeats values. What it differs from the goldens by is the
@@ -14,19 +14,71 @@ use tch::{Kind, Tensor};
 use vae_fidelity::checkpoint::expected_tensors;
 use vae_fidelity::config::Activation as ActFn;
 use vae_fidelity::trace::{Activation, Trace};
-use vae_fidelity::{AutoencoderKLConfig, Checkpoint, Dtype, Result, VaeConfig};
+use vae_fidelity::{Checkpoint, Dtype, Result, VaeConfig};
 
 pub use super::fault::Fault;
 use crate::libtorch::one_thread;
 
 pub struct Planted {
     pub config: VaeConfig,
-    /// The config's, of the only class that this port has.
-    pub fields: AutoencoderKLConfig,
+    pub fields: Fields,
     weights: BTreeMap<String, Tensor>,
     pub fault: Fault,
     /// Filled while a trace is taken.
     pub trace: RefCell<Option<Trace>>,
+}
+
+/// What this port reads of a config, of either class.
+pub struct Fields {
+    pub latent_channels: usize,
+    pub scaling_factor: f64,
+    pub shift_factor: f64,
+    norm_num_groups: usize,
+    act_fn: ActFn,
+    levels: usize,
+    /// Resnets in a level of the encoder; the decoder has one more than its own number.
+    down_layers: usize,
+    up_layers: usize,
+    attention: bool,
+    quant_conv: bool,
+    post_quant_conv: bool,
+    decoder: &'static str,
+}
+
+impl Fields {
+    fn of(config: &VaeConfig) -> Self {
+        match config {
+            VaeConfig::AutoencoderKL(config) => Self {
+                latent_channels: config.latent_channels,
+                scaling_factor: config.scaling_factor,
+                shift_factor: config.shift_factor.unwrap_or(0.0),
+                norm_num_groups: config.norm_num_groups,
+                act_fn: config.act_fn,
+                levels: config.block_out_channels.len(),
+                down_layers: config.layers_per_block,
+                up_layers: config.layers_per_block,
+                attention: config.mid_block_add_attention,
+                quant_conv: config.use_quant_conv,
+                post_quant_conv: config.use_post_quant_conv,
+                decoder: "Decoder",
+            },
+            VaeConfig::AsymmetricAutoencoderKL(config) => Self {
+                latent_channels: config.latent_channels,
+                scaling_factor: config.scaling_factor,
+                shift_factor: 0.0,
+                norm_num_groups: config.norm_num_groups,
+                act_fn: config.act_fn,
+                levels: config.up_block_out_channels.len(),
+                down_layers: config.layers_per_down_block,
+                up_layers: config.layers_per_up_block,
+                attention: true,
+                quant_conv: true,
+                post_quant_conv: true,
+                decoder: "MaskConditionDecoder",
+            },
+            other => panic!("this port does not have {}", other.class().name()),
+        }
+    }
 }
 
 impl Planted {
@@ -51,7 +103,7 @@ impl Planted {
             weights.insert(spec.name, tensor);
         }
         let config = checkpoint.config().clone();
-        let fields = config.autoencoder_kl().unwrap().clone();
+        let fields = Fields::of(&config);
         Ok(Self { config, fields, weights, fault, trace: RefCell::new(None) })
     }
 
@@ -165,7 +217,7 @@ impl Planted {
 
     fn mid_block(&self, name: &str, x: &Tensor) -> Tensor {
         let mut x = self.resnet(&format!("{name}.resnets.0"), x);
-        if self.fields.mid_block_add_attention {
+        if self.fields.attention {
             x = self.attention(&format!("{name}.attentions.0"), &x);
         }
         let x = self.resnet(&format!("{name}.resnets.1"), &x);
@@ -201,10 +253,10 @@ impl Planted {
     fn down_block(&self, level: usize, x: &Tensor) -> Tensor {
         let block = format!("encoder.down_blocks.{level}");
         let mut x = x.shallow_clone();
-        for layer in 0..self.fields.layers_per_block {
+        for layer in 0..self.fields.down_layers {
             x = self.resnet(&format!("{block}.resnets.{layer}"), &x);
         }
-        if level + 1 < self.fields.block_out_channels.len() {
+        if level + 1 < self.fields.levels {
             x = self.downsample(&format!("{block}.downsamplers.0"), &x);
         }
         self.record(&block, "DownEncoderBlock2D", x)
@@ -214,10 +266,10 @@ impl Planted {
         let block = format!("decoder.up_blocks.{level}");
         let fewer = usize::from(self.fault == Fault::OneResnetLess);
         let mut x = x.shallow_clone();
-        for layer in 0..=self.fields.layers_per_block - fewer {
+        for layer in 0..=self.fields.up_layers - fewer {
             x = self.resnet(&format!("{block}.resnets.{layer}"), &x);
         }
-        if level + 1 < self.fields.block_out_channels.len() {
+        if level + 1 < self.fields.levels {
             x = self.upsample(&format!("{block}.upsamplers.0"), &x);
         }
         self.record(&block, "UpDecoderBlock2D", x)
@@ -225,7 +277,7 @@ impl Planted {
 
     fn encoder(&self, sample: &Tensor) -> Tensor {
         let mut x = self.conv("encoder.conv_in", sample, 1, 1);
-        for level in 0..self.fields.block_out_channels.len() {
+        for level in 0..self.fields.levels {
             x = self.down_block(level, &x);
         }
         let x = self.mid_block("encoder.mid_block", &x);
@@ -235,11 +287,11 @@ impl Planted {
     }
 
     fn after_encoder(&self, x: Tensor) -> Tensor {
-        if self.fields.use_quant_conv { self.conv("quant_conv", &x, 1, 0) } else { x }
+        if self.fields.quant_conv { self.conv("quant_conv", &x, 1, 0) } else { x }
     }
 
     fn before_decoder(&self, latents: &Tensor) -> Tensor {
-        match self.fields.use_post_quant_conv {
+        match self.fields.post_quant_conv {
             true => self.conv("post_quant_conv", latents, 1, 0),
             false => latents.shallow_clone(),
         }
@@ -248,12 +300,12 @@ impl Planted {
     fn decoder(&self, x: &Tensor) -> Tensor {
         let x = self.conv("decoder.conv_in", x, 1, 1);
         let mut x = self.mid_block("decoder.mid_block", &x);
-        for level in 0..self.fields.block_out_channels.len() {
+        for level in 0..self.fields.levels {
             x = self.up_block(level, &x);
         }
         let x = self.conv_act(self.norm("decoder.conv_norm_out", &x));
         let x = self.conv("decoder.conv_out", &x, 1, 1);
-        self.record("decoder", "Decoder", x)
+        self.record("decoder", self.fields.decoder, x)
     }
 
     pub fn moments(&self, sample: ArrayView4<f32>) -> Tensor {

@@ -11,7 +11,7 @@ use super::port::{Planted, array, tensor};
 impl Planted {
     fn shift(&self) -> f32 {
         match self.fault {
-            Fault::Shift => self.fields.shift_factor.unwrap_or(0.0) as f32,
+            Fault::Shift => self.fields.shift_factor as f32,
             _ => 0.0,
         }
     }

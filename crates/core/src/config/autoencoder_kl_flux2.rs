@@ -111,10 +111,11 @@ impl AutoencoderKLFlux2Config {
         fields.check_blocks(
             "down_block_types",
             &self.down_block_types,
-            down,
+            ("block_out_channels", down),
             "DownEncoderBlock2D",
         )?;
-        fields.check_blocks("up_block_types", &self.up_block_types, up, "UpDecoderBlock2D")?;
+        let levels = ("block_out_channels", up);
+        fields.check_blocks("up_block_types", &self.up_block_types, levels, "UpDecoderBlock2D")?;
         for (name, channels) in [
             ("in_channels", self.in_channels),
             ("out_channels", self.out_channels),
@@ -122,7 +123,7 @@ impl AutoencoderKLFlux2Config {
         ] {
             fields.check_channels(name, channels)?;
         }
-        fields.check_layers(self.layers_per_block)?;
+        fields.check_layers("layers_per_block", self.layers_per_block)?;
         if self.patch_size != [2, 2] {
             return Err(fields.bad(
                 "patch_size",

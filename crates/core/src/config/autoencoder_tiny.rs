@@ -137,14 +137,7 @@ impl AutoencoderTinyConfig {
                 ),
             ));
         }
-        // Latents are scaled in f32.
-        let scaling = self.scaling_factor as f32;
-        if !scaling.is_finite() || scaling == 0.0 {
-            return Err(fields.bad(
-                "scaling_factor",
-                format!("expected a finite f32 other than 0, found {}", self.scaling_factor),
-            ));
-        }
+        fields.check_scaling_factor(self.scaling_factor)?;
         for (name, number) in [
             ("latent_magnitude", self.latent_magnitude),
             ("latent_shift", self.latent_shift),

@@ -13,12 +13,19 @@ pub enum Class {
     AutoencoderKLFlux2,
     /// TAESD and its kin: a small autoencoder that was trained to make another's latents, scaled.
     AutoencoderTiny,
+    /// Stable Diffusion's encoder with a wider decoder, which was trained for inpainting; run without a
+    /// mask.
+    AsymmetricAutoencoderKL,
 }
 
 impl Class {
     /// Every class that is run.
-    pub const ALL: [Self; 3] =
-        [Self::AutoencoderKL, Self::AutoencoderKLFlux2, Self::AutoencoderTiny];
+    pub const ALL: [Self; 4] = [
+        Self::AutoencoderKL,
+        Self::AutoencoderKLFlux2,
+        Self::AutoencoderTiny,
+        Self::AsymmetricAutoencoderKL,
+    ];
 
     /// diffusers' name of it.
     pub fn name(self) -> &'static str {
@@ -26,6 +33,7 @@ impl Class {
             Self::AutoencoderKL => "AutoencoderKL",
             Self::AutoencoderKLFlux2 => "AutoencoderKLFlux2",
             Self::AutoencoderTiny => "AutoencoderTiny",
+            Self::AsymmetricAutoencoderKL => "AsymmetricAutoencoderKL",
         }
     }
 

@@ -57,6 +57,9 @@ pub enum Family {
     /// The Stable Diffusion x4 upscaler.
     #[serde(rename = "x4-upscaler")]
     X4Upscaler,
+    /// The asymmetric VAEs x-1.5 and x-2, whose decoders are that much wider than Stable Diffusion's.
+    #[serde(rename = "asymmetric")]
+    Asymmetric,
     /// None of these.
     #[serde(rename = "unknown")]
     Unknown,
@@ -81,6 +84,7 @@ impl Family {
             Self::Taef1 => "taef1",
             Self::Taef2 => "taef2",
             Self::X4Upscaler => "x4-upscaler",
+            Self::Asymmetric => "asymmetric",
             Self::Unknown => "unknown",
         }
     }
@@ -103,6 +107,7 @@ impl Family {
             Self::Taef1 => "TAESD for FLUX.1",
             Self::Taef2 => "TAESD for FLUX.2, which diffusers does not load",
             Self::X4Upscaler => "The Stable Diffusion x4 upscaler",
+            Self::Asymmetric => "The asymmetric VAEs x-1.5 and x-2 for inpainting, without a mask",
             Self::Unknown => "None of these",
         }
     }
@@ -115,6 +120,13 @@ impl Family {
             VaeConfig::AutoencoderKL(config) => Self::of_autoencoder_kl(config),
             VaeConfig::AutoencoderKLFlux2(_) | VaeConfig::AutoencoderTiny(_) => {
                 Self::with_graph_of(config).first().copied().unwrap_or(Self::Unknown)
+            }
+            VaeConfig::AsymmetricAutoencoderKL(asymmetric) => {
+                let scaled = |family: &Self| {
+                    let factor = family.scaling_factor().unwrap_or_default();
+                    (asymmetric.scaling_factor - factor).abs() < 1e-6
+                };
+                Self::with_graph_of(config).into_iter().find(scaled).unwrap_or(Self::Unknown)
             }
         }
     }

@@ -138,21 +138,18 @@ impl<'a> Fields<'a> {
         Ok(Some(list))
     }
 
-    /// Fails unless there are as many block types as levels, all of them `known`.
+    /// Fails unless there are as many block types as `widths`, a field and its levels, all of them `known`.
     pub fn check_blocks(
         &self,
         name: &str,
         types: &[String],
-        levels: usize,
+        (widths, levels): (&str, usize),
         known: &str,
     ) -> Result<()> {
         if types.len() != levels {
             return Err(self.bad(
                 name,
-                format!(
-                    "expected {levels} entries, as block_out_channels has, found {}",
-                    types.len()
-                ),
+                format!("expected {levels} entries, as {widths} has, found {}", types.len()),
             ));
         }
         match types.iter().find(|block| *block != known) {
@@ -192,13 +189,22 @@ impl<'a> Fields<'a> {
     }
 
     /// Fails unless `layers` is a number that a VAE can have.
-    pub fn check_layers(&self, layers: usize) -> Result<()> {
+    pub fn check_layers(&self, name: &str, layers: usize) -> Result<()> {
         match (1..=MAX_LAYERS).contains(&layers) {
             true => Ok(()),
-            false => {
-                Err(self
-                    .bad("layers_per_block", format!("expected 1 to {MAX_LAYERS}, found {layers}")))
-            }
+            false => Err(self.bad(name, format!("expected 1 to {MAX_LAYERS}, found {layers}"))),
+        }
+    }
+
+    /// Fails unless latents, which are scaled in f32, can be multiplied and divided by `factor`.
+    pub fn check_scaling_factor(&self, factor: f64) -> Result<()> {
+        let scaling = factor as f32;
+        match scaling.is_finite() && scaling != 0.0 {
+            true => Ok(()),
+            false => Err(self.bad(
+                "scaling_factor",
+                format!("expected a finite f32 other than 0, found {factor}"),
+            )),
         }
     }
 

@@ -7,11 +7,13 @@ mod fields;
 mod parse;
 mod autoencoder_kl_flux2;
 mod autoencoder_tiny;
+mod asymmetric_autoencoder_kl;
 mod vae_config;
 mod family;
 mod published;
 mod quality;
 
+pub use asymmetric_autoencoder_kl::AsymmetricAutoencoderKLConfig;
 pub use autoencoder_kl::{Activation, AutoencoderKLConfig, SampleSize};
 pub use autoencoder_kl_flux2::AutoencoderKLFlux2Config;
 pub use autoencoder_tiny::AutoencoderTinyConfig;

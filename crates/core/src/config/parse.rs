@@ -56,7 +56,7 @@ impl AutoencoderKLConfig {
     }
 
     fn validate(&self, fields: &Fields) -> Result<()> {
-        let levels = self.block_out_channels.len();
+        let levels = ("block_out_channels", self.block_out_channels.len());
         fields.check_channels("norm_num_groups", self.norm_num_groups)?;
         fields.check_widths(
             "block_out_channels",
@@ -75,15 +75,8 @@ impl AutoencoderKLConfig {
         ] {
             fields.check_channels(name, channels)?;
         }
-        fields.check_layers(self.layers_per_block)?;
-        // Latents are scaled in f32.
-        let scaling = self.scaling_factor as f32;
-        if !scaling.is_finite() || scaling == 0.0 {
-            return Err(fields.bad(
-                "scaling_factor",
-                format!("expected a finite f32 other than 0, found {}", self.scaling_factor),
-            ));
-        }
+        fields.check_layers("layers_per_block", self.layers_per_block)?;
+        fields.check_scaling_factor(self.scaling_factor)?;
         for (name, list) in
             [("latents_mean", &self.latents_mean), ("latents_std", &self.latents_std)]
         {

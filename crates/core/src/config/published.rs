@@ -1,5 +1,6 @@
 //! What each family published beside its weights, for files that come without a config.
 
+use super::asymmetric_autoencoder_kl::AsymmetricAutoencoderKLConfig;
 use super::autoencoder_kl::{Activation, AutoencoderKLConfig, SampleSize};
 use super::autoencoder_kl_flux2::AutoencoderKLFlux2Config;
 use super::autoencoder_tiny::AutoencoderTinyConfig;
@@ -57,7 +58,7 @@ impl Family {
     ];
 
     /// Families that have published a config, in the order in which a question names them.
-    pub const PUBLISHED: [Self; 14] = [
+    pub const PUBLISHED: [Self; 15] = [
         Self::Sd1,
         Self::Sd2,
         Self::Sdxl,
@@ -72,6 +73,7 @@ impl Family {
         Self::Taesd3,
         Self::Taef1,
         Self::Taef2,
+        Self::Asymmetric,
     ];
 
     /// From `vae/config.json` of the repository named beside each value.
@@ -117,7 +119,7 @@ impl Family {
                 ..STABLE_DIFFUSION
             },
             // Of other classes.
-            Self::Flux2 => return None,
+            Self::Flux2 | Self::Asymmetric => return None,
             Self::Taesd | Self::Taesdxl | Self::Taesd3 | Self::Taef1 | Self::Taef2 => return None,
             Self::Builtin | Self::Unknown => return None,
         })
@@ -125,9 +127,10 @@ impl Family {
 
     /// The `scaling_factor` that this family published; `None` where it published nothing.
     pub fn scaling_factor(self) -> Option<f64> {
-        match self.latents_of_taesd() {
-            Some(_) => Some(1.0),
-            None => self.published().map(|published| published.scaling_factor),
+        match (self, self.latents_of_taesd()) {
+            (Self::Asymmetric, _) => Some(STABLE_DIFFUSION.scaling_factor),
+            (_, Some(_)) => Some(1.0),
+            (_, None) => self.published().map(|published| published.scaling_factor),
         }
     }
 
@@ -157,6 +160,10 @@ impl Family {
         match (self, config) {
             (Self::Flux2, VaeConfig::AutoencoderKLFlux2(config)) => Some(flux2_difference(config)),
             (Self::Flux2, _) => Some(of_class(Class::AutoencoderKLFlux2)),
+            (Self::Asymmetric, VaeConfig::AsymmetricAutoencoderKL(config)) => {
+                Some(asymmetric_difference(config))
+            }
+            (Self::Asymmetric, _) => Some(of_class(Class::AsymmetricAutoencoderKL)),
             (family, VaeConfig::AutoencoderTiny(config)) => match family.latents_of_taesd() {
                 Some(latents) => Some(taesd_difference(latents, config)),
                 None => family.published().map(|_| of_class(Class::AutoencoderKL)),
@@ -228,6 +235,14 @@ impl Family {
                     ..config
                 })
             }
+            (VaeConfig::AsymmetricAutoencoderKL(config), _) => {
+                VaeConfig::AsymmetricAutoencoderKL(AsymmetricAutoencoderKLConfig {
+                    sample_size: SampleSize::Side(256),
+                    scaling_factor: STABLE_DIFFUSION.scaling_factor,
+                    defaulted: supplied(config.defaulted),
+                    ..config
+                })
+            }
             (config, None) => config,
         })
     }
@@ -269,6 +284,29 @@ fn taesd_difference(latents: usize, config: &AutoencoderTinyConfig) -> Option<St
         .or_else(|| differ("num_decoder_blocks", [3usize, 3, 3, 1], &config.num_decoder_blocks[..]))
         .or_else(|| differ("act_fn", Activation::Relu, config.act_fn))
         .or_else(|| differ("use_midblock_gn", latents == 32, config.use_midblock_gn))
+        .or_else(|| differ("in_channels", 3, config.in_channels))
+        .or_else(|| differ("out_channels", 3, config.out_channels))
+}
+
+/// The first thing in which `config` has another graph than both published ones
+/// (cross-attention/asymmetric-autoencoder-kl-x-1-5 and -x-2), whose configs diffusers'
+/// scripts/convert_asymmetric_vqgan_to_diffusers.py has.
+fn asymmetric_difference(config: &AsymmetricAutoencoderKLConfig) -> Option<String> {
+    let twice = [256, 512, 1024, 1024];
+    let (decoder, layers) = match config.up_block_out_channels == twice {
+        true => (twice, 5),
+        false => ([192, 384, 768, 768], 3),
+    };
+    differ("latent_channels", 4, config.latent_channels)
+        .or_else(|| {
+            let encoder = &config.down_block_out_channels[..];
+            differ("down_block_out_channels", &FULL_WIDTH[..], encoder)
+        })
+        .or_else(|| differ("up_block_out_channels", decoder, &config.up_block_out_channels[..]))
+        .or_else(|| differ("layers_per_down_block", 2, config.layers_per_down_block))
+        .or_else(|| differ("layers_per_up_block", layers, config.layers_per_up_block))
+        .or_else(|| differ("act_fn", Activation::Silu, config.act_fn))
+        .or_else(|| differ("norm_num_groups", 32, config.norm_num_groups))
         .or_else(|| differ("in_channels", 3, config.in_channels))
         .or_else(|| differ("out_channels", 3, config.out_channels))
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::asymmetric_autoencoder_kl::AsymmetricAutoencoderKLConfig;
 use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
 use super::autoencoder_kl_flux2::AutoencoderKLFlux2Config;
 use super::autoencoder_tiny::AutoencoderTinyConfig;
@@ -21,6 +22,8 @@ pub enum VaeConfig {
     AutoencoderKLFlux2(AutoencoderKLFlux2Config),
     /// Of an `AutoencoderTiny`.
     AutoencoderTiny(AutoencoderTinyConfig),
+    /// Of an `AsymmetricAutoencoderKL`.
+    AsymmetricAutoencoderKL(AsymmetricAutoencoderKLConfig),
 }
 
 /// The side of `AutoencoderTiny`'s tiles in pixels, whose config says nothing of a size.
@@ -35,6 +38,7 @@ macro_rules! of_every_class {
                 Self::AutoencoderKL(config) => config.$field,
                 Self::AutoencoderKLFlux2(config) => config.$field,
                 Self::AutoencoderTiny(config) => config.$field,
+                Self::AsymmetricAutoencoderKL(config) => config.$field,
             }
         })*
     };
@@ -57,6 +61,9 @@ impl VaeConfig {
             Class::AutoencoderTiny => {
                 Self::AutoencoderTiny(AutoencoderTinyConfig::from_fields(fields)?)
             }
+            Class::AsymmetricAutoencoderKL => {
+                Self::AsymmetricAutoencoderKL(AsymmetricAutoencoderKLConfig::from_fields(fields)?)
+            }
         })
     }
 
@@ -71,6 +78,7 @@ impl VaeConfig {
             Self::AutoencoderKL(_) => Class::AutoencoderKL,
             Self::AutoencoderKLFlux2(_) => Class::AutoencoderKLFlux2,
             Self::AutoencoderTiny(_) => Class::AutoencoderTiny,
+            Self::AsymmetricAutoencoderKL(_) => Class::AsymmetricAutoencoderKL,
         }
     }
 
@@ -90,6 +98,7 @@ impl VaeConfig {
             Self::AutoencoderKL(config) => config.sample_size,
             Self::AutoencoderKLFlux2(config) => config.sample_size,
             Self::AutoencoderTiny(_) => SampleSize::Side(TILE_OF_TINY),
+            Self::AsymmetricAutoencoderKL(config) => config.sample_size,
         }
     }
 
@@ -99,13 +108,17 @@ impl VaeConfig {
         !matches!(self, Self::AutoencoderTiny(_))
     }
 
+    /// Whether diffusers' class can be tiled and sliced.
+    pub fn can_be_split(&self) -> bool {
+        !matches!(self, Self::AsymmetricAutoencoderKL(_))
+    }
+
     /// The last module of the encoder, by diffusers' name.
     pub fn last_of_encoder(&self) -> &'static str {
         match self {
             Self::AutoencoderKL(AutoencoderKLConfig { use_quant_conv: true, .. })
-            | Self::AutoencoderKLFlux2(AutoencoderKLFlux2Config { use_quant_conv: true, .. }) => {
-                "quant_conv"
-            }
+            | Self::AutoencoderKLFlux2(AutoencoderKLFlux2Config { use_quant_conv: true, .. })
+            | Self::AsymmetricAutoencoderKL(_) => "quant_conv",
             Self::AutoencoderKL(_) | Self::AutoencoderKLFlux2(_) => "encoder.conv_out",
             Self::AutoencoderTiny(_) => "encoder",
         }
@@ -117,6 +130,7 @@ impl VaeConfig {
             Self::AutoencoderKL(config) => &config.block_out_channels,
             Self::AutoencoderKLFlux2(config) => &config.block_out_channels,
             Self::AutoencoderTiny(config) => &config.encoder_block_out_channels,
+            Self::AsymmetricAutoencoderKL(config) => &config.down_block_out_channels,
         }
     }
 
@@ -127,6 +141,7 @@ impl VaeConfig {
             Self::AutoencoderKLFlux2(config) => config.decoder_widths(),
             // From the latents outwards, but all of them are the same.
             Self::AutoencoderTiny(config) => &config.decoder_block_out_channels,
+            Self::AsymmetricAutoencoderKL(config) => &config.up_block_out_channels,
         }
     }
 
@@ -142,6 +157,11 @@ impl VaeConfig {
                 let (encoder, decoder) = (&config.num_encoder_blocks, &config.num_decoder_blocks);
                 format!("{widths}, {encoder:?} and {decoder:?} blocks")
             }
+            Self::AsymmetricAutoencoderKL(config) => {
+                let (down, up) = (config.layers_per_down_block, config.layers_per_up_block);
+                let decoder = &config.up_block_out_channels;
+                format!("{widths} and {decoder:?}, {down} and {up} layers a block")
+            }
         }
     }
 
@@ -154,7 +174,9 @@ impl VaeConfig {
     /// patches of latents come to.
     pub fn multiple_of(&self) -> usize {
         match self {
-            Self::AutoencoderKL(_) | Self::AutoencoderTiny(_) => 8,
+            Self::AutoencoderKL(_)
+            | Self::AutoencoderTiny(_)
+            | Self::AsymmetricAutoencoderKL(_) => 8,
             Self::AutoencoderKLFlux2(config) => (self.downsampling() * config.patch_size[0]).max(8),
         }
     }
@@ -165,6 +187,7 @@ impl VaeConfig {
             Self::AutoencoderKL(config) => Some(config.scaling_factor),
             Self::AutoencoderKLFlux2(_) => None,
             Self::AutoencoderTiny(config) => Some(config.scaling_factor),
+            Self::AsymmetricAutoencoderKL(config) => Some(config.scaling_factor),
         }
     }
 
@@ -172,7 +195,7 @@ impl VaeConfig {
     pub fn shift_factor(&self) -> Option<f64> {
         match self {
             Self::AutoencoderKL(config) => config.shift_factor,
-            Self::AutoencoderKLFlux2(_) => None,
+            Self::AutoencoderKLFlux2(_) | Self::AsymmetricAutoencoderKL(_) => None,
             Self::AutoencoderTiny(config) => {
                 Some(config.shift_factor).filter(|shift| *shift != 0.0)
             }
@@ -189,7 +212,9 @@ impl VaeConfig {
     pub fn autoencoder_kl(&self) -> Option<&AutoencoderKLConfig> {
         match self {
             Self::AutoencoderKL(config) => Some(config),
-            Self::AutoencoderKLFlux2(_) | Self::AutoencoderTiny(_) => None,
+            Self::AutoencoderKLFlux2(_)
+            | Self::AutoencoderTiny(_)
+            | Self::AsymmetricAutoencoderKL(_) => None,
         }
     }
 
@@ -199,6 +224,7 @@ impl VaeConfig {
             Self::AutoencoderKL(config) => &config.defaulted,
             Self::AutoencoderKLFlux2(config) => &config.defaulted,
             Self::AutoencoderTiny(config) => &config.defaulted,
+            Self::AsymmetricAutoencoderKL(config) => &config.defaulted,
         }
     }
 
@@ -209,6 +235,7 @@ impl VaeConfig {
             Self::AutoencoderKL(config) => config.defaulted.clear(),
             Self::AutoencoderKLFlux2(config) => config.defaulted.clear(),
             Self::AutoencoderTiny(config) => config.defaulted.clear(),
+            Self::AsymmetricAutoencoderKL(config) => config.defaulted.clear(),
         }
         self
     }
@@ -219,6 +246,7 @@ impl VaeConfig {
             Self::AutoencoderKL(config) => &config.unknown,
             Self::AutoencoderKLFlux2(config) => &config.unknown,
             Self::AutoencoderTiny(config) => &config.unknown,
+            Self::AsymmetricAutoencoderKL(config) => &config.unknown,
         }
     }
 }
@@ -238,5 +266,11 @@ impl From<AutoencoderTinyConfig> for VaeConfig {
 impl From<AutoencoderKLFlux2Config> for VaeConfig {
     fn from(config: AutoencoderKLFlux2Config) -> Self {
         Self::AutoencoderKLFlux2(config)
+    }
+}
+
+impl From<AsymmetricAutoencoderKLConfig> for VaeConfig {
+    fn from(config: AsymmetricAutoencoderKLConfig) -> Self {
+        Self::AsymmetricAutoencoderKL(config)
     }
 }

@@ -28,6 +28,9 @@ pub struct Graph<W = ()> {
     pub post_quant_conv: Option<Module<W>>,
     /// Tensors beside the modules that are run, such as statistics that latents are normalized by.
     pub buffers: Vec<TensorSpec>,
+    /// Tensors of modules that run with an input alone that is not given here, such as a mask: a checkpoint
+    /// holds them, and they meet no data.
+    pub idle: Vec<TensorSpec>,
 }
 
 impl<W> Graph<W> {
@@ -52,7 +55,7 @@ impl<W> Graph<W> {
                 tensors.push(TensorSpec { name, shape: parameter.shape.clone() });
             });
         }
-        tensors.extend(self.buffers.iter().cloned());
+        tensors.extend(self.buffers.iter().chain(&self.idle).cloned());
         tensors
     }
 
@@ -67,7 +70,7 @@ impl<W> Graph<W> {
             module.as_ref().map(|module| module.try_map(load)).transpose()
         };
         let (quant_conv, post_quant_conv) = (map(&self.quant_conv)?, map(&self.post_quant_conv)?);
-        let buffers = self.buffers.clone();
-        Ok(Graph { encoder, decoder, quant_conv, post_quant_conv, buffers })
+        let (buffers, idle) = (self.buffers.clone(), self.idle.clone());
+        Ok(Graph { encoder, decoder, quant_conv, post_quant_conv, buffers, idle })
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn graph(config: &AutoencoderKLConfig) -> Graph {
         quant_conv: config.use_quant_conv.then(|| one_by_one("quant_conv", 2 * latent)),
         post_quant_conv: config.use_post_quant_conv.then(|| one_by_one("post_quant_conv", latent)),
         buffers: Vec::new(),
+        idle: Vec::new(),
     }
 }
 

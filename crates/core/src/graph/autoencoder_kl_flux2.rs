@@ -23,5 +23,6 @@ pub(super) fn graph(config: &AutoencoderKLFlux2Config) -> Graph {
         quant_conv: config.use_quant_conv.then(|| one_by_one("quant_conv", 2 * latent)),
         post_quant_conv: config.use_post_quant_conv.then(|| one_by_one("post_quant_conv", latent)),
         buffers: [RUNNING_MEAN, RUNNING_VAR].map(statistics).to_vec(),
+        idle: Vec::new(),
     }
 }

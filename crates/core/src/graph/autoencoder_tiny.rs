@@ -20,6 +20,7 @@ pub(super) fn graph(config: &AutoencoderTinyConfig) -> Graph {
         quant_conv: None,
         post_quant_conv: None,
         buffers: Vec::new(),
+        idle: Vec::new(),
     }
 }
 

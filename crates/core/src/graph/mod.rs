@@ -12,6 +12,7 @@ mod autoencoder;
 mod autoencoder_kl;
 mod autoencoder_kl_flux2;
 mod autoencoder_tiny;
+mod asymmetric_autoencoder_kl;
 
 pub use autoencoder::{Graph, TensorSpec};
 pub use module::{
@@ -28,6 +29,7 @@ impl Graph {
             VaeConfig::AutoencoderKL(config) => autoencoder_kl::graph(config),
             VaeConfig::AutoencoderKLFlux2(config) => autoencoder_kl_flux2::graph(config),
             VaeConfig::AutoencoderTiny(config) => autoencoder_tiny::graph(config),
+            VaeConfig::AsymmetricAutoencoderKL(config) => asymmetric_autoencoder_kl::graph(config),
         }
     }
 }

@@ -46,8 +46,9 @@ impl Tiling {
     /// # Errors
     ///
     /// Returns an error unless a quarter of a tile is a whole number of latents, since diffusers' steps
-    /// and overlaps would not meet, for a `sample_size` of two numbers, for which diffusers fails, and
-    /// for an `AutoencoderTiny` that diffusers fails to tile.
+    /// and overlaps would not meet, for a `sample_size` of two numbers, for which diffusers fails, for
+    /// an `AutoencoderTiny` that diffusers fails to tile, and for a class that it does not tile at all
+    /// ([`VaeConfig::can_be_split`]).
     ///
     /// # Examples
     ///
@@ -60,6 +61,7 @@ impl Tiling {
     /// assert!(Tiling::new(&config, Some(30)).is_err());
     /// ```
     pub fn new(config: &VaeConfig, tile_size: Option<usize>) -> Result<Self> {
+        check_can_be_split(config, "tiling")?;
         let (subject, size) = match (tile_size, config.sample_size()) {
             (Some(size), _) => ("`tile_size`", size),
             (None, SampleSize::Side(size)) => ("sample_size of the config", size),
@@ -130,7 +132,39 @@ pub struct Splitting {
     pub slicing: bool,
 }
 
+/// Fails for a class whose `enable_tiling()` and `enable_slicing()` fail in diffusers; `option` is the one
+/// that was asked for.
+fn check_can_be_split(config: &VaeConfig, option: &str) -> Result<()> {
+    match config.can_be_split() {
+        true => Ok(()),
+        false => Err(Error::option(
+            format!("`{option}`"),
+            format!("diffusers has no {option} for {}", config.class().name()),
+            "leave it out; the fast engine keeps to less memory with `max_memory`",
+        )),
+    }
+}
+
 impl Splitting {
+    /// By tiles of `tile_size` as [`Tiling::new`] takes it, where that is given, and by pictures of a batch
+    /// where `slicing` is set.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tiling::new`], and for slicing of a class that diffusers does not slice
+    /// ([`VaeConfig::can_be_split`]).
+    pub fn new(
+        config: &VaeConfig,
+        tile_size: Option<Option<usize>>,
+        slicing: bool,
+    ) -> Result<Self> {
+        if slicing {
+            check_can_be_split(config, "slicing")?;
+        }
+        let tiling = tile_size.map(|size| Tiling::new(config, size)).transpose()?;
+        Ok(Self { tiling, slicing })
+    }
+
     /// Whether `sample` (N, 3, H, W) is encoded in parts.
     pub fn splits_sample(&self, sample: &ArrayView4<f32>) -> bool {
         self.splits(sample, |tiling| tiling.tile_sample_min_size)
@@ -304,5 +338,20 @@ mod tests {
             assert!(error.next().contains("`tile_size`"), "{error:?}");
         }
         assert!(Tiling::new(&config("[16, 16]"), Some(16)).is_ok());
+    }
+
+    #[test]
+    fn a_class_that_diffusers_does_not_split_is_refused() {
+        let text = r#"{"_class_name": "AsymmetricAutoencoderKL"}"#;
+        let config = VaeConfig::from_json(text, "a test").unwrap();
+        let refused = [
+            Splitting::new(&config, Some(Some(64)), false),
+            Splitting::new(&config, Some(None), true),
+            Splitting::new(&config, None, true),
+        ];
+        for error in refused.map(|splitting| splitting.unwrap_err()) {
+            assert!(error.to_string().contains("for AsymmetricAutoencoderKL"), "{error}");
+        }
+        assert_eq!(Splitting::new(&config, None, false).unwrap(), Splitting::default());
     }
 }

@@ -31,9 +31,9 @@ pub(crate) const WRONG_CLASS: Cause = Cause {
     meaning: "Wan's, Qwen-Image's and others share names and compute something else. So do \
               AutoencoderKL and AutoencoderKLFlux2: FLUX.2's latents are patched, and normalised by \
               statistics in the checkpoint. A TAESD is of AutoencoderTiny, whatever VAE it stands \
-              for.",
-    rule: "_class_name is none of AutoencoderKL, FlaxAutoencoderKL, AutoencoderKLFlux2 and \
-           AutoencoderTiny, or the files have tensors that only another class has, or lack those \
+              for. An AsymmetricAutoencoderKL has an AutoencoderKL's encoder and another decoder.",
+    rule: "_class_name is none of AutoencoderKL, FlaxAutoencoderKL, AutoencoderKLFlux2, \
+           AutoencoderTiny and AsymmetricAutoencoderKL, or the files have tensors that only another class has, or lack those \
            and have other shapes.",
     remedy: "take config and weights of one model; for a class that is not run, use a tool for it",
     diffusers: "AutoModel.from_pretrained picks the class by itself",
@@ -59,18 +59,17 @@ pub(super) fn wrong_class(contents: &Contents) -> Option<Finding> {
 
 pub(super) fn config_defaults(contents: &Contents) -> Option<Finding> {
     let ResolvedConfig::Config(config) = contents.resolved_config() else { return None };
-    if !config.defaulted().contains(&"block_out_channels") {
-        return None;
-    }
+    let left_out = |field: &&str| config.defaulted().contains(field);
+    let field = ["block_out_channels", "down_block_out_channels"].into_iter().find(left_out)?;
     let width = width_of(contents, "encoder.conv_in.weight", 0);
     let fits = width.is_none_or(|width| width == config.block_out_channels()[0]);
     let title = match width {
         Some(width) if !fits => format!(
-            "the config leaves out block_out_channels: diffusers would build {:?}, the first \
-             convolution has {width} channels",
+            "the config leaves out {field}: diffusers would build {:?}, the first convolution has \
+             {width} channels",
             config.block_out_channels()
         ),
-        _ => "the config leaves out block_out_channels: diffusers' defaults stand in".to_owned(),
+        _ => format!("the config leaves out {field}: diffusers' defaults stand in"),
     };
     let finding = Finding::new(&CONFIG_DEFAULTS, title).evidence("defaulted", config.defaulted());
     Some(if fits { finding.severity(Severity::Info) } else { finding })
@@ -79,7 +78,9 @@ pub(super) fn config_defaults(contents: &Contents) -> Option<Finding> {
 pub(super) fn wrong_channels(contents: &Contents) -> Option<Finding> {
     let ResolvedConfig::Config(config) = contents.resolved_config() else { return None };
     let first = match config.class() {
-        Class::AutoencoderKL | Class::AutoencoderKLFlux2 => "decoder.conv_in",
+        Class::AutoencoderKL | Class::AutoencoderKLFlux2 | Class::AsymmetricAutoencoderKL => {
+            "decoder.conv_in"
+        }
         Class::AutoencoderTiny => "decoder.layers.0",
     };
     let found = width_of(contents, &format!("{first}.weight"), 1)?;

@@ -55,6 +55,7 @@ Family = Literal[
     "taef1",
     "taef2",
     "x4-upscaler",
+    "asymmetric",
     "unknown",
 ]
 """A family of published VAEs that share graph and scaling."""
@@ -198,7 +199,40 @@ class AutoencoderTinyConfig:
     no such field; the name is that of `taesd.py`."""
 
 
-VaeConfig = AutoencoderKLConfig | AutoencoderKLFlux2Config | AutoencoderTinyConfig
+@dataclass(frozen=True, kw_only=True)
+class AsymmetricAutoencoderKLConfig:
+    """The fields of diffusers' `AsymmetricAutoencoderKL.__init__` (`models/autoencoders/autoencoder_asym_kl.py`,
+    diffusers 0.42.1), validated as `super::AutoencoderKLConfig` is."""
+
+    in_channels: int
+    """Channels of the input picture."""
+    out_channels: int
+    """Channels of the decoded picture."""
+    down_block_types: list[str]
+    """One name per level of the encoder; only `DownEncoderBlock2D` is run."""
+    down_block_out_channels: list[int]
+    """Channels of each level of the encoder, from the picture inwards."""
+    layers_per_down_block: int
+    """Resnets in a level of the encoder."""
+    up_block_types: list[str]
+    """One name per level of the decoder; only `UpDecoderBlock2D` is run."""
+    up_block_out_channels: list[int]
+    """Channels of each level of the decoder, from the picture inwards too."""
+    layers_per_up_block: int
+    """Resnets in a level of the decoder, which has one more."""
+    act_fn: Activation
+    """Activation inside the resnets. `conv_act` is SiLU whatever this says, as in diffusers."""
+    latent_channels: int
+    """Channels of the latents."""
+    norm_num_groups: int
+    """Groups of every `GroupNorm`."""
+    sample_size: SampleSize
+    """Side, or (height, width), that the model was made for. The class has no tiles that it would set."""
+    scaling_factor: float
+    """What latents are multiplied by before diffusion."""
+
+
+VaeConfig = AutoencoderKLConfig | AutoencoderKLFlux2Config | AutoencoderTinyConfig | AsymmetricAutoencoderKLConfig
 """A `config.json`, read for the class that it names. In JSON it has that class's fields."""
 
 
@@ -884,7 +918,7 @@ Origin = Literal["file", "default", "shapes", "family", "assumed"]
 """Where the value of a config's field comes from."""
 
 
-Class = Literal["AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderTiny"]
+Class = Literal["AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderTiny", "AsymmetricAutoencoderKL"]
 """A class of diffusers' `models/autoencoders/`, as `_class_name` names it."""
 
 

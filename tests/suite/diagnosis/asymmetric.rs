@@ -1,0 +1,70 @@
+//! What goes wrong with AsymmetricAutoencoderKL, whose halves are those of AutoencoderKL with other widths and
+//! numbers of layers, and what does not.
+
+use vae_fidelity::diagnosis::{Severity, UserFiles};
+
+use super::faults::Fault;
+use super::plot::{latents, picture, scaled_by};
+#[cfg(feature = "tch")]
+use super::ports::traced;
+use super::runs::{Model, Numbers, Run};
+use super::{assert_strong_ones_found_of, photograph};
+#[cfg(feature = "tch")]
+use crate::planted::port::Fault as PortFault;
+
+const ASYMMETRIC: &[&str] = &["asymmetric-small"];
+
+pub fn faults() -> Vec<Fault> {
+    const SCALING: &str = "scaling-factor-mismatch";
+    let strong =
+        |cause, code, plant| Fault { cause, code, strong: true, models: ASYMMETRIC, plant };
+    vec![
+        strong("asymmetric: another family's factor", SCALING, |plot| scaled_by(plot, 0.13025)),
+        strong("asymmetric: latents not scaled", SCALING, |plot| scaled_by(plot, 1.0)),
+        strong("asymmetric: latents scaled twice", SCALING, |plot| {
+            scaled_by(plot, 0.18215 * 0.18215)
+        }),
+        strong("asymmetric: a draw, not the mode", "sample-vs-mode", |plot| {
+            let mut numbers = Numbers(plot.seed);
+            let std = plot.run.encoded.std.as_ref().unwrap();
+            let drawn = &plot.run.encoded.latents + &std.mapv(|std| std * numbers.normal());
+            latents(drawn * 0.18215)
+        }),
+        // A port that gives the decoder as many layers as a level of it has by the config.
+        #[cfg(feature = "tch")]
+        strong("asymmetric: a layer less in the decoder, in a trace", "trace-diverges", |plot| {
+            traced(plot, PortFault::OneResnetLess)
+        }),
+        #[cfg(feature = "tch")]
+        strong(
+            "asymmetric: padding on all sides, in a trace",
+            "symmetric-downsample-padding",
+            |plot| traced(plot, PortFault::SymmetricPadding),
+        ),
+    ]
+}
+
+#[test]
+fn strong_faults_are_found_and_no_innocent_is_blamed() {
+    assert_strong_ones_found_of(ASYMMETRIC, faults().len());
+}
+
+#[test]
+fn its_own_files_are_taken_as_they_are() {
+    let model = Model::load("asymmetric-small");
+    let run = Run::of(&model.vae, &photograph("coffee.jpg")).unwrap();
+    let files = UserFiles {
+        latents: Some(run.latents.clone().into_dyn()),
+        preprocessed: Some(run.sample.clone().into_dyn()),
+        decoded_image: picture(&run.decoded).unwrap().unwrap().decoded_image,
+        ..UserFiles::default()
+    };
+    let diagnosis = run.diagnosis(&model.vae, &files, None).unwrap();
+    let errors: Vec<_> = diagnosis
+        .findings
+        .iter()
+        .filter(|finding| finding.severity != Severity::Info)
+        .filter(|finding| finding.code.as_str() != "passes-nothing")
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
