@@ -212,8 +212,8 @@ impl Manifest {
 }
 
 impl Case {
-    /// Where its tensors lie.
-    pub(super) fn folder(&self) -> PathBuf {
+    /// The folder of its tensors, in the part of the suite that it belongs to.
+    pub fn folder(&self) -> PathBuf {
         self.suite.join("cases").join(&self.name)
     }
 

@@ -17,8 +17,7 @@ fn the_noise_of_every_golden_is_drawn_to_the_bit() {
     // On CUDA torch draws otherwise.
     for case in suite.cases().iter().filter(|case| case.device == "cpu") {
         let Some(seed) = case.posterior.seed else { continue };
-        let tensors =
-            read(&suite.folder().join("cases").join(&case.name).join("latents.safetensors"));
+        let tensors = read(&case.folder().join("latents.safetensors"));
         let noise = tensors.unwrap().into_iter().find(|t| t.name.as_deref() == Some("noise"));
         let expected = noise.unwrap_or_else(|| panic!("{} has no noise", case.name)).values;
         let found = Generator::manual_seed(seed).randn(expected.len(), case.dtype);
