@@ -76,6 +76,12 @@ impl Explanation {
         self
     }
 
+    /// A finding of its cause, with its numbers.
+    fn finding(&self, title: String, severity: Severity) -> Finding {
+        let finding = Finding::new(self.cause, title).severity(severity);
+        self.numbers.iter().fold(finding, |finding, (name, value)| finding.evidence(name, value))
+    }
+
     /// Smaller is better. What is left is a share of what each has to explain.
     fn score(&self, floor: f64) -> f64 {
         let share = self.left.max(floor) / self.before.max(floor);
@@ -219,15 +225,13 @@ impl Outcome {
         match self {
             Self::Unexplained | Self::InPart(_) => None,
             Self::Clear(one, all) => {
-                let finding = Finding::new(one.cause, format!("{subject}{}", one.what));
                 // What nobody sees is an error only where there is no doubt.
-                let severity = match finding.severity {
+                let severity = match one.cause.severity {
                     _ if altered => Severity::Error,
                     Severity::Error if !all => Severity::Warning,
                     severity => severity,
                 };
-                let finding = finding.severity(severity);
-                Some(one.numbers.iter().fold(finding, |f, (name, value)| f.evidence(name, value)))
+                Some(one.finding(format!("{subject}{}", one.what), severity))
             }
             Self::Nearest(one) => {
                 let left = 100.0 * one.left / one.before;
@@ -236,13 +240,11 @@ impl Outcome {
                      something like it was done",
                     one.what
                 );
-                let finding = Finding::new(one.cause, title);
-                let severity = match finding.severity {
+                let severity = match one.cause.severity {
                     Severity::Error => Severity::Warning,
                     severity => severity,
                 };
-                let finding = finding.severity(severity);
-                Some(one.numbers.iter().fold(finding, |f, (name, value)| f.evidence(name, value)))
+                Some(one.finding(title, severity))
             }
             Self::OneOf(one, other) => {
                 let title = format!(

@@ -117,22 +117,18 @@ impl Suite {
             ));
         }
         let suite = Self::open(folder)?;
-        let crates: [Option<&Path>; PARTS.len()] = [
+        let crates: &[&Path] = &[
             #[cfg(feature = "tiny")]
-            Some(vae_fidelity_goldens_tiny::folder()),
-            #[cfg(not(feature = "tiny"))]
-            None,
+            vae_fidelity_goldens_tiny::folder(),
             #[cfg(feature = "asymmetric")]
-            Some(vae_fidelity_goldens_asymmetric::folder()),
-            #[cfg(not(feature = "asymmetric"))]
-            None,
+            vae_fidelity_goldens_asymmetric::folder(),
         ];
-        PARTS.iter().zip(crates).try_fold(suite, |suite, (name, folder)| match folder {
+        crates.iter().try_fold(suite, |suite, folder| {
             // In the repository it lies in the suite, and has been found.
-            Some(folder) if !suite.parts.iter().any(|part| part.ends_with(name)) => {
-                suite.with_part(folder.to_owned())
+            match suite.parts.iter().any(|part| part.file_name() == folder.file_name()) {
+                true => Ok(suite),
+                false => suite.with_part(folder.to_path_buf()),
             }
-            _ => Ok(suite),
         })
     }
 

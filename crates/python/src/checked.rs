@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anstream::adapter::strip_str;
-use ndarray::{Array3, Array4, ArrayBase, Data, Dimension};
+use ndarray::{Array3, Array4, ArrayBase, ArrayView3, Data, Dimension};
 use numpy::{Element, IntoPyArray, PyArray, PyArray3, PyArray4};
 use pyo3::prelude::*;
 use vae_fidelity::output::write_all_atomically;
@@ -125,8 +125,6 @@ fn view<'py, T: Element, S: Data<Elem = T>, D: Dimension>(
 
 /// `pixels` as (height, width, 3).
 pub fn array(pixels: &Rgb8) -> Array3<u8> {
-    let shape = (pixels.height(), pixels.width(), 3);
-    Array3::from_shape_fn(shape, |(y, x, channel)| {
-        pixels.data()[(y * pixels.width() + x) * 3 + channel]
-    })
+    let rows = ArrayView3::from_shape((pixels.height(), pixels.width(), 3), pixels.data());
+    rows.expect("pixels are laid out so").to_owned()
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anstream::adapter::strip_str;
 use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 use vae_fidelity::baseline::Baseline;
@@ -209,14 +208,14 @@ impl Pipeline {
         rows.into_iter().map(|row| row.into_python(py)).collect()
     }
 
-    /// What becomes of synthetic charts: the report as JSON and as text.
+    /// What becomes of synthetic charts, as JSON.
     #[pyo3(signature = (*, size=None, progress=None))]
     fn probe(
         &self,
         py: Python<'_>,
         size: Option<usize>,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(String, String)> {
+    ) -> PyResult<String> {
         let turn = Turn::new(self.loaded.clone());
         let cancel = turn.cancel();
         waiting::with_progress(py, progress, cancel, move |tell| {
@@ -224,7 +223,7 @@ impl Pipeline {
             asked.size = size;
             let run =
                 turn.run(|pipeline| pipeline.probe_with(&asked, |step| tell(step.to_string())))?;
-            Ok((json(&run.report)?, strip_str(&run.report.to_string()).to_string()))
+            json(&run.report)
         })
     }
 

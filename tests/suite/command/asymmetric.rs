@@ -91,13 +91,7 @@ fn traces_name_the_modules_that_ran() {
 
 #[test]
 fn latents_alone_are_decoded() {
-    let sandbox = sandbox("small");
-    check(&sandbox, &["--save-latents", "z.safetensors", "--save-decoded", "d.safetensors"]);
-    let decode = ["decode", "z.safetensors", "--repo", "model", "--save-decoded", "e.safetensors"];
-    let report = sandbox.run(&[&decode[..], &["--json"]].concat()).exits(1).object();
-    assert_eq!(report["latents"]["divided_by"], 0.18215);
-    let of = |name: &str| read(&sandbox.path(name)).unwrap()[0].values.clone();
-    assert_eq!(of("d.safetensors"), of("e.safetensors"));
+    sandbox("small").decodes_what_check_saved(0.18215);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use vae_fidelity::checkpoint::expected_tensors;
 use vae_fidelity::metrics::LEAST_VALUES;
 use vae_fidelity::pixels::encode_png;
 use vae_fidelity::recipe::Recipe;
+use vae_fidelity::tensor_file::read;
 use vae_fidelity::{Rgb8, VaeConfig};
 
 use super::schema::violation;
@@ -73,6 +74,26 @@ impl Sandbox {
         }
         sandbox.write("photo.png", picture(75, 59, 0));
         sandbox
+    }
+
+    /// What `check` saves of latents is what `decode` takes: scaled by `factor`, and decoded alike.
+    pub fn decodes_what_check_saved(&self, factor: f64) {
+        let saved =
+            ["photo.png", "--save-latents", "z.safetensors", "--save-decoded", "d.safetensors"];
+        self.check(&saved).exits(1);
+        let decode = [
+            "decode",
+            "z.safetensors",
+            "--repo",
+            "model",
+            "--save-decoded",
+            "e.safetensors",
+            "--json",
+        ];
+        let report = self.run(&decode).exits(1).object();
+        assert_eq!(report["latents"]["divided_by"], factor);
+        let of = |name: &str| read(&self.path(name)).unwrap()[0].values.clone();
+        assert_eq!(of("d.safetensors"), of("e.safetensors"));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

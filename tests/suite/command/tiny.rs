@@ -86,13 +86,7 @@ fn traces_name_its_modules() {
 
 #[test]
 fn latents_alone_are_decoded() {
-    let sandbox = sandbox("tiny-small");
-    check(&sandbox, &["--save-latents", "z.safetensors", "--save-decoded", "d.safetensors"]);
-    let decode = ["decode", "z.safetensors", "--repo", "model", "--save-decoded", "e.safetensors"];
-    let report = sandbox.run(&[&decode[..], &["--json"]].concat()).exits(1).object();
-    assert_eq!(report["latents"]["divided_by"], 1.0);
-    let of = |name: &str| read(&sandbox.path(name)).unwrap()[0].values.clone();
-    assert_eq!(of("d.safetensors"), of("e.safetensors"));
+    sandbox("tiny-small").decodes_what_check_saved(1.0);
 }
 
 #[test]

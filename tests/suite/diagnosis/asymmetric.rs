@@ -1,14 +1,12 @@
 //! What goes wrong with AsymmetricAutoencoderKL, whose halves are those of AutoencoderKL with other widths and
 //! numbers of layers, and what does not.
 
-use vae_fidelity::diagnosis::{Severity, UserFiles};
-
 use super::faults::Fault;
-use super::plot::{latents, picture, scaled_by};
+use super::plot::{latents, scaled_by};
 #[cfg(feature = "tch")]
 use super::ports::traced;
-use super::runs::{Model, Numbers, Run};
-use super::{assert_strong_ones_found_of, photograph};
+use super::runs::Numbers;
+use super::{assert_strong_ones_found_of, own_files_pass};
 #[cfg(feature = "tch")]
 use crate::planted::port::Fault as PortFault;
 
@@ -51,20 +49,5 @@ fn strong_faults_are_found_and_no_innocent_is_blamed() {
 
 #[test]
 fn its_own_files_are_taken_as_they_are() {
-    let model = Model::load("asymmetric-small");
-    let run = Run::of(&model.vae, &photograph("coffee.jpg")).unwrap();
-    let files = UserFiles {
-        latents: Some(run.latents.clone().into_dyn()),
-        preprocessed: Some(run.sample.clone().into_dyn()),
-        decoded_image: picture(&run.decoded).unwrap().unwrap().decoded_image,
-        ..UserFiles::default()
-    };
-    let diagnosis = run.diagnosis(&model.vae, &files, None).unwrap();
-    let errors: Vec<_> = diagnosis
-        .findings
-        .iter()
-        .filter(|finding| finding.severity != Severity::Info)
-        .filter(|finding| finding.code.as_str() != "passes-nothing")
-        .collect();
-    assert!(errors.is_empty(), "{errors:?}");
+    own_files_pass("asymmetric-small");
 }

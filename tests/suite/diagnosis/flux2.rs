@@ -2,13 +2,13 @@
 
 use ndarray::{Array3, Array4, ArrayD};
 use vae_fidelity::Dtype;
-use vae_fidelity::diagnosis::{LatentsScale, Severity, UserFiles};
+use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
 use vae_fidelity::scaling::{PatchedBatchNorm, Scaling, patched, unpatched};
 
 use super::faults::Fault;
 use super::plot::{Plot, copied, latents, picture};
 use super::runs::{Model, Numbers, Run};
-use super::{assert_strong_ones_found_of, photograph};
+use super::{assert_strong_ones_found_of, photograph, said_of_files};
 
 const FLUX2: &[&str] = &["flux2-small"];
 
@@ -130,12 +130,7 @@ fn every_form_that_a_pipeline_has_is_taken_as_it_is() {
             ..UserFiles::default()
         };
         let diagnosis = run.diagnosis(&model.vae, &files, None).unwrap();
-        let errors: Vec<_> = diagnosis
-            .findings
-            .iter()
-            .filter(|finding| finding.severity != Severity::Info)
-            .filter(|finding| finding.code.as_str() != "passes-nothing")
-            .collect();
+        let errors = said_of_files(&diagnosis);
         assert!(errors.is_empty(), "{latents_scale:?} {shape:?}: {errors:?}");
         let [ours, picture] = diagnosis.files.as_slice() else { panic!("{:?}", diagnosis.files) };
         assert!(ours.relative_difference.unwrap() < 0.01, "{shape:?}: {ours:?}");

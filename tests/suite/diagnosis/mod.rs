@@ -27,9 +27,9 @@ use std::path::Path;
 use vae_fidelity::Rgb8;
 #[cfg(feature = "tch")]
 use vae_fidelity::Vae;
-use vae_fidelity::diagnosis::{Code, DecidedBy, UserFiles};
 #[cfg(feature = "tch")]
-use vae_fidelity::diagnosis::{Reference, Severity};
+use vae_fidelity::diagnosis::Reference;
+use vae_fidelity::diagnosis::{Code, DecidedBy, Diagnosis, Finding, Severity, UserFiles};
 use vae_fidelity::pixels::{self, resize_bicubic};
 
 use matrix::{Injection, Matrix};
@@ -172,6 +172,29 @@ fn calibration() {
     matrix.assert_strong_ones_planted();
     let out = std::env::var("VAE_FIDELITY_CALIBRATION_MATRIX").unwrap();
     std::fs::write(out, serde_json::to_vec_pretty(&matrix).unwrap()).unwrap();
+}
+
+/// What is said of files beside what is only information, and beside drawn weights' passing nothing on.
+fn said_of_files(diagnosis: &Diagnosis) -> Vec<&Finding> {
+    let findings = diagnosis.findings.iter();
+    let told = findings.filter(|finding| finding.severity != Severity::Info);
+    told.filter(|finding| finding.code.as_str() != "passes-nothing").collect()
+}
+
+/// Nothing is said of a run's own files; what the diagnosis came to.
+fn own_files_pass(model: &str) -> Diagnosis {
+    let model = Model::load(model);
+    let run = Run::of(&model.vae, &photograph("coffee.jpg")).unwrap();
+    let files = UserFiles {
+        latents: Some(run.latents.clone().into_dyn()),
+        preprocessed: Some(run.sample.clone().into_dyn()),
+        decoded_image: plot::picture(&run.decoded).unwrap().unwrap().decoded_image,
+        ..UserFiles::default()
+    };
+    let diagnosis = run.diagnosis(&model.vae, &files, None).unwrap();
+    let said = said_of_files(&diagnosis);
+    assert!(said.is_empty(), "{said:?}");
+    diagnosis
 }
 
 /// All `faults` of a class are strong, and found on a photograph, and no innocent is blamed.

@@ -1,11 +1,8 @@
 //! What goes wrong between AutoencoderTiny, its picture and its diffusion model, and what does not.
 
-use vae_fidelity::diagnosis::{Severity, UserFiles};
-
 use super::faults::Fault;
 use super::plot::{fed, latents, picture};
-use super::runs::{Model, Run};
-use super::{assert_strong_ones_found_of, photograph};
+use super::{assert_strong_ones_found_of, own_files_pass};
 
 const TINY: &[&str] = &["tiny-small"];
 
@@ -43,22 +40,7 @@ fn strong_faults_are_found_and_no_innocent_is_blamed() {
 
 #[test]
 fn its_own_files_are_taken_as_they_are() {
-    let model = Model::load("tiny-small");
-    let run = Run::of(&model.vae, &photograph("coffee.jpg")).unwrap();
-    let files = UserFiles {
-        latents: Some(run.latents.clone().into_dyn()),
-        preprocessed: Some(run.sample.clone().into_dyn()),
-        decoded_image: picture(&run.decoded).unwrap().unwrap().decoded_image,
-        ..UserFiles::default()
-    };
-    let diagnosis = run.diagnosis(&model.vae, &files, None).unwrap();
-    let errors: Vec<_> = diagnosis
-        .findings
-        .iter()
-        .filter(|finding| finding.severity != Severity::Info)
-        .filter(|finding| finding.code.as_str() != "passes-nothing")
-        .collect();
-    assert!(errors.is_empty(), "{errors:?}");
+    let diagnosis = own_files_pass("tiny-small");
     // What this class cannot have is not asked for.
     let open: Vec<&str> = diagnosis
         .not_decided

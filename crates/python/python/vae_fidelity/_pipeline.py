@@ -260,7 +260,7 @@ class Pipeline:
         """
         check_counts(size=size)
         with _Shown(progress) as shown:
-            report, _ = self._native.probe(size=size, progress=shown)
+            report = self._native.probe(size=size, progress=shown)
         return from_json(ProbeReport, json.loads(report))
 
 
