@@ -92,6 +92,8 @@ class Crate:
         paths = [path for tree in re.findall(r"\buse ([^;]+);", text) for path in paths_of(tree)]
         body = re.sub(r"\buse [^;]+;", "", text)
         paths += re.findall(r"\b(?:crate|super)(?:::\w+)+", body)
+        # A child module by its bare name: `child::f()`.
+        paths += re.findall(r"(?<![\w:])[a-z]\w*(?:::\w+)+", body)
         owners = {self.owner(self.absolute(module, path.partition(" as ")[0])) for path in paths}
         return owners - {None, module}
 
@@ -159,6 +161,10 @@ def self_test() -> None:
         ),
         "with lib.rs": ({"lib.rs": "mod a;\nuse a::A;\npub struct L;", "a.rs": "use super::L;"}, 1),
         "upward": ({"lib.rs": f"// {IN_ORDER}\nmod a;\nmod b;", "a.rs": "use super::b::B;", "b.rs": ""}, 1),
+        "a child by its bare name": (
+            {"a.rs": "pub mod b;\nfn f() { b::g() }", "a/b.rs": "use super::f;", "lib.rs": "mod a;"},
+            1,
+        ),
         "in tests": (
             {
                 "lib.rs": "mod a;\nmod b;",
@@ -173,6 +179,7 @@ def self_test() -> None:
             source = Path(folder) / "src"
             source.mkdir()
             for file, text in files.items():
+                (source / file).parent.mkdir(exist_ok=True)
                 (source / file).write_text(text)
             faults = faults_of(Path(folder))
             assert len(faults) == expected, f"{name}: expected {expected} faults, found {faults}"

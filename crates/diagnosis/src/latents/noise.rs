@@ -126,6 +126,14 @@ pub(super) fn coarseness(found: &Array4<f32>) -> f64 {
     }
 }
 
+/// RMS of the posterior's standard deviation over the spread of the latents.
+pub(super) fn posterior_noise(evidence: &Evidence) -> f64 {
+    let Some(std) = &evidence.encoded.std else { return 0.0 };
+    let square = std.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>();
+    let noise = (square / std.len().max(1) as f64).sqrt();
+    noise / spread(&evidence.encoded.latents).max(1e-12)
+}
+
 /// How noise looks.
 struct Noise {
     level: f64,

@@ -1,14 +1,14 @@
 //! Latents without the picture that they were made from: what their own picture says of them.
 
+mod evidence;
 mod patched;
 mod reencoding;
 mod rows;
 
 use ndarray::Array4;
-use serde::Serialize;
 
 use super::compared::{ComparedFile, UserFile};
-use super::evidence::{Evidence, LatentsScale, Reference, UserFiles};
+use super::evidence::{Evidence, LatentsScale, UserFiles};
 use super::finding::Finding;
 use super::fit::spread;
 use super::latents::LATENTS_DIFFER;
@@ -16,36 +16,13 @@ use super::non_finite::NON_FINITE_OUTPUT;
 use super::passes_nothing::dead_decoder;
 use super::scaling::unscaled;
 use super::{overflow, picture};
-use vae_fidelity_core::config::Family;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::{denormalize, normalize};
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::Result;
-use vae_fidelity_pixels::Rgb8;
 
+pub use evidence::{LatentsEvidence, Reencoded};
 pub use rows::{Axes, latent_rows};
-
-/// The user's latents, and what this VAE decodes from them.
-pub struct LatentsEvidence<'a> {
-    /// What ran, and runs again where a rule tries an explanation.
-    pub vae: &'a dyn Vae,
-    /// The family that its config describes.
-    pub family: Family,
-    /// The latents as they were given, (1, C, h, w), or in patches where the class has them.
-    pub given: &'a Array4<f32>,
-    /// How they are scaled.
-    pub scale: LatentsScale,
-    /// As the model makes them, (1, C, h, w): see [`unscaled_latents`].
-    pub unscaled: &'a Array4<f32>,
-    /// Decoded from those, (1, 3, H, W), before clamping.
-    pub decoded: &'a Array4<f32>,
-    /// The same VAE in f32, loaded when it is needed; `None` where that is what ran.
-    pub reference: Option<Reference<'a>>,
-    /// What the checkpoint says without running it, as [`crate::checkpoint_findings`] found it.
-    pub weights: &'a [Finding],
-    /// What the user's own pipeline decoded from the same latents.
-    pub decoded_image: Option<&'a Rgb8>,
-}
 
 /// What the rules say of latents alone.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -57,20 +34,6 @@ pub struct LatentsDiagnosis {
     pub file: Option<ComparedFile>,
     /// What becomes of the latents when their picture is encoded again; `None` where nothing could be.
     pub reencoded: Option<Reencoded>,
-}
-
-/// How far latents are from what their own picture encodes to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[non_exhaustive]
-pub struct Reencoded {
-    /// RMS difference over the spread of the latents.
-    pub relative_difference: f64,
-    /// The same of the latents that came out, which are this VAE's own for certain; `None` where the
-    /// given ones come back so well that nothing has to be compared with.
-    pub relative_difference_of_own: Option<f64>,
-    /// Whether this VAE is sound enough for that to judge latents by it.
-    pub judged: bool,
 }
 
 /// Latents as the model makes them, from latents as pipelines hand them to a diffusion model: `(z /

@@ -20,8 +20,8 @@ use super::super::layout::Layout;
 use super::super::scaling::{
     LATENT_STATS_IGNORED, SCALING_FACTOR_MISMATCH, known_factors, unscaled,
 };
+use super::evidence::{LatentsEvidence, Reencoded};
 use super::patched::{self, Undone};
-use super::{LatentsEvidence, Reencoded};
 use vae_fidelity_core::scaling::Scaling;
 use vae_fidelity_files::error::Result;
 
