@@ -18,6 +18,7 @@ use crate::{Cancellation, Checkpoint, Dtype, Engine, Error, ErrorKind, Execution
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct PipelineBuilder {
+    opened_from: Option<Source>,
     repo: Option<String>,
     subfolder: Option<String>,
     revision: Option<String>,
@@ -45,6 +46,13 @@ impl PipelineBuilder {
     /// network.
     pub fn repo(mut self, repo: impl Into<String>) -> Self {
         self.repo = Some(repo.into());
+        self
+    }
+
+    /// Where the VAE is, in place of [`Self::repo`], [`Self::subfolder`] and [`Self::revision`]: for
+    /// weights that no name leads to, such as those in memory.
+    pub fn opened_from(mut self, source: Source) -> Self {
+        self.opened_from = Some(source);
         self
     }
 
@@ -154,6 +162,9 @@ impl PipelineBuilder {
     /// When it is neither a path that exists nor the id of a repository, and when a subfolder or
     /// revision does not go with it.
     pub fn source(&self) -> Result<Source> {
+        if let Some(source) = &self.opened_from {
+            return Ok(source.clone());
+        }
         let repo = self.repo.as_deref().unwrap_or("builtin");
         Source::parse_at(repo, self.subfolder.as_deref(), self.revision.as_deref())
     }

@@ -10,6 +10,7 @@ use memmap2::Mmap;
 #[cfg(target_os = "linux")]
 use memmap2::UncheckedAdvice;
 
+use super::in_memory::InMemory;
 use super::mapped_files::Watched;
 use vae_fidelity_files::FileFormat;
 use vae_fidelity_files::error::{Error, Result, io_reason};
@@ -22,11 +23,12 @@ pub(super) const FETCH_AGAIN: &str =
 /// What is read, for who gave something else.
 pub(super) const READ: &str = ".safetensors, and .bin, .pt and .ckpt of torch.save";
 
-/// Bytes of a checkpoint: mapped from a file, or part of the binary.
+/// Bytes of a checkpoint: mapped from a file, part of the binary, or the caller's.
 #[derive(Debug)]
 pub(super) enum Bytes {
     Mapped(Mapped),
     Embedded(&'static [u8]),
+    InMemory(InMemory),
 }
 
 /// A mapped file, and what it was like when it was mapped.
@@ -124,6 +126,7 @@ impl Bytes {
         match self {
             Self::Mapped(Mapped { map, .. }) => map,
             Self::Embedded(bytes) => bytes,
+            Self::InMemory(bytes) => bytes.as_slice(),
         }
     }
 }

@@ -74,6 +74,10 @@ impl Checkpoint {
                 let config = VaeConfig::from_json(&read_text(file, ErrorKind::Config)?, &origin)?;
                 with_family(config, options.family, &mut notes)?
             }
+            (None, Source::InMemory { name, config: Some(text), .. }, _) => {
+                let config = VaeConfig::from_json(text, &format!("the config of {name}"))?;
+                with_family(config, options.family, &mut notes)?
+            }
             (None, source, Weights::Files(vae)) if *source != Source::Builtin => {
                 if let Some(recognised) = recognised {
                     return Err(refused(recognised));

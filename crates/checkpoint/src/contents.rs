@@ -8,7 +8,6 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::builtin::builtin;
-use super::bytes::Bytes;
 use super::checkpoint::Checkpoint;
 use super::class::Recognised;
 use super::damage::{self, Damage, DamageKind};
@@ -80,7 +79,7 @@ impl Contents {
             Some(WeightFiles::Tensors(files)) => {
                 let mut sound = Vec::new();
                 for file in &files {
-                    match damage::of(&file.path, &Arc::new(Bytes::map(&file.path)?)) {
+                    match damage::of(&file.path, &Arc::new(file.map()?)) {
                         Some(damage) => damages.push(damage),
                         None => sound.push(file.clone()),
                     }
@@ -122,6 +121,9 @@ impl Contents {
             (None, Source::Builtin) => {
                 let config = VaeConfig::from_json(builtin()?.0, "the built-in config")?;
                 ResolvedConfig::Config(with_family(config, options.family)?)
+            }
+            (None, Source::InMemory { name, config: Some(text), .. }) => {
+                ResolvedConfig::of_text(text, &format!("the config of {name}"), options.family)?
             }
             (None, _) if recipe.is_some() => {
                 return Err(Error::checkpoint(

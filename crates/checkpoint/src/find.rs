@@ -99,6 +99,18 @@ pub(super) fn locate(
             revision = Some(snapshot.commit);
             find_in_folder(&snapshot.folder, subfolder, variant, notes)?
         }
+        Source::InMemory { name, weights, .. } => {
+            if let Some(variant) = variant {
+                return Err(Error::option(
+                    format!("`variant` {variant}"),
+                    "a model in memory has no variants",
+                    "leave it out",
+                ));
+            }
+            let file =
+                TensorFile { bytes: Some(weights.clone()), ..TensorFile::plain(name.into()) };
+            (WeightFiles::Tensors(vec![file]), None)
+        }
         Source::File { path } => {
             if let Some(variant) = variant {
                 return Err(Error::option(

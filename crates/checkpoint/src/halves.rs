@@ -64,8 +64,8 @@ impl Halves {
     pub fn into_files(self) -> Vec<TensorFile> {
         let [encoder, decoder] = PREFIXES;
         vec![
-            TensorFile { path: self.encoder, prefix: encoder },
-            TensorFile { path: self.decoder, prefix: decoder },
+            TensorFile { prefix: encoder, ..TensorFile::plain(self.encoder) },
+            TensorFile { prefix: decoder, ..TensorFile::plain(self.decoder) },
         ]
     }
 }

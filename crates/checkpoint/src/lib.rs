@@ -22,6 +22,7 @@
 //! Features: `hub` downloads from the Hugging Face Hub, `builtin` has the small VAE of vae-fidelity.
 
 // A module uses only those above it.
+mod in_memory;
 mod mapped_files;
 mod bytes;
 mod checksum;
@@ -66,6 +67,7 @@ pub use entry::StoredTensor;
 pub use grid::Grid;
 #[cfg(feature = "hub")]
 pub use hub::{HubOptions, HubPlaces, HubProgress, HubStep, Token};
+pub use in_memory::InMemory;
 pub use latents_file::{Container, LatentsFile, read_tensor};
 pub use layout::{TensorSpec, expected_tensors};
 pub use mapped_files::{mapped_file_at, watch_mapped_files};

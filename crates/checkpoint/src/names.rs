@@ -134,7 +134,7 @@ fn chosen(
     source: &Source,
 ) -> Result<String> {
     let known = match source {
-        Source::File { .. } => PREFIXES,
+        Source::File { .. } | Source::InMemory { .. } => PREFIXES,
         _ => PREFIXES_IN_FOLDER,
     };
     let known = known.iter().find(|known| candidates.iter().any(|prefix| prefix == *known));

@@ -23,7 +23,7 @@ impl ReadPlaces {
         let mut places =
             Self { files: options.config.iter().cloned().collect(), ..Self::default() };
         match source {
-            Source::Builtin => {}
+            Source::Builtin | Source::InMemory { .. } => {}
             Source::Folder { path, subfolder } => {
                 let below = path.join(subfolder.as_deref().unwrap_or("vae"));
                 places

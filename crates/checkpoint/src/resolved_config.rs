@@ -65,12 +65,15 @@ pub enum ResolvedConfig {
 impl ResolvedConfig {
     /// What `file` says, with what `family` supplies.
     pub(super) fn from_file(file: &Path, family: Option<Family>) -> Result<Self> {
-        let text = read_text(file, ErrorKind::Config)?;
-        if let Some(class) = VaeConfig::other_class(&text) {
+        Self::of_text(&read_text(file, ErrorKind::Config)?, &file.display().to_string(), family)
+    }
+
+    /// What the JSON of `origin` says, with what `family` supplies.
+    pub(super) fn of_text(text: &str, origin: &str, family: Option<Family>) -> Result<Self> {
+        if let Some(class) = VaeConfig::other_class(text) {
             return Ok(Self::OtherClass(class));
         }
-        let config = VaeConfig::from_json(&text, &file.display().to_string())?;
-        Ok(Self::Config(with_family(config, family)?))
+        Ok(Self::Config(with_family(VaeConfig::from_json(text, origin)?, family)?))
     }
 
     /// What the shapes of `vae` show, with what `family` supplies.
@@ -114,7 +117,7 @@ impl ResolvedConfig {
         let Ok(Value::Object(fields)) = serde_json::to_value(config) else {
             return BTreeMap::new();
         };
-        let has_file = has_file || *source == Source::Builtin;
+        let has_file = has_file || source.brings_config();
         let origin = |field: &str| {
             let supplied = Family::SUPPLIED.contains(&field);
             let assumed = ["act_fn", "norm_num_groups"].contains(&field);

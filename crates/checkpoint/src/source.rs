@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::in_memory::InMemory;
 use super::weight_files;
 use vae_fidelity_files::FileFormat;
 use vae_fidelity_files::error::{Error, Result, io_reason};
@@ -33,6 +34,15 @@ pub enum Source {
         revision: Option<String>,
         /// Only look here in it; without one, `vae/` and then the top.
         subfolder: Option<String>,
+    },
+    /// Weights in the memory of the process, such as those of a model in Python.
+    InMemory {
+        /// What it is called in reports and errors.
+        name: String,
+        /// What its `config.json` would hold; without it, shapes and a family have to say.
+        config: Option<String>,
+        /// What its file of weights would hold.
+        weights: InMemory,
     },
 }
 
@@ -82,6 +92,11 @@ impl Source {
         }
     }
 
+    /// Whether it has a config that lies in no file.
+    pub(super) fn brings_config(&self) -> bool {
+        matches!(self, Self::Builtin | Self::InMemory { config: Some(_), .. })
+    }
+
     /// The same source at a branch, tag or commit.
     ///
     /// # Errors
@@ -95,6 +110,7 @@ impl Source {
             Self::Builtin => "the built-in VAE",
             Self::Folder { .. } => "a folder",
             Self::File { .. } => "a file",
+            Self::InMemory { .. } => "a model in memory",
         };
         Err(Error::option(
             format!("`revision` {revision}"),
@@ -149,6 +165,7 @@ impl fmt::Display for Source {
             Self::Builtin => f.write_str("builtin"),
             Self::Folder { path, .. } | Self::File { path } => write!(f, "{}", path.display()),
             Self::Hub { id, .. } => f.write_str(id),
+            Self::InMemory { name, .. } => f.write_str(name),
         }
     }
 }

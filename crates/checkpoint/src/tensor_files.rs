@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use super::bytes::Bytes;
 use super::entry::Entry;
+use super::in_memory::InMemory;
 use super::{pickle, prefixes, safetensors_file};
 use vae_fidelity_files::error::{Error, Result};
 
-/// A file that holds tensors.
+/// A file that holds tensors, or what would be one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TensorFile {
-    /// Where it lies.
+    /// Where it lies, or what it is called.
     pub path: PathBuf,
+    /// Its bytes, where it lies nowhere.
+    pub bytes: Option<InMemory>,
     /// What goes before the names that its tensors have in it; mostly nothing.
     pub prefix: &'static str,
 }
@@ -21,7 +24,23 @@ pub(super) struct TensorFile {
 impl TensorFile {
     /// A file whose names are taken as they are.
     pub fn plain(path: PathBuf) -> Self {
-        Self { path, prefix: "" }
+        Self { path, bytes: None, prefix: "" }
+    }
+
+    /// Its bytes, whatever they are. Fails if it cannot be read.
+    pub fn map(&self) -> Result<Bytes> {
+        match &self.bytes {
+            Some(bytes) => Ok(Bytes::InMemory(bytes.clone())),
+            None => Bytes::map(&self.path),
+        }
+    }
+
+    /// Its bytes, which are weights by the first of them.
+    fn open(&self) -> Result<Bytes> {
+        match &self.bytes {
+            Some(bytes) => Ok(Bytes::InMemory(bytes.clone())),
+            None => Bytes::open(&self.path),
+        }
     }
 }
 
@@ -39,8 +58,9 @@ pub(super) fn open(
     let mut tensors = BTreeMap::new();
     let mut not_run = BTreeMap::new();
     let mut at_key = false;
-    for TensorFile { path, prefix } in files {
-        let bytes = Arc::new(Bytes::open(path)?);
+    for file in files {
+        let TensorFile { path, prefix, .. } = file;
+        let bytes = Arc::new(file.open()?);
         let entries = if pickle::is_pickled(bytes.as_slice()) {
             let pickled = pickle::read(&bytes, key, path)?;
             not_run.extend(pickled.not_run.into_iter().map(|name| (name, path)));

@@ -3,7 +3,7 @@
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::{
-    changes, cross_check, divergence, expected_loss, input, latents, non_finite, overflow,
+    changes, cross_check, divergence, expected_loss, input, latents, live, non_finite, overflow,
     passes_nothing, picture, posterior, preprocessed, quantisation, recolouring, region, releases,
     resampling, round_trip, scaling, seams, sizes, tiles, weights,
 };
@@ -77,6 +77,13 @@ impl Code {
             Self::LfsPointer => &weights::files::LFS_POINTER,
             Self::FileTruncated => &weights::files::FILE_TRUNCATED,
             Self::FileDamaged => &weights::files::FILE_DAMAGED,
+            Self::LiveLayerDiffers => &live::LIVE_LAYER_DIFFERS,
+            Self::LiveForwardDiffers => &live::LIVE_FORWARD_DIFFERS,
+            Self::LiveWeightsDiffer => &live::LIVE_WEIGHTS_DIFFER,
+            Self::LiveConfigDiffers => &live::LIVE_CONFIG_DIFFERS,
+            Self::LiveTiling => &live::LIVE_TILING,
+            Self::LiveTrainingMode => &live::LIVE_TRAINING_MODE,
+            Self::LiveAutocast => &live::LIVE_AUTOCAST,
         }
     }
 }

@@ -99,6 +99,13 @@ codes! {
     LfsPointer = "lfs-pointer",
     FileTruncated = "file-truncated",
     FileDamaged = "file-damaged",
+    LiveLayerDiffers = "live-layer-differs",
+    LiveForwardDiffers = "live-forward-differs",
+    LiveWeightsDiffer = "live-weights-differ",
+    LiveConfigDiffers = "live-config-differs",
+    LiveTiling = "live-tiling",
+    LiveTrainingMode = "live-training-mode",
+    LiveAutocast = "live-autocast",
 }
 
 impl Code {

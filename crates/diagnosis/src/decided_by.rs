@@ -29,11 +29,13 @@ pub enum DecidedBy {
     Against,
     /// The same tensors through a second implementation.
     CrossCheck,
+    /// The model as it is in memory, from Python.
+    LiveModel,
 }
 
 impl DecidedBy {
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Inspect,
         Self::Check,
         Self::HalfPrecision,
@@ -43,6 +45,7 @@ impl DecidedBy {
         Self::DecodedImage,
         Self::Against,
         Self::CrossCheck,
+        Self::LiveModel,
     ];
 
     /// Whether it is a file of the user's own pipeline.
@@ -54,7 +57,7 @@ impl DecidedBy {
     /// `None` where it needs none.
     pub fn parameter(self) -> Option<&'static str> {
         match self {
-            Self::Inspect | Self::Check => None,
+            Self::Inspect | Self::Check | Self::LiveModel => None,
             Self::HalfPrecision => Some("`dtype` f16"),
             Self::Forecast => Some("`forecast`"),
             Self::Latents => Some("`latents`"),
@@ -71,6 +74,9 @@ impl fmt::Display for DecidedBy {
         match self.parameter() {
             Some(parameter) => write!(f, "check {parameter}"),
             None if *self == Self::Inspect => f.write_str("inspect"),
+            None if *self == Self::LiveModel => {
+                f.write_str("check, from Python, of a model in memory")
+            }
             None => f.write_str("check"),
         }
     }

@@ -54,6 +54,7 @@ mod non_finite;
 mod overflow;
 mod divergence;
 mod cross_check;
+mod live;
 mod latents;
 mod latent_rows;
 mod preprocessed;

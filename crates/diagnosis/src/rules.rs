@@ -120,5 +120,7 @@ fn is_open(by: DecidedBy, evidence: &Evidence, cross_check: bool) -> bool {
         // How the same VAE fares in half precision is another question than what is wrong here.
         DecidedBy::HalfPrecision | DecidedBy::Forecast => false,
         DecidedBy::Check | DecidedBy::Inspect => false,
+        // Another tool's question: no file holds such a model.
+        DecidedBy::LiveModel => false,
     }
 }

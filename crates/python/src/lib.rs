@@ -11,6 +11,8 @@ mod turn;
 mod checked;
 mod decoded;
 mod pipeline;
+mod reference;
+mod checkpoint;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use numpy::{IntoPyArray, PyArray3};
 use pyo3::prelude::*;
 use vae_fidelity::Error;
+use vae_fidelity::config::{Class, VaeConfig};
 use vae_fidelity::diagnosis::Code;
 use vae_fidelity::pixels::{Exif, requested_size, resize_bicubic, target_size};
 
@@ -30,7 +33,11 @@ mod _native {
     #[pymodule_export]
     use super::checked::Checked;
     #[pymodule_export]
+    use super::checkpoint::Checkpoint;
+    #[pymodule_export]
     use super::pipeline::Pipeline;
+    #[pymodule_export]
+    use super::reference::Reference;
 
     /// The version of the package.
     #[pymodule_export]
@@ -51,7 +58,7 @@ mod _native {
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn inspect(
         py: Python<'_>,
-        repo: String,
+        repo: options::Repo,
         subfolder: Option<String>,
         revision: Option<String>,
         variant: Option<String>,
@@ -61,7 +68,7 @@ mod _native {
         offline: bool,
     ) -> PyResult<String> {
         let source = options::Source { subfolder, revision, variant, key, config, family, offline };
-        waiting::until_done(py, move || source.inspected(&repo))
+        waiting::until_done(py, move || source.inspected(repo))
     }
 
     /// How two pictures, or two files of tensors, differ, as JSON.
@@ -69,6 +76,21 @@ mod _native {
     fn compare(py: Python<'_>, a: PathBuf, b: PathBuf) -> PyResult<String> {
         let run = move || json(&vae_fidelity::compare::compare(a, b)?);
         waiting::until_done(py, run)
+    }
+
+    /// The classes that are run, by diffusers' names.
+    #[pyfunction]
+    fn classes() -> Vec<&'static str> {
+        Class::ALL.map(Class::name).to_vec()
+    }
+
+    /// Name and shape of every tensor that a model of this config has, in the order of its state dict.
+    #[pyfunction]
+    fn expected_tensors(py: Python<'_>, config: &str) -> PyResult<Vec<(String, Vec<usize>)>> {
+        let config = VaeConfig::from_json(config, "the config of the model in memory");
+        let config = config.map_err(|error| errors::raised(py, &error))?;
+        let tensors = vae_fidelity::checkpoint::expected_tensors(&config).into_iter();
+        Ok(tensors.map(|tensor| (tensor.name, tensor.shape)).collect())
     }
 
     /// What is known of one code, or of all, as JSON.

@@ -4,12 +4,23 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use vae_fidelity::checkpoint::{Contents, HubOptions, OpenOptions};
+use pyo3::FromPyObject;
+use pyo3::pybacked::PyBackedBytes;
+use vae_fidelity::checkpoint::{Contents, HubOptions, InMemory, OpenOptions};
 use vae_fidelity::config::Family;
 use vae_fidelity::report::InspectReport;
 use vae_fidelity::{Dtype, Engine, Error, Result};
 
 use super::json::json;
+
+/// Where a checkpoint is, as Python hands it over.
+#[derive(FromPyObject)]
+pub enum Repo {
+    /// `builtin`, a path, or the id of a repository on a hub.
+    Named(String),
+    /// A model in memory: what it is called, its config as JSON, its weights as a safetensors file.
+    InMemory((String, Option<String>, PyBackedBytes)),
+}
 
 /// Which checkpoint is meant, beside its name.
 #[derive(Clone)]
@@ -24,8 +35,22 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn located(&self, repo: &str) -> Result<vae_fidelity::Source> {
-        vae_fidelity::Source::parse_at(repo, self.subfolder.as_deref(), self.revision.as_deref())
+    pub fn located(&self, repo: Repo) -> Result<vae_fidelity::Source> {
+        let (subfolder, revision) = (self.subfolder.as_deref(), self.revision.as_deref());
+        let (name, config, weights) = match repo {
+            Repo::Named(repo) => {
+                return vae_fidelity::Source::parse_at(&repo, subfolder, revision);
+            }
+            Repo::InMemory(model) => model,
+        };
+        if let Some(name) = subfolder {
+            let next = "leave it out: the model is taken as it is";
+            let problem = "a model in memory has no subfolders";
+            return Err(Error::option(format!("`subfolder` {name}"), problem, next));
+        }
+        let weights = InMemory::new(weights);
+        let source = vae_fidelity::Source::InMemory { name, config, weights };
+        revision.map_or(Ok(source.clone()), |revision| source.at_revision(revision))
     }
 
     pub fn options(&self, source: &vae_fidelity::Source) -> Result<OpenOptions> {
@@ -47,10 +72,15 @@ impl Source {
         })
     }
 
-    /// The report of `inspect`, as JSON.
-    pub fn inspected(&self, repo: &str) -> Result<String> {
+    /// What the checkpoint holds.
+    pub fn opened(&self, repo: Repo) -> Result<Contents> {
         let source = self.located(repo)?;
-        let contents = Contents::open(&source, &self.options(&source)?)?;
+        Contents::open(&source, &self.options(&source)?)
+    }
+
+    /// The report of `inspect`, as JSON.
+    pub fn inspected(&self, repo: Repo) -> Result<String> {
+        let contents = self.opened(repo)?;
         let report = InspectReport::of(&contents)?;
         contents.check_unchanged()?;
         json(&report)

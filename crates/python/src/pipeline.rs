@@ -37,7 +37,7 @@ impl Pipeline {
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
-        repo: String,
+        repo: options::Repo,
         subfolder: Option<String>,
         revision: Option<String>,
         variant: Option<String>,
@@ -56,18 +56,12 @@ impl Pipeline {
         let about = options::Source { subfolder, revision, variant, key, config, family, offline };
         let build = move || {
             let cancellation = Cancellation::default();
-            let source = about.located(&repo)?;
+            let source = about.located(repo)?;
             let mut builder = vae_fidelity::Pipeline::builder()
-                .repo(repo)
                 .opened_with(about.options(&source)?)
+                .opened_from(source)
                 .slicing(slicing)
                 .cancellation(cancellation.clone());
-            if let Some(name) = about.subfolder {
-                builder = builder.subfolder(name);
-            }
-            if let Some(revision) = about.revision {
-                builder = builder.revision(revision);
-            }
             if let Some(engine) = engine {
                 builder = builder.engine(options::engine(&engine)?);
             }
@@ -231,6 +225,12 @@ impl Pipeline {
     fn model(&self, py: Python<'_>) -> PyResult<String> {
         let turn = Turn::new(self.loaded.clone());
         waiting::with_progress(py, None, turn.cancel(), move |_| turn.run(|run| json(run.model())))
+    }
+}
+
+impl Pipeline {
+    pub fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.clone()
     }
 }
 

@@ -54,7 +54,7 @@ def edited(vae, monkeypatch):
         module(vae, f"{UP}.conv1").weight.mul_(1.5)
 
 
-@planted("a layer initialised anew", "live-weights-differ", "encoder.mid_block.resnets.0.conv2")
+@planted("a layer initialised anew", "live-weights-differ weights-untrained", "encoder.mid_block.resnets.0.conv2")
 def initialised(vae, monkeypatch):
     module(vae, "encoder.mid_block.resnets.0.conv2").reset_parameters()
 
@@ -222,7 +222,7 @@ def compiled(vae, monkeypatch):
 
 @planted("quant_conv forgotten", "live-forward-differs", "quant_conv")
 def skipped(vae, monkeypatch):
-    monkeypatch.setattr(vae, "_encode", vae.encoder)
+    monkeypatch.setattr(vae, "_encode", lambda x: vae.encoder(x))
 
 
 @planted("latents scaled twice", "live-forward-differs", "decode")
@@ -266,7 +266,7 @@ def autocast(vae, monkeypatch):
     monkeypatch.setattr(vae, "decode", decode)
 
 
-@planted("f16 that overflows", "fp16-overflow-decoder", "decoder.mid_block.resnets.0")
+@planted("f16 that overflows", "fp16-overflow-decoder", "decoder.conv_in")
 def overflow(vae, monkeypatch):
     with torch.no_grad():
         vae.decoder.conv_in.weight *= 30000

@@ -15,11 +15,12 @@ nor a GPU is needed.
 pictures. `python -m vae_fidelity` is the command `vae-fidelity`.
 """
 
-from vae_fidelity import reports
+from vae_fidelity import live, reports
+from vae_fidelity._check import check
 from vae_fidelity._errors import OutOfMemory, VaeFidelityError
 from vae_fidelity._functions import compare, explain, inspect, preprocess
 from vae_fidelity._native import __version__
-from vae_fidelity._pipeline import Pipeline, check
+from vae_fidelity._pipeline import Pipeline
 from vae_fidelity._report import Decoded, Report
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "compare",
     "explain",
     "inspect",
+    "live",
     "preprocess",
     "reports",
 ]

@@ -9,13 +9,28 @@ _Path = Union[str, os.PathLike[str]]
 _Latents = Union[_Path, npt.NDArray[np.float32]]
 _Decoded = tuple[str, str, Optional[npt.NDArray[np.uint8]], Optional[npt.NDArray[np.float32]]]
 
-__all__ = ["Checked", "Pipeline", "__version__", "compare", "explain", "inspect", "preprocess", "run"]
+_Repo = Union[str, tuple[str, Optional[str], bytes]]
+
+__all__ = [
+    "Checked",
+    "Checkpoint",
+    "Pipeline",
+    "Reference",
+    "__version__",
+    "classes",
+    "compare",
+    "expected_tensors",
+    "explain",
+    "inspect",
+    "preprocess",
+    "run",
+]
 
 __version__: str
 
 def run(arguments: list[str]) -> int: ...
 def inspect(
-    repo: str,
+    repo: _Repo,
     *,
     subfolder: Optional[str] = None,
     revision: Optional[str] = None,
@@ -26,6 +41,8 @@ def inspect(
     offline: bool = False,
 ) -> str: ...
 def compare(a: _Path, b: _Path) -> str: ...
+def classes() -> list[str]: ...
+def expected_tensors(config: str) -> list[tuple[str, list[int]]]: ...
 def explain(code: Optional[str] = None) -> str: ...
 def preprocess(path: _Path, *, exif: str, width: Optional[int] = None, height: Optional[int] = None) -> npt.NDArray[np.uint8]: ...
 
@@ -42,7 +59,7 @@ class Checked:
 class Pipeline:
     def __new__(
         cls,
-        repo: str,
+        repo: _Repo,
         *,
         subfolder: Optional[str] = None,
         revision: Optional[str] = None,
@@ -94,3 +111,31 @@ class Pipeline:
     ) -> list[_Decoded]: ...
     def probe(self, *, size: Optional[int] = None, progress: Optional[Callable[[str], object]] = None) -> str: ...
     def model(self) -> str: ...
+
+@final
+class Reference:
+    def __new__(cls, pipeline: Pipeline) -> Reference: ...
+    def modules(self) -> list[tuple[str, str]]: ...
+    def forward_module(self, name: str, input: npt.NDArray[np.float32]) -> Optional[npt.NDArray[np.float32]]: ...
+    def encode(
+        self, sample: npt.NDArray[np.float32]
+    ) -> tuple[Optional[npt.NDArray[np.float32]], Optional[npt.NDArray[np.float32]], npt.NDArray[np.float32]]: ...
+    def decode(self, latents: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+
+@final
+class Checkpoint:
+    def __new__(
+        cls,
+        repo: _Repo,
+        *,
+        subfolder: Optional[str] = None,
+        revision: Optional[str] = None,
+        variant: Optional[str] = None,
+        key: Optional[str] = None,
+        config: Optional[_Path] = None,
+        family: Optional[str] = None,
+        offline: bool = False,
+    ) -> Checkpoint: ...
+    def tensors(self) -> list[tuple[str, list[int], str]]: ...
+    def config(self) -> Optional[str]: ...
+    def array(self, name: str) -> npt.NDArray[np.float32]: ...

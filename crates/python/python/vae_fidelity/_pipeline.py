@@ -1,4 +1,4 @@
-"""A VAE that is loaded once and judges pictures; and `check`, which does both."""
+"""A VAE that is loaded once and judges pictures."""
 
 from __future__ import annotations
 
@@ -102,6 +102,14 @@ class Pipeline:
             slicing=slicing,
         )
 
+    @classmethod
+    def _of_memory(cls, source: tuple[str, Optional[str], bytes], dtype: Optional[str] = None) -> Pipeline:
+        """The weights of a model in memory, as the extension takes them."""
+        pipeline = cls.__new__(cls)
+        pipeline._repo, pipeline._asked = source[0], {}
+        pipeline._native = _native.Pipeline(source, dtype=dtype)
+        return pipeline
+
     @property
     def model(self) -> Model:
         """The VAE as reports show it: source, family, config, number of weights."""
@@ -173,7 +181,7 @@ class Pipeline:
         seed = _seed(sample, seed)
         values, name, notes = given(picture, exif)
         of_user = given(decoded_image)[0] if decoded_image is not None else None
-        with _Shown(progress) as shown:
+        with Shown(progress) as shown:
             checked = self._native.check(
                 values,
                 name=name,
@@ -238,7 +246,7 @@ class Pipeline:
             VaeFidelityError: if a file cannot be read or the VAE cannot run on them.
         """
         of_user = given(decoded_image)[0] if decoded_image is not None else None
-        with _Shown(progress) as shown:
+        with Shown(progress) as shown:
             rows = self._native.decode(
                 _latents(latents),
                 latents_scale=latents_scale,
@@ -259,98 +267,9 @@ class Pipeline:
             VaeFidelityError: if the VAE cannot run on them.
         """
         check_counts(size=size)
-        with _Shown(progress) as shown:
+        with Shown(progress) as shown:
             report = self._native.probe(size=size, progress=shown)
         return from_json(ProbeReport, json.loads(report))
-
-
-def check(
-    picture: Picture,
-    repo: Path = "builtin",
-    *,
-    subfolder: Optional[str] = None,
-    revision: Optional[str] = None,
-    variant: Optional[str] = None,
-    key: Optional[str] = None,
-    config: Optional[Path] = None,
-    family: Optional[str] = None,
-    offline: bool = False,
-    dtype: Optional[str] = None,
-    threads: Optional[int] = None,
-    max_memory: Optional[int] = None,
-    tiling: bool = False,
-    tile_size: Optional[int] = None,
-    slicing: bool = False,
-    engine: Optional[str] = None,
-    width: Optional[int] = None,
-    height: Optional[int] = None,
-    exif: str = "ignore",
-    sample: bool = False,
-    seed: Optional[int] = None,
-    min_psnr: Optional[float] = None,
-    min_ssim: Optional[float] = None,
-    min_ms_ssim: Optional[float] = None,
-    baseline: Optional[Path] = None,
-    cross_check: bool = False,
-    forecast: bool = False,
-    latents: Any = None,
-    latents_scale: str = "auto",
-    latents_key: Optional[str] = None,
-    decoded_image: Optional[Picture] = None,
-    preprocessed: Any = None,
-    against: Optional[Path] = None,
-    progress: Progress = False,
-) -> Report:
-    """Encodes and decodes a picture, and judges what comes back: the command's `check`.
-
-    >>> import vae_fidelity
-    >>> report = vae_fidelity.check("golden/images/astronaut.png", width=256, height=256)
-    >>> report.verdict, report.findings
-    ('pass', [])
-
-    `Pipeline` documents the keywords of the model, `Pipeline.check` the picture and all others.
-
-    Raises:
-        VaeFidelityError: if nothing could be judged.
-    """
-    pipeline = Pipeline(
-        repo,
-        subfolder=subfolder,
-        revision=revision,
-        variant=variant,
-        key=key,
-        config=config,
-        family=family,
-        offline=offline,
-        dtype=dtype,
-        threads=threads,
-        max_memory=max_memory,
-        tiling=tiling,
-        tile_size=tile_size,
-        slicing=slicing,
-        engine=engine,
-    )
-    return pipeline.check(
-        picture,
-        width=width,
-        height=height,
-        exif=exif,
-        sample=sample,
-        seed=seed,
-        min_psnr=min_psnr,
-        min_ssim=min_ssim,
-        min_ms_ssim=min_ms_ssim,
-        baseline=baseline,
-        cross_check=cross_check,
-        forecast=forecast,
-        latents=latents,
-        latents_scale=latents_scale,
-        latents_key=latents_key,
-        decoded_image=decoded_image,
-        preprocessed=preprocessed,
-        against=against,
-        progress=progress,
-    )
 
 
 def _latents(latents: Any) -> Any:
@@ -378,7 +297,7 @@ def _repo(repo: Any) -> str:
     raise VaeFidelityError("option", "`repo`", f"expected builtin, a folder, a file or a hub's id, found {found}", next)
 
 
-class _Shown:
+class Shown:
     """The callback for the extension, and tqdm's bar while it is asked for."""
 
     def __init__(self, progress: Progress) -> None:

@@ -1,0 +1,206 @@
+"""A torch module as it is in memory: its class, its config, its weights, and where they are run.
+
+Nothing here imports torch: whoever gives a module has.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from dataclasses import dataclass
+from typing import Any, Iterator, Optional
+
+from vae_fidelity import _native
+from vae_fidelity._errors import VaeFidelityError
+
+_NEXT = "give a model of diffusers, such as pipe.vae, or a folder, a file or a hub's id"
+
+# As safetensors writes them, by torch's names.
+_DTYPES = {
+    "torch.float64": "F64",
+    "torch.float32": "F32",
+    "torch.float16": "F16",
+    "torch.bfloat16": "BF16",
+    "torch.float8_e4m3fn": "F8_E4M3",
+    "torch.float8_e5m2": "F8_E5M2",
+}
+
+
+def is_module(value: object) -> bool:
+    """Whether it is a `torch.nn.Module`; torch is not imported for that."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A module of a class that is run here."""
+
+    module: Any
+    """The module itself, without what wraps it."""
+    class_name: str
+    """diffusers' class, of which it is an instance or which its class derives from."""
+    config: dict[str, Any]
+    """Its config, as `config.json` would hold it."""
+    given: Any
+    """What was given: the module, or what wraps it."""
+
+    @classmethod
+    def of(cls, value: Any) -> Model:
+        """The model in `value`.
+
+        Raises:
+            VaeFidelityError: if it is none of a class that is run here, or has no config.
+        """
+        given, value = value, unwrapped(value)
+        classes = _native.classes()
+        found = f"{type(value).__module__}.{type(value).__qualname__}"
+        name = next((base.__name__ for base in type(value).__mro__ if base.__name__ in classes), None)
+        if name is None:
+            problem = f"expected one of {', '.join(classes)}, or a class derived from one, found {found}"
+            raise VaeFidelityError("option", "the model in memory", problem, _NEXT)
+        config = getattr(value, "config", None)
+        if config is None or not hasattr(config, "items"):
+            problem = f"{found} has no `config` as diffusers' models have it"
+            raise VaeFidelityError("config", "the model in memory", problem, _NEXT)
+        fields = {key: field for key, field in dict(config).items() if not key.startswith("_")}
+        return cls(value, name, {"_class_name": name, **fields}, given)
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        own = type(self.module).__name__
+        return own if own == self.class_name else f"{own} ({self.class_name})"
+
+    def call(self, method: str, value: Any) -> Any:
+        """What `encode` or `decode` of what was given makes of `value`."""
+        return getattr(self.given, method, getattr(self.module, method))(value)
+
+    def dtype(self) -> Any:
+        """The dtype that it computes in: torch's."""
+        torch = sys.modules["torch"]
+        dtype = getattr(self.module, "dtype", None) or next(self.module.parameters()).dtype
+        return dtype if dtype in (torch.float32, torch.float16, torch.bfloat16, torch.float64) else torch.bfloat16
+
+    def device(self) -> Any:
+        """Where its input has to lie."""
+        device = next(self.module.parameters()).device
+        hook = getattr(self.module, "_hf_hook", None)
+        return getattr(hook, "execution_device", None) or ("cpu" if device.type == "meta" else device)
+
+    def precision(self) -> str:
+        """How it rounds: its dtype by torch's name, or `tf32` where a GPU computes f32 so."""
+        torch = sys.modules["torch"]
+        name = str(self.dtype()).removeprefix("torch.")
+        backends = torch.backends
+        is_cuda = torch.device(self.device()).type == "cuda"
+        if name == "float32" and is_cuda and (backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32):
+            return "tf32"
+        return name
+
+    def config_json(self) -> str:
+        """The config as JSON."""
+        return json.dumps(self.config, default=str)
+
+    def submodule(self, name: str) -> Any:
+        """The module of diffusers' name `name` as it stands there, wrapped or not; `None` where there is none."""
+        found = self.module
+        for part in name.split("."):
+            found = getattr(unwrapped(found), part, None)
+            if found is None:
+                return None
+        return found
+
+    def tensor(self, name: str) -> Any:
+        """The tensor of diffusers' name `name` with the values that are computed with; `None` where there is none."""
+        path, _, leaf = name.rpartition(".")
+        layer = self.submodule(path) if path else self.module
+        return None if layer is None else _value(layer, leaf, name)
+
+    def tensors(self) -> Iterator[tuple[str, Any]]:
+        """Name and values of every tensor that the class has, where the module has it too."""
+        for name, _ in _native.expected_tensors(self.config_json()):
+            values = self.tensor(name)
+            if values is not None:
+                yield name, values
+
+    def safetensors(self) -> bytes:
+        """Its weights as a safetensors file would hold them."""
+        torch = sys.modules["torch"]
+        header: dict[str, Any] = {}
+        parts, end = [], 0
+        for name, values in self.tensors():
+            values = values.detach()
+            if str(values.dtype) not in _DTYPES:
+                values = values.float()
+            values = values.cpu().contiguous()
+            data = values.reshape(-1).view(torch.uint8).numpy().tobytes()
+            offsets = [end, end + len(data)]
+            header[name] = {"dtype": _DTYPES[str(values.dtype)], "shape": list(values.shape), "data_offsets": offsets}
+            parts.append(data)
+            end += len(data)
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        return b"".join([struct.pack("<Q", len(text)), text, *parts])
+
+    def source(self) -> tuple[str, Optional[str], bytes]:
+        """The model as the extension takes it in place of a path."""
+        return f"{self.name} in memory", self.config_json(), self.safetensors()
+
+
+def unwrapped(module: Any) -> Any:
+    """`module` without what compiles, parallelises or adapts it."""
+    while (inner := _unwrapped(module)) is not None:
+        module = inner
+    return module
+
+
+def _unwrapped(module: Any) -> Any:
+    """What one wrapper holds: `torch.compile`'s, `DataParallel`'s, a LoRA's layer; `None` for a module itself."""
+    inner = getattr(module, "_modules", {})
+    for name in ("_orig_mod", "base_layer"):
+        if inner.get(name) is not None:
+            return inner[name]
+    return inner.get("module") if type(module).__name__.endswith("DataParallel") else None
+
+
+def _value(layer: Any, leaf: str, name: str) -> Any:
+    base = unwrapped(layer)
+    values = getattr(base, leaf, None)
+    if callable(values) and not hasattr(values, "shape"):
+        # torch's own quantised layers: weight() and bias().
+        values = values()
+    if values is None:
+        return None
+    if getattr(values, "is_meta", False):
+        values = _offloaded(base, leaf)
+    if values is None or not hasattr(values, "detach"):
+        problem = "lies in no memory that can be read (device meta)"
+        next = "load the model, or take the offloading off, before it is checked"
+        raise VaeFidelityError("tensor", name, problem, next)
+    values = values.detach()
+    if hasattr(values, "dequantize") and (values.is_quantized or type(values).__name__ not in ("Tensor", "Parameter")):
+        values = values.dequantize()
+    return values if leaf != "weight" else _adapted(layer, values)
+
+
+def _offloaded(layer: Any, leaf: str) -> Any:
+    """A tensor that accelerate keeps on the CPU or on disk while the layer does not run."""
+    hook = getattr(layer, "_hf_hook", None)
+    for each in [hook, *getattr(hook, "hooks", [])]:
+        weights = getattr(each, "weights_map", None)
+        if weights is not None:
+            return weights[leaf]
+    return None
+
+
+def _adapted(layer: Any, weight: Any) -> Any:
+    """`weight` with what the active adapters of a LoRA's layer add while it runs."""
+    change = getattr(layer, "get_delta_weight", None)
+    if change is None or getattr(layer, "disable_adapters", False) or getattr(layer, "merged", False):
+        return weight
+    for adapter in getattr(layer, "active_adapters", []):
+        if adapter in getattr(layer, "lora_A", {}):
+            weight = weight + change(adapter).to(weight)
+    return weight

@@ -1,0 +1,102 @@
+"""Sound models of every class that is run, and the ways in which people have them in memory."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import torch
+from diffusers import AsymmetricAutoencoderKL, AutoencoderKL, AutoencoderKLFlux2, AutoencoderTiny
+
+BUILTIN = "golden/models/builtin/vae"
+
+
+def _seeded(build: Callable[[], Any]) -> Callable[[], Any]:
+    def seeded() -> Any:
+        with torch.random.fork_rng([]):
+            torch.manual_seed(7)
+            return build().eval()
+
+    return seeded
+
+
+# Trained weights, and weights as PyTorch draws them, which amplify what layers round.
+MODELS: dict[str, Callable[[], Any]] = {
+    "AutoencoderKL": lambda: AutoencoderKL.from_pretrained(BUILTIN),
+    "AutoencoderKL without quant_conv": lambda: AutoencoderKL.from_pretrained("tests/fixtures/models/eight-channel/vae"),
+    "AutoencoderKLFlux2": _seeded(lambda: AutoencoderKLFlux2(block_out_channels=(32, 32, 64, 64), sample_size=64)),
+    "AutoencoderTiny": _seeded(lambda: AutoencoderTiny(encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4)),
+    "AsymmetricAutoencoderKL": _seeded(
+        lambda: AsymmetricAutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            down_block_out_channels=(16, 32),
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            up_block_out_channels=(24, 32),
+            norm_num_groups=8,
+        )
+    ),
+}
+
+
+def _hooked(vae: Any) -> Any:
+    for module in vae.modules():
+        module.register_forward_hook(lambda layer, given, made: None)
+        module.register_forward_pre_hook(lambda layer, given: None)
+    return vae
+
+
+def _derived(vae: Any) -> Any:
+    class Own(type(vae)):  # type: ignore[misc]
+        def encode(self, x: Any, return_dict: bool = True) -> Any:
+            return super().encode(x, return_dict)
+
+    vae.__class__ = Own
+    return vae
+
+
+def _offloaded(vae: Any) -> Any:
+    """Weights go to where they are used and back, as offloading hooks move them."""
+
+    def fetch(layer: Any, given: Any) -> None:
+        for parameter in layer.parameters(recurse=False):
+            parameter.data = parameter.data.clone()
+
+    for module in vae.modules():
+        module.register_forward_pre_hook(fetch)
+    return vae
+
+
+def _compiled_decoder(vae: Any) -> Any:
+    vae.decoder = torch.compile(vae.decoder, backend="eager")
+    return vae
+
+
+def _compiled_in_place(vae: Any) -> Any:
+    vae.encoder.compile(backend="eager")
+    return vae
+
+
+def _trained(vae: Any) -> Any:
+    vae.train().requires_grad_(True)
+    vae.encoder.gradient_checkpointing = hasattr(vae.encoder, "gradient_checkpointing")
+    return vae
+
+
+def _sliced(vae: Any) -> Any:
+    vae.enable_slicing()
+    return vae
+
+
+WAYS: dict[str, Callable[[Any], Any]] = {
+    "as loaded": lambda vae: vae,
+    "channels_last": lambda vae: vae.to(memory_format=torch.channels_last),
+    "hooks that look": _hooked,
+    "a derived class": _derived,
+    "offloaded": _offloaded,
+    "compiled as a whole": lambda vae: torch.compile(vae, backend="eager"),
+    "a compiled decoder": _compiled_decoder,
+    "an encoder compiled in place": _compiled_in_place,
+    "in a training loop": _trained,
+    "sliced": _sliced,
+}
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
