@@ -99,8 +99,9 @@ def _unlike(name: str, module: Any, expected: Optional[Any]) -> list[str]:
             said.append(f"torch.nn.functional.{function} is {_where(current)}")
     if expected is None:
         return said
-    if type(expected) is not type(module) and type(expected).__name__ not in {base.__name__ for base in type(module).__mro__}:
-        said.append(f"{name} is {kind}, its class has {type(expected).__name__}")
+    if not isinstance(module, type(expected)):
+        found = f"{type(module).__module__}.{kind}" if type(expected).__name__ == kind else kind
+        said.append(f"{name} is {found}, its class has {type(expected).__name__}")
         return said
     mine, of_class = _parameters(module), _parameters(expected)
     for field in of_class:

@@ -51,6 +51,24 @@ class Stage:
     """The model's."""
 
 
+class ModelFailed(Exception):
+    """The model itself raised an exception."""
+
+    def __init__(self, method: str, layer: Optional[str], error: Exception) -> None:
+        super().__init__(method, layer, error)
+        self.method, self.layer, self.error = method, layer, error
+
+
+def of_failure(model: Model, failed: ModelFailed) -> Finding:
+    """A model that raises an exception where its class does not."""
+    said = (str(failed.error).strip().splitlines() or [""])[0]
+    where = f" in {failed.layer}" if failed.layer else ""
+    dtypes = sorted({str(each.dtype).removeprefix("torch.") for each in model.module.parameters() if each.is_floating_point()})
+    mixed = f"; its weights are {' and '.join(dtypes)}" if len(dtypes) > 1 else ""
+    title = f"{failed.method}() raised {type(failed.error).__name__}{where}: {said}{mixed}"
+    return finding("live-forward-differs", title, failed.layer or failed.method, dtypes=dtypes)
+
+
 def of_layers(model: Model, layers: list[Layer], of_class: Optional[Any]) -> list[Finding]:
     """The first layer of each kind of fault: training mode, autocast, overflow, and everything else."""
     found: dict[str, Finding] = {}
@@ -156,7 +174,7 @@ def of_weights(weights: WeightsComparison, asked: bool) -> list[Finding]:
         )
         names = [each.name for each in weights.changed[:20]]
         layer = first.name.rpartition(".")[0]
-        severity = "warning" if many and not asked else None
+        severity = "warning" if many and not asked or weights.is_quantised() else None
         made = finding("live-weights-differ", title, layer, severity, changed=count, compared=weights.compared, names=names)
         found.append(made)
     for field, (in_memory, stored) in weights.config.items():

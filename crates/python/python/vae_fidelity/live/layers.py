@@ -65,6 +65,10 @@ class Record:
     """Those that were compared, in the order in which they finished: an inner one before what it lies in."""
     ran: set[str] = field(default_factory=set)
     """Names of all that ran."""
+    inside: list[str] = field(default_factory=list)
+    """Names of what was entered and not left: where an exception was raised, the last is the innermost."""
+    compiled: list[str] = field(default_factory=list)
+    """Names of what is compiled, and runs as a whole; the name of the method where that is."""
 
 
 class Graph:
@@ -87,25 +91,35 @@ class Graph:
 
 
 @contextlib.contextmanager
-def recorded(model: Model, graph: Graph, parts: tuple[str, ...]) -> Iterator[Record]:
-    """Compares each layer of these parts as it runs. What is hooked for that is unhooked afterwards."""
+def recorded(model: Model, graph: Graph, parts: tuple[str, ...], method: str) -> Iterator[Record]:
+    """Compares each layer of these parts as `method` runs it. What is hooked for that is unhooked afterwards."""
     record = Record()
+    if is_compiled_method(model, method):
+        # Hooks in what is compiled would be compiled, too: it is compared as a whole.
+        record.compiled.append(method)
+        record.ran.update(graph.classes)
+        yield record
+        return
     with contextlib.ExitStack() as undo:
-        compiled: list[str] = []
         for name in graph.classes:
             module = model.submodule(name)
-            if module is None or any(name.startswith(outer + ".") for outer in compiled):
-                # Hooks in what is compiled would be compiled, too: it is compared as a whole.
+            if module is None or any(name.startswith(outer + ".") for outer in record.compiled):
                 continue
             compare = graph.part(name) in parts
             if is_compiled(module):
-                compiled.append(name)
+                record.compiled.append(name)
+                record.ran.update(graph.inside(name))
                 compare = True
-            hook = _hook(record, graph, name, compare, model)
-            undo.callback(_hooked(module, hook))
+            else:
+                undo.callback(_entered(module, record, name))
+            undo.callback(_hooked(module, _hook(record, graph, name, compare, model)))
         yield record
-    for outer in compiled:
-        record.ran.update(graph.inside(outer))
+
+
+def is_compiled_method(model: Model, method: str) -> bool:
+    """Whether `torch.compile` was applied to `encode` or `decode` itself."""
+    own = [getattr(model.given, name, None) for name in (method, f"_{method}")]
+    return any(hasattr(each, "_torchdynamo_orig_callable") for each in own)
 
 
 def is_compiled(module: Any) -> bool:
@@ -133,9 +147,19 @@ def _hooked(module: Any, hook: Callable[..., None]) -> Callable[[], None]:
     return restore
 
 
+def _entered(module: Any, record: Record, name: str) -> Callable[[], None]:
+    def enter(module: Any, arguments: tuple[Any, ...]) -> None:
+        record.inside.append(name)
+
+    handle = module.register_forward_pre_hook(enter)
+    return lambda: handle.remove()
+
+
 def _hook(record: Record, graph: Graph, name: str, compare: bool, model: Model) -> Callable[..., None]:
     def hook(module: Any, arguments: tuple[Any, ...], output: Any) -> None:
         record.ran.add(name)
+        if record.inside and record.inside[-1] == name:
+            record.inside.pop()
         if compare and arguments:
             record.layers.append(_layer(graph, name, arguments[0], output, model))
 

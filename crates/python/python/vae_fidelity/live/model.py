@@ -118,6 +118,19 @@ class Model:
         layer = self.submodule(path) if path else self.module
         return None if layer is None else _value(layer, leaf, name)
 
+    def held_in(self, name: str) -> Optional[str]:
+        """In what a tensor is held, where that is no plain tensor of 16 bits or more: `float8_e4m3fn`, or a class of
+        quantised tensors."""
+        path, _, leaf = name.rpartition(".")
+        base = unwrapped(self.submodule(path))
+        values = getattr(base, leaf)
+        if not hasattr(values, "shape"):
+            return f"{type(base).__module__}.{type(base).__name__}"
+        kind = type(getattr(values, "data", values)).__name__
+        if kind not in ("Tensor", "Parameter"):
+            return kind
+        return str(values.dtype).removeprefix("torch.") if values.dtype.itemsize == 1 else None
+
     def tensors(self) -> Iterator[tuple[str, Any]]:
         """Name and values of every tensor that the class has, where the module has it too."""
         for name, _ in _native.expected_tensors(self.config_json()):

@@ -51,6 +51,10 @@ class WeightsComparison:
     config: dict[str, tuple[Any, Any]]
     """Fields of the config that differ: in memory, and in the checkpoint."""
 
+    def is_quantised(self) -> bool:
+        """Whether all that is changed is held in 8 bits or fewer, which somebody chose."""
+        return bool(self.changed) and all((each.change or "").startswith("held in ") for each in self.changed)
+
     def is_of_fewer_bits(self) -> bool:
         """Whether all that was looked into is the checkpoint's in 16 bits, as another variant of it is."""
         casts = ("cast through float16", "cast through bfloat16")
@@ -100,6 +104,8 @@ class Checkpoint:
             found = values.detach().cpu()
             if stored.shape != found.shape:
                 changed.append(TensorChange(name, float("inf"), f"{tuple(found.shape)} in place of {tuple(stored.shape)}"))
+            elif held := model.held_in(name):
+                changed.append(TensorChange(name, _relative(stored, found.float()), f"held in {held}"))
             elif not _same(stored.to(found.dtype), found):
                 change = self._change(name, stored, found) if len(changed) < _EXPLAINED else None
                 changed.append(TensorChange(name, _relative(stored, found.float()), change))

@@ -1,0 +1,156 @@
+"""One picture through a model in memory and through the reference."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Callable, Optional
+
+import numpy as np
+import numpy.typing as npt
+
+from vae_fidelity import _native
+from vae_fidelity._errors import VaeFidelityError
+from vae_fidelity._pipeline import Pipeline
+from vae_fidelity.live import causes, findings
+from vae_fidelity.live.findings import ModelFailed, Stage
+from vae_fidelity.live.layers import Graph, Layer, Record, recorded
+from vae_fidelity.live.model import Model
+from vae_fidelity.live.pictures import pixels_of, psnr_of
+from vae_fidelity.live.rounding import amplification
+from vae_fidelity.live.trip import Posterior, decode, encode, untouched
+from vae_fidelity.reports import Finding
+
+Array = npt.NDArray[np.float32]
+
+
+class Run:
+    """One picture through the model and through the reference."""
+
+    def __init__(self, model: Model, pipeline: Pipeline) -> None:
+        self.model = model
+        self.reference = _native.Reference(pipeline._native)
+        self.graph = Graph(self.reference)
+        self.of_class = causes.fresh(model)
+        self.not_decided: list[str] = []
+        self.notes: list[str] = []
+        self.layers: list[Layer] = []
+        self.sample: Optional[Array] = None
+        self.latents_given: Optional[Array] = None
+        self._in_bfloat16: Optional[_native.Reference] = None
+        self.encoded: Optional[Array] = None
+        self.decoded: Optional[Array] = None
+        if self.of_class is None:
+            self.not_decided.append("what is unlike the class: it could not be built from the config")
+
+    def judged(self, sample: Array, tell: Callable[[str], object]) -> list[Finding]:
+        """What is wrong with the model."""
+        self.sample = sample
+        tell("running the reference")
+        moments, _, latents = self.reference.encode(sample)
+        try:
+            stages, posterior = self._trip(sample, moments, latents, ("leaf", "block"), tell)
+        except ModelFailed as failed:
+            return [findings.of_failure(self.model, failed)]
+        compiled = [name for stage in stages for name in stage.record.compiled]
+        self.notes += [f"{name} is compiled, and was compared as a whole" for name in compiled]
+        tiled = self._tiled(sample)
+        found = self._of_layers(stages)
+        autocast = next((layer.autocast for layer in self.layers if layer.autocast), None)
+        missing = findings.not_run(self.model, self.graph, stages)
+        wholes = (
+            [] if tiled else [made for stage in stages for made in findings.of_whole(self.model, stage, autocast, self._amplified)]
+        )
+        if wholes and not found and not missing:
+            # Between the blocks: each larger module is compared as well.
+            again, _ = self._trip(sample, moments, latents, ("whole",), tell)
+            found = self._of_layers(again)
+        explained = any(made.severity == "error" for made in [*found, *missing])
+        found = [*missing, *found, *([] if explained else wholes)]
+        if posterior is not None and not tiled and not explained:
+            found += findings.of_posterior(self.model, posterior)
+            if posterior.draw is None:
+                self.not_decided.append("the posterior's draw: its sample() takes no generator")
+        if tiled:
+            found.append(self._tiling(stages[-1]))
+        if self.model.module.training and not any(made.code == "live-training-mode" for made in found):
+            # What lies in the halves runs; FLUX.2's batch norm keeps statistics, and does not.
+            halves = [name for name in self.graph.classes if "." not in name]
+            name = next(filter(None, (causes.in_training(self.model, half) for half in halves)), None)
+            if name is not None:
+                found.append(findings.finding("live-training-mode", f"{name} is in training mode", name))
+            else:
+                self.notes.append("the model is in training mode, in which nothing that runs computes otherwise")
+        return found
+
+    def _trip(
+        self, sample: Array, moments: Optional[Array], latents: Array, parts: tuple[str, ...], tell: Callable[[str], object]
+    ) -> tuple[list[Stage], Optional[Posterior]]:
+        with untouched(self.model):
+            tell("running the model: encode")
+            with self._recorded(parts, "encode") as encoding:
+                mode, posterior = encode(self.model, sample)
+            tell("running the model: decode")
+            with self._recorded(parts, "decode") as decoding:
+                # Its own latents, so that the picture is what its user gets; where they are of no use, others.
+                is_sound = mode.shape == latents.shape and bool(np.isfinite(mode).all())
+                decoded, self.latents_given = decode(self.model, mode if is_sound else latents)
+        self.encoded, self.decoded = mode, decoded
+        tell("running the reference on the same latents")
+        expected = self.reference.decode(self.latents_given)
+        encoded = (latents, mode) if posterior is None or moments is None else (moments, posterior.moments)
+        stages = [Stage("encode", encoding, *encoded), Stage("decode", decoding, expected, decoded)]
+        for stage in stages:
+            stage.record.layers[:] = [self._with_room(layer, stage) for layer in stage.record.layers]
+            self.layers += stage.record.layers
+        return stages, posterior
+
+    @contextlib.contextmanager
+    def _recorded(self, parts: tuple[str, ...], method: str) -> Iterator[Record]:
+        with recorded(self.model, self.graph, parts, method) as record:
+            try:
+                yield record
+            except Exception as error:
+                # Where memory ends, nothing was judged; and an error of the reference is not the model's.
+                if isinstance(error, (MemoryError, VaeFidelityError)) or type(error).__name__ == "OutOfMemoryError":
+                    raise
+                raise ModelFailed(method, record.inside[-1] if record.inside else None, error) from error
+
+    def _amplified(self, stage: Stage) -> float:
+        if self._in_bfloat16 is None:
+            self._in_bfloat16 = _native.Reference(Pipeline._of_memory(self.model.source(), dtype="bf16")._native)
+        assert self.sample is not None and self.latents_given is not None, "the model has run"
+        if stage.method == "decode":
+            return amplification(stage.expected, self._in_bfloat16.decode(self.latents_given))
+        moments, _, latents = self._in_bfloat16.encode(self.sample)
+        return amplification(stage.expected, latents if moments is None else moments)
+
+    def _of_layers(self, stages: list[Stage]) -> list[Finding]:
+        layers = [layer for stage in stages for layer in stage.record.layers]
+        return findings.of_layers(self.model, layers, self.of_class)
+
+    def _with_room(self, layer: Layer, stage: Stage) -> Layer:
+        """A large module with room for what the model makes of rounding, where that decides."""
+        if not layer.differs or self.graph.part(layer.name) != "whole":
+            return layer
+        room = layer.room(self._amplified(stage))
+        return dataclasses.replace(layer, allowed_rms=room.relative_rms, allowed_worst=room.worst)
+
+    def _tiled(self, sample: Array) -> bool:
+        module = self.model.module
+        size = getattr(module, "tile_sample_min_size", None)
+        if not getattr(module, "use_tiling", False):
+            return False
+        if not isinstance(size, int) or max(sample.shape[-2:]) <= size:
+            self.notes.append(f"tiling is on, and a picture of this size is one tile (of {size})")
+            return False
+        return True
+
+    def _tiling(self, decoded: Stage) -> Finding:
+        size = self.model.module.tile_sample_min_size
+        psnr, worst = psnr_of(pixels_of(decoded.expected), pixels_of(decoded.found))
+        apart = "" if psnr is None else f", {psnr:.1f} dB from the picture that is decoded as a whole"
+        self.not_decided.append("encode() and decode() as a whole: they run in tiles; turn tiling off for that")
+        title = f"tiling is on: this picture is made of tiles of {size} pixels{apart}"
+        return findings.finding("live-tiling", title, psnr_db=psnr, worst_difference=worst, tile_sample_min_size=size)

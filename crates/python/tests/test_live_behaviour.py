@@ -1,0 +1,192 @@
+"""A model in memory is left as it was, and what cannot be judged is said."""
+
+import gc
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import vae_fidelity
+from diffusers import AutoencoderKL
+from live_models import BUILTIN, MODELS
+
+PHOTO = "golden/images/astronaut.png"
+SIZE = {"width": 48, "height": 32}
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[3])
+
+
+def loaded():
+    return AutoencoderKL.from_pretrained(BUILTIN)
+
+
+def state(vae):
+    """All that a check could change."""
+    hooks = [(len(each._forward_hooks), len(each._forward_pre_hooks)) for each in vae.modules()]
+    gradients = [None if each.grad is None else each.grad.clone() for each in vae.parameters()]
+    tensors = {name: each.clone() for name, each in vae.state_dict().items()}
+    flags = [(each.training, type(each), sorted(each.__dict__)) for each in vae.modules()]
+    requires = [(each.requires_grad, each.dtype, each.device) for each in vae.parameters()]
+    return hooks, gradients, tensors, flags, requires, torch.get_rng_state()
+
+
+def is_same(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(is_same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(is_same, a, b))
+    return a == b
+
+
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLFlux2"])
+def test_nothing_of_the_model_is_changed(name, raises, monkeypatch):
+    vae = MODELS[name]().train()
+    vae.decoder.conv_in.weight.grad = torch.ones_like(vae.decoder.conv_in.weight)
+    if name == "AutoencoderKLFlux2":
+        # Statistics that move while it runs.
+        right = vae.encode
+        monkeypatch.setattr(vae, "encode", lambda x: (vae.bn(torch.rand(2, vae.bn.num_features, 4, 4)), right(x))[1])
+    if raises:
+        monkeypatch.setattr(vae.decoder.mid_block.resnets[1], "forward", lambda *_: 1 / 0)
+    before = state(vae)
+    report = vae_fidelity.check(vae, PHOTO, **SIZE)
+    assert is_same(before, state(vae)), name
+    if raises:
+        [found] = [each for each in report.findings if each.code.startswith("live-")]
+        assert (found.code, found.layer) == ("live-forward-differs", "decoder.mid_block.resnets.1")
+        assert "ZeroDivisionError" in found.title and report.picture is None
+
+
+def test_it_is_left_as_it_was_after_ctrl_c(monkeypatch):
+    vae = loaded()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vae.decoder.up_blocks[1], "forward", interrupt)
+    before = state(vae)
+    with pytest.raises(KeyboardInterrupt):
+        vae_fidelity.check(vae, PHOTO, **SIZE)
+    assert is_same(before, state(vae))
+
+
+def test_a_sound_model_is_a_page_json_and_a_picture():
+    vae = loaded()
+    report = vae_fidelity.check(vae, PHOTO, same_bits=True, **SIZE)
+    assert report.verdict == "pass" and report.same_bits is True and report.findings == []
+    assert report.picture.shape == (32, 48, 3) and report.psnr_db > 80
+    read = json.loads(report.to_json())
+    assert read["verdict"] == "pass" and len(read["layers"]) == len(report.layers) > 100
+    assert read["check"]["metrics"]["psnr_db"] == report.check.metrics.psnr_db
+    assert "<iframe" in report._repr_html_() and "verdict  pass" in str(report)
+    assert report.weights.changed == [] and report.weights.compared == 188
+    assert "came from there" in report.weights.why
+
+
+def test_same_bits_are_not_said_of_a_layer_that_rounds_otherwise(monkeypatch):
+    vae = loaded()
+    norm = vae.decoder.conv_norm_out
+    right = norm.forward
+    monkeypatch.setattr(norm, "forward", lambda x: right(x) + 1e-7)
+    report = vae_fidelity.check(vae, PHOTO, same_bits=True, **SIZE)
+    assert report.same_bits is False and report.verdict == "pass"
+
+
+def test_the_picture_comes_first_or_second_and_may_be_a_sample():
+    vae = loaded()
+    report = vae_fidelity.check(PHOTO, vae, **SIZE)
+    pixels = vae_fidelity.preprocess(PHOTO, **SIZE)
+    sample = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1
+    for picture in (pixels, sample):
+        other = vae_fidelity.check(vae, picture)
+        assert other.verdict == report.verdict == "pass" and np.array_equal(other.picture, report.picture)
+
+
+def test_weights_are_compared_with_another_model():
+    vae, other = loaded(), loaded()
+    report = vae_fidelity.check(vae, PHOTO, against=other, **SIZE)
+    assert report.weights.why == "it was asked for" and report.weights.changed == []
+    with torch.no_grad():
+        other.quant_conv.bias += 0.5
+    report = vae_fidelity.check(vae, PHOTO, against=other, **SIZE)
+    assert [each.name for each in report.weights.changed] == ["quant_conv.bias"] and report.verdict == "fail"
+
+
+def test_a_state_of_training_is_a_warning_unless_it_was_asked_for():
+    vae = loaded()
+    with torch.no_grad():
+        for parameter in vae.parameters():
+            parameter.add_(1e-3 * torch.randn_like(parameter))
+    severities = {}
+    for against in (None, BUILTIN):
+        report = vae_fidelity.check(vae, PHOTO, against=against, **SIZE)
+        [found] = [each for each in report.findings if each.code == "live-weights-differ"]
+        severities[against] = found.severity
+    assert severities == {None: "warning", BUILTIN: "error"}
+
+
+def test_without_anything_to_compare_with_that_is_said():
+    report = vae_fidelity.check(MODELS["AutoencoderTiny"](), PHOTO, **SIZE)
+    assert report.weights is None
+    assert any("`against`" in each for each in report.not_decided)
+
+
+def test_weights_cast_to_16_bits_are_no_finding():
+    report = vae_fidelity.check(loaded().half().float(), PHOTO, against=BUILTIN, **SIZE)
+    assert not any(each.code == "live-weights-differ" for each in report.findings)
+
+
+def test_layers_held_in_8_bits_on_purpose_are_a_warning():
+    vae = loaded()
+    vae.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
+    report = vae_fidelity.check(vae, PHOTO, **SIZE)
+    [found] = [each for each in report.findings if each.code.startswith("live-")]
+    assert (found.code, found.severity) == ("live-weights-differ", "warning") and "float8_e4m3fn" in found.title
+
+
+@pytest.mark.parametrize(
+    "asked, code, words",
+    [
+        (lambda vae: vae_fidelity.check(vae), "option", "a picture"),
+        (lambda vae: vae_fidelity.check(vae, PHOTO, tiling=True), "option", "`tiling`"),
+        (lambda vae: vae_fidelity.check(vae, "absent.png"), "image", "absent.png"),
+        (lambda vae: vae_fidelity.check(vae, PHOTO, against="absent"), "option", "absent"),
+        (lambda vae: vae_fidelity.check(vae, PHOTO, against=3), "option", "`against`"),
+        (lambda vae: vae_fidelity.check(vae.encoder, PHOTO), "option", "expected one of AutoencoderKL"),
+        (lambda vae: vae_fidelity.check(vae.to("meta"), PHOTO), "tensor", "meta"),
+    ],
+)
+def test_what_cannot_be_judged_is_said(asked, code, words):
+    with pytest.raises(vae_fidelity.VaeFidelityError, match=words) as raised:
+        asked(loaded())
+    assert raised.value.code == code and raised.value.next
+
+
+def test_memory_after_many_checks_is_what_it_was():
+    vae = loaded()
+
+    def resident():
+        gc.collect()
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * 4096
+
+    for _ in range(5):
+        vae_fidelity.check(vae, PHOTO, width=16, height=16)
+    before = resident()
+    for _ in range(20):
+        vae_fidelity.check(vae, PHOTO, width=16, height=16)
+    assert resident() - before < 48 << 20
+
+
+def test_torch_is_not_imported_for_a_file():
+    code = "import sys, vae_fidelity as v; v.check('golden/images/astronaut.png'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
