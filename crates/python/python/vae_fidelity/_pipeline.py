@@ -5,17 +5,26 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from typing import Any, Callable, Optional, Union
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from vae_fidelity import _native
+from vae_fidelity import _native, reports
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._from_json import from_json
 from vae_fidelity._numbers import check_counts, check_least, check_seed
 from vae_fidelity._pictures import Picture, given, tensor
 from vae_fidelity._report import Decoded, Report
-from vae_fidelity.reports import Model, ProbeReport
+from vae_fidelity.live.model import Model, is_module, safetensors
+from vae_fidelity.reports import ProbeReport
+
+if TYPE_CHECKING:
+    import torch
+
+InMemory = tuple[str, Optional[str], bytes]
+"""A name, a config as JSON, and a safetensors file."""
 
 Path = Union[str, "os.PathLike[str]"]
+Repo = Union[Path, "torch.nn.Module", "Mapping[str, torch.Tensor]"]
 Progress = Union[bool, Callable[[str], object]]
 
 
@@ -34,7 +43,9 @@ class Pipeline:
 
     Args:
         repo: `builtin`, a folder in diffusers' layout, a file of weights, or the id of a repository on a hub,
-            such as `CompVis/stable-diffusion-v1-4`. Only the last is asked for on the network.
+            such as `CompVis/stable-diffusion-v1-4`. Only the last is asked for on the network. Or weights in memory:
+            those of a `torch.nn.Module` of a class that is run here, or a state dict of torch's tensors under
+            diffusers' names or LDM's, with `config` or `family` where shapes do not say everything.
         subfolder: The folder below it that holds the VAE; by default `vae`, else the source itself.
         revision: The branch, tag or commit of a repository on a hub.
         variant: Weights of this variant, such as `fp16`, where the folder has them.
@@ -58,7 +69,7 @@ class Pipeline:
 
     def __init__(
         self,
-        repo: Path = "builtin",
+        repo: Repo = "builtin",
         *,
         subfolder: Optional[str] = None,
         revision: Optional[str] = None,
@@ -75,7 +86,8 @@ class Pipeline:
         slicing: bool = False,
         engine: Optional[str] = None,
     ) -> None:
-        self._repo = _repo(repo)
+        source = _source(repo)
+        self._repo = source if isinstance(source, str) else source[0]
         check_counts(threads=threads, max_memory=max_memory, tile_size=tile_size)
         asked = {
             "subfolder": subfolder, "revision": revision, "variant": variant, "key": key, "config": config,
@@ -85,7 +97,7 @@ class Pipeline:
         }  # fmt: skip
         self._asked = {name: value for name, value in asked.items() if value is not None}
         self._native = _native.Pipeline(
-            self._repo,
+            source,
             subfolder=subfolder,
             revision=revision,
             variant=variant,
@@ -103,7 +115,7 @@ class Pipeline:
         )
 
     @classmethod
-    def _of_memory(cls, source: tuple[str, Optional[str], bytes], dtype: Optional[str] = None) -> Pipeline:
+    def _of_memory(cls, source: InMemory, dtype: Optional[str] = None) -> Pipeline:
         """The weights of a model in memory, as the extension takes them."""
         pipeline = cls.__new__(cls)
         pipeline._repo, pipeline._asked = source[0], {}
@@ -111,9 +123,9 @@ class Pipeline:
         return pipeline
 
     @property
-    def model(self) -> Model:
+    def model(self) -> reports.Model:
         """The VAE as reports show it: source, family, config, number of weights."""
-        return from_json(Model, json.loads(self._native.model()))
+        return from_json(reports.Model, json.loads(self._native.model()))
 
     def __repr__(self) -> str:
         return f"<Pipeline {self._repo!r}>"
@@ -289,12 +301,18 @@ def _call(repo: str, name: str, asked: dict[str, Any], files: list[str]) -> str:
     return f"vae_fidelity.check({', '.join([repr(name), f'repo={repo!r}', *words])})"
 
 
-def _repo(repo: Any) -> str:
+def _source(repo: Any) -> Union[str, InMemory]:
     if isinstance(repo, (str, os.PathLike)):
         return os.fspath(repo)
+    if is_module(repo):
+        return Model.of(repo).source()
+    if isinstance(repo, Mapping) and repo and all(hasattr(values, "is_floating_point") for values in repo.values()):
+        return "a state dict in memory", None, safetensors(repo.items())
     found = f"{type(repo).__module__}.{type(repo).__qualname__}"
     next = "save it, for example with save_pretrained(folder), and give the folder"
-    raise VaeFidelityError("option", "`repo`", f"expected builtin, a folder, a file or a hub's id, found {found}", next)
+    raise VaeFidelityError(
+        "option", "`repo`", f"expected builtin, a folder, a file, a hub's id, a module or a state dict, found {found}", next
+    )
 
 
 class Shown:

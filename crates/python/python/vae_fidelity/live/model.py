@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import struct
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Iterator, Optional
+from typing import Any, Optional
 
 from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
@@ -138,28 +139,31 @@ class Model:
             if values is not None:
                 yield name, values
 
-    def safetensors(self) -> bytes:
-        """Its weights as a safetensors file would hold them."""
-        torch = sys.modules["torch"]
-        header: dict[str, Any] = {}
-        parts, end = [], 0
-        for name, values in self.tensors():
-            values = values.detach()
-            if str(values.dtype) not in _DTYPES:
-                values = values.float()
-            values = values.cpu().contiguous()
-            data = values.reshape(-1).view(torch.uint8).numpy().tobytes()
-            offsets = [end, end + len(data)]
-            header[name] = {"dtype": _DTYPES[str(values.dtype)], "shape": list(values.shape), "data_offsets": offsets}
-            parts.append(data)
-            end += len(data)
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
-        return b"".join([struct.pack("<Q", len(text)), text, *parts])
-
     def source(self) -> tuple[str, Optional[str], bytes]:
         """The model as the extension takes it in place of a path."""
-        return f"{self.name} in memory", self.config_json(), self.safetensors()
+        return f"{self.name} in memory", self.config_json(), safetensors(self.tensors())
+
+
+def safetensors(tensors: Iterable[tuple[str, Any]]) -> bytes:
+    """`tensors` as a safetensors file would hold them; integers and the like are left out."""
+    torch = sys.modules["torch"]
+    header: dict[str, Any] = {}
+    parts, end = [], 0
+    for name, values in tensors:
+        values = values.detach()
+        if not values.is_floating_point():
+            continue
+        if str(values.dtype) not in _DTYPES:
+            values = values.float()
+        values = values.cpu().contiguous()
+        data = values.reshape(-1).view(torch.uint8).numpy().tobytes()
+        offsets = [end, end + len(data)]
+        header[name] = {"dtype": _DTYPES[str(values.dtype)], "shape": list(values.shape), "data_offsets": offsets}
+        parts.append(data)
+        end += len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([struct.pack("<Q", len(text)), text, *parts])
 
 
 def unwrapped(module: Any) -> Any:
