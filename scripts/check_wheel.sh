@@ -37,7 +37,7 @@ pytest=(-m pytest --quiet --no-header -p no:cacheprovider)
 # Beside torch, diffusers and Pillow.
 rm -rf "$work/site"
 .venv/bin/python "${pip[@]}" --no-deps --target "$work/site" "$wheel"
-PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" "$package"/tests/test_{torch,live,live_behaviour}.py
+PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" "$package"/tests/test_{torch,live,live_behaviour,compare_models}.py
 
 # Types: of the package, and whether the extension is what its stub says.
 MYPYPATH=$work/site .venv/bin/mypy --strict --no-error-summary --cache-dir "$work/mypy" \

@@ -6,6 +6,7 @@ mod loaded;
 mod builder;
 mod check;
 mod trace;
+mod trace_report;
 mod decode;
 mod probe;
 
@@ -17,3 +18,4 @@ pub use picture::Picture;
 pub use probe::{ProbeOptions, ProbeRun};
 pub use step::Step;
 pub use trace::{TraceOptions, Traced};
+pub use trace_report::Expected;

@@ -13,6 +13,7 @@ mod decoded;
 mod pipeline;
 mod reference;
 mod checkpoint;
+mod goldens;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ use pyo3::prelude::*;
 use vae_fidelity::Error;
 use vae_fidelity::config::{Class, VaeConfig};
 use vae_fidelity::diagnosis::Code;
+use vae_fidelity::graph::Graph;
+use vae_fidelity::metrics::PixelMetrics;
 use vae_fidelity::pixels::{Exif, requested_size, resize_bicubic, target_size};
 
 use json::json;
@@ -34,6 +37,8 @@ mod _native {
     use super::checked::Checked;
     #[pymodule_export]
     use super::checkpoint::Checkpoint;
+    #[pymodule_export]
+    use super::goldens::run_goldens;
     #[pymodule_export]
     use super::pipeline::Pipeline;
     #[pymodule_export]
@@ -84,6 +89,26 @@ mod _native {
         Class::ALL.map(Class::name).to_vec()
     }
 
+    /// Name and class of every module of a model of this config, parents before their children.
+    #[pyfunction]
+    fn modules(py: Python<'_>, config: &str) -> PyResult<Vec<(String, &'static str)>> {
+        let config = VaeConfig::from_json(config, "the config of the model in memory");
+        let config = config.map_err(|error| errors::raised(py, &error))?;
+        Ok(reference::listed(&Graph::of(&config)))
+    }
+
+    /// How two pictures differ, as JSON; `b` is what was expected.
+    #[pyfunction]
+    fn metrics(py: Python<'_>, a: picture::Given<'_>, b: picture::Given<'_>) -> PyResult<String> {
+        let owned = |given: picture::Given<'_>, name: &str| given.owned(name.as_ref());
+        let pair = owned(a, "a").and_then(|a| Ok((a, owned(b, "b")?)));
+        let (a, b) = pair.map_err(|error| errors::raised(py, &error))?;
+        waiting::until_done(py, move || {
+            let (a, b) = (a.pixels("a", Exif::Ignore)?, b.pixels("b", Exif::Ignore)?);
+            json(&PixelMetrics::with_visibility(&a, &b)?.0)
+        })
+    }
+
     /// Name and shape of every tensor that a model of this config has, in the order of its state dict.
     #[pyfunction]
     fn expected_tensors(py: Python<'_>, config: &str) -> PyResult<Vec<(String, Vec<usize>)>> {
@@ -110,22 +135,24 @@ mod _native {
         json(&causes).map_err(|error| errors::raised(py, &error))
     }
 
-    /// A picture's file as the VAE is given it, (height, width, 3) in 8 bits: Pillow's bytes.
+    /// A picture as the VAE is given it, (height, width, 3) in 8 bits: Pillow's bytes.
     #[pyfunction]
-    #[pyo3(signature = (path, *, exif, width=None, height=None))]
-    fn preprocess(
-        py: Python<'_>,
-        path: PathBuf,
+    #[pyo3(signature = (given, *, name, exif, width=None, height=None))]
+    fn preprocess<'py>(
+        py: Python<'py>,
+        given: picture::Given<'_>,
+        name: PathBuf,
         exif: String,
         width: Option<usize>,
         height: Option<usize>,
-    ) -> PyResult<Bound<'_, PyArray3<u8>>> {
+    ) -> PyResult<Bound<'py, PyArray3<u8>>> {
+        let given = given.owned(&name).map_err(|error| errors::raised(py, &error))?;
         let opened = move || {
             let exif: Exif = options::parsed("exif", &exif)?;
-            let (opened, _) = vae_fidelity::pixels::open(&path)?.oriented(exif)?;
-            let own = (opened.pixels.width(), opened.pixels.height());
+            let pixels = given.pixels(&name.display().to_string(), exif)?;
+            let own = (pixels.width(), pixels.height());
             let (width, height) = target_size(own.0, own.1, requested_size(width, height)?, 8)?;
-            resize_bicubic(&opened.pixels, width, height)
+            resize_bicubic(&pixels, width, height)
         };
         let pixels = waiting::until_done(py, opened)?;
         Ok(checked::array(&pixels).into_pyarray(py))

@@ -6,6 +6,7 @@ use ndarray::Axis;
 use numpy::{PyReadonlyArray3, PyReadonlyArray4};
 use pyo3::prelude::*;
 use vae_fidelity::pipeline::Picture;
+use vae_fidelity::pixels::Exif;
 use vae_fidelity::{Error, Result, Rgb8};
 
 /// A picture as `vae_fidelity/_pictures.py` hands it over.
@@ -54,6 +55,23 @@ impl Given<'_> {
 }
 
 impl Owned {
+    /// Its pixels; `name` is what it is called.
+    pub fn pixels(self, name: &str, exif: Exif) -> Result<Rgb8> {
+        let opened = match self {
+            Self::Pixels(pixels) => return Ok(pixels),
+            Self::File(path) => vae_fidelity::pixels::open(&path)?,
+            Self::Bytes(bytes) => vae_fidelity::pixels::open_bytes(name.as_ref(), bytes)?,
+            Self::Sample(_) => {
+                return Err(Error::option(
+                    format!("`{name}`"),
+                    "expected a picture, found a tensor of floats",
+                    "give its 8-bit pixels, (H, W, 3)",
+                ));
+            }
+        };
+        Ok(opened.oriented(exif)?.0.pixels)
+    }
+
     pub fn picture<'a>(&'a self, name: &'a Path, notes: &[String]) -> Picture<'a> {
         match self {
             Self::File(path) => Picture::File(path),

@@ -7,7 +7,8 @@ use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 use vae_fidelity::baseline::Baseline;
 use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
-use vae_fidelity::pipeline::{CheckOptions, DecodeOptions, ProbeOptions};
+use vae_fidelity::output::write_atomically;
+use vae_fidelity::pipeline::{CheckOptions, DecodeOptions, Expected, ProbeOptions, TraceOptions};
 use vae_fidelity::pixels::{Exif, requested_size};
 use vae_fidelity::trace::TraceFile;
 use vae_fidelity::verdict::Thresholds;
@@ -147,7 +148,7 @@ impl Pipeline {
             asked.files = UserFiles {
                 latents: None,
                 latents_scale: LatentsScale::default(),
-                decoded_image: decoded_image.map(pixels).transpose()?,
+                decoded_image: decoded_image.map(decoded_pixels).transpose()?,
                 preprocessed,
                 against: against.as_deref().map(TraceFile::read).transpose()?,
             };
@@ -191,7 +192,7 @@ impl Pipeline {
             let scale = latents::asked(&latents_scale)?;
             let mut latents = given.read(latents_key.as_deref(), scale)?;
             let mut asked = DecodeOptions::default();
-            asked.decoded_image = decoded_image.map(pixels).transpose()?;
+            asked.decoded_image = decoded_image.map(decoded_pixels).transpose()?;
             turn.run(|pipeline| {
                 asked.scale = latents.settle(pipeline.model().family);
                 asked.latents_file = latents.source.clone();
@@ -221,6 +222,52 @@ impl Pipeline {
         })
     }
 
+    /// Every layer for `given`, beside the trace in the file `against`, as JSON; the trace itself is saved in
+    /// the file `save`.
+    #[pyo3(signature = (given, *, name, notes, exif, width=None, height=None, seed=None, against=None,
+                        atol=None, rtol=None, save=None, progress=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn trace(
+        &self,
+        py: Python<'_>,
+        given: picture::Given<'_>,
+        name: PathBuf,
+        notes: Vec<String>,
+        exif: String,
+        width: Option<usize>,
+        height: Option<usize>,
+        seed: Option<i128>,
+        against: Option<PathBuf>,
+        atol: Option<f64>,
+        rtol: Option<f64>,
+        save: Option<PathBuf>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let picture = given.owned(&name).map_err(|error| errors::raised(py, &error))?;
+        let turn = Turn::new(self.loaded.clone());
+        let cancel = turn.cancel();
+        waiting::with_progress(py, progress, cancel, move |tell| {
+            let mut asked = TraceOptions::default();
+            asked.size = requested_size(width, height)?;
+            asked.exif = options::parsed("exif", &exif)?;
+            asked.seed = seed;
+            turn.run(|pipeline| {
+                let read =
+                    |path: &PathBuf| Expected::read(path, (atol, rtol), pipeline.execution());
+                let expected = against.as_ref().map(read).transpose()?;
+                let sent = picture.picture(&name, &notes);
+                let traced = pipeline.trace(sent, &asked, |step| tell(step.to_string()))?;
+                if let Some(path) = &save {
+                    write_atomically(path, &traced.trace.to_json())?;
+                }
+                let mut report =
+                    pipeline.trace_report(traced, seed, expected.as_ref(), Vec::new())?;
+                report.saved = save;
+                json(&report)
+            })
+        })
+    }
+
     /// The VAE as reports show it, as JSON.
     fn model(&self, py: Python<'_>) -> PyResult<String> {
         let turn = Turn::new(self.loaded.clone());
@@ -234,17 +281,6 @@ impl Pipeline {
     }
 }
 
-fn pixels(picture: picture::Owned) -> Result<Rgb8> {
-    match picture {
-        picture::Owned::Pixels(pixels) => Ok(pixels),
-        picture::Owned::File(path) => Ok(vae_fidelity::pixels::open(&path)?.pixels),
-        picture::Owned::Bytes(bytes) => {
-            Ok(vae_fidelity::pixels::open_bytes("decoded_image".as_ref(), bytes)?.pixels)
-        }
-        picture::Owned::Sample(_) => Err(Error::option(
-            "`decoded_image`",
-            "expected a picture, found a tensor of floats",
-            "give its 8-bit pixels, (H, W, 3)",
-        )),
-    }
+fn decoded_pixels(picture: picture::Owned) -> Result<Rgb8> {
+    picture.pixels("decoded_image", Exif::Ignore)
 }

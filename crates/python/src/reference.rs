@@ -34,11 +34,7 @@ impl Reference {
 
     /// Name and class of every module, in the order of the class's state dict, children after their parent.
     fn modules(&self, py: Python<'_>) -> PyResult<Vec<(String, &'static str)>> {
-        self.turn(py, |vae| {
-            let mut names = Vec::new();
-            Graph::of(vae.config()).modules().for_each(|module| list(module, &mut names));
-            Ok(names)
-        })
+        self.turn(py, |vae| Ok(listed(&Graph::of(vae.config()))))
     }
 
     /// What the module `name` makes of `input` alone; `None` where there is no such module.
@@ -89,6 +85,13 @@ impl Reference {
         let done = py.detach(|| turn.run(|pipeline| work(pipeline.vae())));
         done.map_err(|error| errors::raised(py, &error))
     }
+}
+
+/// Name and class of every module, parents before their children.
+pub fn listed(graph: &Graph) -> Vec<(String, &'static str)> {
+    let mut names = Vec::new();
+    graph.modules().for_each(|module| list(module, &mut names));
+    names
 }
 
 fn list(module: &Module, names: &mut Vec<(String, &'static str)>) {

@@ -17,7 +17,16 @@ from vae_fidelity_tools.checkout import ROOT
 SCHEMA = ROOT / "docs/src/reference/schema.json"
 OUT = ROOT / "crates/python/python/vae_fidelity/reports.py"
 # What the package's functions return; the classes that these are made of come with them.
-REPORTS = ("CheckReport", "DecodeReport", "ProbeReport", "InspectReport", "CompareReport", "ExplainReport")
+REPORTS = (
+    "CheckReport",
+    "DecodeReport",
+    "ProbeReport",
+    "InspectReport",
+    "CompareReport",
+    "ExplainReport",
+    "TraceReport",
+    "SuiteReport",
+)
 PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 COLUMNS = 116
 

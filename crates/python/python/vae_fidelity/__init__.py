@@ -17,14 +17,18 @@ pictures. `python -m vae_fidelity` is the command `vae-fidelity`.
 
 from vae_fidelity import live, reports
 from vae_fidelity._check import check
+from vae_fidelity._checkpoint import Checkpoint, open_checkpoint
 from vae_fidelity._errors import OutOfMemory, VaeFidelityError
-from vae_fidelity._functions import compare, explain, inspect, preprocess
+from vae_fidelity._functions import compare, explain, inspect, metrics, preprocess
 from vae_fidelity._native import __version__
 from vae_fidelity._pipeline import Pipeline
 from vae_fidelity._report import Decoded, Report
+from vae_fidelity.live.compare import ModelComparison, compare_models
 
 __all__ = [
+    "Checkpoint",
     "Decoded",
+    "ModelComparison",
     "OutOfMemory",
     "Pipeline",
     "Report",
@@ -32,9 +36,12 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "compare_models",
     "explain",
     "inspect",
     "live",
+    "metrics",
+    "open_checkpoint",
     "preprocess",
     "reports",
 ]

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from vae_fidelity import _native
 from vae_fidelity._from_json import from_json
-from vae_fidelity.reports import Cause, CompareReport, InspectReport
+from vae_fidelity._pictures import Picture, given
+from vae_fidelity.reports import Cause, CompareReport, InspectReport, PixelMetrics
 
 Path = Union[str, "os.PathLike[str]"]
 
@@ -83,9 +84,9 @@ def explain(code: Optional[str] = None) -> list[Cause]:
 
 
 def preprocess(
-    path: Path, *, width: Optional[int] = None, height: Optional[int] = None, exif: str = "ignore"
+    path: Picture, *, width: Optional[int] = None, height: Optional[int] = None, exif: str = "ignore"
 ) -> npt.NDArray[np.uint8]:
-    """A picture's file as the VAE is given it, (height, width, 3) in 8 bits.
+    """A picture as the VAE is given it, (height, width, 3) in 8 bits.
 
     The bytes are those of Pillow's `Image.open(path).convert("RGB").resize((width, height), Image.BICUBIC)`, and
     Pillow is not needed. Without a size each side is taken down to a multiple of 8.
@@ -95,7 +96,7 @@ def preprocess(
     (48, 64, 3)
 
     Args:
-        path: A picture's file.
+        path: A picture's file, or a picture as `check` takes it.
         width: Columns, a multiple of 8.
         height: Rows, a multiple of 8.
         exif: `ignore` the orientation, as Pillow does, or `apply` it.
@@ -103,4 +104,23 @@ def preprocess(
     Raises:
         VaeFidelityError: if it is no picture that can be read.
     """
-    return _native.preprocess(path, width=width, height=height, exif=exif)
+    values, name, _ = given(path, exif)
+    return _native.preprocess(values, name=name, width=width, height=height, exif=exif)
+
+
+def metrics(a: Picture, b: Picture) -> PixelMetrics:
+    """How far picture `a` lies from `b`, which is what was expected: PSNR, SSIM and their kin.
+
+    >>> import vae_fidelity
+    >>> found = vae_fidelity.metrics("golden/images/astronaut.png", "golden/images/astronaut.png")
+    >>> found.identical, found.ssim
+    (True, 1.0)
+
+    Args:
+        a: A path, bytes, a PIL image, or 8-bit pixels (height, width, 3).
+        b: Another one, of the same size.
+
+    Raises:
+        VaeFidelityError: if one cannot be read, or their sizes differ.
+    """
+    return from_json(PixelMetrics, json.loads(_native.metrics(given(a)[0], given(b)[0])))

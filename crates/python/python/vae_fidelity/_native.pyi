@@ -22,8 +22,11 @@ __all__ = [
     "expected_tensors",
     "explain",
     "inspect",
+    "metrics",
+    "modules",
     "preprocess",
     "run",
+    "run_goldens",
 ]
 
 __version__: str
@@ -44,7 +47,19 @@ def compare(a: _Path, b: _Path) -> str: ...
 def classes() -> list[str]: ...
 def expected_tensors(config: str) -> list[tuple[str, list[int]]]: ...
 def explain(code: Optional[str] = None) -> str: ...
-def preprocess(path: _Path, *, exif: str, width: Optional[int] = None, height: Optional[int] = None) -> npt.NDArray[np.uint8]: ...
+def modules(config: str) -> list[tuple[str, str]]: ...
+def metrics(a: _Given, b: _Given) -> str: ...
+def run_goldens(
+    suite: _Path,
+    load: Callable[..., object],
+    *,
+    only: list[str],
+    failures: Optional[_Path] = None,
+    tell: Optional[Callable[[str], object]] = None,
+) -> tuple[str, str]: ...
+def preprocess(
+    given: _Given, *, name: str, exif: str, width: Optional[int] = None, height: Optional[int] = None
+) -> npt.NDArray[np.uint8]: ...
 
 @final
 class Checked:
@@ -110,6 +125,22 @@ class Pipeline:
         progress: Optional[Callable[[str], object]] = None,
     ) -> list[_Decoded]: ...
     def probe(self, *, size: Optional[int] = None, progress: Optional[Callable[[str], object]] = None) -> str: ...
+    def trace(
+        self,
+        given: _Given,
+        *,
+        name: str,
+        notes: list[str],
+        exif: str,
+        width: Optional[int] = None,
+        height: Optional[int] = None,
+        seed: Optional[int] = None,
+        against: Optional[_Path] = None,
+        atol: Optional[float] = None,
+        rtol: Optional[float] = None,
+        save: Optional[_Path] = None,
+        progress: Optional[Callable[[str], object]] = None,
+    ) -> str: ...
     def model(self) -> str: ...
 
 @final

@@ -268,6 +268,66 @@ class Pipeline:
             )
         return [Decoded._of(*row) for row in rows]
 
+    def trace(
+        self,
+        picture: Picture,
+        *,
+        width: Optional[int] = None,
+        height: Optional[int] = None,
+        exif: str = "ignore",
+        sample: bool = False,
+        seed: Optional[int] = None,
+        against: Optional[Path] = None,
+        atol: Optional[float] = None,
+        rtol: Optional[float] = None,
+        save: Optional[Path] = None,
+        progress: Progress = False,
+    ) -> reports.TraceReport:
+        """Every layer for a picture, and where it parts from another trace: the command's `trace`.
+
+        >>> import vae_fidelity
+        >>> traced = vae_fidelity.Pipeline("builtin").trace("golden/images/astronaut.png", width=64, height=64)
+        >>> traced.encode[0].module, traced.verdict
+        ('encoder.conv_in', 'pass')
+
+        Args:
+            picture: As for `check`.
+            width: As for `check`.
+            height: As for `check`.
+            exif: As for `check`.
+            sample: As for `check`.
+            seed: As for `check`.
+            against: The file of a trace of another implementation.
+            atol: What counts as rounding: so many standard deviations of a layer, plus `rtol` of the value; by default
+                what was measured for f32 on the CPU.
+            rtol: See `atol`.
+            save: Where the trace is written as JSON.
+            progress: Called with the name of each step as it begins; `True` shows them with tqdm.
+
+        Raises:
+            VaeFidelityError: if a file cannot be read or written, or the VAE cannot run on the picture.
+        """
+        check_counts(width=width, height=height)
+        check_least(atol=atol, rtol=rtol)
+        check_seed(sample, seed)
+        values, name, notes = given(picture, exif)
+        with Shown(progress) as shown:
+            report = self._native.trace(
+                values,
+                name=name,
+                notes=notes,
+                width=width,
+                height=height,
+                exif=exif,
+                seed=_seed(sample, seed),
+                against=against,
+                atol=atol,
+                rtol=rtol,
+                save=save,
+                progress=shown,
+            )
+        return from_json(reports.TraceReport, json.loads(report))
+
     def probe(self, *, size: Optional[int] = None, progress: Progress = False) -> ProbeReport:
         """Sends synthetic charts through the VAE, and judges what comes back: the command's `probe`.
 

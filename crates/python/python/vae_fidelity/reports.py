@@ -1273,3 +1273,418 @@ class ExplainReport:
     """Version of this layout: 1."""
     codes: list[Cause]
     """Every code, or the one that was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """The output of one layer."""
+
+    module: str
+    """diffusers' module name, for example `encoder.down_blocks.0.resnets.0.norm1`."""
+    kind: str
+    """diffusers' class of the module, for example `GroupNorm`."""
+    shape: list[int]
+    """Shape of the output."""
+    sha256: str | None = None
+    """SHA-256 of all values as little-endian f32 in C order, in hexadecimal, by which equal bits are known; `None`
+    in traces that do not have it."""
+    mean: float | None
+    """Mean of the finite values, summed in f64; `None` if there are none."""
+    std: float | None
+    """Population standard deviation of the finite values."""
+    min: float | None
+    """Smallest finite value."""
+    max: float | None
+    """Largest finite value."""
+    non_finite: int
+    """NaNs and infinities."""
+    samples: list[float | None]
+    """Values at `sample_indices`; `None` stands for NaN or infinity."""
+    f16_headroom: float | None
+    """65504 over the largest absolute value: below 1 it overflows in f16; `None` where all is 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultBrokenHere:
+    """Run alone on what the reference gave it, the block puts out something else."""
+
+    verdict: Literal["broken_here"]
+    block: str
+    """diffusers' name of the block that was run: the smallest that holds the module."""
+    difference: str
+    """What differs."""
+    broken: list[str]
+    """Every block of the same half that is wrong when run alone, without those that are only because a block inside
+    them is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultInherited:
+    """Run alone on what the reference gave it, the block puts out what the reference does: what the implementation
+    gave it was wrong."""
+
+    verdict: Literal["inherited"]
+    block: str
+    """diffusers' name of the block that was run."""
+    broken: list[str]
+    """As above. Where it is empty, the fault lies between blocks: in what the first is fed, or in an activation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultCannotTell:
+    """No block was run alone."""
+
+    verdict: Literal["cannot_tell"]
+    reason: str
+    """Why not."""
+
+
+Fault = FaultBrokenHere | FaultInherited | FaultCannotTell
+"""Whether a block whose output is wrong is wrong itself."""
+
+
+Stage = Literal["encode", "decode"]
+"""The half of a VAE that was run."""
+
+
+Agreement2 = Literal["identical", "within_rounding", "beyond_rounding"]
+"""How near a layer's output comes to the expected one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerComparison:
+    """One layer in two traces."""
+
+    module: str
+    """diffusers' name of the module."""
+    kind: str
+    """Its class."""
+    agreement: Agreement2
+    """How near the two come."""
+    largest_in_std: float | None
+    """Largest difference of a sampled value, in standard deviations of the expected output; `None` where shapes
+    differ, values are not finite, or the expected output is constant."""
+    difference: str | None
+    """What differs beyond rounding, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageComparison:
+    """The layers of one stage in two traces."""
+
+    stage: Stage
+    """The half of the VAE."""
+    identical: int
+    """Layers with identical bits."""
+    within_rounding: int
+    """Layers that differ, or may differ, within rounding."""
+    beyond_rounding: int
+    """Layers that differ beyond it."""
+    first_not_identical: str | None
+    """The first layer that is not known to be identical."""
+    first_beyond_rounding: str | None
+    """The first layer that differs beyond rounding."""
+    last_that_agrees: str | None
+    """The layer before it, which agrees; `None` where it is the first."""
+    absent: list[str]
+    """Modules of the expected trace that the other does not name."""
+    layers: list[LayerComparison]
+    """The layers that both name, in the order in which modules finish."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Against:
+    """Two traces beside each other."""
+
+    path: str
+    """The file of the other trace, which is what was expected."""
+    tolerance: Tolerance
+    """What counts as rounding; `atol` is in standard deviations of a layer's output."""
+    fault: Fault | None
+    """Whether the first layer beyond rounding is wrong itself; `None` where there is none."""
+    stages: list[StageComparison]
+    """The stages that the other trace has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceReport:
+    """Every layer of one VAE for one picture: what `trace` prints."""
+
+    schema_version: int
+    """Version of this layout: 1."""
+    verdict: Verdict
+    """Fail where a layer holds NaN or infinity, or differs beyond rounding."""
+    verdict_reasons: list[str]
+    """Why it failed; empty for a pass."""
+    input: Input
+    """The picture."""
+    model: Model
+    """The VAE, and how it ran."""
+    posterior: Posterior
+    """How latents were taken from the posterior."""
+    saved: str | None
+    """Where the trace was saved."""
+    encode: list[Layer]
+    """The layers of the encoder, in the order in which they finish."""
+    decode: list[Layer]
+    """The layers of the decoder."""
+    against: Against | None
+    """How they compare; `None` where there was nothing to compare with."""
+    notes: list[str]
+    """What a reader should know beside the numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin2:
+    """What the bits of the goldens depend on."""
+
+    gist_sha256: str
+    """SHA-256 of the reference script that made them."""
+    versions: dict[str, str]
+    """Versions of Python, torch, diffusers, Pillow and numpy."""
+    cpu_capability: str
+    """torch's name for the vector instructions in use, for example `AVX2`."""
+    processor: str | None
+    """The processor's name."""
+    threads: int
+    """Threads that torch ran with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Counts over all cases that were run."""
+
+    cases: int
+    """Cases that were run."""
+    cases_failed: int
+    """Those with a failed check."""
+    cases_not_run: int
+    """Cases of the manifest that were not run."""
+    tensors_judged: int
+    """Tensors that were judged: bit-identical, within tolerance or failed."""
+    tensors_bit_identical: int
+    """Tensors equal in every bit."""
+    tensors_within_tolerance: int
+    """Tensors with differences that their tolerance allows."""
+    tensors_failed: int
+    """Tensors that failed, or that the implementation failed to give."""
+    tensors_not_judged: int
+    """Tensors that the implementation does not expose, or that had no golden input."""
+
+
+Step = Literal["load", "sample", "moments", "std", "latents", "draws", "decoded", "decoded_rgb8", "to_rgb8", "end_to_end"]
+"""A step of a case; each starts from the golden result of the step before it."""
+
+
+Outcome = Literal["bit_identical", "within_tolerance", "failed", "not_judged"]
+"""How a check went."""
+
+
+NumberOrName = float | str
+"""A number, or the name of what is none: `NaN`, `inf` or `-inf`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worst:
+    """The value that differs most."""
+
+    index: list[int]
+    """Position in the tensor."""
+    actual: NumberOrName
+    """What the implementation gave."""
+    expected: NumberOrName
+    """What the golden holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Over2:
+    """A row of the table of differences."""
+
+    threshold: float
+    """The absolute difference."""
+    count: int
+    """Values that differ by more; NaN and infinity always do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriterionWithinWithin:
+    """How far a value may lie from the golden: `|actual - expected| <= atol + rtol * |expected|`. `atol` is in
+    units of the tensor itself, `rtol` is a plain ratio. Neither is a quality threshold: they cover what other
+    kernels round differently, are measured, and are no bigger than that. Do not raise one because a check fails on
+    the machine that wrote the goldens: there the criterion is bit equality. NaN and infinity are never within
+    tolerance, on either side, and a tolerance cannot hold them. ``` use vae_fidelity_harness::Tolerance; let
+    tolerance = Tolerance::new(1e-6, 1e-4).unwrap(); assert!(tolerance.allows(1.00005, 1.0));
+    assert!(!tolerance.allows(1.0002, 1.0)); assert!(!tolerance.allows(f32::NAN, f32::NAN)); ```"""
+
+    atol: float
+    rtol: float
+    share: float | None = None
+    """The share of values that may differ at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriterionWithin:
+    """The formula, value by value."""
+
+    within: CriterionWithinWithin
+
+
+Criterion = Literal["bit_identical"] | CriterionWithin
+"""The criterion that a tensor is judged by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One tensor beside its golden."""
+
+    expected_shape: list[int]
+    """Shape of the golden."""
+    actual_shape: list[int]
+    """Shape of what the implementation gave."""
+    values: int
+    """Values in the golden."""
+    judged: int
+    """Values that were compared one by one: all, a sample where the golden keeps a hash and a sample, or none where
+    shapes differ."""
+    bit_identical: bool
+    """Every bit equal, `-0.0` told from `0.0`."""
+    failing: int
+    """Judged values outside the tolerance, and NaNs and infinities anywhere in the tensor."""
+    non_finite: int
+    """NaNs and infinities anywhere in the tensor."""
+    max_abs_diff: float | None
+    """Largest finite difference; `None` where nothing could be compared."""
+    worst: Worst | None
+    """The value furthest outside its bound, or nearest to it where all are inside; `None` where every judged value
+    is equal."""
+    over: list[Over2]
+    """How many judged values differ by more than each of `THRESHOLDS`."""
+    bar: Criterion
+    """The criterion it was judged by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocationModule:
+    """This module's output differs, and no module that finished before it does: the fault is in it, or in what
+    happens between `after` and it."""
+
+    found: Literal["module"]
+    module: str
+    """diffusers' name of the first module that differs."""
+    kind: str
+    """Its class."""
+    difference: str
+    """What differs."""
+    after: str | None
+    """The last module before it that agrees; `None` where it is the first, so that its input may be at fault as
+    well."""
+    lacks: str | None
+    """The first module of the golden between `after` and `module` that the implementation's trace does not name: if
+    it has no such module, that is the fault."""
+    absent: int
+    """Modules of the golden that the implementation's trace does not name."""
+    identical: int
+    """Modules of this stage whose every bit is the golden's."""
+    first_not_identical: str | None
+    """The first module that is not known to be identical."""
+    fault: Fault
+    """Whether the module's block is wrong by itself, or was given something wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocationAfterTheLastModule:
+    """Every module agrees: the fault lies behind the last one."""
+
+    found: Literal["after_the_last_module"]
+    module: str
+    """The module that finished last."""
+    compared: int
+    """Modules compared."""
+    absent: int
+    """Modules of the golden that the implementation's trace does not name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocationUnknown:
+    """There is nothing to look it up in."""
+
+    found: Literal["unknown"]
+    reason: str
+    """Why not."""
+
+
+Location = LocationModule | LocationAfterTheLastModule | LocationUnknown
+"""Where in the model a wrong tensor comes from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One tensor of one case."""
+
+    tensor: Step
+    """Which step was judged."""
+    outcome: Outcome
+    """How it went."""
+    reason: str | None
+    """Why it was not judged, or the error that the implementation gave."""
+    looks_like: str | None
+    """What a failure looks like, where it has the signature of a known mistake."""
+    comparison: Comparison | None
+    """The numbers, where there was something to compare."""
+    location: Location | None
+    """Where in the model a failure arises, for tensors that a model computes."""
+    saved: str | None
+    """Where the tensor of a failed check was saved."""
+    next: str | None
+    """The command to run next, for a failed check."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseReport:
+    """The checks of one case, in data order."""
+
+    case: str
+    """Name of the case."""
+    model: str
+    """The model it runs."""
+    shows: str
+    """What it is there to show."""
+    passed: bool
+    """Whether no check failed."""
+    seconds: float
+    """Wall-clock time of the case, without loading the model."""
+    checks: list[Check]
+    """What was judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotRun:
+    """A case that was left out, and why."""
+
+    case: str
+    """Name of the case."""
+    reason: str
+    """Why it was not run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteReport:
+    """The outcome of every case of a suite. Displays as the text for people; serialises as the JSON of `golden
+    verify --json`."""
+
+    schema_version: int
+    """Version of this layout: 1."""
+    suite: str
+    """Folder of the suite."""
+    passed: bool
+    """Whether no check of any case failed."""
+    origin: Origin2
+    """What wrote the goldens."""
+    summary: Summary
+    """Counts over all cases."""
+    cases: list[CaseReport]
+    """The cases that were run, in the order of the manifest."""
+    not_run: list[NotRun]
+    """The cases that were not run."""
+    notes: list[str]
+    """What else was noticed: files and folders of a candidate's that no case asks for."""

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_fidelity._errors import VaeFidelityError
-from vae_fidelity._pictures import Picture, given
+from vae_fidelity._pictures import Picture
 from vae_fidelity._pipeline import Pipeline
 from vae_fidelity._report import Report
 from vae_fidelity.live import findings
 from vae_fidelity.live.layers import Layer, is_compiled
 from vae_fidelity.live.model import Model
-from vae_fidelity.live.pictures import pixels_of, psnr_of
+from vae_fidelity.live.pictures import pixels_of, psnr_of, taken_sample
 from vae_fidelity.live.report import LiveReport, ModelInMemory
 from vae_fidelity.live.run import Run
 from vae_fidelity.live.trip import decode, encode, untouched
@@ -48,7 +48,7 @@ def check_module(
     tell("judging the weights")
     # As the picture is: the model's own trip is compared with the reference's, not with the picture.
     report = pipeline.check(picture, **asked)
-    sample = _sample(picture, report)
+    sample = taken_sample(picture, report.seen)
     run = Run(model, pipeline)
     of_model = run.judged(sample, tell)
     bits = _same_bits(model, sample, run) if same_bits else None
@@ -77,16 +77,6 @@ def _compared(
         return None, [f"whether the weights are those that they should be: {origin}; name them with `against`"]
     tell("comparing the weights")
     return origin.compared(model), []
-
-
-def _sample(picture: Picture, report: Report) -> Array:
-    """What the encoder is given: the sample itself, or the picture as the reference saw it."""
-    values, _, _ = given(picture)
-    if isinstance(values, np.ndarray) and values.dtype == np.float32:
-        return np.asarray(values, np.float32)
-    pixels = np.ascontiguousarray(report.seen.transpose(2, 0, 1)[None])
-    unit: Array = pixels.astype(np.float32) / np.float32(255)
-    return np.float32(2) * unit - np.float32(1)
 
 
 def _same_bits(model: Model, sample: Array, run: Run) -> Optional[bool]:

@@ -72,11 +72,10 @@ class Record:
 
 
 class Graph:
-    """The modules of a model's class as the reference has them."""
+    """The modules of a model's class: names and classes, parents before their children."""
 
-    def __init__(self, reference: _native.Reference) -> None:
-        self.reference = reference
-        self.classes = dict(reference.modules())
+    def __init__(self, classes: dict[str, str]) -> None:
+        self.classes = classes
 
     def inside(self, name: str) -> list[str]:
         """Names of what lies in a module."""
@@ -91,7 +90,7 @@ class Graph:
 
 
 @contextlib.contextmanager
-def recorded(model: Model, graph: Graph, parts: tuple[str, ...], method: str) -> Iterator[Record]:
+def recorded(model: Model, reference: _native.Reference, graph: Graph, parts: tuple[str, ...], method: str) -> Iterator[Record]:
     """Compares each layer of these parts as `method` runs it. What is hooked for that is unhooked afterwards."""
     record = Record()
     if is_compiled_method(model, method):
@@ -112,8 +111,27 @@ def recorded(model: Model, graph: Graph, parts: tuple[str, ...], method: str) ->
                 compare = True
             else:
                 undo.callback(_entered(module, record, name))
-            undo.callback(_hooked(module, _hook(record, graph, name, compare, model)))
+            undo.callback(_hooked(module, _hook(record, reference, graph, name, compare, model)))
         yield record
+
+
+@contextlib.contextmanager
+def recorded_outputs(model: Model) -> Iterator[list[tuple[str, str, Array]]]:
+    """Name, class and output of each module of the class, in the order in which they finish."""
+    outputs: list[tuple[str, str, Array]] = []
+
+    def hook(name: str, class_name: str) -> Callable[..., None]:
+        def keep(module: Any, arguments: tuple[Any, ...], output: Any) -> None:
+            outputs.append((name, class_name, array(output[0] if isinstance(output, tuple) else output)))
+
+        return keep
+
+    with contextlib.ExitStack() as undo:
+        for name, class_name in _native.modules(model.config_json()):
+            module = model.submodule(name)
+            if module is not None:
+                undo.callback(_hooked(module, hook(name, class_name)))
+        yield outputs
 
 
 def is_compiled_method(model: Model, method: str) -> bool:
@@ -155,18 +173,20 @@ def _entered(module: Any, record: Record, name: str) -> Callable[[], None]:
     return lambda: handle.remove()
 
 
-def _hook(record: Record, graph: Graph, name: str, compare: bool, model: Model) -> Callable[..., None]:
+def _hook(
+    record: Record, reference: _native.Reference, graph: Graph, name: str, compare: bool, model: Model
+) -> Callable[..., None]:
     def hook(module: Any, arguments: tuple[Any, ...], output: Any) -> None:
         record.ran.add(name)
         if record.inside and record.inside[-1] == name:
             record.inside.pop()
         if compare and arguments:
-            record.layers.append(_layer(graph, name, arguments[0], output, model))
+            record.layers.append(_layer(reference, graph, name, arguments[0], output, model))
 
     return hook
 
 
-def _layer(graph: Graph, name: str, given: Any, output: Any, model: Model) -> Layer:
+def _layer(reference: _native.Reference, graph: Graph, name: str, given: Any, output: Any, model: Model) -> Layer:
     torch = sys.modules["torch"]
     if isinstance(output, (tuple, list)):
         output = output[0]
@@ -178,7 +198,7 @@ def _layer(graph: Graph, name: str, given: Any, output: Any, model: Model) -> La
     room, found, problem = allowed(precision, graph.part(name)), array(output), None
     expected: Optional[Array] = None
     try:
-        expected = graph.reference.forward_module(name, array(given))
+        expected = reference.forward_module(name, array(given))
     except VaeFidelityError as error:
         problem = str(error.problem)
     if expected is not None and expected.shape != found.shape:

@@ -74,8 +74,8 @@ class LiveReport:
         made = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         del made["picture"]
         made["check"] = None if self.check is None else self.check.to_dict()
-        plain: dict[str, Any] = _plain(made)
-        return plain
+        values: dict[str, Any] = plain(made)
+        return values
 
     def to_json(self) -> str:
         """The same as JSON; NaN and infinity as strings."""
@@ -114,13 +114,14 @@ class LiveReport:
         return said + table + ("" if self.check is None else self.check._repr_html_())
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` as JSON has it; NaN and infinity as strings."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if value is None or isinstance(value, (bool, int, float, str)):

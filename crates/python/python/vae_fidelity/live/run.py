@@ -31,7 +31,7 @@ class Run:
     def __init__(self, model: Model, pipeline: Pipeline) -> None:
         self.model = model
         self.reference = _native.Reference(pipeline._native)
-        self.graph = Graph(self.reference)
+        self.graph = Graph(dict(self.reference.modules()))
         self.of_class = causes.fresh(model)
         self.not_decided: list[str] = []
         self.notes: list[str] = []
@@ -108,7 +108,7 @@ class Run:
 
     @contextlib.contextmanager
     def _recorded(self, parts: tuple[str, ...], method: str) -> Iterator[Record]:
-        with recorded(self.model, self.graph, parts, method) as record:
+        with recorded(self.model, self.reference, self.graph, parts, method) as record:
             try:
                 yield record
             except Exception as error:

@@ -52,7 +52,7 @@ def untouched(model: Model) -> Iterator[None]:
 
 def encode(model: Model, sample: Array) -> tuple[Array, Optional[Posterior]]:
     """Latents of the mode, (1, C, h, w) and unscaled, and the posterior where the class has one."""
-    output = model.call("encode", _tensor(model, sample))
+    output = model.call("encode", tensor(model, sample))
     distribution = getattr(output, "latent_dist", output[0] if isinstance(output, tuple) else None)
     if distribution is None or not hasattr(distribution, "mode"):
         latents = getattr(output, "latents", output[0] if isinstance(output, tuple) else output)
@@ -65,13 +65,13 @@ def encode(model: Model, sample: Array) -> tuple[Array, Optional[Posterior]]:
 
 def decode(model: Model, latents: Array) -> tuple[Array, Array]:
     """The decoded sample, (1, 3, H, W), of unscaled latents; and these as the model's dtype has them."""
-    given = _tensor(model, latents)
+    given = tensor(model, latents)
     output = model.call("decode", given)
     sample = getattr(output, "sample", output[0] if isinstance(output, tuple) else output)
     return array(sample), array(given)
 
 
-def _tensor(model: Model, values: Array) -> Any:
+def tensor(model: Model, values: Array) -> Any:
     torch = sys.modules["torch"]
     return torch.from_numpy(np.array(values)).to(model.device(), model.dtype())
 
