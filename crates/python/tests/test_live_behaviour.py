@@ -171,6 +171,28 @@ def test_what_cannot_be_judged_is_said(asked, code, words):
     assert raised.value.code == code and raised.value.next
 
 
+class Own:
+    """A VAE of another kind, on torch's tensors."""
+
+    def __init__(self, change=lambda values: values):
+        self.vae, self.change = loaded(), change
+
+    def encode(self, sample):
+        return self.vae.encode(sample).latent_dist.mode()
+
+    def decode(self, latents):
+        return self.change(self.vae.decode(latents).sample)
+
+
+def test_an_object_with_encode_and_decode_is_judged_by_what_it_makes():
+    report = vae_fidelity.check(Own(), PHOTO, against=BUILTIN, **SIZE)
+    assert report.verdict == "pass" and [file.agreement for file in report.files] == ["same", "same"], report
+    report = vae_fidelity.check(Own(lambda sample: sample.flip(1)), PHOTO, against=loaded(), width=96, height=96)
+    assert report.findings[0].code == "channel-swap" and report.verdict == "fail"
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="Own: is none of the classes"):
+        vae_fidelity.check(Own(), PHOTO)
+
+
 def test_memory_after_many_checks_is_what_it_was():
     vae = loaded()
 

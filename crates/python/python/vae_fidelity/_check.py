@@ -8,7 +8,8 @@ from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._pictures import Picture
 from vae_fidelity._pipeline import Path, Pipeline, Progress, Shown
 from vae_fidelity._report import Report
-from vae_fidelity.live.check import check_module
+from vae_fidelity.live.check import check_module, check_object
+from vae_fidelity.live.implementation import has_both, is_of_class
 from vae_fidelity.live.model import is_module
 from vae_fidelity.live.report import LiveReport
 
@@ -106,18 +107,21 @@ def check(picture: Any, repo: Any = _BUILTIN, **asked: Any) -> Union[Report, Liv
       model's config says that they came from, where that is at hand without the network.
     - `same_bits`: also say whether a fresh instance of diffusers' own class gives the same bits on the CPU.
 
+    Any other object with `encode(sample)`, which gives latents that are not scaled, and `decode(latents)` is judged by
+    what it makes of the picture, beside the checkpoint `against`; that is a `Report`, as of a checkpoint.
+
     Raises:
         VaeFidelityError: if nothing could be judged.
     """
-    if is_module(picture):
+    if is_module(picture) or has_both(picture):
         return _live(picture, repo, asked)
-    if is_module(repo):
+    if not isinstance(repo, Pipeline) and (is_module(repo) or has_both(repo)):
         return _live(repo, picture, asked)
     of_model = {name: asked.pop(name) for name in _OF_MODEL if name in asked}
     return Pipeline(repo, **of_model).check(picture, **asked)
 
 
-def _live(module: Any, picture: Any, asked: dict[str, Any]) -> LiveReport:
+def _live(model: Any, picture: Any, asked: dict[str, Any]) -> Union[Report, LiveReport]:
     if picture is _BUILTIN:
         next = "give one: check(pipe.vae, picture)"
         raise VaeFidelityError("option", "a picture", "is needed to judge a model in memory", next)
@@ -128,4 +132,6 @@ def _live(module: Any, picture: Any, asked: dict[str, Any]) -> LiveReport:
     against, same_bits = asked.pop("against", None), asked.pop("same_bits", False)
     with Shown(asked.pop("progress", False)) as shown:
         tell: Callable[[str], object] = shown or (lambda step: None)
-        return check_module(module, picture, against=against, same_bits=same_bits, tell=tell, **asked)
+        if is_of_class(model) or not has_both(model):
+            return check_module(model, picture, against=against, same_bits=same_bits, tell=tell, **asked)
+        return check_object(model, picture, against=against, tell=tell, **asked)

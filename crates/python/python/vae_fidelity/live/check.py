@@ -15,6 +15,7 @@ from vae_fidelity._pictures import Picture
 from vae_fidelity._pipeline import Pipeline
 from vae_fidelity._report import Report
 from vae_fidelity.live import findings
+from vae_fidelity.live.implementation import OfObject
 from vae_fidelity.live.layers import Layer, is_compiled
 from vae_fidelity.live.model import Model
 from vae_fidelity.live.pictures import pixels_of, psnr_of, taken_sample
@@ -67,6 +68,26 @@ def _with_layer(found: Finding) -> Finding:
     if found.layer is not None or not isinstance(names, list) or not names:
         return found
     return dataclasses.replace(found, layer=str(names[0]).rpartition(".")[0])
+
+
+def check_object(
+    given: Any, picture: Picture, *, against: Optional[Against], tell: Callable[[str], object], **asked: Any
+) -> Report:
+    """What `vae_fidelity.check` says of an object with encode() and decode(), of which no layer can be seen: the latents
+    and the picture that it makes, beside those of the checkpoint `against`."""
+    if against is None:
+        next = "name what it should be: against=FOLDER, a file, a hub's id, or a model in memory"
+        problem = "is none of the classes that are run here, so that its weights and layers cannot be seen"
+        raise VaeFidelityError("option", type(given).__name__, problem, next)
+    pipeline = against if isinstance(against, Pipeline) else Pipeline(against)
+    of_object = OfObject(given)
+    seen = pipeline.check(picture, **asked)
+    tell(f"running {of_object.name}")
+    latents = of_object.encode(taken_sample(picture, seen.seen))
+    decoded = pixels_of(of_object.decode(latents))
+    if decoded is None:
+        return pipeline.check(picture, latents=latents, latents_scale="raw", **asked)
+    return pipeline.check(picture, latents=latents, latents_scale="raw", decoded_image=decoded, **asked)
 
 
 def _compared(

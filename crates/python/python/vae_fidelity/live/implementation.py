@@ -105,13 +105,13 @@ def implementation(given: Any) -> Implementation:
     Raises:
         VaeFidelityError: if it neither names a checkpoint nor encodes and decodes.
     """
-    if is_module(given) and _is_of_class(given):
+    if is_module(given) and is_of_class(given):
         return OfModule(given)
     if isinstance(given, (str, os.PathLike)):
         return OfPipeline(Pipeline(given))
     if isinstance(given, Pipeline):
         return OfPipeline(given)
-    if callable(getattr(given, "encode", None)) and callable(getattr(given, "decode", None)):
+    if has_both(given):
         return OfObject(given)
     found = f"{type(given).__module__}.{type(given).__qualname__}"
     problem = f"expected a model, a checkpoint, or an object with encode() and decode(), found {found}"
@@ -123,7 +123,13 @@ def module_of(given: Implementation) -> Optional[Model]:
     return given.model if isinstance(given, OfModule) else None
 
 
-def _is_of_class(module: Any) -> bool:
+def has_both(given: Any) -> bool:
+    """Whether it encodes and decodes."""
+    return callable(getattr(given, "encode", None)) and callable(getattr(given, "decode", None))
+
+
+def is_of_class(module: Any) -> bool:
+    """Whether it is a torch module of a class that is run here."""
     try:
         Model.of(module)
     except VaeFidelityError:
