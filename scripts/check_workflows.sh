@@ -52,7 +52,7 @@ refuses() { # NAME of the fault, WORD that a finding has, linter, file
 
 mkdir -p "$work/.github/workflows"
 planted=$work/.github/workflows/planted.yml
-sed 's/^    needs: archive$/    needs: archives/' .github/workflows/release.yml >"$planted"
+sed 's/^    needs: \[archive, wheel\]$/    needs: [archives, wheel]/' .github/workflows/release.yml >"$planted"
 refuses 'a job that is not there' job-needs actionlint "$planted"
 # shellcheck disable=SC2016 # an expression of GitHub's
 sed 's/scripts\/dist.sh "$TARGET"/scripts\/dist.sh ${{ github.ref_name }}/' \

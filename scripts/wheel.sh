@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the Python package into the git-ignored dist/: a wheel for every CPython from 3.10 on.
 #
-#   scripts/wheel.sh [TARGET]            # manylinux 2.28; x86_64-unknown-linux-gnu or aarch64-...
+#   scripts/wheel.sh [TARGET]            # Linux: manylinux 2.28; x86_64-unknown-linux-gnu or aarch64-...
+#                                        # macOS, Windows: on that system, with maturin in PATH
 #   scripts/wheel.sh --own FOLDER        # for this machine only, unoptimised: what the tests try
 #   scripts/wheel.sh --source            # the source distribution
 set -euo pipefail
@@ -34,12 +35,21 @@ case ${1:-} in
     ;;
 esac
 
-dist_tools
 target=${1:-$host}
+linux=()
+case $target in
+  *-linux-*)
+    dist_tools
+    linux=(--zig --compatibility manylinux_2_28)
+    ;;
+esac
 third_parties "$target"
-rm -f dist/vae_fidelity-*"${target%%-*}".whl
-maturin build --zig --profile dist "${manifest[@]}" --target "$target" --compatibility manylinux_2_28 --out dist
-wheel=$(echo dist/vae_fidelity-*"${target%%-*}".whl)
+built=$(mktemp -d)
+trap 'rm -rf "$built"' EXIT
+maturin build --profile dist "${manifest[@]}" --target "$target" ${linux[@]+"${linux[@]}"} --out "$built"
+wheel=$(echo "$built"/vae_fidelity-*.whl)
+mkdir -p dist && cp "$wheel" dist/
+wheel=dist/$(basename "$wheel")
 size=$(wc -c <"$wheel")
 if [ "$size" -gt "$max_bytes" ]; then
   echo "FAILED: $wheel: $size bytes, at most $max_bytes" >&2
