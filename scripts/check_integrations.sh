@@ -24,7 +24,7 @@ name=vae-fidelity-9.9.9-$target
 release=$work/server/owner/name/releases/download/v9.9.9
 mkdir -p "$release" "$work/$name" "$work/temp"
 cp "$binary" "$work/$name/vae-fidelity"
-tar -C "$work" -cJf "$release/$name.tar.xz" "$name"
+XZ_OPT=-0 tar -C "$work" -cJf "$release/$name.tar.xz" "$name"
 (cd "$release" && sha256sum "$name.tar.xz" >"$name.tar.xz.sha256")
 export RUNNER_OS=Linux RUNNER_ARCH=X64 RUNNER_TEMP=$work/temp
 export GITHUB_PATH=$work/path GITHUB_OUTPUT=$work/output
@@ -41,31 +41,32 @@ run() { # COMMAND ARGUMENTS; what came of it, in $written
     cd "$work"
     PATH=$(cat "$GITHUB_PATH"):$PATH COMMAND=$1 ARGUMENTS=$2 \
       "$root/integrations/github-action/run.sh"
-  )
+  ) || return
   written=$(cat "$GITHUB_OUTPUT")
 }
 
 said=$(install 9.9.8 X64 2>&1) && fail 'a release that is not there' "$said"
 [[ $said == *'::error::release 9.9.8 of owner/name has no'* ]] || fail 'the message' "$said"
 said=$(install 9.9.9 ARM 2>&1) && fail 'a machine without a release' "$said"
-echo "0000  $name.tar.xz" >"$release/$name.tar.xz.sha256"
+printf '%064d  %s\n' 0 "$name.tar.xz" >"$release/$name.tar.xz.sha256"
 said=$(install 9.9.9 X64 2>&1) && fail 'an archive that is not what its SHA-256 says' "$said"
+[[ $said == *"$name.tar.xz: FAILED"* && ! -s $GITHUB_PATH ]] || fail 'the reason' "$said"
 (cd "$release" && sha256sum "$name.tar.xz" >"$name.tar.xz.sha256")
 install 9.9.9 X64 >"$work/said" || fail 'install.sh' "$(cat "$work/said")"
 
 cp golden/images/astronaut.png "$work/a picture.png"
 size=$'--width=64\n--height=64'
-run check $'a picture.png\n\n'"$size"$'\r\n' >"$work/said"
+run check $'a picture.png\n\n'"$size"$'\r\n' >"$work/said" 2>&1
 [[ $written == *'exit-code=0'*'written=true'* ]] || fail 'check, a pass' "$written"
-run check $'a picture.png\n--min-psnr=99\n'"$size" >"$work/said"
+run check $'a picture.png\n--min-psnr=99\n'"$size" >"$work/said" 2>&1
 [[ $written == *'exit-code=1'*'written=true'* ]] || fail 'check, a fail' "$written"
 sarif=$(sed -n 's/^sarif=//p' <<<"$written")
 junit=$(sed -n 's/^junit=//p' <<<"$written")
 grep -q '"uri": "a%20picture.png"' "$sarif" || fail 'the findings of check' "$(cat "$sarif")"
 grep -q '<failure type="verdict"' "$junit" || fail 'the verdict of check' "$(cat "$junit")"
-run inspect builtin >"$work/said"
+run inspect builtin >"$work/said" 2>&1
 [[ $written == *'exit-code=0'*'written=true'* ]] || fail 'inspect' "$written"
-run check --no-such-flag 2>"$work/said"
+run check --no-such-flag >"$work/said" 2>&1
 [[ $written == *'exit-code=2'*'written=false'* ]] || fail 'arguments that are refused' "$written"
 said=$(run probe x 2>&1) && fail 'a command that it has not' "$said"
 said=$(run check $'\n' 2>&1) && fail 'no arguments' "$said"
