@@ -176,7 +176,7 @@ fn artifact_location(path: &Path, console: Console) -> Value {
         location.insert("uriBaseId".to_owned(), "%SRCROOT%".into());
         return Value::Object(location);
     }
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let absolute = absolute(path);
     let shown = match console.strip {
         Some(folders) => PathBuf::from(&*folders.left_out(&absolute.to_string_lossy())),
         None => absolute,
@@ -197,11 +197,19 @@ fn below_working_directory(path: &Path) -> Option<PathBuf> {
     if let Some(below) = path.strip_prefix(&here).ok().filter(|below| plain(below)) {
         return Some(below.to_owned());
     }
-    // Through `..`, or by a link to the folder. The file itself may be a link: it has the name that it
-    // was given.
-    let folder = path.parent()?.canonicalize().ok()?;
-    let below = folder.join(path.file_name()?);
+    let below = absolute(path);
     below.strip_prefix(here.canonicalize().ok()?).ok().map(Path::to_owned)
+}
+
+/// `path` with its folder's own name, without `..` and links. The file itself may be a link: it has the
+/// name that it was given.
+fn absolute(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
+    match folder.zip(absolute.file_name()) {
+        Some((folder, name)) => folder.join(name),
+        None => absolute,
+    }
 }
 
 /// The segments of `path` as a URI has them, without the root's slash.
