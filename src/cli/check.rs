@@ -10,7 +10,9 @@ use crate::pixels::requested_size;
 use crate::report::CheckSummary;
 use crate::{Error, Result};
 
+use super::cases::Subject;
 use super::check_args::CheckArgs;
+use super::ci_files::recorded;
 use super::console::Console;
 use super::images::expand;
 use super::loading::loaded;
@@ -42,84 +44,92 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
     let mut reads = ReadFiles::with_source(of_run.chain(of_user), &source, &options);
     reads.standard_input = given.iter().any(|path| path.as_os_str() == "-");
     let outputs = Outputs::settle(args, &images, &reads)?;
-    builder.execution()?;
-    let graphics = graphics(args, console)?;
+    let subjects = images.iter().map(|image| Subject::file(image)).collect();
+    recorded(&args.ci, "check", subjects, console, |cases| {
+        builder.execution()?;
+        let graphics = graphics(args, console)?;
 
-    let builder = builder.opened_with(options);
-    let Some((pipeline, progress)) = loaded(builder, progress, console)? else {
-        return Ok(Outcome::NotJudged);
-    };
-    let mut notes = args.run.notes();
-    if let Some(source) = &mut latents_file {
-        files.latents_scale = source.settle(pipeline.model().family);
-        notes.extend(source.note());
-    }
-    let mut check = CheckOptions {
-        size,
-        exif: args.run.exif,
-        seed: args.run.seed_of_draw(),
-        thresholds: args.least.thresholds(),
-        baseline,
-        files,
-        latents_file,
-        cross_check: args.cross_check,
-        forecast: args.forecast,
-        notes,
-        ..CheckOptions::default()
-    };
-    let command = command_line(arguments);
-    let of_all: Vec<String> = pipeline.notes().iter().chain(&check.notes).cloned().collect();
-    progress.around(|| of_all.iter().for_each(|note| console.note(note)));
-
-    let mut summary = CheckSummary { images: images.len(), passed: 0, failed: 0, not_judged: 0 };
-    let mut worst = Outcome::Passed;
-    for (index, (image, outputs)) in images.iter().zip(&outputs).enumerate() {
-        let started = Instant::now();
-        let step = |step: &str| progress.image(index, image, step);
-        check.decoded_path = outputs.picture.clone();
-        check.saved = outputs.saved();
-        check.trace = outputs.trace.is_some() || outputs.report.is_some();
-        check.visibility = outputs.show_differences() || graphics.is_some();
-        let judged = pipeline.check_with(image, &check, |now| step(&now.to_string()));
-        let written = judged.and_then(|mut checked| {
-            step("writing");
-            let yours = check.files.decoded_image.as_ref();
-            results::write(&checked, outputs, &command, yours, console)?;
-            checked.report.timings_ms.set_total(started.elapsed());
-            Ok(checked)
-        });
-        let outcome = match written {
-            Ok(checked) => progress.around(|| {
-                let report = &checked.report;
-                report.notes[of_all.len()..].iter().for_each(|note| {
-                    console.note(format_args!("{}: {note}", image.display()));
-                });
-                let gap = if index > 0 { "\n" } else { "" };
-                console.result(report, format_args!("{gap}{report}"))?;
-                if let Some(how) = graphics {
-                    Shown::of(&checked).map_or(Ok(()), |shown| shown.draw(how))?;
-                }
-                Ok(Outcome::from(report.verdict))
-            })?,
-            Err(error) if images.len() == 1 => return Err(error),
-            // The others can still be judged.
-            Err(error) => progress.around(|| {
-                console.error(&error, Some(image))?;
-                Ok(Outcome::NotJudged)
-            })?,
+        let builder = builder.opened_with(options);
+        let Some((pipeline, progress)) = loaded(builder, progress, console, cases)? else {
+            return Ok(Outcome::NotJudged);
         };
-        match outcome {
-            Outcome::Passed => summary.passed += 1,
-            Outcome::Failed => summary.failed += 1,
-            Outcome::NotJudged => summary.not_judged += 1,
+        let mut notes = args.run.notes();
+        if let Some(source) = &mut latents_file {
+            files.latents_scale = source.settle(pipeline.model().family);
+            notes.extend(source.note());
         }
-        worst = worst.max(outcome);
-    }
-    drop(progress);
-    if images.len() > 1 {
-        console.result(&SummaryReport::new(summary), format_args!("\n{summary}\n"))?;
-    }
-    Ok(worst)
+        let mut check = CheckOptions {
+            size,
+            exif: args.run.exif,
+            seed: args.run.seed_of_draw(),
+            thresholds: args.least.thresholds(),
+            baseline,
+            files,
+            latents_file,
+            cross_check: args.cross_check,
+            forecast: args.forecast,
+            notes,
+            ..CheckOptions::default()
+        };
+        let command = command_line(arguments);
+        let of_all: Vec<String> = pipeline.notes().iter().chain(&check.notes).cloned().collect();
+        progress.around(|| of_all.iter().for_each(|note| console.note(note)));
+
+        let mut summary =
+            CheckSummary { images: images.len(), passed: 0, failed: 0, not_judged: 0 };
+        let mut worst = Outcome::Passed;
+        for (index, (image, outputs)) in images.iter().zip(&outputs).enumerate() {
+            let started = Instant::now();
+            let step = |step: &str| progress.image(index, image, step);
+            check.decoded_path = outputs.picture.clone();
+            check.saved = outputs.saved();
+            check.trace = outputs.trace.is_some() || outputs.report.is_some();
+            check.visibility = outputs.show_differences() || graphics.is_some();
+            let judged = pipeline.check_with(image, &check, |now| step(&now.to_string()));
+            let written = judged.and_then(|mut checked| {
+                step("writing");
+                let yours = check.files.decoded_image.as_ref();
+                results::write(&checked, outputs, &command, yours, console)?;
+                checked.report.timings_ms.set_total(started.elapsed());
+                Ok(checked)
+            });
+            match &written {
+                Ok(checked) => cases.judged(started.elapsed(), &checked.report),
+                Err(error) => cases.not_judged(started.elapsed(), error, &[]),
+            }
+            let outcome = match written {
+                Ok(checked) => progress.around(|| {
+                    let report = &checked.report;
+                    report.notes[of_all.len()..].iter().for_each(|note| {
+                        console.note(format_args!("{}: {note}", image.display()));
+                    });
+                    let gap = if index > 0 { "\n" } else { "" };
+                    console.result(report, format_args!("{gap}{report}"))?;
+                    if let Some(how) = graphics {
+                        Shown::of(&checked).map_or(Ok(()), |shown| shown.draw(how))?;
+                    }
+                    Ok(Outcome::from(report.verdict))
+                })?,
+                Err(error) if images.len() == 1 => return Err(error),
+                // The others can still be judged.
+                Err(error) => progress.around(|| {
+                    console.error(&error, Some(image))?;
+                    Ok(Outcome::NotJudged)
+                })?,
+            };
+            match outcome {
+                Outcome::Passed => summary.passed += 1,
+                Outcome::Failed => summary.failed += 1,
+                Outcome::NotJudged => summary.not_judged += 1,
+            }
+            worst = worst.max(outcome);
+        }
+        drop(progress);
+        if images.len() > 1 {
+            console.result(&SummaryReport::new(summary), format_args!("\n{summary}\n"))?;
+        }
+        Ok(worst)
+    })
 }
 
 /// How `--show` draws; `None` where it does not.

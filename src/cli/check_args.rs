@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ci_args::CiArgs;
 use super::run_args::{RunArgs, SplittingArgs};
 use super::shared_args::LeastArgs;
 use super::user_files::FilesArgs;
@@ -92,4 +93,6 @@ pub struct CheckArgs {
     /// Fail where PSNR or SSIM fall below those of an earlier --json, or an error is new
     #[arg(long, value_name = "RUN.json")]
     pub baseline: Option<PathBuf>,
+    #[command(flatten)]
+    pub ci: CiArgs,
 }

@@ -11,6 +11,8 @@ use crate::report::{CheckSummary, LatentsSource, SavedFile};
 use crate::tensor_file::to_safetensors;
 use crate::{Error, Result};
 
+use super::cases::Subject;
+use super::ci_files::recorded;
 use super::console::Console;
 use super::decode_args::DecodeArgs;
 use super::loading::loaded;
@@ -35,68 +37,77 @@ pub fn run(args: &DecodeArgs, console: Console) -> Result<Outcome> {
     let reads = ReadFiles::with_source(given, &source, &options);
     // Those that are named, before anything slow.
     let named = Outputs { picture: args.out.clone(), decoded: args.save_decoded.clone() };
-    places::check(&named.named().collect::<Vec<_>>(), &reads)?;
-    builder.execution()?;
+    let of_ci = args.ci.named()?;
+    let named: Vec<(&str, &Path)> = named.named().chain(of_ci).collect();
+    places::check(&named, &reads)?;
+    let subjects = vec![Subject::file(&args.latents)];
+    recorded(&args.ci, "decode", subjects, console, |cases| {
+        builder.execution()?;
 
-    let builder = builder.opened_with(options);
-    let Some((pipeline, progress)) = loaded(builder, progress, console)? else {
-        return Ok(Outcome::NotJudged);
-    };
-    let mut notes = args.model.notes();
-    let scale = latents_file.settle(pipeline.model().family);
-    notes.extend(latents_file.note());
-    let mut decode = DecodeOptions {
-        scale,
-        decoded_image: decoded_image.map(|opened| opened.pixels),
-        latents_file: Some(latents_file),
-        notes,
-        ..DecodeOptions::default()
-    };
-    let (rows, axes) = match pipeline.latents_in(&file.values, &decode)? {
-        LatentsIn::Rows(rows, axes) => (rows, axes),
-        LatentsIn::Unfit(judged) => {
-            drop(progress);
-            judged.report.notes.iter().for_each(|note| console.note(note));
-            console.result(&judged.report, &judged.report)?;
-            return Ok(judged.report.verdict.into());
-        }
-    };
-    decode.notes.extend(axes.note());
-    let of_all: Vec<String> = pipeline.notes().iter().chain(&decode.notes).cloned().collect();
-    progress.around(|| of_all.iter().for_each(|note| console.note(note)));
-    let outputs = Outputs::settle(args, rows.len(), &reads)?;
-
-    let mut summary = CheckSummary { images: rows.len(), passed: 0, failed: 0, not_judged: 0 };
-    let mut worst = Outcome::Passed;
-    for (index, (row, outputs)) in rows.iter().zip(&outputs).enumerate() {
-        let started = Instant::now();
-        decode.row = (rows.len() > 1).then_some(index);
-        decode.decoded_path = outputs.picture.clone();
-        decode.saved = outputs.saved();
-        let step = |step: &str| match rows.len() {
-            1 => progress.step(step),
-            count => progress.step(&format!("row {index} of {count}: {step}")),
+        let builder = builder.opened_with(options);
+        let Some((pipeline, progress)) = loaded(builder, progress, console, cases)? else {
+            return Ok(Outcome::NotJudged);
         };
-        let mut decoded = pipeline.decode_with(row, &decode, |now| step(&now.to_string()))?;
-        outputs.write(&decoded)?;
-        decoded.report.timings_ms.set_total(started.elapsed());
-        let report = &decoded.report;
-        progress.around(|| {
-            let gap = if index > 0 { "\n" } else { "" };
-            console.result(report, format_args!("{gap}{report}"))
-        })?;
-        let outcome = Outcome::from(report.verdict);
-        match outcome {
-            Outcome::Passed => summary.passed += 1,
-            _ => summary.failed += 1,
+        let mut notes = args.model.notes();
+        let scale = latents_file.settle(pipeline.model().family);
+        notes.extend(latents_file.note());
+        let mut decode = DecodeOptions {
+            scale,
+            decoded_image: decoded_image.map(|opened| opened.pixels),
+            latents_file: Some(latents_file),
+            notes,
+            ..DecodeOptions::default()
+        };
+        let started = Instant::now();
+        let (rows, axes) = match pipeline.latents_in(&file.values, &decode)? {
+            LatentsIn::Rows(rows, axes) => (rows, axes),
+            LatentsIn::Unfit(judged) => {
+                drop(progress);
+                cases.judged(started.elapsed(), &judged.report);
+                judged.report.notes.iter().for_each(|note| console.note(note));
+                console.result(&judged.report, &judged.report)?;
+                return Ok(judged.report.verdict.into());
+            }
+        };
+        decode.notes.extend(axes.note());
+        let of_all: Vec<String> = pipeline.notes().iter().chain(&decode.notes).cloned().collect();
+        progress.around(|| of_all.iter().for_each(|note| console.note(note)));
+        let outputs = Outputs::settle(args, rows.len(), &reads)?;
+        cases.split(rows.len());
+
+        let mut summary = CheckSummary { images: rows.len(), passed: 0, failed: 0, not_judged: 0 };
+        let mut worst = Outcome::Passed;
+        for (index, (row, outputs)) in rows.iter().zip(&outputs).enumerate() {
+            let started = Instant::now();
+            decode.row = (rows.len() > 1).then_some(index);
+            decode.decoded_path = outputs.picture.clone();
+            decode.saved = outputs.saved();
+            let step = |step: &str| match rows.len() {
+                1 => progress.step(step),
+                count => progress.step(&format!("row {index} of {count}: {step}")),
+            };
+            let mut decoded = pipeline.decode_with(row, &decode, |now| step(&now.to_string()))?;
+            outputs.write(&decoded)?;
+            decoded.report.timings_ms.set_total(started.elapsed());
+            let report = &decoded.report;
+            progress.around(|| {
+                let gap = if index > 0 { "\n" } else { "" };
+                console.result(report, format_args!("{gap}{report}"))
+            })?;
+            cases.judged(started.elapsed(), report);
+            let outcome = Outcome::from(report.verdict);
+            match outcome {
+                Outcome::Passed => summary.passed += 1,
+                _ => summary.failed += 1,
+            }
+            worst = worst.max(outcome);
         }
-        worst = worst.max(outcome);
-    }
-    drop(progress);
-    if rows.len() > 1 {
-        console.result(&SummaryReport::new(summary), format_args!("\n{summary}\n"))?;
-    }
-    Ok(worst)
+        drop(progress);
+        if rows.len() > 1 {
+            console.result(&SummaryReport::new(summary), format_args!("\n{summary}\n"))?;
+        }
+        Ok(worst)
+    })
 }
 
 /// Where the results of one row go; `None` is not written.
@@ -149,7 +160,8 @@ impl Outputs {
         let outputs: Vec<Self> = (0..count)
             .map(|index| Self { picture: picture(index), decoded: args.save_decoded.clone() })
             .collect();
-        let named: Vec<(&str, &Path)> = outputs.iter().flat_map(Self::named).collect();
+        let mut named: Vec<(&str, &Path)> = outputs.iter().flat_map(Self::named).collect();
+        named.extend(args.ci.named()?);
         places::check_in(args.out_dir.as_deref(), &named, reads)?;
         Ok(outputs)
     }

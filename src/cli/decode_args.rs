@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ci_args::CiArgs;
 use super::run_args::{ModelArgs, SplittingArgs};
 use super::user_files::Scale;
 
@@ -51,4 +52,6 @@ pub struct DecodeArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub splitting: SplittingArgs,
+    #[command(flatten)]
+    pub ci: CiArgs,
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::ci_args::CiArgs;
 use super::source_args::SourceArgs;
 
 /// Look into a checkpoint without running it, or say what differs between two
@@ -36,4 +37,6 @@ pub struct InspectArgs {
     pub tensors: bool,
     #[command(flatten)]
     pub about: SourceArgs,
+    #[command(flatten)]
+    pub ci: CiArgs,
 }

@@ -2,8 +2,11 @@
 
 mod args;
 mod byte_size;
+mod cases;
 mod check;
 mod check_args;
+mod ci_args;
+mod ci_files;
 mod compare;
 mod console;
 mod decode;
@@ -16,6 +19,7 @@ mod golden;
 mod images;
 mod inspect;
 mod inspect_args;
+mod junit;
 mod loading;
 mod objects;
 mod outcome;
@@ -27,6 +31,7 @@ mod probe_args;
 mod progress;
 mod results;
 mod run_args;
+mod sarif;
 #[cfg(feature = "schema")]
 mod schema;
 mod shared_args;

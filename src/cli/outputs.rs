@@ -6,7 +6,7 @@ use crate::report::SavedFile;
 use crate::{Error, Result};
 
 use super::check_args::CheckArgs;
-use super::places::{self, ReadFiles, check_png_name};
+use super::places::{self, ReadFiles, check_ending, check_png_name};
 
 /// Where the results of one image go; `None` is not written.
 #[derive(Debug, Default)]
@@ -43,7 +43,8 @@ impl Outputs {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let named: Vec<(&str, &Path)> = outputs.iter().flat_map(Self::named).collect();
+        let mut named: Vec<(&str, &Path)> = outputs.iter().flat_map(Self::named).collect();
+        named.extend(args.ci.named()?);
         places::check_in(args.out_dir.as_deref(), &named, reads)?;
         Ok(outputs)
     }
@@ -120,7 +121,8 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
     for (flag, path) in pictures {
         path.as_deref().map_or(Ok(()), |path| check_png_name(flag, path))?;
     }
-    args.report.as_deref().map_or(Ok(()), |path| check_html_name("--report", path))?;
+    let report = args.report.as_deref();
+    report.map_or(Ok(()), |path| check_ending("--report", path, "HTML", &["html", "htm"]))?;
     let needs_picture = [
         ("--out", args.out.is_some()),
         ("--out-dir", args.out_dir.is_some()),
@@ -132,19 +134,6 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         ("--min-ms-ssim", args.least.min_ms_ssim.is_some()),
     ];
     args.run.model.dtype.refuse_without_picture(&needs_picture)
-}
-
-/// Errors where `path` has a name of another format than the HTML that `flag` writes.
-pub fn check_html_name(flag: &str, path: &Path) -> Result<()> {
-    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
-    match extension {
-        Some(extension) if extension != "html" && extension != "htm" => Err(Error::output(
-            path,
-            format!("{flag} writes HTML, and the name ends in .{extension}"),
-            format!("name it {}", path.with_extension("html").display()),
-        )),
-        _ => Ok(()),
-    }
 }
 
 fn picture(args: &CheckArgs, image: &Path) -> Result<Option<PathBuf>> {

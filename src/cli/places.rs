@@ -93,11 +93,16 @@ impl ReadFiles {
         source: &Source,
         options: &OpenOptions,
     ) -> Self {
-        let ReadPlaces { files: of_source, caches } = ReadPlaces::of(source, options);
         let mut reads = Self::of(files);
-        reads.files.extend(of_source);
-        reads.caches.extend(caches);
+        reads.add_source(source, options);
         reads
+    }
+
+    /// Those of one more source.
+    pub fn add_source(&mut self, source: &Source, options: &OpenOptions) {
+        let ReadPlaces { files, caches } = ReadPlaces::of(source, options);
+        self.files.extend(files);
+        self.caches.extend(caches);
     }
 
     /// `files`, and those of a hub's user.
@@ -142,6 +147,20 @@ pub fn check_png_name(flag: &str, path: &Path) -> Result<()> {
             format!("{flag} writes PNG, and the name ends in .{extension}"),
             format!("name it {}", path.with_extension("png").display()),
         )),
+    }
+}
+
+/// Errors where `path` has a name of another format than the one that `flag` writes, whose files end in
+/// one of `endings`: the first by preference.
+pub fn check_ending(flag: &str, path: &Path, format: &str, endings: &[&str]) -> Result<()> {
+    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+    match extension {
+        Some(extension) if !endings.contains(&&*extension) => Err(Error::output(
+            path,
+            format!("{flag} writes {format}, and the name ends in .{extension}"),
+            format!("name it {}", path.with_extension(endings[0]).display()),
+        )),
+        _ => Ok(()),
     }
 }
 

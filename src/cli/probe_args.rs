@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ci_args::CiArgs;
 use super::run_args::ModelArgs;
 
 /// Send synthetic charts through a VAE, and judge what comes back; needs no data
@@ -28,6 +29,8 @@ pub struct ProbeArgs {
     /// Save the card with all charts as a page for a browser, in one file
     #[arg(long, value_name = "F.html")]
     pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub ci: CiArgs,
 }
 
 fn size(text: &str) -> Result<usize, String> {

@@ -122,6 +122,8 @@ OUTPUT_FLAGS = {
     "--save-latents": "safetensors",
     "--save-decoded": "safetensors",
     "--save-trace": "json",
+    "--junit": "xml",
+    "--sarif": "json",
     "--out-dir": "d",
 }
 
@@ -217,6 +219,8 @@ FLAGS = {
         "--min-ssim",
         "--min-ms-ssim",
         "--baseline",
+        "--junit",
+        "--sarif",
         "-o",
     ],
     "trace": [*SHARED, "--save-trace", "--against", "--atol", "--rtol"],
@@ -230,10 +234,12 @@ FLAGS = {
         "--decoded-image",
         "--tile-size",
         "--max-memory",
+        "--junit",
+        "--sarif",
     ],
-    "probe": [*SHARED, "--out", "--out", "--report", "--size", "-o"],
+    "probe": [*SHARED, "--out", "--out", "--report", "--junit", "--sarif", "--size", "-o"],
     "compare": ["--heatmap", "--montage", "--min-psnr", "--min-ssim", "--min-ms-ssim", "--atol", "--rtol"],
-    "inspect": ["--config", "--family", "--variant", "--subfolder", "--revision"],
+    "inspect": ["--config", "--family", "--variant", "--subfolder", "--revision", "--junit", "--sarif"],
     "explain": [],
 }
 SWITCHES = {

@@ -14,7 +14,7 @@ CONFIG = """{"_class_name": "AutoencoderKL", "act_fn": "silu", "block_out_channe
 "norm_num_groups": 4, "sample_size": 64, "scaling_factor": 0.18215}"""
 RECIPE = '{"schema_version": 1, "hash": "fnv1a64-splitmix64"}'
 ESCAPES = "\x1b[31m\x1b]0;x\x07\u202e<script>"
-EARLIER = ["decoded.png", "earlier.png", "earlier.json", "earlier.safetensors", "earlier.html"]
+EARLIER = ["decoded.png", "earlier.png", "earlier.json", "earlier.safetensors", "earlier.html", "earlier.xml"]
 
 
 def prepare(folder):

@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_output;
 mod candidate;
 mod check;
+mod ci_files;
 mod compare;
 mod decode;
 mod decode_flux2;
@@ -35,6 +36,7 @@ mod user_files;
 
 mod check_report;
 mod hub_world;
+mod junit;
 mod sandbox;
 mod schema;
 mod trace_report;
