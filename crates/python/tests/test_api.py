@@ -1,7 +1,9 @@
 """The package as its users have it: without torch, and without Pillow."""
 
+import copy
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -190,6 +192,13 @@ def test_latents_and_pictures_of_one_s_own_are_judged(builtin, pixels):
     assert finding.code == "scaling-factor-mismatch" and finding.remedy
     raw = builtin.check(pixels, latents=sound.latents_array / sound.latents.scaling.scaling_factor, latents_scale="raw")
     assert raw.verdict == "pass"
+
+
+def test_a_report_is_pickled_without_its_arrays_and_copied_with_them(builtin, pixels):
+    report = builtin.check(pixels)
+    restored = pickle.loads(pickle.dumps(report))
+    assert type(restored) is vae_fidelity.reports.CheckReport and restored.metrics == report.metrics
+    assert copy.deepcopy(report).latents_array is not None
 
 
 def test_a_draw_is_torch_s_of_that_seed(builtin, pixels):

@@ -54,7 +54,10 @@ class Decoded(DecodeReport):
 
 
 class Report(CheckReport):
-    """What `check` says of one picture: everything of the command's JSON, and the arrays behind it."""
+    """What `check` says of one picture: everything of the command's JSON, and the arrays behind it.
+
+    A pickled one comes back as the `CheckReport` that it is, without arrays and pages.
+    """
 
     _checked: _native.Checked
     _call: str
@@ -66,6 +69,13 @@ class Report(CheckReport):
         object.__setattr__(report, "_checked", checked)
         object.__setattr__(report, "_call", call)
         return report
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _without_arrays, (self.to_json(),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Report:
+        # Nothing of it changes.
+        return self
 
     @cached_property
     def picture(self) -> Optional[npt.NDArray[np.uint8]]:
@@ -136,3 +146,7 @@ class Report(CheckReport):
         page = html.escape(self.to_html(), quote=True)
         # A frame of its own: the page's style is not the notebook's.
         return f'<iframe srcdoc="{page}" style="width: 100%; height: 640px; border: 0"></iframe>'
+
+
+def _without_arrays(report: str) -> CheckReport:
+    return from_json(CheckReport, json.loads(report))
