@@ -1,9 +1,13 @@
 """A model in memory: planted faults are found with their layers, sound models have none, and nothing is changed."""
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import live_attacks
 import live_faults
 import pytest
+import torch
 import vae_fidelity
 from diffusers import AutoencoderKL
 from live_models import BUILTIN, DTYPES, MODELS, WAYS
@@ -56,3 +60,44 @@ def test_a_sound_model_has_no_errors(model, way, dtype):
 
 def test_there_are_a_hundred_sound_runs():
     assert len(SOUND) >= 100
+
+
+@pytest.mark.parametrize("fault, words", live_attacks.ATTACKS, ids=lambda each: getattr(each, "name", None))
+def test_what_was_got_wrong_once_is_not_again(fault, words, monkeypatch):
+    vae = AutoencoderKL.from_pretrained(BUILTIN)
+    with contextlib.ExitStack() as undo:
+        fault.plant(vae, monkeypatch)
+        if (handle := getattr(torch, "_remove_hook_of_the_test", None)) is not None:
+            undo.callback(handle.remove)
+        report = vae_fidelity.check(vae, PHOTO, width=64, height=64, against=BUILTIN)
+    first = next((each for each in report.findings if each.severity != "info"), None)
+    assert first is not None and first.code in fault.codes and fault.layer in (None, first.layer), report
+    assert words in first.title, report
+    if "autocast and" in fault.name:
+        assert any(each.code == "live-layer-differs" and each.layer == "decoder.up_blocks.1" for each in report.findings)
+
+
+@pytest.mark.parametrize("name", live_attacks.INNOCENT)
+def test_an_innocent_is_not_blamed(name):
+    report = vae_fidelity.check(live_attacks.INNOCENT[name](AutoencoderKL.from_pretrained(BUILTIN)), PHOTO, width=48, height=32)
+    assert report.verdict == "pass" and not report.findings, report
+
+
+def test_a_sound_model_within_autocast_has_a_warning_alone():
+    vae = AutoencoderKL.from_pretrained(BUILTIN)
+    with torch.autocast("cpu", torch.bfloat16):
+        report = vae_fidelity.check(vae, PHOTO, width=48, height=32)
+    assert [each.code for each in report.findings] == ["live-autocast"] and report.verdict == "pass", report
+
+
+def test_what_is_asked_of_the_picture_counts():
+    report = vae_fidelity.check(AutoencoderKL.from_pretrained(BUILTIN), PHOTO, width=48, height=32, min_psnr=99)
+    assert report.verdict == "fail" and "PSNR" in report.verdict_reasons[0] and "missed" in str(report)
+
+
+def test_checks_in_threads_do_not_mix():
+    vae = AutoencoderKL.from_pretrained(BUILTIN)
+    alone = vae_fidelity.check(vae, PHOTO, width=48, height=32)
+    with ThreadPoolExecutor(3) as pool:
+        reports = list(pool.map(lambda _: vae_fidelity.check(vae, PHOTO, width=48, height=32), range(3)))
+    assert all(len(each.layers) == len(alone.layers) and each.verdict == "pass" for each in reports)

@@ -56,18 +56,22 @@ def check_module(
     not_decided += run.not_decided
     # What a weight cannot be says more than that it is another.
     impossible = [each for each in report.findings if each.code.startswith("weights-") and each.severity == "error"]
-    everything = [*of_model, *impossible, *found, *report.findings]
+    # A model that was built from another config differs in its layers for that.
+    config = [each for each in found if each.code == "live-config-differs"]
+    everything = [*config, *of_model, *impossible, *found, *report.findings]
     return _report(
         model, everything, weights, not_decided, [*notes, *run.notes], report, run.layers, run.decoded, bits,
     )  # fmt: skip
 
 
 def _with_layer(found: Finding) -> Finding:
-    """A finding of tensors with the layer of the first."""
+    """A finding of tensors with the layer of the first, in the words of a model in memory."""
+    title = found.title.replace(" not in the files", " not in the model, or not where its class has it")
+    remedy = found.remedy.replace("fetch the complete file", "load the weights again")
     names = found.evidence.get("tensors")
-    if found.layer is not None or not isinstance(names, list) or not names:
-        return found
-    return dataclasses.replace(found, layer=str(names[0]).rpartition(".")[0])
+    has_name = found.layer is None and isinstance(names, list) and names
+    layer = str(names[0]).rpartition(".")[0] if has_name and names else found.layer
+    return dataclasses.replace(found, layer=layer, title=title, remedy=remedy)
 
 
 def check_object(
@@ -140,9 +144,22 @@ def _report(
         model.name, model.class_name, model.precision(), str(model.device()), bool(model.module.training),
         bool(getattr(model.module, "use_tiling", False)), compiled,
     )  # fmt: skip
-    verdict = "fail" if any(each.severity == "error" for each in once.values()) else "pass"
+    reasons = [f"{each.code}: {each.title}" for each in once.values() if each.severity == "error"]
+    # What was asked of the picture and is missed is no finding.
+    of_check = [] if report is None else report.verdict_reasons
+    reasons += [each for each in of_check if each.partition(":")[0] not in once]
     return LiveReport(
-        verdict=verdict, findings=list(once.values()), model=in_memory, psnr_db=psnr, worst_difference=worst,
-        same_bits=bits, weights=weights, not_decided=not_decided, notes=notes, layers=layers or [], check=report,
+        verdict="fail" if reasons else "pass",
+        verdict_reasons=reasons,
+        findings=list(once.values()),
+        model=in_memory,
+        psnr_db=psnr,
+        worst_difference=worst,
+        same_bits=bits,
+        weights=weights,
+        not_decided=list(dict.fromkeys(not_decided)),
+        notes=list(dict.fromkeys(notes)),
+        layers=layers or [],
+        check=report,
         picture=picture,
-    )  # fmt: skip
+    )

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from vae_fidelity import _native
 from vae_fidelity._from_json import from_json
-from vae_fidelity.live import causes
-from vae_fidelity.live.layers import Graph, Layer, Record
+from vae_fidelity.live import suspects
+from vae_fidelity.live.layers import Call, Graph, Layer, Record
 from vae_fidelity.live.model import Model
 from vae_fidelity.live.rounding import allowed, coarser, distance
-from vae_fidelity.live.trip import Posterior
+from vae_fidelity.live.trial import tried
+from vae_fidelity.live.trip import Posterior, Returned
 from vae_fidelity.live.weights import MOST_ARE_OTHERS, WeightsComparison
 from vae_fidelity.reports import Cause, Finding
 
@@ -60,7 +61,9 @@ class ModelFailed(Exception):
 
 
 def of_failure(model: Model, failed: ModelFailed) -> Finding:
-    """A model that raises an exception where its class does not."""
+    """A model that raises an exception, or returns something, as its class does not."""
+    if isinstance(failed.error, Returned):
+        return finding("live-forward-differs", str(failed.error), failed.method, why=suspects.of_method(model, failed.method))
     said = (str(failed.error).strip().splitlines() or [""])[0]
     where = f" in {failed.layer}" if failed.layer else ""
     dtypes = sorted({str(each.dtype).removeprefix("torch.") for each in model.module.parameters() if each.is_floating_point()})
@@ -69,58 +72,84 @@ def of_failure(model: Model, failed: ModelFailed) -> Finding:
     return finding("live-forward-differs", title, failed.layer or failed.method, dtypes=dtypes)
 
 
-def of_layers(model: Model, layers: list[Layer], of_class: Optional[Any]) -> list[Finding]:
+def of_layers(model: Model, records: list[Record], of_class: Optional[Any]) -> list[Finding]:
     """The first layer of each kind of fault: training mode, autocast, overflow, and everything else."""
     found: dict[str, Finding] = {}
+    layers = [layer for record in records for layer in record.layers]
+    calls = {name: call for record in reversed(records) for name, call in record.calls.items()}
+    different = [layer.name for layer in layers if layer.differs]
     for layer in layers:
         if not layer.differs and layer.autocast is None:
             continue
-        made = _of_layer(model, layer, of_class)
         # What comes after an overflow is its consequence.
-        if made is not None and not any(code.startswith("fp16-overflow") for code in found):
+        if any(code.startswith("fp16-overflow") for code in found) or "live-layer-differs" in found and layer.differs:
+            continue
+        made = _of_layer(model, layer, calls.get(layer.name), of_class, len(different) - 1)
+        if made is not None:
             found.setdefault(made.code, made)
     return list(found.values())
 
 
-def _of_layer(model: Model, layer: Layer, of_class: Optional[Any]) -> Optional[Finding]:
+def _of_layer(model: Model, layer: Layer, call: Optional[Call], of_class: Optional[Any], others: int) -> Optional[Finding]:
     numbers: dict[str, Any] = {"relative_rms": layer.relative_rms, "allowed_rms": layer.allowed_rms, "worst": layer.worst}
-    numbers |= {"allowed_worst": layer.allowed_worst, "class": layer.class_name, "dtype": layer.dtype}
+    numbers |= {"allowed_worst": layer.allowed_worst, "gain": layer.gain, "class": layer.class_name, "dtype": layer.dtype}
     if not layer.differs:
         own = allowed(model.precision(), "leaf")
         if layer.autocast == model.precision() or layer.relative_rms <= own.relative_rms:
             return None
         title = f"autocast runs {layer.name} in {layer.autocast}, and its weights are {model.precision()}"
         return finding("live-autocast", title, layer.name, **numbers)
-    if layer.problem is not None:
-        return finding("live-layer-differs", f"{layer.name}: {layer.problem}", layer.name, **numbers)
     if layer.non_finite and "float16" in (layer.dtype, layer.autocast) and layer.reference_max > _F16_MAX:
         stage = "encoder" if layer.name.startswith(("encoder", "quant_conv")) else "decoder"
         title = f"{layer.name} puts out {layer.reference_max:.3g}, and f16 ends at 65504"
         return finding(f"fp16-overflow-{stage}", title, layer.name, reference_max=layer.reference_max, **numbers)
-    training = causes.in_training(model, layer.name)
+    training = in_training(model, layer.name)
     if training is not None:
         title = f"{training} is in training mode, so that {layer.name} gives something else on each call"
         return finding("live-training-mode", title, training, **numbers)
-    clauses = list(dict.fromkeys(causes.why(model, layer.name, of_class)))
-    how = "puts out NaN or infinity" if layer.non_finite else f"is {layer.relative_rms:.2g} off (rounding: {layer.allowed_rms:.2g})"
-    because = (
-        f": {'; '.join(clauses[:3])}" if clauses else ": nothing in it is unlike its class, so look at the kernel that runs it"
-    )
-    return finding("live-layer-differs", f"{layer.name} {how} on its own input{because}", layer.name, why=clauses, **numbers)
+    trial = tried(model, layer, call, of_class)
+    how = f"is {layer.relative_rms:.2g} off (rounding: {layer.allowed_rms:.2g}) on its own input"
+    if layer.problem is not None:
+        how = layer.problem
+    elif layer.non_finite:
+        how = "puts out NaN or infinity where its class does not"
+    elif layer.relative_rms <= layer.allowed_rms and layer.worst <= layer.allowed_worst:
+        how = f"is {layer.gain:.2g} too large or too small as a whole (rounding: {layer.allowed_gain:.2g}) on its own input"
+    more = f"; {others} more layers differ, which may follow from it" if others > 0 else ""
+    numbers |= {"causes": trial.causes, "innocent": trial.innocent, "not_tried": trial.open, "more_layers": others}
+    return finding("live-layer-differs", f"{layer.name} {how}{trial.because()}{more}", layer.name, **numbers)
 
 
-def not_run(model: Model, graph: Graph, stages: list[Stage]) -> list[Finding]:
-    """What the class runs and the model does not."""
+def in_training(model: Model, name: str) -> Optional[str]:
+    """The name of what drops values at random or takes statistics of the picture, in the module `name`, since it is
+    in training mode."""
+    module = model.submodule(name)
+    for path, inner in [] if module is None else module.named_modules():
+        kinds = {base.__name__ for base in type(inner).__mro__}
+        drops = any("Dropout" in kind for kind in kinds) and getattr(inner, "p", 0) > 0
+        if inner.training and (drops or "_BatchNorm" in kinds):
+            return f"{name}.{path}".strip(".")
+    return None
+
+
+def not_run(model: Model, graph: Graph, stages: list[Stage], of_class: Optional[Any]) -> list[Finding]:
+    """What the class runs and the model does not. Whether that is a fault is for what it makes to say: layers are fused,
+    and weights used by others than their module."""
     ran = set().union(*(stage.record.ran for stage in stages))
     missing = [name for name in graph.classes if name not in ran]
     if not missing:
         return []
     first = missing[0]
     method = "encode" if first.startswith(("encoder", "quant_conv")) else "decode"
-    clauses = causes.replaced(model, method)
-    because = f": {'; '.join(clauses)}" if clauses else ""
-    title = f"{first} of the class was not run by {method}(){because}"
-    return [finding("live-forward-differs", title, first, not_run=missing, why=clauses)]
+    around = first.rpartition(".")[0]
+    while around and around not in ran:
+        around = around.rpartition(".")[0]
+    clauses = suspects.of_method(model, method)
+    if around:
+        clauses = [each.clause for each in suspects.suspects(model, around, of_class)] or clauses
+    because = f": {'; '.join(clauses[:3])}" if clauses else ""
+    title = f"{first} of the class was not run by {around or f'{method}()'}{because}"
+    return [finding("live-forward-differs", title, first, not_run=missing, around=around, why=clauses)]
 
 
 def of_whole(model: Model, stage: Stage, autocast: Optional[str], amplified: Callable[[Stage], float]) -> list[Finding]:
@@ -137,18 +166,20 @@ def of_whole(model: Model, stage: Stage, autocast: Optional[str], amplified: Cal
     room = allowed(precision, "whole", amplified(stage))
     if off.within(room):
         return []
-    clauses = causes.replaced(model, stage.method)
+    clauses = suspects.of_method(model, stage.method)
     because = f": {'; '.join(clauses)}" if clauses else ""
     title = f"{stage.method}() is {off.relative_rms:.2g} off (rounding: {room.relative_rms:.2g}), and no layer in it is{because}"
     numbers: dict[str, Any] = {"relative_rms": off.relative_rms, "allowed_rms": room.relative_rms, "worst": off.worst}
     return [finding("live-forward-differs", title, stage.method, why=clauses, **numbers)]
 
 
-def of_posterior(model: Model, posterior: Posterior) -> list[Finding]:
-    """A distribution that is not what its own moments say."""
+def of_posterior(precision: str, posterior: Posterior) -> list[Finding]:
+    """A distribution that is not what its own moments say, in a model that rounds as `precision` does."""
     mean, logvar = np.split(posterior.moments, 2, axis=1)
     std = np.exp(0.5 * np.clip(logvar, -30, 20))
-    room = allowed(model.precision(), "block")
+    room = allowed(precision, "block")
+    clauses = suspects.of_distribution(posterior.distribution)
+    because = f": {'; '.join(clauses)}" if clauses else ""
     parts = [("mode()", mean, posterior.mode), ("std", std, posterior.std)]
     if posterior.draw is not None and posterior.noise is not None:
         # Of the model's own standard deviation, so that one fault has one name.
@@ -156,8 +187,8 @@ def of_posterior(model: Model, posterior: Posterior) -> list[Finding]:
     for what, expected, found in parts:
         off = distance(expected.astype(np.float32), found)
         if not off.within(room):
-            title = f"{what} of the posterior is {off.relative_rms:.2g} off what its moments say"
-            return [finding("live-forward-differs", title, "latent_dist", relative_rms=off.relative_rms)]
+            title = f"{what} of the posterior is {off.relative_rms:.2g} off what its moments say{because}"
+            return [finding("live-forward-differs", title, "latent_dist", relative_rms=off.relative_rms, why=clauses)]
     return []
 
 

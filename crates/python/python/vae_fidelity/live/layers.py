@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
@@ -33,10 +34,14 @@ class Layer:
     """RMS of the difference over RMS of the reference's output."""
     worst: float
     """Largest difference of a value, over its own size plus the RMS of the output."""
+    gain: float
+    """How far the line through both is from slope 1."""
     allowed_rms: float
     """Largest `relative_rms` that is rounding."""
     allowed_worst: float
     """Largest `worst` that is rounding."""
+    allowed_gain: float
+    """Largest `gain` that is rounding."""
     non_finite: bool
     """Whether it put out NaN or infinity where the reference does not."""
     reference_max: float
@@ -48,13 +53,27 @@ class Layer:
 
     def room(self, amplified: float) -> Distance:
         """What rounding explains in a model that makes `amplified` as much of it as a trained one."""
-        return Distance(self.allowed_rms * amplified, self.allowed_worst * amplified)
+        return Distance(self.allowed_rms * amplified, self.allowed_worst * amplified, self.allowed_gain * amplified)
 
     @property
     def differs(self) -> bool:
         """Whether rounding does not explain it."""
-        within = Distance(self.relative_rms, self.worst).within(Distance(self.allowed_rms, self.allowed_worst))
-        return self.non_finite or self.problem is not None or not within
+        off, room = Distance(self.relative_rms, self.worst, self.gain), self.room(1)
+        return self.non_finite or self.problem is not None or not off.within(room)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a module, to be run again."""
+
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    expected: Array
+    """What the reference makes of it."""
+
+
+# So many calls of layers that differ are kept: they hold their inputs.
+_KEPT_CALLS = 2
 
 
 @dataclass
@@ -65,8 +84,11 @@ class Record:
     """Those that were compared, in the order in which they finished: an inner one before what it lies in."""
     ran: set[str] = field(default_factory=set)
     """Names of all that ran."""
-    inside: list[str] = field(default_factory=list)
-    """Names of what was entered and not left: where an exception was raised, the last is the innermost."""
+    calls: dict[str, Call] = field(default_factory=dict)
+    """Calls of the first layers that differ, by name."""
+    inside: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    """What was entered and not left, as it was called, before its hooks: where an exception was raised, the last is the
+    innermost."""
     compiled: list[str] = field(default_factory=list)
     """Names of what is compiled, and runs as a whole; the name of the method where that is."""
 
@@ -109,9 +131,13 @@ def recorded(model: Model, reference: _native.Reference, graph: Graph, parts: tu
                 record.compiled.append(name)
                 record.ran.update(graph.inside(name))
                 compare = True
-            else:
-                undo.callback(_entered(module, record, name))
-            undo.callback(_hooked(module, _hook(record, reference, graph, name, compare, model)))
+            recorder = _Recorder(record, reference, graph, name, compare, model)
+            try:
+                undo.callback(_hooked(module, recorder.left, recorder.entered))
+            except RuntimeError:
+                # TorchScript takes no hooks.
+                record.compiled.append(name)
+                record.ran.update((name, *graph.inside(name)))
         yield record
 
 
@@ -121,7 +147,7 @@ def recorded_outputs(model: Model) -> Iterator[list[tuple[str, str, Array]]]:
     outputs: list[tuple[str, str, Array]] = []
 
     def hook(name: str, class_name: str) -> Callable[..., None]:
-        def keep(module: Any, arguments: tuple[Any, ...], output: Any) -> None:
+        def keep(module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
             outputs.append((name, class_name, array(output[0] if isinstance(output, tuple) else output)))
 
         return keep
@@ -141,20 +167,32 @@ def is_compiled_method(model: Model, method: str) -> bool:
 
 
 def is_compiled(module: Any) -> bool:
-    """Whether `torch.compile` or `Module.compile` was applied to it."""
-    return "_orig_mod" in getattr(module, "_modules", {}) or getattr(module, "_compiled_call_impl", None) is not None
+    """Whether `torch.compile`, `Module.compile` or TorchScript was applied to it."""
+    is_script = any(base.__module__.startswith("torch.jit") for base in type(module).__mro__)
+    return is_script or hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
 
 
-def _hooked(module: Any, hook: Callable[..., None]) -> Callable[[], None]:
-    """Calls `hook` with module, arguments and output after each call; returns what ends that."""
+def _hooked(module: Any, left: Callable[..., None], entered: Optional[Callable[..., None]] = None) -> Callable[[], None]:
+    """Calls `entered` with module, arguments and keywords before each call, and `left` with the output too after it;
+    returns what ends that."""
     compiled = getattr(module, "_compiled_call_impl", None)
     if compiled is None:
-        handle = module.register_forward_hook(hook)
-        return lambda: handle.remove()
+        # Before the hooks of others on the way in, behind them on the way out: what they change is the module's.
+        handles = [module.register_forward_hook(left, with_kwargs=True)]
+        if entered is not None:
+            handles.append(module.register_forward_pre_hook(entered, prepend=True, with_kwargs=True))
+
+        def unhook() -> None:
+            for handle in handles:
+                handle.remove()
+
+        return unhook
 
     def around(*arguments: Any, **keywords: Any) -> Any:
+        if entered is not None:
+            entered(module, arguments, keywords)
         output = compiled(*arguments, **keywords)
-        hook(module, arguments, output)
+        left(module, arguments, keywords, output)
         return output
 
     module._compiled_call_impl = around
@@ -165,37 +203,53 @@ def _hooked(module: Any, hook: Callable[..., None]) -> Callable[[], None]:
     return restore
 
 
-def _entered(module: Any, record: Record, name: str) -> Callable[[], None]:
-    def enter(module: Any, arguments: tuple[Any, ...]) -> None:
-        record.inside.append(name)
+class _Recorder:
+    """What is called as one module runs."""
 
-    handle = module.register_forward_pre_hook(enter)
-    return lambda: handle.remove()
+    def __init__(self, record: Record, reference: _native.Reference, graph: Graph, name: str, compare: bool, model: Model) -> None:
+        self.record, self.reference, self.graph = record, reference, graph
+        self.name, self.compare, self.model = name, compare, model
+        # Another thread may use the model at the same time.
+        self.thread = threading.get_ident()
+
+    def entered(self, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        if threading.get_ident() == self.thread:
+            self.record.inside.append((self.name, arguments, keywords))
+
+    def left(self, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
+        if threading.get_ident() != self.thread:
+            return
+        while self.record.inside:
+            name, arguments, keywords = self.record.inside.pop()
+            if name == self.name:
+                break
+        self.record.ran.add(self.name)
+        given = arguments[0] if arguments else next(iter(keywords.values()), None)
+        if not self.compare or not hasattr(given, "detach"):
+            return
+        layer, expected = _layer(self.reference, self.graph, self.name, given, output, self.model)
+        self.record.layers.append(layer)
+        if layer.differs and expected is not None and len(self.record.calls) < _KEPT_CALLS:
+            self.record.calls[self.name] = Call(arguments, keywords, expected)
 
 
-def _hook(
-    record: Record, reference: _native.Reference, graph: Graph, name: str, compare: bool, model: Model
-) -> Callable[..., None]:
-    def hook(module: Any, arguments: tuple[Any, ...], output: Any) -> None:
-        record.ran.add(name)
-        if record.inside and record.inside[-1] == name:
-            record.inside.pop()
-        if compare and arguments:
-            record.layers.append(_layer(reference, graph, name, arguments[0], output, model))
-
-    return hook
-
-
-def _layer(reference: _native.Reference, graph: Graph, name: str, given: Any, output: Any, model: Model) -> Layer:
+def _layer(
+    reference: _native.Reference, graph: Graph, name: str, given: Any, output: Any, model: Model
+) -> tuple[Layer, Optional[Array]]:
     torch = sys.modules["torch"]
-    if isinstance(output, (tuple, list)):
+    if isinstance(output, (tuple, list)) and output:
         output = output[0]
+    if not hasattr(output, "detach"):
+        nowhere, kind = Distance(float("nan"), float("nan"), float("nan")), type(output).__name__
+        said = f"expected a tensor, found {kind}"
+        return _row(graph, name, kind, nowhere, nowhere, False, 0.0, None, said), None
     device = output.device.type
     autocast = None
     if torch.is_autocast_enabled(device):
         autocast = str(torch.get_autocast_dtype(device)).removeprefix("torch.")
     precision = coarser(model.precision(), autocast or "float32")
-    room, found, problem = allowed(precision, graph.part(name)), array(output), None
+    room, found = allowed(precision, graph.part(name)), array(output)
+    problem: Optional[str] = None
     expected: Optional[Array] = None
     try:
         expected = reference.forward_module(name, array(given))
@@ -203,13 +257,21 @@ def _layer(reference: _native.Reference, graph: Graph, name: str, given: Any, ou
         problem = str(error.problem)
     if expected is not None and expected.shape != found.shape:
         problem, expected = f"expected an output of shape {expected.shape}, found {found.shape}", None
-    off = Distance(0.0, 0.0) if expected is None else distance(expected, found)
+    off = Distance(0.0, 0.0, 0.0) if expected is None else distance(expected, found)
     finite = expected is None or bool(np.isfinite(found[np.isfinite(expected)]).all())
     largest = 0.0 if expected is None or not expected.size else float(np.nanmax(np.abs(expected)))
     dtype = str(output.dtype).removeprefix("torch.")
+    return _row(graph, name, dtype, off, room, not finite, largest, autocast, problem), expected
+
+
+def _row(
+    graph: Graph, name: str, dtype: str, off: Distance, room: Distance, non_finite: bool, largest: float,
+    autocast: Optional[str], problem: Optional[str],
+) -> Layer:  # fmt: skip
     return Layer(
-        name, graph.classes[name], dtype, off.relative_rms, off.worst, room.relative_rms, room.worst,
-        not finite, largest, autocast, problem,
+        name=name, class_name=graph.classes[name], dtype=dtype, relative_rms=off.relative_rms, worst=off.worst,
+        gain=off.gain, allowed_rms=room.relative_rms, allowed_worst=room.worst, allowed_gain=room.gain,
+        non_finite=non_finite, reference_max=largest, autocast=autocast, problem=problem,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Nothing here imports torch: whoever gives a module has.
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
 import sys
@@ -65,6 +66,8 @@ class Model:
         if config is None or not hasattr(config, "items"):
             problem = f"{found} has no `config` as diffusers' models have it"
             raise VaeFidelityError("config", "the model in memory", problem, _NEXT)
+        if next(value.parameters(), None) is None:
+            raise VaeFidelityError("tensor", "the model in memory", f"{found} has no parameters", _NEXT)
         fields = {key: field for key, field in dict(config).items() if not key.startswith("_")}
         return cls(value, name, {"_class_name": name, **fields}, given)
 
@@ -74,9 +77,9 @@ class Model:
         own = type(self.module).__name__
         return own if own == self.class_name else f"{own} ({self.class_name})"
 
-    def call(self, method: str, value: Any) -> Any:
+    def call(self, method: str, value: Any, **keywords: Any) -> Any:
         """What `encode` or `decode` of what was given makes of `value`."""
-        return getattr(self.given, method, getattr(self.module, method))(value)
+        return getattr(self.given, method, getattr(self.module, method))(value, **keywords)
 
     def dtype(self) -> Any:
         """The dtype that it computes in: torch's."""
@@ -174,17 +177,19 @@ def unwrapped(module: Any) -> Any:
 
 
 def _unwrapped(module: Any) -> Any:
-    """What one wrapper holds: `torch.compile`'s, `DataParallel`'s, a LoRA's layer; `None` for a module itself."""
-    inner = getattr(module, "_modules", {})
+    """What one wrapper holds: `torch.compile`'s, `DataParallel`'s, an average's, a LoRA's; `None` for a module itself."""
+    inner = dict(module.named_children()) if hasattr(module, "named_children") else {}
     for name in ("_orig_mod", "base_layer"):
-        if inner.get(name) is not None:
+        if name in inner:
             return inner[name]
-    return inner.get("module") if type(module).__name__.endswith("DataParallel") else None
+    if type(module).__name__.startswith("Peft") and "base_model" in inner:
+        return inner["base_model"].model
+    return inner["module"] if list(inner) == ["module"] else None
 
 
 def _value(layer: Any, leaf: str, name: str) -> Any:
     base = unwrapped(layer)
-    values = getattr(base, leaf, None)
+    values = _adapted(layer, base, leaf)
     if callable(values) and not hasattr(values, "shape"):
         # torch's own quantised layers: weight() and bias().
         values = values()
@@ -199,7 +204,7 @@ def _value(layer: Any, leaf: str, name: str) -> Any:
     values = values.detach()
     if hasattr(values, "dequantize") and (values.is_quantized or type(values).__name__ not in ("Tensor", "Parameter")):
         values = values.dequantize()
-    return values if leaf != "weight" else _adapted(layer, values)
+    return values
 
 
 def _offloaded(layer: Any, leaf: str) -> Any:
@@ -212,12 +217,12 @@ def _offloaded(layer: Any, leaf: str) -> Any:
     return None
 
 
-def _adapted(layer: Any, weight: Any) -> Any:
-    """`weight` with what the active adapters of a LoRA's layer add while it runs."""
-    change = getattr(layer, "get_delta_weight", None)
-    if change is None or getattr(layer, "disable_adapters", False) or getattr(layer, "merged", False):
-        return weight
-    for adapter in getattr(layer, "active_adapters", []):
-        if adapter in getattr(layer, "lora_A", {}):
-            weight = weight + change(adapter).to(weight)
-    return weight
+def _adapted(layer: Any, base: Any, leaf: str) -> Any:
+    """A parameter with what the active adapters of a layer add while it runs, whatever their kind: as peft merges them
+    into a copy."""
+    is_adapted = hasattr(layer, "base_layer") and callable(getattr(layer, "merge", None))
+    if not is_adapted or getattr(layer, "disable_adapters", False) or getattr(layer, "merged", False):
+        return getattr(base, leaf, None)
+    merged = copy.deepcopy(layer)
+    merged.merge()
+    return getattr(unwrapped(merged), leaf, None)

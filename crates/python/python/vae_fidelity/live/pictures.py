@@ -25,8 +25,8 @@ def psnr_of(a: Optional[Pixels], b: Optional[Pixels]) -> tuple[Optional[float], 
 
 
 def pixels_of(sample: Optional[Array]) -> Optional[Pixels]:
-    """A decoded sample as 8-bit pixels, (height, width, 3); `None` where it is not finite."""
-    if sample is None or not np.isfinite(sample).all():
+    """A decoded sample as 8-bit pixels, (height, width, 3); `None` where it is not finite, or no picture."""
+    if sample is None or sample.ndim != 4 or sample.shape[:2] != (1, 3) or not np.isfinite(sample).all():
         return None
     unit = np.clip(sample / 2 + 0.5, 0, 1)[0].transpose(1, 2, 0)
     pixels: Pixels = np.rint(unit * 255).astype(np.uint8)

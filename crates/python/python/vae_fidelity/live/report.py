@@ -43,7 +43,9 @@ class LiveReport:
     """What `check` says of a model in memory and one picture."""
 
     verdict: str
-    """`pass`, or `fail` where a finding is an error."""
+    """`pass`, or `fail` where `verdict_reasons` say why."""
+    verdict_reasons: list[str]
+    """Why it failed: errors, and what was asked of the picture and missed; empty for a pass."""
     findings: list[Finding]
     """What is wrong, the nearest to the cause first."""
     model: ModelInMemory
@@ -93,6 +95,11 @@ class LiveReport:
                 else f"PSNR {self.psnr_db:.2f} dB, worst {self.worst_difference} of 255"
             )
             lines.append(f"beside the same weights on this engine: {same}")
+        lines += [
+            f"missed   {each}"
+            for each in self.verdict_reasons
+            if each.partition(":")[0] not in {found.code for found in self.findings}
+        ]
         lines += [f"note     {each}" for each in self.notes]
         lines += [f"not decided: {each}" for each in self.not_decided]
         return "\n".join([*lines, f"verdict  {self.verdict}"])

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._pipeline import Pipeline
-from vae_fidelity.live import causes, findings
+from vae_fidelity.live import findings, suspects
 from vae_fidelity.live.findings import ModelFailed, Stage
 from vae_fidelity.live.layers import Graph, Layer, Record, recorded
 from vae_fidelity.live.model import Model
 from vae_fidelity.live.pictures import pixels_of, psnr_of
-from vae_fidelity.live.rounding import amplification
+from vae_fidelity.live.rounding import amplification, coarser
 from vae_fidelity.live.trip import Posterior, decode, encode, untouched
 from vae_fidelity.reports import Finding
 
@@ -32,7 +32,7 @@ class Run:
         self.model = model
         self.reference = _native.Reference(pipeline._native)
         self.graph = Graph(dict(self.reference.modules()))
-        self.of_class = causes.fresh(model)
+        self.of_class = suspects.fresh(model)
         self.not_decided: list[str] = []
         self.notes: list[str] = []
         self.layers: list[Layer] = []
@@ -58,35 +58,48 @@ class Run:
         tiled = self._tiled(sample)
         found = self._of_layers(stages)
         autocast = next((layer.autocast for layer in self.layers if layer.autocast), None)
-        missing = findings.not_run(self.model, self.graph, stages)
         wholes = (
             [] if tiled else [made for stage in stages for made in findings.of_whole(self.model, stage, autocast, self._amplified)]
         )
-        if wholes and not found and not missing:
+        missing = findings.not_run(self.model, self.graph, stages, self.of_class)
+        if missing and not wholes and not _has_error(found):
+            self.notes.append(f"{missing[0].title}; what it computes is the same")
+            missing = []
+        if missing or wholes and not _has_error(found):
             # Between the blocks: each larger module is compared as well.
-            again, _ = self._trip(sample, moments, latents, ("whole",), tell)
+            again, _ = self._trip(sample, moments, latents, ("leaf", "block", "whole"), tell)
             found = self._of_layers(again)
-        explained = any(made.severity == "error" for made in [*found, *missing])
+        # What was not run in a layer that differs follows from what is wrong with the layer.
+        named = {made.layer for made in found if made.severity == "error"}
+        missing = [made for made in missing if made.evidence["around"] not in named]
+        explained = _has_error([*found, *missing])
         found = [*missing, *found, *([] if explained else wholes)]
         if posterior is not None and not tiled and not explained:
-            found += findings.of_posterior(self.model, posterior)
+            found += findings.of_posterior(coarser(self.model.precision(), autocast or "float32"), posterior)
             if posterior.draw is None:
                 self.not_decided.append("the posterior's draw: its sample() takes no generator")
         if tiled:
             found.append(self._tiling(stages[-1]))
-        if self.model.module.training and not any(made.code == "live-training-mode" for made in found):
-            # What lies in the halves runs; FLUX.2's batch norm keeps statistics, and does not.
-            halves = [name for name in self.graph.classes if "." not in name]
-            name = next(filter(None, (causes.in_training(self.model, half) for half in halves)), None)
-            if name is not None:
-                found.append(findings.finding("live-training-mode", f"{name} is in training mode", name))
-            else:
-                self.notes.append("the model is in training mode, in which nothing that runs computes otherwise")
+        if getattr(self.model.module, "use_slicing", False):
+            self.not_decided.append("slicing: it begins with two pictures, and one was run")
+        found += self._of_training(found)
         return found
+
+    def _of_training(self, found: list[Finding]) -> list[Finding]:
+        if not self.model.module.training or any(made.code == "live-training-mode" for made in found):
+            return []
+        # What lies in the halves runs; FLUX.2's batch norm keeps statistics, and does not.
+        halves = [name for name in self.graph.classes if "." not in name]
+        name = next(filter(None, (findings.in_training(self.model, half) for half in halves)), None)
+        if name is not None:
+            return [findings.finding("live-training-mode", f"{name} is in training mode", name)]
+        self.notes.append("the model is in training mode, in which nothing that runs computes otherwise")
+        return []
 
     def _trip(
         self, sample: Array, moments: Optional[Array], latents: Array, parts: tuple[str, ...], tell: Callable[[str], object]
     ) -> tuple[list[Stage], Optional[Posterior]]:
+        versions = [each._version for each in self.model.module.parameters()]
         with untouched(self.model):
             tell("running the model: encode")
             with self._recorded(parts, "encode") as encoding:
@@ -96,6 +109,8 @@ class Run:
                 # Its own latents, so that the picture is what its user gets; where they are of no use, others.
                 is_sound = mode.shape == latents.shape and bool(np.isfinite(mode).all())
                 decoded, self.latents_given = decode(self.model, mode if is_sound else latents)
+        if versions != [each._version for each in self.model.module.parameters()]:
+            self.notes.append("the weights were written to while the model ran: layers may differ for that alone")
         self.encoded, self.decoded = mode, decoded
         tell("running the reference on the same latents")
         expected = self.reference.decode(self.latents_given)
@@ -115,7 +130,7 @@ class Run:
                 # Where memory ends, nothing was judged; and an error of the reference is not the model's.
                 if isinstance(error, (MemoryError, VaeFidelityError)) or type(error).__name__ == "OutOfMemoryError":
                     raise
-                raise ModelFailed(method, record.inside[-1] if record.inside else None, error) from error
+                raise ModelFailed(method, record.inside[-1][0] if record.inside else None, error) from error
 
     def _amplified(self, stage: Stage) -> float:
         if self._in_bfloat16 is None:
@@ -127,15 +142,14 @@ class Run:
         return amplification(stage.expected, latents if moments is None else moments)
 
     def _of_layers(self, stages: list[Stage]) -> list[Finding]:
-        layers = [layer for stage in stages for layer in stage.record.layers]
-        return findings.of_layers(self.model, layers, self.of_class)
+        return findings.of_layers(self.model, [stage.record for stage in stages], self.of_class)
 
     def _with_room(self, layer: Layer, stage: Stage) -> Layer:
         """A large module with room for what the model makes of rounding, where that decides."""
         if not layer.differs or self.graph.part(layer.name) != "whole":
             return layer
         room = layer.room(self._amplified(stage))
-        return dataclasses.replace(layer, allowed_rms=room.relative_rms, allowed_worst=room.worst)
+        return dataclasses.replace(layer, allowed_rms=room.relative_rms, allowed_worst=room.worst, allowed_gain=room.gain)
 
     def _tiled(self, sample: Array) -> bool:
         module = self.model.module
@@ -154,3 +168,7 @@ class Run:
         self.not_decided.append("encode() and decode() as a whole: they run in tiles; turn tiling off for that")
         title = f"tiling is on: this picture is made of tiles of {size} pixels{apart}"
         return findings.finding("live-tiling", title, psnr_db=psnr, worst_difference=worst, tile_sample_min_size=size)
+
+
+def _has_error(found: list[Finding]) -> bool:
+    return any(made.severity == "error" for made in found)

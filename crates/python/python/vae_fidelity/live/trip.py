@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -32,11 +33,23 @@ class Posterior:
     """A draw with a generator of its own; `None` where the distribution takes none."""
     noise: Optional[Array]
     """The numbers that this generator gives."""
+    distribution: Any
+    """The distribution itself."""
+
+
+# Of hooks, which torch numbers without one of its own.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @contextlib.contextmanager
 def untouched(model: Model) -> Iterator[None]:
-    """No gradients; random state and buffers are afterwards what they were, also after an exception."""
+    """No gradients; random state and buffers are afterwards what they were, also after an exception. Other threads that
+    check a model wait."""
+    with _ONE_AT_A_TIME:
+        yield from _untouched(model)
+
+
+def _untouched(model: Model) -> Iterator[None]:
     torch = sys.modules["torch"]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.module.buffers() if not buffer.is_meta]
     on_cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
@@ -50,25 +63,47 @@ def untouched(model: Model) -> Iterator[None]:
                     buffer.copy_(before)
 
 
+class Returned(Exception):
+    """The model returned something else than its class does."""
+
+
 def encode(model: Model, sample: Array) -> tuple[Array, Optional[Posterior]]:
-    """Latents of the mode, (1, C, h, w) and unscaled, and the posterior where the class has one."""
+    """Latents of the mode, (1, C, h, w) and unscaled, and the posterior where the class has one.
+
+    Raises:
+        Returned: if there are no latents in what it returns.
+    """
     output = model.call("encode", tensor(model, sample))
-    distribution = getattr(output, "latent_dist", output[0] if isinstance(output, tuple) else None)
-    if distribution is None or not hasattr(distribution, "mode"):
-        latents = getattr(output, "latents", output[0] if isinstance(output, tuple) else output)
-        return array(latents), None
+    distribution = getattr(output, "latent_dist", None)
+    if distribution is None:
+        return _returned("encode", getattr(output, "latents", output), "an output with `latent_dist` or `latents`"), None
     draw, noise = _draw(distribution)
-    mode = array(distribution.mode())
-    moments = array(distribution.parameters)
-    return mode, Posterior(moments, mode, array(distribution.std), draw, noise)
+    parts = [_returned("encode", getattr(distribution, name, None), f"a posterior with `{name}`") for name in ("parameters", "std")]
+    mode = _returned("encode", distribution.mode(), "a mode()")
+    return mode, Posterior(parts[0], mode, parts[1], draw, noise, distribution)
 
 
 def decode(model: Model, latents: Array) -> tuple[Array, Array]:
-    """The decoded sample, (1, 3, H, W), of unscaled latents; and these as the model's dtype has them."""
+    """The decoded sample, (1, 3, H, W), of unscaled latents; and these as the model's dtype has them.
+
+    As pipelines call it: for a tuple.
+
+    Raises:
+        Returned: if there is no sample in what it returns.
+    """
     given = tensor(model, latents)
-    output = model.call("decode", given)
-    sample = getattr(output, "sample", output[0] if isinstance(output, tuple) else output)
-    return array(sample), array(given)
+    try:
+        output = model.call("decode", given, return_dict=False)
+    except TypeError:
+        output = model.call("decode", given)
+    sample = output[0] if isinstance(output, (tuple, list)) and output else getattr(output, "sample", output)
+    return _returned("decode", sample, "an output with `sample`"), array(given)
+
+
+def _returned(method: str, values: Any, expected: str) -> Array:
+    if not hasattr(values, "detach"):
+        raise Returned(f"{method}() returned {type(values).__name__}, expected {expected}")
+    return array(values)
 
 
 def tensor(model: Model, values: Array) -> Any:
@@ -88,5 +123,5 @@ def _draw(distribution: Any) -> tuple[Optional[Array], Optional[Array]]:
     except TypeError:
         return None, None
     # As diffusers' randn_tensor draws for a generator of the CPU, on any device.
-    noise = torch.randn(mean.shape, generator=generator(), dtype=mean.dtype)
+    noise = torch.randn(mean.shape, generator=generator(), dtype=mean.dtype, device="cpu")
     return array(draw), array(noise)

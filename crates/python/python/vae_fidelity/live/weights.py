@@ -65,6 +65,9 @@ class WeightsComparison:
 # Of so many changed tensors it is looked into what the change is, which takes a decomposition each.
 _EXPLAINED = 8
 
+# A weight that is computed, as weight_norm computes it, is so far off at the most.
+_ROUNDED = 1e-6
+
 # Fields of the config that change nothing that is computed.
 _IDLE = {"sample_size", "force_upcast", "down_block_types", "up_block_types"}
 
@@ -106,7 +109,7 @@ class Checkpoint:
                 changed.append(TensorChange(name, float("inf"), f"{tuple(found.shape)} in place of {tuple(stored.shape)}"))
             elif held := model.held_in(name):
                 changed.append(TensorChange(name, _relative(stored, found.float()), f"held in {held}"))
-            elif not _same(stored.to(found.dtype), found):
+            elif not _same(stored.to(found.dtype), found) and _relative(stored, found.float()) > _ROUNDED:
                 change = self._change(name, stored, found) if len(changed) < _EXPLAINED else None
                 changed.append(TensorChange(name, _relative(stored, found.float()), change))
         return WeightsComparison(self.name, self.why, compared, changed, self._fields(model))
@@ -127,8 +130,9 @@ class Checkpoint:
         for other in self._alike(name):
             if _same(torch.from_numpy(np.array(self._array(other))).to(found.dtype), found):
                 return f"holds the values of {other}"
-        if found.dim() == 2 and found.shape[0] == found.shape[1] and _same(stored.T, found):
-            return "is transposed"
+        for how, changed in _TURNED.items():
+            if found.dim() in ((4,) if "kernel" in how else (2, 4)) and _same(changed(stored).to(found.dtype), found):
+                return how
         return _rank(found - stored)
 
     def _alike(self, name: str) -> list[str]:
@@ -147,6 +151,16 @@ class Checkpoint:
         plain = json.loads(model.config_json())
         both = [field for field in plain if field in self.config and field not in _IDLE]
         return {field: (plain[field], self.config[field]) for field in both if plain[field] != self.config[field]}
+
+
+# What ports do to matrices and kernels.
+_TURNED: dict[str, Callable[[Any], Any]] = {
+    "is transposed": lambda weight: weight.transpose(0, 1),
+    "its kernel is transposed": lambda weight: weight.transpose(2, 3),
+    "its kernel is mirrored": lambda weight: weight.flip(3),
+    "its kernel is upside down": lambda weight: weight.flip(2),
+    "its kernel is turned by 180 degrees": lambda weight: weight.flip(2, 3),
+}
 
 
 def checkpoint(model: Model, against: Optional[Against]) -> Union[Checkpoint, str]:
