@@ -39,6 +39,9 @@ rm -rf "$work/site"
 .venv/bin/python "${pip[@]}" --no-deps --target "$work/site" "$wheel"
 PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" "$package"/tests/test_{torch,live,live_behaviour,compare_models}.py
 
+# The nodes for ComfyUI, without ComfyUI; scripts has the names that its VAEs have.
+PYTHONPATH=$work/site:scripts .venv/bin/python "${pytest[@]}" integrations/comfyui/tests
+
 # Types: of the package, and whether the extension is what its stub says.
 MYPYPATH=$work/site .venv/bin/mypy --strict --no-error-summary --cache-dir "$work/mypy" \
   --follow-untyped-imports "$package/python/vae_fidelity"
