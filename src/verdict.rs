@@ -22,6 +22,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Thresholds {
     /// Least PSNR in dB.
     pub min_psnr: Option<f64>,
@@ -37,7 +38,8 @@ impl Thresholds {
     ///
     /// ```
     /// use vae_fidelity::verdict::Thresholds;
-    /// let asked = Thresholds { min_psnr: Some(30.0), ..Thresholds::default() };
+    /// let mut asked = Thresholds::default();
+    /// asked.min_psnr = Some(30.0);
     /// assert_eq!(asked.missed(None), ["PSNR could not be measured, 30 dB were asked for"]);
     /// assert!(Thresholds::default().missed(None).is_empty());
     /// ```

@@ -11,7 +11,6 @@ use vae_fidelity::output::write_atomically;
 use vae_fidelity::pipeline::{CheckOptions, DecodeOptions, Expected, ProbeOptions, TraceOptions};
 use vae_fidelity::pixels::{Exif, requested_size};
 use vae_fidelity::trace::TraceFile;
-use vae_fidelity::verdict::Thresholds;
 use vae_fidelity::{Cancellation, Error, Result, Rgb8};
 
 use super::checked::{Again, Checked};
@@ -141,7 +140,8 @@ impl Pipeline {
             let exif: Exif = options::parsed("exif", &exif)?;
             let mut asked = CheckOptions::default();
             (asked.size, asked.exif, asked.seed) = (size, exif, seed);
-            asked.thresholds = Thresholds { min_psnr, min_ssim, min_ms_ssim };
+            asked.thresholds.min_psnr = min_psnr;
+            (asked.thresholds.min_ssim, asked.thresholds.min_ms_ssim) = (min_ssim, min_ms_ssim);
             (asked.cross_check, asked.forecast, asked.visibility) = (cross_check, forecast, true);
             asked.baseline = baseline.as_deref().map(Baseline::read).transpose()?;
             let mut latents = latents::read(latents, latents_key.as_deref(), &latents_scale)?;
