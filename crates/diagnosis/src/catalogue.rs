@@ -148,7 +148,10 @@ mod tests {
                 |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
             sources.iter().any(|source| source.split(&reference).skip(1).any(ends))
         };
-        let without: Vec<_> = Code::ALL.iter().filter(|code| !is_found(code.as_str())).collect();
+        // What only Python finds has its rule and its faults there.
+        let here = |code: &&Code| code.cause().decided_by != [DecidedBy::LiveModel];
+        let rules = Code::ALL.iter().filter(here);
+        let without: Vec<_> = rules.filter(|code| !is_found(code.as_str())).collect();
         assert!(without.is_empty(), "no rule finds {without:?}");
         assert!(!is_found("no-such-cause"));
     }
