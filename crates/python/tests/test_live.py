@@ -90,6 +90,12 @@ def test_a_sound_model_within_autocast_has_a_warning_alone():
     assert [each.code for each in report.findings] == ["live-autocast"] and report.verdict == "pass", report
 
 
+def test_a_model_that_was_loaded_in_inference_mode_is_judged():
+    with torch.inference_mode():
+        vae = AutoencoderKL.from_pretrained(BUILTIN)
+    assert vae_fidelity.check(vae, PHOTO, width=48, height=32).verdict == "pass"
+
+
 def test_what_is_asked_of_the_picture_counts():
     report = vae_fidelity.check(AutoencoderKL.from_pretrained(BUILTIN), PHOTO, width=48, height=32, min_psnr=99)
     assert report.verdict == "fail" and "PSNR" in report.verdict_reasons[0] and "missed" in str(report)

@@ -99,7 +99,7 @@ class Run:
     def _trip(
         self, sample: Array, moments: Optional[Array], latents: Array, parts: tuple[str, ...], tell: Callable[[str], object]
     ) -> tuple[list[Stage], Optional[Posterior]]:
-        versions = [each._version for each in self.model.module.parameters()]
+        versions = _versions(self.model)
         with untouched(self.model):
             tell("running the model: encode")
             with self._recorded(parts, "encode") as encoding:
@@ -109,7 +109,7 @@ class Run:
                 # Its own latents, so that the picture is what its user gets; where they are of no use, others.
                 is_sound = mode.shape == latents.shape and bool(np.isfinite(mode).all())
                 decoded, self.latents_given = decode(self.model, mode if is_sound else latents)
-        if versions != [each._version for each in self.model.module.parameters()]:
+        if versions != _versions(self.model):
             self.notes.append("the weights were written to while the model ran: layers may differ for that alone")
         self.encoded, self.decoded = mode, decoded
         tell("running the reference on the same latents")
@@ -168,6 +168,11 @@ class Run:
         self.not_decided.append("encode() and decode() as a whole: they run in tiles; turn tiling off for that")
         title = f"tiling is on: this picture is made of tiles of {size} pixels{apart}"
         return findings.finding("live-tiling", title, psnr_db=psnr, worst_difference=worst, tile_sample_min_size=size)
+
+
+def _versions(model: Model) -> list[Optional[int]]:
+    """How often each weight was written to; tensors of inference mode do not count that."""
+    return [None if each.is_inference() else each._version for each in model.module.parameters()]
 
 
 def _has_error(found: list[Finding]) -> bool:
