@@ -64,13 +64,10 @@ pub(super) fn locate(
     let mut revision = None;
     let (weights, config) = match source {
         Source::Builtin => {
-            if let Some(variant) = variant {
-                return Err(Error::option(
-                    format!("`variant` {variant}"),
-                    "the built-in VAE has no variants",
-                    "leave it out, or name a folder with `repo`; `dtype` sets the arithmetic",
-                ));
-            }
+            options.refuse_variant(
+                "the built-in VAE has no variants",
+                "leave it out, or name a folder with `repo`; `dtype` sets the arithmetic",
+            )?;
             options.refuse_key("the built-in VAE is one by itself")?;
             return Ok(Located { weights: None, config: None, revision });
         }
@@ -100,25 +97,16 @@ pub(super) fn locate(
             find_in_folder(&snapshot.folder, subfolder, variant, notes)?
         }
         Source::InMemory { name, weights, .. } => {
-            if let Some(variant) = variant {
-                return Err(Error::option(
-                    format!("`variant` {variant}"),
-                    "a model in memory has no variants",
-                    "leave it out",
-                ));
-            }
+            options.refuse_variant("a model in memory has no variants", "leave it out")?;
             let file =
                 TensorFile { bytes: Some(weights.clone()), ..TensorFile::plain(name.into()) };
             (WeightFiles::Tensors(vec![file]), None)
         }
         Source::File { path } => {
-            if let Some(variant) = variant {
-                return Err(Error::option(
-                    format!("`variant` {variant}"),
-                    "`repo` names a file, which is one variant already",
-                    "leave it out, or name the folder",
-                ));
-            }
+            options.refuse_variant(
+                "`repo` names a file, which is one variant already",
+                "leave it out, or name the folder",
+            )?;
             (WeightFiles::Tensors(vec![TensorFile::plain(path.clone())]), config_beside(path))
         }
     };

@@ -34,6 +34,12 @@ impl OpenOptions {
         Err(Error::option(format!("`key` {key}"), why, "leave it out"))
     }
 
+    /// Refuses a variant of what has none, for the reason given; `next` says what to do instead.
+    pub(super) fn refuse_variant(&self, why: &str, next: &str) -> Result<()> {
+        let Some(variant) = &self.variant else { return Ok(()) };
+        Err(Error::option(format!("`variant` {variant}"), why, next))
+    }
+
     /// Refuses a config together with a family.
     pub(super) fn check(&self) -> Result<()> {
         let (Some(config), Some(family)) = (&self.config, self.family) else { return Ok(()) };

@@ -92,8 +92,7 @@ mod _native {
     /// Name and class of every module of a model of this config, parents before their children.
     #[pyfunction]
     fn modules(py: Python<'_>, config: &str) -> PyResult<Vec<(String, &'static str)>> {
-        let config = VaeConfig::from_json(config, "the config of the model in memory");
-        let config = config.map_err(|error| errors::raised(py, &error))?;
+        let config = config_of(py, config)?;
         Ok(reference::listed(&Graph::of(&config)))
     }
 
@@ -112,8 +111,7 @@ mod _native {
     /// Name and shape of every tensor that a model of this config has, in the order of its state dict.
     #[pyfunction]
     fn expected_tensors(py: Python<'_>, config: &str) -> PyResult<Vec<(String, Vec<usize>)>> {
-        let config = VaeConfig::from_json(config, "the config of the model in memory");
-        let config = config.map_err(|error| errors::raised(py, &error))?;
+        let config = config_of(py, config)?;
         let tensors = vae_fidelity::checkpoint::expected_tensors(&config).into_iter();
         Ok(tensors.map(|tensor| (tensor.name, tensor.shape)).collect())
     }
@@ -157,4 +155,9 @@ mod _native {
         let pixels = waiting::until_done(py, opened)?;
         Ok(checked::array(&pixels).into_pyarray(py))
     }
+}
+
+fn config_of(py: Python<'_>, json: &str) -> PyResult<VaeConfig> {
+    let config = VaeConfig::from_json(json, "the config of the model in memory");
+    config.map_err(|error| errors::raised(py, &error))
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 from typing import Any, Callable, Optional
@@ -137,9 +136,8 @@ def _report(
     picture = pixels_of(decoded)
     psnr, worst = psnr_of(None if report is None else report.picture, picture)
     compiled = [name or "the model" for name, each in model.module.named_modules(remove_duplicate=False) if is_compiled(each)]
-    with contextlib.suppress(AttributeError):
-        if model.given is not model.module:
-            compiled.insert(0, type(model.given).__name__)
+    if model.given is not model.module:
+        compiled.insert(0, type(model.given).__name__)
     in_memory = ModelInMemory(
         model.name, model.class_name, model.precision(), str(model.device()), bool(model.module.training),
         bool(getattr(model.module, "use_tiling", False)), compiled,

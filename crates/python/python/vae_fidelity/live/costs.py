@@ -37,11 +37,9 @@ def units(model: Model) -> dict[str, str]:
     """Names and classes of what is exchanged between two models: the smallest blocks, and layers in none."""
     graph = Graph(dict(_native.modules(model.config_json())))
     blocks = [name for name in graph.classes if graph.part(name) == "block"]
-    alone = [
-        name for name in graph.classes if graph.part(name) == "leaf" and not name.startswith(tuple(f"{each}." for each in blocks))
-    ]
-    chosen = {*blocks, *alone}
-    return {name: class_name for name, class_name in graph.classes.items() if name in chosen}
+    inside = {name for block in blocks for name in graph.inside(block)}
+    alone = {name for name in graph.classes if graph.part(name) == "leaf"} - inside
+    return {name: class_name for name, class_name in graph.classes.items() if name in alone.union(blocks)}
 
 
 def costs(original: Model, other: Model, samples: list[Array], tell: Callable[[str], object]) -> list[LayerCost]:

@@ -40,6 +40,14 @@ def finding(code: str, title: str, layer: Optional[str] = None, severity: Option
     return Finding(code=code, severity=grave, title=title, layer=layer, evidence=evidence, remedy=cause.remedy)
 
 
+def _because(clauses: list[str]) -> str:
+    return f": {'; '.join(clauses)}" if clauses else ""
+
+
+def _is_of_encoder(name: str) -> bool:
+    return name.startswith(("encoder", "quant_conv"))
+
+
 @dataclass(frozen=True)
 class Stage:
     """`encode` or `decode` of one run."""
@@ -100,7 +108,7 @@ def _of_layer(model: Model, layer: Layer, call: Optional[Call], of_class: Option
         title = f"autocast runs {layer.name} in {layer.autocast}, and its weights are {model.precision()}"
         return finding("live-autocast", title, layer.name, **numbers)
     if layer.non_finite and "float16" in (layer.dtype, layer.autocast) and layer.reference_max > _F16_MAX:
-        stage = "encoder" if layer.name.startswith(("encoder", "quant_conv")) else "decoder"
+        stage = "encoder" if _is_of_encoder(layer.name) else "decoder"
         title = f"{layer.name} puts out {layer.reference_max:.3g}, and f16 ends at 65504"
         return finding(f"fp16-overflow-{stage}", title, layer.name, reference_max=layer.reference_max, **numbers)
     training = in_training(model, layer.name)
@@ -140,15 +148,14 @@ def not_run(model: Model, graph: Graph, stages: list[Stage], of_class: Optional[
     if not missing:
         return []
     first = missing[0]
-    method = "encode" if first.startswith(("encoder", "quant_conv")) else "decode"
+    method = "encode" if _is_of_encoder(first) else "decode"
     around = first.rpartition(".")[0]
     while around and around not in ran:
         around = around.rpartition(".")[0]
     clauses = suspects.of_method(model, method)
     if around:
         clauses = [each.clause for each in suspects.suspects(model, around, of_class)] or clauses
-    because = f": {'; '.join(clauses[:3])}" if clauses else ""
-    title = f"{first} of the class was not run by {around or f'{method}()'}{because}"
+    title = f"{first} of the class was not run by {around or f'{method}()'}{_because(clauses[:3])}"
     return [finding("live-forward-differs", title, first, not_run=missing, around=around, why=clauses)]
 
 
@@ -167,8 +174,8 @@ def of_whole(model: Model, stage: Stage, autocast: Optional[str], amplified: Cal
     if off.within(room):
         return []
     clauses = suspects.of_method(model, stage.method)
-    because = f": {'; '.join(clauses)}" if clauses else ""
-    title = f"{stage.method}() is {off.relative_rms:.2g} off (rounding: {room.relative_rms:.2g}), and no layer in it is{because}"
+    how = f"is {off.relative_rms:.2g} off (rounding: {room.relative_rms:.2g}), and no layer in it is"
+    title = f"{stage.method}() {how}{_because(clauses)}"
     numbers: dict[str, Any] = {"relative_rms": off.relative_rms, "allowed_rms": room.relative_rms, "worst": off.worst}
     return [finding("live-forward-differs", title, stage.method, why=clauses, **numbers)]
 
@@ -179,7 +186,6 @@ def of_posterior(precision: str, posterior: Posterior) -> list[Finding]:
     std = np.exp(0.5 * np.clip(logvar, -30, 20))
     room = allowed(precision, "block")
     clauses = suspects.of_distribution(posterior.distribution)
-    because = f": {'; '.join(clauses)}" if clauses else ""
     parts = [("mode()", mean, posterior.mode), ("std", std, posterior.std)]
     if posterior.draw is not None and posterior.noise is not None:
         # Of the model's own standard deviation, so that one fault has one name.
@@ -187,7 +193,7 @@ def of_posterior(precision: str, posterior: Posterior) -> list[Finding]:
     for what, expected, found in parts:
         off = distance(expected.astype(np.float32), found)
         if not off.within(room):
-            title = f"{what} of the posterior is {off.relative_rms:.2g} off what its moments say{because}"
+            title = f"{what} of the posterior is {off.relative_rms:.2g} off what its moments say{_because(clauses)}"
             return [finding("live-forward-differs", title, "latent_dist", relative_rms=off.relative_rms, why=clauses)]
     return []
 
