@@ -9,11 +9,12 @@ use vae_fidelity_core::config::{Family, VaeConfig};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_core::scaling::{PatchedBatchNorm, RUNNING_MEAN, RUNNING_VAR, Scaling};
+use vae_fidelity_core::stored_tensor::StoredTensor;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 use super::builtin::builtin;
 use super::class::Recognised;
-use super::entry::{Entry, StoredTensor};
+use super::entry::{Entry, made_by};
 use super::find::{Found, Weights, check_recipe_size, check_replaced, find, read_text};
 use super::layout::{expected_tensors, idle_note};
 use super::open_options::OpenOptions;
@@ -282,7 +283,7 @@ impl Checkpoint {
                     .into_iter()
                     .find(|spec| spec.name == name)
                     .ok_or_else(unknown)?;
-                Ok(StoredTensor::of(recipe, &spec))
+                Ok(made_by(recipe, &spec))
             }
         }
     }

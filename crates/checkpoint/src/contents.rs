@@ -11,7 +11,7 @@ use super::builtin::builtin;
 use super::checkpoint::Checkpoint;
 use super::class::Recognised;
 use super::damage::{self, Damage, DamageKind};
-use super::entry::{Encoding, Entry, StoredTensor};
+use super::entry::{Encoding, Entry, made_by};
 use super::find::{Located, Weights, check_recipe_size, locate, read_recipe};
 use super::layout::{TensorSpec, expected_tensors, idle_note};
 use super::open_options::OpenOptions;
@@ -21,6 +21,7 @@ use super::weight_files::WeightFiles;
 use super::{class, fit, names, scaled, tensor_files};
 use vae_fidelity_core::config::{Class, Family, VaeConfig};
 use vae_fidelity_core::recipe::Recipe;
+use vae_fidelity_core::stored_tensor::StoredTensor;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// One tensor of a source.
@@ -305,7 +306,7 @@ impl Contents {
     pub fn read(&self, name: &str) -> Option<StoredTensor<'_>> {
         if let Some(recipe) = &self.recipe {
             let spec = self.expected.iter().find(|spec| spec.name == name)?;
-            return Some(StoredTensor::of(recipe, spec));
+            return Some(made_by(recipe, spec));
         }
         self.tensors.get(name)?.read()
     }

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::contents::{Contents, TensorInfo};
 use super::mixture::Mixture;
 use super::relation::{ByValues, Related, Relation, coarser};
-use super::value_difference::ValueDifference;
 use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::metrics::ValueDifference;
 
 /// One tensor that both checkpoints have, or one of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -115,10 +115,9 @@ impl CheckpointDifference {
             tensors.iter().filter(|t| which(t)).map(|t| t.name.clone()).collect()
         };
         let values: Vec<ValueDifference> = tensors.iter().filter_map(|t| t.values).collect();
-        let squares = values.iter().fold([0.0, 0.0], |[error, size], tensor| {
-            [error + tensor.squares[0], size + tensor.squares[1]]
-        });
-        let relative_rms = (squares[0] / squares[1]).sqrt();
+        let squared_error: f64 = values.iter().map(|tensor| tensor.squared_error).sum();
+        let squared_values: f64 = values.iter().map(|tensor| tensor.squared_values).sum();
+        let relative_rms = (squared_error / squared_values).sqrt();
         let mut difference = Self {
             identical: false,
             conclusion: String::new(),

@@ -6,8 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
+use half::f16;
 
 use super::bytes::Bytes;
 use super::checksum::Checksum;
@@ -16,6 +15,7 @@ use super::layout::TensorSpec;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::element_type::ElementType;
 use vae_fidelity_core::recipe::Recipe;
+use vae_fidelity_core::stored_tensor::StoredTensor;
 use vae_fidelity_files::error::Error;
 
 /// How the values of a tensor are written in its file.
@@ -25,95 +25,6 @@ pub(super) enum Encoding {
     Float(ElementType),
     /// As what no VAE is made of, named for the message; its bytes are never read.
     Other(String),
-}
-
-/// One tensor as it is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredTensor<'a> {
-    /// How its values are encoded: f32, f16 or bf16. (f64 has been rounded to f32; 8-bit floats
-    /// have become f16, which holds each of them exactly, or f32 where the file scales them.)
-    pub dtype: Dtype,
-    /// Sizes of its dimensions.
-    pub shape: Vec<usize>,
-    /// Little-endian values in C order.
-    pub data: Cow<'a, [u8]>,
-}
-
-impl StoredTensor<'_> {
-    /// The tensor that `recipe` makes for `spec`.
-    pub(super) fn of(recipe: &Recipe, spec: &TensorSpec) -> Self {
-        let values = recipe.values(&spec.name, &spec.shape);
-        let data = little_endian(values);
-        Self { dtype: Dtype::F32, shape: spec.shape.clone(), data: Cow::Owned(data) }
-    }
-
-    /// Calls `visit` with each value as f32, in C order, without room for all of them.
-    pub fn for_each(&self, mut visit: impl FnMut(f32)) {
-        match self.dtype {
-            Dtype::F32 => {
-                self.data.as_chunks().0.iter().for_each(|&b| visit(f32::from_le_bytes(b)))
-            }
-            Dtype::F16 => {
-                self.data.as_chunks().0.iter().for_each(|&b| visit(f16::from_le_bytes(b).to_f32()));
-            }
-            Dtype::Bf16 => {
-                self.data
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .for_each(|&b| visit(bf16::from_le_bytes(b).to_f32()));
-            }
-        }
-    }
-
-    /// Calls `visit` with all values as f32, in C order, some thousand at a time.
-    pub fn for_each_run(&self, mut visit: impl FnMut(&[f32])) {
-        const RUN: usize = 4096;
-        let mut run = [0f32; RUN];
-        let mut halves = [f16::ZERO; RUN];
-        let width = ElementType::from(self.dtype).size_bytes();
-        for bytes in self.data.chunks(RUN * width) {
-            let run = &mut run[..bytes.len() / width];
-            match self.dtype {
-                Dtype::F32 => {
-                    let values = run.iter_mut().zip(bytes.as_chunks().0);
-                    values.for_each(|(value, &bytes)| *value = f32::from_le_bytes(bytes));
-                }
-                Dtype::F16 => {
-                    let halves = &mut halves[..run.len()];
-                    let values = halves.iter_mut().zip(bytes.as_chunks().0);
-                    values.for_each(|(value, &bytes)| *value = f16::from_le_bytes(bytes));
-                    halves.convert_to_f32_slice(run);
-                }
-                // Its bits are the upper half of an f32's.
-                Dtype::Bf16 => {
-                    let values = run.iter_mut().zip(bytes.as_chunks().0);
-                    values.for_each(|(value, &bytes)| {
-                        *value = f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16);
-                    });
-                }
-            }
-            visit(run);
-        }
-    }
-
-    /// The value at `index` in C order, without reading the others; `None` beyond the last.
-    pub fn value(&self, index: usize) -> Option<f32> {
-        let width = ElementType::from(self.dtype).size_bytes();
-        let bytes = self.data.get(index.checked_mul(width)?..)?;
-        match self.dtype {
-            Dtype::F32 => bytes.first_chunk().map(|&b| f32::from_le_bytes(b)),
-            Dtype::F16 => bytes.first_chunk().map(|&b| f16::from_le_bytes(b).to_f32()),
-            Dtype::Bf16 => bytes.first_chunk().map(|&b| bf16::from_le_bytes(b).to_f32()),
-        }
-    }
-
-    /// The values as f32: exact from every dtype that is read.
-    pub fn to_f32(&self) -> Vec<f32> {
-        let mut values = Vec::with_capacity(self.shape.iter().product());
-        self.for_each_run(|run| values.extend_from_slice(run));
-        values
-    }
 }
 
 impl Encoding {
@@ -320,6 +231,12 @@ impl Entry {
         };
         Some(StoredTensor { dtype, shape: self.shape.clone(), data })
     }
+}
+
+/// The tensor that `recipe` makes for `spec`.
+pub(super) fn made_by(recipe: &Recipe, spec: &TensorSpec) -> StoredTensor<'static> {
+    let data = little_endian(recipe.values(&spec.name, &spec.shape));
+    StoredTensor { dtype: Dtype::F32, shape: spec.shape.clone(), data: Cow::Owned(data) }
 }
 
 /// The bytes of `values`, as a file has them.

@@ -52,10 +52,8 @@ mod find;
 mod checkpoint;
 mod resolved_config;
 mod contents;
-mod grid;
 mod relation;
 mod mixture;
-mod value_difference;
 mod difference;
 mod latents_file;
 
@@ -63,8 +61,6 @@ pub use checkpoint::Checkpoint;
 pub use contents::{Contents, TensorInfo};
 pub use damage::{Damage, DamageKind};
 pub use difference::{CheckpointDifference, FieldDifference, TensorDifference};
-pub use entry::StoredTensor;
-pub use grid::Grid;
 #[cfg(feature = "hub")]
 pub use hub::{HubOptions, HubPlaces, HubProgress, HubStep, Token};
 pub use in_memory::InMemory;
@@ -77,4 +73,5 @@ pub use read_places::ReadPlaces;
 pub use relation::{Related, Relation};
 pub use resolved_config::{Origin, ResolvedConfig};
 pub use source::Source;
-pub use value_difference::ValueDifference;
+pub use vae_fidelity_core::StoredTensor;
+pub use vae_fidelity_core::metrics::{Grid, ValueDifference};

@@ -6,9 +6,9 @@ use std::fmt;
 use half::{bf16, f16};
 use serde::Serialize;
 
-use super::entry::StoredTensor;
-use super::grid::Grid;
 use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::metrics::Grid;
+use vae_fidelity_core::stored_tensor::StoredTensor;
 
 /// What explains how a tensor of B differs from A's of the same name.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -193,7 +193,7 @@ pub(super) fn coarser(a: Dtype, b: Dtype) -> Dtype {
 /// one is not finite.
 fn in_any_order(tensor: &StoredTensor, dtype: Dtype) -> Option<u64> {
     let (mut sum, mut first, mut varies, mut finite) = (0u64, None, false, true);
-    tensor.for_each_run(|run| {
+    tensor.for_each_run(&mut |run| {
         for &value in run {
             let bits = dtype.round(value + 0.0).to_bits();
             varies |= *first.get_or_insert(bits) != bits;

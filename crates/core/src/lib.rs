@@ -19,6 +19,7 @@ pub mod trace;
 pub mod tiling;
 pub mod vae;
 pub mod tensor_file;
+pub mod stored_tensor;
 pub mod metrics;
 
 pub use cancellation::Cancellation;
@@ -26,4 +27,5 @@ pub use config::{AutoencoderKLConfig, VaeConfig};
 pub use dtype::Dtype;
 pub use element_type::ElementType;
 pub use scaling::Scaling;
+pub use stored_tensor::StoredTensor;
 pub use vae::{Encoded, RoundTrip, Vae, round_trip};

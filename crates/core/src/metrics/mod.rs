@@ -12,7 +12,10 @@ mod ssim;
 mod pairs;
 mod tensors;
 mod weights;
+mod grid;
+mod value_difference;
 
+pub use grid::Grid;
 pub use lab::lab;
 pub use pairs::{Pairs, position};
 #[cfg(feature = "perceptual")]
@@ -21,4 +24,5 @@ pub use pixels::{Channel, PixelMetrics, Position};
 pub use psnr::psnr;
 pub use ssim::{MS_SSIM_SIDE, WINDOW, ms_ssim, ssim};
 pub use tensors::{Over, TensorMetrics, WorstPair};
+pub use value_difference::ValueDifference;
 pub use weights::{LEAST_VALUES, Moments, WeightStatistics};

@@ -73,7 +73,7 @@ impl Measured {
             let mut moments = Moments::default();
             let stored = contents.read(&info.name);
             let statistics = stored.map(|stored| {
-                stored.for_each_run(|run| moments.add_all(run));
+                stored.for_each_run(&mut |run| moments.add_all(run));
                 moments.statistics()
             });
             // Pages of a mapped file are not needed again here.

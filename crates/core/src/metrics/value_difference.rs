@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::entry::StoredTensor;
-use vae_fidelity_core::dtype::Dtype;
+use crate::dtype::Dtype;
+use crate::stored_tensor::StoredTensor;
 
 /// How the values of two tensors of one shape compare.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -21,18 +21,22 @@ pub struct ValueDifference {
     pub differing: usize,
     /// Largest difference; `None` where a value is not finite.
     pub max_abs_diff: Option<f64>,
-    /// Sum of squared differences, and of squared values of A, of which shares are made.
+    /// Sum of squared differences of finite values.
     #[serde(skip)]
-    pub(super) squares: [f64; 2],
+    pub squared_error: f64,
+    /// Sum of A's squared values, where both are finite.
+    #[serde(skip)]
+    pub squared_values: f64,
 }
 
 impl ValueDifference {
     /// Whether the values are the same but for rounding.
-    pub(super) fn is_plain(&self) -> bool {
+    pub fn is_plain(&self) -> bool {
         self.equal || self.b_rounds_a || self.a_rounds_b
     }
 
-    pub(super) fn of(a: &StoredTensor, b: &StoredTensor) -> Self {
+    /// Compares two tensors of one shape.
+    pub fn of(a: &StoredTensor, b: &StoredTensor) -> Self {
         let bit_equal = a.dtype == b.dtype && a.data == b.data;
         let mut difference = Self {
             bit_equal,
@@ -41,7 +45,8 @@ impl ValueDifference {
             a_rounds_b: true,
             differing: 0,
             max_abs_diff: Some(0.0),
-            squares: [0.0, 0.0],
+            squared_error: 0.0,
+            squared_values: 0.0,
         };
         let [a_values, b_values] = [a.to_f32(), b.to_f32()];
         for (a_value, b_value) in a_values.into_iter().zip(b_values) {
@@ -64,7 +69,7 @@ impl ValueDifference {
         let (a, b) = (f64::from(a), f64::from(b));
         let error = (a - b).abs();
         self.max_abs_diff = self.max_abs_diff.map(|max| max.max(error));
-        self.squares[0] += error * error;
-        self.squares[1] += a * a;
+        self.squared_error += error * error;
+        self.squared_values += a * a;
     }
 }

@@ -1,6 +1,6 @@
 //! Weights of few values: quantised in groups, whatever type they are stored in.
 
-use super::entry::StoredTensor;
+use crate::stored_tensor::StoredTensor;
 
 /// Sizes of groups that tools use.
 const GROUPS: [usize; 4] = [256, 128, 64, 32];
@@ -104,7 +104,7 @@ mod tests {
     use std::borrow::Cow;
 
     use super::*;
-    use vae_fidelity_core::dtype::Dtype;
+    use crate::dtype::Dtype;
 
     fn tensor(shape: &[usize], value: impl Fn(usize) -> f32) -> StoredTensor<'static> {
         let count = shape.iter().product();
