@@ -38,6 +38,7 @@ mod compared;
 mod competition;
 mod recolouring;
 mod colour_fit;
+mod compression;
 mod legitimate;
 mod region;
 mod layout;

@@ -13,7 +13,7 @@ use super::decided_by::DecidedBy;
 use super::evidence::{Evidence, with_batch};
 use super::finding::Finding;
 use super::fit::{Line, rms_difference};
-use super::legitimate::{Distance, QUALITY, through_jpeg};
+use super::legitimate::{self, Distance, QUALITY};
 use super::non_finite::NON_FINITE_OUTPUT;
 use super::recolouring::{Named, Recolouring, Rgb, is_of_colours};
 use super::region::Region;
@@ -30,8 +30,8 @@ pub(super) const PREPROCESSED_DIFFERS: Cause = Cause {
     severity: Severity::Error,
     title: "the tensor you fed is not this picture, and no rule says why",
     meaning: "It was made from another file, or by a step that has no rule here.",
-    rule: "Shapes agree, yours is further from the expected tensor than JPEG at quality 75 would \
-           bring it, and neither a range, a change of colours, an order of channels or axes, a \
+    rule: "Shapes agree, yours is further from the expected tensor than JPEG or WebP at quality 75 \
+           would bring it, and neither a range, a change of colours, an order of channels or axes, a \
            symmetry nor a way of resizing brings one to the other.",
     remedy: "check that both sides open the same file, and save the tensor right before encode",
     diffusers: "save what VaeImageProcessor.preprocess returns",
@@ -104,10 +104,14 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
             offer(&mut competition, explanation);
         }
     }
-    let compressed = through_jpeg(evidence.seen, QUALITY)?;
-    let allowed = Distance::between(evidence.seen, &compressed);
+    let compressed = legitimate::compressed(evidence.seen)?;
+    let [by_jpeg, by_webp] = compressed.each_ref().map(|of| Distance::between(evidence.seen, of));
+    let allowed = by_jpeg.or(by_webp);
     let mut outcome = competition.outcome((allowed.rms * LEVEL).max(ROUNDING));
-    if outcome.doubts(is_of_colours) && looks_compressed(evidence, found, &allowed)? {
+    // One colour becomes another by any line: compression that shifts it is no change of levels.
+    let flat = evidence.seen.only_colour().is_some()
+        && outcome.first().is_some_and(|one| is_of_colours(one.cause.code));
+    if (flat || outcome.doubts(is_of_colours)) && looks_compressed(evidence, found, &allowed)? {
         outcome = Outcome::Unexplained;
     }
     let finding = outcome.finding("the preprocessed tensor is the picture ", difference >= ALTERED);
@@ -209,14 +213,16 @@ fn wrong_shape(evidence: &Evidence, tensor: &ArrayD<f32>) -> Finding {
 fn unexplained(
     evidence: &Evidence,
     found: &Array4<f32>,
-    compressed: &Rgb8,
+    compressed: &[Rgb8; 2],
     competition: &Competition,
 ) -> Result<Judged> {
     let fed = denormalize(found.view(), Dtype::F32)?;
-    let (distance, allowed) =
-        (Distance::between(evidence.seen, &fed), Distance::between(evidence.seen, compressed));
+    let distance = Distance::between(evidence.seen, &fed);
+    let [by_jpeg, by_webp] = compressed.each_ref().map(|of| Distance::between(evidence.seen, of));
+    let allowed = by_jpeg.or(by_webp);
     let region = |picture: &Rgb8| Region::of_pictures(evidence.seen, picture);
-    let beyond = region(&fed).beyond(&region(compressed));
+    let [jpeg, webp] = compressed.each_ref().map(region);
+    let beyond = region(&fed).beyond(&jpeg.or(&webp));
     let named = |name: fn(&Region, &str) -> Option<Finding>| {
         evidence.known(name(&beyond, "the preprocessed tensor"))
     };
@@ -249,7 +255,8 @@ fn unexplained(
         .evidence("correlation", correlation)
         .evidence("rms_levels", distance.rms)
         .evidence("rms_levels_of_worst_block", distance.worst_block)
-        .evidence("rms_levels_of_jpeg_at_75", allowed.rms)
+        .evidence("rms_levels_of_jpeg_at_75", by_jpeg.rms)
+        .evidence("rms_levels_of_webp_at_75", by_webp.rms)
         .evidence("ruled_out", competition.ruled_out());
     Ok(evidence.known(finding).into())
 }

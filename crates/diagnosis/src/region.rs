@@ -108,6 +108,12 @@ impl Region {
         Self { all: squares.clone(), squares, touched: None, least: 0.05, pixels }
     }
 
+    /// The larger of both, at each place; of the same two sizes.
+    pub fn or(mut self, other: &Self) -> Self {
+        self.squares.zip_mut_with(&other.squares, |found, &by| *found = found.max(by));
+        self
+    }
+
     /// What is left of the difference where one like `allowed`, of the same two sizes, is no fault:
     /// that is larger in detailed parts than in flat ones, and looks like a rectangle.
     pub fn beyond(mut self, allowed: &Self) -> Self {

@@ -52,4 +52,11 @@ impl Rgb8 {
         let at = (y * self.width + x) * 3;
         [self.data[at], self.data[at + 1], self.data[at + 2]]
     }
+
+    /// The colour that every pixel has; `None` where there are several, or no pixels.
+    pub fn only_colour(&self) -> Option<[u8; 3]> {
+        let (pixels, _) = self.data.as_chunks();
+        let first = pixels.first()?;
+        pixels.iter().all(|pixel| pixel == first).then_some(*first)
+    }
 }

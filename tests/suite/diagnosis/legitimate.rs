@@ -30,13 +30,18 @@ pub fn compressed(decoded: &Array4<f32>, quality: f32) -> Result<Option<UserFile
 /// The same as a lossy WebP.
 fn as_webp(decoded: &Array4<f32>, quality: f32) -> Result<Option<UserFiles>> {
     let written = image_processor::denormalize(decoded.view(), Dtype::F32)?;
-    let (width, height) = (written.width() as u32, written.height() as u32);
-    let compressed = webp::Encoder::from_rgb(written.data(), width, height).encode(quality);
+    let decoded_image = Some(through_webp(&written, quality)?);
+    Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
+}
+
+/// `picture` through a lossy WebP of this quality, as libwebp writes it.
+fn through_webp(picture: &Rgb8, quality: f32) -> Result<Rgb8> {
+    let (width, height) = (picture.width() as u32, picture.height() as u32);
+    let compressed = webp::Encoder::from_rgb(picture.data(), width, height).encode(quality);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture.webp");
     std::fs::write(&path, &*compressed).unwrap();
-    let decoded_image = Some(pixels::open(&path)?.pixels);
-    Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
+    Ok(pixels::open(&path)?.pixels)
 }
 
 /// Levels of 16 bits, written to a PNG file and opened again.
@@ -71,8 +76,14 @@ pub fn clean() -> Vec<(&'static str, Plant)> {
         ("a tensor of the picture as JPEG at quality 75", |plot| {
             fed(to_sample(&through_jpeg(&plot.run.seen, 75.0)))
         }),
+        ("a tensor of the picture as WebP at quality 75", |plot| {
+            fed(to_sample(&through_webp(&plot.run.seen, 75.0)?))
+        }),
         ("latents of the picture as JPEG at quality 85", |plot| {
             encoded(plot, to_sample(&through_jpeg(&plot.run.seen, 85.0)))
+        }),
+        ("latents of the picture as WebP at quality 75", |plot| {
+            encoded(plot, to_sample(&through_webp(&plot.run.seen, 75.0)?))
         }),
     ]
 }

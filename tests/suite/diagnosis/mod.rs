@@ -286,8 +286,12 @@ fn awkward() -> Vec<(String, Rgb8)> {
     vec![
         drawn("flat", 64, 64, &|_, _| [127; 3]),
         drawn("black", 64, 64, &|_, _| [0; 3]),
+        drawn("red", 64, 64, &|_, _| [200, 10, 30]),
+        drawn("ramp", 80, 80, &|x, y| [3 * x as u8, 3 * y as u8, (x + y) as u8]),
+        drawn("blue", 80, 80, &|x, y| [x as u8 / 8, y as u8 / 8, 200 + x as u8 / 4]),
         drawn("line art", 96, 96, &|x, y| [if (x / 3 + y / 5) % 7 == 0 { 0 } else { 255 }; 3]),
         drawn("tiny", 8, 8, &|x, y| [(x * 30) as u8, (y * 30) as u8, 90]),
+        ("tiny noise".to_owned(), Rgb8::new(8, 8, noise[..192].to_vec()).unwrap()),
         ("noise".to_owned(), Rgb8::new(96, 96, noise).unwrap()),
     ]
 }

@@ -111,7 +111,8 @@ pub(super) fn noise(
     evidence.known(finding.evidence("relative_noise", relative))
 }
 
-const ENOUGH: usize = 64;
+/// Values that tell noise from chance.
+pub(super) const ENOUGH: usize = 64;
 
 /// Relative difference above which the picture is another to the eye.
 pub(super) const ALTERED: f64 = 0.1;

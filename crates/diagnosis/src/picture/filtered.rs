@@ -8,12 +8,22 @@ use vae_fidelity_pixels::Rgb8;
 const SIGMAS: [f64; 6] = [0.6, 0.8, 1.0, 1.5, 2.0, 3.0];
 /// How much of the difference a blur has to explain.
 const LEFT: f64 = 0.6;
+/// What is left of the difference where a blur is all of it.
+const ALL: f64 = 0.35;
 
 /// A Gaussian blur, and what it leaves of the difference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Blur {
     pub sigma_pixels: f64,
     pub left_rms_levels: f64,
+}
+
+impl Blur {
+    /// Whether it is all that happened to a picture that was this far off: compression softens too, and
+    /// leaves more.
+    pub fn is_all_of(&self, rms_levels: f64) -> bool {
+        self.left_rms_levels <= ALL * rms_levels
+    }
 }
 
 /// The blur that explains most of the difference, where one does.

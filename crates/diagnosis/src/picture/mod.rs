@@ -18,7 +18,7 @@ use super::draw;
 use super::evidence::Evidence;
 use super::finding::Finding;
 use super::fit::psnr;
-use super::legitimate::{Distance, QUALITY, through_jpeg};
+use super::legitimate::{self, Distance, QUALITY};
 use super::non_finite::black_picture;
 use super::quantisation::{self, Conversion};
 use super::recolouring::is_of_colours;
@@ -39,7 +39,7 @@ pub(super) const DECODED_DIFFERS: Cause = Cause {
     title: "your picture is not this VAE's, and no rule says why",
     meaning: "It comes from other latents, other weights, or a fault that has no rule here.",
     rule: "Your picture is further from the reference's than JPEG at quality 75 would bring it (over \
-           the whole and in each block of 8 x 8) and than another draw from the posterior would, \
+           the whole and in each block of 8 x 8), than WebP would, and than another draw from the posterior would, \
            and no other rule explains it.",
     remedy: "compare step by step: `preprocessed`, `latents`, then `against` a trace",
     diffusers: "save latents and the tensor that went in, and pass them as well",
@@ -55,6 +55,8 @@ const AGREES_DB: f64 = 40.0;
 const ALTERED_DB: f64 = 35.0;
 /// Pictures whose levels correlate less than this come from no such latents.
 const RELATED: f64 = 0.3;
+/// Unless they are this near.
+const NEAR_DB: f64 = 30.0;
 
 /// From here on a picture is the expected one.
 const SAME_DB: f64 = 50.0;
@@ -87,13 +89,15 @@ fn of_one_size(
     if before == f64::INFINITY {
         return Ok(Judged::default());
     }
-    let one_colour = one_colour(theirs).filter(|_| one_colour(ours).is_none());
+    let one_colour = theirs.only_colour().filter(|_| ours.only_colour().is_none());
     if one_colour == Some([0, 0, 0]) && evidence.knows(Code::NonFiniteOutput) {
         let finding = black_picture().evidence("psnr_db", before);
         return Ok(or_dark(evidence, decoded, finding)?.into());
     }
     let distance = Distance::between(ours, theirs);
-    let compressed = Distance::between(ours, &through_jpeg(ours, QUALITY)?);
+    let [by_jpeg, by_webp] =
+        legitimate::compressed(ours)?.map(|picture| Distance::between(ours, &picture));
+    let compressed = by_jpeg.or(by_webp);
     if let Some(finding) = quantisation::exact(evidence, decoded, ours, theirs) {
         return Ok(finding.into());
     }
@@ -108,7 +112,9 @@ fn of_one_size(
     {
         return Ok(finding.evidence("psnr_db", before).into());
     }
-    if before >= AGREES_DB && distance.is_within(&compressed) {
+    let softened = before < SAME_DB
+        && filtered::blur(ours, theirs)?.is_some_and(|blur| blur.is_all_of(distance.rms));
+    if before >= AGREES_DB && distance.is_within(&compressed) && !softened {
         // So little is blamed only where there is no doubt.
         let exact = search.competition.outcome(0.0);
         if let (Outcome::Clear(_, true), true) = (&exact, before < SAME_DB)
@@ -125,9 +131,11 @@ fn of_one_size(
     if search.correlation.abs() < RELATED && !search.done() && one_colour.is_none() {
         tried::by_layouts(evidence, latents, &mut search)?;
     }
+    // Flat pictures have no levels that could correlate.
+    let related = search.correlation.abs() >= RELATED || before >= NEAR_DB;
     let resized = evidence.source.data().len() != evidence.seen.data().len();
     let looks_compressed = distance.is_within(&compressed) && !distance.moves_blocks(&compressed);
-    if search.correlation.abs() >= RELATED && (resized || !looks_compressed) {
+    if related && (resized || !looks_compressed) {
         if !search.done() && !looks_compressed {
             tried::by_latents(evidence, latents, &mut search)?;
         }
@@ -200,7 +208,8 @@ fn of_one_size(
     let finding = finding
         .evidence("rms_levels", distance.rms)
         .evidence("rms_levels_of_worst_block", distance.worst_block)
-        .evidence("rms_levels_of_jpeg_at_75", compressed.rms)
+        .evidence("rms_levels_of_jpeg_at_75", by_jpeg.rms)
+        .evidence("rms_levels_of_webp_at_75", by_webp.rms)
         .evidence("correlation", search.correlation)
         .evidence("blurred_by_pixels", blurred)
         .evidence("ruled_out", search.competition.ruled_out());
@@ -219,7 +228,7 @@ fn explains(outcome: &Outcome) -> bool {
 /// Dark pictures are black as well where [-1, 1] was taken for [0, 1]: `finding` as one of two there.
 fn or_dark(evidence: &Evidence, decoded: &Array4<f32>, finding: Finding) -> Result<Finding> {
     for (conversion, cause, what) in Conversion::RANGES {
-        let black = one_colour(&conversion.apply(decoded)?) == Some([0, 0, 0]);
+        let black = conversion.apply(decoded)?.only_colour() == Some([0, 0, 0]);
         if black && evidence.knows(cause.code) {
             let what = format!("it is the reference's {what}");
             return Ok(finding.or(cause, &what));
@@ -228,16 +237,11 @@ fn or_dark(evidence: &Evidence, decoded: &Array4<f32>, finding: Finding) -> Resu
     Ok(finding)
 }
 
-/// The colour of a picture that has no other.
-fn one_colour(picture: &Rgb8) -> Option<[u8; 3]> {
-    let first = picture.pixel(0, 0);
-    picture.data().chunks_exact(3).all(|pixel| pixel == first).then_some(first)
-}
-
 /// Where it differs, beyond what compression or another draw makes there.
 fn by_region(evidence: &Evidence, ours: &Rgb8, theirs: &Rgb8) -> Result<Option<Finding>> {
     let of = |picture: &Rgb8| Region::of_pictures(ours, picture);
-    let compressed = of(&through_jpeg(ours, QUALITY)?);
+    let [jpeg, webp] = legitimate::compressed(ours)?;
+    let compressed = of(&jpeg).or(&of(&webp));
     let found = |region: Region| {
         let beyond = region.beyond(&compressed);
         let named = |name: fn(&Region, &str) -> Option<Finding>| {
