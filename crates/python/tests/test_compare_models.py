@@ -12,7 +12,7 @@ import pytest
 import torch
 import vae_fidelity
 from diffusers import AutoencoderKL
-from live_models import BUILTIN
+from live_models import BUILTIN, MODELS
 from vae_fidelity import testing
 from vae_fidelity.live import costs
 from vae_fidelity.live.model import Model
@@ -105,6 +105,19 @@ def test_checkpoints_and_objects_are_compared_as_well():
         vae_fidelity.compare_models(BUILTIN, loaded(), PHOTO, layers=True, **SIZE)
     with pytest.raises(vae_fidelity.VaeFidelityError, match="with encode"):
         vae_fidelity.compare_models(BUILTIN, object(), PHOTO, **SIZE)
+
+
+def test_sizes_are_those_that_the_class_takes():
+    """FLUX.2's patches of latents need sides that are multiples of 16."""
+    seen = []
+    picture = np.random.default_rng(1).integers(0, 256, (40, 72, 3)).astype(np.uint8)
+    for name, size in (("AutoencoderKLFlux2", (32, 64)), ("AutoencoderTiny", (40, 72))):
+        model = MODELS[name]()
+        vae_fidelity.compare_models(model, model, picture, lpips=lambda a, b: seen.append(tuple(a.shape[2:])) or 0.0)
+        assert seen.pop() == size
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="multiples of 16 for this model, found 72 x 40"):
+        model = MODELS["AutoencoderKLFlux2"]()
+        vae_fidelity.compare_models(model, model, picture, width=72, height=40)
 
 
 def test_an_assertion_says_by_how_much_and_where():

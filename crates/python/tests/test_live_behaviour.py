@@ -159,6 +159,8 @@ def test_layers_held_in_8_bits_on_purpose_are_a_warning():
         (lambda vae: vae_fidelity.check(vae), "option", "a picture"),
         (lambda vae: vae_fidelity.check(vae, PHOTO, tiling=True), "option", "`tiling`"),
         (lambda vae: vae_fidelity.check(vae, "absent.png"), "image", "absent.png"),
+        (lambda vae: vae_fidelity.check(vae, torch.zeros(2, 3, 32, 32)), "image", "expected one picture, found 2"),
+        (lambda vae: vae_fidelity.check(vae, np.zeros((4, 32, 32, 3), np.uint8)), "image", "expected one picture, found 4"),
         (lambda vae: vae_fidelity.check(vae, PHOTO, against="absent"), "option", "absent"),
         (lambda vae: vae_fidelity.check(vae, PHOTO, against=3), "option", "`against`"),
         (lambda vae: vae_fidelity.check(vae.encoder, PHOTO), "option", "expected one of AutoencoderKL"),
@@ -191,6 +193,14 @@ def test_an_object_with_encode_and_decode_is_judged_by_what_it_makes():
     assert report.findings[0].code == "channel-swap" and report.verdict == "fail"
     with pytest.raises(vae_fidelity.VaeFidelityError, match="Own: is none of the classes"):
         vae_fidelity.check(Own(), PHOTO)
+
+
+def test_an_object_is_judged_once(monkeypatch):
+    told = []
+    right = vae_fidelity.Pipeline.check
+    monkeypatch.setattr(vae_fidelity.Pipeline, "check", lambda *given, **asked: (told.append(1), right(*given, **asked))[1])
+    report = vae_fidelity.check(Own(), PHOTO, against=BUILTIN)
+    assert len(told) == 1 and [file.agreement for file in report.files] == ["same", "same"]
 
 
 def test_memory_after_many_checks_is_what_it_was():

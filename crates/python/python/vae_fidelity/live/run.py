@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
+from vae_fidelity._pictures import pixels_of
 from vae_fidelity._pipeline import Pipeline
 from vae_fidelity.live import findings, suspects
 from vae_fidelity.live.findings import ModelFailed, Stage
 from vae_fidelity.live.layers import Graph, Layer, Record, recorded
 from vae_fidelity.live.model import Model
-from vae_fidelity.live.pictures import pixels_of, psnr_of
+from vae_fidelity.live.pictures import psnr_of
 from vae_fidelity.live.rounding import amplification, coarser
 from vae_fidelity.live.trip import Posterior, decode, encode, untouched
 from vae_fidelity.reports import Finding
