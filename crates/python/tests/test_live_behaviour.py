@@ -11,6 +11,7 @@ import pytest
 import torch
 import vae_fidelity
 from diffusers import AutoencoderKL
+from live_adapters import attached
 from live_models import BUILTIN, MODELS
 
 PHOTO = "golden/images/astronaut.png"
@@ -151,6 +152,50 @@ def test_layers_held_in_8_bits_on_purpose_are_a_warning():
     report = vae_fidelity.check(vae, PHOTO, **SIZE)
     [found] = [each for each in report.findings if each.code.startswith("live-")]
     assert (found.code, found.severity) == ("live-weights-differ", "warning") and "float8_e4m3fn" in found.title
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("against, severity", [(BUILTIN, "error"), (None, "warning")])
+def test_an_adapter_is_named(merged, against, severity):
+    vae = loaded()
+    for layer in attached(vae):
+        if merged:
+            layer.merge()
+    report = vae_fidelity.check(vae, PHOTO, against=against, **SIZE)
+    [found] = report.findings
+    state = "is merged into the weights" if merged else "is active"
+    assert (found.code, found.severity, found.layer) == ("live-weights-differ", severity, "encoder.mid_block.attentions.0.to_q")
+    assert f"the LoRA adapter 'default' {state} on 4 layers" in found.title and found.title in str(report)
+    assert any("on 4 layers" in note for note in report.notes)
+    assert [str(adapter) for each in report.weights.changed for adapter in each.adapters] == ["LoRA adapter 'default'"] * 4
+    assert "without that the weights are those of golden/models/builtin/vae" in found.title and "disable_adapters" in found.remedy
+
+
+def test_an_adapter_hides_no_other_change():
+    vae = loaded()
+    attached(vae)
+    with torch.no_grad():
+        vae.decoder.mid_block.attentions[0].to_q.base_layer.weight *= 1.5
+        vae.decoder.conv_out.bias += 1
+    report = vae_fidelity.check(vae, PHOTO, against=BUILTIN, **SIZE)
+    [found] = [each for each in report.findings if each.code.startswith("live-")]
+    assert found.title.startswith("decoder.conv_out.bias") or found.title.startswith("decoder.mid_block.attentions.0.to_q.weight")
+    assert "1 more of 188; and the LoRA adapter 'default' is active on 3 layers" in found.title
+
+
+def test_an_adapter_that_is_off_is_none():
+    vae = loaded()
+    for layer in attached(vae):
+        layer.disable_adapters = True
+    report = vae_fidelity.check(vae, PHOTO, against=BUILTIN, **SIZE)
+    assert report.verdict == "pass" and not report.findings and not report.notes, report
+
+
+def test_an_adapter_that_cannot_be_merged_is_said(monkeypatch):
+    vae = loaded()
+    monkeypatch.setattr(type(attached(vae)[0]), "merge", lambda self: 1 / 0)
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="the LoRA adapter 'default': peft cannot merge it"):
+        vae_fidelity.check(vae, PHOTO, **SIZE)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections import Counter
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -14,6 +15,7 @@ from vae_fidelity._pictures import Picture, pixels_of
 from vae_fidelity._pipeline import Pipeline
 from vae_fidelity._report import Report
 from vae_fidelity.live import findings
+from vae_fidelity.live.adapters import adapted_layers
 from vae_fidelity.live.implementation import OfObject, OfPipeline
 from vae_fidelity.live.layers import Layer, is_compiled
 from vae_fidelity.live.model import Model
@@ -36,8 +38,10 @@ def check_module(
     weights, not_decided = _compared(model, against, tell)
     found = findings.of_weights(weights, against is not None) if weights is not None else []
     notes = []
-    if weights is not None and weights.changed and weights.is_of_fewer_bits():
-        notes.append(f"the weights are those of {weights.against}, {weights.changed[0].change}")
+    if weights is not None and weights.is_of_fewer_bits():
+        notes.append(f"the weights are those of {weights.against}, {weights.others()[0].change}")
+    attached = Counter(f"{adapter} {adapter.state()}" for _, adapter in adapted_layers(model.module))
+    notes += [f"the {what} on {count} layers, which are judged with it" for what, count in attached.items()]
     tell("loading the weights")
     try:
         pipeline = Pipeline._of_memory(model.source())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +19,7 @@ from vae_fidelity.live.model import Model
 from vae_fidelity.live.rounding import allowed, coarser, distance
 from vae_fidelity.live.trial import tried
 from vae_fidelity.live.trip import Posterior, Returned
-from vae_fidelity.live.weights import MOST_ARE_OTHERS, WeightsComparison
+from vae_fidelity.live.weights import MOST_ARE_OTHERS, TensorChange, WeightsComparison
 from vae_fidelity.reports import Cause, Finding
 
 Array = npt.NDArray[np.float32]
@@ -201,20 +202,38 @@ def of_posterior(precision: str, posterior: Posterior) -> list[Finding]:
 def of_weights(weights: WeightsComparison, asked: bool) -> list[Finding]:
     """Weights and config beside those of the checkpoint."""
     found = []
-    if weights.changed and not weights.is_of_fewer_bits():
-        first = weights.changed[0]
-        count = len(weights.changed)
-        many = count >= MOST_ARE_OTHERS * weights.compared
+    adapted = weights.adapted()
+    others = weights.others()
+    evidence: dict[str, Any] = {"changed": len(weights.changed), "compared": weights.compared}
+    evidence["names"] = [each.name for each in weights.changed[:20]]
+    if others and not weights.is_of_fewer_bits():
+        first = others[0]
+        many = len(others) >= MOST_ARE_OTHERS * weights.compared
         change = f": {first.change}" if first.change else f": {first.relative_difference:.2g} of its size"
         title = f"{first.name} is not that of {weights.against}{change}" + (
-            f"; so are {count - 1} more of {weights.compared}" if count > 1 else ""
+            f"; so are {len(others) - 1} more of {weights.compared}" if len(others) > 1 else ""
         )
-        names = [each.name for each in weights.changed[:20]]
-        layer = first.name.rpartition(".")[0]
+        title += f"; and {_of_adapters(adapted)}" if adapted else ""
         severity = "warning" if many and not asked or weights.is_quantised() else None
-        made = finding("live-weights-differ", title, layer, severity, changed=count, compared=weights.compared, names=names)
-        found.append(made)
+        found.append(finding("live-weights-differ", title, first.name.rpartition(".")[0], severity, **evidence))
+    elif adapted:
+        layer = adapted[0].name.rpartition(".")[0]
+        title = f"{_of_adapters(adapted)}, the first {layer}; without that the weights are those of {weights.against}"
+        # Somebody attached it.
+        severity = None if asked else "warning"
+        remedy = "take it off, with disable_adapters() or unfuse_lora(), or name a model that has it with `against`"
+        made = finding("live-weights-differ", title, layer, severity, **evidence)
+        found.append(dataclasses.replace(made, remedy=remedy))
     for field, (in_memory, stored) in weights.config.items():
         title = f"{field} is {in_memory} in memory, and {stored} in {weights.against}"
         found.append(finding("live-config-differs", title, in_memory=in_memory, stored=stored))
     return found
+
+
+def _of_adapters(adapted: list[TensorChange]) -> str:
+    """Which adapters change how many layers."""
+    layers: dict[str, set[str]] = {}
+    for each in adapted:
+        for adapter in each.adapters:
+            layers.setdefault(f"{adapter} {adapter.state()}", set()).add(each.name.rpartition(".")[0])
+    return " and ".join(f"the {what} on {len(names)} layers" for what, names in layers.items())
