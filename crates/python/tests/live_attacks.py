@@ -135,6 +135,12 @@ def small_gain(vae, monkeypatch):
     vae.bfloat16().decoder.conv_out.register_forward_hook(lambda layer, given, made: made * 1.007)
 
 
+@attack("a gain of one hundredth in bf16, in decode()", "live-forward-differs", "decode", "too large or too small as a whole")
+def small_gain_of_decode(vae, monkeypatch):
+    right = vae.bfloat16().decode
+    monkeypatch.setattr(vae, "decode", lambda z, return_dict=True, generator=None: (right(z).sample * 1.012,))
+
+
 @attack("no tensor", "live-forward-differs", "decode", "returned NoneType")
 def nothing(vae, monkeypatch):
     monkeypatch.setattr(vae, "decode", lambda z, **keywords: None)
@@ -196,6 +202,11 @@ def own_layer(vae, monkeypatch):
     vae.decoder.up_blocks[2].resnets[0].conv1 = OwnConv(vae.decoder.up_blocks[2].resnets[0].conv1)
 
 
+@attack("a block in bf16 whose gain is lost before the end", "live-layer-differs", "decoder.up_blocks.3", "has a hook")
+def gain_of_a_block(vae, monkeypatch):
+    vae.bfloat16().decoder.up_blocks[3].register_forward_hook(lambda layer, given, made: made * 1.02)
+
+
 @attack("a hook in what is compiled", "live-layer-differs", "decoder", "input: decoder.up_blocks.1 has a hook")
 def compiled_with_a_hook(vae, monkeypatch):
     # Of one function torch compiles so many variants, and then runs it as it is.
@@ -209,6 +220,12 @@ def wrong_compiler(vae, monkeypatch):
     torch.compiler.reset()
     vae.decoder.up_blocks[1].register_forward_hook(lambda layer, given, made: None)
     vae.decoder = torch.compile(vae.decoder, backend=lambda graph, given: lambda *each: tuple(x * 1.05 for x in graph(*each)))
+
+
+@attack("a decode() that takes no tuple", "live-forward-differs", "decode", "decode() is no_tuple.<lambda>")
+def no_tuple(vae, monkeypatch):
+    right = vae.decode
+    monkeypatch.setattr(vae, "decode", lambda z, return_dict=True, generator=None: right(z, return_dict).sample)
 
 
 class Rough(torch.Tensor):

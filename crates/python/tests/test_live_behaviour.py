@@ -4,6 +4,7 @@ import gc
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 import vae_fidelity
 from diffusers import AutoencoderKL
 from live_adapters import attached
+from live_attacks import Rough, held_in
 from live_models import BUILTIN, MODELS
 
 PHOTO = "golden/images/astronaut.png"
@@ -196,6 +198,45 @@ def test_an_adapter_that_cannot_be_merged_is_said(monkeypatch):
     monkeypatch.setattr(type(attached(vae)[0]), "merge", lambda self: 1 / 0)
     with pytest.raises(vae_fidelity.VaeFidelityError, match="the LoRA adapter 'default': peft cannot merge it"):
         vae_fidelity.check(vae, PHOTO, **SIZE)
+
+
+def test_activations_in_8_bits_are_no_fault_of_a_layer():
+    """What is quantised on purpose rounds what it is given as well."""
+    report = vae_fidelity.check(held_in(loaded(), Rough), PHOTO, **SIZE)
+    assert report.verdict == "pass" and [each.code for each in report.findings] == ["live-weights-differ"], report
+    assert any("round as 8 bits do, since weights in them are held in Rough" in note for note in report.notes)
+    layers = {layer.name: layer for layer in report.layers}
+    assert layers["decoder.mid_block.attentions.0.to_q"].held_in == "Rough"
+    assert layers["decoder.conv_in"].held_in is None and layers["decoder.conv_in"].allowed_rms < 1e-4
+
+
+@pytest.mark.parametrize("threads, severity", [(1, "error"), (2, "warning")])
+def test_weights_that_are_written_to_are_the_cause(threads, severity, monkeypatch):
+    """By a thread that trains them, which no check can judge; without another thread it is the model that writes."""
+    vae = loaded()
+
+    def write(*_):
+        with torch.no_grad():
+            vae.decoder.conv_out.weight *= 1.1
+
+    vae.decoder.conv_in.register_forward_pre_hook(write)
+    monkeypatch.setattr(threading, "active_count", lambda: threads)
+    report = vae_fidelity.check(vae, PHOTO, **SIZE)
+    [found] = report.findings
+    assert (found.code, found.severity, found.layer) == ("live-layer-differs", severity, "decoder.conv_out"), report
+    assert "own input: the weights were written to while the model ran" in found.title
+    assert any("while nothing trains it" in each for each in report.not_decided) == (threads > 1)
+
+
+def test_each_layer_is_listed_once_where_the_model_ran_twice(monkeypatch):
+    vae = loaded()
+    right = vae.decode
+    monkeypatch.setattr(vae, "decode", lambda z, *rest, **keywords: right(z * 1.1, *rest, **keywords))
+    report = vae_fidelity.check(vae, PHOTO, **SIZE)
+    names = [layer.name for layer in report.layers]
+    assert report.findings[0].layer == "decode" and len(names) == len(set(names))
+    for name in ("encoder", "decoder", "decoder.up_blocks.1"):
+        assert max(at for at, each in enumerate(names) if each.startswith(f"{name}.")) == names.index(name) - 1
 
 
 @pytest.mark.parametrize(

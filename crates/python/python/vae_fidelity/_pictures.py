@@ -110,7 +110,7 @@ _NEXT = "give a path, bytes, a PIL image, 8-bit pixels (H, W, 3), or floats (3, 
 def _of_array(array: npt.NDArray[Any], name: str) -> Given:
     if array.ndim == 4 and array.shape[0] != 1 and 3 in (array.shape[1], array.shape[3]):
         problem = f"expected one picture, found {array.shape[0]} in one of shape {array.shape}"
-        raise VaeFidelityError("image", name, problem, "give one at a time: for each in batch")
+        raise VaeFidelityError("image", name, problem, "give them one at a time")
     if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3:
         return np.ascontiguousarray(array)
     if array.dtype.kind == "f":

@@ -27,11 +27,13 @@ class Trial:
     changes_by_itself: bool
     """Whether the layer, run again as it is, computes what its class does: it gives something else on each call."""
 
-    def because(self) -> str:
-        """The end of a sentence."""
+    def because(self, otherwise: Optional[str]) -> str:
+        """The end of a sentence; `otherwise` is what explains a layer in which nothing is unlike its class."""
         also = f"; also unlike its class, without making this difference: {'; '.join(self.innocent[:3])}" if self.innocent else ""
         if self.causes:
             return f": {'; '.join(self.causes[:3])}"
+        if otherwise is not None:
+            return f": {otherwise}{also}"
         if self.changes_by_itself:
             return f": run again on the same input it does not differ, so it changes from call to call{also}"
         if self.open:
