@@ -228,6 +228,17 @@ def no_tuple(vae, monkeypatch):
     monkeypatch.setattr(vae, "decode", lambda z, return_dict=True, generator=None: right(z, return_dict).sample)
 
 
+@attack("slicing that mixes pictures up", "live-forward-differs", "decode", "of two pictures, with slicing on")
+def mixed_up(vae, monkeypatch):
+    vae.enable_slicing()
+    right = vae.decode
+
+    def decode(z, return_dict=True, generator=None):
+        return right(z[:1].expand_as(z), return_dict)
+
+    monkeypatch.setattr(vae, "decode", decode)
+
+
 class Rough(torch.Tensor):
     """A weight that is quantised, and computes by itself."""
 

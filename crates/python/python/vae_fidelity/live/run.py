@@ -20,6 +20,7 @@ from vae_fidelity.live.layers import Graph, Layer, Record, recorded
 from vae_fidelity.live.model import Model
 from vae_fidelity.live.pictures import psnr_of
 from vae_fidelity.live.rounding import EIGHT_BITS, amplification, coarser, last_place
+from vae_fidelity.live.slicing import of_slicing
 from vae_fidelity.live.trip import Posterior, decode, encode, untouched
 from vae_fidelity.reports import Finding
 
@@ -108,8 +109,10 @@ class Run:
                 self.not_decided.append("the posterior's draw: its sample() takes no generator")
         if tiled:
             found.append(self._tiling(stages[-1]))
-        if getattr(self.model.module, "use_slicing", False):
-            self.not_decided.append("slicing: it begins with two pictures, and one was run")
+        if getattr(self.model.module, "use_slicing", False) and not _has_error(found):
+            assert self.latents_given is not None, "the model has run"
+            tell("running the model: two pictures, with slicing")
+            found += of_slicing(self.model, precision, sample, self.latents_given)
         found += self._of_training(found)
         self.layers = [layer for stage in stages for layer in stage.record.layers]
         if held := [name for stage in stages for name in self._held_in(stage)]:
