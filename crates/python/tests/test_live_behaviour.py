@@ -15,6 +15,7 @@ from diffusers import AutoencoderKL
 from live_adapters import attached
 from live_attacks import Rough, held_in
 from live_models import BUILTIN, MODELS
+from vae_fidelity.live import adapters
 
 PHOTO = "golden/images/astronaut.png"
 SIZE = {"width": 48, "height": 32}
@@ -171,6 +172,29 @@ def test_an_adapter_is_named(merged, against, severity):
     assert any("on 4 layers" in note for note in report.notes)
     assert [str(adapter) for each in report.weights.changed for adapter in each.adapters] == ["LoRA adapter 'default'"] * 4
     assert "without that the weights are those of golden/models/builtin/vae" in found.title and "disable_adapters" in found.remedy
+
+
+def test_kinds_of_adapters_are_called_as_peft_calls_them():
+    layer = attached(loaded(), "style")[0]
+    assert [str(each) for each in adapters.adapters(layer)] == ["LoRA adapter 'style'"]
+    layer.use_dora = {"style": True}
+    assert [str(each) for each in adapters.adapters(layer)] == ["DoRA adapter 'style'"]
+    layer.active_adapters = ["of another layer"]
+    assert adapters.adapters(layer) == []
+
+    class LoKrLayer(torch.nn.Module):
+        adapter_layer_names = ("lokr_w1",)
+        merged_adapters = ("style",)
+
+    class Conv2d(LoKrLayer):
+        def __init__(self, base_layer):
+            super().__init__()
+            self.base_layer, self.lokr_w1 = base_layer, torch.nn.ParameterDict({"style": torch.nn.Parameter(torch.ones(1))})
+
+        def merge(self):
+            pass
+
+    assert [str(each) for each in adapters.adapters(Conv2d(torch.nn.Conv2d(1, 1, 1)))] == ["LoKr adapter 'style'"]
 
 
 def test_an_adapter_hides_no_other_change():
