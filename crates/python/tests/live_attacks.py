@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from live_adapters import attached
 from live_faults import Fault
 
 ATTACKS: list[tuple[Fault, str]] = []
@@ -24,6 +25,7 @@ def attack(name: str, codes: str, layer: str | None, words: str) -> Any:
 
 
 BLOCK = "decoder.up_blocks.2"
+TO_Q = "encoder.mid_block.attentions.0.to_q"
 
 
 @attack("a forward() that wraps the class's", "live-layer-differs", BLOCK, "around UpDecoderBlock2D.forward")
@@ -133,6 +135,12 @@ def small_gain(vae, monkeypatch):
     vae.bfloat16().decoder.conv_out.register_forward_hook(lambda layer, given, made: made * 1.007)
 
 
+@attack("a gain of one hundredth in bf16, in decode()", "live-forward-differs", "decode", "too large or too small as a whole")
+def small_gain_of_decode(vae, monkeypatch):
+    right = vae.bfloat16().decode
+    monkeypatch.setattr(vae, "decode", lambda z, return_dict=True, generator=None: (right(z).sample * 1.012,))
+
+
 @attack("no tensor", "live-forward-differs", "decode", "returned NoneType")
 def nothing(vae, monkeypatch):
     monkeypatch.setattr(vae, "decode", lambda z, **keywords: None)
@@ -164,6 +172,111 @@ def mode(vae, monkeypatch):
 def mirrored(vae, monkeypatch):
     weight = vae.get_submodule(f"{BLOCK}.resnets.0.conv1").weight
     weight.data = weight.data.flip(3)
+
+
+class Wrap(torch.nn.Module):
+    def __init__(self, inner, scale):
+        super().__init__()
+        self.module, self.scale = inner, scale
+
+    def forward(self, *given, **keywords):
+        return self.module(*given, **keywords) * self.scale
+
+
+@attack("a wrapper of one's own", "live-layer-differs", BLOCK, "is Wrap around UpDecoderBlock2D")
+def own_wrapper(vae, monkeypatch):
+    vae.decoder.up_blocks[2] = Wrap(vae.decoder.up_blocks[2], 1.05)
+
+
+class OwnConv(torch.nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+
+    def forward(self, x):
+        return torch.nn.functional.conv2d(x, self.weight, self.bias, padding=1) * 1.05
+
+
+@attack("a class that derives from no class of torch's", "live-layer-differs", f"{BLOCK}.resnets.0.conv1", "input: " + BLOCK)
+def own_layer(vae, monkeypatch):
+    vae.decoder.up_blocks[2].resnets[0].conv1 = OwnConv(vae.decoder.up_blocks[2].resnets[0].conv1)
+
+
+@attack("a block in bf16 whose gain is lost before the end", "live-layer-differs", "decoder.up_blocks.3", "has a hook")
+def gain_of_a_block(vae, monkeypatch):
+    vae.bfloat16().decoder.up_blocks[3].register_forward_hook(lambda layer, given, made: made * 1.02)
+
+
+@attack("a hook in what is compiled", "live-layer-differs", "decoder", "input: decoder.up_blocks.1 has a hook")
+def compiled_with_a_hook(vae, monkeypatch):
+    # Of one function torch compiles so many variants, and then runs it as it is.
+    torch.compiler.reset()
+    vae.decoder.up_blocks[1].register_forward_hook(lambda layer, given, made: made * 1.05)
+    vae.decoder = torch.compile(vae.decoder, backend="eager")
+
+
+@attack("a compiler that is wrong, and no hook", "live-layer-differs", "decoder", "input: decoder is compiled")
+def wrong_compiler(vae, monkeypatch):
+    torch.compiler.reset()
+    vae.decoder.up_blocks[1].register_forward_hook(lambda layer, given, made: None)
+    vae.decoder = torch.compile(vae.decoder, backend=lambda graph, given: lambda *each: tuple(x * 1.05 for x in graph(*each)))
+
+
+@attack("a decode() that takes no tuple", "live-forward-differs", "decode", "decode() is no_tuple.<lambda>")
+def no_tuple(vae, monkeypatch):
+    right = vae.decode
+    monkeypatch.setattr(vae, "decode", lambda z, return_dict=True, generator=None: right(z, return_dict).sample)
+
+
+@attack("slicing that mixes pictures up", "live-forward-differs", "decode", "of two pictures, with slicing on")
+def mixed_up(vae, monkeypatch):
+    vae.enable_slicing()
+    right = vae.decode
+
+    def decode(z, return_dict=True, generator=None):
+        return right(z[:1].expand_as(z), return_dict)
+
+    monkeypatch.setattr(vae, "decode", decode)
+
+
+class Rough(torch.Tensor):
+    """A weight that is quantised, and computes by itself."""
+
+    scale = 1.0
+
+    @classmethod
+    def __torch_function__(cls, function, types, given=(), keywords=None):
+        made = super().__torch_function__(function, types, given, keywords or {})
+        if function is not torch.nn.functional.linear:
+            return made
+        made = made.as_subclass(torch.Tensor)
+        step = made.abs().amax() / 127
+        return (made / step).round() * step * cls.scale
+
+    def dequantize(self):
+        return self.as_subclass(torch.Tensor)
+
+
+class Wrong(Rough):
+    scale = 2.0
+
+
+def held_in(vae, kind):
+    """All linear layers with weights of a quantised tensor's class."""
+    for layer in vae.modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.weight = torch.nn.Parameter(layer.weight.detach().as_subclass(kind), requires_grad=False)
+    return vae
+
+
+@attack("a quantised tensor that computes wrongly", "live-layer-differs", TO_Q, "is a Wrong")
+def wrong_tensor(vae, monkeypatch):
+    held_in(vae, Wrong)
+
+
+@attack("an adapter that runs otherwise than it merges", "live-layer-differs", TO_Q, "the LoRA adapter 'default' of " + TO_Q)
+def wrong_adapter(vae, monkeypatch):
+    monkeypatch.setattr(attached(vae)[0], "_delta", lambda name: torch.zeros(()))
 
 
 INNOCENT: dict[str, Any] = {}
@@ -215,4 +328,17 @@ def a_fused_block(vae):
         return input_tensor + self.conv2(self.nonlinearity(self.norm2(made)))
 
     resnet.forward = MethodType(forward, resnet)
+    return vae
+
+
+@innocent
+def a_sequence_of_one(vae):
+    resnet = vae.decoder.mid_block.resnets[0]
+    resnet.conv1 = torch.nn.Sequential(resnet.conv1)
+    return vae
+
+
+@innocent
+def a_wrapper_of_ones_own(vae):
+    vae.decoder.up_blocks[2] = Wrap(vae.decoder.up_blocks[2], 1)
     return vae

@@ -12,11 +12,12 @@ import pytest
 import torch
 import vae_fidelity
 from diffusers import AutoencoderKL
-from live_models import BUILTIN
+from live_models import BUILTIN, MODELS
 from vae_fidelity import testing
 from vae_fidelity.live import costs
 from vae_fidelity.live.model import Model
 from vae_fidelity.live.pictures import sample_of
+from vae_fidelity.live.rounding import Distance
 
 PHOTO = "golden/images/astronaut.png"
 SIZE = {"width": 64, "height": 48}
@@ -105,6 +106,30 @@ def test_checkpoints_and_objects_are_compared_as_well():
         vae_fidelity.compare_models(BUILTIN, loaded(), PHOTO, layers=True, **SIZE)
     with pytest.raises(vae_fidelity.VaeFidelityError, match="with encode"):
         vae_fidelity.compare_models(BUILTIN, object(), PHOTO, **SIZE)
+
+
+def test_what_lies_beyond_rounding_is_told():
+    room = Distance(0.01, 0.1, 0.001)
+    for off, words in (
+        (Distance(0.02, 0.2, 0.002), "0.02 off (rounding: 0.01)"),
+        (Distance(0.005, 0.2, 0.002), "0.2 off in its worst value (rounding: 0.1)"),
+        (Distance(0.005, 0.05, 0.002), "0.002 too large or too small as a whole (rounding: 0.001)"),
+        (Distance(float("nan"), 0.05, 0), "nan off (rounding: 0.01)"),
+    ):
+        assert not off.within(room) and off.beyond(room) == words
+
+
+def test_sizes_are_those_that_the_class_takes():
+    """FLUX.2's patches of latents need sides that are multiples of 16."""
+    seen = []
+    picture = np.random.default_rng(1).integers(0, 256, (40, 72, 3)).astype(np.uint8)
+    for name, size in (("AutoencoderKLFlux2", (32, 64)), ("AutoencoderTiny", (40, 72))):
+        model = MODELS[name]()
+        vae_fidelity.compare_models(model, model, picture, lpips=lambda a, b: seen.append(tuple(a.shape[2:])) or 0.0)
+        assert seen.pop() == size
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="multiples of 16 for this model, found 72 x 40"):
+        model = MODELS["AutoencoderKLFlux2"]()
+        vae_fidelity.compare_models(model, model, picture, width=72, height=40)
 
 
 def test_an_assertion_says_by_how_much_and_where():

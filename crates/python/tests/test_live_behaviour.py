@@ -4,6 +4,7 @@ import gc
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ import pytest
 import torch
 import vae_fidelity
 from diffusers import AutoencoderKL
+from live_adapters import attached
+from live_attacks import Rough, held_in
 from live_models import BUILTIN, MODELS
+from vae_fidelity.live import adapters
 
 PHOTO = "golden/images/astronaut.png"
 SIZE = {"width": 48, "height": 32}
@@ -153,12 +157,120 @@ def test_layers_held_in_8_bits_on_purpose_are_a_warning():
     assert (found.code, found.severity) == ("live-weights-differ", "warning") and "float8_e4m3fn" in found.title
 
 
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("against, severity", [(BUILTIN, "error"), (None, "warning")])
+def test_an_adapter_is_named(merged, against, severity):
+    vae = loaded()
+    for layer in attached(vae):
+        if merged:
+            layer.merge()
+    report = vae_fidelity.check(vae, PHOTO, against=against, **SIZE)
+    [found] = report.findings
+    state = "is merged into the weights" if merged else "is active"
+    assert (found.code, found.severity, found.layer) == ("live-weights-differ", severity, "encoder.mid_block.attentions.0.to_q")
+    assert f"the LoRA adapter 'default' {state} on 4 layers" in found.title and found.title in str(report)
+    assert any("on 4 layers" in note for note in report.notes)
+    assert [str(adapter) for each in report.weights.changed for adapter in each.adapters] == ["LoRA adapter 'default'"] * 4
+    assert "without that the weights are those of golden/models/builtin/vae" in found.title and "disable_adapters" in found.remedy
+
+
+def test_kinds_of_adapters_are_called_as_peft_calls_them():
+    layer = attached(loaded(), "style")[0]
+    assert [str(each) for each in adapters.adapters(layer)] == ["LoRA adapter 'style'"]
+    layer.use_dora = {"style": True}
+    assert [str(each) for each in adapters.adapters(layer)] == ["DoRA adapter 'style'"]
+    layer.active_adapters = ["of another layer"]
+    assert adapters.adapters(layer) == []
+
+    class LoKrLayer(torch.nn.Module):
+        adapter_layer_names = ("lokr_w1",)
+        merged_adapters = ("style",)
+
+    class Conv2d(LoKrLayer):
+        def __init__(self, base_layer):
+            super().__init__()
+            self.base_layer, self.lokr_w1 = base_layer, torch.nn.ParameterDict({"style": torch.nn.Parameter(torch.ones(1))})
+
+        def merge(self):
+            pass
+
+    assert [str(each) for each in adapters.adapters(Conv2d(torch.nn.Conv2d(1, 1, 1)))] == ["LoKr adapter 'style'"]
+
+
+def test_an_adapter_hides_no_other_change():
+    vae = loaded()
+    attached(vae)
+    with torch.no_grad():
+        vae.decoder.mid_block.attentions[0].to_q.base_layer.weight *= 1.5
+        vae.decoder.conv_out.bias += 1
+    report = vae_fidelity.check(vae, PHOTO, against=BUILTIN, **SIZE)
+    [found] = [each for each in report.findings if each.code.startswith("live-")]
+    assert found.title.startswith("decoder.conv_out.bias") or found.title.startswith("decoder.mid_block.attentions.0.to_q.weight")
+    assert "1 more of 188; and the LoRA adapter 'default' is active on 3 layers" in found.title
+
+
+def test_an_adapter_that_is_off_is_none():
+    vae = loaded()
+    for layer in attached(vae):
+        layer.disable_adapters = True
+    report = vae_fidelity.check(vae, PHOTO, against=BUILTIN, **SIZE)
+    assert report.verdict == "pass" and not report.findings and not report.notes, report
+
+
+def test_an_adapter_that_cannot_be_merged_is_said(monkeypatch):
+    vae = loaded()
+    monkeypatch.setattr(type(attached(vae)[0]), "merge", lambda self: 1 / 0)
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="the LoRA adapter 'default': peft cannot merge it"):
+        vae_fidelity.check(vae, PHOTO, **SIZE)
+
+
+def test_activations_in_8_bits_are_no_fault_of_a_layer():
+    """What is quantised on purpose rounds what it is given as well."""
+    report = vae_fidelity.check(held_in(loaded(), Rough), PHOTO, **SIZE)
+    assert report.verdict == "pass" and [each.code for each in report.findings] == ["live-weights-differ"], report
+    assert any("round as 8 bits do, since weights in them are held in Rough" in note for note in report.notes)
+    layers = {layer.name: layer for layer in report.layers}
+    assert layers["decoder.mid_block.attentions.0.to_q"].held_in == "Rough"
+    assert layers["decoder.conv_in"].held_in is None and layers["decoder.conv_in"].allowed_rms < 1e-4
+
+
+@pytest.mark.parametrize("threads, severity", [(1, "error"), (2, "warning")])
+def test_weights_that_are_written_to_are_the_cause(threads, severity, monkeypatch):
+    """By a thread that trains them, which no check can judge; without another thread it is the model that writes."""
+    vae = loaded()
+
+    def write(*_):
+        with torch.no_grad():
+            vae.decoder.conv_out.weight *= 1.1
+
+    vae.decoder.conv_in.register_forward_pre_hook(write)
+    monkeypatch.setattr(threading, "active_count", lambda: threads)
+    report = vae_fidelity.check(vae, PHOTO, **SIZE)
+    [found] = report.findings
+    assert (found.code, found.severity, found.layer) == ("live-layer-differs", severity, "decoder.conv_out"), report
+    assert "own input: the weights were written to while the model ran" in found.title
+    assert any("while nothing trains it" in each for each in report.not_decided) == (threads > 1)
+
+
+def test_each_layer_is_listed_once_where_the_model_ran_twice(monkeypatch):
+    vae = loaded()
+    right = vae.decode
+    monkeypatch.setattr(vae, "decode", lambda z, *rest, **keywords: right(z * 1.1, *rest, **keywords))
+    report = vae_fidelity.check(vae, PHOTO, **SIZE)
+    names = [layer.name for layer in report.layers]
+    assert report.findings[0].layer == "decode" and len(names) == len(set(names))
+    for name in ("encoder", "decoder", "decoder.up_blocks.1"):
+        assert max(at for at, each in enumerate(names) if each.startswith(f"{name}.")) == names.index(name) - 1
+
+
 @pytest.mark.parametrize(
     "asked, code, words",
     [
         (lambda vae: vae_fidelity.check(vae), "option", "a picture"),
         (lambda vae: vae_fidelity.check(vae, PHOTO, tiling=True), "option", "`tiling`"),
         (lambda vae: vae_fidelity.check(vae, "absent.png"), "image", "absent.png"),
+        (lambda vae: vae_fidelity.check(vae, torch.zeros(2, 3, 32, 32)), "image", "expected one picture, found 2"),
+        (lambda vae: vae_fidelity.check(vae, np.zeros((4, 32, 32, 3), np.uint8)), "image", "expected one picture, found 4"),
         (lambda vae: vae_fidelity.check(vae, PHOTO, against="absent"), "option", "absent"),
         (lambda vae: vae_fidelity.check(vae, PHOTO, against=3), "option", "`against`"),
         (lambda vae: vae_fidelity.check(vae.encoder, PHOTO), "option", "expected one of AutoencoderKL"),
@@ -191,6 +303,14 @@ def test_an_object_with_encode_and_decode_is_judged_by_what_it_makes():
     assert report.findings[0].code == "channel-swap" and report.verdict == "fail"
     with pytest.raises(vae_fidelity.VaeFidelityError, match="Own: is none of the classes"):
         vae_fidelity.check(Own(), PHOTO)
+
+
+def test_an_object_is_judged_once(monkeypatch):
+    told = []
+    right = vae_fidelity.Pipeline.check
+    monkeypatch.setattr(vae_fidelity.Pipeline, "check", lambda *given, **asked: (told.append(1), right(*given, **asked))[1])
+    report = vae_fidelity.check(Own(), PHOTO, against=BUILTIN)
+    assert len(told) == 1 and [file.agreement for file in report.files] == ["same", "same"]
 
 
 def test_memory_after_many_checks_is_what_it_was():

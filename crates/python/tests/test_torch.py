@@ -58,5 +58,17 @@ def test_what_diffusers_makes_of_the_same_weights_is_within_the_engine_s_error()
     report = vae_fidelity.check(pixels, folder, latents=latents, decoded_image=picture, preprocessed=sample)
     assert [file.agreement for file in report.files] == ["same"] * 3, report.files
     assert np.abs(report.latents_array - latents.numpy()).max() < 1e-3
+    # What decode() gives is taken as it is, and clamped.
+    for floats in (decoded, decoded[0].half().float(), decoded.double().numpy()):
+        of_floats = vae_fidelity.check(pixels, folder, decoded_image=floats)
+        assert [file.agreement for file in of_floats.files] == ["same"], of_floats.files
+        [of_latents] = vae_fidelity.Pipeline(folder).decode(latents, decoded_image=floats)
+        assert of_latents.verdict == "pass"
+    for wrong, words in (
+        (decoded * float("nan"), "holds NaN"),
+        (picture.astype(np.float32) / 255, r"expected uint8 \(H, W, 3\) or floats \(3, H, W\)"),
+    ):
+        with pytest.raises(vae_fidelity.VaeFidelityError, match=words):
+            vae_fidelity.check(pixels, folder, decoded_image=wrong)
     halved = vae_fidelity.check(pixels, folder, latents=latents / 2)
     assert "scaling-factor-mismatch" in [finding.code for finding in halved.findings]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,27 @@ def given(picture: Picture, exif: str = "ignore") -> tuple[Given, str, list[str]
         return _of_pil(picture, exif)
     name = f"{type(picture).__module__.split('.')[0]}.{type(picture).__name__}"
     return _of_array(_as_array(picture, name, "a picture", _NEXT), name), name, []
+
+
+def given_pixels(picture: Picture, name: str) -> Given:
+    """A picture that was decoded, for the extension: a sample as `pixels_of` takes it."""
+    values, _, _ = given(picture)
+    if not isinstance(values, np.ndarray) or values.dtype == np.uint8:
+        return values
+    pixels = pixels_of(values.astype(np.float32))
+    if pixels is None:
+        raise VaeFidelityError("image", name, "holds NaN or infinity", "look at what was decoded before it is compared")
+    return pixels
+
+
+def pixels_of(sample: Optional[npt.NDArray[np.float32]]) -> Optional[npt.NDArray[np.uint8]]:
+    """A decoded sample as 8-bit pixels, (height, width, 3), clamped and rounded as diffusers' pipelines do; `None` where
+    it is not finite, or no picture."""
+    if sample is None or sample.ndim != 4 or sample.shape[:2] != (1, 3) or not np.isfinite(sample).all():
+        return None
+    unit = np.clip(sample / 2 + 0.5, 0, 1)[0].transpose(1, 2, 0)
+    pixels: npt.NDArray[np.uint8] = np.rint(unit * 255).astype(np.uint8)
+    return pixels
 
 
 def tensor(values: Any, name: str) -> npt.NDArray[np.float32]:
@@ -87,6 +108,9 @@ _NEXT = "give a path, bytes, a PIL image, 8-bit pixels (H, W, 3), or floats (3, 
 
 
 def _of_array(array: npt.NDArray[Any], name: str) -> Given:
+    if array.ndim == 4 and array.shape[0] != 1 and 3 in (array.shape[1], array.shape[3]):
+        problem = f"expected one picture, found {array.shape[0]} in one of shape {array.shape}"
+        raise VaeFidelityError("image", name, problem, "give them one at a time")
     if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3:
         return np.ascontiguousarray(array)
     if array.dtype.kind == "f":

@@ -12,7 +12,7 @@ from vae_fidelity import _native, reports
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._from_json import from_json
 from vae_fidelity._numbers import check_counts, check_least, check_seed
-from vae_fidelity._pictures import Picture, given, tensor
+from vae_fidelity._pictures import Picture, given, given_pixels, tensor
 from vae_fidelity._report import Decoded, Report
 from vae_fidelity.live.model import Model, is_module, safetensors
 from vae_fidelity.reports import ProbeReport
@@ -176,7 +176,7 @@ class Pipeline:
             latents_scale: Whether they are `scaled` for diffusion or `raw` as the encoder makes them; `auto` is
                 what the program does that wrote the file, and scaled for arrays.
             latents_key: Which tensor of the file they are.
-            decoded_image: The picture that your own pipeline decoded.
+            decoded_image: The picture that your own pipeline decoded, taken as `picture` is; floats are clamped.
             preprocessed: The sample that your own pipeline gave the encoder.
             against: The file of a trace of another implementation.
             progress: Called with the name of each step as it begins; `True` shows them with tqdm.
@@ -192,7 +192,7 @@ class Pipeline:
         check_seed(sample, seed)
         seed = _seed(sample, seed)
         values, name, notes = given(picture, exif)
-        of_user = given(decoded_image)[0] if decoded_image is not None else None
+        of_user = given_pixels(decoded_image, "decoded_image") if decoded_image is not None else None
         with Shown(progress) as shown:
             checked = self._native.check(
                 values,
@@ -257,7 +257,7 @@ class Pipeline:
         Raises:
             VaeFidelityError: if a file cannot be read or the VAE cannot run on them.
         """
-        of_user = given(decoded_image)[0] if decoded_image is not None else None
+        of_user = given_pixels(decoded_image, "decoded_image") if decoded_image is not None else None
         with Shown(progress) as shown:
             rows = self._native.decode(
                 _latents(latents),

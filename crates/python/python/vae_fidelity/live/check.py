@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections import Counter
 from typing import Any, Callable, Optional
 
 import numpy as np
 import numpy.typing as npt
 
 from vae_fidelity._errors import VaeFidelityError
-from vae_fidelity._pictures import Picture
+from vae_fidelity._pictures import Picture, pixels_of
 from vae_fidelity._pipeline import Pipeline
 from vae_fidelity._report import Report
 from vae_fidelity.live import findings
-from vae_fidelity.live.implementation import OfObject
+from vae_fidelity.live.adapters import adapted_layers
+from vae_fidelity.live.implementation import OfObject, OfPipeline
 from vae_fidelity.live.layers import Layer, is_compiled
 from vae_fidelity.live.model import Model
-from vae_fidelity.live.pictures import pixels_of, psnr_of, taken_sample
+from vae_fidelity.live.pictures import psnr_of, sample_of, taken_sample
 from vae_fidelity.live.report import LiveReport, ModelInMemory
 from vae_fidelity.live.run import Run
 from vae_fidelity.live.trip import decode, encode, untouched
@@ -36,8 +38,10 @@ def check_module(
     weights, not_decided = _compared(model, against, tell)
     found = findings.of_weights(weights, against is not None) if weights is not None else []
     notes = []
-    if weights is not None and weights.changed and weights.is_of_fewer_bits():
-        notes.append(f"the weights are those of {weights.against}, {weights.changed[0].change}")
+    if weights is not None and weights.is_of_fewer_bits():
+        notes.append(f"the weights are those of {weights.against}, {weights.others()[0].change}")
+    attached = Counter(f"{adapter} {adapter.state()}" for _, adapter in adapted_layers(model.module))
+    notes += [f"the {what} on {count} layers, which are judged with it" for what, count in attached.items()]
     tell("loading the weights")
     try:
         pipeline = Pipeline._of_memory(model.source())
@@ -74,7 +78,15 @@ def _with_layer(found: Finding) -> Finding:
 
 
 def check_object(
-    given: Any, picture: Picture, *, against: Optional[Against], tell: Callable[[str], object], **asked: Any
+    given: Any,
+    picture: Picture,
+    *,
+    against: Optional[Against],
+    tell: Callable[[str], object],
+    width: Optional[int] = None,
+    height: Optional[int] = None,
+    exif: str = "ignore",
+    **asked: Any,
 ) -> Report:
     """What `vae_fidelity.check` says of an object with encode() and decode(), of which no layer can be seen: the latents
     and the picture that it makes, beside those of the checkpoint `against`."""
@@ -84,13 +96,14 @@ def check_object(
         raise VaeFidelityError("option", type(given).__name__, problem, next)
     pipeline = against if isinstance(against, Pipeline) else Pipeline(against)
     of_object = OfObject(given)
-    seen = pipeline.check(picture, **asked)
+    multiple_of = OfPipeline(pipeline).multiple_of
+    _, sample = sample_of(picture, width, height, exif=exif, multiple_of=multiple_of)
     tell(f"running {of_object.name}")
-    latents = of_object.encode(taken_sample(picture, seen.seen))
+    latents = of_object.encode(sample)
     decoded = pixels_of(of_object.decode(latents))
-    if decoded is None:
-        return pipeline.check(picture, latents=latents, latents_scale="raw", **asked)
-    return pipeline.check(picture, latents=latents, latents_scale="raw", decoded_image=decoded, **asked)
+    made: dict[str, Any] = {} if decoded is None else {"decoded_image": decoded}
+    tell("judging what it made")
+    return pipeline.check(picture, width=width, height=height, exif=exif, latents=latents, latents_scale="raw", **made, **asked)
 
 
 def _compared(

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._from_json import from_json
-from vae_fidelity._pictures import Picture
+from vae_fidelity._pictures import Picture, pixels_of
 from vae_fidelity._pipeline import Progress, Shown
 from vae_fidelity.live.costs import LayerCost, both, costs, keep, psnr_db
 from vae_fidelity.live.implementation import implementation, module_of
-from vae_fidelity.live.pictures import pixels_of, sample_of
+from vae_fidelity.live.pictures import sample_of
 from vae_fidelity.live.report import plain
 from vae_fidelity.live.rounding import Distance, distance
 from vae_fidelity.reports import PixelMetrics
@@ -112,7 +112,7 @@ def compare_models(
             `encode(sample)`, which gives latents that are not scaled, and `decode(latents)`.
         candidate: Another one of these.
         pictures: One or several, as `check` takes them.
-        width: Columns, a multiple of 8; by default each picture's, taken down to one.
+        width: Columns, a multiple of 8, or of 16 for FLUX.2; by default each picture's, taken down to one.
         height: Rows, likewise.
         layers: Also find what each layer of the candidate costs: both are torch modules of one class and config, and
             the original runs once for each layer.
@@ -126,7 +126,8 @@ def compare_models(
         VaeFidelityError: if there is nothing to compare.
     """
     first, second = implementation(original), implementation(candidate)
-    samples = [sample_of(picture, width, height) for picture in _several(pictures)]
+    multiple_of = math.lcm(first.multiple_of, second.multiple_of)
+    samples = [sample_of(picture, width, height, multiple_of=multiple_of) for picture in _several(pictures)]
     if not samples:
         raise VaeFidelityError("option", "`pictures`", "are none", "give at least one")
     with Shown(progress) as shown:

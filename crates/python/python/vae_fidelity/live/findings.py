@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_fidelity import _native
+from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._from_json import from_json
 from vae_fidelity.live import suspects
 from vae_fidelity.live.layers import Call, Graph, Layer, Record
 from vae_fidelity.live.model import Model
-from vae_fidelity.live.rounding import allowed, coarser, distance
+from vae_fidelity.live.rounding import allowed, distance
 from vae_fidelity.live.trial import tried
 from vae_fidelity.live.trip import Posterior, Returned
-from vae_fidelity.live.weights import MOST_ARE_OTHERS, WeightsComparison
+from vae_fidelity.live.weights import MOST_ARE_OTHERS, TensorChange, WeightsComparison
 from vae_fidelity.reports import Cause, Finding
 
 Array = npt.NDArray[np.float32]
@@ -40,7 +42,8 @@ def finding(code: str, title: str, layer: Optional[str] = None, severity: Option
     return Finding(code=code, severity=grave, title=title, layer=layer, evidence=evidence, remedy=cause.remedy)
 
 
-def _because(clauses: list[str]) -> str:
+def because(clauses: list[str]) -> str:
+    """The end of a sentence."""
     return f": {'; '.join(clauses)}" if clauses else ""
 
 
@@ -68,6 +71,11 @@ class ModelFailed(Exception):
         self.method, self.layer, self.error = method, layer, error
 
 
+def is_of_model(error: Exception) -> bool:
+    """Whether an exception is the model's: where memory ends nothing was judged, and an error of the reference is not."""
+    return not isinstance(error, (MemoryError, VaeFidelityError)) and type(error).__name__ != "OutOfMemoryError"
+
+
 def of_failure(model: Model, failed: ModelFailed) -> Finding:
     """A model that raises an exception, or returns something, as its class does not."""
     if isinstance(failed.error, Returned):
@@ -76,12 +84,15 @@ def of_failure(model: Model, failed: ModelFailed) -> Finding:
     where = f" in {failed.layer}" if failed.layer else ""
     dtypes = sorted({str(each.dtype).removeprefix("torch.") for each in model.module.parameters() if each.is_floating_point()})
     mixed = f"; its weights are {' and '.join(dtypes)}" if len(dtypes) > 1 else ""
-    title = f"{failed.method}() raised {type(failed.error).__name__}{where}: {said}{mixed}"
-    return finding("live-forward-differs", title, failed.layer or failed.method, dtypes=dtypes)
+    why = [] if failed.layer else suspects.of_method(model, failed.method)
+    unlike = f"; {'; '.join(why)}" if why else ""
+    title = f"{failed.method}() raised {type(failed.error).__name__}{where}: {said}{mixed}{unlike}"
+    return finding("live-forward-differs", title, failed.layer or failed.method, dtypes=dtypes, why=why)
 
 
-def of_layers(model: Model, records: list[Record], of_class: Optional[Any]) -> list[Finding]:
-    """The first layer of each kind of fault: training mode, autocast, overflow, and everything else."""
+def of_layers(model: Model, records: list[Record], of_class: Optional[Any], otherwise: Optional[str]) -> list[Finding]:
+    """The first layer of each kind of fault: training mode, autocast, overflow, and everything else, which `otherwise`
+    explains where nothing in the layer is unlike its class."""
     found: dict[str, Finding] = {}
     layers = [layer for record in records for layer in record.layers]
     calls = {name: call for record in reversed(records) for name, call in record.calls.items()}
@@ -92,13 +103,15 @@ def of_layers(model: Model, records: list[Record], of_class: Optional[Any]) -> l
         # What comes after an overflow is its consequence.
         if any(code.startswith("fp16-overflow") for code in found) or "live-layer-differs" in found and layer.differs:
             continue
-        made = _of_layer(model, layer, calls.get(layer.name), of_class, len(different) - 1)
+        made = _of_layer(model, layer, calls.get(layer.name), of_class, otherwise, len(different) - 1)
         if made is not None:
             found.setdefault(made.code, made)
     return list(found.values())
 
 
-def _of_layer(model: Model, layer: Layer, call: Optional[Call], of_class: Optional[Any], others: int) -> Optional[Finding]:
+def _of_layer(
+    model: Model, layer: Layer, call: Optional[Call], of_class: Optional[Any], otherwise: Optional[str], others: int
+) -> Optional[Finding]:
     numbers: dict[str, Any] = {"relative_rms": layer.relative_rms, "allowed_rms": layer.allowed_rms, "worst": layer.worst}
     numbers |= {"allowed_worst": layer.allowed_worst, "gain": layer.gain, "class": layer.class_name, "dtype": layer.dtype}
     if not layer.differs:
@@ -116,16 +129,14 @@ def _of_layer(model: Model, layer: Layer, call: Optional[Call], of_class: Option
         title = f"{training} is in training mode, so that {layer.name} gives something else on each call"
         return finding("live-training-mode", title, training, **numbers)
     trial = tried(model, layer, call, of_class)
-    how = f"is {layer.relative_rms:.2g} off (rounding: {layer.allowed_rms:.2g}) on its own input"
+    how = f"is {layer.distance.beyond(layer.room(1))} on its own input"
     if layer.problem is not None:
         how = layer.problem
     elif layer.non_finite:
         how = "puts out NaN or infinity where its class does not"
-    elif layer.relative_rms <= layer.allowed_rms and layer.worst <= layer.allowed_worst:
-        how = f"is {layer.gain:.2g} too large or too small as a whole (rounding: {layer.allowed_gain:.2g}) on its own input"
     more = f"; {others} more layers differ, which may follow from it" if others > 0 else ""
     numbers |= {"causes": trial.causes, "innocent": trial.innocent, "not_tried": trial.open, "more_layers": others}
-    return finding("live-layer-differs", f"{layer.name} {how}{trial.because()}{more}", layer.name, **numbers)
+    return finding("live-layer-differs", f"{layer.name} {how}{trial.because(otherwise)}{more}", layer.name, **numbers)
 
 
 def in_training(model: Model, name: str) -> Optional[str]:
@@ -155,14 +166,13 @@ def not_run(model: Model, graph: Graph, stages: list[Stage], of_class: Optional[
     clauses = suspects.of_method(model, method)
     if around:
         clauses = [each.clause for each in suspects.suspects(model, around, of_class)] or clauses
-    title = f"{first} of the class was not run by {around or f'{method}()'}{_because(clauses[:3])}"
+    title = f"{first} of the class was not run by {around or f'{method}()'}{because(clauses[:3])}"
     return [finding("live-forward-differs", title, first, not_run=missing, around=around, why=clauses)]
 
 
-def of_whole(model: Model, stage: Stage, autocast: Optional[str], amplified: Callable[[Stage], float]) -> list[Finding]:
+def of_whole(model: Model, stage: Stage, precision: str, amplified: Callable[[Stage], float]) -> list[Finding]:
     """An `encode` or `decode` whose layers are all right, and which itself is not. `amplified` is asked how much a
     model makes of rounding, where that decides."""
-    precision = coarser(model.precision(), autocast or "float32")
     room = allowed(precision, "whole")
     if stage.expected.shape != stage.found.shape:
         title = f"{stage.method}() gives {stage.found.shape}, its class {stage.expected.shape}"
@@ -174,8 +184,8 @@ def of_whole(model: Model, stage: Stage, autocast: Optional[str], amplified: Cal
     if off.within(room):
         return []
     clauses = suspects.of_method(model, stage.method)
-    how = f"is {off.relative_rms:.2g} off (rounding: {room.relative_rms:.2g}), and no layer in it is"
-    title = f"{stage.method}() {how}{_because(clauses)}"
+    how = f"is {off.beyond(room)}, and no layer in it is"
+    title = f"{stage.method}() {how}{because(clauses)}"
     numbers: dict[str, Any] = {"relative_rms": off.relative_rms, "allowed_rms": room.relative_rms, "worst": off.worst}
     return [finding("live-forward-differs", title, stage.method, why=clauses, **numbers)]
 
@@ -193,7 +203,7 @@ def of_posterior(precision: str, posterior: Posterior) -> list[Finding]:
     for what, expected, found in parts:
         off = distance(expected.astype(np.float32), found)
         if not off.within(room):
-            title = f"{what} of the posterior is {off.relative_rms:.2g} off what its moments say{_because(clauses)}"
+            title = f"{what} of the posterior is {off.relative_rms:.2g} off what its moments say{because(clauses)}"
             return [finding("live-forward-differs", title, "latent_dist", relative_rms=off.relative_rms, why=clauses)]
     return []
 
@@ -201,20 +211,38 @@ def of_posterior(precision: str, posterior: Posterior) -> list[Finding]:
 def of_weights(weights: WeightsComparison, asked: bool) -> list[Finding]:
     """Weights and config beside those of the checkpoint."""
     found = []
-    if weights.changed and not weights.is_of_fewer_bits():
-        first = weights.changed[0]
-        count = len(weights.changed)
-        many = count >= MOST_ARE_OTHERS * weights.compared
+    adapted = weights.adapted()
+    others = weights.others()
+    evidence: dict[str, Any] = {"changed": len(weights.changed), "compared": weights.compared}
+    evidence["names"] = [each.name for each in weights.changed[:20]]
+    if others and not weights.is_of_fewer_bits():
+        first = others[0]
+        many = len(others) >= MOST_ARE_OTHERS * weights.compared
         change = f": {first.change}" if first.change else f": {first.relative_difference:.2g} of its size"
         title = f"{first.name} is not that of {weights.against}{change}" + (
-            f"; so are {count - 1} more of {weights.compared}" if count > 1 else ""
+            f"; so are {len(others) - 1} more of {weights.compared}" if len(others) > 1 else ""
         )
-        names = [each.name for each in weights.changed[:20]]
-        layer = first.name.rpartition(".")[0]
+        title += f"; and {_of_adapters(adapted)}" if adapted else ""
         severity = "warning" if many and not asked or weights.is_quantised() else None
-        made = finding("live-weights-differ", title, layer, severity, changed=count, compared=weights.compared, names=names)
-        found.append(made)
+        found.append(finding("live-weights-differ", title, first.name.rpartition(".")[0], severity, **evidence))
+    elif adapted:
+        layer = adapted[0].name.rpartition(".")[0]
+        title = f"{_of_adapters(adapted)}, the first {layer}; without that the weights are those of {weights.against}"
+        # Somebody attached it.
+        severity = None if asked else "warning"
+        remedy = "take it off, with disable_adapters() or unfuse_lora(), or name a model that has it with `against`"
+        made = finding("live-weights-differ", title, layer, severity, **evidence)
+        found.append(dataclasses.replace(made, remedy=remedy))
     for field, (in_memory, stored) in weights.config.items():
         title = f"{field} is {in_memory} in memory, and {stored} in {weights.against}"
         found.append(finding("live-config-differs", title, in_memory=in_memory, stored=stored))
     return found
+
+
+def _of_adapters(adapted: list[TensorChange]) -> str:
+    """Which adapters change how many layers."""
+    layers: dict[str, set[str]] = {}
+    for each in adapted:
+        for adapter in each.adapters:
+            layers.setdefault(f"{adapter} {adapter.state()}", set()).add(each.name.rpartition(".")[0])
+    return " and ".join(f"the {what} on {len(names)} layers" for what, names in layers.items())

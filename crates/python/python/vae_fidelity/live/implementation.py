@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, Callable, Optional, Protocol
 
 import numpy as np
@@ -26,6 +27,8 @@ class Implementation(Protocol):
     """What it is called in reports."""
     precision: str
     """How it rounds, by torch's name of a dtype."""
+    multiple_of: int
+    """What the sides of its pictures have to be multiples of."""
 
     def encode(self, sample: Array) -> Array:
         """A sample (N, 3, H, W) in [-1, 1] to unscaled latents (N, C, h, w): the mode."""
@@ -42,6 +45,7 @@ class OfModule:
     def __init__(self, module: Any) -> None:
         self.model = Model.of(module)
         self.name, self.precision = self.model.name, self.model.precision()
+        self.multiple_of = _multiple_of(self.model.config)
 
     def encode(self, sample: Array) -> Array:
         with trip.untouched(self.model):
@@ -57,7 +61,9 @@ class OfPipeline:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._reference = _native.Reference(pipeline._native)
-        self.name, dtype = repr(pipeline), pipeline.model.dtype
+        model = pipeline.model
+        self.name, dtype = repr(pipeline), model.dtype
+        self.multiple_of = _multiple_of(vars(model.config))
         self.precision = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}[dtype]
 
     def encode(self, sample: Array) -> Array:
@@ -72,7 +78,7 @@ class OfObject:
 
     def __init__(self, given: Any) -> None:
         self._given = given
-        self.name, self.precision = type(given).__name__, "float32"
+        self.name, self.precision, self.multiple_of = type(given).__name__, "float32", 8
 
     def encode(self, sample: Array) -> Array:
         output = self._called(self._given.encode, sample)
@@ -90,6 +96,12 @@ class OfObject:
             return method(values)
         with torch.no_grad():
             return method(torch.from_numpy(np.array(values)))
+
+
+def _multiple_of(config: Mapping[str, Any]) -> int:
+    """8 as for the reference script, and what the patches of FLUX.2's latents come to."""
+    patch, levels = config.get("patch_size", (1, 1)), config.get("block_out_channels", ())
+    return max(8, int(patch[0]) << max(len(levels) - 1, 0))
 
 
 def _values(output: Any) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity.live.model import Model
-from vae_fidelity.live.rounding import Distance, allowed, coarser, distance
+from vae_fidelity.live.rounding import EIGHT_BITS, Distance, allowed, coarser, distance
 
 Array = npt.NDArray[np.float32]
 
@@ -50,16 +51,22 @@ class Layer:
     """The dtype of autocast while it ran."""
     problem: Optional[str]
     """Why it could not be compared: an input or output of another shape."""
+    held_in: Optional[str] = None
+    """The class of quantised tensors or layers that it computes with, where its room is that of their 8 bits."""
 
     def room(self, amplified: float) -> Distance:
         """What rounding explains in a model that makes `amplified` as much of it as a trained one."""
         return Distance(self.allowed_rms * amplified, self.allowed_worst * amplified, self.allowed_gain * amplified)
 
     @property
+    def distance(self) -> Distance:
+        """How far it lies from the reference."""
+        return Distance(self.relative_rms, self.worst, self.gain)
+
+    @property
     def differs(self) -> bool:
         """Whether rounding does not explain it."""
-        off, room = Distance(self.relative_rms, self.worst, self.gain), self.room(1)
-        return self.non_finite or self.problem is not None or not off.within(room)
+        return self.non_finite or self.problem is not None or not self.distance.within(self.room(1))
 
 
 @dataclass(frozen=True)
@@ -82,8 +89,8 @@ class Record:
 
     layers: list[Layer] = field(default_factory=list)
     """Those that were compared, in the order in which they finished: an inner one before what it lies in."""
-    ran: set[str] = field(default_factory=set)
-    """Names of all that ran."""
+    ran: dict[str, None] = field(default_factory=dict)
+    """Names of all that ran, in the order in which they finished first."""
     calls: dict[str, Call] = field(default_factory=dict)
     """Calls of the first layers that differ, by name."""
     inside: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
@@ -91,6 +98,14 @@ class Record:
     innermost."""
     compiled: list[str] = field(default_factory=list)
     """Names of what is compiled, and runs as a whole; the name of the method where that is."""
+
+    def add(self, other: Record) -> None:
+        """Takes over what was compared of other parts in another run."""
+        order = {name: at for at, name in enumerate(self.ran)}
+        known = {layer.name for layer in self.layers}
+        self.layers += [layer for layer in other.layers if layer.name not in known]
+        self.layers.sort(key=lambda layer: order.get(layer.name, len(order)))
+        self.calls = other.calls | self.calls
 
 
 class Graph:
@@ -104,11 +119,14 @@ class Graph:
         return [other for other in self.classes if other.startswith(name + ".")]
 
     def part(self, name: str) -> str:
-        """How much of the model a module is: a `leaf`, a `block` of leaves, or `whole`."""
+        """How much of the model a module is: a `leaf`, a `block` of leaves, `blocks` together, or a `whole` encoder or
+        decoder."""
         inside = self.inside(name)
         if not inside:
             return "leaf"
-        return "whole" if any(self.inside(other) for other in inside) else "block"
+        if not any(self.inside(other) for other in inside):
+            return "block"
+        return "blocks" if "." in name else "whole"
 
 
 @contextlib.contextmanager
@@ -118,7 +136,7 @@ def recorded(model: Model, reference: _native.Reference, graph: Graph, parts: tu
     if is_compiled_method(model, method):
         # Hooks in what is compiled would be compiled, too: it is compared as a whole.
         record.compiled.append(method)
-        record.ran.update(graph.classes)
+        record.ran.update(dict.fromkeys(graph.classes))
         yield record
         return
     with contextlib.ExitStack() as undo:
@@ -129,7 +147,7 @@ def recorded(model: Model, reference: _native.Reference, graph: Graph, parts: tu
             compare = graph.part(name) in parts
             if is_compiled(module):
                 record.compiled.append(name)
-                record.ran.update(graph.inside(name))
+                record.ran.update(dict.fromkeys(graph.inside(name)))
                 compare = True
             recorder = _Recorder(record, reference, graph, name, compare, model)
             try:
@@ -137,7 +155,7 @@ def recorded(model: Model, reference: _native.Reference, graph: Graph, parts: tu
             except RuntimeError:
                 # TorchScript takes no hooks.
                 record.compiled.append(name)
-                record.ran.update((name, *graph.inside(name)))
+                record.ran.update(dict.fromkeys((name, *graph.inside(name))))
         yield record
 
 
@@ -223,7 +241,7 @@ class _Recorder:
             name, arguments, keywords = self.record.inside.pop()
             if name == self.name:
                 break
-        self.record.ran.add(self.name)
+        self.record.ran.setdefault(self.name)
         given = arguments[0] if arguments else next(iter(keywords.values()), None)
         if not self.compare or not hasattr(given, "detach"):
             return
@@ -258,11 +276,16 @@ def _layer(
     if expected is not None and expected.shape != found.shape:
         problem, expected = f"expected an output of shape {expected.shape}, found {found.shape}", None
     off = Distance(0.0, 0.0, 0.0) if expected is None else distance(expected, found)
+    # Most quantised layers round their weights alone, which the reference has as they are.
+    held_in = None if off.within(room) else model.quantised(name)
+    if held_in is not None:
+        room = allowed(coarser(precision, EIGHT_BITS), graph.part(name))
     finite = expected is None or bool(np.isfinite(found[np.isfinite(expected)]).all())
     # NaN where all are: np.nanmax says the same, and warns.
     largest = 0.0 if expected is None or not expected.size else float(np.fmax.reduce(np.abs(expected), axis=None))
     dtype = str(output.dtype).removeprefix("torch.")
-    return _row(graph, name, dtype, off, room, not finite, largest, autocast, problem), expected
+    row = _row(graph, name, dtype, off, room, not finite, largest, autocast, problem)
+    return dataclasses.replace(row, held_in=held_in), expected
 
 
 def _row(

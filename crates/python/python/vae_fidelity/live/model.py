@@ -5,7 +5,6 @@ Nothing here imports torch: whoever gives a module has.
 
 from __future__ import annotations
 
-import copy
 import json
 import struct
 import sys
@@ -15,6 +14,8 @@ from typing import Any, Optional
 
 from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
+from vae_fidelity.live import adapters
+from vae_fidelity.live.adapters import Adapter
 
 _NEXT = "give a model of diffusers, such as pipe.vae, or a folder, a file or a hub's id"
 
@@ -111,29 +112,48 @@ class Model:
         """The module of diffusers' name `name` as it stands there, wrapped or not; `None` where there is none."""
         found = self.module
         for part in name.split("."):
-            found = getattr(unwrapped(found), part, None)
+            found = _child(found, part)
             if found is None:
                 return None
         return found
 
     def tensor(self, name: str) -> Any:
         """The tensor of diffusers' name `name` with the values that are computed with; `None` where there is none."""
+        layer, leaf = self._layer_of(name)
+        return None if layer is None else _value(adapters.merged(layer), leaf, name)
+
+    def adapters(self, name: str) -> list[Adapter]:
+        """The adapters that change a tensor."""
+        return adapters.adapters(self._layer_of(name)[0])
+
+    def without_adapters(self, name: str) -> Any:
+        """The tensor that `tensor` gives, as it is without its adapters."""
+        layer, leaf = self._layer_of(name)
+        return _value(adapters.plain(layer), leaf, name)
+
+    def _layer_of(self, name: str) -> tuple[Any, str]:
         path, _, leaf = name.rpartition(".")
-        layer = self.submodule(path) if path else self.module
-        return None if layer is None else _value(layer, leaf, name)
+        return self.submodule(path) if path else self.module, leaf
 
     def held_in(self, name: str) -> Optional[str]:
         """In what a tensor is held, where that is no plain tensor of 16 bits or more: `float8_e4m3fn`, or a class of
         quantised tensors."""
-        path, _, leaf = name.rpartition(".")
-        base = unwrapped(self.submodule(path))
+        layer, leaf = self._layer_of(name)
+        base = unwrapped(layer)
         values = getattr(base, leaf)
-        if not hasattr(values, "shape"):
-            return f"{type(base).__module__}.{type(base).__name__}"
-        kind = type(getattr(values, "data", values)).__name__
-        if kind not in ("Tensor", "Parameter"):
+        if (kind := quantised(base, values)) is not None:
             return kind
         return str(values.dtype).removeprefix("torch.") if values.dtype.itemsize == 1 else None
+
+    def quantised(self, name: str) -> Optional[str]:
+        """The class of a quantised tensor or layer in the module `name`, which computes by itself; `None` where there is
+        none."""
+        module = self.submodule(name)
+        for layer in [] if module is None else module.modules():
+            for leaf in ("weight", "bias"):
+                if (kind := quantised(layer, getattr(layer, leaf, None))) is not None:
+                    return kind
+        return None
 
     def tensors(self) -> Iterator[tuple[str, Any]]:
         """Name and values of every tensor that the class has, where the module has it too."""
@@ -171,25 +191,47 @@ def safetensors(tensors: Iterable[tuple[str, Any]]) -> bytes:
 
 def unwrapped(module: Any) -> Any:
     """`module` without what compiles, parallelises or adapts it."""
-    while (inner := _unwrapped(module)) is not None:
+    while (inner := wrapped(module)) is not None:
         module = inner
     return module
 
 
-def _unwrapped(module: Any) -> Any:
-    """What one wrapper holds: `torch.compile`'s, `DataParallel`'s, an average's, a LoRA's; `None` for a module itself."""
+def _child(module: Any, name: str) -> Any:
+    """The child of a module, or of what it wraps; `None` where there is none."""
+    while module is not None:
+        if (found := getattr(module, name, None)) is not None:
+            return found
+        module = wrapped(module)
+    return None
+
+
+def wrapped(module: Any) -> Any:
+    """What one wrapper holds: `torch.compile`'s, `DataParallel`'s, an average's, a LoRA's, a sequence of one; `None` for
+    a module itself."""
     inner = dict(module.named_children()) if hasattr(module, "named_children") else {}
     for name in ("_orig_mod", "base_layer"):
         if name in inner:
             return inner[name]
     if type(module).__name__.startswith("Peft") and "base_model" in inner:
         return inner["base_model"].model
-    return inner["module"] if list(inner) == ["module"] else None
+    is_sequence = type(module).__name__ == "Sequential" and list(inner) == ["0"]
+    return inner["0"] if is_sequence else inner["module"] if list(inner) == ["module"] else None
+
+
+def quantised(layer: Any, values: Any) -> Optional[str]:
+    """The class in which a layer holds a tensor with arithmetic of its own: a kind of tensor, or torch's own quantised
+    layers, whose `weight` and `bias` are methods; `None` for a plain tensor."""
+    if callable(values) and not hasattr(values, "shape"):
+        return f"{type(layer).__module__}.{type(layer).__name__}"
+    if not hasattr(values, "shape"):
+        return None
+    kind = type(getattr(values, "data", values)).__name__
+    return None if kind in ("Tensor", "Parameter") else kind
 
 
 def _value(layer: Any, leaf: str, name: str) -> Any:
     base = unwrapped(layer)
-    values = _adapted(layer, base, leaf)
+    values = getattr(base, leaf, None)
     if callable(values) and not hasattr(values, "shape"):
         # torch's own quantised layers: weight() and bias().
         values = values()
@@ -215,14 +257,3 @@ def _offloaded(layer: Any, leaf: str) -> Any:
         if weights is not None:
             return weights[leaf]
     return None
-
-
-def _adapted(layer: Any, base: Any, leaf: str) -> Any:
-    """A parameter with what the active adapters of a layer add while it runs, whatever their kind: as peft merges them
-    into a copy."""
-    is_adapted = hasattr(layer, "base_layer") and callable(getattr(layer, "merge", None))
-    if not is_adapted or getattr(layer, "disable_adapters", False) or getattr(layer, "merged", False):
-        return getattr(base, leaf, None)
-    merged = copy.deepcopy(layer)
-    merged.merge()
-    return getattr(unwrapped(merged), leaf, None)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_fidelity import _native
+from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._pictures import Picture, given
 
 Array = npt.NDArray[np.float32]
@@ -24,15 +25,6 @@ def psnr_of(a: Optional[Pixels], b: Optional[Pixels]) -> tuple[Optional[float], 
     return (math.inf if square == 0 else 10 * math.log10(255**2 / square)), int(np.abs(off).max())
 
 
-def pixels_of(sample: Optional[Array]) -> Optional[Pixels]:
-    """A decoded sample as 8-bit pixels, (height, width, 3); `None` where it is not finite, or no picture."""
-    if sample is None or sample.ndim != 4 or sample.shape[:2] != (1, 3) or not np.isfinite(sample).all():
-        return None
-    unit = np.clip(sample / 2 + 0.5, 0, 1)[0].transpose(1, 2, 0)
-    pixels: Pixels = np.rint(unit * 255).astype(np.uint8)
-    return pixels
-
-
 def taken_sample(picture: Picture, seen: Pixels) -> Array:
     """What the encoder is given, (1, 3, height, width) in [-1, 1]: the picture itself where it is that, else `seen`, the
     pixels that were made of it."""
@@ -43,10 +35,22 @@ def taken_sample(picture: Picture, seen: Pixels) -> Array:
     return np.float32(2) * unit - np.float32(1)
 
 
-def sample_of(picture: Picture, width: Optional[int], height: Optional[int]) -> tuple[str, Array]:
-    """A picture's name, and what the encoder is given of it at this size."""
-    values, name, _ = given(picture)
+def sample_of(
+    picture: Picture, width: Optional[int], height: Optional[int], *, exif: str = "ignore", multiple_of: int = 8
+) -> tuple[str, Array]:
+    """A picture's name, and what the encoder is given of it at this size, or at its own taken down to multiples."""
+    values, name, _ = given(picture, exif)
     if isinstance(values, np.ndarray) and values.dtype == np.float32:
         return name, np.asarray(values, np.float32)
-    seen = _native.preprocess(values, name=name, exif="ignore", width=width, height=height)
-    return name, taken_sample(picture, seen)
+
+    def seen(width: Optional[int], height: Optional[int]) -> Pixels:
+        return _native.preprocess(values, name=name, exif=exif, width=width, height=height)
+
+    pixels = seen(width, height)
+    sides = [max(side // multiple_of, 1) * multiple_of for side in pixels.shape[:2]]
+    if tuple(sides) != pixels.shape[:2]:
+        if width is not None:
+            problem = f"expected multiples of {multiple_of} for this model, found {width} x {height}"
+            raise VaeFidelityError("option", "`width` and `height`", problem, f"give {sides[1]} x {sides[0]}")
+        pixels = seen(sides[1], sides[0])
+    return name, taken_sample(pixels, pixels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import threading
 from collections.abc import Iterator
 from typing import Callable, Optional
 
@@ -11,18 +12,27 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_fidelity import _native
-from vae_fidelity._errors import VaeFidelityError
+from vae_fidelity._pictures import pixels_of
 from vae_fidelity._pipeline import Pipeline
 from vae_fidelity.live import findings, suspects
-from vae_fidelity.live.findings import ModelFailed, Stage
+from vae_fidelity.live.findings import ModelFailed, Stage, is_of_model
 from vae_fidelity.live.layers import Graph, Layer, Record, recorded
 from vae_fidelity.live.model import Model
-from vae_fidelity.live.pictures import pixels_of, psnr_of
-from vae_fidelity.live.rounding import amplification, coarser
+from vae_fidelity.live.pictures import psnr_of
+from vae_fidelity.live.rounding import EIGHT_BITS, amplification, coarser, last_place
+from vae_fidelity.live.slicing import of_slicing
 from vae_fidelity.live.trip import Posterior, decode, encode, untouched
 from vae_fidelity.reports import Finding
 
 Array = npt.NDArray[np.float32]
+
+# What is compared as the model runs. Of f32, what goes on between the blocks shows at the end, and the rest is looked
+# at where it does; in 16 bits it may be lost in what the end rounds.
+_PARTS = ("leaf", "block")
+_PARTS_OF_16_BITS = ("leaf", "block", "blocks")
+_LARGE = ("blocks", "whole")
+
+_WRITTEN = "the weights were written to while the model ran"
 
 
 class Run:
@@ -36,6 +46,7 @@ class Run:
         self.not_decided: list[str] = []
         self.notes: list[str] = []
         self.layers: list[Layer] = []
+        self.is_written = False
         self.sample: Optional[Array] = None
         self.latents_given: Optional[Array] = None
         self._in_bfloat16: Optional[_native.Reference] = None
@@ -46,44 +57,71 @@ class Run:
 
     def judged(self, sample: Array, tell: Callable[[str], object]) -> list[Finding]:
         """What is wrong with the model."""
+        try:
+            found = self._judged(sample, tell)
+        except ModelFailed as failed:
+            found = [findings.of_failure(self.model, failed)]
+        return [self._with_writer(made) for made in found]
+
+    def _with_writer(self, made: Finding) -> Finding:
+        """A difference of layers, which is none that can be judged where another thread writes the weights."""
+        if not self.is_written or made.code not in ("live-layer-differs", "live-forward-differs"):
+            return made
+        if threading.active_count() == 1:
+            return made
+        self.not_decided.append(f"its layers: {_WRITTEN}, perhaps by another thread; check it while nothing trains it")
+        return dataclasses.replace(made, severity="warning")
+
+    def _judged(self, sample: Array, tell: Callable[[str], object]) -> list[Finding]:
         self.sample = sample
+        parts = _PARTS if last_place(self.model.precision()) < last_place("float16") else _PARTS_OF_16_BITS
         tell("running the reference")
         moments, _, latents = self.reference.encode(sample)
-        try:
-            stages, posterior = self._trip(sample, moments, latents, ("leaf", "block"), tell)
-        except ModelFailed as failed:
-            return [findings.of_failure(self.model, failed)]
+        stages, posterior = self._trip(sample, moments, latents, parts, tell)
         compiled = [name for stage in stages for name in stage.record.compiled]
         self.notes += [f"{name} is compiled, and was compared as a whole" for name in compiled]
         tiled = self._tiled(sample)
         found = self._of_layers(stages)
-        autocast = next((layer.autocast for layer in self.layers if layer.autocast), None)
-        wholes = (
-            [] if tiled else [made for stage in stages for made in findings.of_whole(self.model, stage, autocast, self._amplified)]
-        )
+        autocast = next((layer.autocast for stage in stages for layer in stage.record.layers if layer.autocast), None)
+        precision = coarser(self.model.precision(), autocast or "float32")
+        wholes: list[Finding] = []
+        for stage in [] if tiled else stages:
+            of_stage = coarser(precision, EIGHT_BITS) if self._held_in(stage) else precision
+            wholes += findings.of_whole(self.model, stage, of_stage, self._amplified)
         missing = findings.not_run(self.model, self.graph, stages, self.of_class)
         if missing and not wholes and not _has_error(found):
             self.notes.append(f"{missing[0].title}; what it computes is the same")
             missing = []
         if missing or wholes and not _has_error(found):
             # Between the blocks: each larger module is compared as well.
-            again, _ = self._trip(sample, moments, latents, ("leaf", "block", "whole"), tell)
-            found = self._of_layers(again)
+            again, _ = self._trip(sample, moments, latents, tuple(each for each in _LARGE if each not in parts), tell)
+            for stage, other in zip(stages, again):
+                stage.record.add(other.record)
+            found = self._of_layers(stages)
         # What was not run in a layer that differs follows from what is wrong with the layer.
         named = {made.layer for made in found if made.severity == "error"}
         missing = [made for made in missing if made.evidence["around"] not in named]
         explained = _has_error([*found, *missing])
         found = [*missing, *found, *([] if explained else wholes)]
         if posterior is not None and not tiled and not explained:
-            found += findings.of_posterior(coarser(self.model.precision(), autocast or "float32"), posterior)
+            found += findings.of_posterior(precision, posterior)
             if posterior.draw is None:
                 self.not_decided.append("the posterior's draw: its sample() takes no generator")
         if tiled:
             found.append(self._tiling(stages[-1]))
-        if getattr(self.model.module, "use_slicing", False):
-            self.not_decided.append("slicing: it begins with two pictures, and one was run")
+        if getattr(self.model.module, "use_slicing", False) and not _has_error(found):
+            assert self.latents_given is not None, "the model has run"
+            tell("running the model: two pictures, with slicing")
+            found += of_slicing(self.model, precision, sample, self.latents_given)
         found += self._of_training(found)
+        self.layers = [layer for stage in stages for layer in stage.record.layers]
+        if held := [name for stage in stages for name in self._held_in(stage)]:
+            kinds = " and ".join(dict.fromkeys(held))
+            self.notes.append(f"{len(held)} layers round as 8 bits do, since weights in them are held in {kinds}")
         return found
+
+    def _held_in(self, stage: Stage) -> list[str]:
+        return [layer.held_in for layer in stage.record.layers if layer.held_in is not None]
 
     def _of_training(self, found: list[Finding]) -> list[Finding]:
         if not self.model.module.training or any(made.code == "live-training-mode" for made in found):
@@ -110,7 +148,8 @@ class Run:
                 is_sound = mode.shape == latents.shape and bool(np.isfinite(mode).all())
                 decoded, self.latents_given = decode(self.model, mode if is_sound else latents)
         if versions != _versions(self.model):
-            self.notes.append("the weights were written to while the model ran: layers may differ for that alone")
+            self.is_written = True
+            self.notes.append(f"{_WRITTEN}: layers may differ for that alone")
         self.encoded, self.decoded = mode, decoded
         tell("running the reference on the same latents")
         expected = self.reference.decode(self.latents_given)
@@ -118,7 +157,6 @@ class Run:
         stages = [Stage("encode", encoding, *encoded), Stage("decode", decoding, expected, decoded)]
         for stage in stages:
             stage.record.layers[:] = [self._with_room(layer, stage) for layer in stage.record.layers]
-            self.layers += stage.record.layers
         return stages, posterior
 
     @contextlib.contextmanager
@@ -127,8 +165,7 @@ class Run:
             try:
                 yield record
             except Exception as error:
-                # Where memory ends, nothing was judged; and an error of the reference is not the model's.
-                if isinstance(error, (MemoryError, VaeFidelityError)) or type(error).__name__ == "OutOfMemoryError":
+                if not is_of_model(error):
                     raise
                 raise ModelFailed(method, record.inside[-1][0] if record.inside else None, error) from error
 
@@ -142,11 +179,12 @@ class Run:
         return amplification(stage.expected, latents if moments is None else moments)
 
     def _of_layers(self, stages: list[Stage]) -> list[Finding]:
-        return findings.of_layers(self.model, [stage.record for stage in stages], self.of_class)
+        otherwise = _WRITTEN if self.is_written else None
+        return findings.of_layers(self.model, [stage.record for stage in stages], self.of_class, otherwise)
 
     def _with_room(self, layer: Layer, stage: Stage) -> Layer:
         """A large module with room for what the model makes of rounding, where that decides."""
-        if not layer.differs or self.graph.part(layer.name) != "whole":
+        if not layer.differs or self.graph.part(layer.name) not in _LARGE:
             return layer
         room = layer.room(self._amplified(stage))
         return dataclasses.replace(layer, allowed_rms=room.relative_rms, allowed_worst=room.worst, allowed_gain=room.gain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
 import os
 import sys
@@ -13,8 +14,9 @@ from functools import lru_cache, partial
 from types import MethodType
 from typing import Any, Callable, Optional
 
+from vae_fidelity.live import adapters
 from vae_fidelity.live.layers import is_compiled
-from vae_fidelity.live.model import Model, unwrapped
+from vae_fidelity.live.model import Model, quantised, unwrapped, wrapped
 
 # The functions of torch.nn.functional that a class's forward() calls, in it or in what it holds.
 _FUNCTIONS = {
@@ -30,6 +32,12 @@ _FUNCTIONS = {
 # What two instances of one class may have in common or not, whatever they compute.
 _IDLE = {"training", "gradient_checkpointing", "call_super_init", "dump_patches"}
 
+# Methods that only say what a layer is.
+_SAY = {"extra_repr", "__repr__"}
+
+# Packages whose methods are as they wrote them.
+_LIBRARIES = ("torch", "diffusers", "accelerate", "peft")
+
 # Packages that wrap a layer's forward() and call it.
 _WRAPPERS = ("accelerate", "diffusers.hooks", "torch._dynamo")
 
@@ -42,6 +50,8 @@ class Suspect:
     """What, as a clause."""
     undone: Optional[Callable[[], AbstractContextManager[Any]]]
     """A context in which it is as the class has it; `None` where that cannot be had."""
+    compiles: bool = False
+    """Whether it runs something else in place of the layer's own code, in which nothing can be taken back."""
 
 
 def fresh(model: Model) -> Optional[Any]:
@@ -68,11 +78,12 @@ def suspects(model: Model, name: str, of_class: Optional[Any]) -> list[Suspect]:
     said = list(_of_torch())
     expected = None if of_class is None else submodule(of_class, name)
     if is_compiled(module):
-        said.append(Suspect(f"{name} is compiled (torch.compile)", None))
+        said.append(Suspect(f"{name} is compiled (torch.compile)", _eagerly(module), compiles=True))
+    said += _of_wrappers(model, name, module)
     base = unwrapped(module)
     for path, inner in base.named_modules():
         full = f"{name}.{path}" if path else name
-        said += _of_module(full, inner, None if expected is None else submodule(expected, path))
+        said += _of_module(model, full, inner, None if expected is None else submodule(expected, path))
     return list({suspect.clause: suspect for suspect in said}.values())
 
 
@@ -117,6 +128,13 @@ def where(function: Any) -> str:
     return f"{name} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
 
 
+def _eagerly(module: Any) -> Optional[Callable[[], AbstractContextManager[Any]]]:
+    """A context in which what is compiled runs as it was written; TorchScript has none, nor have older versions of torch."""
+    compiler = sys.modules["torch"].compiler
+    is_script = any(base.__module__.startswith("torch.jit") for base in type(module).__mro__)
+    return None if is_script or not hasattr(compiler, "set_stance") else partial(compiler.set_stance, "force_eager")
+
+
 def _of_torch() -> Iterator[Suspect]:
     """What torch runs every module with: global hooks and modes."""
     torch = sys.modules["torch"]
@@ -131,12 +149,27 @@ def _of_torch() -> Iterator[Suspect]:
         yield Suspect(f"torch runs under {type(mode).__qualname__}", None)
 
 
-def _of_module(name: str, module: Any, expected: Optional[Any]) -> Iterator[Suspect]:
+def _of_wrappers(model: Model, name: str, module: Any) -> Iterator[Suspect]:
+    """What wraps a module, where that was not written for it by a library."""
+    while (inner := wrapped(module)) is not None:
+        kind = type(module)
+        if kind.__module__.split(".")[0] not in _LIBRARIES and not adapters.is_adapted(module):
+            clause = f"{name} is {kind.__name__} around {type(unwrapped(inner)).__name__}"
+            yield Suspect(clause, partial(_called_as, module, inner))
+        for adapter in adapters.adapters(module):
+            if not adapter.is_merged:
+                clause = f"the {adapter} of {name} computes something else than what it merges"
+                yield Suspect(clause, lambda module=module: _called_as(module, adapters.merged(module)))  # type: ignore[misc]
+        yield from _of_module(model, name, module, None)
+        module = inner
+
+
+def _of_module(model: Model, name: str, module: Any, expected: Optional[Any]) -> Iterator[Suspect]:
     own = vars(module)
     kind = type(module)
     for method, value in list(own.items()):
         is_method = callable(value) and callable(getattr(kind, method, None)) and not method.startswith("_hf_")
-        if is_method and method != "_compiled_call_impl" and not _is_wrapper(value):
+        if is_method and method != "_compiled_call_impl" and method not in _SAY and not _is_wrapper(value):
             clause = f"{name}.{method} is {where(value)}"
             yield Suspect(clause, partial(_without, own, method))
     for method in ("forward", "__call__", "_conv_forward"):
@@ -149,8 +182,12 @@ def _of_module(name: str, module: Any, expected: Optional[Any]) -> Iterator[Susp
     names = {base.__name__ for base in kind.__mro__}
     for function in dict.fromkeys(each for base in names for each in _FUNCTIONS.get(base, ())):
         yield from _of_function(function)
+    for leaf, values in module._parameters.items():
+        if (held_in := quantised(module, values)) is not None:
+            clause = f"{name}.{leaf} is a {held_in}, which computes by itself"
+            yield Suspect(clause, partial(_with_values, module, leaf, model, f"{name}.{leaf}"))
     if expected is not None:
-        yield from _unlike(name, module, expected)
+        yield from _unlike(model, name, module, expected)
 
 
 def _of_function(function: str) -> Iterator[Suspect]:
@@ -162,15 +199,13 @@ def _of_function(function: str) -> Iterator[Suspect]:
         yield Suspect(clause, lambda: _set(functional, function, original))
 
 
-def _unlike(name: str, module: Any, expected: Any) -> Iterator[Suspect]:
+def _unlike(model: Model, name: str, module: Any, expected: Any) -> Iterator[Suspect]:
     kind, of_class = type(unwrapped(module)), type(expected)
     if kind is not of_class:
         found = kind.__name__ if kind.__name__ != of_class.__name__ else f"{kind.__module__}.{kind.__name__}"
         clause = f"{name} is {found}, its class has {of_class.__name__}"
-        has_values = next(expected.parameters(), None) is not None
         if not issubclass(kind, of_class):
-            parent = None if has_values else lambda: _called_as(module, expected)
-            yield Suspect(clause, parent)
+            yield Suspect(clause, lambda: _called_as(module, _filled(model, name, expected)))
             return
         yield Suspect(clause, lambda: _set(module, "__class__", of_class))
     mine, of_fresh = _parameters(unwrapped(module)), _parameters(expected)
@@ -236,7 +271,7 @@ def _folder(package: str) -> Optional[str]:
 def _foreign(method: Any, kind: type) -> Optional[str]:
     """Where a method of a class was written, if not beside the class or one that it derives from."""
     code = getattr(_plain(method), "__code__", None)
-    if method is None or code is None or _is_of(method, ("torch", "diffusers", "accelerate", "peft")):
+    if method is None or code is None or _is_of(method, _LIBRARIES):
         return None
     home = {getattr(sys.modules.get(base.__module__), "__file__", None) for base in kind.__mro__ if base is not object}
     is_own = any(method is vars(base).get(method.__name__) for base in kind.__mro__) and code.co_filename in home
@@ -297,8 +332,27 @@ def _set(held: Any, field: str, value: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _with_values(module: Any, leaf: str, model: Model, name: str) -> Iterator[None]:
+    """Lets a layer compute with a plain tensor of the same values."""
+    held, torch = module._parameters[leaf], sys.modules["torch"]
+    module._parameters[leaf] = torch.nn.Parameter(model.without_adapters(name), requires_grad=False)
+    try:
+        yield
+    finally:
+        module._parameters[leaf] = held
+
+
+def _filled(model: Model, name: str, expected: Any) -> Any:
+    """A module of the class with the model's values."""
+    made = copy.deepcopy(expected).to_empty(device=model.device())
+    values = {leaf: model.without_adapters(f"{name}.{leaf}") for leaf in made.state_dict()}
+    made.load_state_dict(values, assign=True)
+    return made.eval()
+
+
+@contextlib.contextmanager
 def _called_as(module: Any, expected: Any) -> Iterator[None]:
-    """Lets a module without values compute what another one does."""
+    """Lets a module compute what another one does."""
     with contextlib.ExitStack() as stack:
         if "forward" in vars(module):
             stack.enter_context(_without(vars(module), "forward"))

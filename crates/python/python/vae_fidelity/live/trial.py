@@ -27,11 +27,13 @@ class Trial:
     changes_by_itself: bool
     """Whether the layer, run again as it is, computes what its class does: it gives something else on each call."""
 
-    def because(self) -> str:
-        """The end of a sentence."""
+    def because(self, otherwise: Optional[str]) -> str:
+        """The end of a sentence; `otherwise` is what explains a layer in which nothing is unlike its class."""
         also = f"; also unlike its class, without making this difference: {'; '.join(self.innocent[:3])}" if self.innocent else ""
         if self.causes:
             return f": {'; '.join(self.causes[:3])}"
+        if otherwise is not None:
+            return f": {otherwise}{also}"
         if self.changes_by_itself:
             return f": run again on the same input it does not differ, so it changes from call to call{also}"
         if self.open:
@@ -55,8 +57,20 @@ def tried(model: Model, layer: Layer, call: Optional[Call], of_class: Optional[A
 
     if is_right([]):
         return Trial([], [each.clause for each in found], [], True)
-    guilty = _least(can, is_right) if can and is_right(can) else []
-    innocent = [each.clause for each in can if each not in guilty]
+    compilers = [each for each in found if each.compiles]
+    eagerly = [each for each in compilers if each.undone]
+    if len(eagerly) < len(compilers):
+        return Trial([], [], [each.clause for each in found], False)
+    if eagerly and is_right(eagerly):
+        return Trial([each.clause for each in eagerly], [], [], False)
+
+    # All else is tried in the layer's own code.
+    def is_right_without(taken_back: list[Suspect]) -> bool:
+        return is_right(eagerly + taken_back)
+
+    can = [each for each in can if not each.compiles]
+    guilty = _least(can, is_right_without) if can and is_right_without(can) else []
+    innocent = [each.clause for each in [*eagerly, *can] if each not in guilty]
     return Trial([each.clause for each in guilty], innocent, [] if guilty else cannot, False)
 
 

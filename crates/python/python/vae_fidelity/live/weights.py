@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
+from vae_fidelity.live.adapters import Adapter
 from vae_fidelity.live.layers import array
 from vae_fidelity.live.model import Model, is_module
+from vae_fidelity.live.rounding import last_place
 
 Array = npt.NDArray[np.float32]
 
@@ -34,6 +36,8 @@ class TensorChange:
     """RMS of the difference over RMS of the checkpoint's values."""
     change: Optional[str]
     """What it is, where that is simple: a factor, fewer bits, a low rank, another tensor's values."""
+    adapters: tuple[Adapter, ...] = ()
+    """The adapters without which it would be the checkpoint's; none where that would not make it so."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,18 @@ class WeightsComparison:
         """Whether all that is changed is held in 8 bits or fewer, which somebody chose."""
         return bool(self.changed) and all((each.change or "").startswith("held in ") for each in self.changed)
 
+    def adapted(self) -> list[TensorChange]:
+        """What adapters alone change."""
+        return [each for each in self.changed if each.adapters]
+
+    def others(self) -> list[TensorChange]:
+        """What is changed without adapters."""
+        return [each for each in self.changed if not each.adapters]
+
     def is_of_fewer_bits(self) -> bool:
         """Whether all that was looked into is the checkpoint's in 16 bits, as another variant of it is."""
         casts = ("cast through float16", "cast through bfloat16")
-        looked_into = self.changed[:_EXPLAINED]
+        looked_into = self.others()[:_EXPLAINED]
         return bool(looked_into) and all(each.change in casts for each in looked_into)
 
 
@@ -110,9 +122,21 @@ class Checkpoint:
             elif held := model.held_in(name):
                 changed.append(TensorChange(name, _relative(stored, found.float()), f"held in {held}"))
             elif not _same(stored.to(found.dtype), found) and _relative(stored, found.float()) > _ROUNDED:
-                change = self._change(name, stored, found) if len(changed) < _EXPLAINED else None
-                changed.append(TensorChange(name, _relative(stored, found.float()), change))
+                adapters = self._adapters(model, name, stored)
+                others = sum(not each.adapters for each in changed)
+                change = self._change(name, stored, found) if not adapters and others < _EXPLAINED else None
+                changed.append(TensorChange(name, _relative(stored, found.float()), change, adapters))
         return WeightsComparison(self.name, self.why, compared, changed, self._fields(model))
+
+    def _adapters(self, model: Model, name: str, stored: Any) -> tuple[Adapter, ...]:
+        attached = model.adapters(name)
+        if not attached:
+            return ()
+        without = model.without_adapters(name).cpu()
+        # What was merged and is taken out again was rounded twice, at its own size.
+        rounded = max(1e-5, 8 * last_place(str(without.dtype).removeprefix("torch.")))
+        room = rounded if attached[0].is_merged else _ROUNDED
+        return tuple(attached) if _relative(stored.to(without.dtype).float(), without.float()) <= room else ()
 
     def _change(self, name: str, stored: Any, found: Any) -> Optional[str]:
         torch = sys.modules["torch"]
