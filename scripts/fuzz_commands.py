@@ -58,7 +58,9 @@ def limits(draw):
 
 def replaceable(arguments):
     """Files that may change: earlier results, and what is named as an output and is nothing that the run reads."""
-    pairs = list(zip([None, *arguments], arguments))
+    # ./-dash.png is -dash.png, which alone would be a flag.
+    files = [os.fsdecode(argument).removeprefix("./") for argument in arguments]
+    pairs = list(zip([None, *arguments], files))
     outputs = {argument for flag, argument in pairs if flag in OUTPUT_FLAGS}
     inputs = {argument for flag, argument in pairs if flag not in OUTPUT_FLAGS}
     # Under any of its names, and with all that belongs to it.

@@ -45,14 +45,15 @@ pub(super) const LIVE_WEIGHTS_DIFFER: Cause = Cause {
     code: Code::LiveWeightsDiffer,
     severity: Severity::Error,
     title: "weights in memory are not those of the checkpoint",
-    meaning: "They were edited in place, cast through fewer bits, initialised anew, changed by a fused \
-              LoRA or by training; or the model is another.",
+    meaning: "They were edited in place, cast through fewer bits, initialised anew, changed by training or \
+              by an adapter such as a LoRA, attached or fused; or the model is another.",
     rule: "A tensor is not bit for bit the checkpoint's, which is first cast to the dtype that it has in \
            memory. What the difference is, is told where it is simple: a factor, fewer bits, a low rank, \
-           another tensor's values. Where nine tenths or more differ and nobody asked for this checkpoint, \
+           another tensor's values, an adapter by its kind and name. Where nine tenths or more differ and nobody asked for this checkpoint, \
            it is a warning: training does that.",
     remedy: "load the weights again, or name the checkpoint that they should be with `against`",
-    diffusers: "AutoencoderKL.from_pretrained(...) into a new instance; unfuse_lora() before comparing",
+    diffusers: "AutoencoderKL.from_pretrained(...) into a new instance; disable_adapters() or unfuse_lora() before \
+                comparing",
     comfyui: "load the VAE anew, without merges",
     ports: "compare after each step that touches weights: casting, fusing, quantising",
     sources: &[],
