@@ -6,6 +6,7 @@ use crate::autoencoder_kl::DeviceChoice;
 use crate::golden::TensorFormat;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use super::ci_args::CiArgs;
 use super::engine::EngineChoice;
 use super::run_args::DtypeChoice;
 use super::shared_args::{LeastArgs, not_negative};
@@ -83,6 +84,8 @@ pub struct CompareArgs {
     /// Tensors: see --atol [default: 0 if --atol is given]
     #[arg(long, value_parser = not_negative)]
     pub rtol: Option<f64>,
+    #[command(flatten)]
+    pub ci: CiArgs,
 }
 
 /// Say what a finding means, how it is decided, and how to mend it

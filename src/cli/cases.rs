@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use crate::Error;
 use crate::diagnosis::{Finding, Severity};
 use crate::report::{
-    CheckReport, DecodeReport, InspectDifference, InspectReport, Model, ProbeReport,
+    CheckReport, CompareReport, Compared, DecodeReport, InspectDifference, InspectReport, Model,
+    ProbeReport, TraceReport,
 };
 use crate::verdict::Verdict;
 
@@ -235,12 +236,29 @@ impl From<&InspectReport> for Judgement {
 
 impl From<&InspectDifference> for Judgement {
     fn from(report: &InspectDifference) -> Self {
-        Self {
-            verdict: report.verdict,
-            reasons: report.verdict_reasons.clone(),
-            findings: Vec::new(),
-            numbers: Map::new(),
-        }
+        Self::without_findings(report.verdict, &report.verdict_reasons, Map::new())
+    }
+}
+
+impl From<&CompareReport> for Judgement {
+    fn from(report: &CompareReport) -> Self {
+        let numbers = match &report.compared {
+            Compared::Images { metrics, .. } => numbers(metrics),
+            Compared::Tensors { .. } => Map::new(),
+        };
+        Self::without_findings(report.verdict, &report.verdict_reasons, numbers)
+    }
+}
+
+impl From<&TraceReport> for Judgement {
+    fn from(report: &TraceReport) -> Self {
+        Self::without_findings(report.verdict, &report.verdict_reasons, numbers(&report.against))
+    }
+}
+
+impl Judgement {
+    fn without_findings(verdict: Verdict, reasons: &[String], numbers: Map<String, Value>) -> Self {
+        Self { verdict, reasons: reasons.to_vec(), findings: Vec::new(), numbers }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `compare`: two pictures, or two files of tensors.
 
 use std::path::Path;
+use std::time::Instant;
 
 use crate::compare::{ComparedPictures, are_tensors, compare_pictures, compare_tensors};
 use crate::golden::Tolerance;
@@ -13,18 +14,27 @@ use crate::verdict::Thresholds;
 use crate::{Error, Result};
 
 use super::args::CompareArgs;
+use super::cases::Subject;
+use super::ci_files::recorded;
 use super::console::Console;
 use super::outcome::Outcome;
 use super::places::{self, ReadFiles, check_png_name};
 
 pub fn run(args: &CompareArgs, console: Console) -> Result<Outcome> {
-    let report = match are_tensors(&args.a, &args.b)? {
-        true => tensors(args)?,
-        false => pictures(args)?,
-    };
-    report.notes.iter().for_each(|note| console.note(note));
-    console.result(&report, &report)?;
-    Ok(report.verdict.into())
+    let named: Vec<(&str, &Path)> = drawn(args).into_iter().chain(args.ci.named()?).collect();
+    places::check(&named, &ReadFiles::of([args.a.clone(), args.b.clone()]))?;
+    let subjects = vec![Subject::file(&args.a)];
+    recorded(&args.ci, "compare", subjects, console, |cases| {
+        let started = Instant::now();
+        let report = match are_tensors(&args.a, &args.b)? {
+            true => tensors(args)?,
+            false => pictures(args)?,
+        };
+        cases.judged(started.elapsed(), &report);
+        report.notes.iter().for_each(|note| console.note(note));
+        console.result(&report, &report)?;
+        Ok(report.verdict.into())
+    })
 }
 
 fn pictures(args: &CompareArgs) -> Result<CompareReport> {
@@ -39,7 +49,6 @@ fn pictures(args: &CompareArgs) -> Result<CompareReport> {
     for (flag, path) in &drawn {
         check_png_name(flag, path)?;
     }
-    places::check(&drawn, &ReadFiles::of([args.a.clone(), args.b.clone()]))?;
     let compared = compare_pictures(&args.a, &args.b, &args.least.thresholds())?;
     if let Some((flag, _)) = drawn.first() {
         draw(args, &compared, flag)?;

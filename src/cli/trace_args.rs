@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ci_args::CiArgs;
 use super::run_args::RunArgs;
 use super::shared_args::not_negative;
 
@@ -36,4 +37,6 @@ pub struct TraceArgs {
     /// See --atol
     #[arg(long, value_name = "RTOL", value_parser = not_negative, requires = "against", allow_negative_numbers = true)]
     pub rtol: Option<f64>,
+    #[command(flatten)]
+    pub ci: CiArgs,
 }

@@ -171,3 +171,13 @@ fn half_precision_has_no_picture_in_bf16_and_says_so() {
     assert!(checked.picture.is_none() && checked.report.metrics.is_none());
     assert!(checked.report.notes.iter().any(|note| note.contains("bf16 has no picture")));
 }
+
+#[test]
+fn more_threads_than_any_machine_has_are_refused() {
+    for threads in [0, 4097, usize::MAX] {
+        let error = small().threads(threads).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Option, "{error}");
+        let told = error.to_string();
+        assert!(told.contains(&threads.to_string()) && told.contains("1 to 4096"), "{told}");
+    }
+}

@@ -19,9 +19,6 @@ use super::json::json;
 use super::turn::{Loaded, Turn};
 use super::{errors, latents, options, picture, waiting};
 
-/// As the command's `--threads`.
-const MOST_THREADS: usize = 4096;
-
 /// A VAE, loaded and ready to judge pictures.
 #[pyclass(frozen)]
 pub struct Pipeline {
@@ -67,11 +64,6 @@ impl Pipeline {
             }
             if let Some(dtype) = dtype {
                 builder = builder.dtype(options::dtype(&dtype)?);
-            }
-            if let Some(threads) = threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
-                let expected = format!("expected 1 to {MOST_THREADS}");
-                let next = "leave it out for as many as there are processors";
-                return Err(Error::option(format!("`threads` {threads}"), expected, next));
             }
             if let Some(threads) = threads {
                 builder = builder.threads(threads);

@@ -34,6 +34,9 @@ RUNS = {
     "inspect of two": (("inspect", "builtin", "builtin"), (1, 0, 0)),
     "decode": (("decode", "z.safetensors"), (1, 0, 0)),
     "probe": (("probe", "--size=128"), (1, 0, 0)),
+    "trace": (("trace", "photo.png", *SIZE), (1, 0, 0)),
+    "compare": (("compare", "photo.png", "photo.png"), (1, 0, 0)),
+    "compare, not judged": (("compare", "photo.png", "gone.png"), (1, 0, 1)),
 }
 # What is changed in a file that is right; each must be refused.
 MISTAKES = {

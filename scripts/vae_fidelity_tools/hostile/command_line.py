@@ -223,7 +223,7 @@ FLAGS = {
         "--sarif",
         "-o",
     ],
-    "trace": [*SHARED, "--save-trace", "--against", "--atol", "--rtol"],
+    "trace": [*SHARED, "--save-trace", "--against", "--atol", "--rtol", "--junit", "--sarif"],
     "decode": [
         *SHARED,
         "--out",
@@ -238,7 +238,7 @@ FLAGS = {
         "--sarif",
     ],
     "probe": [*SHARED, "--out", "--out", "--report", "--junit", "--sarif", "--size", "-o"],
-    "compare": ["--heatmap", "--montage", "--min-psnr", "--min-ssim", "--min-ms-ssim", "--atol", "--rtol"],
+    "compare": ["--heatmap", "--montage", "--min-psnr", "--min-ssim", "--min-ms-ssim", "--atol", "--rtol", "--junit", "--sarif"],
     "inspect": ["--config", "--family", "--variant", "--subfolder", "--revision", "--junit", "--sarif"],
     "explain": [],
 }

@@ -311,3 +311,33 @@ fn a_log_that_is_not_in_the_schema_is_noticed() {
         assert!(violation(&log).is_some(), "{at}");
     }
 }
+
+#[test]
+fn a_trace_and_a_comparison_are_cases_too() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&[&["trace", "photo.png", "--save-trace", "t.json"], &BOTH[..]].concat()).exits(0);
+    assert_eq!(Junit::read(&sandbox).counts(), [1, 0, 0]);
+    assert_eq!(results(&sarif(&sandbox)), [[""; 4]; 0]);
+    sandbox.write("other.png", picture(40, 32, 200));
+    let against = ["trace", "other.png", "--against", "t.json"];
+    sandbox.run(&[&against, &BOTH[..]].concat()).exits(1);
+    assert_eq!(Junit::read(&sandbox).counts(), [1, 1, 0]);
+
+    let compare = ["compare", "photo.png", "other.png", "--json"];
+    let report = sandbox.run(&[&compare, &BOTH[..]].concat()).exits(1).object();
+    let junit = Junit::read(&sandbox);
+    assert_eq!(junit.counts(), [1, 1, 0]);
+    assert_eq!(junit.one("testcase").attributes["classname"], "vae-fidelity.compare");
+    let reason = report["verdict_reasons"][0].as_str().unwrap();
+    assert_eq!(junit.one("failure").attributes["message"], reason);
+    assert_eq!(results(&sarif(&sandbox)), [["verdict", "error", "photo.png", ""]]);
+
+    // None of them lies on what is read.
+    sandbox.write("a.json", sandbox.read("photo.png"));
+    sandbox.run(&["compare", "a.json", "photo.png", "--sarif", "a.json"]).exits(2).notes("--sarif");
+    assert_eq!(sandbox.read("a.json"), sandbox.read("photo.png"));
+    sandbox.write("a.json", sandbox.read("t.json"));
+    let onto = ["trace", "photo.png", "--against", "a.json", "--sarif", "a.json"];
+    sandbox.run(&onto).exits(2).notes("--sarif");
+    assert_eq!(sandbox.read("a.json"), sandbox.read("t.json"));
+}

@@ -44,14 +44,17 @@ impl fmt::Display for Engine {
     }
 }
 
+/// No machine computes with more.
+const MOST_THREADS: usize = 4096;
+
 impl Engine {
     /// How this engine runs with `device`, `dtype` and `threads`. By default as the reference script
     /// does: on CUDA with f16 if available, else on the CPU with f32.
     ///
     /// # Errors
     ///
-    /// Returns an error if the device is not available or not supported by this engine, and for the
-    /// reference engine if this build has no libtorch.
+    /// Returns an error if the device is not available or not supported by this engine, for the
+    /// reference engine if this build has no libtorch, and for no threads or more than 4096.
     pub fn execution(
         self,
         device: DeviceChoice,
@@ -59,6 +62,13 @@ impl Engine {
         threads: Option<usize>,
     ) -> Result<Execution> {
         libtorch::check(self, device)?;
+        if let Some(threads) = threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
+            return Err(Error::option(
+                format!("`threads` {threads}"),
+                format!("expected 1 to {MOST_THREADS}"),
+                "leave it out for as many as the machine has processors",
+            ));
+        }
         let (device, dtype) = libtorch::pick_device_and_dtype(device, dtype)?;
         if let Some(threads) = threads {
             libtorch::set_threads(threads);
