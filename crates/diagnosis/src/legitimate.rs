@@ -5,6 +5,7 @@ use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
 
 use super::compression::{through_jpeg, through_webp};
+use super::finding::Finding;
 
 /// The quality that is still no fault.
 pub(super) const QUALITY: u32 = 75;
@@ -12,6 +13,34 @@ pub(super) const QUALITY: u32 = 75;
 /// `picture` as JPEG and as WebP of [`QUALITY`].
 pub(super) fn compressed(picture: &Rgb8) -> Result<[Rgb8; 2]> {
     Ok([through_jpeg(picture, QUALITY)?, through_webp(picture)?])
+}
+
+/// A picture beside itself as JPEG and as WebP of [`QUALITY`].
+pub(super) struct Compressed {
+    /// As JPEG, and as WebP.
+    pub pictures: [Rgb8; 2],
+    by_jpeg: Distance,
+    by_webp: Distance,
+}
+
+impl Compressed {
+    pub fn of(picture: &Rgb8) -> Result<Self> {
+        let pictures = compressed(picture)?;
+        let [by_jpeg, by_webp] = pictures.each_ref().map(|other| Distance::between(picture, other));
+        Ok(Self { pictures, by_jpeg, by_webp })
+    }
+
+    /// What either does.
+    pub fn distance(&self) -> Distance {
+        self.by_jpeg.or(self.by_webp)
+    }
+
+    /// `finding` with what each does.
+    pub fn told(&self, finding: Finding) -> Finding {
+        finding
+            .evidence("rms_levels_of_jpeg_at_75", self.by_jpeg.rms)
+            .evidence("rms_levels_of_webp_at_75", self.by_webp.rms)
+    }
 }
 
 /// How far two pictures of one size are apart, in levels.

@@ -13,7 +13,7 @@ use super::decided_by::DecidedBy;
 use super::evidence::{Evidence, with_batch};
 use super::finding::Finding;
 use super::fit::{Line, rms_difference};
-use super::legitimate::{self, Distance, QUALITY};
+use super::legitimate::{Compressed, Distance, QUALITY};
 use super::non_finite::NON_FINITE_OUTPUT;
 use super::recolouring::{Named, Recolouring, Rgb, is_of_colours};
 use super::region::Region;
@@ -104,9 +104,8 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
             offer(&mut competition, explanation);
         }
     }
-    let compressed = legitimate::compressed(evidence.seen)?;
-    let [by_jpeg, by_webp] = compressed.each_ref().map(|of| Distance::between(evidence.seen, of));
-    let allowed = by_jpeg.or(by_webp);
+    let compression = Compressed::of(evidence.seen)?;
+    let allowed = compression.distance();
     let mut outcome = competition.outcome((allowed.rms * LEVEL).max(ROUNDING));
     // One colour becomes another by any line: compression that shifts it is no change of levels.
     let flat = evidence.seen.only_colour().is_some()
@@ -117,12 +116,12 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     let finding = outcome.finding("the preprocessed tensor is the picture ", difference >= ALTERED);
     match finding {
         Some(nearest) if matches!(outcome, Outcome::Nearest(_)) && difference >= ALTERED => {
-            let judged = unexplained(evidence, found, &compressed, &competition)?;
+            let judged = unexplained(evidence, found, &compression, &competition)?;
             Ok(judged.beside(nearest))
         }
         Some(finding) => Ok(finding.into()),
         None if difference <= ROUNDING => Ok(Judged::default()),
-        None => unexplained(evidence, found, &compressed, &competition),
+        None => unexplained(evidence, found, &compression, &competition),
     }
 }
 
@@ -209,19 +208,18 @@ fn wrong_shape(evidence: &Evidence, tensor: &ArrayD<f32>) -> Finding {
     other_size(title, exchanged, expected.shape(), tensor.shape())
 }
 
-/// What is said where no rule explains the difference: nothing, if JPEG at quality 75 makes as much.
+/// What is said where no rule explains the difference: nothing, if JPEG or WebP at quality 75 makes as much.
 fn unexplained(
     evidence: &Evidence,
     found: &Array4<f32>,
-    compressed: &[Rgb8; 2],
+    compression: &Compressed,
     competition: &Competition,
 ) -> Result<Judged> {
     let fed = denormalize(found.view(), Dtype::F32)?;
     let distance = Distance::between(evidence.seen, &fed);
-    let [by_jpeg, by_webp] = compressed.each_ref().map(|of| Distance::between(evidence.seen, of));
-    let allowed = by_jpeg.or(by_webp);
+    let allowed = compression.distance();
     let region = |picture: &Rgb8| Region::of_pictures(evidence.seen, picture);
-    let [jpeg, webp] = compressed.each_ref().map(region);
+    let [jpeg, webp] = compression.pictures.each_ref().map(region);
     let beyond = region(&fed).beyond(&jpeg.or(&webp));
     let named = |name: fn(&Region, &str) -> Option<Finding>| {
         evidence.known(name(&beyond, "the preprocessed tensor"))
@@ -254,9 +252,7 @@ fn unexplained(
         .evidence("rms_difference", rms_difference(evidence.sample, found))
         .evidence("correlation", correlation)
         .evidence("rms_levels", distance.rms)
-        .evidence("rms_levels_of_worst_block", distance.worst_block)
-        .evidence("rms_levels_of_jpeg_at_75", by_jpeg.rms)
-        .evidence("rms_levels_of_webp_at_75", by_webp.rms)
-        .evidence("ruled_out", competition.ruled_out());
+        .evidence("rms_levels_of_worst_block", distance.worst_block);
+    let finding = compression.told(finding).evidence("ruled_out", competition.ruled_out());
     Ok(evidence.known(finding).into())
 }

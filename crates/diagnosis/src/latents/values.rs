@@ -1,6 +1,8 @@
 //! What finite values of the expected shape say: the line between them and the expected ones, and which
 //! change of the picture or of the latents leaves the least.
 
+use std::cell::LazyCell;
+
 use ndarray::Array4;
 
 use super::super::affine::Affine;
@@ -83,12 +85,15 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
     let pixels = evidence.vae.config().downsampling();
     let region =
         |scaled: &Array4<f32>| Region::of_latents(&affine.apply(expected), scaled, spread, pixels);
+    // Two runs of the encoder, which most latents need not.
+    let compressed = LazyCell::new(|| of_compressed(evidence));
+    let compressed = || compressed.as_ref().map_err(Clone::clone);
     let named = |name: fn(&Region, &str) -> Option<Finding>| -> Result<Option<Finding>> {
         if evidence.known(name(&region(found), "your latents")).is_none() {
             return Ok(None);
         }
         // Compression before the encoder differs most where there is detail.
-        let [jpeg, webp] = of_compressed(evidence)?.map(|latents| region(&affine.apply(&latents)));
+        let [jpeg, webp] = compressed()?.each_ref().map(|latents| region(&affine.apply(latents)));
         let beyond = region(found).beyond(&jpeg.or(&webp));
         let finding = evidence.known(name(&beyond, "your latents"));
         Ok(finding.map(|finding| finding.evidence("relative_residual", residual)))
@@ -134,7 +139,7 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
         return Ok(findings.into());
     }
     let [by_jpeg, by_webp] =
-        of_compressed(evidence)?.map(|latents| rms_difference(expected, &latents) / line.spread[0]);
+        compressed()?.each_ref().map(|latents| rms_difference(expected, latents) / line.spread[0]);
     let as_compressed = before <= COMPRESSED * by_jpeg.max(by_webp);
     if let (true, Some(nearest)) = (as_compressed, &nearest) {
         return Ok(nearest.clone().into());

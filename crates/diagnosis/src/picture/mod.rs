@@ -18,7 +18,7 @@ use super::draw;
 use super::evidence::Evidence;
 use super::finding::Finding;
 use super::fit::psnr;
-use super::legitimate::{self, Distance, QUALITY};
+use super::legitimate::{Compressed, Distance, QUALITY};
 use super::non_finite::black_picture;
 use super::quantisation::{self, Conversion};
 use super::recolouring::is_of_colours;
@@ -39,8 +39,8 @@ pub(super) const DECODED_DIFFERS: Cause = Cause {
     title: "your picture is not this VAE's, and no rule says why",
     meaning: "It comes from other latents, other weights, or a fault that has no rule here.",
     rule: "Your picture is further from the reference's than JPEG at quality 75 would bring it (over \
-           the whole and in each block of 8 x 8), than WebP would, and than another draw from the posterior would, \
-           and no other rule explains it.",
+           the whole and in each block of 8 x 8), than WebP would, and than another draw from the \
+           posterior would, and no other rule explains it.",
     remedy: "compare step by step: `preprocessed`, `latents`, then `against` a trace",
     diffusers: "save latents and the tensor that went in, and pass them as well",
     comfyui: "save the latent, and pass it as well",
@@ -95,9 +95,8 @@ fn of_one_size(
         return Ok(or_dark(evidence, decoded, finding)?.into());
     }
     let distance = Distance::between(ours, theirs);
-    let [by_jpeg, by_webp] =
-        legitimate::compressed(ours)?.map(|picture| Distance::between(ours, &picture));
-    let compressed = by_jpeg.or(by_webp);
+    let compression = Compressed::of(ours)?;
+    let compressed = compression.distance();
     if let Some(finding) = quantisation::exact(evidence, decoded, ours, theirs) {
         return Ok(finding.into());
     }
@@ -108,13 +107,15 @@ fn of_one_size(
     }
     if before < SAME_DB
         && !explains(&search.competition.outcome(f64::INFINITY))
-        && let Some(finding) = by_region(evidence, ours, theirs)?
+        && let Some(finding) = by_region(evidence, ours, theirs, &compression)?
     {
         return Ok(finding.evidence("psnr_db", before).into());
     }
-    let softened = before < SAME_DB
+    let agrees = before >= AGREES_DB && distance.is_within(&compressed);
+    let softened = agrees
+        && before < SAME_DB
         && filtered::blur(ours, theirs)?.is_some_and(|blur| blur.is_all_of(distance.rms));
-    if before >= AGREES_DB && distance.is_within(&compressed) && !softened {
+    if agrees && !softened {
         // So little is blamed only where there is no doubt.
         let exact = search.competition.outcome(0.0);
         if let (Outcome::Clear(_, true), true) = (&exact, before < SAME_DB)
@@ -207,9 +208,9 @@ fn of_one_size(
     }
     let finding = finding
         .evidence("rms_levels", distance.rms)
-        .evidence("rms_levels_of_worst_block", distance.worst_block)
-        .evidence("rms_levels_of_jpeg_at_75", by_jpeg.rms)
-        .evidence("rms_levels_of_webp_at_75", by_webp.rms)
+        .evidence("rms_levels_of_worst_block", distance.worst_block);
+    let finding = compression
+        .told(finding)
         .evidence("correlation", search.correlation)
         .evidence("blurred_by_pixels", blurred)
         .evidence("ruled_out", search.competition.ruled_out());
@@ -238,10 +239,15 @@ fn or_dark(evidence: &Evidence, decoded: &Array4<f32>, finding: Finding) -> Resu
 }
 
 /// Where it differs, beyond what compression or another draw makes there.
-fn by_region(evidence: &Evidence, ours: &Rgb8, theirs: &Rgb8) -> Result<Option<Finding>> {
+fn by_region(
+    evidence: &Evidence,
+    ours: &Rgb8,
+    theirs: &Rgb8,
+    compression: &Compressed,
+) -> Result<Option<Finding>> {
     let of = |picture: &Rgb8| Region::of_pictures(ours, picture);
-    let [jpeg, webp] = legitimate::compressed(ours)?;
-    let compressed = of(&jpeg).or(&of(&webp));
+    let [jpeg, webp] = compression.pictures.each_ref().map(of);
+    let compressed = jpeg.or(&webp);
     let found = |region: Region| {
         let beyond = region.beyond(&compressed);
         let named = |name: fn(&Region, &str) -> Option<Finding>| {

@@ -69,7 +69,9 @@ class Run:
             return made
         if threading.active_count() == 1:
             return made
-        self.not_decided.append(f"its layers: {_WRITTEN}, perhaps by another thread; check it while nothing trains it")
+        unsure = f"its layers: {_WRITTEN}, perhaps by another thread; check it while nothing trains it"
+        if unsure not in self.not_decided:
+            self.not_decided.append(unsure)
         return dataclasses.replace(made, severity="warning")
 
     def _judged(self, sample: Array, tell: Callable[[str], object]) -> list[Finding]:
