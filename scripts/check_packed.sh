@@ -34,6 +34,9 @@ for crate in "$target"/package/*.crate; do
 done
 # Nothing may look for libtorch.
 export LIBTORCH=/nowhere
+# With a table of its own each is its workspace's root: Cargo looks no further up, where somebody's manifest
+# may lie.
+workspace='[workspace]'
 
 # A port, with the lines that the README gives it.
 mkdir -p "$work/port/src"
@@ -51,7 +54,7 @@ TOML
   # shellcheck disable=SC2016 # a fence of Markdown
   sed -n '/^\[dev-dependencies\]/,/^```/{/^```/d;p}' README.md |
     sed 's/^vae-fidelity-harness = "\(.*\)"$/vae-fidelity-harness = { version = "\1", features = ["tiny", "asymmetric"] }/'
-  printf '\n[profile.dev]\nopt-level = 1\ndebug = false\n\n[patch.crates-io]\n'
+  printf '\n%s\n\n[profile.dev]\nopt-level = 1\ndebug = false\n\n[patch.crates-io]\n' "$workspace"
   printf '%s\n' "${patches[@]}"
 } >"$work/port/Cargo.toml"
 cat >"$work/port/src/lib.rs" <<'RUST'
@@ -123,7 +126,7 @@ done
 # The second trained VAE, which is for tests alone and stays in the repository.
 cp -r "$root/tests/fixtures/models" "$packed/tests/fixtures/models"
 {
-  printf '\n[patch.crates-io]\n'
+  printf '\n%s\n\n[patch.crates-io]\n' "$workspace"
   printf '%s\n' "${patches[@]}" | grep --invert-match '^vae-fidelity = '
 } >>"$packed/Cargo.toml"
 cd "$packed"
