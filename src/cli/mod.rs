@@ -12,6 +12,10 @@ mod console;
 mod decode;
 mod decode_args;
 mod engine;
+#[cfg(feature = "evaluate")]
+mod evaluate;
+#[cfg(feature = "evaluate")]
+mod evaluate_args;
 mod explain;
 mod flags;
 mod folders;
@@ -96,6 +100,10 @@ fn dispatch(cli: Cli, json: bool, arguments: &[OsString]) -> Outcome {
         Command::Trace(args) => trace::run(&args, console),
         Command::Decode(args) => decode::run(&args, console),
         Command::Probe(args) => probe::run(&args, arguments, console),
+        #[cfg(feature = "evaluate")]
+        Command::Evaluate(args) => evaluate::run(&args, arguments, console),
+        #[cfg(feature = "evaluate")]
+        Command::Merge(args) => evaluate::merge(&args, arguments, console),
         Command::Compare(args) => compare::run(&args, console),
         Command::Inspect(args) => inspect::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),

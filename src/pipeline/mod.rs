@@ -9,10 +9,14 @@ mod trace;
 mod trace_report;
 mod decode;
 mod probe;
+#[cfg(feature = "evaluate")]
+mod evaluate;
 
 pub use builder::PipelineBuilder;
 pub use check::{CheckOptions, Checked};
 pub use decode::{DecodeOptions, DecodedLatents, LatentsIn};
+#[cfg(feature = "evaluate")]
+pub use evaluate::{Evaluation, evaluate};
 pub use loaded::Pipeline;
 pub use picture::Picture;
 pub use probe::{ProbeOptions, ProbeRun};

@@ -17,6 +17,16 @@ pub(super) fn rendered(
     command: &str,
     context: Value,
 ) -> Result<Vec<u8>> {
+    filled(&format!("{template}{}", include_str!("end.html")), report, command, context)
+}
+
+/// As [`rendered`], of a template that has an end of its own.
+pub(super) fn filled(
+    template: &str,
+    report: &impl Serialize,
+    command: &str,
+    context: Value,
+) -> Result<Vec<u8>> {
     let context = context! {
         report => report,
         json => Value::from_safe_string(json_for_script(report)?),
@@ -30,8 +40,7 @@ pub(super) fn rendered(
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_trim_blocks(true);
     numbers::add_filters(&mut environment);
-    let template = format!("{template}{}", include_str!("end.html"));
-    environment.render_str(&template, context).map(String::into_bytes).map_err(|error| {
+    environment.render_str(template, context).map(String::into_bytes).map_err(|error| {
         Error::new(ErrorKind::Output, "HTML report", error, "please report this as a bug")
     })
 }

@@ -9,6 +9,8 @@ mod compare;
 mod decode;
 mod decode_flux2;
 mod engines;
+#[cfg(feature = "evaluate")]
+mod evaluate;
 mod explain;
 mod flux2;
 mod asymmetric;

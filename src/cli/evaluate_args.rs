@@ -1,0 +1,77 @@
+//! The flags of `evaluate` and `merge`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::autoencoder_kl::DeviceChoice;
+use crate::evaluation::Shard;
+
+use super::engine::EngineChoice;
+use super::run_args::DtypeChoice;
+use super::shared_args::LeastArgs;
+use super::source_args::SourceArgs;
+
+/// Judge VAEs by a data set: PSNR, SSIM, latents and the scaling that they ask for, by a named protocol
+///
+/// Every picture goes through every VAE. DIR gets rows.parquet (a row for each picture and VAE),
+/// latents.parquet, result.json, report.html, protocol.toml and the worst pictures. Stopped and started
+/// again, it goes on. The result is the same to the bit for any number of shards, in any order, and with any number of
+/// --threads (--engine fast). Exit code 0: all pictures were judged; 1: something that was asked for
+/// (--min-psnr, ...) is missed; 2: a picture could not be judged, or nothing could.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct EvaluateArgs {
+    /// A folder of pictures with all below it, a list of paths (.txt), a tar archive as webdataset has
+    /// it, or a parquet file with columns of pictures as Python's datasets writes them. A folder may
+    /// hold archives and parquet files, too
+    #[arg(value_name = "DATA")]
+    pub data: PathBuf,
+    /// A VAE, as for check; may be repeated: each further one is held against the first [default: builtin]
+    #[arg(long, aliases = ["vae", "model"], value_name = "SOURCE", default_value = "builtin", hide_default_value = true)]
+    pub repo: Vec<String>,
+    /// The folder to write: a new one, or one in which the same evaluation was stopped
+    #[arg(long, short_alias = 'o', alias = "output", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Every choice that changes a number: vae-fidelity (pictures as check sees them), vae-fidelity-256,
+    /// llamagen, lightningdit, dc-ae, lavinal712, or a TOML file
+    #[arg(long, value_name = "NAME|F.toml", default_value = "vae-fidelity")]
+    pub protocol: String,
+    /// Only part I, from 0, of N; merge puts the folders of all parts together
+    #[arg(long, value_name = "I/N", default_value = "0/1")]
+    pub shard: Shard,
+    #[command(flatten)]
+    pub least: LeastArgs,
+    #[command(flatten)]
+    pub about: SourceArgs,
+    /// auto, cpu, cuda, cuda:N or mps; auto is CUDA where it is, else the CPU
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
+    /// The arithmetic; auto is f32 on the CPU and f16 elsewhere
+    #[arg(long, aliases = ["precision", "torch-dtype"], value_enum, default_value_t = DtypeChoice::Auto)]
+    pub dtype: DtypeChoice,
+    /// How many threads compute [default: libtorch's choice; for --engine fast on the CPU as many as
+    /// the process may use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
+    pub threads: Option<u32>,
+    /// Which implementation runs the VAEs; the default is reference where libtorch was built in
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: EngineChoice,
+}
+
+/// Put the shards of an evaluation together
+///
+/// In any order, the result is that of one run over the whole data set, to the bit. Shards that are
+/// missing, there twice, not finished, or of another evaluation are named. Exit codes as for evaluate.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct MergeArgs {
+    /// The folders of all shards
+    #[arg(value_name = "DIR", required = true)]
+    pub folders: Vec<PathBuf>,
+    /// The folder to write: a new one
+    #[arg(long, short_alias = 'o', alias = "output", value_name = "DIR")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub least: LeastArgs,
+}
