@@ -10,7 +10,7 @@ use crate::row::Row;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Comparison {
+pub struct ModelComparison {
     /// Which metric.
     pub metric: String,
     /// Place of the model in the list, from 1: it is held against model 0.
@@ -37,7 +37,7 @@ pub(crate) fn comparisons(
     first: &[&Row],
     other: &[&Row],
     bootstrap: Bootstrap,
-) -> Vec<Comparison> {
+) -> Vec<ModelComparison> {
     let of = |(name, get): (&str, Get)| {
         let pairs = first.iter().zip(other);
         let both =
@@ -52,7 +52,7 @@ pub(crate) fn comparisons(
                 std::cmp::Ordering::Less => 0.0,
             })
             .sum();
-        (count > 0).then(|| Comparison {
+        (count > 0).then(|| ModelComparison {
             metric: name.to_owned(),
             model,
             pictures: count,

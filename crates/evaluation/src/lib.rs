@@ -40,7 +40,7 @@ mod evaluate;
 mod merge;
 
 pub use bootstrap::{Bootstrap, Interval};
-pub use comparison::Comparison;
+pub use comparison::ModelComparison;
 pub use data::{DataSet, Entry, Reader};
 pub use duplicates::Duplicates;
 pub use evaluate::{EvaluateOptions, Progress, evaluate};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::Interval;
-use crate::comparison::Comparison;
+use crate::comparison::ModelComparison;
 use crate::duplicates::Duplicates;
 use crate::identity::EngineRecord;
 use crate::latents::LatentSummary;
@@ -40,7 +40,7 @@ pub struct EvaluationReport {
     /// Each model.
     pub models: Vec<ModelResult>,
     /// Each model after the first, held against the first.
-    pub comparisons: Vec<Comparison>,
+    pub comparisons: Vec<ModelComparison>,
     /// How this run went.
     pub run: RunRecord,
 }
