@@ -39,7 +39,9 @@ pub(crate) fn trip(
         (vae.dtype() != Dtype::F32).then(|| prepared.sample.mapv(|value| vae.dtype().round(value)));
     let sample = rounded.as_ref().unwrap_or(&prepared.sample).view();
     let encoded = vae.encode(sample, noise.as_ref().map(|noise| noise.view()))?;
-    let decoded = vae.decode(encoded.latents.view())?;
+    // Scaled and back, as `check` does it and a pipeline would.
+    let scaled = vae.scale(encoded.latents.view())?;
+    let decoded = vae.decode(vae.unscale(scaled.view())?.view())?;
     Ok(Trip { encoded, decoded })
 }
 

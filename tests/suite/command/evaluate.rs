@@ -56,7 +56,7 @@ fn every_picture_of_nested_folders_has_a_row_and_means_are_summed_up() {
     data(&sandbox, 5);
     sandbox.write("data/notes.txt", "no picture");
     sandbox.write("data/again.png", picture(16, 32, 0));
-    let ran = evaluate(&sandbox, "out", &["--repo", "model", "--repo", "builtin", "--json"]);
+    let ran = evaluate(&sandbox, "out", &["--repo", "builtin", "--json"]);
     let report = ran.exits(0).object();
     assert_eq!(report["pictures"], 6);
     assert_eq!(report["errors"], 0);
