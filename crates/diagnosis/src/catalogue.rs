@@ -4,8 +4,8 @@ use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::{
     changes, cross_check, divergence, expected_loss, input, latents, live, non_finite, overflow,
-    passes_nothing, picture, posterior, preprocessed, quantisation, recolouring, region, releases,
-    resampling, round_trip, scaling, seams, sizes, tiles, weights,
+    passes_nothing, picture, posterior, preprocessed, quantisation, reading, recolouring, region,
+    releases, resampling, round_trip, scaling, seams, sizes, tiles, weights,
 };
 
 impl Code {
@@ -56,6 +56,9 @@ impl Code {
             Self::EditedRegion => &region::EDITED_REGION,
             Self::ChannelSwap => &changes::CHANNEL_SWAP,
             Self::ResizeMismatch => &resampling::RESIZE_MISMATCH,
+            Self::AlphaMismatch => &reading::ALPHA_MISMATCH,
+            Self::BitDepthMismatch => &reading::BIT_DEPTH_MISMATCH,
+            Self::ColourProfileMismatch => &reading::COLOUR_PROFILE_MISMATCH,
             Self::PreprocessedDiffers => &preprocessed::PREPROCESSED_DIFFERS,
             Self::PreviewDecoder => &picture::preview::PREVIEW_DECODER,
             Self::DecodedDiffers => &picture::DECODED_DIFFERS,

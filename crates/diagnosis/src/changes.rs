@@ -15,6 +15,7 @@ use vae_fidelity_core::config::Class;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::Result;
+use vae_fidelity_pixels::{Reading, Rgb8, resize_bicubic};
 
 pub(super) const INPUT_NOT_NORMALISED: Cause = Cause {
     code: Code::InputNotNormalised,
@@ -124,6 +125,8 @@ pub(super) enum Change {
     Layout(Layout),
     /// Resized in another way.
     Resized(Resampling),
+    /// Made RGB in another way, then resized as the reference does.
+    Read(Reading),
     /// Colours changed pixel by pixel, and clamped to what 8 bits hold.
     Recoloured(Recolouring),
 }
@@ -219,7 +222,7 @@ pub(super) fn explanations(evidence: &Evidence) -> Vec<Tried> {
 
 /// The explanations by resizing; none where the picture was not resized.
 pub(super) fn resizings(evidence: &Evidence) -> Vec<Tried> {
-    let size = |picture: &vae_fidelity_pixels::Rgb8| (picture.width(), picture.height());
+    let size = |picture: &Rgb8| (picture.width(), picture.height());
     if size(evidence.source) == size(evidence.seen) {
         return Vec::new();
     }
@@ -253,13 +256,24 @@ impl Change {
             Self::Resized(way) => {
                 let seen = evidence.seen;
                 let resized = way.apply(evidence.source, seen.width(), seen.height())?;
-                return Ok(resized
-                    .filter(|resized| resized != seen)
-                    .map(|resized| normalize(&resized, Dtype::F32)));
+                return Ok(unless_seen(evidence, resized));
+            }
+            Self::Read(reading) => {
+                let Some(dropped) = evidence.dropped else { return Ok(None) };
+                let read = reading.apply(evidence.source, dropped)?;
+                let (width, height) = (evidence.seen.width(), evidence.seen.height());
+                let resized = read.map(|read| resize_bicubic(&read, width, height)).transpose()?;
+                return Ok(unless_seen(evidence, resized));
             }
         };
         Ok(Some(changed.insert_axis(Axis(0))))
     }
+}
+
+/// What the encoder is fed of `picture`; `None` where that is what it saw.
+fn unless_seen(evidence: &Evidence, picture: Option<Rgb8>) -> Option<Array4<f32>> {
+    let other = picture.filter(|picture| picture != evidence.seen);
+    other.map(|picture| normalize(&picture, Dtype::F32))
 }
 
 impl Symmetry {

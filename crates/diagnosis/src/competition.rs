@@ -166,6 +166,12 @@ impl<'a> Competition<'a> {
         }
     }
 
+    /// Whether an explanation by `code` leaves less than there was to explain.
+    pub fn helps(&self, code: Code) -> bool {
+        let of = |one: &&Explanation| one.cause.code == code;
+        self.offered.iter().filter(of).any(|one| one.left < one.before)
+    }
+
     /// Those that tell anything at all: first what may be true, each by its score.
     fn ranked(&self) -> Vec<&Explanation> {
         let mut ranked: Vec<_> = self.offered.iter().filter(|one| one.tells()).collect();

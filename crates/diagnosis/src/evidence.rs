@@ -8,7 +8,7 @@ use vae_fidelity_core::config::{Class, Family};
 use vae_fidelity_core::trace::TraceFile;
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::Result;
-use vae_fidelity_pixels::Rgb8;
+use vae_fidelity_pixels::{Dropped, Rgb8};
 
 /// One picture's way through a VAE, and what the user holds against it.
 pub struct Evidence<'a> {
@@ -18,6 +18,8 @@ pub struct Evidence<'a> {
     pub family: Family,
     /// The file's pixels, before any resizing.
     pub source: &'a Rgb8,
+    /// What the conversion to RGB left out of them; `None` where there was no file.
+    pub dropped: Option<&'a Dropped>,
     /// The EXIF orientation that the pixels do not have.
     pub orientation: Option<u16>,
     /// Whether the user asked for the size that was encoded.

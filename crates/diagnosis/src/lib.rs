@@ -62,6 +62,7 @@ mod preprocessed;
 mod seams;
 mod tiles;
 mod quantisation;
+mod reading;
 mod picture;
 mod lone_latents;
 mod expected_loss;

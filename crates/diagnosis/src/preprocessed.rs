@@ -15,6 +15,7 @@ use super::finding::Finding;
 use super::fit::{Line, rms_difference};
 use super::legitimate::{Compressed, Distance, QUALITY};
 use super::non_finite::NON_FINITE_OUTPUT;
+use super::reading::readings;
 use super::recolouring::{Named, Recolouring, Rgb, is_of_colours};
 use super::region::Region;
 use super::resampling::RESIZE_MISMATCH;
@@ -82,7 +83,8 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     };
     let mut tried: Vec<Tried> = resizings(evidence);
     if difference > ROUNDING {
-        tried = explanations(evidence);
+        tried = readings(evidence);
+        tried.extend(explanations(evidence));
         // The encoder's fault, not its input's.
         tried.retain(|tried| !matches!(tried.change, Change::Moved(_)));
     }
@@ -221,10 +223,7 @@ fn unexplained(
     let region = |picture: &Rgb8| Region::of_pictures(evidence.seen, picture);
     let [jpeg, webp] = compression.pictures.each_ref().map(region);
     let beyond = region(&fed).beyond(&jpeg.or(&webp));
-    let named = |name: fn(&Region, &str) -> Option<Finding>| {
-        evidence.known(name(&beyond, "the preprocessed tensor"))
-    };
-    if let Some(finding) = named(Region::border).or_else(|| named(Region::rectangle)) {
+    if let Some(finding) = evidence.known(beyond.rectangle("the preprocessed tensor")) {
         return Ok(finding.evidence("rms_levels", distance.rms).into());
     }
     let in_range = found.iter().all(|value| value.abs() <= 1.05);

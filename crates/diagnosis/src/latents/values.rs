@@ -15,6 +15,7 @@ use super::super::evidence::Evidence;
 use super::super::finding::Finding;
 use super::super::fit::{Line, rms_difference, spread};
 use super::super::legitimate::{self, QUALITY};
+use super::super::reading::readings;
 use super::super::region::Region;
 use super::super::scaling;
 use super::super::severity::Severity;
@@ -98,10 +99,16 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
         let finding = evidence.known(name(&beyond, "your latents"));
         Ok(finding.map(|finding| finding.evidence("relative_residual", residual)))
     };
-    if let Some(finding) = named(Region::border)? {
+    let mut search = Search::new(evidence, affine, found);
+    // Before regions: transparent pixels often lie in a part of the picture, or around it.
+    if residual > ROUNDING {
+        search.offer_encoded(readings(evidence))?;
+    }
+    if !search.competition.done()
+        && let Some(finding) = named(Region::border)?
+    {
         return Ok(finding.into());
     }
-    let mut search = Search::new(evidence, affine, found);
     search.offer_line(&line);
     search.offer_unit_range();
     search.offer_layouts();

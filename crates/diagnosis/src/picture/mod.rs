@@ -21,6 +21,7 @@ use super::fit::psnr;
 use super::legitimate::{Compressed, Distance, QUALITY};
 use super::non_finite::black_picture;
 use super::quantisation::{self, Conversion};
+use super::reading::readings;
 use super::recolouring::is_of_colours;
 use super::region::Region;
 use super::seams;
@@ -105,6 +106,10 @@ fn of_one_size(
     if !evidence.latents_are_given {
         matched::offer(evidence.seen, &mut search)?;
     }
+    if before < SAME_DB && !search.done() && !evidence.has_users_latents() {
+        // Before regions: transparent pixels often lie in a part of the picture, or around it.
+        tried::by_input(evidence, readings(evidence), &mut search)?;
+    }
     if before < SAME_DB
         && !explains(&search.competition.outcome(f64::INFINITY))
         && let Some(finding) = by_region(evidence, ours, theirs, &compression)?
@@ -136,14 +141,15 @@ fn of_one_size(
     let related = search.correlation.abs() >= RELATED || before >= NEAR_DB;
     let resized = evidence.source.data().len() != evidence.seen.data().len();
     let looks_compressed = distance.is_within(&compressed) && !distance.moves_blocks(&compressed);
-    if related && (resized || !looks_compressed) {
-        if !search.done() && !looks_compressed {
+    if resized || !looks_compressed {
+        if related && !search.done() && !looks_compressed {
             tried::by_latents(evidence, latents, &mut search)?;
         }
         if !search.done() && !evidence.has_users_latents() {
-            tried::by_input(evidence, &mut search)?;
+            let before = tried::before_the_encoder(evidence, related, &search);
+            tried::by_input(evidence, before, &mut search)?;
         }
-        if !search.done() && !looks_compressed {
+        if related && !search.done() && !looks_compressed {
             tried::by_tiles(evidence, latents, &mut search)?;
         }
     }

@@ -186,13 +186,26 @@ fn picture_of(evidence: &Evidence, latents: Array4<f32>) -> Result<Rgb8> {
     denormalize(evidence.vae.decode(latents.view())?.view(), Dtype::F32)
 }
 
+/// What can have happened to the picture before the encoder. Exchanged channels and sides look nearly the
+/// same after the decoder, where they were tried: again only where that helped. Nothing else leads to a picture
+/// that is not `related` to the reference's.
+pub(super) fn before_the_encoder(
+    evidence: &Evidence,
+    related: bool,
+    search: &Search,
+) -> Vec<Tried> {
+    let mut tried = explanations(evidence);
+    tried.retain(|Tried { cause, change, .. }| match change {
+        Change::Range(_) | Change::Moved(_) | Change::Resized(_) => related,
+        Change::Channels(_) | Change::Symmetry(_) => search.competition.helps(cause.code),
+        _ => false,
+    });
+    tried
+}
+
 /// Tries what can have happened to the picture before the encoder.
-pub(super) fn by_input(evidence: &Evidence, search: &mut Search) -> Result<()> {
-    // Exchanged channels and sides look the same before and after: those were tried on the output.
-    let only_before = |explanation: &Tried| {
-        matches!(explanation.change, Change::Range(_) | Change::Moved(_) | Change::Resized(_))
-    };
-    for Tried { cause, what, change } in explanations(evidence).into_iter().filter(only_before) {
+pub(super) fn by_input(evidence: &Evidence, tried: Vec<Tried>, search: &mut Search) -> Result<()> {
+    for Tried { cause, what, change } in tried {
         let Some(sample) = change.apply(evidence)? else { continue };
         if sample.dim() != evidence.sample.dim() {
             continue;
