@@ -166,10 +166,9 @@ impl<'a> Competition<'a> {
         }
     }
 
-    /// Whether an explanation by `code` leaves less than there was to explain.
-    pub fn helps(&self, code: Code) -> bool {
-        let of = |one: &&Explanation| one.cause.code == code;
-        self.offered.iter().filter(of).any(|one| one.left < one.before)
+    /// Whether an explanation by `code` takes enough of the difference away to be told.
+    pub fn tells(&self, code: Code) -> bool {
+        self.offered.iter().any(|one| one.cause.code == code && one.tells())
     }
 
     /// Those that tell anything at all: first what may be true, each by its score.

@@ -29,6 +29,7 @@
 mod decided_by;
 mod severity;
 mod codes;
+mod filtered;
 mod finding;
 mod evidence;
 mod fit;

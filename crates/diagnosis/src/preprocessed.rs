@@ -11,6 +11,7 @@ use super::compared::{Difference, Judged};
 use super::competition::{Competition, Explanation, Outcome};
 use super::decided_by::DecidedBy;
 use super::evidence::{Evidence, with_batch};
+use super::filtered::blur;
 use super::finding::Finding;
 use super::fit::{Line, rms_difference};
 use super::legitimate::{Compressed, Distance, QUALITY};
@@ -230,7 +231,16 @@ fn unexplained(
     let correlation = Line::through(evidence.sample, found).map_or(0.0, |line| line.correlation);
     let resized = evidence.source.data().len() != evidence.seen.data().len();
     let other_resize = resized && evidence.knows(Code::ResizeMismatch);
+    // Other ways of resizing soften by less.
+    let blurred = blur(evidence.seen, &fed)?
+        .filter(|blur| blur.is_all_of(distance.rms) && (!resized || blur.sigma_pixels >= 1.0));
     let finding = match () {
+        () if in_range && blurred.is_some() => {
+            let sigma = blurred.map_or(0.0, |blur| blur.sigma_pixels);
+            let title =
+                format!("the preprocessed tensor is the picture, blurred by about {sigma} pixels");
+            Finding::new(&PREPROCESSED_DIFFERS, title).evidence("blurred_by_pixels", sigma)
+        }
         () if in_range && distance.is_within(&allowed) && other_resize => Finding::new(
             &RESIZE_MISMATCH,
             "the preprocessed tensor is the picture resized in a way that none of the known filters gives, or compressed",

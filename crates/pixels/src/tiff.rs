@@ -40,11 +40,10 @@ pub(super) fn open(path: &Path, mut file: Stream) -> Result<OpenedImage> {
     let layout = Layout::read(path, &mut decoder)?;
     let tag = |decoder: &mut Decoder<BufReader<Stream>>, tag| decoder.find_tag_unsigned::<u16>(tag);
     let orientation = tag(&mut decoder, Tag::Orientation).map_err(failed)?.unwrap_or(1);
-    let profile = match decoder.image_ifd().directory().contains(Tag::IccProfile) {
-        true => Some(decoder.get_tag_u8_vec(Tag::IccProfile).map_err(failed)?),
-        false => None,
-    };
-    notes.extend(profile.is_some().then(|| ICC_NOTE.into()));
+    let has_profile = decoder.image_ifd().directory().contains(Tag::IccProfile);
+    notes.extend(has_profile.then(|| ICC_NOTE.into()));
+    // One that cannot be read hides nothing of the picture.
+    let profile = has_profile.then(|| decoder.get_tag_u8_vec(Tag::IccProfile).ok()).flatten();
     if decoder.more_images() {
         notes.push("several pages: only the first is used".into());
     }

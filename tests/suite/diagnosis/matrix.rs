@@ -52,7 +52,7 @@ pub struct Planted {
     /// Whether a finding of its code is an error.
     pub error: bool,
     /// Whether it comes first and, where strong, is an error; a warning will do for a code that never is
-    /// more by itself.
+    /// more by itself, and being one of two that cannot be told apart for any.
     pub found: bool,
     /// Whether it is one of two that cannot be told apart.
     pub one_of_two: bool,
@@ -117,6 +117,7 @@ impl Matrix {
         let first = findings.iter().find(told);
         let named = |finding: &Finding| one_of(finding).contains(&code.as_str());
         let is_first = first.is_some_and(|finding| finding.code == code);
+        let one_of_two = first.is_some_and(named);
         let as_error = |f: &Finding| f.code == code && f.severity == Severity::Error;
         let error = findings.iter().any(as_error);
         let grave_enough = error || !strong || code.cause().severity == Severity::Warning;
@@ -136,8 +137,8 @@ impl Matrix {
             picture: picture.to_owned(),
             first: is_first,
             error,
-            found: is_first && grave_enough,
-            one_of_two: first.is_some_and(named),
+            found: (is_first && grave_enough) || one_of_two,
+            one_of_two,
             wrong: injection.wrong(findings, named),
             codes: findings.iter().map(|f| format!("{} ({})", f.code, f.severity)).collect(),
             wrong_when_unknown,

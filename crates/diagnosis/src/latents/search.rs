@@ -4,18 +4,16 @@ use ndarray::{Array4, Axis};
 
 use super::super::affine::Affine;
 use super::super::changes::{Change, LAYOUT_SCRAMBLED, SYMMETRIES, Tried, interior};
-use super::super::codes::{Cause, Code};
+use super::super::codes::Code;
 use super::super::competition::{Competition, Explanation, Outcome};
 use super::super::evidence::{Evidence, LatentsScale};
 use super::super::finding::Finding;
 use super::super::fit::{Line, rms_difference, spread};
 use super::super::layout::Layout;
-use super::super::recolouring::{
-    BT601, COLOUR_MATRIX, GAMMA_MISMATCH, LEVELS_CHANGED, Recolouring, in_words,
-};
 use super::super::scaling::{self, SCALING_FACTOR_MISMATCH};
 use super::super::severity::Severity;
 use super::noise::ALTERED;
+use super::way::Way;
 use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_files::error::Result;
 
@@ -201,7 +199,7 @@ impl<'a> Search<'a> {
     /// linear in them: by its slope in each, a few times.
     pub fn offer_fitted(&mut self) -> Result<()> {
         for way in Way::ALL {
-            let mut numbers = vec![0.0; way.free()];
+            let mut numbers = self.nearest_start(way)?;
             let mut best: Option<(f64, Vec<f64>)> = None;
             for _ in 0..STEPS {
                 let at = self.encoded(way, &numbers)?;
@@ -238,6 +236,22 @@ impl<'a> Search<'a> {
             self.add(explanation.fitted(numbers.len()), None);
         }
         Ok(())
+    }
+
+    /// Where the numbers of `way` are first looked for.
+    fn nearest_start(&self, way: Way) -> Result<Vec<f64>> {
+        let starts = way.starts();
+        if let [only] = &starts[..] {
+            return Ok(only.clone());
+        }
+        let mut best = (f64::INFINITY, vec![0.0; way.free()]);
+        for start in starts {
+            let left = rms_difference(&self.encoded(way, &start)?, self.found);
+            if left < best.0 {
+                best = (left, start);
+            }
+        }
+        Ok(best.1)
     }
 
     /// The latents of the picture so changed, scaled as asked for.
@@ -297,52 +311,6 @@ impl<'a> Search<'a> {
 const STEPS: usize = 5;
 const NUDGE: f64 = 0.05;
 const HOPELESS: f64 = 0.8;
-
-/// A change of colours with numbers that are 0 where it changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Way {
-    /// Contrast about middle grey, and brightness.
-    Levels,
-    Gamma,
-    Saturation,
-}
-
-impl Way {
-    const ALL: [Self; 3] = [Self::Levels, Self::Gamma, Self::Saturation];
-
-    /// How many numbers it has.
-    fn free(self) -> usize {
-        if self == Self::Levels { 2 } else { 1 }
-    }
-
-    fn recolouring(self, numbers: &[f64]) -> Recolouring {
-        let number = |at: usize| numbers.get(at).copied().unwrap_or(0.0);
-        match self {
-            Self::Levels => Recolouring::line(1.0 + number(0), number(1) - number(0) / 2.0),
-            Self::Gamma => Recolouring::Power(1.0 + number(0)),
-            Self::Saturation => Recolouring::saturation(BT601, 1.0 + number(0)),
-        }
-    }
-
-    fn in_words(self, numbers: &[f64]) -> (&'static Cause, String) {
-        let number = |at: usize| numbers.get(at).copied().unwrap_or(0.0);
-        match self {
-            Self::Levels => {
-                let words = in_words(1.0 + number(0), number(1) - number(0) / 2.0);
-                (&LEVELS_CHANGED, format!("with its levels changed: {words}"))
-            }
-            Self::Gamma => {
-                let power = 1.0 + number(0);
-                (&GAMMA_MISMATCH, format!("with each level to the power of {power:.2}"))
-            }
-            Self::Saturation => {
-                let by = 1.0 + number(0);
-                let more = if by > 1.0 { "more" } else { "less" };
-                (&COLOUR_MATRIX, format!("with {more} saturation: times {by:.2}"))
-            }
-        }
-    }
-}
 
 /// The one or two numbers that bring the sum of `slopes` nearest to `target`.
 fn least_squares(slopes: &[Array4<f32>], target: &Array4<f32>) -> Option<Vec<f64>> {

@@ -186,19 +186,22 @@ fn picture_of(evidence: &Evidence, latents: Array4<f32>) -> Result<Rgb8> {
     denormalize(evidence.vae.decode(latents.view())?.view(), Dtype::F32)
 }
 
-/// What can have happened to the picture before the encoder. Exchanged channels and sides look nearly the
-/// same after the decoder, where they were tried: again only where that helped. Nothing else leads to a picture
-/// that is not `related` to the reference's.
-pub(super) fn before_the_encoder(
-    evidence: &Evidence,
-    related: bool,
-    search: &Search,
-) -> Vec<Tried> {
+/// Exchanged channels and sides, before the encoder: that looks nearly as it does after the decoder, where all
+/// of them were tried, and is tried again only where it told something.
+pub(super) fn rearranged_before(evidence: &Evidence, search: &Search) -> Vec<Tried> {
     let mut tried = explanations(evidence);
-    tried.retain(|Tried { cause, change, .. }| match change {
-        Change::Range(_) | Change::Moved(_) | Change::Resized(_) => related,
-        Change::Channels(_) | Change::Symmetry(_) => search.competition.helps(cause.code),
-        _ => false,
+    tried.retain(|Tried { cause, change, .. }| {
+        let rearranges = matches!(change, Change::Channels(_) | Change::Symmetry(_));
+        rearranges && search.competition.tells(cause.code)
+    });
+    tried
+}
+
+/// What else can have happened to the picture before the encoder, and nowhere else.
+pub(super) fn only_before(evidence: &Evidence) -> Vec<Tried> {
+    let mut tried = explanations(evidence);
+    tried.retain(|Tried { change, .. }| {
+        matches!(change, Change::Range(_) | Change::Moved(_) | Change::Resized(_))
     });
     tried
 }
