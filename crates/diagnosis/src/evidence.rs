@@ -97,9 +97,16 @@ impl LatentsScale {
 }
 
 impl Evidence<'_> {
-    /// Whether a rule may find `code`: what models of this class cannot have is not found in them.
+    /// Whether a rule may find `code`: what models of this class cannot have is not found in them, nor what
+    /// this file does not hide.
     pub(super) fn knows(&self, code: Code) -> bool {
-        !self.unknown.contains(&code) && can_happen(code, self.vae.config().class())
+        let hides = match code {
+            Code::AlphaMismatch => self.dropped.is_some_and(Dropped::has_alpha),
+            Code::BitDepthMismatch => self.dropped.is_some_and(Dropped::has_grey16),
+            Code::ColourProfileMismatch => self.dropped.is_some_and(Dropped::has_profile),
+            _ => true,
+        };
+        hides && !self.unknown.contains(&code) && can_happen(code, self.vae.config().class())
     }
 
     /// A finding, where its code is known.

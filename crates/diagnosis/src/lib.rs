@@ -34,6 +34,7 @@ mod finding;
 mod evidence;
 mod fit;
 mod input;
+mod padded;
 mod resampling;
 mod compared;
 mod competition;

@@ -86,8 +86,6 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     if difference > ROUNDING {
         tried = readings(evidence);
         tried.extend(explanations(evidence));
-        // The encoder's fault, not its input's.
-        tried.retain(|tried| !matches!(tried.change, Change::Moved(_)));
     }
     for Tried { cause, what, change } in tried {
         let Some(candidate) = change.apply(evidence)? else { continue };

@@ -1,30 +1,12 @@
-//! Where a file differs: only near the border, or only in a rectangle.
+//! Where a file differs: only in a rectangle.
 
-use ndarray::{Array2, Array4, s};
+use ndarray::{Array2, Array4};
 
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::finding::Finding;
 use super::severity::Severity;
 use vae_fidelity_pixels::Rgb8;
-
-pub(super) const PADDING_MODE: Cause = Cause {
-    code: Code::PaddingMode,
-    severity: Severity::Error,
-    title: "convolutions pad with something other than zeros",
-    meaning: "AutoencoderKL pads with zeros. Circular padding (a switch for tiling textures), \
-              reflection or repeated edges change the outermost pixels and nothing else.",
-    rule: "The difference at the border (8 pixels, or 1 latent) is at least 4 times that in the \
-           middle half, on three sides or more, and at least 3 levels (5 % of the latents' spread); it \
-           is no larger than padding makes it (40 levels, 70 % of the spread), and one step inward \
-           5 to 50 % of it is left: of a frame nothing, of a vignette or a mask more.",
-    remedy: "pad with zeros: padding_mode='zeros' in every convolution",
-    diffusers: "look for code that sets padding_mode='circular' on the VAE's Conv2d modules",
-    comfyui: "turn seamless tiling off for the VAE, and reload it: the switch stays on modules",
-    ports: "zeros on all sides of 3 x 3 convolutions; (0, 1, 0, 1) before strided ones",
-    sources: &["comfyanonymous/ComfyUI#646", "vladmandic/sdnext#2911"],
-    decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage],
-};
 
 pub(super) const EDITED_REGION: Cause = Cause {
     code: Code::EditedRegion,
@@ -48,10 +30,6 @@ pub(super) const EDITED_REGION: Cause = Cause {
 const ROOM: f64 = 2.0;
 /// How much more the border, or a rectangle, differs than the rest.
 const STRONGER: f64 = 4.0;
-/// The share of the difference at the border that padding leaves one step inward. Circular, reflecting and
-/// repeating padding of 8 pictures: 0.09 to 0.44 in latents, 0.25 to 0.5 in pictures; vignettes and oval masks
-/// 0.57 to 1.1, frames and rounded corners 0 in pictures.
-const INWARD: std::ops::RangeInclusive<f64> = 0.05..=0.5;
 /// RMS in levels outside an edited part: rounding, which blurs, resizes and compression do not stay below.
 const UNTOUCHED: f64 = 0.5;
 /// The share of pixels that an edit changes where it does.
@@ -68,11 +46,8 @@ pub(super) struct Region {
     all: Array2<f64>,
     /// The share of pixels that differ; none for latents, where what is edited changes all around it.
     touched: Option<Array2<f64>>,
-    /// The RMS that is worth a word, and the most that padding makes at the border: in those pictures up to
-    /// 30 levels and 0.58 of the spread, where frames and masks make 37 to 230, and 0.73 to 4.6.
+    /// The RMS that is worth a word, and how wide a place is in pixels of the picture.
     least: f64,
-    most: f64,
-    /// How wide a place is in pixels of the picture.
     pixels: usize,
 }
 
@@ -96,7 +71,7 @@ impl Region {
         touched = 3.0 * touched / &counts;
         let squares = sums / counts;
         let all = squares.clone();
-        Self { squares, all, touched: Some(touched), least: 3.0, most: 40.0, pixels: SIDE }
+        Self { squares, all, touched: Some(touched), least: 3.0, pixels: SIDE }
     }
 
     /// Of latents, relative to the `spread` of the expected ones; each stands for `pixels` pixels.
@@ -114,7 +89,7 @@ impl Region {
             });
             off.sum::<f64>() / channels as f64
         });
-        Self { all: squares.clone(), squares, touched: None, least: 0.05, most: 0.7, pixels }
+        Self { all: squares.clone(), squares, touched: None, least: 0.05, pixels }
     }
 
     /// The larger of both, at each place; of the same two sizes.
@@ -130,59 +105,6 @@ impl Region {
             .and(&allowed.squares)
             .for_each(|found, &by| *found = (*found - ROOM * by).max(0.0));
         self
-    }
-
-    /// RMS in the middle half of rows and columns; `None` where there is none.
-    fn middle(&self) -> Option<f64> {
-        let (rows, columns) = self.squares.dim();
-        let middle =
-            self.squares.slice(s![rows / 4..rows - rows / 4, columns / 4..columns - columns / 4]);
-        Some(middle.mean()?.sqrt())
-    }
-
-    /// Whether the middle shows what this is the difference of.
-    pub fn shows_in_the_middle(&self) -> bool {
-        self.middle().is_some_and(|middle| middle >= self.least)
-    }
-
-    /// `padding-mode`, for `subject` ("your picture").
-    pub fn border(&self, subject: &str) -> Option<Finding> {
-        let (rows, columns) = self.squares.dim();
-        if rows.min(columns) < 8 {
-            return None;
-        }
-        let middle = self.middle()?;
-        // That many places from the border, without the corners of those further out.
-        let sides = |squares: &Array2<f64>, inward: usize| {
-            let (last_row, last_column) = (rows - 1 - inward, columns - 1 - inward);
-            [
-                squares.slice(s![inward, inward..=last_column]),
-                squares.slice(s![last_row, inward..=last_column]),
-                squares.slice(s![inward..=last_row, inward]),
-                squares.slice(s![inward..=last_row, last_column]),
-            ]
-            .map(|side| side.mean().unwrap_or(0.0).sqrt())
-        };
-        let rms =
-            |sides: [f64; 4]| (sides.iter().map(|side| side * side).sum::<f64>() / 4.0).sqrt();
-        let outermost = sides(&self.squares, 0);
-        let strong = |side: &&f64| **side >= self.least && **side >= STRONGER * middle;
-        let outer = rms(outermost);
-        let left = rms(sides(&self.all, 1)) / rms(sides(&self.all, 0));
-        let is_padding = outermost.iter().filter(strong).count() >= 3
-            && outer <= self.most
-            && INWARD.contains(&left);
-        is_padding.then(|| {
-            let title = format!(
-                "a difference near the border of {subject} and none in the middle: another padding of the \
-                 convolutions"
-            );
-            Finding::new(&PADDING_MODE, title)
-                .evidence("rms_at_the_border", outer)
-                .evidence("rms_in_the_middle", middle)
-                .evidence("share_left_one_step_inward", left)
-                .evidence("rms_top_bottom_left_right", outermost)
-        })
     }
 
     /// `edited-region`, for `subject`. An edit changes every pixel of a part and leaves the others as they
@@ -257,31 +179,14 @@ mod tests {
             all,
             squares,
             least: 3.0,
-            most: 40.0,
             pixels: 8,
         }
     }
 
     #[test]
-    fn the_border_a_rectangle_and_neither_are_told_apart() {
-        let found = |region: &Region| {
-            region.border("your picture").or_else(|| region.rectangle("your picture"))
-        };
+    fn a_rectangle_is_told_from_what_is_none() {
+        let found = |region: &Region| region.rectangle("your picture");
         let code = |region: Region| found(&region).map(|finding| finding.code);
-        let at_border = |y: usize, x: usize| y == 0 || x == 0 || y == 15 || x == 19;
-        let next_to_it = |y: usize, x: usize| y == 1 || x == 1 || y == 14 || x == 18;
-        let bordered = |border: f64, next: f64| {
-            region(move |y, x| match () {
-                () if at_border(y, x) => border,
-                () if next_to_it(y, x) => next,
-                () => 0.3,
-            })
-        };
-        assert_eq!(code(bordered(9.0, 3.0)), Some(Code::PaddingMode));
-        // A frame that was drawn, a mask that fades out, and black corners are no padding.
-        assert_eq!(code(bordered(9.0, 0.3)), None);
-        assert_eq!(code(bordered(9.0, 6.0)), None);
-        assert_eq!(code(bordered(60.0, 20.0)), None);
         let patch = |y: usize, x: usize| (3..7).contains(&y) && (5..9).contains(&x);
         let patched = found(&region(|y, x| if patch(y, x) { 30.0 } else { 0.4 })).unwrap();
         assert_eq!(patched.code, Code::EditedRegion);
@@ -296,7 +201,8 @@ mod tests {
         assert_eq!(of_latents.severity, Severity::Warning);
         assert_eq!(code(region(|_, _| 0.0)), None);
         assert_eq!(code(region(|_, _| f64::NAN)), None);
-        // One side is no border.
-        assert_eq!(code(region(|y, _| if y == 0 { 9.0 } else { 0.1 })), None);
+        // A border is no rectangle.
+        let border = |y: usize, x: usize| y == 0 || x == 0 || y == 15 || x == 19;
+        assert_eq!(code(region(|y, x| if border(y, x) { 9.0 } else { 0.3 })), None);
     }
 }

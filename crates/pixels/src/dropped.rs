@@ -56,6 +56,21 @@ impl Reading {
 }
 
 impl Dropped {
+    /// Whether pixels are not opaque.
+    pub fn has_alpha(&self) -> bool {
+        !self.alpha.is_empty()
+    }
+
+    /// Whether grey of 16 bits was clipped.
+    pub fn has_grey16(&self) -> bool {
+        !self.grey16.is_empty()
+    }
+
+    /// Whether there is an ICC profile.
+    pub fn has_profile(&self) -> bool {
+        !self.profile.is_empty()
+    }
+
     /// The same, with the file's ICC profile.
     pub(super) fn with_profile(self, profile: Option<Vec<u8>>) -> Self {
         Self { profile: profile.unwrap_or_default(), ..self }

@@ -3,15 +3,15 @@
 use ndarray::{Array4, Axis};
 
 use super::super::affine::Affine;
-use super::super::changes::{Change, LAYOUT_SCRAMBLED, SYMMETRIES, Tried, interior};
+use super::super::changes::{Change, LAYOUT_SCRAMBLED, SYMMETRIES, Tried};
 use super::super::codes::Code;
 use super::super::competition::{Competition, Explanation, Outcome};
 use super::super::evidence::{Evidence, LatentsScale};
 use super::super::finding::Finding;
 use super::super::fit::{Line, rms_difference, spread};
 use super::super::layout::Layout;
+use super::super::padded::Padding;
 use super::super::scaling::{self, SCALING_FACTOR_MISMATCH};
-use super::super::severity::Severity;
 use super::noise::ALTERED;
 use super::way::Way;
 use vae_fidelity_core::config::VaeConfig;
@@ -25,12 +25,6 @@ pub(super) const ROUNDING: f64 = 0.02;
 /// A line through the latents of a changed picture that leaves this much less than the expected
 /// scaling is another scaling.
 const OTHER_SCALING: f64 = 0.8;
-/// What a move may leave, relative to the spread.
-const MOVED: f64 = 0.7;
-/// What it may leave of what a move by other numbers of pixels does.
-const HERE: f64 = 0.85;
-/// Pixels of latents at the border that only the real padding gives.
-const BORDER: usize = 2;
 
 /// The explanations offered so far, and the latents that they are about.
 pub(super) struct Search<'a> {
@@ -122,19 +116,41 @@ impl<'a> Search<'a> {
             }
             let latents = self.evidence.vae.encode(sample.view(), None)?.latents;
             let what = format!("those of the picture {what}");
-            let explanation = match change {
-                Change::Moved(by) => self.moved(&latents, by)?.map(|(before, left, line)| {
-                    (Explanation::new(cause, what, before, left).nearly(), Some(line))
-                }),
-                _ => self.explained(&latents).map(|(left, free, line)| {
-                    (Explanation::new(cause, what, self.before, left).fitted(free), line)
-                }),
-            };
-            let Some((explanation, line)) = explanation else { continue };
+            let Some((left, free, line)) = self.explained(&latents) else { continue };
+            let explanation = Explanation::new(cause, what, self.before, left).fitted(free);
             self.add(explanation, line);
             if self.competition.done() {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Convolutions padded otherwise in the encoder.
+    pub fn offer_paddings(&mut self) -> Result<()> {
+        let evidence = self.evidence;
+        // What a draw has added to the mode.
+        let noise = match evidence.mean() {
+            Some(mean) if evidence.drawn => Some(&evidence.encoded.latents - &mean),
+            _ => None,
+        };
+        for padding in Padding::ALL {
+            let cause = padding.cause();
+            if !evidence.knows(cause.code) || self.competition.done() {
+                continue;
+            }
+            let Some(mean) = padding.encode(evidence.vae, evidence.sample)? else { return Ok(()) };
+            let latents = match &noise {
+                Some(noise) => mean + noise,
+                None => mean,
+            };
+            if latents.dim() != evidence.encoded.latents.dim() {
+                continue;
+            }
+            let what = format!("those of an encoder with {}", padding.in_words());
+            let Some((left, free, line)) = self.explained(&latents) else { continue };
+            let explanation = Explanation::new(cause, what, self.before, left).fitted(free);
+            self.add(explanation, line);
         }
         Ok(())
     }
@@ -159,40 +175,6 @@ impl<'a> Search<'a> {
         let known = || self.evidence.all_known(scaling::line(self.affine, &line)).is_some();
         let other = line.slope > 0.0 && line.residual < OTHER_SCALING * left && known();
         Some(if other { (line.residual, 2, Some(line)) } else { (left, 0, None) })
-    }
-
-    /// The same away from the border, before and after, with a line; `None` where moves by other numbers
-    /// of pixels bring as much: the picture may then be anywhere.
-    fn moved(
-        &self,
-        latents: &Array4<f32>,
-        [right, down]: [usize; 2],
-    ) -> Result<Option<(f64, f64, Line)>> {
-        let through = |latents: &Array4<f32>| {
-            Line::through(interior(latents, BORDER), interior(self.found, BORDER))
-        };
-        let Some((before, after)) = through(&self.evidence.encoded.latents).zip(through(latents))
-        else {
-            return Ok(None);
-        };
-        if after.slope <= 0.0 || after.residual > MOVED * after.spread[1] {
-            return Ok(None);
-        }
-        let elsewhere = [
-            [right, 0],
-            [0, down],
-            [right / 2, down / 2],
-            [right + right.div_ceil(2), down + down.div_ceil(2)],
-        ];
-        for by in elsewhere {
-            let Some(sample) = Change::Moved(by).apply(self.evidence)? else { continue };
-            let latents = self.evidence.vae.encode(sample.view(), None)?.latents;
-            let Some(line) = through(&latents) else { continue };
-            if after.residual > HERE * line.residual {
-                return Ok(None);
-            }
-        }
-        Ok(Some((before.residual, after.residual, after)))
     }
 
     /// Contrast, brightness, gamma and saturation of the picture, as far as the encoder is nearly
@@ -285,21 +267,12 @@ impl<'a> Search<'a> {
         if matches!(outcome, Outcome::Nearest(_)) {
             return Some(vec![finding]);
         }
-        let nearly = first.cause.code == Code::SymmetricDownsamplePadding;
-        if nearly {
-            // A move is only nearly what padding does: found in 93 % of planted cases.
-            finding = finding.at("encoder.down_blocks.0.downsamplers.0").severity(if altered {
-                Severity::Error
-            } else {
-                Severity::Warning
-            });
+        if first.cause.code == Code::SymmetricDownsamplePadding {
+            finding = finding.at("encoder.down_blocks.0.downsamplers.0");
         }
         let mut findings = vec![finding];
         if let Some((_, with)) = self.lines.iter().find(|(what, _)| *what == first.what) {
-            match nearly {
-                true => findings.extend(scaling::nearly(self.affine, with)),
-                false => findings.extend(scaling::line(self.affine, with)),
-            }
+            findings.extend(scaling::line(self.affine, with));
             findings.retain(|finding| self.evidence.knows(finding.code));
         }
         Some(findings)

@@ -90,35 +90,29 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
     // Two runs of the encoder, which most latents need not.
     let compressed = LazyCell::new(|| of_compressed(evidence));
     let compressed = || compressed.as_ref().map_err(Clone::clone);
-    let named = |name: fn(&Region, &str) -> Option<Finding>| -> Result<Option<Finding>> {
-        if evidence.known(name(&region(found), "your latents")).is_none() {
+    let rectangle = || -> Result<Option<Finding>> {
+        if evidence.known(region(found).rectangle("your latents")).is_none() {
             return Ok(None);
         }
         // Compression before the encoder differs most where there is detail.
         let [jpeg, webp] = compressed()?.each_ref().map(|latents| region(&affine.apply(latents)));
         let beyond = region(found).beyond(&jpeg.or(&webp));
-        let finding = evidence.known(name(&beyond, "your latents"));
+        let finding = evidence.known(beyond.rectangle("your latents"));
         Ok(finding.map(|finding| finding.evidence("relative_residual", residual)))
     };
     let mut search = Search::new(evidence, affine, found);
-    // Before regions: transparent pixels often lie in a part of the picture, or around it.
-    if residual > ROUNDING {
-        search.offer_encoded(readings(evidence))?;
-    }
-    if !search.competition.done()
-        && let Some(finding) = named(Region::border)?
-    {
-        return Ok(finding.into());
-    }
     search.offer_line(&line);
     search.offer_unit_range();
     search.offer_layouts();
     // Rounding may hide another resize, and nothing else.
     search.offer_encoded(match residual <= ROUNDING {
         true => resizings(evidence),
-        false => explanations(evidence),
+        false => readings(evidence).into_iter().chain(explanations(evidence)).collect(),
     })?;
     let related = line.correlation.abs() >= RELATED;
+    if residual > ROUNDING && related && !search.competition.done() {
+        search.offer_paddings()?;
+    }
     if residual > ROUNDING && related && !search.competition.done() {
         search.offer_fitted()?;
     }
@@ -133,7 +127,7 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
         nearest = findings.into_iter().next();
     }
     if nearest.is_none() && !explained {
-        nearest = named(Region::rectangle)?;
+        nearest = rectangle()?;
     }
     if let Some(findings) = scaling::per_channel(affine, expected, found, std)
         .and_then(|findings| evidence.all_known(findings))
