@@ -7,6 +7,7 @@ pub(super) mod patched;
 mod search;
 mod shape;
 mod values;
+mod way;
 
 use ndarray::ArrayD;
 
