@@ -83,10 +83,11 @@ mod _native {
         waiting::until_done(py, run)
     }
 
-    /// The classes that are run, by diffusers' names.
+    /// The classes whose models in memory are judged, by diffusers' names: those that are given pictures, not
+    /// clips.
     #[pyfunction]
     fn classes() -> Vec<&'static str> {
-        Class::ALL.map(Class::name).to_vec()
+        Class::ALL.into_iter().filter(|class| !class.is_of_clips()).map(Class::name).collect()
     }
 
     /// Name and class of every module of a model of this config, parents before their children.

@@ -5,6 +5,7 @@ mod families;
 mod flux2;
 mod asymmetric;
 mod tiny;
+mod wan;
 mod folders;
 mod foreign;
 mod formats;

@@ -3,7 +3,7 @@
 
 use super::Graph;
 use super::module::{
-    Body, Conv2d, Elementwise, Function, GroupNorm, Module, Parameter, Residual, Step,
+    Body, Conv2d, Elementwise, Function, GroupNorm, Module, Order, Parameter, Residual, Step,
 };
 use crate::config::{Activation, AutoencoderTinyConfig};
 
@@ -21,6 +21,8 @@ pub(super) fn graph(config: &AutoencoderTinyConfig) -> Graph {
         post_quant_conv: None,
         buffers: Vec::new(),
         idle: Vec::new(),
+        before_encoder: Vec::new(),
+        after_decoder: Vec::new(),
     }
 }
 
@@ -149,7 +151,8 @@ fn pool_of(name: String, width: usize) -> Module {
 
 /// What a module makes of the input, plus the input.
 fn added(module: Module) -> Step {
-    Step::Residual(Residual { hidden: vec![Step::Module(module)], conv_shortcut: None })
+    let hidden = vec![Step::Module(module)];
+    Step::Residual(Residual { hidden, shortcut: None, order: Order::HiddenPlusShortcut })
 }
 
 fn sequential(name: String, steps: Vec<Step>) -> Module {

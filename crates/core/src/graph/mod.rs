@@ -7,17 +7,22 @@
 
 // A module uses only those above it.
 mod module;
+mod clips;
 mod sizes;
 mod autoencoder;
 mod autoencoder_kl;
 mod autoencoder_kl_flux2;
 mod autoencoder_tiny;
 mod asymmetric_autoencoder_kl;
+mod autoencoder_kl_wan;
+#[cfg(test)]
+mod state_dicts;
 
 pub use autoencoder::{Graph, TensorSpec};
+pub use clips::{AvgDown3D, CausalConv3d, DupUp3D, QkvAttention, RmsNorm};
 pub use module::{
-    Attention, Body, Conv2d, Elementwise, Function, GroupNorm, Linear, Load, Module, Parameter,
-    Residual, Step,
+    Attention, Body, Conv2d, Elementwise, Function, GroupNorm, Linear, Load, Module, Order,
+    Parameter, Residual, Step,
 };
 
 use crate::config::VaeConfig;
@@ -30,6 +35,12 @@ impl Graph {
             VaeConfig::AutoencoderKLFlux2(config) => autoencoder_kl_flux2::graph(config),
             VaeConfig::AutoencoderTiny(config) => autoencoder_tiny::graph(config),
             VaeConfig::AsymmetricAutoencoderKL(config) => asymmetric_autoencoder_kl::graph(config),
+            VaeConfig::AutoencoderKLWan(config) => {
+                autoencoder_kl_wan::graph(config, autoencoder_kl_wan::WAN)
+            }
+            VaeConfig::AutoencoderKLQwenImage(config) => {
+                autoencoder_kl_wan::graph(&config.as_wan(), autoencoder_kl_wan::QWEN_IMAGE)
+            }
         }
     }
 }

@@ -270,7 +270,8 @@ impl Trips<'_> {
     /// The latents as they would be had the config's statistics not been applied.
     fn without_statistics(&self) -> Option<Undone> {
         let config = self.evidence.vae.config();
-        let (factor, _) = config.scaling_factor().zip(config.latents_statistics())?;
+        config.latents_statistics()?;
+        let factor = config.scaling_factor().unwrap_or(1.0);
         (self.evidence.scale == LatentsScale::Scaled).then(|| {
             let what = "are not normalised by the config's latents_mean and latents_std";
             let plain = self.evidence.given.mapv(|z| z / factor as f32);
