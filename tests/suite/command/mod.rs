@@ -12,6 +12,7 @@ mod engines;
 mod explain;
 mod flux2;
 mod asymmetric;
+mod wan;
 mod tiny;
 mod golden;
 #[cfg(target_os = "linux")]

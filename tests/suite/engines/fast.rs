@@ -29,7 +29,7 @@ fn the_fast_engine_passes_every_golden() {
 #[cfg(feature = "tch")]
 fn models() -> Vec<(String, Checkpoint)> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
-    let mut models: Vec<_> = ["models", "tiny/models", "asymmetric/models"]
+    let mut models: Vec<_> = ["models", "tiny/models", "asymmetric/models", "wan/models"]
         .into_iter()
         .flat_map(|folder| std::fs::read_dir(format!("{root}/{folder}")).unwrap())
         .map(|entry| entry.unwrap().path())

@@ -154,6 +154,14 @@ impl<E: Engine> Model<E> {
                 "resize the picture; this model halves each side until one latent is left",
             ));
         }
+        let whole = self.config.whole_sides();
+        if !height.is_multiple_of(whole) || !width.is_multiple_of(whole) {
+            return Err(Error::tensor(
+                "sample",
+                format!("expected sides of multiples of {whole}, found {height} x {width}"),
+                "resize the picture; this model makes a latent of whole squares of pixels",
+            ));
+        }
         Ok(())
     }
 

@@ -220,6 +220,17 @@ impl VaeConfig {
         }
     }
 
+    /// What the sides of a sample have to be multiples of for diffusers to encode it at all; other classes cut
+    /// off the rest, and this is 1.
+    pub fn whole_sides(&self) -> usize {
+        match self {
+            // Its shortcuts take the mean of whole squares of pixels.
+            Self::AutoencoderKLWan(config) if config.is_residual => config.downsampling(),
+            Self::AutoencoderKLWan(config) => config.patch(),
+            _ => 1,
+        }
+    }
+
     /// What the sides of a picture have to be multiples of: 8 for the reference script, and what the
     /// patches of latents come to.
     pub fn multiple_of(&self) -> usize {
@@ -228,9 +239,7 @@ impl VaeConfig {
             | Self::AutoencoderTiny(_)
             | Self::AsymmetricAutoencoderKL(_)
             | Self::AutoencoderKLQwenImage(_) => 8,
-            // Its shortcuts take the mean of whole squares of pixels.
-            Self::AutoencoderKLWan(config) if config.is_residual => config.downsampling().max(8),
-            Self::AutoencoderKLWan(config) => config.patch().max(8),
+            Self::AutoencoderKLWan(_) => self.whole_sides().max(8),
             Self::AutoencoderKLFlux2(config) => (self.downsampling() * config.patch_size[0]).max(8),
         }
     }

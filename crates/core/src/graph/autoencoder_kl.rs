@@ -2,8 +2,9 @@
 
 use super::Graph;
 use super::module::{
-    Attention, Body, Conv2d, Function, GroupNorm, Linear, Module, Order, Parameter, Residual, Step,
+    Attention, Body, Conv2d, Function, GroupNorm, Linear, Module, Order, Residual, Step,
 };
+use super::parameter::Parameter;
 use crate::config::{Activation, AutoencoderKLConfig};
 
 /// Of every `GroupNorm` of the class.

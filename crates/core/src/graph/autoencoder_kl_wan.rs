@@ -3,10 +3,11 @@
 //!
 //! Of such a clip `time_conv`, which halves and doubles the number of frames, is never given anything.
 
-use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, QkvAttention, RmsNorm};
+use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
 use super::module::{
-    Body, Conv2d, Elementwise, Function, Module, Order, Parameter, Residual, Step,
+    Body, Conv2d, Elementwise, Function, Module, Order, QkvAttention, Residual, Step,
 };
+use super::parameter::Parameter;
 use super::{Graph, TensorSpec};
 use crate::config::{Activation, AutoencoderKLWanConfig};
 

@@ -3,8 +3,9 @@
 
 use super::Graph;
 use super::module::{
-    Body, Conv2d, Elementwise, Function, GroupNorm, Module, Order, Parameter, Residual, Step,
+    Body, Conv2d, Elementwise, Function, GroupNorm, Module, Order, Residual, Step,
 };
+use super::parameter::Parameter;
 use crate::config::{Activation, AutoencoderTinyConfig};
 
 /// Groups of the norm in a pool, whose channels are as many times those of its block.

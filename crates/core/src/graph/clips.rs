@@ -1,6 +1,6 @@
 //! What graphs of clips are made of beside the rest: modules over space and time, given one frame.
 
-use super::module::{Module, Parameter};
+use super::parameter::Parameter;
 
 /// `torch.nn.Conv3d` with a square kernel that looks back in time alone: zeros stand before the first frame,
 /// so that of one frame the last time slice of the kernel sees values and the others see zeros.
@@ -27,17 +27,6 @@ impl<W> CausalConv3d<W> {
 pub struct RmsNorm<W = ()> {
     /// (C, 1, 1), or (C, 1, 1, 1) for clips
     pub gamma: Parameter<W>,
-}
-
-/// Attention with one head as wide as the block, whose queries, keys and values one convolution makes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QkvAttention<W = ()> {
-    /// Of the image (N, C, H, W).
-    pub norm: Module<W>,
-    /// To (N, 3C, H, W): queries, keys and values, one after another.
-    pub to_qkv: Module<W>,
-    /// Of what was attended to, (N, C, H, W).
-    pub proj: Module<W>,
 }
 
 /// Wan 2.2's way around a level of its encoder: blocks of values, over time and space, become channels, and

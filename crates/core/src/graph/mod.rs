@@ -6,8 +6,9 @@
 //! and how much memory a run takes.
 
 // A module uses only those above it.
-mod module;
+mod parameter;
 mod clips;
+mod module;
 mod sizes;
 mod autoencoder;
 mod autoencoder_kl;
@@ -19,11 +20,12 @@ mod autoencoder_kl_wan;
 mod state_dicts;
 
 pub use autoencoder::{Graph, TensorSpec};
-pub use clips::{AvgDown3D, CausalConv3d, DupUp3D, QkvAttention, RmsNorm};
+pub use clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
 pub use module::{
     Attention, Body, Conv2d, Elementwise, Function, GroupNorm, Linear, Load, Module, Order,
-    Parameter, Residual, Step,
+    QkvAttention, Residual, Step,
 };
+pub use parameter::Parameter;
 
 use crate::config::VaeConfig;
 

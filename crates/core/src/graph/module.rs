@@ -1,6 +1,7 @@
 //! What a graph is made of.
 
-use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, QkvAttention, RmsNorm};
+use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
+use super::parameter::Parameter;
 use crate::config::Activation;
 
 /// A module as diffusers' `named_modules()` lists it.
@@ -171,19 +172,15 @@ pub struct Attention<W = ()> {
     pub to_out: Module<W>,
 }
 
-/// One tensor of a module.
+/// Attention with one head as wide as the block, whose queries, keys and values one convolution makes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Parameter<W = ()> {
-    /// Sizes of its dimensions.
-    pub shape: Vec<usize>,
-    /// What stands for its values.
-    pub value: W,
-}
-
-impl Parameter {
-    pub(super) fn new(shape: impl Into<Vec<usize>>) -> Self {
-        Self { shape: shape.into(), value: () }
-    }
+pub struct QkvAttention<W = ()> {
+    /// Of the image (N, C, H, W).
+    pub norm: Module<W>,
+    /// To (N, 3C, H, W): queries, keys and values, one after another.
+    pub to_qkv: Module<W>,
+    /// Of what was attended to, (N, C, H, W).
+    pub proj: Module<W>,
 }
 
 impl<W> Module<W> {
