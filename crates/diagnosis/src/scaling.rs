@@ -61,13 +61,15 @@ pub(super) const LATENT_STATS_IGNORED: Cause = Cause {
     code: Code::LatentStatsIgnored,
     severity: Severity::Error,
     title: "latents were not normalised with the config's latents_mean and latents_std",
-    meaning: "Playground v2.5 and others normalise each latent channel by its own mean and \
-              spread. Without it, pictures are nearly black.",
+    meaning: "Playground v2.5, Wan, Qwen-Image and others normalise each latent channel by its own \
+              mean and spread. Without it, pictures are nearly black.",
     rule: "The config has latents_mean and latents_std, and per channel your latents follow \
            from the plain scaled ones, not from the normalised ones.",
-    remedy: "use (z - latents_mean) * scaling_factor / latents_std, per channel",
+    remedy: "use (z - latents_mean) * scaling_factor / latents_std, per channel; Wan and Qwen-Image \
+             have no factor",
     diffusers: "(z - mean) * scaling_factor / std after encode, z * std / scaling_factor + \
-                mean before decode, as the SDXL pipeline does",
+                mean before decode, as the SDXL pipeline does; the Wan and Qwen-Image pipelines do it \
+                by themselves",
     comfyui: "use the model's own latent format (SDXL_Playground_2_5)",
     ports: "read latents_mean and latents_std of vae/config.json, one value a channel",
     sources: &["huggingface/diffusers#7111"],

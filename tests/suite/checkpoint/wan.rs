@@ -190,7 +190,8 @@ fn a_half_alone_is_named() {
 
 #[test]
 fn what_inspect_sees_are_tensors_of_the_class_and_none_is_unexpected() {
-    let path = Model::new(&wan_22(), "").renamed(original_22).write("wan.safetensors");
+    let model = Model::new(&wan_22(), "").renamed(original_22);
+    let path = model.write("wan.safetensors");
     let contents = Contents::open(&Source::File { path }, &OpenOptions::default()).unwrap();
     assert_eq!(contents.config().unwrap().class(), Class::AutoencoderKLWan);
     assert_eq!(contents.family().0, Family::Wan22);
