@@ -56,6 +56,9 @@ Family = Literal[
     "taef2",
     "x4-upscaler",
     "asymmetric",
+    "wan2.1",
+    "wan2.2",
+    "qwen-image",
     "unknown",
 ]
 """A family of published VAEs that share graph and scaling."""
@@ -232,7 +235,81 @@ class AsymmetricAutoencoderKLConfig:
     """What latents are multiplied by before diffusion."""
 
 
-VaeConfig = AutoencoderKLConfig | AutoencoderKLFlux2Config | AutoencoderTinyConfig | AsymmetricAutoencoderKLConfig
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderKLWanConfig:
+    """The fields of diffusers' `AutoencoderKLWan.__init__` (`models/autoencoders/autoencoder_kl_wan.py`, diffusers
+    0.42.1), validated as `super::AutoencoderKLConfig` is."""
+
+    base_dim: int
+    """Channels of the encoder at the picture's own size, of which each level has a multiple."""
+    decoder_base_dim: int | None
+    """The same of the decoder, where it is another."""
+    z_dim: int
+    """Channels of the latents."""
+    dim_mult: list[int]
+    """By how much each level is wider than `base_dim`, from the picture inwards."""
+    num_res_blocks: int
+    """Residual blocks in a level of the encoder; the decoder has one more."""
+    attn_scales: list[float]
+    """Scales with attention between blocks: none, since diffusers fails to run it."""
+    temperal_downsample: list[bool]
+    """Whether each level but the last halves the number of frames; one picture is not halved."""
+    dropout: float
+    """Of training alone."""
+    latents_mean: list[float]
+    """Mean of each latent channel."""
+    latents_std: list[float]
+    """Standard deviation of each latent channel."""
+    is_residual: bool
+    """Whether levels have shortcuts around them, as Wan 2.2's have."""
+    in_channels: int
+    """Channels that the encoder is given: those of the picture, times the values of a patch."""
+    out_channels: int
+    """The same of what the decoder makes."""
+    patch_size: int | None
+    """Side of the patches of pixels that become channels before the encoder."""
+    scale_factor_temporal: int | None
+    """How many frames a latent stands for."""
+    scale_factor_spatial: int
+    """How many pixels a latent stands for, a side; sets the tiles of latents."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderKLQwenImageConfig:
+    """The fields of diffusers' `AutoencoderKLQwenImage.__init__`
+    (`models/autoencoders/autoencoder_kl_qwenimage.py`, diffusers 0.42.1), validated as `super::AutoencoderKLConfig`
+    is. The graph is that of Wan 2.1."""
+
+    base_dim: int
+    """Channels at the picture's own size, of which each level has a multiple."""
+    z_dim: int
+    """Channels of the latents."""
+    dim_mult: list[int]
+    """By how much each level is wider than `base_dim`, from the picture inwards."""
+    num_res_blocks: int
+    """Residual blocks in a level of the encoder; the decoder has one more."""
+    attn_scales: list[float]
+    """Scales with attention between blocks: none, since diffusers fails to run it."""
+    temperal_downsample: list[bool]
+    """Whether each level but the last halves the number of frames; one picture is not halved."""
+    dropout: float
+    """Of training alone."""
+    input_channels: int
+    """Channels of the picture, in and out: 4 with alpha, as Qwen-Image-Layered has it."""
+    latents_mean: list[float]
+    """Mean of each latent channel."""
+    latents_std: list[float]
+    """Standard deviation of each latent channel."""
+
+
+VaeConfig = (
+    AutoencoderKLConfig
+    | AutoencoderKLFlux2Config
+    | AutoencoderTinyConfig
+    | AsymmetricAutoencoderKLConfig
+    | AutoencoderKLWanConfig
+    | AutoencoderKLQwenImageConfig
+)
 """A `config.json`, read for the class that it names. In JSON it has that class's fields."""
 
 
@@ -313,7 +390,18 @@ class ScalingPatchedBatchNorm:
     """The root of `bn.running_var + batch_norm_eps`."""
 
 
-Scaling = ScalingFactor | ScalingPatchedBatchNorm
+@dataclass(frozen=True, kw_only=True)
+class ScalingPerChannel:
+    """Wan's and Qwen-Image's: mean and standard deviation of each channel, out of the config."""
+
+    kind: Literal["per_channel"]
+    mean: list[float]
+    """`latents_mean` of the config, one a channel."""
+    std: list[float]
+    """`latents_std` of the config, one a channel."""
+
+
+Scaling = ScalingFactor | ScalingPatchedBatchNorm | ScalingPerChannel
 """How the latents of a model are handed to its diffusion model. The first pipeline that was published for a class
 counts."""
 
@@ -918,7 +1006,14 @@ Origin = Literal["file", "default", "shapes", "family", "assumed"]
 """Where the value of a config's field comes from."""
 
 
-Class = Literal["AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderTiny", "AsymmetricAutoencoderKL"]
+Class = Literal[
+    "AutoencoderKL",
+    "AutoencoderKLFlux2",
+    "AutoencoderTiny",
+    "AsymmetricAutoencoderKL",
+    "AutoencoderKLWan",
+    "AutoencoderKLQwenImage",
+]
 """A class of diffusers' `models/autoencoders/`, as `_class_name` names it."""
 
 
