@@ -293,7 +293,13 @@ pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Optio
         _ if asked == found => false,
         (Class::AutoencoderTiny, _) => vae.contains_key("encoder.conv_in.weight"),
         // Where all else fits, the tensors that tell the class may have been lost.
-        (Class::AutoencoderKLFlux2 | Class::AsymmetricAutoencoderKL, Class::AutoencoderKL) => {
+        (
+            Class::AutoencoderKLFlux2
+            | Class::AsymmetricAutoencoderKL
+            | Class::AutoencoderKLWan
+            | Class::AutoencoderKLQwenImage,
+            Class::AutoencoderKL,
+        ) => {
             let other = |spec: TensorSpec| {
                 vae.get(&spec.name).is_some_and(|entry| entry.shape != spec.shape)
             };
