@@ -3,9 +3,9 @@
 
 #[cfg(feature = "tch")]
 use vae_fidelity::config::Class;
-use vae_fidelity::golden::Suite;
 #[cfg(feature = "tch")]
-use vae_fidelity::golden::{Case, PosteriorKind};
+use vae_fidelity::golden::Case;
+use vae_fidelity::golden::Suite;
 #[cfg(feature = "tch")]
 use vae_fidelity::{Checkpoint, Error, ErrorKind, Source, VaeConfig};
 use vae_fidelity::{Dtype, FastAutoencoderKL, Vae};
