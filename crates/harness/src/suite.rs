@@ -78,8 +78,7 @@ impl Suite {
         beside.into_iter().try_fold(suite, Self::with_part)
     }
 
-    /// The same with the cases and models of a part, which are judged by the suite's tolerances and made
-    /// of its pictures.
+    /// The same with the cases and models of a part, judged by the suite's tolerances and of its pictures.
     fn with_part(mut self, folder: PathBuf) -> Result<Self> {
         let path = folder.join("manifest.json");
         for case in Manifest::read(&path)?.cases {

@@ -24,9 +24,8 @@ impl<W> Module<W> {
             // Padding keeps the size.
             Body::CausalConv3d(_) => (side > 0).then_some(side),
             Body::RmsNorm(_) | Body::QkvAttention(_) => (side > 0).then_some(side),
-            Body::AvgDown3D(shortcut) => {
-                (side > 0 && side % shortcut.factor_s == 0).then_some(side / shortcut.factor_s)
-            }
+            Body::AvgDown3D(shortcut) => (side > 0 && side.is_multiple_of(shortcut.factor_s))
+                .then_some(side / shortcut.factor_s),
             Body::DupUp3D(shortcut) => (side > 0).then_some(side * shortcut.factor_s),
         }
     }
