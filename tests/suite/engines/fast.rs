@@ -132,8 +132,11 @@ mod beside_the_reference_engine {
     fn it_stays_within_what_is_said_of_it() {
         one_thread();
         // Tiles of four do not fit 44 x 68, nor do blocks of tiles.
-        let samples = samples(44, 68);
+        let uneven = samples(44, 68);
+        // What makes a latent of whole squares of pixels refuses those.
+        let whole = samples(48, 80);
         for (name, checkpoint) in models() {
+            let samples = if checkpoint.config().whole_sides() > 1 { &whole } else { &uneven };
             let reference = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
             let fast = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap();
             let expected = reference.encode(samples.view(), None).unwrap();
