@@ -230,13 +230,14 @@ pub struct Decoded {
     pub max: Option<f32>,
     /// NaNs and infinities.
     pub non_finite: usize,
-    /// Share of the finite values outside [-1, 1], from 0 to 1: what the picture cuts off.
+    /// Share of the finite values outside [-1, 1], from 0 to 1: what the picture cuts off; `None` too where
+    /// the model clamps by itself, and nothing is known of it.
     pub clamped_fraction: Option<f64>,
 }
 
 impl Decoded {
-    /// Measures `sample`; `path` is where the picture went.
-    pub fn of(path: Option<PathBuf>, sample: &Array4<f32>) -> Self {
+    /// Measures `sample`; `path` is where the picture went, and `is_clamped` whether the model made it so.
+    pub fn of(path: Option<PathBuf>, sample: &Array4<f32>, is_clamped: bool) -> Self {
         let statistics = Statistics::of(sample);
         let finite = sample.len() - statistics.non_finite;
         let outside = sample.iter().filter(|value| value.is_finite() && value.abs() > 1.0).count();
@@ -246,7 +247,7 @@ impl Decoded {
             min: statistics.min,
             max: statistics.max,
             non_finite: statistics.non_finite,
-            clamped_fraction: (finite > 0).then(|| outside as f64 / finite as f64),
+            clamped_fraction: (finite > 0 && !is_clamped).then(|| outside as f64 / finite as f64),
         }
     }
 }

@@ -11,8 +11,9 @@ use super::layout::Layout;
 use super::recolouring::{self, Named, Recolouring};
 use super::resampling::{RESIZE_MISMATCH, Resampling};
 use super::severity::Severity;
-use vae_fidelity_core::config::Class;
+use vae_fidelity_core::config::{Class, VaeConfig};
 use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::graph::{Body, Function, Graph, Module, Step};
 use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::Result;
 
@@ -45,17 +46,19 @@ pub(super) const LAYOUT_SCRAMBLED: Cause = Cause {
     code: Code::LayoutScrambled,
     severity: Severity::Error,
     title: "a tensor was reshaped where its axes had to be permuted",
-    meaning: "(H, W, C) read as (C, H, W), or width and height exchanged: coloured stripes, \
-              repeated small copies, a mirrored picture, or noise.",
+    meaning: "(H, W, C) read as (C, H, W), width and height exchanged, or patches of 2 x 2 taken apart in \
+              another order: coloured stripes, repeated small copies, a mirrored picture, a \
+              checkerboard, or noise.",
     rule: "A reinterpretation of the expected tensor (HWC as CHW, CHW as HWC, width and height \
-           exchanged) matches yours, which does not match as it is. For latents, also the \
+           exchanged, patches in another order) matches yours, which does not match as it is. For latents, also the \
            latents of a picture so reinterpreted; and for decode, which has no original, what brings \
            latents and those that their picture encodes to together.",
     remedy: "permute axes, do not reshape: (H, W, C) to (C, H, W)",
     diffusers: "torch.from_numpy(x).permute(2, 0, 1), not .reshape or .view",
     comfyui: "images are (N, H, W, C): movedim(-1, 1) before a model",
-    ports: "transpose, and make the copy contiguous before handing on raw memory",
-    sources: &["huggingface/diffusers#6238"],
+    ports: "transpose, and make the copy contiguous before handing on raw memory; Wan 2.2 patches pixels \
+            as (c, pw, ph), columns of a patch before its rows",
+    sources: &["huggingface/diffusers#6238", "NVIDIA/flashdreams#338"],
     decided_by: &[DecidedBy::Latents, DecidedBy::Preprocessed, DecidedBy::DecodedImage],
 };
 
@@ -63,13 +66,14 @@ pub(super) const SYMMETRIC_DOWNSAMPLE_PADDING: Cause = Cause {
     code: Code::SymmetricDownsamplePadding,
     severity: Severity::Error,
     title: "downsampling pads all four sides",
-    meaning: "AutoencoderKL pads one pixel on the right and at the bottom before each strided \
+    meaning: "AutoencoderKL, Wan and Qwen-Image pad one pixel on the right and at the bottom before each strided \
               convolution. Padding all sides moves the picture to the bottom right, up to \
               2^(levels - 1) - 1 pixels, and leaves a band at the top left.",
     rule: "The picture fits best when moved right and down by 1 to 2^(levels - 1) pixels, both \
            ways alike, and much better than unmoved; or the latents match those of a picture \
            so moved, and not those of one moved by other numbers of pixels; or the first diverging layer of a trace is \
-           encoder.down_blocks.0.downsamplers.0.",
+           the first that pads: encoder.down_blocks.0.downsamplers.0, or what Wan and Qwen-Image have \
+           in its place.",
     remedy: "pad (left 0, right 1, top 0, bottom 1), then convolve with stride 2 and no padding",
     diffusers: "Downsample2D with padding=0 pads (0, 1, 0, 1) itself",
     comfyui: "its Downsample pads (0, 1, 0, 1); check a custom one",
@@ -192,14 +196,14 @@ pub(super) fn explanations(evidence: &Evidence) -> Vec<Tried> {
         let what = format!("fed as {name}");
         list.push(explain(&INPUT_NOT_NORMALISED, what, Change::Range(range)));
     }
-    let whole = evidence.vae.config().downsampling();
+    let by = moved_by(evidence.vae.config());
     // AutoencoderTiny pads on all sides as it is.
-    if whole > 1 && evidence.vae.config().class() != Class::AutoencoderTiny {
-        let what = format!("moved right and down by {} pixels", whole - 1);
-        list.push(explain(&SYMMETRIC_DOWNSAMPLE_PADDING, what, Change::Moved([whole - 1; 2])));
+    if by > 0 && evidence.vae.config().class() != Class::AutoencoderTiny {
+        let what = format!("moved right and down by {by} pixels");
+        list.push(explain(&SYMMETRIC_DOWNSAMPLE_PADDING, what, Change::Moved([by; 2])));
     }
-    for (layout, what) in Layout::ALL {
-        list.push(explain(&LAYOUT_SCRAMBLED, what.to_owned(), Change::Layout(layout)));
+    for (layout, what) in Layout::of_pixels(evidence.vae.config()) {
+        list.push(explain(&LAYOUT_SCRAMBLED, what, Change::Layout(layout)));
     }
     // Whichever fits: what has other sides is not compared.
     for (symmetry, name) in SYMMETRIES {
@@ -215,6 +219,27 @@ pub(super) fn explanations(evidence: &Evidence) -> Vec<Tried> {
         },
     ));
     list
+}
+
+/// By how many pixels padding on all sides moves the picture: by a pixel of each level.
+pub(super) fn moved_by(config: &VaeConfig) -> usize {
+    let patch = match config {
+        VaeConfig::AutoencoderKLWan(wan) => wan.patch(),
+        _ => 1,
+    };
+    config.downsampling().saturating_sub(patch)
+}
+
+/// The first module that pads on the right and at the bottom, as diffusers names it; `None` where none does.
+pub(super) fn first_padding(config: &VaeConfig) -> Option<String> {
+    fn pads(module: &Module) -> Option<String> {
+        let Body::Sequence(steps) = &module.body else { return None };
+        if steps.iter().any(|step| matches!(step, Step::Function(Function::PadRightAndBottom))) {
+            return Some(module.name.clone());
+        }
+        module.children().into_iter().find_map(pads)
+    }
+    pads(&Graph::of(config).encoder)
 }
 
 /// The explanations by resizing; none where the picture was not resized.

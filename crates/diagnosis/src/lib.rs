@@ -41,6 +41,7 @@ mod colour_fit;
 mod compression;
 mod legitimate;
 mod region;
+mod patch_order;
 mod layout;
 mod changes;
 mod sizes;

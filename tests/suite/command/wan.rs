@@ -24,8 +24,10 @@ fn text_and_json_say_what_was_run_and_what_was_not() {
         .says("resized to 72 x 56")
         .says("(1, 16, 7, 9) normalised by the config's latents_mean and latents_std")
         .notes("one picture is a clip of one frame")
-        .notes("meet no data");
+        .notes("meet no data")
+        .says("clamped to [-1, 1] by the model");
     let report = check(&small, &["--json"]).object();
+    assert_eq!(report["decoded"]["clamped_fraction"], Value::Null);
     assert_eq!(report["latents"]["scaling"]["kind"], "per_channel");
     assert_eq!(report["latents"]["scaling"]["mean"][0], json!(-0.7571));
     assert_eq!(report["latents"]["scaling"]["std"][15], json!(1.916));
@@ -77,6 +79,9 @@ fn both_engines_decode_tiles_to_one_picture() {
         check(&sandbox, &[&["--engine", engine][..], &tiles].concat());
         read(&sandbox.path("d.safetensors")).unwrap()[0].values.clone()
     });
+    check(&sandbox, &["--tiling"]).says("clamped to [-1, 1] by the model");
+    let qwen = self::sandbox("qwen-image-small");
+    check(&qwen, &["--tiling"]).says("outside [-1, 1]");
     let off = reference.iter().zip(&fast).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(off < 1e-3, "{off}");
     assert!(reference.iter().all(|value| value.abs() <= 1.0));

@@ -10,6 +10,7 @@ pub mod faults;
 mod flux2;
 mod tiny;
 mod asymmetric;
+mod wan;
 mod legitimate;
 mod matrix;
 pub mod plot;

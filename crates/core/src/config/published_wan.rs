@@ -24,8 +24,9 @@ const LATENTS_STD_22: [f64; 48] = [
 ];
 
 impl Family {
-    /// Mean and standard deviation of each latent channel, of those of Wan's family.
-    pub(super) fn wan_statistics(self) -> Option<(&'static [f64], &'static [f64])> {
+    /// Mean and standard deviation of each latent channel, of the families of Wan's classes; `None` for any
+    /// other.
+    pub fn wan_statistics(self) -> Option<(&'static [f64], &'static [f64])> {
         match self {
             Self::Wan21 | Self::QwenImage => Some((&LATENTS_MEAN, &LATENTS_STD)),
             Self::Wan22 => Some((&LATENTS_MEAN_22, &LATENTS_STD_22)),

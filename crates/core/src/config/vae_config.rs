@@ -231,6 +231,19 @@ impl VaeConfig {
         }
     }
 
+    /// Whether the model clamps what it decodes to [-1, 1] itself, so that nothing is known of what was
+    /// outside; Qwen-Image does not where it decodes in tiles.
+    pub fn clamps(&self, in_tiles: bool) -> bool {
+        match self {
+            Self::AutoencoderKLWan(_) => true,
+            Self::AutoencoderKLQwenImage(_) => !in_tiles,
+            Self::AutoencoderKL(_)
+            | Self::AutoencoderKLFlux2(_)
+            | Self::AutoencoderTiny(_)
+            | Self::AsymmetricAutoencoderKL(_) => false,
+        }
+    }
+
     /// What the sides of a picture have to be multiples of: 8 for the reference script, and what the
     /// patches of latents come to.
     pub fn multiple_of(&self) -> usize {

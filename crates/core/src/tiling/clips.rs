@@ -24,8 +24,9 @@ impl Clips {
     /// Fails where the config names another size of latents than the model makes: diffusers' tiles would
     /// not fit together.
     pub fn of(config: &VaeConfig) -> Result<Option<Self>> {
+        let clamps = config.clamps(true);
         match config {
-            VaeConfig::AutoencoderKLQwenImage(_) => Ok(Some(Self { patch: 1, clamps: false })),
+            VaeConfig::AutoencoderKLQwenImage(_) => Ok(Some(Self { patch: 1, clamps })),
             VaeConfig::AutoencoderKLWan(wan) => {
                 let (asked, made) = (wan.scale_factor_spatial, wan.downsampling());
                 if asked != made {
@@ -38,7 +39,7 @@ impl Clips {
                         "leave out `tiling`, or mend the config",
                     ));
                 }
-                Ok(Some(Self { patch: wan.patch(), clamps: true }))
+                Ok(Some(Self { patch: wan.patch(), clamps }))
             }
             _ => Ok(None),
         }

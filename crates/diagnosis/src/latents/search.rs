@@ -3,7 +3,7 @@
 use ndarray::{Array4, Axis};
 
 use super::super::affine::Affine;
-use super::super::changes::{Change, LAYOUT_SCRAMBLED, SYMMETRIES, Tried, interior};
+use super::super::changes::{Change, LAYOUT_SCRAMBLED, SYMMETRIES, Tried, first_padding, interior};
 use super::super::codes::{Cause, Code};
 use super::super::competition::{Competition, Explanation, Outcome};
 use super::super::evidence::{Evidence, LatentsScale};
@@ -274,11 +274,9 @@ impl<'a> Search<'a> {
         let nearly = first.cause.code == Code::SymmetricDownsamplePadding;
         if nearly {
             // A move is only nearly what padding does: found in 93 % of planted cases.
-            finding = finding.at("encoder.down_blocks.0.downsamplers.0").severity(if altered {
-                Severity::Error
-            } else {
-                Severity::Warning
-            });
+            finding = finding
+                .within(first_padding(self.evidence.vae.config()))
+                .severity(if altered { Severity::Error } else { Severity::Warning });
         }
         let mut findings = vec![finding];
         if let Some((_, with)) = self.lines.iter().find(|(what, _)| *what == first.what) {

@@ -174,15 +174,15 @@ impl Operations {
 }
 
 impl Operations {
-    /// The channels of each pixel over their length, times the root of their number and `gamma`; in f32,
-    /// rounded once.
+    /// The channels of each pixel over their length, times the root of their number and `gamma`; rounded
+    /// after each of these, as diffusers does.
     pub fn rms_norm(&self, hidden: &Tensor, gamma: &Tensor, at: &str) -> Result<Tensor> {
         let normed = || -> Tried<Tensor> {
             let values = hidden.f_to_kind(Kind::Float)?;
             let length = values.f_norm_scalaropt_dim(2, [3i64], true)?.f_clamp_min(1e-12)?;
-            let gamma = gamma.f_to_kind(Kind::Float)?.f_view([-1])?;
+            let gamma = gamma.f_view([-1])?;
             let root = (gamma.size()[0] as f64).sqrt();
-            values.f_div(&length)?.f_mul(&gamma.f_mul_scalar(root)?)?.f_to_kind(hidden.kind())
+            values.f_div(&length)?.f_to_kind(hidden.kind())?.f_mul_scalar(root)?.f_mul(&gamma)
         };
         normed().attempt(|| at)
     }
