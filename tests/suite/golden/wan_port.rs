@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use ndarray::{Array4, Axis, concatenate, s};
+use ndarray::{Array2, Array4, Axis, concatenate, s};
 use vae_fidelity::checkpoint::expected_tensors;
 use vae_fidelity::trace::{Activation, Trace};
 use vae_fidelity::{Checkpoint, Result, VaeConfig};
@@ -113,26 +113,30 @@ impl WanPort {
             _ => frames - 1,
         };
         let (n, inputs, height, width) = x.dim();
-        let outer = |side_of_x: usize| (side_of_x / stride - 1) * stride + side;
-        let (rows, columns) = (outer(height), outer(width));
-        let (kept_rows, kept_columns) = (height.min(rows - before), width.min(columns - before));
-        let mut padded = Array4::zeros((n, inputs, rows, columns));
-        padded
-            .slice_mut(s![.., .., before..before + kept_rows, before..before + kept_columns])
-            .assign(&x.slice(s![.., .., ..kept_rows, ..kept_columns]));
-        let mut y = Array4::zeros((n, shape[0], height / stride, width / stride));
-        for (n, out) in (0..n).flat_map(|n| (0..shape[0]).map(move |out| (n, out))) {
-            let mut plane = y.slice_mut(s![n, out, .., ..]);
-            plane.fill(bias[out]);
-            for from in 0..inputs {
-                let kernel = &weight[((out * inputs + from) * frames + slice) * side * side..];
-                for (at, kernel) in kernel[..side * side].iter().enumerate() {
-                    let (down, right) = (at / side, at % side);
-                    let seen = padded.slice(s![n, from, down..;stride, right..;stride]);
-                    let seen = seen.slice(s![..height / stride, ..width / stride]);
-                    plane.scaled_add(*kernel, &seen);
+        let terms = inputs * side * side;
+        // (outputs, terms): of each kernel the slice.
+        let kernels = Array2::from_shape_fn((shape[0], terms), |(out, at)| {
+            let (from, place) = (at / side / side, at % (side * side));
+            weight[((out * inputs + from) * frames + slice) * side * side + place]
+        });
+        let (rows, columns) = (height / stride, width / stride);
+        let mut y = Array4::zeros((n, shape[0], rows, columns));
+        for (x, mut y) in x.outer_iter().zip(y.outer_iter_mut()) {
+            // (terms, pixels): what each kernel meets.
+            let met = Array2::from_shape_fn((terms, rows * columns), |(at, pixel)| {
+                let (from, down, right) = (at / side / side, at / side % side, at % side);
+                let row = pixel / columns * stride + down;
+                let column = pixel % columns * stride + right;
+                match (row.checked_sub(before), column.checked_sub(before)) {
+                    (Some(row), Some(column)) => *x.get((from, row, column)).unwrap_or(&0.0),
+                    _ => 0.0,
                 }
-            }
+            });
+            let sums = kernels.dot(&met);
+            y.assign(&sums.to_shape((shape[0], rows, columns)).unwrap());
+        }
+        for (mut plane, bias) in y.axis_iter_mut(Axis(1)).zip(bias) {
+            plane += *bias;
         }
         self.record(name, y)
     }
