@@ -444,7 +444,8 @@ class Decoded:
     non_finite: int
     """NaNs and infinities."""
     clamped_fraction: float | None
-    """Share of the finite values outside [-1, 1], from 0 to 1: what the picture cuts off."""
+    """Share of the finite values outside [-1, 1], from 0 to 1: what the picture cuts off; `None` too where the
+    model clamps by itself, and nothing is known of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
