@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any, Callable
 
 import torch
-from diffusers import AsymmetricAutoencoderKL, AutoencoderKL, AutoencoderKLFlux2, AutoencoderTiny
+from diffusers import (
+    AsymmetricAutoencoderKL,
+    AutoencoderKL,
+    AutoencoderKLFlux2,
+    AutoencoderKLQwenImage,
+    AutoencoderKLWan,
+    AutoencoderTiny,
+)
 
 BUILTIN = "golden/models/builtin/vae"
 
@@ -34,7 +41,27 @@ MODELS: dict[str, Callable[[], Any]] = {
             norm_num_groups=8,
         )
     ),
+    "AutoencoderKLWan": _seeded(lambda: AutoencoderKLWan(base_dim=16, num_res_blocks=1)),
+    "AutoencoderKLWan, 2.2": _seeded(
+        lambda: AutoencoderKLWan(
+            base_dim=16,
+            decoder_base_dim=24,
+            z_dim=8,
+            num_res_blocks=1,
+            is_residual=True,
+            in_channels=12,
+            out_channels=12,
+            patch_size=2,
+            scale_factor_spatial=16,
+            latents_mean=[0.1] * 8,
+            latents_std=[0.5] * 8,
+        )
+    ),
+    "AutoencoderKLQwenImage": _seeded(lambda: AutoencoderKLQwenImage(base_dim=16, num_res_blocks=1)),
 }
+
+# Those of clips, of which one picture is a clip of one frame.
+OF_CLIPS = tuple(name for name in MODELS if name.startswith(("AutoencoderKLWan", "AutoencoderKLQwenImage")))
 
 
 def _hooked(vae: Any) -> Any:
@@ -50,6 +77,15 @@ def _derived(vae: Any) -> Any:
             return super().encode(x, return_dict)
 
     vae.__class__ = Own
+    return vae
+
+
+def _channels_last(vae: Any) -> Any:
+    """Each tensor in the format for its number of axes; torch refuses a model that has both kinds."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in vae.parameters():
+        if parameter.dim() in formats:
+            parameter.data = parameter.data.to(memory_format=formats[parameter.dim()])
     return vae
 
 
@@ -88,7 +124,7 @@ def _sliced(vae: Any) -> Any:
 
 WAYS: dict[str, Callable[[Any], Any]] = {
     "as loaded": lambda vae: vae,
-    "channels_last": lambda vae: vae.to(memory_format=torch.channels_last),
+    "channels_last": _channels_last,
     "hooks that look": _hooked,
     "a derived class": _derived,
     "offloaded": _offloaded,
