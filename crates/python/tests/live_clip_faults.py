@@ -11,13 +11,18 @@ from types import MethodType
 from typing import Any
 
 import torch
-from diffusers.models.autoencoders import autoencoder_kl_qwenimage, autoencoder_kl_wan
-from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders import autoencoder_kl_wan
+from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
 from live_faults import Fault
 from live_models import OF_CLIPS
 
 WAN, WAN_22, QWEN = OF_CLIPS
+# Of the picture.
+SIDE = 64
+
 UP = "decoder.up_blocks.1.resnets.0"
+OTHER_WEIGHTS = "live-weights-differ weights-untrained"
 SAMPLER = "decoder.up_blocks.0.upsamplers.0"
 ATTENTION = "encoder.mid_block.attentions.0"
 
@@ -55,7 +60,7 @@ def edited(vae, monkeypatch):
         vae.get_submodule(f"{UP}.conv1").weight.mul_(1.5)
 
 
-@planted("a layer over time, which no picture meets", "live-weights-differ", "encoder.down_blocks.3.time_conv", (WAN, QWEN))
+@planted("a layer over time, which no picture meets", OTHER_WEIGHTS, "encoder.down_blocks.3.time_conv", (WAN, QWEN))
 def over_time(vae, monkeypatch):
     vae.get_submodule("encoder.down_blocks.3.time_conv").reset_parameters()
 
@@ -125,7 +130,7 @@ def replicated(vae, monkeypatch):
     layer.forward = MethodType(replicated, layer)
 
 
-@planted("a norm without the root of its channels", "live-layer-differs", f"{UP}.norm2", OF_CLIPS, "scale is 1.0")
+@planted("a norm without the root of its channels", "live-layer-differs", f"{UP}.norm2", (WAN_22, QWEN), "scale is 1.0")
 def unscaled_norm(vae, monkeypatch):
     vae.get_submodule(f"{UP}.norm2").scale = 1.0
 
@@ -140,7 +145,7 @@ def coarse_norm(vae, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "normalize", wrong)
 
 
-@planted("conv3d of a device that is wrong", "live-layer-differs", "encoder.conv_in", OF_CLIPS, "conv3d")
+@planted("conv3d of a device that is wrong", "live-layer-differs", "encoder.conv_in", (WAN_22, QWEN), "conv3d")
 def wrong_conv3d(vae, monkeypatch):
     right = torch.nn.functional.conv3d
 
@@ -163,7 +168,7 @@ def other_sides(vae, monkeypatch):
     vae.encoder.down_blocks[1].resample[0].padding = (1, 0, 1, 0)
 
 
-@planted("softmax without its scale", "live-layer-differs", ATTENTION, OF_CLIPS, "scaled_dot_product_attention")
+@planted("softmax without its scale", "live-layer-differs", ATTENTION, (WAN, WAN_22), "scaled_dot_product_attention")
 def unscaled(vae, monkeypatch):
     right = torch.nn.functional.scaled_dot_product_attention
 
@@ -212,9 +217,9 @@ def hook(vae, monkeypatch):
     vae.decoder.up_blocks[2].register_forward_hook(lambda layer, given, made: made * 1.05)
 
 
-@planted("a gain of one fiftieth in bf16", "live-layer-differs", "decoder.up_blocks.2", OF_CLIPS, "has a hook")
+@planted("a gain of one tenth in bf16", "live-layer-differs", "decoder.up_blocks.2", (WAN_22, QWEN), "has a hook")
 def gain(vae, monkeypatch):
-    vae.bfloat16().decoder.up_blocks[2].register_forward_hook(lambda layer, given, made: made * 1.02)
+    vae.bfloat16().decoder.up_blocks[2].register_forward_hook(lambda layer, given, made: made * 1.1)
 
 
 @planted("a compiler that is wrong", "live-layer-differs", "decoder", (WAN,), "is compiled")
@@ -234,7 +239,7 @@ def stale_cache(vae, monkeypatch):
     vae.clear_cache()
     monkeypatch.setattr(vae, "clear_cache", lambda: None)
     with torch.no_grad():
-        vae.decode(vae.encode(torch.linspace(-1, 1, 3 * 32 * 48).reshape(1, 3, 1, 32, 48)).latent_dist.mode())
+        vae.decode(vae.encode(torch.linspace(-1, 1, 3 * SIDE * SIDE).reshape(1, 3, 1, SIDE, SIDE)).latent_dist.mode())
 
 
 # What is done around the layers.
@@ -252,25 +257,27 @@ def unpatch_order(vae, monkeypatch):
     monkeypatch.setattr(autoencoder_kl_wan, "unpatchify", lambda x, patch_size: right(x.mT, patch_size).mT)
 
 
-@planted("a decoder that does not clamp", "live-forward-differs", "decode", OF_CLIPS, "clamp")
+@planted("a decoder that does not clamp", "live-forward-differs", "decode", (WAN_22, QWEN), "unclamped")
 def unclamped(vae, monkeypatch):
     with torch.no_grad():
         vae.decoder.conv_out.weight *= 30
-    file = autoencoder_kl_qwenimage if type(vae).__name__.endswith("QwenImage") else autoencoder_kl_wan
 
-    class Torch:
-        def __getattr__(self, name):
-            return (lambda values, min, max: values) if name == "clamp" else getattr(torch, name)
+    def unclamped(self, z, return_dict=True):
+        self.clear_cache()
+        first = {"first_chunk": True} if isinstance(self, AutoencoderKLWan) else {}
+        made = self.decoder(self.post_quant_conv(z), feat_cache=self._feat_map, feat_idx=[0], **first)
+        patch = self.config.get("patch_size")
+        return DecoderOutput(made if patch is None else autoencoder_kl_wan.unpatchify(made, patch))
 
-    monkeypatch.setattr(file, "torch", Torch())
+    monkeypatch.setattr(type(vae), "_decode", unclamped)
 
 
-@planted("quant_conv forgotten", "live-forward-differs", "quant_conv", OF_CLIPS)
+@planted("quant_conv forgotten", "live-forward-differs", "quant_conv", (WAN, QWEN))
 def skipped(vae, monkeypatch):
     monkeypatch.setattr(vae, "_encode", lambda x: vae.encoder(x))
 
 
-@planted("latents normalised once more", "live-forward-differs", "decode", OF_CLIPS, "normalised")
+@planted("latents normalised once more", "live-forward-differs", "decode", (WAN, WAN_22), "normalised")
 def normalised(vae, monkeypatch):
     right = vae.decode
     mean, std = (torch.tensor(values).view(1, -1, 1, 1, 1) for values in (vae.config.latents_mean, vae.config.latents_std))
@@ -300,18 +307,18 @@ def mixed_up(vae, monkeypatch):
 # How it is run.
 
 
-@planted("tiling left on", "live-tiling", None, OF_CLIPS, "tiles of 64")
+@planted("tiling left on", "live-tiling", None, OF_CLIPS, "tiles of 48")
 def tiling(vae, monkeypatch):
-    vae.enable_tiling(64, 64, 48, 48)
+    vae.enable_tiling(48, 48, 32, 32)
 
 
-@planted("eval() forgotten", "live-training-mode", f"{UP}.dropout", OF_CLIPS)
+@planted("eval() forgotten", "live-training-mode", f"{UP}.dropout", (WAN, QWEN))
 def training(vae, monkeypatch):
     vae.get_submodule(f"{UP}.dropout").p = 0.2
     vae.train()
 
 
-@planted("autocast", "live-autocast", None, OF_CLIPS)
+@planted("autocast", "live-autocast", None, (WAN_22, QWEN))
 def autocast(vae, monkeypatch):
     right = vae.decode
 
@@ -322,8 +329,9 @@ def autocast(vae, monkeypatch):
     monkeypatch.setattr(vae, "decode", decode)
 
 
-@planted("f16 that overflows", "fp16-overflow-decoder", "decoder.conv_in", OF_CLIPS)
+@planted("f16 that overflows", "fp16-overflow-decoder", "decoder.conv_in", (WAN, WAN_22))
 def overflow(vae, monkeypatch):
     with torch.no_grad():
-        vae.decoder.conv_in.weight *= 300000
+        vae.post_quant_conv.weight *= 100
+        vae.decoder.conv_in.weight *= 30000
     vae.half()
