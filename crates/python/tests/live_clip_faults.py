@@ -304,6 +304,18 @@ def mixed_up(vae, monkeypatch):
     monkeypatch.setattr(vae, "decode", decode)
 
 
+@planted("a frame axis that is dropped", "live-forward-differs", "decode", (QWEN,), "expected a clip")
+def no_frame(vae, monkeypatch):
+    right = vae.decode
+    monkeypatch.setattr(vae, "decode", lambda z, return_dict=True: (right(z).sample[:, :, 0],))
+
+
+@planted("two frames of one", "live-forward-differs", "decode", (WAN,), "(1, 3, 2, 64, 64)")
+def two_frames(vae, monkeypatch):
+    right = vae.decode
+    monkeypatch.setattr(vae, "decode", lambda z, return_dict=True: (right(z).sample.repeat(1, 1, 2, 1, 1),))
+
+
 # How it is run.
 
 

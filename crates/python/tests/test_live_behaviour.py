@@ -171,6 +171,10 @@ def test_without_anything_to_compare_with_that_is_said():
     report = vae_fidelity.check(MODELS["AutoencoderTiny"](), PHOTO, **SIZE)
     assert report.weights is None
     assert any("`against`" in each for each in report.not_decided)
+    report = vae_fidelity.check(MODELS[OF_CLIPS[0]](), PHOTO, **SIZE)
+    assert any("the weights for later frames" in each for each in report.not_decided)
+    report = vae_fidelity.check(MODELS[OF_CLIPS[0]](), PHOTO, against=MODELS[OF_CLIPS[0]](), **SIZE)
+    assert not any("later frames" in each for each in report.not_decided)
 
 
 def test_weights_cast_to_16_bits_are_no_finding():

@@ -110,10 +110,10 @@ def of_method(model: Model, method: str) -> list[str]:
 
 
 def _called(method: Any) -> Iterator[str]:
-    """Functions of the class's own file that a method calls, where they were written elsewhere."""
+    """Functions of diffusers' own files that a method there calls, where they were written elsewhere."""
     plain = _plain(method)
-    names = getattr(getattr(plain, "__code__", None), "co_names", ())
-    for name in names:
+    code = getattr(plain, "__code__", None)
+    for name in code.co_names if code is not None and _is_of(plain, _LIBRARIES) else ():
         function = plain.__globals__.get(name)
         if hasattr(function, "__code__") and not _is_of(function, _LIBRARIES):
             yield f"{name} of {plain.__module__} is {where(function)}"

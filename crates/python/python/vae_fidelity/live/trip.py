@@ -85,10 +85,13 @@ def encode(model: Model, sample: Array) -> tuple[Array, Optional[Posterior]]:
     output = model.call("encode", tensor(model, sample))
     distribution = getattr(output, "latent_dist", None)
     if distribution is None:
-        return _returned("encode", getattr(output, "latents", output), "an output with `latent_dist` or `latents`"), None
+        return _returned(model, "encode", getattr(output, "latents", output), "an output with `latent_dist` or `latents`"), None
     draw, noise = _draw(distribution)
-    parts = [_returned("encode", getattr(distribution, name, None), f"a posterior with `{name}`") for name in ("parameters", "std")]
-    mode = _returned("encode", distribution.mode(), "a mode()")
+    parts = [
+        _returned(model, "encode", getattr(distribution, name, None), f"a posterior with `{name}`")
+        for name in ("parameters", "std")
+    ]
+    mode = _returned(model, "encode", distribution.mode(), "a mode()")
     return mode, Posterior(parts[0], mode, parts[1], draw, noise, distribution)
 
 
@@ -106,12 +109,14 @@ def decode(model: Model, latents: Array) -> tuple[Array, Array]:
     except TypeError:
         output = model.call("decode", given)
     sample = output[0] if isinstance(output, (tuple, list)) and output else getattr(output, "sample", output)
-    return _returned("decode", sample, "an output with `sample`"), array(picture_of(given))
+    return _returned(model, "decode", sample, "an output with `sample`"), array(picture_of(given))
 
 
-def _returned(method: str, values: Any, expected: str) -> Array:
+def _returned(model: Model, method: str, values: Any, expected: str) -> Array:
     if not hasattr(values, "detach"):
         raise Returned(f"{method}() returned {type(values).__name__}, expected {expected}")
+    if model.is_of_clips and values.dim() != 5:
+        raise Returned(f"{method}() returned {tuple(values.shape)}, expected a clip, (N, channels, frames, height, width)")
     return array(picture_of(values))
 
 
