@@ -167,7 +167,7 @@ def test_an_object_of_clips_is_compared():
 )
 def test_diffusers_reproduces_the_goldens_of_clips(cls, model):
     report = testing.assert_golden(cls, "golden", only=model)
-    assert report.summary.tensors_bit_identical > 0 and report.summary.cases > 2
+    assert report.summary.tensors_bit_identical > 0 and report.summary.cases >= 2
 
 
 def test_a_port_of_clips_with_a_fault_fails_with_its_layer():
