@@ -37,7 +37,7 @@ pytest=(-m pytest --quiet --no-header -p no:cacheprovider)
 # Beside torch, diffusers and Pillow.
 rm -rf "$work/site"
 .venv/bin/python "${pip[@]}" --no-deps --target "$work/site" "$wheel"
-PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" "$package"/tests/test_{torch,live,live_behaviour,compare_models}.py
+PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" "$package"/tests/test_{torch,readings,live,live_behaviour,compare_models}.py
 
 # The nodes for ComfyUI, without ComfyUI; scripts has the names that its VAEs have.
 PYTHONPATH=$work/site:scripts .venv/bin/python "${pytest[@]}" integrations/comfyui/tests

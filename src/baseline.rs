@@ -11,7 +11,7 @@ use crate::metrics::PixelMetrics;
 
 /// Loss of PSNR that other machines' rounding does not explain, in dB.
 const PSNR_DB: f64 = 0.05;
-/// The same for SSIM.
+/// The same for SSIM and MS-SSIM.
 const SSIM: f64 = 0.0005;
 
 /// What `check --json` printed earlier, a line for each picture.
@@ -28,6 +28,7 @@ struct Run {
     /// Infinite for identical pictures.
     psnr_db: Option<f64>,
     ssim: Option<f64>,
+    ms_ssim: Option<f64>,
     errors: Vec<String>,
 }
 
@@ -107,6 +108,7 @@ impl Baseline {
         let run = self.run(picture, size)?;
         let psnr = metrics.and_then(PixelMetrics::psnr_or_infinity);
         let ssim = metrics.and_then(|metrics| metrics.ssim);
+        let ms_ssim = metrics.and_then(|metrics| metrics.ms_ssim);
         let worse = |what: &str, before: Option<f64>, now: Option<f64>, room: f64| {
             let before = before?;
             match now {
@@ -123,6 +125,7 @@ impl Baseline {
         Ok(worse("PSNR", run.psnr_db, psnr, PSNR_DB)
             .into_iter()
             .chain(worse("SSIM", run.ssim, ssim, SSIM))
+            .chain(worse("MS-SSIM", run.ms_ssim, ms_ssim, SSIM))
             .chain(new.map(|finding| format!("{} is new since the baseline", finding.code)))
             .collect())
     }
@@ -144,6 +147,7 @@ impl Run {
             size: ["width", "height"].map(|side| value["input"][side].as_u64()),
             psnr_db,
             ssim: metrics["ssim"].as_f64(),
+            ms_ssim: metrics["ms_ssim"].as_f64(),
             errors: errors.filter_map(|f| f["code"].as_str().map(str::to_owned)).collect(),
         })
     }

@@ -282,6 +282,7 @@ impl Pipeline {
             vae: self.vae(),
             family: self.model().family,
             source: &trip.taken.pixels,
+            dropped: trip.taken.dropped.as_ref(),
             orientation: trip.taken.orientation,
             size_requested: options.size.is_some(),
             seen: trip.seen,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array4;
 
 use crate::image_processor::{denormalize, normalize};
-use crate::pixels::{self, Exif, OpenedImage, target_size};
+use crate::pixels::{self, Dropped, Exif, OpenedImage, target_size};
 use crate::report::Input;
 use crate::{Dtype, Error, Result, Rgb8};
 
@@ -54,6 +54,8 @@ pub(super) struct Taken {
     pub format: String,
     pub mode: String,
     pub pixels: Rgb8,
+    /// What the conversion to RGB left out; `None` where there is no file.
+    pub dropped: Option<Dropped>,
     /// The EXIF orientation that was applied.
     pub turned: Option<u16>,
     /// The one that was not.
@@ -82,6 +84,7 @@ impl Picture<'_> {
                 format: opened.format.to_string(),
                 mode: opened.mode.to_owned(),
                 pixels: opened.pixels,
+                dropped: Some(opened.dropped),
                 turned,
                 orientation: opened.orientation,
                 notes: opened.notes,
@@ -93,6 +96,7 @@ impl Picture<'_> {
             format: "memory".to_owned(),
             mode: "RGB".to_owned(),
             pixels,
+            dropped: None,
             turned: None,
             orientation: None,
             notes,

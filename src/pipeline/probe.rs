@@ -122,6 +122,7 @@ impl Pipeline {
             vae: self.vae(),
             family: self.model().family,
             source: &mosaic.drawn,
+            dropped: None,
             orientation: None,
             size_requested: true,
             seen: &mosaic.drawn,

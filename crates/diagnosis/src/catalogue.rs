@@ -4,8 +4,8 @@ use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::{
     changes, cross_check, divergence, expected_loss, input, latents, live, non_finite, overflow,
-    passes_nothing, picture, posterior, preprocessed, quantisation, recolouring, region, releases,
-    resampling, round_trip, scaling, seams, sizes, tiles, weights,
+    padded, passes_nothing, picture, posterior, preprocessed, quantisation, reading, recolouring,
+    region, releases, resampling, round_trip, scaling, seams, sizes, tiles, weights,
 };
 
 impl Code {
@@ -46,16 +46,19 @@ impl Code {
             Self::PosteriorCollapsed => &posterior::POSTERIOR_COLLAPSED,
             Self::LatentsDiffer => &latents::LATENTS_DIFFER,
             Self::ExpectedLoss => &expected_loss::EXPECTED_LOSS,
-            Self::SymmetricDownsamplePadding => &changes::SYMMETRIC_DOWNSAMPLE_PADDING,
+            Self::SymmetricDownsamplePadding => &padded::SYMMETRIC_DOWNSAMPLE_PADDING,
             Self::TileSeams => &seams::TILE_SEAMS,
             Self::TileBlendUnits => &tiles::TILE_BLEND_UNITS,
             Self::ExifIgnored => &input::EXIF_IGNORED,
             Self::SizeRounded => &input::SIZE_ROUNDED,
             Self::SizeMismatch => &sizes::SIZE_MISMATCH,
-            Self::PaddingMode => &region::PADDING_MODE,
+            Self::PaddingMode => &padded::PADDING_MODE,
             Self::EditedRegion => &region::EDITED_REGION,
             Self::ChannelSwap => &changes::CHANNEL_SWAP,
             Self::ResizeMismatch => &resampling::RESIZE_MISMATCH,
+            Self::AlphaMismatch => &reading::ALPHA_MISMATCH,
+            Self::BitDepthMismatch => &reading::BIT_DEPTH_MISMATCH,
+            Self::ColourProfileMismatch => &reading::COLOUR_PROFILE_MISMATCH,
             Self::PreprocessedDiffers => &preprocessed::PREPROCESSED_DIFFERS,
             Self::PreviewDecoder => &picture::preview::PREVIEW_DECODER,
             Self::DecodedDiffers => &picture::DECODED_DIFFERS,

@@ -1,7 +1,7 @@
 //! What can have happened to a picture before it reached the encoder: the explanations that rules
 //! try on the user's tensors and latents.
 
-use ndarray::{Array3, Array4, ArrayView3, Axis, s};
+use ndarray::{Array3, Array4, ArrayView3, Axis};
 
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
@@ -11,11 +11,10 @@ use super::layout::Layout;
 use super::recolouring::{self, Named, Recolouring};
 use super::resampling::{RESIZE_MISMATCH, Resampling};
 use super::severity::Severity;
-use vae_fidelity_core::config::{Class, VaeConfig};
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::graph::{Body, Function, Graph, Module, Step};
 use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::Result;
+use vae_fidelity_pixels::{Reading, Rgb8, resize_bicubic};
 
 pub(super) const INPUT_NOT_NORMALISED: Cause = Cause {
     code: Code::InputNotNormalised,
@@ -62,26 +61,6 @@ pub(super) const LAYOUT_SCRAMBLED: Cause = Cause {
     decided_by: &[DecidedBy::Latents, DecidedBy::Preprocessed, DecidedBy::DecodedImage],
 };
 
-pub(super) const SYMMETRIC_DOWNSAMPLE_PADDING: Cause = Cause {
-    code: Code::SymmetricDownsamplePadding,
-    severity: Severity::Error,
-    title: "downsampling pads all four sides",
-    meaning: "AutoencoderKL, Wan and Qwen-Image pad one pixel on the right and at the bottom before each strided \
-              convolution. Padding all sides moves the picture to the bottom right, up to \
-              2^(levels - 1) - 1 pixels, and leaves a band at the top left.",
-    rule: "The picture fits best when moved right and down by 1 to 2^(levels - 1) pixels, both \
-           ways alike, and much better than unmoved; or the latents match those of a picture \
-           so moved, and not those of one moved by other numbers of pixels; or the first diverging layer of a trace is \
-           the first that pads: encoder.down_blocks.0.downsamplers.0, or what Wan and Qwen-Image have \
-           in its place.",
-    remedy: "pad (left 0, right 1, top 0, bottom 1), then convolve with stride 2 and no padding",
-    diffusers: "Downsample2D with padding=0 pads (0, 1, 0, 1) itself",
-    comfyui: "its Downsample pads (0, 1, 0, 1); check a custom one",
-    ports: "PyTorch's padding=1, or one row of zeros on every side, is not it: pad by hand",
-    sources: &["divamgupta/stable-diffusion-tensorflow#41"],
-    decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage, DecidedBy::Against],
-};
-
 pub(super) const CHANNEL_SWAP: Cause = Cause {
     code: Code::ChannelSwap,
     severity: Severity::Error,
@@ -120,14 +99,14 @@ pub(super) enum Change {
     Channels([usize; 3]),
     /// `scale * sample + offset`, per channel.
     Range([(f32, f32); 3]),
-    /// Moved right and down by these numbers of pixels, edges repeated.
-    Moved([usize; 2]),
     /// One of the eight symmetries of a rectangle.
     Symmetry(Symmetry),
     /// Memory read in another order of axes.
     Layout(Layout),
     /// Resized in another way.
     Resized(Resampling),
+    /// Made RGB in another way, then resized as the reference does.
+    Read(Reading),
     /// Colours changed pixel by pixel, and clamped to what 8 bits hold.
     Recoloured(Recolouring),
 }
@@ -196,12 +175,6 @@ pub(super) fn explanations(evidence: &Evidence) -> Vec<Tried> {
         let what = format!("fed as {name}");
         list.push(explain(&INPUT_NOT_NORMALISED, what, Change::Range(range)));
     }
-    let by = moved_by(evidence.vae.config());
-    // AutoencoderTiny pads on all sides as it is.
-    if by > 0 && evidence.vae.config().class() != Class::AutoencoderTiny {
-        let what = format!("moved right and down by {by} pixels");
-        list.push(explain(&SYMMETRIC_DOWNSAMPLE_PADDING, what, Change::Moved([by; 2])));
-    }
     for (layout, what) in Layout::of_pixels(evidence.vae.config()) {
         list.push(explain(&LAYOUT_SCRAMBLED, what, Change::Layout(layout)));
     }
@@ -221,30 +194,9 @@ pub(super) fn explanations(evidence: &Evidence) -> Vec<Tried> {
     list
 }
 
-/// By how many pixels padding on all sides moves the picture: by a pixel of each level.
-pub(super) fn moved_by(config: &VaeConfig) -> usize {
-    let patch = match config {
-        VaeConfig::AutoencoderKLWan(wan) => wan.patch(),
-        _ => 1,
-    };
-    config.downsampling().saturating_sub(patch)
-}
-
-/// The first module that pads on the right and at the bottom, as diffusers names it; `None` where none does.
-pub(super) fn first_padding(config: &VaeConfig) -> Option<String> {
-    fn pads(module: &Module) -> Option<String> {
-        let Body::Sequence(steps) = &module.body else { return None };
-        if steps.iter().any(|step| matches!(step, Step::Function(Function::PadRightAndBottom))) {
-            return Some(module.name.clone());
-        }
-        module.children().into_iter().find_map(pads)
-    }
-    pads(&Graph::of(config).encoder)
-}
-
 /// The explanations by resizing; none where the picture was not resized.
 pub(super) fn resizings(evidence: &Evidence) -> Vec<Tried> {
-    let size = |picture: &vae_fidelity_pixels::Rgb8| (picture.width(), picture.height());
+    let size = |picture: &Rgb8| (picture.width(), picture.height());
     if size(evidence.source) == size(evidence.seen) {
         return Vec::new();
     }
@@ -269,22 +221,30 @@ impl Change {
                 }
                 changed
             }
-            Self::Moved([right, down]) => Array3::from_shape_fn(sample.dim(), |(c, y, x)| {
-                sample[[c, y.saturating_sub(down), x.saturating_sub(right)]]
-            }),
             Self::Recoloured(recolouring) => recolouring.clamped(sample),
             Self::Symmetry(symmetry) => symmetry.apply(sample),
             Self::Layout(layout) => layout.apply(sample),
             Self::Resized(way) => {
                 let seen = evidence.seen;
                 let resized = way.apply(evidence.source, seen.width(), seen.height())?;
-                return Ok(resized
-                    .filter(|resized| resized != seen)
-                    .map(|resized| normalize(&resized, Dtype::F32)));
+                return Ok(unless_seen(evidence, resized));
+            }
+            Self::Read(reading) => {
+                let Some(dropped) = evidence.dropped else { return Ok(None) };
+                let read = reading.apply(evidence.source, dropped)?;
+                let (width, height) = (evidence.seen.width(), evidence.seen.height());
+                let resized = read.map(|read| resize_bicubic(&read, width, height)).transpose()?;
+                return Ok(unless_seen(evidence, resized));
             }
         };
         Ok(Some(changed.insert_axis(Axis(0))))
     }
+}
+
+/// What the encoder is fed of `picture`; `None` where that is what it saw.
+fn unless_seen(evidence: &Evidence, picture: Option<Rgb8>) -> Option<Array4<f32>> {
+    let other = picture.filter(|picture| picture != evidence.seen);
+    other.map(|picture| normalize(&picture, Dtype::F32))
 }
 
 impl Symmetry {
@@ -342,15 +302,6 @@ impl Symmetry {
         }
         turned.as_standard_layout().to_owned()
     }
-}
-
-/// The interior of latents or a sample that a move of the picture does not touch.
-pub(super) fn interior(tensor: &Array4<f32>, border: usize) -> ndarray::ArrayView4<'_, f32> {
-    let (_, _, height, width) = tensor.dim();
-    if height <= 2 * border || width <= 2 * border {
-        return tensor.view();
-    }
-    tensor.slice(s![.., .., border..height - border, border..width - border])
 }
 
 #[cfg(test)]

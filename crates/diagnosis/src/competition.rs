@@ -20,8 +20,6 @@ pub(super) struct Explanation {
     /// RMS of the difference, over the values that it is about, without and with it.
     pub before: f64,
     pub left: f64,
-    /// Whether it is only nearly what happens, and has to explain less.
-    pub nearly: bool,
     /// Whether it was bent to the file, so that only rounding may remain of a difference that it is the
     /// reason of.
     pub bent: bool,
@@ -33,11 +31,8 @@ pub(super) struct Explanation {
 const WORTH: f64 = 0.1;
 /// A cause that is this much behind the first, as a logarithm (3 dB), is beaten.
 const CLEARLY: f64 = 0.35;
-/// What an explanation may leave, as a share of the difference: 4 dB; nearly, 3 dB.
+/// What an explanation may leave, as a share of the difference: 4 dB.
 const EXPLAINED: f64 = 0.63;
-const NEARLY: f64 = 0.71;
-/// What may remain of the difference when the true cause is imitated: 7 dB.
-const IMITATED: f64 = 0.45;
 /// A share this small is as good as all.
 const ALL_OF_IT: f64 = 0.2;
 /// What the true cause may leave of the difference where another run rounds otherwise: 26 dB. Other causes
@@ -48,7 +43,7 @@ impl Explanation {
     /// Of `cause`, without a fitted number.
     pub fn new(cause: &'static Cause, what: impl Into<String>, before: f64, left: f64) -> Self {
         let (what, numbers) = (what.into(), Map::new());
-        Self { cause, what, free: 0, before, left, nearly: false, bent: false, numbers }
+        Self { cause, what, free: 0, before, left, bent: false, numbers }
     }
 
     /// The same, with `free` numbers fitted.
@@ -61,12 +56,6 @@ impl Explanation {
     /// The same, for numbers that are few beside what they explain.
     pub fn unbent(mut self) -> Self {
         self.bent = false;
-        self
-    }
-
-    /// The same, for what can only be imitated.
-    pub fn nearly(mut self) -> Self {
-        self.nearly = true;
         self
     }
 
@@ -90,10 +79,9 @@ impl Explanation {
 
     /// Whether it takes enough of the difference away to be told at all.
     fn tells(&self) -> bool {
-        let share = if self.nearly { NEARLY } else { EXPLAINED };
         let worth = (-WORTH * self.free as f64).exp();
         // NaN tells nothing.
-        self.left <= share * worth * self.before
+        self.left <= EXPLAINED * worth * self.before
     }
 }
 
@@ -149,7 +137,7 @@ impl<'a> Competition<'a> {
     }
 
     fn is_all(&self, one: &Explanation) -> bool {
-        !one.nearly && one.left <= 2.0 * self.floor && one.left <= ALL_OF_IT * one.before
+        one.left <= 2.0 * self.floor && one.left <= ALL_OF_IT * one.before
     }
 
     /// Whether it leaves what the true cause would.
@@ -160,10 +148,12 @@ impl<'a> Competition<'a> {
         // A number that was searched for is only nearly the best one; several come from least squares, and bend
         // to curves and matrices that are nearly lines.
         let bends = one.bent && one.free > 1 && one.left > self.floor;
-        match one.nearly {
-            true => one.left <= IMITATED * one.before,
-            false => (self.is_all(one) && !bends) || rounds_otherwise,
-        }
+        (self.is_all(one) && !bends) || rounds_otherwise
+    }
+
+    /// Whether an explanation by `code` takes enough of the difference away to be told.
+    pub fn tells(&self, code: Code) -> bool {
+        self.offered.iter().any(|one| one.cause.code == code && one.tells())
     }
 
     /// Those that tell anything at all: first what may be true, each by its score.
@@ -181,7 +171,7 @@ impl<'a> Competition<'a> {
     pub fn outcome(&self, allowed: f64) -> Outcome {
         let ranked = self.ranked();
         let Some(&first) = ranked.first() else { return Outcome::Unexplained };
-        if !first.nearly && first.left > allowed && first.left > ALL_OF_IT * first.before {
+        if first.left > allowed && first.left > ALL_OF_IT * first.before {
             return Outcome::InPart(first.clone());
         }
         if !self.is_true(first) {

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::changes::{SYMMETRIC_DOWNSAMPLE_PADDING, first_padding};
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
+use super::padded::{SYMMETRIC_DOWNSAMPLE_PADDING, first_padding};
 use super::severity::Severity;
 use vae_fidelity_core::trace::{Activation, Stage, Trace, TraceFile};
 use vae_fidelity_core::vae::Vae;

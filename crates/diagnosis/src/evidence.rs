@@ -8,7 +8,7 @@ use vae_fidelity_core::config::{Class, Family};
 use vae_fidelity_core::trace::TraceFile;
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::Result;
-use vae_fidelity_pixels::Rgb8;
+use vae_fidelity_pixels::{Dropped, Rgb8};
 
 /// One picture's way through a VAE, and what the user holds against it.
 pub struct Evidence<'a> {
@@ -18,6 +18,8 @@ pub struct Evidence<'a> {
     pub family: Family,
     /// The file's pixels, before any resizing.
     pub source: &'a Rgb8,
+    /// What the conversion to RGB left out of them; `None` where there was no file.
+    pub dropped: Option<&'a Dropped>,
     /// The EXIF orientation that the pixels do not have.
     pub orientation: Option<u16>,
     /// Whether the user asked for the size that was encoded.
@@ -95,9 +97,16 @@ impl LatentsScale {
 }
 
 impl Evidence<'_> {
-    /// Whether a rule may find `code`: what models of this class cannot have is not found in them.
+    /// Whether a rule may find `code`: what models of this class cannot have is not found in them, nor what
+    /// this file does not hide.
     pub(super) fn knows(&self, code: Code) -> bool {
-        !self.unknown.contains(&code) && can_happen(code, self.vae.config().class())
+        let hides = match code {
+            Code::AlphaMismatch => self.dropped.is_some_and(Dropped::has_alpha),
+            Code::BitDepthMismatch => self.dropped.is_some_and(Dropped::has_grey16),
+            Code::ColourProfileMismatch => self.dropped.is_some_and(Dropped::has_profile),
+            _ => true,
+        };
+        hides && !self.unknown.contains(&code) && can_happen(code, self.vae.config().class())
     }
 
     /// A finding, where its code is known.

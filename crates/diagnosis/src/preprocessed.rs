@@ -11,10 +11,12 @@ use super::compared::{Difference, Judged};
 use super::competition::{Competition, Explanation, Outcome};
 use super::decided_by::DecidedBy;
 use super::evidence::{Evidence, with_batch};
+use super::filtered::blur;
 use super::finding::Finding;
 use super::fit::{Line, rms_difference};
 use super::legitimate::{Compressed, Distance, QUALITY};
 use super::non_finite::NON_FINITE_OUTPUT;
+use super::reading::readings;
 use super::recolouring::{Named, Recolouring, Rgb, is_of_colours};
 use super::region::Region;
 use super::resampling::RESIZE_MISMATCH;
@@ -82,9 +84,8 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     };
     let mut tried: Vec<Tried> = resizings(evidence);
     if difference > ROUNDING {
-        tried = explanations(evidence);
-        // The encoder's fault, not its input's.
-        tried.retain(|tried| !matches!(tried.change, Change::Moved(_)));
+        tried = readings(evidence);
+        tried.extend(explanations(evidence));
     }
     for Tried { cause, what, change } in tried {
         let Some(candidate) = change.apply(evidence)? else { continue };
@@ -221,17 +222,23 @@ fn unexplained(
     let region = |picture: &Rgb8| Region::of_pictures(evidence.seen, picture);
     let [jpeg, webp] = compression.pictures.each_ref().map(region);
     let beyond = region(&fed).beyond(&jpeg.or(&webp));
-    let named = |name: fn(&Region, &str) -> Option<Finding>| {
-        evidence.known(name(&beyond, "the preprocessed tensor"))
-    };
-    if let Some(finding) = named(Region::border).or_else(|| named(Region::rectangle)) {
+    if let Some(finding) = evidence.known(beyond.rectangle("the preprocessed tensor")) {
         return Ok(finding.evidence("rms_levels", distance.rms).into());
     }
     let in_range = found.iter().all(|value| value.abs() <= 1.05);
     let correlation = Line::through(evidence.sample, found).map_or(0.0, |line| line.correlation);
     let resized = evidence.source.data().len() != evidence.seen.data().len();
     let other_resize = resized && evidence.knows(Code::ResizeMismatch);
+    // Other ways of resizing soften by less.
+    let blurred = blur(evidence.seen, &fed)?
+        .filter(|blur| blur.is_all_of(distance.rms) && (!resized || blur.sigma_pixels >= 1.0));
     let finding = match () {
+        () if in_range && blurred.is_some() => {
+            let sigma = blurred.map_or(0.0, |blur| blur.sigma_pixels);
+            let title =
+                format!("the preprocessed tensor is the picture, blurred by about {sigma} pixels");
+            Finding::new(&PREPROCESSED_DIFFERS, title).evidence("blurred_by_pixels", sigma)
+        }
         () if in_range && distance.is_within(&allowed) && other_resize => Finding::new(
             &RESIZE_MISMATCH,
             "the preprocessed tensor is the picture resized in a way that none of the known filters gives, or compressed",

@@ -1,28 +1,12 @@
-//! Where a file differs: only near the border, or only in a rectangle.
+//! Where a file differs: only in a rectangle.
 
-use ndarray::{Array2, Array4, s};
+use ndarray::{Array2, Array4};
 
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::finding::Finding;
 use super::severity::Severity;
 use vae_fidelity_pixels::Rgb8;
-
-pub(super) const PADDING_MODE: Cause = Cause {
-    code: Code::PaddingMode,
-    severity: Severity::Error,
-    title: "convolutions pad with something other than zeros",
-    meaning: "AutoencoderKL pads with zeros. Circular padding (a switch for tiling textures), \
-              reflection or repeated edges change the outermost pixels and nothing else.",
-    rule: "The difference at the border (8 pixels, or 1 latent) is at least 4 times that in the \
-           middle half, on three sides or more, and at least 3 levels (5 % of the latents' spread).",
-    remedy: "pad with zeros: padding_mode='zeros' in every convolution",
-    diffusers: "look for code that sets padding_mode='circular' on the VAE's Conv2d modules",
-    comfyui: "turn seamless tiling off for the VAE, and reload it: the switch stays on modules",
-    ports: "zeros on all sides of 3 x 3 convolutions; (0, 1, 0, 1) before strided ones",
-    sources: &["comfyanonymous/ComfyUI#646", "vladmandic/sdnext#2911"],
-    decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage, DecidedBy::Preprocessed],
-};
 
 pub(super) const EDITED_REGION: Cause = Cause {
     code: Code::EditedRegion,
@@ -123,47 +107,6 @@ impl Region {
         self
     }
 
-    /// RMS in the middle half of rows and columns; `None` where there is none.
-    fn middle(&self) -> Option<f64> {
-        let (rows, columns) = self.squares.dim();
-        let middle =
-            self.squares.slice(s![rows / 4..rows - rows / 4, columns / 4..columns - columns / 4]);
-        Some(middle.mean()?.sqrt())
-    }
-
-    /// Whether the middle shows what this is the difference of.
-    pub fn shows_in_the_middle(&self) -> bool {
-        self.middle().is_some_and(|middle| middle >= self.least)
-    }
-
-    /// `padding-mode`, for `subject` ("your picture").
-    pub fn border(&self, subject: &str) -> Option<Finding> {
-        let (rows, columns) = self.squares.dim();
-        if rows.min(columns) < 8 {
-            return None;
-        }
-        let middle = self.middle()?;
-        let sides = [
-            self.squares.slice(s![0, ..]),
-            self.squares.slice(s![rows - 1, ..]),
-            self.squares.slice(s![.., 0]),
-            self.squares.slice(s![.., columns - 1]),
-        ]
-        .map(|side| side.mean().unwrap_or(0.0).sqrt());
-        let strong = |side: &&f64| **side >= self.least && **side >= STRONGER * middle;
-        let outer = (sides.iter().map(|side| side * side).sum::<f64>() / 4.0).sqrt();
-        (sides.iter().filter(strong).count() >= 3).then(|| {
-            let title = format!(
-                "a difference near the border of {subject} and none in the middle: another padding of the \
-                 convolutions"
-            );
-            Finding::new(&PADDING_MODE, title)
-                .evidence("rms_at_the_border", outer)
-                .evidence("rms_in_the_middle", middle)
-                .evidence("rms_top_bottom_left_right", sides)
-        })
-    }
-
     /// `edited-region`, for `subject`. An edit changes every pixel of a part and leaves the others as they
     /// are; in latents, where that cannot be seen, it is only warned of.
     pub fn rectangle(&self, subject: &str) -> Option<Finding> {
@@ -241,14 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn the_border_a_rectangle_and_neither_are_told_apart() {
-        let found = |region: &Region| {
-            region.border("your picture").or_else(|| region.rectangle("your picture"))
-        };
+    fn a_rectangle_is_told_from_what_is_none() {
+        let found = |region: &Region| region.rectangle("your picture");
         let code = |region: Region| found(&region).map(|finding| finding.code);
-        let at_border = |y: usize, x: usize| y == 0 || x == 0 || y == 15 || x == 19;
-        let border = region(|y, x| if at_border(y, x) { 9.0 } else { 0.3 });
-        assert_eq!(code(border), Some(Code::PaddingMode));
         let patch = |y: usize, x: usize| (3..7).contains(&y) && (5..9).contains(&x);
         let patched = found(&region(|y, x| if patch(y, x) { 30.0 } else { 0.4 })).unwrap();
         assert_eq!(patched.code, Code::EditedRegion);
@@ -263,7 +201,8 @@ mod tests {
         assert_eq!(of_latents.severity, Severity::Warning);
         assert_eq!(code(region(|_, _| 0.0)), None);
         assert_eq!(code(region(|_, _| f64::NAN)), None);
-        // One side is no border.
-        assert_eq!(code(region(|y, _| if y == 0 { 9.0 } else { 0.1 })), None);
+        // A border is no rectangle.
+        let border = |y: usize, x: usize| y == 0 || x == 0 || y == 15 || x == 19;
+        assert_eq!(code(region(|y, x| if border(y, x) { 9.0 } else { 0.3 })), None);
     }
 }

@@ -31,6 +31,10 @@ const FLAT: f64 = 0.08;
 /// A line that explains less has no say.
 const EXPLAINED: f64 = 0.8;
 const NEAR: f64 = 0.1;
+/// How far the range has to move a picture's brightness to be told from lost contrast, of 1, and how nearly
+/// it has to do so.
+const MOVED: f64 = 0.1;
+const ALIKE: f64 = 0.25;
 
 /// `input-not-normalised`, `output-not-denormalised`, `channel-swap`.
 pub(super) fn findings(evidence: &Evidence) -> Vec<Finding> {
@@ -55,21 +59,21 @@ fn range(line: &Line) -> Option<Finding> {
     }
     let near =
         |slope: f64, offset: f64, by: f64| (a - slope).abs() <= by && (b - offset).abs() <= by;
-    let finding = if near(0.5, 0.5, NEAR) {
-        Finding::new(
-            &INPUT_NOT_NORMALISED,
-            "the output is the input with half its contrast, moved up: the VAE takes [0, 1] for [-1, 1]",
-        )
+    let (cause, title, [slope, offset]) = if near(0.5, 0.5, NEAR) {
+        let title = "the output is the input with half its contrast, moved up: the VAE takes [0, 1] for [-1, 1]";
+        (&INPUT_NOT_NORMALISED, title, [0.5, 0.5])
     } else if near(2.0, -1.0, 3.5 * NEAR) {
-        Finding::new(
-            &OUTPUT_NOT_DENORMALISED,
-            "the output has twice the input's contrast, moved down: its range is converted once too often, or not at all",
-        )
+        let title = "the output has twice the input's contrast, moved down: its range is converted once too often, or not at all";
+        (&OUTPUT_NOT_DENORMALISED, title, [2.0, -1.0])
     } else {
         return None;
     };
-    // Textured pictures flatten the line: found in 90 % of planted cases, so a warning here.
-    let finding = finding.severity(Severity::Warning);
+    // A VAE that is only weak flattens contrast about the picture's own brightness, and leaves that.
+    let [before, after] = line.mean.map(|level| (level + 1.0) / 2.0);
+    let (moved, expected) = (after - before, slope * before + offset - before);
+    let is_moved = expected.abs() >= MOVED && (moved / expected - 1.0).abs() <= ALIKE;
+    let severity = if is_moved { Severity::Error } else { Severity::Warning };
+    let finding = Finding::new(cause, title).severity(severity).evidence("brightness_moved", moved);
     Some(finding.evidence("a", a).evidence("b", b).evidence("correlation", line.correlation))
 }
 

@@ -98,9 +98,6 @@ const SHIFT: f64 = 0.25;
 /// An offset beside a wrong factor is worth a word from this share of the spread on.
 const OFFSET: f64 = 0.05;
 
-/// The same by spreads alone, of latents that are only nearly the expected ones.
-const NEARLY: f64 = 0.2;
-
 /// The user's latents as the model makes them: what pipelines do before they decode, in f32.
 pub(super) fn unscaled(
     vae: &dyn Vae,
@@ -196,15 +193,6 @@ pub(super) fn line(affine: &Affine, line: &Line) -> Vec<Finding> {
         )
     };
     vec![finding]
-}
-
-/// A wrong factor between the user's latents and raw ones that are only nearly theirs. What such a line
-/// leaves flattens its slope, so spreads are compared; nothing can be said of the shift.
-pub(super) fn nearly(affine: &Affine, line: &Line) -> Option<Finding> {
-    let slope = line.spread[1] / line.spread[0];
-    let k = slope / affine.factor;
-    ((k - 1.0).abs() > NEARLY)
-        .then(|| wrong_factor(affine, &Line { slope, offset: 0.0, ..*line }, k))
 }
 
 fn shift_finding(title: String, line: &Line, affine: &Affine) -> Finding {
@@ -352,36 +340,4 @@ pub(super) fn per_channel(
                      latents_mean nor latents_std";
         vec![finding(title.to_owned())]
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn latents_that_are_nearly_the_expected_ones_are_judged_by_their_spread() {
-        let affine = Affine {
-            scale: LatentsScale::Scaled,
-            factor: 0.18215,
-            scaling_factor: 0.18215,
-            shift: 0.0,
-            statistics: None,
-        };
-        // Half of the slope is lost in what the line leaves, and the spread is that of the factor.
-        let flat = |factor: f64| Line {
-            slope: factor / 2.0,
-            offset: 0.0,
-            correlation: 0.5,
-            residual: factor * 0.75f64.sqrt(),
-            slope_error: 0.01,
-            spread: [1.0, factor],
-            mean: [0.0; 2],
-        };
-        assert!(nearly(&affine, &flat(0.18215)).is_none());
-        assert!(nearly(&affine, &flat(0.18215 * 1.15)).is_none());
-        let finding = nearly(&affine, &flat(1.0)).unwrap();
-        assert_eq!(finding.code, Code::ScalingFactorMismatch);
-        assert!(finding.title.contains("not scaled at all"), "{}", finding.title);
-        assert_eq!(line(&affine, &flat(0.18215))[0].code, Code::ScalingFactorMismatch);
-    }
 }

@@ -62,12 +62,13 @@ pub(super) fn open(path: &Path, data: &[u8]) -> Result<OpenedImage> {
             (None, None) => unreachable!("a file without a palette has a layout"),
         }
     }
-    let (pixels, lost) = out.finish()?;
+    let (pixels, lost, dropped) = out.finish()?;
     Ok(OpenedImage {
         pixels,
         format: FORMAT,
         mode,
         orientation: None,
+        dropped,
         notes: notes.into_iter().chain(lost).collect(),
     })
 }

@@ -66,10 +66,10 @@ pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
             None => out.grey(&row),
         }
     }
-    let (pixels, lost) = out.finish()?;
+    let (pixels, lost, dropped) = out.finish()?;
     notes.extend(lost);
     let mode = if colours.is_some() { "P" } else { "L" };
-    Ok(OpenedImage { pixels, format: ImageFormat::Gif, mode, orientation: None, notes })
+    Ok(OpenedImage { pixels, format: ImageFormat::Gif, mode, orientation: None, dropped, notes })
 }
 
 /// Whether color i is gray of the value i, so that indices can be used as they are.

@@ -69,7 +69,7 @@ fn decode(path: &Path, source: Source, starved: &Cell<bool>) -> Result<OpenedIma
         .map_err(failed)?;
     let (width, height) = decoder.size();
     let mut notes: Vec<_> = check_pixels(path, width as u64, height as u64)?.into_iter().collect();
-    let (told, turned) = marker_notes(&decoder);
+    let (told, turned, profile) = marker_notes(&decoder);
     notes.extend(told);
 
     let components = decoder.components().len();
@@ -106,28 +106,35 @@ fn decode(path: &Path, source: Source, starved: &Cell<bool>) -> Result<OpenedIma
     }
     // Reads on to the end marker: Pillow refuses a file in which something else is met.
     started.finish().map_err(failed)?;
-    let (pixels, lost) = out.finish()?;
+    let (pixels, lost, dropped) = out.finish()?;
     notes.extend(lost);
-    Ok(OpenedImage { pixels, format: ImageFormat::Jpeg, mode, orientation: turned, notes })
+    let dropped = dropped.with_profile(profile);
+    Ok(OpenedImage { pixels, format: ImageFormat::Jpeg, mode, orientation: turned, dropped, notes })
 }
 
-/// What APP1 and APP2 hold that the pixels do not show, and the orientation among it.
-fn marker_notes<R>(decoder: &Decompress<R>) -> (Vec<String>, Option<u16>) {
+/// What APP1 and APP2 hold that the pixels do not show: notes, the orientation, and an ICC profile.
+fn marker_notes<R>(decoder: &Decompress<R>) -> (Vec<String>, Option<u16>, Option<Vec<u8>>) {
     let mut notes = Vec::new();
     let mut turned = None;
-    let mut icc = false;
+    let mut profile = Vec::new();
     for marker in decoder.markers() {
         if marker.data.starts_with(b"Exif\0\0") {
             turned = orientation(marker.data);
             notes.extend(turned.map(orientation_note));
         }
-        icc |= marker.data.starts_with(b"ICC_PROFILE\0");
+        // Numbered from 1, and how many there are (ICC.1, annex B.4); too large for one marker, it goes on.
+        if let Some([number, _, part @ ..]) = marker.data.strip_prefix(b"ICC_PROFILE\0") {
+            profile.push((*number, part));
+        }
         if marker.data.starts_with(b"MPF\0") {
             notes.push("several pictures in one file (MPO): only the first is used".into());
         }
     }
-    notes.extend(icc.then(|| ICC_NOTE.into()));
-    (notes, turned)
+    profile.sort_by_key(|(number, _)| *number);
+    let profile: Vec<&[u8]> = profile.into_iter().map(|(_, part)| part).collect();
+    let profile = (!profile.is_empty()).then(|| profile.concat());
+    notes.extend(profile.is_some().then(|| ICC_NOTE.into()));
+    (notes, turned, profile)
 }
 
 /// The file, remembering whether the decoder asked for more bytes than there are.

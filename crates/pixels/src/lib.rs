@@ -23,8 +23,9 @@
 //! # Ok::<(), vae_fidelity_files::Error>(())
 //! ```
 //!
-//! Each format is a feature, all on by default (`all-formats`); only `jpeg` needs a C compiler. `image`
-//! converts to and from the pictures of the crate of that name.
+//! Each format is a feature, all on by default (`all-formats`); only `jpeg` needs a C compiler. `icc`
+//! reads a file's colour profile for [`Reading::ToSrgb`], and `image` converts to and from the pictures of
+//! the crate of that name.
 
 #![cfg_attr(
     not(feature = "all-formats"),
@@ -33,6 +34,7 @@
 
 #[cfg(feature = "bmp")]
 mod bmp;
+mod dropped;
 #[cfg(feature = "png")]
 mod encode;
 mod exif;
@@ -63,10 +65,12 @@ mod tiff;
 #[cfg(feature = "tiff")]
 mod tiff_tags;
 mod to_rgb;
+mod turned;
 mod upright;
 #[cfg(feature = "webp")]
 mod webp;
 
+pub use dropped::{Dropped, Reading};
 #[cfg(feature = "png")]
 pub use encode::encode_png;
 pub use format::ImageFormat;

@@ -3,6 +3,7 @@
 use std::io::ErrorKind as IoErrorKind;
 use std::path::Path;
 
+use super::dropped::Dropped;
 use super::format::ImageFormat;
 use super::rgb8::Rgb8;
 use vae_fidelity_files::error::{Error, io_reason};
@@ -19,6 +20,8 @@ pub struct OpenedImage {
     /// The EXIF orientation (2 to 8) that the pixels do not have: Pillow's `open` ignores it, except
     /// in TIFF. `None` where they are upright.
     pub orientation: Option<u16>,
+    /// What the conversion left out of the pixels.
+    pub dropped: Dropped,
     /// What the user should know: alpha dropped, an orientation or a profile ignored, more frames,
     /// more pixels than Pillow is silent about. Sentences without a full stop.
     pub notes: Vec<String>,

@@ -43,9 +43,8 @@ pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
     if info.trns.is_some() && colour != ColorType::Indexed {
         notes.push("the transparent colour (tRNS) is ignored, as by convert(\"RGB\")".into());
     }
-    if info.icc_profile.is_some() {
-        notes.push(ICC_NOTE.into());
-    }
+    let profile = info.icc_profile.as_deref().map(<[u8]>::to_vec);
+    notes.extend(profile.is_some().then(|| ICC_NOTE.into()));
     let turned = info.exif_metadata.as_deref().and_then(orientation);
     if let Some(value) = turned {
         notes.push(orientation_note(value));
@@ -80,13 +79,14 @@ pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
         Err(DecodingError::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {}
         other => other.map_err(failed)?,
     }
-    let (pixels, lost) = out.finish()?;
+    let (pixels, lost, dropped) = out.finish()?;
     notes.extend(lost);
     Ok(OpenedImage {
         pixels,
         format: ImageFormat::Png,
         mode: mode(colour, depth),
         orientation: turned,
+        dropped: dropped.with_profile(profile),
         notes,
     })
 }

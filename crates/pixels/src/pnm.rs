@@ -50,7 +50,7 @@ pub(super) fn open(path: &Path, data: &[u8]) -> Result<OpenedImage> {
             if colour { out.rgb(&bytes) } else { out.grey(&bytes) }
         }
     }
-    let (pixels, lost) = out.finish()?;
+    let (pixels, lost, dropped) = out.finish()?;
     let mode = match kind {
         b'1' | b'4' => "1",
         _ if colour => "RGB",
@@ -62,6 +62,7 @@ pub(super) fn open(path: &Path, data: &[u8]) -> Result<OpenedImage> {
         format: FORMAT,
         mode,
         orientation: None,
+        dropped,
         notes: notes.into_iter().chain(lost).collect(),
     })
 }

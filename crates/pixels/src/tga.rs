@@ -68,9 +68,16 @@ pub(super) fn open(path: &Path, data: &[u8]) -> Result<OpenedImage> {
         }
         samples.push(&mut out, &row, &palette);
     }
-    let (pixels, lost) = out.finish()?;
+    let (pixels, lost, dropped) = out.finish()?;
     let notes = notes.into_iter().chain(lost).collect();
-    Ok(OpenedImage { pixels, format: FORMAT, mode: samples.mode(), orientation: None, notes })
+    Ok(OpenedImage {
+        pixels,
+        format: FORMAT,
+        mode: samples.mode(),
+        orientation: None,
+        dropped,
+        notes,
+    })
 }
 
 /// What one pixel is made of.

@@ -11,10 +11,10 @@ use super::exif::ICC_NOTE;
 use super::format::ImageFormat;
 use super::limit::{MAX_PIXELS_REFUSED, check_pixels};
 use super::opened::{OpenedImage, broken, failed_read, no_memory, unsupported};
-use super::rgb8::Rgb8;
 use super::stream::Stream;
 use super::tiff_tags;
 use super::to_rgb::{ToRgb, unpack};
+use super::turned::turned;
 use vae_fidelity_files::error::{Error, Result};
 
 const FORMAT: ImageFormat = ImageFormat::Tiff;
@@ -40,9 +40,10 @@ pub(super) fn open(path: &Path, mut file: Stream) -> Result<OpenedImage> {
     let layout = Layout::read(path, &mut decoder)?;
     let tag = |decoder: &mut Decoder<BufReader<Stream>>, tag| decoder.find_tag_unsigned::<u16>(tag);
     let orientation = tag(&mut decoder, Tag::Orientation).map_err(failed)?.unwrap_or(1);
-    if decoder.image_ifd().directory().contains(Tag::IccProfile) {
-        notes.push(ICC_NOTE.into());
-    }
+    let has_profile = decoder.image_ifd().directory().contains(Tag::IccProfile);
+    notes.extend(has_profile.then(|| ICC_NOTE.into()));
+    // One that cannot be read hides nothing of the picture.
+    let profile = has_profile.then(|| decoder.get_tag_u8_vec(Tag::IccProfile).ok()).flatten();
     if decoder.more_images() {
         notes.push("several pages: only the first is used".into());
     }
@@ -52,13 +53,15 @@ pub(super) fn open(path: &Path, mut file: Stream) -> Result<OpenedImage> {
     let mut out = ToRgb::new(path, width, height)?;
     layout.push(path, &mut out, &data, width, height)?;
     drop(data);
-    let (mut pixels, lost) = out.finish()?;
+    let (mut pixels, lost, dropped) = out.finish()?;
+    let mut dropped = dropped.with_profile(profile);
     notes.extend(lost);
     if (2..=8).contains(&orientation) {
-        pixels = upright(&pixels, orientation)?;
+        dropped = dropped.turned(&pixels, orientation)?;
+        pixels = turned(&pixels, orientation)?;
         notes.push(format!("turned upright (orientation {orientation}), as Pillow does for TIFF"));
     }
-    Ok(OpenedImage { pixels, format: FORMAT, mode: layout.mode, orientation: None, notes })
+    Ok(OpenedImage { pixels, format: FORMAT, mode: layout.mode, orientation: None, dropped, notes })
 }
 
 /// Fails if a tile, which the decoder allocates as a whole, is larger than any picture may be.
@@ -199,28 +202,6 @@ impl Layout {
             _ => out.grey(row),
         }
     }
-}
-
-/// The picture turned and mirrored so that orientation 2 to 8 becomes 1 (`ImageOps.exif_transpose`).
-fn upright(pixels: &Rgb8, orientation: u16) -> Result<Rgb8> {
-    let (w, h) = (pixels.width(), pixels.height());
-    let (width, height) = if orientation >= 5 { (h, w) } else { (w, h) };
-    let mut data = Vec::with_capacity(pixels.data().len());
-    for y in 0..height {
-        for x in 0..width {
-            let (from_x, from_y) = match orientation {
-                2 => (w - 1 - x, y),
-                3 => (w - 1 - x, h - 1 - y),
-                4 => (x, h - 1 - y),
-                5 => (y, x),
-                6 => (y, h - 1 - x),
-                7 => (w - 1 - y, h - 1 - x),
-                _ => (w - 1 - y, x),
-            };
-            data.extend(pixels.pixel(from_x, from_y));
-        }
-    }
-    Rgb8::new(width, height, data)
 }
 
 fn failed(path: &Path, error: TiffError) -> Error {

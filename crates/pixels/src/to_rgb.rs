@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::dropped::Dropped;
 use super::rgb8::Rgb8;
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_files::memory::reserve;
@@ -13,6 +14,10 @@ pub(super) struct ToRgb {
     data: Vec<u8>,
     see_through: u64,
     clipped: u64,
+    /// One for each pixel, from the first that is not opaque on.
+    alpha: Option<Vec<u8>>,
+    /// The same of grey values, from the first that is clipped on.
+    grey16: Option<Vec<u16>>,
 }
 
 impl ToRgb {
@@ -26,7 +31,27 @@ impl ToRgb {
                 "reduce the picture first",
             )
         })?;
-        Ok(Self { width, height, data, see_through: 0, clipped: 0 })
+        Ok(Self { width, height, data, see_through: 0, clipped: 0, alpha: None, grey16: None })
+    }
+
+    /// The alpha of the pixel whose colour comes next.
+    pub(super) fn alpha(&mut self, alpha: u8) {
+        if alpha != 255 && self.see_through == 0 {
+            self.alpha = self.so_far(|_| 255);
+        }
+        self.see_through += u64::from(alpha != 255);
+        if let Some(all) = &mut self.alpha {
+            all.push(alpha);
+        }
+    }
+
+    /// What all pixels before this one have, with room for the others; without memory for it `None`, and
+    /// the picture is then not read in other ways.
+    fn so_far<T>(&self, of: impl Fn(u8) -> T) -> Option<Vec<T>> {
+        let mut values = Vec::new();
+        reserve(&mut values, self.width * self.height).ok()?;
+        values.extend(self.data.iter().step_by(3).map(|&red| of(red)));
+        Some(values)
     }
 
     /// Mode `L`, and `1` as 0 and 255: the value three times.
@@ -39,7 +64,13 @@ impl ToRgb {
     /// Modes `I;16` and `I`: values above 255 become 255. Nothing is scaled.
     pub(super) fn grey_clipped(&mut self, samples: impl IntoIterator<Item = u32>) {
         for value in samples {
+            if value > 255 && self.clipped == 0 {
+                self.grey16 = self.so_far(u16::from);
+            }
             self.clipped += u64::from(value > 255);
+            if let Some(all) = &mut self.grey16 {
+                all.push(value.min(65535) as u16);
+            }
             self.data.extend([value.min(255) as u8; 3]);
         }
     }
@@ -47,7 +78,7 @@ impl ToRgb {
     /// Mode `LA`: alpha is dropped.
     pub(super) fn grey_alpha(&mut self, samples: &[u8]) {
         for pixel in samples.chunks_exact(2) {
-            self.see_through += u64::from(pixel[1] != 255);
+            self.alpha(pixel[1]);
             self.data.extend([pixel[0]; 3]);
         }
     }
@@ -60,7 +91,7 @@ impl ToRgb {
     /// Mode `RGBA`: alpha is dropped.
     pub(super) fn rgba(&mut self, samples: &[u8]) {
         for pixel in samples.chunks_exact(4) {
-            self.see_through += u64::from(pixel[3] != 255);
+            self.alpha(pixel[3]);
             self.data.extend_from_slice(&pixel[..3]);
         }
     }
@@ -68,7 +99,7 @@ impl ToRgb {
     /// Mode `P`: the palette's colour.
     pub(super) fn palette(&mut self, indices: &[u8], palette: &Palette) {
         for &index in indices {
-            self.see_through += u64::from(palette.alpha[usize::from(index)] != 255);
+            self.alpha(palette.alpha[usize::from(index)]);
             self.data.extend(palette.colours[usize::from(index)]);
         }
     }
@@ -83,8 +114,8 @@ impl ToRgb {
         }
     }
 
-    /// The picture, and notes on what the conversion lost.
-    pub(super) fn finish(self) -> Result<(Rgb8, Vec<String>)> {
+    /// The picture, notes on what the conversion lost, and that itself.
+    pub(super) fn finish(self) -> Result<(Rgb8, Vec<String>, Dropped)> {
         let share = |count: u64| 100.0 * count as f64 / (self.width * self.height) as f64;
         let mut notes = Vec::new();
         if self.see_through > 0 {
@@ -101,7 +132,12 @@ impl ToRgb {
                 share(self.clipped)
             ));
         }
-        Ok((Rgb8::new(self.width, self.height, self.data)?, notes))
+        let dropped = Dropped {
+            alpha: self.alpha.unwrap_or_default(),
+            grey16: self.grey16.unwrap_or_default(),
+            profile: Vec::new(),
+        };
+        Ok((Rgb8::new(self.width, self.height, self.data)?, notes, dropped))
     }
 }
 

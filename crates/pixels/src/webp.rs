@@ -32,9 +32,8 @@ pub(super) fn open(path: &Path, mut file: Stream) -> Result<OpenedImage> {
         let reason = format!("a frame of {w} x {h} pixels in a picture of {width} x {height}");
         return Err(broken(path, ImageFormat::Webp, reason));
     }
-    if decoder.icc_profile().map_err(failed)?.is_some() {
-        notes.push(ICC_NOTE.into());
-    }
+    let profile = decoder.icc_profile().map_err(failed)?;
+    notes.extend(profile.is_some().then(|| ICC_NOTE.into()));
     let exif = decoder.exif_metadata().map_err(failed)?;
     let turned = exif.as_deref().and_then(orientation);
     notes.extend(turned.map(orientation_note));
@@ -52,9 +51,10 @@ pub(super) fn open(path: &Path, mut file: Stream) -> Result<OpenedImage> {
         out.rgb(&data);
         "RGB"
     };
-    let (pixels, lost) = out.finish()?;
+    let (pixels, lost, dropped) = out.finish()?;
     notes.extend(lost);
-    Ok(OpenedImage { pixels, format: ImageFormat::Webp, mode, orientation: turned, notes })
+    let dropped = dropped.with_profile(profile);
+    Ok(OpenedImage { pixels, format: ImageFormat::Webp, mode, orientation: turned, dropped, notes })
 }
 
 /// Refuses a file that is shorter than it says. The decoder would go by what it needs.

@@ -267,6 +267,11 @@ fn a_baseline_fails_what_got_worse_and_nothing_else() {
     better["metrics"]["psnr_db"] = (psnr + 1.0).into();
     sandbox.write("run.json", better.to_string());
     sandbox.check(&against).exits(1).says("PSNR fell from");
+    let mut larger = ran.object();
+    larger["metrics"]["ms_ssim"] = 0.9.into();
+    sandbox.write("run.json", larger.to_string());
+    sandbox.check(&against).exits(1).says("MS-SSIM was 0.9000, and cannot be measured now");
+    sandbox.write("run.json", better.to_string());
     sandbox.refuses(&[&against[..], &["--width", "32", "--height", "32"]].concat(), &["40 x 24"]);
     sandbox.write("run.json", "{}");
     sandbox.refuses(&against, &["no judged picture"]);

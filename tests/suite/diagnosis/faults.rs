@@ -254,6 +254,15 @@ fn in_pictures() -> Vec<Fault> {
                 false => Ok(None),
             }
         }),
+        strong!("BGR fed, seen in the picture", "channel-swap", TRAINED, |plot| {
+            match colourful(plot.run) {
+                true => trip(plot, plot.run.sample.select(Axis(1), &[2, 1, 0])),
+                false => Ok(None),
+            }
+        }),
+        strong!("a mirrored picture fed, seen in the picture", "exif-ignored", TRAINED, |plot| {
+            trip(plot, plot.run.sample.slice(s![.., .., .., ..;-1]).to_owned())
+        }),
         strong!("range converted in bf16", "banding", TRAINED, |plot| {
             converted(plot, |value| {
                 let bf16 = |value| Dtype::Bf16.round(value);

@@ -98,6 +98,12 @@ pub fn decoded(plot: &Plot, change: impl Fn(f32) -> f32) -> Result<Option<UserFi
     picture(&plot.vae.decode(latents.view())?)
 }
 
+/// What `sample` becomes on its way through encoder and decoder.
+pub fn trip(plot: &Plot, sample: Array4<f32>) -> Result<Option<UserFiles>> {
+    let raw = plot.vae.encode(sample.view(), None)?.latents;
+    picture(&plot.vae.decode(raw.view())?)
+}
+
 /// (C, H, W) as (H, W, C) in memory, read as (C, H, W) again.
 pub fn reshaped(tensor: &Array4<f32>) -> Array4<f32> {
     let last = tensor.view().permuted_axes([0, 2, 3, 1]);

@@ -44,6 +44,25 @@ pub fn faults() -> Vec<Fault> {
             let raw = port.encode(plot.run.sample.view(), None)?.latents;
             picture(&port.decode(raw.view())?)
         }),
+        strong!("circular padding, seen in latents", "padding-mode", TRAINED, |plot| {
+            let port = plot.model.port(PortFault::CircularPadding)?;
+            let raw = port.encode(plot.run.sample.view(), None)?.latents;
+            latents(plot.vae.scale(raw.view())?)
+        }),
+        strong!("circular padding of the decoder alone", "padding-mode", TRAINED, |plot| {
+            let port = plot.model.port(PortFault::CircularPadding)?;
+            picture(&port.decode(plot.run.encoded.latents.view())?)
+        }),
+        strong!("reflecting padding, seen in the picture", "padding-mode", TRAINED, |plot| {
+            let port = plot.model.port(PortFault::ReflectPadding)?;
+            let raw = port.encode(plot.run.sample.view(), None)?.latents;
+            picture(&port.decode(raw.view())?)
+        }),
+        strong!("repeating padding, seen in the picture", "padding-mode", TRAINED, |plot| {
+            let port = plot.model.port(PortFault::ReplicatePadding)?;
+            let raw = port.encode(plot.run.sample.view(), None)?.latents;
+            picture(&port.decode(raw.view())?)
+        }),
         strong!("padding on all sides, in a trace", "symmetric-downsample-padding", ALL, |plot| {
             traced(plot, PortFault::SymmetricPadding)
         }),

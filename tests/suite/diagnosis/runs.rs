@@ -11,7 +11,7 @@ use vae_fidelity::FastAutoencoderKL;
 use vae_fidelity::config::Family;
 use vae_fidelity::diagnosis::{Code, Diagnosis, Evidence, Finding, Reference, UserFiles, diagnose};
 use vae_fidelity::image_processor::normalize;
-use vae_fidelity::pixels::{resize_bicubic, target_size};
+use vae_fidelity::pixels::{Dropped, resize_bicubic, target_size};
 use vae_fidelity::{Checkpoint, Encoded, Result, Rgb8, Source, Vae};
 
 #[cfg(feature = "tch")]
@@ -94,6 +94,7 @@ pub fn checkpoint(name: &str) -> Checkpoint {
 /// One picture's way through one VAE.
 pub struct Run {
     pub source: Rgb8,
+    pub dropped: Dropped,
     pub seen: Rgb8,
     pub sample: Array4<f32>,
     pub encoded: Encoded,
@@ -110,7 +111,20 @@ impl Run {
         let encoded = vae.encode(sample.view(), None)?;
         let latents = vae.scale(encoded.latents.view())?;
         let decoded = vae.decode(vae.unscale(latents.view())?.view())?;
-        Ok(Self { source: source.clone(), seen, sample, encoded, latents, decoded })
+        Ok(Self {
+            source: source.clone(),
+            dropped: Dropped::default(),
+            seen,
+            sample,
+            encoded,
+            latents,
+            decoded,
+        })
+    }
+
+    /// The same, of a file that `dropped` was left out of.
+    pub fn without(self, dropped: Dropped) -> Self {
+        Self { dropped, ..self }
     }
 
     /// What the rules say of this run, beside `files`.
@@ -158,6 +172,7 @@ impl Run {
             vae,
             family: Family::Unknown,
             source: &self.source,
+            dropped: Some(&self.dropped),
             orientation: None,
             size_requested: false,
             latents_are_given: false,

@@ -4,7 +4,8 @@ use vae_fidelity::diagnosis::{Code, UserFiles};
 use vae_fidelity::{Checkpoint, FastAutoencoderKL, Pipeline, Rgb8, Source};
 
 use super::matrix::{Injection, Matrix};
-use super::runs::Run;
+use super::runs::{Model, Run};
+use super::visible;
 use crate::weights::planted::{Folder, TRAINED, tensors};
 use crate::weights::values::faults;
 
@@ -14,6 +15,7 @@ const WEAK: [&str; 2] = ["4 bits", "4 bits for 32 values"];
 /// Plants every one in the trained VAE `model`.
 pub fn measure(matrix: &mut Matrix, model: &str, pictures: &[&(String, Rgb8)]) {
     let folder = TRAINED.into_iter().find(|folder| folder.ends_with(model)).unwrap();
+    let whole = Model::load(model).vae;
     for (code, what, stored, change) in faults() {
         let mut tensors = tensors(folder);
         change(&mut tensors);
@@ -31,8 +33,10 @@ pub fn measure(matrix: &mut Matrix, model: &str, pictures: &[&(String, Rgb8)]) {
                 let files = UserFiles::default();
                 run.diagnosed(unknown, &vae, &weights, &files, None).unwrap().findings
             };
+            let seen = visible::in_runs(&Run::of(&whole, source).unwrap(), &run);
+            let in_weights = true;
             let injection =
-                Injection { cause: &cause, code, strong, in_weights: true, model, picture };
+                Injection { cause: &cause, code, strong, seen, in_weights, model, picture };
             matrix.planted(injection, &found(&[]), Some(&found(&[code])));
         }
         eprintln!("{model}: {cause}");

@@ -12,6 +12,7 @@ use vae_fidelity::{Checkpoint, Dtype, FastAutoencoderKL, Rgb8, Source, Vae};
 
 use super::matrix::{Injection, Matrix};
 use super::runs::{self, Model, Run};
+use super::visible;
 use crate::libtorch::one_thread;
 
 /// The codes that these faults have to be found by.
@@ -129,6 +130,7 @@ fn faults() -> Vec<Fault> {
 pub fn measure(matrix: &mut Matrix, model: &str, pictures: &[(String, Rgb8)]) {
     one_thread();
     let sound = runs::checkpoint(model);
+    let whole = Model::load(model).vae;
     for fault in faults() {
         matrix.due(fault.cause, model);
         let folder = tempfile::tempdir().unwrap();
@@ -162,8 +164,10 @@ pub fn measure(matrix: &mut Matrix, model: &str, pictures: &[(String, Rgb8)]) {
             let found = run.diagnosis(vae, &files, reference).unwrap().findings;
             let unknown = run.diagnosis_without(code, vae, &files, reference).unwrap().findings;
             let cause = fault.cause;
+            let seen = visible::in_runs(&Run::of(&whole, picture).unwrap(), &run);
+            let (strong, in_weights) = (true, true);
             let injection =
-                Injection { cause, code, strong: true, in_weights: true, model, picture: name };
+                Injection { cause, code, strong, seen, in_weights, model, picture: name };
             matrix.planted(injection, &found, Some(&unknown));
         }
         eprintln!("{model}: {}", fault.cause);

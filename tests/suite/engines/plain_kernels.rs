@@ -113,6 +113,7 @@ fn cross_checked(vae: &dyn Vae) -> Diagnosis {
         vae,
         family: Family::Unknown,
         source: &seen,
+        dropped: None,
         orientation: None,
         size_requested: false,
         latents_are_given: false,

@@ -9,7 +9,7 @@ use proptest::test_runner::FileFailurePersistence;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use vae_fidelity::pixels::{
-    Rgb8, encode_png, open, open_bytes, requested_size, resize_bicubic, target_size,
+    Reading, Rgb8, encode_png, open, open_bytes, requested_size, resize_bicubic, target_size,
 };
 
 #[derive(Deserialize)]
@@ -116,6 +116,24 @@ fn what_is_lost_is_said() {
     assert!(notes("rgb_transparent.png").contains("tRNS"));
     let clipped = notes("grey16.png");
     assert!(clipped.contains("% of the pixels became white"), "{clipped}");
+}
+
+/// What other programs make of the files: there is something to make where something was dropped, and only there.
+#[test]
+fn what_is_lost_can_be_read_otherwise() {
+    let readings = |name: &str| -> Vec<Reading> {
+        let opened = open(&images().join(name)).unwrap();
+        let has =
+            |reading: &Reading| reading.apply(&opened.pixels, &opened.dropped).unwrap().is_some();
+        Reading::ALL.into_iter().filter(has).collect()
+    };
+    let on_any = [Reading::OnWhite, Reading::OnBlack, Reading::OnGrey];
+    assert_eq!(readings("astronaut.png"), []);
+    for name in ["rgba.png", "palette_transparent.png", "grey_alpha.png", "rgba16.png"] {
+        assert_eq!(readings(name), on_any, "{name}");
+    }
+    assert_eq!(readings("grey16.png"), [Reading::SixteenBitsScaled]);
+    assert_eq!(readings("exif_rotated.jpg"), []);
 }
 
 #[test]

@@ -9,6 +9,10 @@ pub enum Fault {
     SymmetricPadding,
     /// Convolutions that keep the size pad with the opposite edge.
     CircularPadding,
+    /// They pad with what lies beyond the edge, mirrored at it.
+    ReflectPadding,
+    /// They pad with the edge itself.
+    ReplicatePadding,
     /// Group norms with PyTorch's default eps.
     Eps1e5,
     /// The log-variance is used as it comes.

@@ -128,9 +128,15 @@ impl Planted {
 
     fn conv(&self, name: &str, x: &Tensor, stride: i64, padding: i64) -> Tensor {
         let (weight, bias) = self.weight(name);
-        let circular = self.fault == Fault::CircularPadding && padding > 0;
-        let wrapped = circular.then(|| x.pad([padding; 4], "circular", None::<f64>));
-        let (x, padding) = wrapped.as_ref().map_or((x, padding), |wrapped| (wrapped, 0));
+        let mode = match self.fault {
+            Fault::CircularPadding => Some("circular"),
+            Fault::ReflectPadding => Some("reflect"),
+            Fault::ReplicatePadding => Some("replicate"),
+            _ => None,
+        };
+        let padded =
+            mode.filter(|_| padding > 0).map(|mode| x.pad([padding; 4], mode, None::<f64>));
+        let (x, padding) = padded.as_ref().map_or((x, padding), |padded| (padded, 0));
         let y = x.conv2d(weight, Some(bias), [stride, stride], [padding, padding], [1, 1], 1);
         self.record(name, "Conv2d", y)
     }

@@ -19,7 +19,7 @@ impl<E: Engine> Model<E> {
         to_tensor: impl Fn(ArrayView4<f32>) -> Result<E::Tensor>,
     ) -> Option<Result<ArrayD<f32>>> {
         let module = self.graph.find(name)?;
-        Some(self.run_alone(module, input, to_tensor))
+        Some(self.cancellation.check().and_then(|()| self.run_alone(module, input, to_tensor)))
     }
 
     fn run_alone(

@@ -230,6 +230,10 @@ impl Vae for FastAutoencoderKL {
     }
 
     fn forward_module(&self, name: &str, input: ArrayViewD<f32>) -> Option<Result<ArrayD<f32>>> {
+        // Whoever runs modules alone holds what goes between them, which no limit covers.
+        if self.max_memory_bytes.is_some() {
+            return None;
+        }
         self.model.forward_module(name, input, |image| Ok(images(&self.model, image)))
     }
 }

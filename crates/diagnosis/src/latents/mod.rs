@@ -8,6 +8,7 @@ pub(super) mod patched;
 mod search;
 mod shape;
 mod values;
+mod way;
 
 use ndarray::ArrayD;
 

@@ -3,19 +3,17 @@
 use ndarray::{Array4, Axis};
 
 use super::super::affine::Affine;
-use super::super::changes::{Change, LAYOUT_SCRAMBLED, SYMMETRIES, Tried, first_padding, interior};
-use super::super::codes::{Cause, Code};
+use super::super::changes::{Change, LAYOUT_SCRAMBLED, SYMMETRIES, Tried};
+use super::super::codes::Code;
 use super::super::competition::{Competition, Explanation, Outcome};
 use super::super::evidence::{Evidence, LatentsScale};
 use super::super::finding::Finding;
 use super::super::fit::{Line, rms_difference, spread};
 use super::super::layout::Layout;
-use super::super::recolouring::{
-    BT601, COLOUR_MATRIX, GAMMA_MISMATCH, LEVELS_CHANGED, Recolouring, in_words,
-};
+use super::super::padded::{Padding, first_padding};
 use super::super::scaling::{self, SCALING_FACTOR_MISMATCH};
-use super::super::severity::Severity;
 use super::noise::ALTERED;
+use super::way::Way;
 use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_files::error::Result;
 
@@ -27,12 +25,6 @@ pub(super) const ROUNDING: f64 = 0.02;
 /// A line through the latents of a changed picture that leaves this much less than the expected
 /// scaling is another scaling.
 const OTHER_SCALING: f64 = 0.8;
-/// What a move may leave, relative to the spread.
-const MOVED: f64 = 0.7;
-/// What it may leave of what a move by other numbers of pixels does.
-const HERE: f64 = 0.85;
-/// Pixels of latents at the border that only the real padding gives.
-const BORDER: usize = 2;
 
 /// The explanations offered so far, and the latents that they are about.
 pub(super) struct Search<'a> {
@@ -124,19 +116,41 @@ impl<'a> Search<'a> {
             }
             let latents = self.evidence.vae.encode(sample.view(), None)?.latents;
             let what = format!("those of the picture {what}");
-            let explanation = match change {
-                Change::Moved(by) => self.moved(&latents, by)?.map(|(before, left, line)| {
-                    (Explanation::new(cause, what, before, left).nearly(), Some(line))
-                }),
-                _ => self.explained(&latents).map(|(left, free, line)| {
-                    (Explanation::new(cause, what, self.before, left).fitted(free), line)
-                }),
-            };
-            let Some((explanation, line)) = explanation else { continue };
+            let Some((left, free, line)) = self.explained(&latents) else { continue };
+            let explanation = Explanation::new(cause, what, self.before, left).fitted(free);
             self.add(explanation, line);
             if self.competition.done() {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Convolutions padded otherwise in the encoder.
+    pub fn offer_paddings(&mut self) -> Result<()> {
+        let evidence = self.evidence;
+        // What a draw has added to the mode.
+        let noise = match evidence.mean() {
+            Some(mean) if evidence.drawn => Some(&evidence.encoded.latents - &mean),
+            _ => None,
+        };
+        for padding in Padding::ALL {
+            let cause = padding.cause();
+            if !evidence.knows(cause.code) || self.competition.done() {
+                continue;
+            }
+            let Some(mean) = padding.encode(evidence.vae, evidence.sample)? else { return Ok(()) };
+            let latents = match &noise {
+                Some(noise) => mean + noise,
+                None => mean,
+            };
+            if latents.dim() != evidence.encoded.latents.dim() {
+                continue;
+            }
+            let what = format!("those of an encoder with {}", padding.in_words());
+            let Some((left, free, line)) = self.explained(&latents) else { continue };
+            let explanation = Explanation::new(cause, what, self.before, left).fitted(free);
+            self.add(explanation, line);
         }
         Ok(())
     }
@@ -163,45 +177,11 @@ impl<'a> Search<'a> {
         Some(if other { (line.residual, 2, Some(line)) } else { (left, 0, None) })
     }
 
-    /// The same away from the border, before and after, with a line; `None` where moves by other numbers
-    /// of pixels bring as much: the picture may then be anywhere.
-    fn moved(
-        &self,
-        latents: &Array4<f32>,
-        [right, down]: [usize; 2],
-    ) -> Result<Option<(f64, f64, Line)>> {
-        let through = |latents: &Array4<f32>| {
-            Line::through(interior(latents, BORDER), interior(self.found, BORDER))
-        };
-        let Some((before, after)) = through(&self.evidence.encoded.latents).zip(through(latents))
-        else {
-            return Ok(None);
-        };
-        if after.slope <= 0.0 || after.residual > MOVED * after.spread[1] {
-            return Ok(None);
-        }
-        let elsewhere = [
-            [right, 0],
-            [0, down],
-            [right / 2, down / 2],
-            [right + right.div_ceil(2), down + down.div_ceil(2)],
-        ];
-        for by in elsewhere {
-            let Some(sample) = Change::Moved(by).apply(self.evidence)? else { continue };
-            let latents = self.evidence.vae.encode(sample.view(), None)?.latents;
-            let Some(line) = through(&latents) else { continue };
-            if after.residual > HERE * line.residual {
-                return Ok(None);
-            }
-        }
-        Ok(Some((before.residual, after.residual, after)))
-    }
-
     /// Contrast, brightness, gamma and saturation of the picture, as far as the encoder is nearly
     /// linear in them: by its slope in each, a few times.
     pub fn offer_fitted(&mut self) -> Result<()> {
         for way in Way::ALL {
-            let mut numbers = vec![0.0; way.free()];
+            let mut numbers = self.nearest_start(way)?;
             let mut best: Option<(f64, Vec<f64>)> = None;
             for _ in 0..STEPS {
                 let at = self.encoded(way, &numbers)?;
@@ -240,6 +220,22 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
+    /// Where the numbers of `way` are first looked for.
+    fn nearest_start(&self, way: Way) -> Result<Vec<f64>> {
+        let starts = way.starts();
+        if let [only] = &starts[..] {
+            return Ok(only.clone());
+        }
+        let mut best = (f64::INFINITY, vec![0.0; way.free()]);
+        for start in starts {
+            let left = rms_difference(&self.encoded(way, &start)?, self.found);
+            if left < best.0 {
+                best = (left, start);
+            }
+        }
+        Ok(best.1)
+    }
+
     /// The latents of the picture so changed, scaled as asked for.
     fn encoded(&self, way: Way, numbers: &[f64]) -> Result<Array4<f32>> {
         let change = Change::Recoloured(way.recolouring(numbers));
@@ -271,19 +267,12 @@ impl<'a> Search<'a> {
         if matches!(outcome, Outcome::Nearest(_)) {
             return Some(vec![finding]);
         }
-        let nearly = first.cause.code == Code::SymmetricDownsamplePadding;
-        if nearly {
-            // A move is only nearly what padding does: found in 93 % of planted cases.
-            finding = finding
-                .within(first_padding(self.evidence.vae.config()))
-                .severity(if altered { Severity::Error } else { Severity::Warning });
+        if first.cause.code == Code::SymmetricDownsamplePadding {
+            finding = finding.within(first_padding(self.evidence.vae.config()));
         }
         let mut findings = vec![finding];
         if let Some((_, with)) = self.lines.iter().find(|(what, _)| *what == first.what) {
-            match nearly {
-                true => findings.extend(scaling::nearly(self.affine, with)),
-                false => findings.extend(scaling::line(self.affine, with)),
-            }
+            findings.extend(scaling::line(self.affine, with));
             findings.retain(|finding| self.evidence.knows(finding.code));
         }
         Some(findings)
@@ -295,52 +284,6 @@ impl<'a> Search<'a> {
 const STEPS: usize = 5;
 const NUDGE: f64 = 0.05;
 const HOPELESS: f64 = 0.8;
-
-/// A change of colours with numbers that are 0 where it changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Way {
-    /// Contrast about middle grey, and brightness.
-    Levels,
-    Gamma,
-    Saturation,
-}
-
-impl Way {
-    const ALL: [Self; 3] = [Self::Levels, Self::Gamma, Self::Saturation];
-
-    /// How many numbers it has.
-    fn free(self) -> usize {
-        if self == Self::Levels { 2 } else { 1 }
-    }
-
-    fn recolouring(self, numbers: &[f64]) -> Recolouring {
-        let number = |at: usize| numbers.get(at).copied().unwrap_or(0.0);
-        match self {
-            Self::Levels => Recolouring::line(1.0 + number(0), number(1) - number(0) / 2.0),
-            Self::Gamma => Recolouring::Power(1.0 + number(0)),
-            Self::Saturation => Recolouring::saturation(BT601, 1.0 + number(0)),
-        }
-    }
-
-    fn in_words(self, numbers: &[f64]) -> (&'static Cause, String) {
-        let number = |at: usize| numbers.get(at).copied().unwrap_or(0.0);
-        match self {
-            Self::Levels => {
-                let words = in_words(1.0 + number(0), number(1) - number(0) / 2.0);
-                (&LEVELS_CHANGED, format!("with its levels changed: {words}"))
-            }
-            Self::Gamma => {
-                let power = 1.0 + number(0);
-                (&GAMMA_MISMATCH, format!("with each level to the power of {power:.2}"))
-            }
-            Self::Saturation => {
-                let by = 1.0 + number(0);
-                let more = if by > 1.0 { "more" } else { "less" };
-                (&COLOUR_MATRIX, format!("with {more} saturation: times {by:.2}"))
-            }
-        }
-    }
-}
 
 /// The one or two numbers that bring the sum of `slopes` nearest to `target`.
 fn least_squares(slopes: &[Array4<f32>], target: &Array4<f32>) -> Option<Vec<f64>> {

@@ -15,6 +15,7 @@ use super::super::evidence::Evidence;
 use super::super::finding::Finding;
 use super::super::fit::{Line, rms_difference, spread};
 use super::super::legitimate::{self, QUALITY};
+use super::super::reading::readings;
 use super::super::region::Region;
 use super::super::scaling;
 use super::super::severity::Severity;
@@ -44,9 +45,10 @@ pub(in super::super) const LATENTS_DIFFER: Cause = Cause {
 /// Latents that correlate less than this are of no picture with other colours.
 const RELATED: f64 = 0.3;
 /// What other encoders of JPEG and WebP may do to latents, as a multiple of what the imitated ones do: of 100
-/// pictures (25 sources in two sizes, two VAEs) up to 1.26 times as much where there is detail, and twice as
-/// much of one colour all over.
+/// pictures (25 sources in two sizes, two VAEs) up to 1.26 times as much where there is detail, and of one
+/// colour all over, which moves by a level or two, 2.06 times.
 const COMPRESSED: f64 = 1.5;
+const COMPRESSED_FLAT: f64 = 2.5;
 
 /// What is wrong with finite latents of the expected shape.
 pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) -> Result<Judged> {
@@ -88,19 +90,16 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
     // Two runs of the encoder, which most latents need not.
     let compressed = LazyCell::new(|| of_compressed(evidence));
     let compressed = || compressed.as_ref().map_err(Clone::clone);
-    let named = |name: fn(&Region, &str) -> Option<Finding>| -> Result<Option<Finding>> {
-        if evidence.known(name(&region(found), "your latents")).is_none() {
+    let rectangle = || -> Result<Option<Finding>> {
+        if evidence.known(region(found).rectangle("your latents")).is_none() {
             return Ok(None);
         }
         // Compression before the encoder differs most where there is detail.
         let [jpeg, webp] = compressed()?.each_ref().map(|latents| region(&affine.apply(latents)));
         let beyond = region(found).beyond(&jpeg.or(&webp));
-        let finding = evidence.known(name(&beyond, "your latents"));
+        let finding = evidence.known(beyond.rectangle("your latents"));
         Ok(finding.map(|finding| finding.evidence("relative_residual", residual)))
     };
-    if let Some(finding) = named(Region::border)? {
-        return Ok(finding.into());
-    }
     let mut search = Search::new(evidence, affine, found);
     search.offer_line(&line);
     search.offer_unit_range();
@@ -108,9 +107,12 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
     // Rounding may hide another resize, and nothing else.
     search.offer_encoded(match residual <= ROUNDING {
         true => resizings(evidence),
-        false => explanations(evidence),
+        false => readings(evidence).into_iter().chain(explanations(evidence)).collect(),
     })?;
     let related = line.correlation.abs() >= RELATED;
+    if residual > ROUNDING && related && !search.competition.done() {
+        search.offer_paddings()?;
+    }
     if residual > ROUNDING && related && !search.competition.done() {
         search.offer_fitted()?;
     }
@@ -125,7 +127,7 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
         nearest = findings.into_iter().next();
     }
     if nearest.is_none() && !explained {
-        nearest = named(Region::rectangle)?;
+        nearest = rectangle()?;
     }
     // Of a class whose config has statistics they have been told of already.
     if !evidence.vae.config().class().is_of_clips()
@@ -142,7 +144,9 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
     }
     let [by_jpeg, by_webp] =
         compressed()?.each_ref().map(|latents| rms_difference(expected, latents) / line.spread[0]);
-    let as_compressed = before <= COMPRESSED * by_jpeg.max(by_webp);
+    let flat = evidence.seen.only_colour().is_some();
+    let room = if flat { COMPRESSED_FLAT } else { COMPRESSED };
+    let as_compressed = before <= room * by_jpeg.max(by_webp);
     if let (true, Some(nearest)) = (as_compressed, &nearest) {
         return Ok(nearest.clone().into());
     }

@@ -73,6 +73,7 @@ pub fn diagnose_latents(evidence: &LatentsEvidence) -> Result<LatentsDiagnosis> 
         vae: evidence.vae,
         family: evidence.family,
         source: &decoded,
+        dropped: None,
         orientation: None,
         size_requested: false,
         seen: &decoded,

@@ -1,6 +1,5 @@
 //! The user's decoded picture beside the one that the same latents decode to here.
 
-mod filtered;
 pub(super) mod matched;
 pub(super) mod preview;
 mod reference;
@@ -9,18 +8,21 @@ mod tried;
 
 use ndarray::{Array4, Axis};
 
-use super::changes::{SYMMETRIC_DOWNSAMPLE_PADDING, SYMMETRIES, first_padding, moved_by};
+use super::changes::SYMMETRIES;
 use super::codes::{Cause, Code};
 use super::compared::{Difference, Judged};
 use super::competition::Outcome;
 use super::decided_by::DecidedBy;
 use super::draw;
 use super::evidence::Evidence;
+use super::filtered;
 use super::finding::Finding;
 use super::fit::psnr;
 use super::legitimate::{Compressed, Distance, QUALITY};
 use super::non_finite::black_picture;
+use super::padded::first_padding;
 use super::quantisation::{self, Conversion};
+use super::reading::readings;
 use super::recolouring::is_of_colours;
 use super::region::Region;
 use super::seams;
@@ -106,6 +108,13 @@ fn of_one_size(
     if !evidence.latents_are_given {
         matched::offer(evidence.seen, &mut search)?;
     }
+    if before < SAME_DB && !search.done() && !evidence.has_users_latents() {
+        // Before regions: transparent pixels often lie in a part of the picture, or around it, and what was
+        // mirrored or turned may differ there alone.
+        let mut before = readings(evidence);
+        before.extend(tried::rearranged_before(evidence, &search));
+        tried::by_input(evidence, before, &mut search)?;
+    }
     if before < SAME_DB
         && !explains(&search.competition.outcome(f64::INFINITY))
         && let Some(finding) = by_region(evidence, ours, theirs, &compression)?
@@ -130,12 +139,6 @@ fn of_one_size(
             None => Judged::passing("half precision, JPEG and WebP do as much"),
         });
     }
-    if search.correlation.abs() < RELATED && !search.done() && one_colour.is_none() {
-        tried::by_layouts(evidence, latents, &mut search)?;
-        if !search.done() {
-            tried::by_statistics(evidence, latents, &mut search)?;
-        }
-    }
     // Flat pictures have no levels that could correlate.
     let related = search.correlation.abs() >= RELATED || before >= NEAR_DB;
     let resized = evidence.source.data().len() != evidence.seen.data().len();
@@ -145,11 +148,21 @@ fn of_one_size(
             tried::by_latents(evidence, latents, &mut search)?;
         }
         if !search.done() && !evidence.has_users_latents() {
-            tried::by_input(evidence, &mut search)?;
+            tried::by_input(evidence, tried::only_before(evidence), &mut search)?;
+        }
+        if !search.done() && !looks_compressed {
+            tried::by_paddings(evidence, latents, &mut search)?;
         }
         if !search.done() && !looks_compressed {
             tried::by_tiles(evidence, latents, &mut search)?;
         }
+    }
+    // Last: what they lead to is like nothing else, and dark pictures are like one another.
+    if !search.done() && !looks_compressed && one_colour.is_none() {
+        tried::by_layouts(evidence, latents, &mut search)?;
+    }
+    if !search.done() && !looks_compressed && one_colour.is_none() {
+        tried::by_statistics(evidence, latents, &mut search)?;
     }
     let mut allowed = compressed;
     let mut outcome = search.competition.outcome(allowed.rms);
@@ -252,39 +265,13 @@ fn by_region(
     let of = |picture: &Rgb8| Region::of_pictures(ours, picture);
     let [jpeg, webp] = compression.pictures.each_ref().map(of);
     let compressed = jpeg.or(&webp);
-    let found = |region: Region| {
-        let beyond = region.beyond(&compressed);
-        let named = |name: fn(&Region, &str) -> Option<Finding>| {
-            evidence.known(name(&beyond, "your picture"))
-        };
-        named(Region::border).or_else(|| named(Region::rectangle))
-    };
+    let found =
+        |region: Region| evidence.known(region.beyond(&compressed).rectangle("your picture"));
     let Some(finding) = found(of(theirs)) else { return Ok(None) };
-    let finding = match of_another_draw(evidence)? {
+    Ok(match of_another_draw(evidence)? {
         Some(drawn) => found(of(theirs).beyond(&of(&drawn))),
         None => Some(finding),
-    };
-    finding.map(|finding| or_moved(evidence, ours, finding)).transpose()
-}
-
-/// Padding at the wrong sides moves the picture, which flat middles do not show: `finding` as one of two
-/// there, where it is of the border.
-fn or_moved(evidence: &Evidence, ours: &Rgb8, finding: Finding) -> Result<Finding> {
-    let by = moved_by(evidence.vae.config());
-    let other = SYMMETRIC_DOWNSAMPLE_PADDING.code;
-    if finding.code != Code::PaddingMode || by == 0 || !evidence.knows(other) {
-        return Ok(finding);
-    }
-    let (width, height) = size(ours);
-    let pixel = |i: usize| {
-        let (x, y) = (i % width, i / width);
-        ours.pixel(x.saturating_sub(by), y.saturating_sub(by))
-    };
-    let moved = Rgb8::new(width, height, (0..width * height).flat_map(pixel).collect())?;
-    if Region::of_pictures(ours, &moved).shows_in_the_middle() {
-        return Ok(finding);
-    }
-    Ok(finding.or(&SYMMETRIC_DOWNSAMPLE_PADDING, "downsampling pads all four sides"))
+    })
 }
 
 /// What another draw decodes to, where their latents may be one.
@@ -300,10 +287,10 @@ fn of_another_draw(evidence: &Evidence) -> Result<Option<Rgb8>> {
 fn by_pixels(evidence: &Evidence, decoded: &Array4<f32>, search: &mut Search) -> Result<()> {
     let (config, orientation) = (evidence.vae.config(), evidence.orientation);
     for (conversion, cause, what) in Conversion::RANGES {
-        search.offer(cause, what, &conversion.apply(decoded)?, 0);
+        search.offer(cause, what, &conversion.apply(decoded)?);
     }
     for (cause, what, changed) in tried::rearranged(decoded, config, orientation) {
-        search.offer(cause, &what, &denormalize(changed.view(), Dtype::F32)?, 0);
+        search.offer(cause, &what, &denormalize(changed.view(), Dtype::F32)?);
     }
     search.offer_recolourings()
 }
@@ -314,7 +301,6 @@ const SUBJECT: &str = "your picture is the reference's, ";
 fn at(config: &VaeConfig, finding: Finding, outcome: &Outcome) -> Finding {
     let exact = outcome.first().is_some_and(|one| one.left <= SAME_LEVELS);
     match finding.code {
-        // A move is only nearly what padding does.
         Code::SymmetricDownsamplePadding => finding.within(first_padding(config)),
         // What goes in exchanged comes back nearly so; only after decoding is it exact.
         Code::ChannelSwap if exact && matches!(outcome, Outcome::Clear(..)) => finding.remedy(

@@ -60,21 +60,30 @@ pub(super) fn preview(
     if mine.detail < DETAIL || smooth > FLAT * mine.detail || moved < OTHER {
         return None;
     }
-    let (mut left, mut spread) = (0.0, 0.0);
+    let (mut left, mut spread, mut fitted) = (0.0, 0.0, 0);
     for colour in 0..3 {
-        let rows: Vec<(Vec<f64>, f64)> = (0..places)
+        // What the map makes of the others is clamped to 8 bits.
+        let open = (0..places).filter(|&i| (1.0..=254.0).contains(&yours.means[i][colour]));
+        let rows: Vec<(Vec<f64>, f64)> = open
             .map(|i| {
                 let z = |c: usize| f64::from(latents[[0, c, i / width, i % width]]);
                 let values = (0..channels).map(z).chain([1.0]).collect();
                 (values, yours.means[i][colour])
             })
             .collect();
+        if rows.len() < 4 * (channels + 1) {
+            continue;
+        }
         let (squares, variance) = regression(&rows)?;
         left += squares;
         spread += variance;
+        fitted += rows.len();
+    }
+    if fitted == 0 {
+        return None;
     }
     let explained = 1.0 - left / spread;
-    let left_rms_levels = (smooth.powi(2) + left / (3 * places) as f64).sqrt();
+    let left_rms_levels = (smooth.powi(2) + left / fitted as f64).sqrt();
     (explained >= EXPLAINED && left_rms_levels < rival_rms_levels).then(|| {
         let title = format!(
             "your picture is a preview: one colour for each {side} x {side} pixels, from a linear map of the latents"

@@ -44,16 +44,15 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Offers the picture `candidate`, compared without this many pixels at the border.
-    pub fn offer(&mut self, cause: &'static Cause, what: &str, candidate: &Rgb8, border: usize) {
-        let Some(after) = inner_psnr(candidate, self.theirs, border) else { return };
-        let Some(before) = inner_psnr(self.ours, self.theirs, border) else { return };
-        let explanation = Explanation::new(cause, what, levels(before), levels(after));
-        let explanation = if border > 0 { explanation.nearly() } else { explanation };
-        self.add(explanation, before, after);
+    /// Offers the picture `candidate`.
+    pub fn offer(&mut self, cause: &'static Cause, what: &str, candidate: &Rgb8) {
+        let size = |picture: &Rgb8| (picture.width(), picture.height());
+        if size(candidate) == size(self.theirs) {
+            self.offer_fitted(cause, what, candidate, 0);
+        }
     }
 
-    /// The same, for a picture of which `free` numbers were fitted.
+    /// The same, for a picture of the same size of which `free` numbers were fitted.
     pub fn offer_fitted(
         &mut self,
         cause: &'static Cause,
@@ -111,20 +110,4 @@ pub(super) fn level(unit: f64) -> u8 {
 pub(super) fn pixels(picture: &Rgb8) -> Vec<Rgb> {
     let pixels = picture.data().chunks_exact(3);
     pixels.map(|p| [p[0], p[1], p[2]].map(|level| f64::from(level) / 255.0)).collect()
-}
-
-fn inner_psnr(a: &Rgb8, b: &Rgb8, border: usize) -> Option<f64> {
-    if (a.width(), a.height()) != (b.width(), b.height()) {
-        return None;
-    }
-    let (width, height) = (a.width(), a.height());
-    if border == 0 || width <= 2 * border || height <= 2 * border {
-        return Some(psnr(a, b));
-    }
-    let crop = |picture: &Rgb8| {
-        let rows = picture.data().chunks_exact(width * 3).skip(border).take(height - 2 * border);
-        let bytes = rows.flat_map(|row| &row[border * 3..(width - border) * 3]).copied().collect();
-        Rgb8::new(width - 2 * border, height - 2 * border, bytes).ok()
-    };
-    Some(psnr(&crop(a)?, &crop(b)?))
 }

@@ -12,6 +12,7 @@ use super::super::latents::normalised;
 use super::super::latents::patched::treated_otherwise;
 use super::super::layout::Layout;
 use super::super::legitimate::Distance;
+use super::super::padded::Padding;
 use super::super::scaling::{SCALING_FACTOR_MISMATCH, SHIFT_FACTOR_DROPPED};
 use super::super::seams::TILE_SEAMS;
 use super::super::tiles::{self, TILE_BLEND_UNITS, Tiles};
@@ -58,7 +59,7 @@ pub(super) fn by_latents(
     let config = evidence.vae.config();
     if let Scaling::PatchedBatchNorm(rule) = evidence.vae.scaling()? {
         for (cause, what, latents) in treated_otherwise(&rule, raw)? {
-            search.offer(cause, &what, &picture_of(evidence, latents)?, 0);
+            search.offer(cause, &what, &picture_of(evidence, latents)?);
             if search.done() {
                 break;
             }
@@ -89,7 +90,7 @@ pub(super) fn by_latents(
             nearest = Some((k, left));
         }
         let what = format!("decoded from latents {what}");
-        search.offer(&SCALING_FACTOR_MISMATCH, &what, &candidate, 0);
+        search.offer(&SCALING_FACTOR_MISMATCH, &what, &candidate);
         if search.done() {
             return Ok(());
         }
@@ -100,7 +101,7 @@ pub(super) fn by_latents(
         let Some(by) = config.shift_factor().filter(|by| *by != 0.0) else { break };
         let latents = raw.mapv(|z| z + (shift * by) as f32);
         let what = format!("decoded {what}");
-        search.offer(&SHIFT_FACTOR_DROPPED, &what, &picture_of(evidence, latents)?, 0);
+        search.offer(&SHIFT_FACTOR_DROPPED, &what, &picture_of(evidence, latents)?);
     }
     if let (Some((k, _)), false) = (nearest, search.done()) {
         another_factor(evidence, raw, k, search)?;
@@ -122,7 +123,7 @@ pub(super) fn by_statistics(
     let Some((mean, std)) = config.latents_statistics() else { return Ok(()) };
     let rule = PerChannel { mean: mean.to_vec(), std: std.to_vec() };
     for (cause, what, latents) in normalised::treated_otherwise(&rule, config.class(), raw)? {
-        search.offer(cause, &what, &picture_of(evidence, latents)?, 0);
+        search.offer(cause, &what, &picture_of(evidence, latents)?);
         if search.done() {
             break;
         }
@@ -140,7 +141,7 @@ pub(super) fn by_layouts(
     for (layout, what) in Layout::ALL {
         let latents = layout.apply(first).insert_axis(Axis(0));
         let what = format!("decoded from latents with {what}");
-        search.offer(&LAYOUT_SCRAMBLED, &what, &picture_of(evidence, latents)?, 0);
+        search.offer(&LAYOUT_SCRAMBLED, &what, &picture_of(evidence, latents)?);
         if search.done() {
             break;
         }
@@ -212,29 +213,77 @@ fn picture_of(evidence: &Evidence, latents: Array4<f32>) -> Result<Rgb8> {
     denormalize(evidence.vae.decode(latents.view())?.view(), Dtype::F32)
 }
 
+/// Exchanged channels and sides, before the encoder: that looks nearly as it does after the decoder, where all
+/// of them were tried, and is tried again only where it told something.
+pub(super) fn rearranged_before(evidence: &Evidence, search: &Search) -> Vec<Tried> {
+    let mut tried = explanations(evidence);
+    tried.retain(|Tried { cause, change, .. }| {
+        let rearranges = matches!(change, Change::Channels(_) | Change::Symmetry(_));
+        rearranges && search.competition.tells(cause.code)
+    });
+    tried
+}
+
+/// What else can have happened to the picture before the encoder, and nowhere else.
+pub(super) fn only_before(evidence: &Evidence) -> Vec<Tried> {
+    let mut tried = explanations(evidence);
+    tried.retain(|Tried { change, .. }| matches!(change, Change::Range(_) | Change::Resized(_)));
+    tried
+}
+
 /// Tries what can have happened to the picture before the encoder.
-pub(super) fn by_input(evidence: &Evidence, search: &mut Search) -> Result<()> {
-    // Exchanged channels and sides look the same before and after: those were tried on the output.
-    let only_before = |explanation: &Tried| {
-        matches!(explanation.change, Change::Range(_) | Change::Moved(_) | Change::Resized(_))
-    };
-    for Tried { cause, what, change } in explanations(evidence).into_iter().filter(only_before) {
+pub(super) fn by_input(evidence: &Evidence, tried: Vec<Tried>, search: &mut Search) -> Result<()> {
+    for Tried { cause, what, change } in tried {
         let Some(sample) = change.apply(evidence)? else { continue };
         if sample.dim() != evidence.sample.dim() {
             continue;
         }
         let latents = evidence.vae.encode(sample.view(), None)?.latents;
         let decoded = denormalize(evidence.vae.decode(latents.view())?.view(), Dtype::F32)?;
-        // A move changes the border in ways that only the real padding has.
-        let border = if matches!(change, Change::Moved(_)) { 16 } else { 0 };
-        search.offer(
-            cause,
-            &format!("of a picture that was {what} before encoding"),
-            &decoded,
-            border,
-        );
+        let what = format!("of a picture that was {what} before encoding");
+        search.offer(cause, &what, &decoded);
         if search.done() {
             return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Tries convolutions that were padded otherwise: in the encoder, in the decoder, and in both.
+pub(super) fn by_paddings(
+    evidence: &Evidence,
+    raw: &Array4<f32>,
+    search: &mut Search,
+) -> Result<()> {
+    let vae = evidence.vae;
+    for padding in Padding::ALL {
+        let (cause, what) = (padding.cause(), padding.in_words());
+        if !evidence.knows(cause.code) {
+            continue;
+        }
+        let encoded = match evidence.has_users_latents() {
+            true => None,
+            false => padding.encode(vae, evidence.sample)?.filter(|by| by.dim() == raw.dim()),
+        };
+        let mut offer = |place: &str, decoded: Option<Array4<f32>>| -> Result<()> {
+            if let Some(decoded) = decoded.filter(|_| !search.done()) {
+                let picture = denormalize(decoded.view(), Dtype::F32)?;
+                search.offer(cause, &format!("with {what} in {place}"), &picture);
+            }
+            Ok(())
+        };
+        // The decoder has no strided convolution.
+        if padding != Padding::Symmetric {
+            if let Some(latents) = &encoded {
+                offer("encoder and decoder", padding.decode(vae, latents)?)?;
+            }
+            offer("the decoder", padding.decode(vae, raw)?)?;
+        }
+        if let Some(latents) = &encoded {
+            offer("the encoder", Some(vae.decode(latents.view())?))?;
+        }
+        if search.done() {
+            break;
         }
     }
     Ok(())
@@ -247,7 +296,7 @@ pub(super) fn by_tiles(evidence: &Evidence, raw: &Array4<f32>, search: &mut Sear
         for mistake in [None].into_iter().chain(UnitMistake::ALL.map(Some)) {
             let cause = if mistake.is_some() { &TILE_BLEND_UNITS } else { &TILE_SEAMS };
             let decoded = denormalize(tiles.blended(mistake)?.view(), Dtype::F32)?;
-            search.offer(cause, &tiles::described(tiling, mistake), &decoded, 0);
+            search.offer(cause, &tiles::described(tiling, mistake), &decoded);
             if search.done() {
                 return Ok(());
             }

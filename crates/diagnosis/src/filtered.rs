@@ -1,6 +1,6 @@
-//! A picture that was blurred after decoding.
+//! A picture that was blurred.
 
-use super::super::legitimate::Distance;
+use super::legitimate::Distance;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
 
