@@ -9,7 +9,7 @@ use super::faults;
 use crate::weights::planted::TRAINED;
 
 /// One fault under two names: what the calibration sees in a file, and what was done to a VAE.
-const SAME: [(&str, &str); 23] = [
+const SAME: [(&str, &str); 27] = [
     ("BGR, seen in latents", "BGR fed"),
     ("[0, 1] into the encoder, seen in latents", "[0, 1] fed"),
     ("[0, 1] into the encoder, seen in the picture", "[0, 1] fed"),
@@ -25,6 +25,10 @@ const SAME: [(&str, &str); 23] = [
     ("padding on all sides, seen in the picture", "padding on all sides"),
     ("padding on all sides, in a trace", "padding on all sides"),
     ("circular padding, seen in the picture", "circular padding"),
+    ("circular padding, seen in latents", "circular padding"),
+    ("circular padding of the decoder alone", "circular padding"),
+    ("BGR fed, seen in the picture", "BGR fed"),
+    ("a mirrored picture fed, seen in the picture", "a mirrored picture fed"),
     ("attention without 1 / sqrt(d), in a trace", "attention without 1 / sqrt(d)"),
     ("interpolated upsampling, in a trace", "interpolated upsampling"),
     ("NaN in one layer, in a trace", "NaN in a weight"),
@@ -37,7 +41,7 @@ const SAME: [(&str, &str); 23] = [
 ];
 
 /// No VAE has them that is trained, or none at all: docs/src/probe.md says so.
-const NOT_PLANTED: [&str; 13] = [
+const NOT_PLANTED: [&str; 15] = [
     // Of how a picture is made smaller: charts are drawn in their size.
     "nearest-neighbour resize, seen in latents",
     "nearest-neighbour resize fed",
@@ -54,6 +58,9 @@ const NOT_PLANTED: [&str; 13] = [
     "the first channel in place of all",
     "half of the channels, twice",
     "the last channel a copy",
+    // Of edges, for which circular padding stands.
+    "reflecting padding, seen in the picture",
+    "repeating padding, seen in the picture",
     // Takes the picture beside the VAE.
     "colours matched to the input",
 ];
@@ -74,6 +81,9 @@ fn every_fault_of_the_calibration_is_planted_or_said_not_to_be() {
     // No trained VAE of those classes is in the repository.
     let classes = ["FLUX.2: ", "TAESD: ", "asymmetric: ", "Wan: ", "Wan 2.2: "];
     names.retain(|name| !classes.iter().any(|class| name.starts_with(class)));
+    // Of how a file is read: charts are drawn.
+    let of_files = ["alpha on ", "grey of 16 bits scaled", "Display P3 converted"];
+    names.retain(|name| !of_files.iter().any(|of| name.starts_with(of)));
     // Of how values are stored, not of what they do; those that pass nothing on have names of their own.
     names.retain(|name| !name.starts_with("weights: "));
     let accounted = |name: &str| {

@@ -126,8 +126,9 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Convolutions padded otherwise in the encoder.
-    pub fn offer_paddings(&mut self) -> Result<()> {
+    /// Convolutions padded otherwise in the encoder: all of them where the difference stands out `at_the_border`,
+    /// else only the strided ones.
+    pub fn offer_paddings(&mut self, at_the_border: bool) -> Result<()> {
         let evidence = self.evidence;
         // What a draw has added to the mode.
         let noise = match evidence.mean() {
@@ -136,7 +137,8 @@ impl<'a> Search<'a> {
         };
         for padding in Padding::ALL {
             let cause = padding.cause();
-            if !evidence.knows(cause.code) || self.competition.done() {
+            let may_be = padding == Padding::Symmetric || at_the_border;
+            if !may_be || !evidence.knows(cause.code) || self.competition.done() {
                 continue;
             }
             let Some(mean) = padding.encode(evidence.vae, evidence.sample)? else { return Ok(()) };

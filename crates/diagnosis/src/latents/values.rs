@@ -111,7 +111,7 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
     })?;
     let related = line.correlation.abs() >= RELATED;
     if residual > ROUNDING && related && !search.competition.done() {
-        search.offer_paddings()?;
+        search.offer_paddings(region(found).stands_out_at_the_border())?;
     }
     if residual > ROUNDING && related && !search.competition.done() {
         search.offer_fitted()?;

@@ -13,6 +13,7 @@ use super::super::latents::patched::treated_otherwise;
 use super::super::layout::Layout;
 use super::super::legitimate::Distance;
 use super::super::padded::Padding;
+use super::super::region::Region;
 use super::super::scaling::{SCALING_FACTOR_MISMATCH, SHIFT_FACTOR_DROPPED};
 use super::super::seams::TILE_SEAMS;
 use super::super::tiles::{self, TILE_BLEND_UNITS, Tiles};
@@ -249,16 +250,18 @@ pub(super) fn by_input(evidence: &Evidence, tried: Vec<Tried>, search: &mut Sear
     Ok(())
 }
 
-/// Tries convolutions that were padded otherwise: in the encoder, in the decoder, and in both.
+/// Tries convolutions that were padded otherwise: in the encoder, in the decoder, and in both. What does not stand
+/// out at the border has all of them as they should be, but for the strided ones.
 pub(super) fn by_paddings(
     evidence: &Evidence,
     raw: &Array4<f32>,
     search: &mut Search,
 ) -> Result<()> {
     let vae = evidence.vae;
+    let at_the_border = Region::of_pictures(search.ours, search.theirs).stands_out_at_the_border();
     for padding in Padding::ALL {
         let (cause, what) = (padding.cause(), padding.in_words());
-        if !evidence.knows(cause.code) {
+        if !evidence.knows(cause.code) || (padding != Padding::Symmetric && !at_the_border) {
             continue;
         }
         let encoded = match evidence.has_users_latents() {
