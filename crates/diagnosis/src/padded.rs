@@ -1,7 +1,7 @@
 //! The VAE with its convolutions padded in another way, as pipelines run it that patch them: module by module,
 //! each run alone by the VAE itself, on an input that brings the other padding with it.
 
-use ndarray::{Array4, Axis, Slice, concatenate, s};
+use ndarray::{Array4, Axis, s};
 
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
@@ -35,7 +35,7 @@ pub(super) const PADDING_MODE: Cause = Cause {
     severity: Severity::Error,
     title: "convolutions pad with something other than zeros",
     meaning: "AutoencoderKL pads with zeros. Circular padding (a switch for tiling textures), \
-              reflection or repeated edges change the outermost pixels and nothing else.",
+              reflection or repeated edges change the outermost pixels, and the others little.",
     rule: "Your latents, or your picture, are what this VAE makes when every convolution of 3 x 3 pads its \
            input so: in the encoder, in the decoder, or in both.",
     remedy: "pad with zeros: padding_mode='zeros' in every convolution",
@@ -193,8 +193,8 @@ impl Padding {
             }
             // No published model has it.
             Function::Activation(Activation::Gelu) => return None,
-            Function::PadRightAndBottom if self == Self::Symmetric => framed(&xs, 1, 1, |_| None),
-            Function::PadRightAndBottom => framed(&xs, 0, 1, |_| None),
+            Function::PadRightAndBottom if self == Self::Symmetric => zero_padded(&xs, 1, 1),
+            Function::PadRightAndBottom => zero_padded(&xs, 0, 1),
             Function::UpsampleNearest2x => {
                 let (n, c, h, w) = xs.dim();
                 Array4::from_shape_fn((n, c, 2 * h, 2 * w), |(n, c, y, x)| xs[[n, c, y / 2, x / 2]])
@@ -219,19 +219,18 @@ impl Padding {
         // This many more rows and columns make one output more on each side. The convolution's own zeros reach
         // no further than that one, which is dropped.
         let more = stride;
-        let from = |length: usize| {
-            move |at: isize| {
-                let (end, last) = (length as isize, length as isize - 1);
-                Some(match self {
-                    Self::Circular => at.rem_euclid(end),
-                    Self::Reflect => (last - (last - at.abs()).abs()).clamp(0, last),
-                    _ => at.clamp(0, last),
-                } as usize)
-            }
+        let places = |length: usize| -> Vec<usize> {
+            let (end, last) = (length as isize, length as isize - 1);
+            let from = |at: isize| match self {
+                Self::Circular => at.rem_euclid(end),
+                Self::Reflect => (last - (last - at.abs()).abs()).clamp(0, last),
+                _ => at.clamp(0, last),
+            };
+            (-more..end + more).map(|at| from(at) as usize).collect()
         };
         let (_, _, height, width) = xs.dim();
-        let rows = extended(&xs, 2, more, more, from(height));
-        let made = alone(vae, module, extended(&rows, 3, more, more, from(width)))?;
+        let padded = xs.select(Axis(2), &places(height)).select(Axis(3), &places(width));
+        let made = alone(vae, module, padded)?;
         let kept = |made: Array4<f32>| {
             let (_, _, height, width) = made.dim();
             made.slice(s![.., .., 1..height - 1, 1..width - 1]).to_owned()
@@ -263,35 +262,11 @@ fn alone(vae: &dyn Vae, module: &Module, xs: Array4<f32>) -> Result<Option<Array
     Ok(Some(made))
 }
 
-/// `before` and `after` more rows and columns, from where `from` says; zeros where it says nothing.
-fn framed(
-    xs: &Array4<f32>,
-    before: usize,
-    after: usize,
-    from: impl Fn(isize) -> Option<usize> + Copy,
-) -> Array4<f32> {
-    extended(&extended(xs, 2, before, after, from), 3, before, after, from)
-}
-
-fn extended(
-    xs: &Array4<f32>,
-    axis: usize,
-    before: usize,
-    after: usize,
-    from: impl Fn(isize) -> Option<usize>,
-) -> Array4<f32> {
-    let length = xs.shape()[axis] as isize;
-    let part = |at: isize| match from(at) {
-        Some(at) => xs.slice_axis(Axis(axis), Slice::from(at..at + 1)).to_owned(),
-        None => xs.slice_axis(Axis(axis), Slice::from(0..1)).mapv(|_| 0.0),
-    };
-    let places = (-(before as isize)..0).map(part).collect::<Vec<_>>();
-    let behind = (length..length + after as isize).map(part).collect::<Vec<_>>();
-    let parts: Vec<_> = places
-        .iter()
-        .map(Array4::view)
-        .chain([xs.view()])
-        .chain(behind.iter().map(Array4::view))
-        .collect();
-    concatenate(Axis(axis), &parts).unwrap_or_else(|_| xs.clone())
+/// `xs` with this many zeros before and behind it in rows and columns.
+fn zero_padded(xs: &Array4<f32>, before: usize, behind: usize) -> Array4<f32> {
+    let (n, c, h, w) = xs.dim();
+    let more = before + behind;
+    let mut padded = Array4::zeros((n, c, h + more, w + more));
+    padded.slice_mut(s![.., .., before..before + h, before..before + w]).assign(xs);
+    padded
 }

@@ -84,7 +84,7 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     };
     let mut tried: Vec<Tried> = resizings(evidence);
     if difference > ROUNDING {
-        tried = readings(evidence);
+        tried = readings();
         tried.extend(explanations(evidence));
     }
     for Tried { cause, what, change } in tried {
@@ -232,25 +232,25 @@ fn unexplained(
     // Other ways of resizing soften by less.
     let blurred = blur(evidence.seen, &fed)?
         .filter(|blur| blur.is_all_of(distance.rms) && (!resized || blur.sigma_pixels >= 1.0));
-    let finding = match () {
-        () if in_range && blurred.is_some() => {
-            let sigma = blurred.map_or(0.0, |blur| blur.sigma_pixels);
+    let finding = match blurred {
+        Some(blur) if in_range => {
+            let sigma = blur.sigma_pixels;
             let title =
                 format!("the preprocessed tensor is the picture, blurred by about {sigma} pixels");
             Finding::new(&PREPROCESSED_DIFFERS, title).evidence("blurred_by_pixels", sigma)
         }
-        () if in_range && distance.is_within(&allowed) && other_resize => Finding::new(
+        _ if in_range && distance.is_within(&allowed) && other_resize => Finding::new(
             &RESIZE_MISMATCH,
             "the preprocessed tensor is the picture resized in a way that none of the known filters gives, or compressed",
         ),
-        () if in_range && distance.is_within(&allowed) => {
+        _ if in_range && distance.is_within(&allowed) => {
             return Ok(Judged::passing(format!("JPEG or WebP at quality {QUALITY} does as much")));
         }
-        () if resized && correlation > 0.9 => Finding::new(
+        _ if resized && correlation > 0.9 => Finding::new(
             &PREPROCESSED_DIFFERS,
             "the preprocessed tensor is this picture, but neither a known way of resizing nor another rule gives it",
         ),
-        () => Finding::new(
+        _ => Finding::new(
             &PREPROCESSED_DIFFERS,
             "the preprocessed tensor is not this picture, and no rule says why",
         ),

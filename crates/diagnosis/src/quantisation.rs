@@ -7,6 +7,7 @@ use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
 use super::fit::psnr;
+use super::legitimate::Distance;
 use super::round_trip::OUTPUT_NOT_DENORMALISED;
 use super::severity::Severity;
 use vae_fidelity_core::dtype::Dtype;
@@ -207,8 +208,7 @@ fn in_bf16(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding>
 pub(super) fn lost_levels(ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
     let (expected, found) = (levels(ours), levels(theirs));
     // Rounding to levels this far apart leaves 0.3 of a step; another picture leaves more.
-    let rms_levels = 255.0 * 10f64.powf(-psnr(ours, theirs) / 20.0);
-    let collapsed = rms_levels <= 0.6 * 255.0 / found.max(1) as f64
+    let collapsed = Distance::between(ours, theirs).rms <= 0.6 * 255.0 / found.max(1) as f64
         && expected >= FEW
         && (found as f64) <= COLLAPSED * expected as f64;
     let title = format!("{found} levels a channel, where the reference has {expected}");

@@ -3,7 +3,6 @@
 use super::changes::{Change, Tried};
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
-use super::evidence::Evidence;
 use super::severity::Severity;
 use vae_fidelity_pixels::Reading;
 
@@ -60,11 +59,8 @@ pub(super) const COLOUR_PROFILE_MISMATCH: Cause = Cause {
 const FILES: [DecidedBy; 3] =
     [DecidedBy::Preprocessed, DecidedBy::Latents, DecidedBy::DecodedImage];
 
-/// The explanations by another reading of the file; none where nothing was dropped of it.
-pub(super) fn readings(evidence: &Evidence) -> Vec<Tried> {
-    if evidence.dropped.is_none() {
-        return Vec::new();
-    }
+/// The explanations by another reading of the file. Where it hides nothing, none of them can be applied.
+pub(super) fn readings() -> Vec<Tried> {
     let explained = |reading: Reading| {
         let (cause, what) = match reading {
             Reading::OnWhite => (&ALPHA_MISMATCH, "composited on white, where alpha is dropped"),

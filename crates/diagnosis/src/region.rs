@@ -120,12 +120,8 @@ impl Region {
         let outermost =
             |y: usize, x: usize| y.min(rows - 1 - y) == 0 || x.min(columns - 1 - x) == 0;
         let middle = |at: usize, end: usize| (end / 4..end - end / 4).contains(&at);
-        let mean = |inside: &dyn Fn(usize, usize) -> bool| {
-            let chosen = self.all.indexed_iter().filter(|((y, x), _)| inside(*y, *x));
-            let (sum, n) = chosen.fold((0.0, 0usize), |(sum, n), (_, by)| (sum + by, n + 1));
-            (sum / n.max(1) as f64).sqrt()
-        };
-        mean(&outermost) >= OUTER * mean(&|y, x| middle(y, rows) && middle(x, columns))
+        rms(&self.all, |(y, x)| outermost(y, x))
+            >= OUTER * rms(&self.all, |(y, x)| middle(y, rows) && middle(x, columns))
     }
 
     /// `edited-region`, for `subject`. An edit changes every pixel of a part and leaves the others as they
@@ -153,16 +149,12 @@ impl Region {
         }
         let inside =
             |at: (usize, usize)| (top..=bottom).contains(&at.0) && (left..=right).contains(&at.1);
-        let mean = |squares: &Array2<f64>, of: bool| {
-            let chosen = squares.indexed_iter().filter(|(at, _)| inside(*at) == of);
-            let (sum, n) = chosen.fold((0.0, 0usize), |(sum, n), (_, by)| (sum + by, n + 1));
-            (sum / n.max(1) as f64).sqrt()
-        };
-        let (within, without) = (mean(&self.squares, true), mean(&self.squares, false));
+        let outside = |at: (usize, usize)| !inside(at);
+        let (within, without) = (rms(&self.squares, inside), rms(&self.squares, outside));
         let is_edit = |touched: &Array2<f64>| {
             let mut shares: Vec<f64> = places.iter().map(|&at| touched[at]).collect();
             shares.sort_by(f64::total_cmp);
-            mean(&self.all, false) <= UNTOUCHED && shares[shares.len() / 2] >= EVERY
+            rms(&self.all, outside) <= UNTOUCHED && shares[shares.len() / 2] >= EVERY
         };
         let shows = self.touched.as_ref().is_none_or(is_edit);
         let severity = match self.touched {
@@ -186,6 +178,13 @@ impl Region {
                 .evidence("rms_outside", without)
         })
     }
+}
+
+/// Of the places that lie `inside`; 0 where none does.
+fn rms(squares: &Array2<f64>, inside: impl Fn((usize, usize)) -> bool) -> f64 {
+    let chosen = squares.indexed_iter().filter(|(at, _)| inside(*at));
+    let (sum, n) = chosen.fold((0.0, 0usize), |(sum, n), (_, by)| (sum + by, n + 1));
+    (sum / n.max(1) as f64).sqrt()
 }
 
 #[cfg(test)]

@@ -256,12 +256,12 @@ fn in_pictures() -> Vec<Fault> {
         }),
         strong!("BGR fed, seen in the picture", "channel-swap", TRAINED, |plot| {
             match colourful(plot.run) {
-                true => trip(plot, plot.run.sample.select(Axis(1), &[2, 1, 0])),
+                true => trip(plot.vae, &plot.run.sample.select(Axis(1), &[2, 1, 0])),
                 false => Ok(None),
             }
         }),
         strong!("a mirrored picture fed, seen in the picture", "exif-ignored", TRAINED, |plot| {
-            trip(plot, plot.run.sample.slice(s![.., .., .., ..;-1]).to_owned())
+            trip(plot.vae, &plot.run.sample.slice(s![.., .., .., ..;-1]).to_owned())
         }),
         strong!("range converted in bf16", "banding", TRAINED, |plot| {
             converted(plot, |value| {

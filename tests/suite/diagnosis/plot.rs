@@ -99,9 +99,9 @@ pub fn decoded(plot: &Plot, change: impl Fn(f32) -> f32) -> Result<Option<UserFi
 }
 
 /// What `sample` becomes on its way through encoder and decoder.
-pub fn trip(plot: &Plot, sample: Array4<f32>) -> Result<Option<UserFiles>> {
-    let raw = plot.vae.encode(sample.view(), None)?.latents;
-    picture(&plot.vae.decode(raw.view())?)
+pub fn trip(vae: &dyn Vae, sample: &Array4<f32>) -> Result<Option<UserFiles>> {
+    let raw = vae.encode(sample.view(), None)?.latents;
+    picture(&vae.decode(raw.view())?)
 }
 
 /// (C, H, W) as (H, W, C) in memory, read as (C, H, W) again.

@@ -40,9 +40,7 @@ pub fn faults() -> Vec<Fault> {
             }
         ),
         strong!("circular padding, seen in the picture", "padding-mode", TRAINED, |plot| {
-            let port = plot.model.port(PortFault::CircularPadding)?;
-            let raw = port.encode(plot.run.sample.view(), None)?.latents;
-            picture(&port.decode(raw.view())?)
+            trip(&*plot.model.port(PortFault::CircularPadding)?, &plot.run.sample)
         }),
         strong!("circular padding, seen in latents", "padding-mode", TRAINED, |plot| {
             let port = plot.model.port(PortFault::CircularPadding)?;
@@ -54,14 +52,10 @@ pub fn faults() -> Vec<Fault> {
             picture(&port.decode(plot.run.encoded.latents.view())?)
         }),
         strong!("reflecting padding, seen in the picture", "padding-mode", TRAINED, |plot| {
-            let port = plot.model.port(PortFault::ReflectPadding)?;
-            let raw = port.encode(plot.run.sample.view(), None)?.latents;
-            picture(&port.decode(raw.view())?)
+            trip(&*plot.model.port(PortFault::ReflectPadding)?, &plot.run.sample)
         }),
         strong!("repeating padding, seen in the picture", "padding-mode", TRAINED, |plot| {
-            let port = plot.model.port(PortFault::ReplicatePadding)?;
-            let raw = port.encode(plot.run.sample.view(), None)?.latents;
-            picture(&port.decode(raw.view())?)
+            trip(&*plot.model.port(PortFault::ReplicatePadding)?, &plot.run.sample)
         }),
         strong!("padding on all sides, in a trace", "symmetric-downsample-padding", ALL, |plot| {
             traced(plot, PortFault::SymmetricPadding)

@@ -107,7 +107,7 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
     // Rounding may hide another resize, and nothing else.
     search.offer_encoded(match residual <= ROUNDING {
         true => resizings(evidence),
-        false => readings(evidence).into_iter().chain(explanations(evidence)).collect(),
+        false => readings().into_iter().chain(explanations(evidence)).collect(),
     })?;
     let related = line.correlation.abs() >= RELATED;
     if residual > ROUNDING && related && !search.competition.done() {

@@ -111,9 +111,9 @@ fn of_one_size(
     if before < SAME_DB && !search.done() && !evidence.has_users_latents() {
         // Before regions: transparent pixels often lie in a part of the picture, or around it, and what was
         // mirrored or turned may differ there alone.
-        let mut before = readings(evidence);
-        before.extend(tried::rearranged_before(evidence, &search));
-        tried::by_input(evidence, before, &mut search)?;
+        let mut first = readings();
+        first.extend(tried::rearranged_before(evidence, &search));
+        tried::by_input(evidence, first, &mut search)?;
     }
     if before < SAME_DB
         && !explains(&search.competition.outcome(f64::INFINITY))
