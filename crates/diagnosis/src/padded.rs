@@ -218,7 +218,7 @@ impl Padding {
         }
         // This many more rows and columns make one output more on each side. The convolution's own zeros reach
         // no further than that one, which is dropped.
-        let more = stride;
+        let more = stride as isize;
         let places = |length: usize| -> Vec<usize> {
             let (end, last) = (length as isize, length as isize - 1);
             let from = |at: isize| match self {
