@@ -257,7 +257,6 @@ ASYMMETRIC = [
 ]  # fmt: skip
 
 
-
 def wan(name, model, shows, size, image="astronaut.png", **how):
     """A case of Wan's classes or Qwen-Image's, as one picture; their goldens are a crate of their own."""
     return Case(name, model, image, shows, size, part="wan", **how)

@@ -16,7 +16,7 @@ fn read(fields: &Value) -> VaeConfig {
 }
 
 /// What the class's defaults are.
-fn wan_21() -> VaeConfig {
+pub fn wan_21() -> VaeConfig {
     read(&json!({"_class_name": "AutoencoderKLWan"}))
 }
 
@@ -25,7 +25,7 @@ fn qwen_image() -> VaeConfig {
 }
 
 /// Its graph; the published statistics are the family's.
-fn wan_22() -> VaeConfig {
+pub fn wan_22() -> VaeConfig {
     read(&json!({
         "_class_name": "AutoencoderKLWan", "base_dim": 160, "decoder_base_dim": 256, "z_dim": 48,
         "is_residual": true, "in_channels": 12, "out_channels": 12, "patch_size": 2,
@@ -34,7 +34,7 @@ fn wan_22() -> VaeConfig {
 }
 
 /// As the original files call a tensor, by `vae2_1.py` and `vae2_2.py`.
-fn original(name: &str) -> String {
+pub fn original(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     let block = |rest: &[&str]| match *rest {
         ["norm1", kind] => format!("residual.0.{kind}"),
@@ -79,7 +79,7 @@ fn original(name: &str) -> String {
 }
 
 /// Of 2.1, whose decoder's levels are one list.
-fn original_21(name: &str) -> String {
+pub fn original_21(name: &str) -> String {
     let name = original(name);
     let parts: Vec<&str> = name.split('.').collect();
     match parts[..] {
@@ -94,7 +94,7 @@ fn original_21(name: &str) -> String {
 }
 
 /// Of 2.2.
-fn original_22(name: &str) -> String {
+pub fn original_22(name: &str) -> String {
     let name = original(name);
     let parts: Vec<&str> = name.split('.').collect();
     match parts[..] {

@@ -24,6 +24,7 @@ mod latents_files;
 #[cfg(target_os = "linux")]
 mod limits;
 mod lost_files;
+mod original_files;
 #[cfg(target_os = "linux")]
 mod max_memory;
 mod pictures;
