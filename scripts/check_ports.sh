@@ -19,7 +19,8 @@ only=(--only sd-small --only flux1-small --only cogview-small --only posterior-c
   --only five-blocks --only builtin-tall --only builtin-small)
 tiny=(--only tiny-small --only tiny-uneven --only tiny-gelu)
 # Classes with another rule of scaling.
-scaled=(--only flux2-small --only wan-small --only wan2.2-small --only qwen-image-small)
+flux2=(--only flux2-small)
+clips=(--only qwen-image-small --only wan2.2-small)
 
 judge() { # the exit code is verify's; arguments after the folder say which cases
   local folder=$1
@@ -81,10 +82,14 @@ passes onnx-tiny "${tiny[@]}"
 scripts/python.sh -c "import numpy; f = '$work/onnx-tiny/tiny-small-mode/latents.npy'; numpy.save(f, numpy.load(f) + 1e-2)"
 fails onnx-tiny 'FAILED tiny-small-mode / latents' "${tiny[@]}"
 
-"$tool" golden export "$work/inputs-scaled" --format both "${scaled[@]}"
-onnx onnx-scaled inputs-scaled
-passes onnx-scaled "${scaled[@]}"
-onnx onnx-patch-order inputs-scaled --fault patch-order
-fails onnx-patch-order 'packed as (ph, pw, c)' "${scaled[@]}"
-onnx onnx-no-statistics inputs-scaled --fault no-statistics
-fails onnx-no-statistics 'latents_mean and latents_std were left out' "${scaled[@]}"
+"$tool" golden export "$work/inputs-flux2" --format both "${flux2[@]}"
+onnx onnx-flux2 inputs-flux2
+passes onnx-flux2 "${flux2[@]}"
+onnx onnx-patch-order inputs-flux2 --fault patch-order
+fails onnx-patch-order 'packed as (ph, pw, c)' "${flux2[@]}"
+
+"$tool" golden export "$work/inputs-clips" --format both "${clips[@]}"
+onnx onnx-clips inputs-clips
+passes onnx-clips "${clips[@]}"
+onnx onnx-no-statistics inputs-clips --fault no-statistics
+fails onnx-no-statistics 'latents_mean and latents_std were left out' "${clips[@]}"

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::json::{lossy, lossy_option};
 use super::latents_source::LatentsSource;
 use crate::checkpoint::Checkpoint;
-use crate::config::{Family, PublishedQuality, VaeConfig};
+use crate::config::{Class, Family, PublishedQuality, VaeConfig};
 use crate::diagnosis::{ComparedFile, Finding, NotDecided};
 use crate::dtype::Dtype;
 use crate::engine::Execution;
@@ -122,6 +122,8 @@ pub struct Model {
     pub source: String,
     /// The commit of a model that comes from a hub; `None` for all others.
     pub revision: Option<String>,
+    /// Its class, as diffusers' `_class_name` has it.
+    pub class: Class,
     /// The family that its config describes.
     pub family: Family,
     /// Its config, defaults filled in.
@@ -147,6 +149,7 @@ impl Model {
         Self {
             source: checkpoint.source().to_string(),
             revision: checkpoint.revision().map(str::to_owned),
+            class: checkpoint.config().class(),
             family: checkpoint.family(),
             config: checkpoint.config().clone(),
             parameters: checkpoint.parameters(),

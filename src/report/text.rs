@@ -230,8 +230,9 @@ pub(super) fn model_line(f: &mut fmt::Formatter<'_>, model: &Model) -> fmt::Resu
         f,
         "model",
         format_args!(
-            "{}{at} ({} family, {} parameters), {} on {}, {} engine{tiles}",
+            "{}{at} ({}, {} family, {} parameters), {} on {}, {} engine{tiles}",
             printable(&model.source),
+            model.class.name(),
             model.family,
             model.parameters,
             model.dtype,

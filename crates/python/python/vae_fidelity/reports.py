@@ -39,6 +39,17 @@ class Input:
     """Rows that the VAE saw."""
 
 
+Class = Literal[
+    "AutoencoderKL",
+    "AutoencoderKLFlux2",
+    "AutoencoderTiny",
+    "AsymmetricAutoencoderKL",
+    "AutoencoderKLWan",
+    "AutoencoderKLQwenImage",
+]
+"""A class of diffusers' `models/autoencoders/`, as `_class_name` names it."""
+
+
 Family = Literal[
     "builtin",
     "sd1",
@@ -334,6 +345,8 @@ class Model:
     """`builtin`, or the folder or file it was loaded from."""
     revision: str | None
     """The commit of a model that comes from a hub; `None` for all others."""
+    class_: Class
+    """Its class, as diffusers' `_class_name` has it."""
     family: Family
     """The family that its config describes."""
     config: VaeConfig
@@ -1005,17 +1018,6 @@ class FileReport:
 
 Origin = Literal["file", "default", "shapes", "family", "assumed"]
 """Where the value of a config's field comes from."""
-
-
-Class = Literal[
-    "AutoencoderKL",
-    "AutoencoderKLFlux2",
-    "AutoencoderTiny",
-    "AsymmetricAutoencoderKL",
-    "AutoencoderKLWan",
-    "AutoencoderKLQwenImage",
-]
-"""A class of diffusers' `models/autoencoders/`, as `_class_name` names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
