@@ -8,7 +8,7 @@ use vae_fidelity::pixels;
 
 use super::matrix::Matrix;
 use super::runs::{Model, UNTOUCHED};
-use super::{MODELS, clean, measure, values, weights};
+use super::{MODELS, OF_OTHER_CLASSES, clean, measure, values, weights};
 
 /// What is asked for, in JSON.
 #[derive(Deserialize)]
@@ -49,8 +49,8 @@ fn one_picture() {
         }
     }
     if let Some(number) = task.photograph {
-        let drawn = MODELS.into_iter().filter(|model| *model != "builtin").chain(["flux2-small"]);
-        for name in drawn {
+        let drawn = MODELS.into_iter().filter(|model| *model != "builtin");
+        for name in drawn.chain(OF_OTHER_CLASSES) {
             measure(&mut matrix, (name, &Model::load(name)), (number, &picture), false, true);
         }
     }

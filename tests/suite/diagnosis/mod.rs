@@ -12,11 +12,6 @@ mod consequences;
 pub mod faults;
 mod flux2;
 mod tiny;
-<<<<<<< HEAD
-mod asymmetric;
-mod wan;
-=======
->>>>>>> main
 mod legitimate;
 mod matrix;
 pub mod plot;
@@ -26,6 +21,7 @@ mod readings;
 mod runs;
 pub mod tiles;
 mod visible;
+mod wan;
 #[cfg(feature = "tch")]
 mod values;
 #[cfg(feature = "tch")]
@@ -50,6 +46,17 @@ use crate::planted::port as planted;
 
 /// Models of the packed crate.
 const MODELS: [&str; 5] = ["builtin", "sd-small", "act-relu", "flux1-small", "playground-small"];
+
+/// Narrow ones of the other classes.
+#[cfg(feature = "tch")]
+const OF_OTHER_CLASSES: [&str; 6] = [
+    "flux2-small",
+    "tiny-small",
+    "asymmetric-small",
+    "wan-small",
+    "wan2.2-small",
+    "qwen-image-small",
+];
 
 /// A photograph of the repository at a small size that has to be resized.
 fn photograph(name: &str) -> Rgb8 {
