@@ -24,6 +24,7 @@ __all__ = [
     "inspect",
     "metrics",
     "modules",
+    "multiple_of",
     "preprocess",
     "run",
     "run_goldens",
