@@ -34,7 +34,15 @@ def test_a_planted_fault_is_named_with_its_layer(fault, monkeypatch):
     assert is_named != (fault.name in MISSED), report
 
 
-@pytest.mark.parametrize("fault", live_clip_faults.CLIP_FAULTS, ids=lambda fault: fault.name)
+def each_once(faults):
+    """Each fault in one model; in the others it is for runs that have the time."""
+    planted = set()
+    for fault in faults:
+        yield pytest.param(fault, id=fault.name, marks=pytest.mark.slow if fault.plant in planted else ())
+        planted.add(fault.plant)
+
+
+@pytest.mark.parametrize("fault", each_once(live_clip_faults.CLIP_FAULTS))
 def test_a_fault_in_a_model_of_clips_is_named_with_its_layer(fault, monkeypatch):
     vae, original = MODELS[fault.model](), MODELS[fault.model]()
     fault.plant(vae, monkeypatch)
@@ -61,7 +69,14 @@ SOUND = [
 ]
 
 
-@pytest.mark.parametrize("model, way, dtype", SOUND, ids=lambda each: str(each).removeprefix("torch."))
+def in_one_dtype(runs):
+    """Each model in each way in one dtype; the others are for runs that have the time."""
+    dtypes = {pair: dtype for dtype, pair in ((run[2], run[:2]) for run in runs)}
+    for run in runs:
+        yield pytest.param(*run, marks=() if dtypes[run[:2]] is run[2] else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("model, way, dtype", in_one_dtype(SOUND), ids=lambda each: str(each).removeprefix("torch."))
 def test_a_sound_model_has_no_errors(model, way, dtype):
     vae = MODELS[model]().to(dtype)
     report = vae_fidelity.check(WAYS[way](vae), PHOTO, width=48, height=32)
