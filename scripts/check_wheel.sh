@@ -2,14 +2,17 @@
 # The Python package as its users have it: installed into an empty environment, and beside torch and
 # diffusers; its types, its examples, its generated classes.
 #
-#   scripts/check_wheel.sh TARGET_DIRECTORY [WHEEL]    # without WHEEL, builds one for this machine
+#   scripts/check_wheel.sh TARGET_DIRECTORY [WHEEL]    # without WHEEL, builds one for this machine, and leaves
+#                                                      # out tests that are marked as slow
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(realpath -m "$1")/wheel
 wheel=${2:-}
 mkdir -p "$work"
+chosen=()
 if [ -z "$wheel" ]; then
+  chosen=(-m 'not slow')
   scripts/wheel.sh --own "$work"
   wheel=$(echo "$work"/vae_fidelity-*.whl)
 fi
@@ -37,7 +40,7 @@ pytest=(-m pytest --quiet --no-header -p no:cacheprovider)
 # Beside torch, diffusers and Pillow.
 rm -rf "$work/site"
 .venv/bin/python "${pip[@]}" --no-deps --target "$work/site" "$wheel"
-PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" "$package"/tests/test_{torch,readings,live,live_behaviour,compare_models}.py
+PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" "${chosen[@]}" "$package"/tests/test_{torch,readings,live,live_behaviour,compare_models}.py
 
 # The nodes for ComfyUI, without ComfyUI; scripts has the names that its VAEs have.
 PYTHONPATH=$work/site:scripts .venv/bin/python "${pytest[@]}" integrations/comfyui/tests

@@ -50,8 +50,8 @@ def _of_comfyui(vae: Any, model: Any, pictures: torch.Tensor, notes: list[str], 
     # Before it runs: a class that is not run here is named, and not given pictures that it may not take.
     weights = loaded(model, family, config)
     dimensions = getattr(vae, "latent_dim", 2)
-    if dimensions != 2:
-        next = "connect a VAE for pictures"
+    if dimensions not in (2, 3):
+        next = "connect a VAE for pictures, or one for videos, which are given one frame"
         raise VaeFidelityError("option", "vae", f"its latents have {dimensions} dimensions, those of pictures 2", next)
     trip = through(vae, pictures)
     if getattr(getattr(vae, "patcher", None), "patches", None):

@@ -62,8 +62,13 @@ def through(vae: Any, pictures: torch.Tensor) -> Trip:
     """`pictures` through ComfyUI's own `encode` and `decode`. What they raise is ComfyUI's to show."""
     tiled: set[str] = set()
     with torch.no_grad(), _tiles(tiled):
-        latents = vae.encode(pictures)
-        decoded = vae.decode(latents)
+        if getattr(vae, "latent_dim", 2) == 3:
+            # A batch is a clip to it, and each picture is a clip of one frame here.
+            made = [_as_clip(vae, picture[None]) for picture in pictures]
+            latents, decoded = (torch.cat(each) for each in zip(*made))
+        else:
+            latents = vae.encode(pictures)
+            decoded = vae.decode(latents)
     process_input = getattr(vae, "process_input", None)
     preprocessed = process_input(pictures.movedim(-1, 1)) if callable(process_input) else None
     model = vae.first_stage_model
@@ -74,6 +79,17 @@ def through(vae: Any, pictures: torch.Tensor) -> Trip:
     # FLUX.2's statistics are the model's own: its encode ends with them.
     scale = "scaled" if "bn.running_mean" in names else "raw"
     return Trip(latents.float().cpu(), scale, preprocessed, decoded.float().cpu(), frozenset(tiled))
+
+
+def _as_clip(vae: Any, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents (1, channels, height, width) and picture (1, height, width, 3) of a clip of one frame."""
+    latents = vae.encode(picture)
+    decoded = vae.decode(latents)
+    for what, clip, axis in (("latents", latents, 2), ("pictures", decoded, 1)):
+        if clip.ndim != 5 or clip.shape[axis] != 1:
+            problem = f"makes {what} of shape {tuple(clip.shape)} of one picture, expected a clip of one frame"
+            raise VaeFidelityError("tensor", "vae", problem, "connect a VAE whose clips may have one frame")
+    return latents[:, :, 0], decoded[:, 0]
 
 
 def _cropped(vae: Any, pictures: torch.Tensor) -> torch.Tensor:

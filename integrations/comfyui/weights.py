@@ -13,7 +13,7 @@ AUTO = "auto"
 
 FAMILIES = (
     "sd1", "sd2", "sdxl", "playground-v2.5", "sd3", "flux1", "cogview", "x4-upscaler", "flux2", "taesd", "taesdxl", "taesd3",
-    "taef1", "taef2", "asymmetric",
+    "taef1", "taef2", "asymmetric", "wan2.1", "wan2.2", "qwen-image",
 )  # fmt: skip
 """What `vae_fidelity.Pipeline` takes as `family`."""
 
@@ -28,7 +28,7 @@ class Loaded:
 
 
 def loaded(model: Any, family: str = AUTO, config: str = "") -> Loaded:
-    """The weights of `first_stage_model`, under the LDM names that ComfyUI's classes have.
+    """The weights of `first_stage_model`, under the names that ComfyUI's classes have: LDM's, TAESD's or Wan's.
 
     Raises:
         VaeFidelityError: if no VAE that is run here has these weights; it says which class they are of.

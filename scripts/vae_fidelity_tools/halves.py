@@ -1,4 +1,4 @@
-"""The encoder and the decoder of diffusers' AutoencoderKL as modules of their own, and as ONNX graphs."""
+"""The encoder and the decoder of a VAE of diffusers as modules of their own, and as ONNX graphs."""
 
 import warnings
 
@@ -23,6 +23,17 @@ class Decode(torch.nn.Module):
 
     def forward(self, latents):
         return self.vae.decode(latents).sample
+
+
+class OneFrame(torch.nn.Module):
+    """A half of a model of clips, given one picture."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, picture):
+        return self.module(picture.unsqueeze(2))[:, :, 0]
 
 
 def export_onnx(module, example, path, **options):

@@ -215,7 +215,7 @@ impl Pipeline {
         };
         self.checkpoint().check_unchanged()?;
         by_what_to_mend_first(&mut findings);
-        let of_decoded = Decoded::of(options.decoded_path.clone(), &decoded);
+        let of_decoded = Decoded::of(options.decoded_path.clone(), &decoded, self.clamps());
         let (_, mut verdict_reasons) =
             Verdict::of(&findings, of_decoded.non_finite, metrics.as_ref(), &options.thresholds);
         if let Some(baseline) = &options.baseline {

@@ -151,7 +151,7 @@ impl Pipeline {
         let diagnosing = diagnosing.elapsed();
         self.checkpoint().check_unchanged()?;
         let path = options.decoded_path.clone().filter(|_| picture.is_some());
-        let of_decoded = Decoded::of(path, &decoded);
+        let of_decoded = Decoded::of(path, &decoded, self.clamps());
         let latents = self.given(given.shape(), options.scale, Statistics::of(given));
         let mut report = self.report(diagnosis, latents, Some(of_decoded), options);
         report.timings_ms = DecodeTimings {

@@ -73,6 +73,11 @@ impl Pipeline {
         Ok(self.weights.get_or_init(|| findings))
     }
 
+    /// Whether the model clamps what it decodes by itself.
+    pub(super) fn clamps(&self) -> bool {
+        self.vae.config().clamps(self.model.splitting.tiling.is_some())
+    }
+
     /// Refuses a size that certainly takes more memory than there is, before anything of it is made.
     pub(super) fn check_memory(&self, size: (usize, usize)) -> Result<()> {
         match self.model.splitting.tiling {

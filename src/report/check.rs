@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::json::{lossy, lossy_option};
 use super::latents_source::LatentsSource;
 use crate::checkpoint::Checkpoint;
-use crate::config::{Family, PublishedQuality, VaeConfig};
+use crate::config::{Class, Family, PublishedQuality, VaeConfig};
 use crate::diagnosis::{ComparedFile, Finding, NotDecided};
 use crate::dtype::Dtype;
 use crate::engine::Execution;
@@ -122,6 +122,8 @@ pub struct Model {
     pub source: String,
     /// The commit of a model that comes from a hub; `None` for all others.
     pub revision: Option<String>,
+    /// Its class, as diffusers' `_class_name` has it.
+    pub class: Class,
     /// The family that its config describes.
     pub family: Family,
     /// Its config, defaults filled in.
@@ -147,6 +149,7 @@ impl Model {
         Self {
             source: checkpoint.source().to_string(),
             revision: checkpoint.revision().map(str::to_owned),
+            class: checkpoint.config().class(),
             family: checkpoint.family(),
             config: checkpoint.config().clone(),
             parameters: checkpoint.parameters(),
@@ -230,13 +233,14 @@ pub struct Decoded {
     pub max: Option<f32>,
     /// NaNs and infinities.
     pub non_finite: usize,
-    /// Share of the finite values outside [-1, 1], from 0 to 1: what the picture cuts off.
+    /// Share of the finite values outside [-1, 1], from 0 to 1: what the picture cuts off; `None` too where
+    /// the model clamps by itself, and nothing is known of it.
     pub clamped_fraction: Option<f64>,
 }
 
 impl Decoded {
-    /// Measures `sample`; `path` is where the picture went.
-    pub fn of(path: Option<PathBuf>, sample: &Array4<f32>) -> Self {
+    /// Measures `sample`; `path` is where the picture went, and `is_clamped` whether the model made it so.
+    pub fn of(path: Option<PathBuf>, sample: &Array4<f32>, is_clamped: bool) -> Self {
         let statistics = Statistics::of(sample);
         let finite = sample.len() - statistics.non_finite;
         let outside = sample.iter().filter(|value| value.is_finite() && value.abs() > 1.0).count();
@@ -246,7 +250,7 @@ impl Decoded {
             min: statistics.min,
             max: statistics.max,
             non_finite: statistics.non_finite,
-            clamped_fraction: (finite > 0).then(|| outside as f64 / finite as f64),
+            clamped_fraction: (finite > 0 && !is_clamped).then(|| outside as f64 / finite as f64),
         }
     }
 }

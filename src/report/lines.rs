@@ -39,6 +39,14 @@ pub(super) fn number(value: Option<impl Into<f64>>) -> String {
 }
 
 /// A share in hundredths.
+/// How much of it lies outside [-1, 1].
+fn outside(decoded: &Decoded) -> String {
+    match (decoded.clamped_fraction, decoded.min) {
+        (None, Some(_)) => "clamped to [-1, 1] by the model".to_owned(),
+        (share, _) => format!("{} outside [-1, 1]", percent(share)),
+    }
+}
+
 fn percent(share: Option<f64>) -> String {
     share.map_or("-".to_owned(), |share| format!("{:.2} %", share * 100.0))
 }
@@ -57,11 +65,11 @@ pub(super) fn decoded_line(f: &mut fmt::Formatter<'_>, decoded: &Decoded) -> fmt
         f,
         "decoded",
         format_args!(
-            "{} range [{}, {}], {} outside [-1, 1]{}",
+            "{} range [{}, {}], {}{}",
             tuple(&decoded.shape),
             number(decoded.min),
             number(decoded.max),
-            percent(decoded.clamped_fraction),
+            outside(decoded),
             non_finite(decoded.non_finite),
         ),
     )

@@ -230,8 +230,9 @@ pub(super) fn model_line(f: &mut fmt::Formatter<'_>, model: &Model) -> fmt::Resu
         f,
         "model",
         format_args!(
-            "{}{at} ({} family, {} parameters), {} on {}, {} engine{tiles}",
+            "{}{at} ({}, {} family, {} parameters), {} on {}, {} engine{tiles}",
             printable(&model.source),
+            model.class.name(),
             model.family,
             model.parameters,
             model.dtype,
@@ -293,6 +294,10 @@ pub(super) fn verdict_lines(
 fn scaled(scaling: &Scaling) -> String {
     match scaling {
         Scaling::Factor { scaling_factor } => format!("scaled by {scaling_factor}"),
+        Scaling::PerChannel(rule) => format!(
+            "normalised by the config's latents_mean and latents_std, one each for {} channels",
+            rule.mean.len()
+        ),
         _ => "patched 2 x 2 and normalised by the checkpoint's statistics (bn)".to_owned(),
     }
 }

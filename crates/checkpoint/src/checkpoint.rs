@@ -185,10 +185,10 @@ impl Checkpoint {
                 PatchedBatchNorm::new(mean, &variance, config.batch_norm_eps, dtype)
                     .map(Scaling::PatchedBatchNorm)
             }
-            config => Ok(Scaling::Factor {
-                // Every other class has one.
-                scaling_factor: config.scaling_factor().unwrap_or(1.0),
-            }),
+            // Every other class has its rule in the config.
+            config => {
+                Ok(Scaling::of_config(config).unwrap_or(Scaling::Factor { scaling_factor: 1.0 }))
+            }
         }
     }
 

@@ -11,6 +11,8 @@ use super::entry::Entry;
 use super::fit::half;
 use super::layout::{CONDITION_ENCODER, TensorSpec, expected_tensors};
 use super::tiny_shapes::is_tiny;
+use super::wan_names;
+use super::wan_shapes::is_wan;
 use vae_fidelity_core::config::{Class, VaeConfig};
 use vae_fidelity_core::scaling::{RUNNING_MEAN, RUNNING_VAR};
 
@@ -92,6 +94,12 @@ impl fmt::Display for Recognised {
                 "an AsymmetricAutoencoderKL (x-1.5 or x-2 for inpainting): it has an encoder of masked \
                  pictures",
             ),
+            Self::Under { found: Class::AutoencoderKLWan, .. } => f.write_str(
+                "an AutoencoderKLWan or AutoencoderKLQwenImage (one graph): its norms are over channels",
+            ),
+            Self::Under { found, asked } if asked.is_of_clips() => {
+                write!(f, "an {}: it has no norms over channels", found.name())
+            }
             Self::Under { found, asked: Class::AsymmetricAutoencoderKL } => {
                 write!(f, "an {}: it has no encoder of masked pictures", found.name())
             }
@@ -109,18 +117,13 @@ impl fmt::Display for Recognised {
     }
 }
 
-const WAN: Recognised = Recognised::Class(
-    "AutoencoderKLWan or AutoencoderKLQwenImage",
-    "Wan 2.1, Qwen-Image: one graph",
-);
-const WAN_22: Recognised = Recognised::Class("AutoencoderKLWan", "Wan 2.2 5B");
 const DC: Recognised = Recognised::Class("AutoencoderDC", "DC-AE, as in Sana");
 const HUNYUAN_IMAGE: Recognised =
     Recognised::Class("AutoencoderKLHunyuanImage", "HunyuanImage 2.1");
 const LTX: Recognised = Recognised::Class("AutoencoderKLLTXVideo", "LTX-Video");
 
 /// Other classes by tensors that only they have; the first row that fits decides.
-const CLASSES: [(&[&str], Recognised); 37] = [
+const CLASSES: [(&[&str], Recognised); 30] = [
     (
         &["decoder.time_conv_out.weight"],
         Recognised::Class("AutoencoderKLTemporalDecoder", "Stable Video Diffusion"),
@@ -135,14 +138,6 @@ const CLASSES: [(&[&str], Recognised); 37] = [
         Recognised::Class("ConsistencyDecoderVAE", "DALL-E 3's consistency decoder"),
     ),
     (
-        &["decoder.middle.0.residual.0.gamma", "decoder.upsamples.0.upsamples.0.residual.0.gamma"],
-        WAN_22,
-    ),
-    (&["encoder.downsamples.0.downsamples.0.residual.0.gamma"], WAN_22),
-    (&["decoder.middle.0.residual.0.gamma"], WAN),
-    (&["encoder.downsamples.0.residual.0.gamma"], WAN),
-    (&["encoder.down_blocks.0.norm1.gamma"], WAN),
-    (
         &["decoder.up_blocks.0.upsampler.resample.1.weight"],
         Recognised::Class("AutoencoderKLQwenImage21", "Qwen-Image 2.1"),
     ),
@@ -153,8 +148,6 @@ const CLASSES: [(&[&str], Recognised); 37] = [
             "HunyuanVideo 1.5, HunyuanImage's refiner",
         ),
     ),
-    (&["encoder.down_blocks.0.resnets.0.norm1.gamma", "encoder.conv_in.weight"], WAN_22),
-    (&["decoder.mid_block.attentions.0.to_qkv.weight", "decoder.norm_out.gamma"], WAN),
     (&["encoder.down_blocks.0.0.conv1.weight"], DC),
     (&["encoder.down_blocks.1.0.conv1.weight"], DC),
     (&["decoder.up_blocks.0.1.conv1.weight"], DC),
@@ -246,6 +239,9 @@ pub(super) fn recognise(
 ) -> Option<Recognised> {
     if let Some(prefix) = prefix {
         let at = |name: &str| tensors.get(&format!("{prefix}{name}"));
+        if is_of_clips(&at) {
+            return None;
+        }
         return first(&CLASSES, &|name| at(name).is_some()).or_else(|| resampler_with_shuffle(&at));
     }
     // The VAE's own prefix is not known: it ends where one of its names begins.
@@ -264,11 +260,27 @@ pub(super) fn recognise(
         .or_else(|| first(&HALVES, &bare))
 }
 
+/// Whether it is of Wan's family: other classes have some of its names, and none of them these with
+/// convolutions over time.
+fn is_of_clips<'a>(at: &dyn Fn(&str) -> Option<&'a Entry>) -> bool {
+    if wan_names::FIRST.iter().any(|name| at(name).is_some()) {
+        return true;
+    }
+    ["encoder", "decoder"].iter().any(|half| {
+        let conv_in = at(&format!("{half}.conv_in.weight"));
+        conv_in.is_some_and(|entry| entry.shape.len() == 5)
+            && at(&format!("{half}.norm_out.gamma")).is_some()
+    })
+}
+
 /// That `vae`, whose names are today's, is of another class than `config`, both of which are run.
 pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Option<Recognised> {
     let asked = config.class();
     let has_statistics = [RUNNING_MEAN, RUNNING_VAR].iter().any(|name| vae.contains_key(*name));
-    let found = if is_tiny(vae) {
+    let found = if is_wan(vae) {
+        // Both have one graph.
+        if asked.is_of_clips() { asked } else { Class::AutoencoderKLWan }
+    } else if is_tiny(vae) {
         Class::AutoencoderTiny
     } else if vae.keys().any(|name| name.starts_with(CONDITION_ENCODER)) {
         Class::AsymmetricAutoencoderKL
@@ -281,7 +293,13 @@ pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Optio
         _ if asked == found => false,
         (Class::AutoencoderTiny, _) => vae.contains_key("encoder.conv_in.weight"),
         // Where all else fits, the tensors that tell the class may have been lost.
-        (Class::AutoencoderKLFlux2 | Class::AsymmetricAutoencoderKL, Class::AutoencoderKL) => {
+        (
+            Class::AutoencoderKLFlux2
+            | Class::AsymmetricAutoencoderKL
+            | Class::AutoencoderKLWan
+            | Class::AutoencoderKLQwenImage,
+            Class::AutoencoderKL,
+        ) => {
             let other = |spec: TensorSpec| {
                 vae.get(&spec.name).is_some_and(|entry| entry.shape != spec.shape)
             };

@@ -112,7 +112,7 @@ impl Widths {
         let Self { encoder, decoder } = self;
         if encoder.is_empty()
             || decoder.is_empty()
-            || (encoder == asked && decoder == asked_of_decoder)
+            || (encoder[..] == asked[..] && decoder[..] == asked_of_decoder[..])
         {
             return None;
         }

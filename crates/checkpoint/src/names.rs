@@ -1,7 +1,8 @@
 //! Finds the VAE among the tensors of a file and gives each its present diffusers name.
 //!
-//! Four namings are in use: diffusers' own, diffusers' before 0.17 (`query` for `to_q`), that of the
-//! LDM code that Stable Diffusion and FLUX were published with, and that of `taesd.py`. The rules are those
+//! Five namings are in use: diffusers' own, diffusers' before 0.17 (`query` for `to_q`), that of the
+//! LDM code that Stable Diffusion and FLUX were published with, that of `taesd.py`, and that of Wan's own
+//! files, which is in a module of its own. The rules are those
 //! of diffusers 0.42.1 (`convert_ldm_vae_checkpoint`, `_fix_state_dict_keys_on_load`,
 //! `convert_asymmetric_autoencoder_kl_state_dict`), and for TAESD the order of its layers: the decoder's
 //! clamp is one of them there, and none in diffusers.
@@ -14,6 +15,7 @@ use super::fit::some_of;
 use super::prefixes;
 use super::scaled::is_mark;
 use super::source::Source;
+use super::wan_names;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// Where a single file keeps its VAE, the one that diffusers' `from_single_file` prefers first.
@@ -69,17 +71,26 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
     let recognised = class::recognise(&entries, (!candidates.is_empty()).then_some(prefix));
     let notes = unwrapped.into_iter().collect();
     let mut named = Named { vae: BTreeMap::new(), others: BTreeMap::new(), recognised, notes };
+    let is_wan = wan_names::is_original(&entries, prefix);
     let levels = decoder_levels(entries.keys().filter_map(|name| name.strip_prefix(prefix)));
     let mut renamed = 0;
     for (name, mut entry) in entries {
-        let Some(own) = own_name(&name, prefix) else {
+        let own = match is_wan {
+            // Two of its names are too common to be looked for elsewhere.
+            true => name.strip_prefix(prefix).filter(|own| is_of_wan(own)),
+            false => own_name(&name, prefix),
+        };
+        let Some(own) = own else {
             named.others.insert(name, entry);
             continue;
         };
         if own == BATCHES_TRACKED || own.starts_with(UP_LAYERS) {
             continue;
         }
-        let present = present_name(own, levels);
+        let present = match is_wan {
+            true => wan_names::present(own),
+            false => present_name(own, levels),
+        };
         renamed += usize::from(present != own);
         if is_attention_weight(&present) {
             entry.squeeze_kernel();
@@ -159,6 +170,11 @@ fn own_name<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
     MODULES.iter().any(|module| own.starts_with(module)).then_some(own)
 }
 
+/// Whether `own` is a tensor of a VAE under the names of Wan's own files.
+fn is_of_wan(own: &str) -> bool {
+    ["encoder.", "decoder.", "conv1.", "conv2."].iter().any(|module| own.starts_with(module))
+}
+
 /// How many `decoder.up.K` there are: LDM counts them from the picture, diffusers from the latents.
 fn decoder_levels<'a>(names: impl Iterator<Item = &'a str>) -> usize {
     names
@@ -192,7 +208,7 @@ fn present_name(name: &str, levels: usize) -> String {
         ["decoder", "encoder", ref rest @ ..] => {
             format!("decoder.condition_encoder.{}", rest.join("."))
         }
-        [half, "norm_out", kind] => format!("{half}.conv_norm_out.{kind}"),
+        [half, "norm_out", kind] if kind != "gamma" => format!("{half}.conv_norm_out.{kind}"),
         ["encoder", "down", level, "block", layer, part, kind] => {
             format!("encoder.down_blocks.{level}.resnets.{layer}.{}.{kind}", leaf(part))
         }
@@ -219,7 +235,10 @@ fn present_name(name: &str, levels: usize) -> String {
             format!("{half}.mid_block.resnets.1.{}.{kind}", leaf(part))
         }
         [half, "mid", "attn_1", part, kind]
-        | [half, "mid_block", "attentions", "0", part, kind] => {
+        | [half, "mid_block", "attentions", "0", part, kind]
+            // Wan's norm has that name today.
+            if kind != "gamma" =>
+        {
             format!("{half}.mid_block.attentions.0.{}.{kind}", attention_part(part))
         }
         _ => name.to_owned(),
@@ -245,5 +264,5 @@ fn attention_part(part: &str) -> &str {
 
 /// A linear layer that LDM (and some converters) store as a 1x1 convolution.
 fn is_attention_weight(name: &str) -> bool {
-    name.contains(".attentions.0.to_") && name.ends_with(".weight")
+    name.contains(".attentions.0.to_") && name.ends_with(".weight") && !name.contains("to_qkv")
 }

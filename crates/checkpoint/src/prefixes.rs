@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::Entry;
+use super::wan_names;
 use vae_fidelity_files::error::{Error, Result};
 
 /// Modules that wrap another and are none of the model: `torch.compile`, `DataParallel` and
@@ -17,7 +18,7 @@ const WRAPPERS: [&str; 5] = [
 ];
 
 /// Names that every encoder and decoder of images of some class has, near the beginning.
-const FIRST: [&str; 8] = [
+const FIRST: [&str; 10] = [
     "encoder.conv_in.weight",
     "decoder.conv_in.weight",
     // AutoencoderTiny in diffusers, in `taesd.py` and in ComfyUI.
@@ -27,6 +28,8 @@ const FIRST: [&str; 8] = [
     "decoder.3.conv.0.weight",
     "taesd_encoder.1.conv.0.weight",
     "taesd_decoder.3.conv.0.weight",
+    wan_names::FIRST[0],
+    wan_names::FIRST[1],
 ];
 
 /// How many candidates an error names.

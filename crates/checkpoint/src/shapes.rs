@@ -9,6 +9,7 @@ use super::entry::Entry;
 use super::fit::half;
 use super::layout::{CONDITION_ENCODER, expected_tensors};
 use super::tiny_shapes::{self, is_tiny};
+use super::wan_shapes::{self, is_wan};
 use vae_fidelity_core::config::{Class, Family, VaeConfig};
 use vae_fidelity_core::scaling::RUNNING_MEAN;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -25,6 +26,12 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<VaeC
         return match half(vae) {
             Some(half) => Err(Error::checkpoint(origin, half, "name the file of the whole VAE")),
             None => described_by(&tiny_shapes::fields(vae, origin)?, origin),
+        };
+    }
+    if is_wan(vae) {
+        return match half(vae) {
+            Some(half) => Err(Error::checkpoint(origin, half, "name the file of the whole VAE")),
+            None => described_by(&wan_shapes::fields(vae, origin)?, origin),
         };
     }
     let size = |name: &str, dimensions: usize, which: usize| {
@@ -145,7 +152,8 @@ pub(super) fn config(
         return Ok((family.apply(graph)?, note));
     }
     // Their published configs differ in nothing, not even in how latents are scaled.
-    if let (Class::AutoencoderTiny, [family, others @ ..]) = (graph.class(), candidates.as_slice())
+    if let (Class::AutoencoderTiny | Class::AutoencoderKLWan, [family, others @ ..]) =
+        (graph.class(), candidates.as_slice())
     {
         let others: String = others.iter().map(|other| format!(" and of {other}")).collect();
         let note = format!(

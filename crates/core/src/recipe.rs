@@ -39,14 +39,15 @@ impl Recipe {
         let fan_in: usize = shape.iter().skip(1).product();
         let spread = (3.0 / fan_in as f64).sqrt() as f32;
         // A variance lies around 1 as a norm's weight does.
-        let is_norm_weight =
-            shape.len() == 1 && (name.ends_with(".weight") || name.ends_with(".running_var"));
+        let is_vector_of_weights = name.ends_with(".weight") || name.ends_with(".running_var");
+        // The weight of a norm over channels has as many dimensions as what it multiplies.
+        let is_norm_weight = name.ends_with(".gamma") || (shape.len() == 1 && is_vector_of_weights);
         (0..shape.iter().product::<usize>() as u64)
             .map(|index| {
                 let u = unit(hash, index);
                 let value = match shape.len() {
-                    2.. => u * spread,
                     _ if is_norm_weight => 1.0 + 0.1 * u,
+                    2.. => u * spread,
                     _ => 0.1 * u,
                 };
                 value * factor

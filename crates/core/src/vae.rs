@@ -41,7 +41,8 @@ pub trait Vae: Send {
         None
     }
 
-    /// Decodes unscaled `latents` (N, C, h, w) to a sample (N, 3, h * f, w * f), not clamped.
+    /// Decodes unscaled `latents` (N, C, h, w) to a sample (N, 3, h * f, w * f), not clamped but by a class
+    /// that clamps what it decodes.
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>>;
 
     /// Converts a decoded sample to pixels, if the implementation has a conversion of its own. With
@@ -58,8 +59,8 @@ pub trait Vae: Send {
     /// Returns an error of kind [`ErrorKind::Unsupported`] for a class whose rule lies in the checkpoint,
     /// until the implementation gives it.
     fn scaling(&self) -> Result<Scaling> {
-        match self.config().scaling_factor() {
-            Some(scaling_factor) => Ok(Scaling::Factor { scaling_factor }),
+        match Scaling::of_config(self.config()) {
+            Some(scaling) => Ok(scaling),
             None => Err(Error::new(
                 ErrorKind::Unsupported,
                 format!("latents of {}", self.config().class().name()),

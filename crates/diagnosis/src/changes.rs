@@ -45,17 +45,19 @@ pub(super) const LAYOUT_SCRAMBLED: Cause = Cause {
     code: Code::LayoutScrambled,
     severity: Severity::Error,
     title: "a tensor was reshaped where its axes had to be permuted",
-    meaning: "(H, W, C) read as (C, H, W), or width and height exchanged: coloured stripes, \
-              repeated small copies, a mirrored picture, or noise.",
+    meaning: "(H, W, C) read as (C, H, W), width and height exchanged, or patches of 2 x 2 taken apart in \
+              another order: coloured stripes, repeated small copies, a mirrored picture, a \
+              checkerboard, or noise.",
     rule: "A reinterpretation of the expected tensor (HWC as CHW, CHW as HWC, width and height \
-           exchanged) matches yours, which does not match as it is. For latents, also the \
+           exchanged, patches in another order) matches yours, which does not match as it is. For latents, also the \
            latents of a picture so reinterpreted; and for decode, which has no original, what brings \
            latents and those that their picture encodes to together.",
     remedy: "permute axes, do not reshape: (H, W, C) to (C, H, W)",
     diffusers: "torch.from_numpy(x).permute(2, 0, 1), not .reshape or .view",
     comfyui: "images are (N, H, W, C): movedim(-1, 1) before a model",
-    ports: "transpose, and make the copy contiguous before handing on raw memory",
-    sources: &["huggingface/diffusers#6238"],
+    ports: "transpose, and make the copy contiguous before handing on raw memory; Wan 2.2 patches pixels \
+            as (c, pw, ph), columns of a patch before its rows",
+    sources: &["huggingface/diffusers#6238", "NVIDIA/flashdreams#338"],
     decided_by: &[DecidedBy::Latents, DecidedBy::Preprocessed, DecidedBy::DecodedImage],
 };
 
@@ -173,8 +175,8 @@ pub(super) fn explanations(evidence: &Evidence) -> Vec<Tried> {
         let what = format!("fed as {name}");
         list.push(explain(&INPUT_NOT_NORMALISED, what, Change::Range(range)));
     }
-    for (layout, what) in Layout::ALL {
-        list.push(explain(&LAYOUT_SCRAMBLED, what.to_owned(), Change::Layout(layout)));
+    for (layout, what) in Layout::of_pixels(evidence.vae.config()) {
+        list.push(explain(&LAYOUT_SCRAMBLED, what, Change::Layout(layout)));
     }
     // Whichever fits: what has other sides is not compared.
     for (symmetry, name) in SYMMETRIES {

@@ -6,7 +6,7 @@ use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
-use super::padded::SYMMETRIC_DOWNSAMPLE_PADDING;
+use super::padded::{SYMMETRIC_DOWNSAMPLE_PADDING, first_padding};
 use super::severity::Severity;
 use vae_fidelity_core::trace::{Activation, Stage, Trace, TraceFile};
 use vae_fidelity_core::vae::Vae;
@@ -126,7 +126,7 @@ fn compared(evidence: &Evidence, ours: &Trace, theirs: &Trace) -> Option<Finding
         let difference = difference(expected, found);
         if difference > TOLERANCE && difference > JUMP * largest {
             let padding = evidence.knows(Code::SymmetricDownsamplePadding)
-                && is_padding(expected, found, difference);
+                && is_padding(evidence, expected, found, difference);
             return Some(parted(expected, found, before, [difference, largest], padding));
         }
         largest = largest.max(difference);
@@ -173,8 +173,17 @@ fn deviation(activation: &Activation) -> f64 {
 }
 
 /// Whether it is the first convolution with a stride, and only its values differ.
-fn is_padding(expected: &Activation, found: &Activation, difference: f64) -> bool {
-    expected.module.starts_with("encoder.down_blocks.0.downsamplers.0")
+fn is_padding(
+    evidence: &Evidence,
+    expected: &Activation,
+    found: &Activation,
+    difference: f64,
+) -> bool {
+    let within = |name: String| {
+        let rest = expected.module.strip_prefix(&name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    first_padding(evidence.vae.config()).is_some_and(within)
         && expected.shape == found.shape
         && difference.is_finite()
 }

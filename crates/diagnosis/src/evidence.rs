@@ -140,14 +140,15 @@ impl Evidence<'_> {
 /// Whether models of `class` can have what `code` names.
 fn can_happen(code: Code, class: Class) -> bool {
     match code {
-        Code::ScalingFactorMismatch => class != Class::AutoencoderKLFlux2,
-        Code::ShiftFactorDropped | Code::LatentStatsIgnored => class == Class::AutoencoderKL,
+        Code::ScalingFactorMismatch => class != Class::AutoencoderKLFlux2 && !class.is_of_clips(),
+        Code::ShiftFactorDropped => class == Class::AutoencoderKL,
+        Code::LatentStatsIgnored => class == Class::AutoencoderKL || class.is_of_clips(),
         // It has no posterior, and pads on all sides where it halves them.
         Code::SampleVsMode
         | Code::PosteriorNoise
         | Code::PosteriorCollapsed
         | Code::SymmetricDownsamplePadding => class != Class::AutoencoderTiny,
-        Code::TileBlendUnits => class != Class::AsymmetricAutoencoderKL,
+        Code::TileBlendUnits => class != Class::AsymmetricAutoencoderKL && !class.is_of_clips(),
         Code::BatchNormStatistics | Code::LatentPatchOrder => class == Class::AutoencoderKLFlux2,
         _ => true,
     }

@@ -44,6 +44,11 @@ impl Finding {
         self
     }
 
+    /// The same, at a layer where there is one to name.
+    pub(crate) fn within(self, layer: Option<String>) -> Self {
+        Self { layer, ..self }
+    }
+
     /// The same, with one more measured value. A number that JSON cannot hold becomes `null`.
     pub fn evidence(mut self, name: &str, value: impl Serialize) -> Self {
         self.evidence.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());

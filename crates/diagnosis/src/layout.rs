@@ -2,6 +2,10 @@
 
 use ndarray::{Array3, ArrayView3};
 
+use super::patch_order::PatchOrder;
+use PatchOrder::{ChannelColumnRow, ChannelRowColumn, RowColumnChannel};
+use vae_fidelity_core::config::VaeConfig;
+
 /// A reshape in place of a permutation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
@@ -9,39 +13,63 @@ pub(super) enum Layout {
     HwcAsChw,
     /// The memory of (C, H, W), read as (H, W, C) and then permuted.
     ChwAsHwc,
-    /// In each 2 x 2, the top right and the bottom left exchanged: packed by (row, column), unpacked
-    /// by (column, row).
-    PhasesExchanged,
-    /// 2 x 2 packed as (C, row, column), unpacked as (row, column, C).
-    PackedChannelsLast,
-    /// The reverse.
-    PackedChannelsFirst,
+    /// Patches of 2 x 2, packed in one order of channels and unpacked in another.
+    Patches { packed: PatchOrder, unpacked: PatchOrder },
 }
 
 impl Layout {
-    /// All, in words.
+    /// All that may happen to any tensor, in words.
     pub const ALL: [(Self, &'static str); 5] = [
         (Self::HwcAsChw, "(H, W, C) in memory read as (C, H, W)"),
         (Self::ChwAsHwc, "(C, H, W) in memory read as (H, W, C)"),
-        (Self::PhasesExchanged, "2 x 2 patches unpacked by (column, row), not (row, column)"),
         (
-            Self::PackedChannelsLast,
+            // In each 2 x 2, the top right and the bottom left are exchanged.
+            Self::Patches { packed: ChannelRowColumn, unpacked: ChannelColumnRow },
+            "2 x 2 patches unpacked by (column, row), not (row, column)",
+        ),
+        (
+            Self::Patches { packed: ChannelRowColumn, unpacked: RowColumnChannel },
             "2 x 2 patches of (C, row, column) unpacked as (row, column, C)",
         ),
         (
-            Self::PackedChannelsFirst,
+            Self::Patches { packed: RowColumnChannel, unpacked: ChannelRowColumn },
             "2 x 2 patches of (row, column, C) unpacked as (C, row, column)",
         ),
     ];
+
+    /// The same of pixels: a model that patches them itself may do it in another order than its weights.
+    pub fn of_pixels(config: &VaeConfig) -> Vec<(Self, String)> {
+        let words = |(layout, what): (Self, &str)| (layout, what.to_owned());
+        let VaeConfig::AutoencoderKLWan(wan) = config else {
+            return Self::ALL.map(words).into();
+        };
+        if wan.patch() != 2 {
+            return Self::ALL.map(words).into();
+        }
+        let right = ChannelColumnRow;
+        let mut all: Vec<(Self, String)> = Self::ALL.into_iter().take(2).map(words).collect();
+        for wrong in right.others() {
+            let (wrong_name, right_name) = (wrong.name(), right.name());
+            let what = format!(
+                "2 x 2 patches of pixels in the order {wrong_name}, where the model has {right_name}"
+            );
+            // A decoder's, and an encoder's, which is the same where rows and columns are exchanged.
+            all.push((Self::Patches { packed: right, unpacked: wrong }, what.clone()));
+            if wrong != ChannelRowColumn {
+                all.push((Self::Patches { packed: wrong, unpacked: right }, what));
+            }
+        }
+        all
+    }
 
     /// What brings back what this mixed up.
     pub fn undone(self) -> Self {
         match self {
             Self::HwcAsChw => Self::ChwAsHwc,
             Self::ChwAsHwc => Self::HwcAsChw,
-            Self::PhasesExchanged => Self::PhasesExchanged,
-            Self::PackedChannelsLast => Self::PackedChannelsFirst,
-            Self::PackedChannelsFirst => Self::PackedChannelsLast,
+            Self::Patches { packed, unpacked } => {
+                Self::Patches { packed: unpacked, unpacked: packed }
+            }
         }
     }
 
@@ -60,26 +88,16 @@ impl Layout {
                 let hwc = reread(sample.iter().copied().collect(), (height, width, channels));
                 hwc.permuted_axes([2, 0, 1]).as_standard_layout().to_owned()
             }
-            Self::PhasesExchanged | Self::PackedChannelsLast | Self::PackedChannelsFirst => {
+            Self::Patches { packed, unpacked } => {
                 // The last row and column of an odd side are in no patch.
                 let (even_height, even_width) = (height / 2 * 2, width / 2 * 2);
                 Array3::from_shape_fn(sample.dim(), |(c, y, x)| {
                     if y >= even_height || x >= even_width {
                         return sample[[c, y, x]];
                     }
-                    let (row, column) = (y % 2, x % 2);
-                    // Where this value stood in its patch: channel, row and column.
-                    let (c, row, column) = match self {
-                        Self::PackedChannelsLast => {
-                            let at = (2 * row + column) * channels + c;
-                            (at / 4, at / 2 % 2, at % 2)
-                        }
-                        Self::PackedChannelsFirst => {
-                            let at = 4 * c + 2 * row + column;
-                            (at % channels, at / channels / 2, at / channels % 2)
-                        }
-                        _ => (c, column, row),
-                    };
+                    // Where this value stood in its patch.
+                    let at = unpacked.at([c, y % 2, x % 2], channels);
+                    let [c, row, column] = packed.place(at, channels);
                     sample[[c, y - y % 2 + row, x - x % 2 + column]]
                 })
             }

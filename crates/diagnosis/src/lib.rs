@@ -43,6 +43,7 @@ mod compression;
 mod legitimate;
 mod filtered;
 mod region;
+mod patch_order;
 mod layout;
 mod changes;
 mod reading;

@@ -6,8 +6,8 @@ use ndarray::{Array4, Axis, s};
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::severity::Severity;
-use vae_fidelity_core::config::Activation;
-use vae_fidelity_core::graph::{Body, Conv2d, Function, Graph, Module, Residual, Step};
+use vae_fidelity_core::config::{Activation, VaeConfig};
+use vae_fidelity_core::graph::{Body, Function, Graph, Module, Residual, Step};
 use vae_fidelity_core::vae::Vae;
 use vae_fidelity_files::error::{Error, Result};
 
@@ -15,12 +15,13 @@ pub(super) const SYMMETRIC_DOWNSAMPLE_PADDING: Cause = Cause {
     code: Code::SymmetricDownsamplePadding,
     severity: Severity::Error,
     title: "downsampling pads all four sides",
-    meaning: "AutoencoderKL pads one pixel on the right and at the bottom before each strided \
+    meaning: "AutoencoderKL, Wan and Qwen-Image pad one pixel on the right and at the bottom before each strided \
               convolution. Padding all sides moves the picture to the bottom right, up to \
               2^(levels - 1) - 1 pixels, and leaves a band at the top left.",
     rule: "Your latents, or your picture, are what this VAE makes when every strided convolution of the \
            encoder is run with its input padded on all sides; or the first diverging layer of a trace is \
-           encoder.down_blocks.0.downsamplers.0.",
+           the first that pads: encoder.down_blocks.0.downsamplers.0, or what Wan and Qwen-Image have in its \
+           place.",
     remedy: "pad (left 0, right 1, top 0, bottom 1), then convolve with stride 2 and no padding",
     diffusers: "Downsample2D with padding=0 pads (0, 1, 0, 1) itself",
     comfyui: "its Downsample pads (0, 1, 0, 1); check a custom one",
@@ -96,7 +97,10 @@ impl Padding {
             return Ok(None);
         }
         let graph = Graph::of(vae.config());
-        let encoded = self.forward(vae, &graph.encoder, sample.clone())?;
+        let Some(given) = self.functions(&graph.before_encoder, sample.clone()) else {
+            return Ok(None);
+        };
+        let encoded = self.forward(vae, &graph.encoder, given)?;
         let moments = match (&graph.quant_conv, encoded) {
             (Some(conv), Some(encoded)) => self.forward(vae, conv, encoded)?,
             (_, encoded) => encoded,
@@ -118,7 +122,8 @@ impl Padding {
             None => Some(latents.clone()),
         };
         let Some(latents) = latents else { return Ok(None) };
-        self.forward(vae, &graph.decoder, latents)
+        let decoded = self.forward(vae, &graph.decoder, latents)?;
+        Ok(decoded.and_then(|decoded| self.functions(&graph.after_decoder, decoded)))
     }
 
     fn forward(
@@ -131,7 +136,10 @@ impl Padding {
             Body::Sequence(steps) => self.sequence(vae, steps, xs),
             Body::Residual(block) => self.residual(vae, block, xs),
             Body::Conv2d(conv) if conv.padding > 0 && self != Self::Symmetric => {
-                self.convolved(vae, module, conv, xs)
+                self.convolved(vae, module, (conv.stride, conv.padding), xs)
+            }
+            Body::CausalConv3d(conv) if conv.padding > 0 && self != Self::Symmetric => {
+                self.convolved(vae, module, (1, conv.padding), xs)
             }
             // Attention has no convolution that is padded.
             _ => alone(vae, module, xs),
@@ -165,11 +173,15 @@ impl Padding {
         xs: Array4<f32>,
     ) -> Result<Option<Array4<f32>>> {
         let hidden = self.sequence(vae, &block.hidden, xs.clone())?;
-        let input = match &block.conv_shortcut {
+        let input = match &block.shortcut {
             Some(conv) => self.forward(vae, conv, xs)?,
             None => Some(xs),
         };
         Ok(hidden.zip(input).map(|(hidden, input)| hidden + input))
+    }
+
+    fn functions(self, functions: &[Function], xs: Array4<f32>) -> Option<Array4<f32>> {
+        functions.iter().try_fold(xs, |xs, function| self.function(*function, xs))
     }
 
     fn function(self, function: Function, xs: Array4<f32>) -> Option<Array4<f32>> {
@@ -187,6 +199,8 @@ impl Padding {
                 let (n, c, h, w) = xs.dim();
                 Array4::from_shape_fn((n, c, 2 * h, 2 * w), |(n, c, y, x)| xs[[n, c, y / 2, x / 2]])
             }
+            // Patches of pixels: those models are not imitated.
+            Function::Patchify(_) | Function::Unpatchify(_) => return None,
             Function::Elementwise(function) => xs.mapv_into(|x| function.apply(x, |x| x)),
         })
     }
@@ -196,15 +210,15 @@ impl Padding {
         self,
         vae: &dyn Vae,
         module: &Module,
-        conv: &Conv2d,
+        (stride, padding): (usize, usize),
         xs: Array4<f32>,
     ) -> Result<Option<Array4<f32>>> {
-        if conv.padding != 1 {
+        if padding != 1 {
             return Ok(None);
         }
         // This many more rows and columns make one output more on each side. The convolution's own zeros reach
         // no further than that one, which is dropped.
-        let more = conv.stride as isize;
+        let more = stride as isize;
         let places = |length: usize| -> Vec<usize> {
             let (end, last) = (length as isize, length as isize - 1);
             let from = |at: isize| match self {
@@ -223,6 +237,18 @@ impl Padding {
         };
         Ok(made.map(kept))
     }
+}
+
+/// The first module that pads on the right and at the bottom, as diffusers names it; `None` where none does.
+pub(super) fn first_padding(config: &VaeConfig) -> Option<String> {
+    fn pads(module: &Module) -> Option<String> {
+        let Body::Sequence(steps) = &module.body else { return None };
+        if steps.iter().any(|step| matches!(step, Step::Function(Function::PadRightAndBottom))) {
+            return Some(module.name.clone());
+        }
+        module.children().into_iter().find_map(pads)
+    }
+    pads(&Graph::of(config).encoder)
 }
 
 /// What the VAE makes of `xs` by `module` alone.

@@ -60,18 +60,26 @@ pub(super) const SHIFT_FACTOR_DROPPED: Cause = Cause {
 pub(super) const LATENT_STATS_IGNORED: Cause = Cause {
     code: Code::LatentStatsIgnored,
     severity: Severity::Error,
-    title: "latents were not normalised with the config's latents_mean and latents_std",
-    meaning: "Playground v2.5 and others normalise each latent channel by its own mean and \
-              spread. Without it, pictures are nearly black.",
+    title: "latents were not normalised with the config's latents_mean and latents_std, or twice",
+    meaning: "Playground v2.5, Wan, Qwen-Image and others normalise each latent channel by its own \
+              mean and spread. Without it, or with it twice, pictures are nearly black, washed out or \
+              too harsh, and a round trip does not show it.",
     rule: "The config has latents_mean and latents_std, and per channel your latents follow \
-           from the plain scaled ones, not from the normalised ones.",
-    remedy: "use (z - latents_mean) * scaling_factor / latents_std, per channel",
+           from the plain scaled ones, not from the normalised ones. Of Wan and Qwen-Image also: from \
+           them twice, the wrong way round, with only one of the two, with another family's, or by other \
+           numbers for each channel; or your picture is what latents so treated decode to. decode, which \
+           has no original, finds the treatment without which the latents' own picture encodes to \
+           them again.",
+    remedy: "use (z - latents_mean) * scaling_factor / latents_std once, per channel; Wan and Qwen-Image \
+             have no factor",
     diffusers: "(z - mean) * scaling_factor / std after encode, z * std / scaling_factor + \
-                mean before decode, as the SDXL pipeline does",
-    comfyui: "use the model's own latent format (SDXL_Playground_2_5)",
-    ports: "read latents_mean and latents_std of vae/config.json, one value a channel",
+                mean before decode, as the SDXL pipeline does; the Wan and Qwen-Image pipelines do it \
+                by themselves",
+    comfyui: "use the model's own latent format (SDXL_Playground_2_5, Wan21, Wan22)",
+    ports: "read latents_mean and latents_std of vae/config.json, one value a channel: Wan 2.2 of 5 B \
+            parameters has 48, all other Wan models and Qwen-Image have Wan 2.1's 16",
     sources: &["huggingface/diffusers#7111"],
-    decided_by: &[DecidedBy::Latents],
+    decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage],
 };
 
 /// A factor this far off is another factor.

@@ -66,7 +66,7 @@ impl<'a> Tiles<'a> {
     pub fn blended(&mut self, mistake: Option<UnitMistake>) -> Result<Array4<f32>> {
         let Self { vae, tiling, latents, made } = self;
         let mut at = 0;
-        let decode = |tile: ArrayView4<f32>| {
+        let mut decode = |tile: ArrayView4<f32>| {
             if at == made.len() {
                 made.push(vae.decode(tile)?);
             }
@@ -77,7 +77,7 @@ impl<'a> Tiles<'a> {
             Some(mistake) => tiling.decoded_with(mistake, *latents, decode),
             None => {
                 let splitting = Splitting { tiling: Some(*tiling), slicing: false };
-                splitting.decoded(*latents, Dtype::F32, decode)
+                splitting.decoded(*latents, Dtype::F32, |tile, _| decode(tile))
             }
         }
     }

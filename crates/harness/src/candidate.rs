@@ -14,7 +14,9 @@ use super::manifest::Case;
 use super::report::{CaseReport, Check, NotRun, Step, SuiteReport};
 use super::suite::Suite;
 use super::tensor::Golden;
+use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::denormalize;
+use vae_fidelity_core::scaling::Scaling;
 use vae_fidelity_core::tensor_file::{self, FileTensor};
 use vae_fidelity_core::trace::{Activation, Stage, Trace};
 use vae_fidelity_files::error::{Error, ErrorKind, Result, io_reason};
@@ -148,16 +150,15 @@ impl Candidate<'_> {
         let values: Vec<f32> = tensor.values.iter().copied().collect();
         let actual = Actual { shape: tensor.values.shape(), values: &values, trace };
         let why = || match step {
-            Step::Latents => explain::latents(self.files, &values, self.scaling_factor()?),
+            Step::Latents => explain::latents(self.files, &values, &self.scaling()?),
             _ => None,
         };
         checks.explained(step, golden, actual, why)?;
         Ok(Some(tensor))
     }
 
-    fn scaling_factor(&self) -> Option<f32> {
-        let checkpoint = self.suite.checkpoint(&self.case.model).ok()?;
-        checkpoint.config().scaling_factor().map(|factor| factor as f32)
+    fn scaling(&self) -> Option<Scaling> {
+        self.suite.checkpoint(&self.case.model).ok()?.scaling(Dtype::F32).ok()
     }
 
     /// The one tensor of the one file that `step` is read from.

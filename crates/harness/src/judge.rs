@@ -116,8 +116,7 @@ impl<'a> Judge<'a> {
             Ok(scaled) => {
                 let values: Vec<f32> = scaled.iter().copied().collect();
                 let actual = Actual { shape: scaled.shape(), values: &values, trace };
-                let factor = self.vae.config().scaling_factor();
-                let why = || explain::latents(files, &values, factor? as f32);
+                let why = || explain::latents(files, &values, &self.vae.scaling().ok()?);
                 self.checks.explained(Step::Latents, &files.latents, actual, why)?;
             }
         }

@@ -46,7 +46,7 @@ pub struct Progress<'a> {
 }
 
 /// Goldens of classes that have a crate of their own: in the repository, folders in that of the suite.
-const PARTS: [&str; 2] = ["tiny", "asymmetric"];
+const PARTS: [&str; 3] = ["tiny", "asymmetric", "wan"];
 
 impl Suite {
     /// Opens the suite in `folder`, with its parts: goldens of single classes in folders in it, each with
@@ -78,8 +78,7 @@ impl Suite {
         beside.into_iter().try_fold(suite, Self::with_part)
     }
 
-    /// The same with the cases and models of a part, which are judged by the suite's tolerances and made
-    /// of its pictures.
+    /// The same with the cases and models of a part, judged by the suite's tolerances and of its pictures.
     fn with_part(mut self, folder: PathBuf) -> Result<Self> {
         let path = folder.join("manifest.json");
         for case in Manifest::read(&path)?.cases {
@@ -93,7 +92,7 @@ impl Suite {
     }
 
     /// Opens the goldens that come with this crate's sources, of this very version, with those of the
-    /// classes whose features are on (`tiny`, `asymmetric`).
+    /// classes whose features are on (`tiny`, `asymmetric`, `wan`).
     ///
     /// # Errors
     ///
@@ -122,6 +121,8 @@ impl Suite {
             vae_fidelity_goldens_tiny::folder(),
             #[cfg(feature = "asymmetric")]
             vae_fidelity_goldens_asymmetric::folder(),
+            #[cfg(feature = "wan")]
+            vae_fidelity_goldens_wan::folder(),
         ];
         crates.iter().try_fold(suite, |suite, folder| {
             // In the repository it lies in the suite, and has been found.

@@ -62,6 +62,7 @@ pub mod memory;
 pub mod threads;
 pub mod tensor;
 pub mod norm;
+pub mod clips;
 pub mod extreme;
 pub mod attention;
 pub mod direct;

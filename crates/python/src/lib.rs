@@ -83,10 +83,16 @@ mod _native {
         waiting::until_done(py, run)
     }
 
-    /// The classes that are run, by diffusers' names.
+    /// The classes whose models in memory are judged, by diffusers' names, and whether they are given clips.
     #[pyfunction]
-    fn classes() -> Vec<&'static str> {
-        Class::ALL.map(Class::name).to_vec()
+    fn classes() -> Vec<(&'static str, bool)> {
+        Class::ALL.into_iter().map(|class| (class.name(), class.is_of_clips())).collect()
+    }
+
+    /// What the sides of a picture have to be multiples of for a model of this config.
+    #[pyfunction]
+    fn multiple_of(py: Python<'_>, config: &str) -> PyResult<usize> {
+        Ok(config_of(py, config)?.multiple_of())
     }
 
     /// Name and class of every module of a model of this config, parents before their children.

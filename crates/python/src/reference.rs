@@ -37,6 +37,16 @@ impl Reference {
         self.turn(py, |vae| Ok(listed(&Graph::of(vae.config()))))
     }
 
+    /// What the sides of a picture have to be multiples of.
+    fn multiple_of(&self, py: Python<'_>) -> PyResult<usize> {
+        self.turn(py, |vae| Ok(vae.config().multiple_of()))
+    }
+
+    /// Whether its class is given clips, of which a picture is one frame.
+    fn is_of_clips(&self, py: Python<'_>) -> PyResult<bool> {
+        self.turn(py, |vae| Ok(vae.config().class().is_of_clips()))
+    }
+
     /// What the module `name` makes of `input` alone; `None` where there is no such module.
     fn forward_module<'py>(
         &self,

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any, Callable
 
 import torch
-from diffusers import AsymmetricAutoencoderKL, AutoencoderKL, AutoencoderKLFlux2, AutoencoderTiny
+from diffusers import (
+    AsymmetricAutoencoderKL,
+    AutoencoderKL,
+    AutoencoderKLFlux2,
+    AutoencoderKLQwenImage,
+    AutoencoderKLWan,
+    AutoencoderTiny,
+)
 
 BUILTIN = "golden/models/builtin/vae"
 
@@ -17,6 +24,20 @@ def _seeded(build: Callable[[], Any]) -> Callable[[], Any]:
             return build().eval()
 
     return seeded
+
+
+def _trained(build: Callable[[], Any]) -> Callable[[], Any]:
+    """Of such weights as training makes them: with tails, and norms that differ from channel to channel."""
+
+    def trained() -> Any:
+        vae = _seeded(build)()
+        generator = torch.Generator().manual_seed(8)
+        with torch.no_grad():
+            for parameter in vae.parameters():
+                parameter.mul_(1 + 0.3 * torch.randn(parameter.shape, generator=generator))
+        return vae
+
+    return trained
 
 
 # Trained weights, and weights as PyTorch draws them, which amplify what layers round.
@@ -34,7 +55,27 @@ MODELS: dict[str, Callable[[], Any]] = {
             norm_num_groups=8,
         )
     ),
+    "AutoencoderKLWan": _trained(lambda: AutoencoderKLWan(base_dim=16, num_res_blocks=1)),
+    "AutoencoderKLWan, 2.2": _trained(
+        lambda: AutoencoderKLWan(
+            base_dim=16,
+            decoder_base_dim=24,
+            z_dim=8,
+            num_res_blocks=1,
+            is_residual=True,
+            in_channels=12,
+            out_channels=12,
+            patch_size=2,
+            scale_factor_spatial=16,
+            latents_mean=[0.1] * 8,
+            latents_std=[0.5] * 8,
+        )
+    ),
+    "AutoencoderKLQwenImage": _trained(lambda: AutoencoderKLQwenImage(base_dim=16, num_res_blocks=1)),
 }
+
+# Those of clips, of which one picture is a clip of one frame.
+OF_CLIPS = tuple(name for name in MODELS if name.startswith(("AutoencoderKLWan", "AutoencoderKLQwenImage")))
 
 
 def _hooked(vae: Any) -> Any:
@@ -50,6 +91,15 @@ def _derived(vae: Any) -> Any:
             return super().encode(x, return_dict)
 
     vae.__class__ = Own
+    return vae
+
+
+def _channels_last(vae: Any) -> Any:
+    """Each tensor in the format for its number of axes; torch refuses a model that has both kinds."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in vae.parameters():
+        if parameter.dim() in formats:
+            parameter.data = parameter.data.to(memory_format=formats[parameter.dim()])
     return vae
 
 
@@ -75,7 +125,7 @@ def _compiled_in_place(vae: Any) -> Any:
     return vae
 
 
-def _trained(vae: Any) -> Any:
+def _training(vae: Any) -> Any:
     vae.train().requires_grad_(True)
     vae.encoder.gradient_checkpointing = hasattr(vae.encoder, "gradient_checkpointing")
     return vae
@@ -88,14 +138,14 @@ def _sliced(vae: Any) -> Any:
 
 WAYS: dict[str, Callable[[Any], Any]] = {
     "as loaded": lambda vae: vae,
-    "channels_last": lambda vae: vae.to(memory_format=torch.channels_last),
+    "channels_last": _channels_last,
     "hooks that look": _hooked,
     "a derived class": _derived,
     "offloaded": _offloaded,
     "compiled as a whole": lambda vae: torch.compile(vae, backend="eager"),
     "a compiled decoder": _compiled_decoder,
     "an encoder compiled in place": _compiled_in_place,
-    "in a training loop": _trained,
+    "in a training loop": _training,
     "sliced": _sliced,
 }
 

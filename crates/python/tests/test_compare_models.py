@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 import vae_fidelity
-from diffusers import AutoencoderKL
-from live_models import BUILTIN, MODELS
+from diffusers import AutoencoderKL, AutoencoderKLQwenImage, AutoencoderKLWan
+from live_models import BUILTIN, MODELS, OF_CLIPS
 from vae_fidelity import testing
 from vae_fidelity.live import costs
 from vae_fidelity.live.model import Model
@@ -130,6 +130,55 @@ def test_sizes_are_those_that_the_class_takes():
     with pytest.raises(vae_fidelity.VaeFidelityError, match="multiples of 16 for this model, found 72 x 40"):
         model = MODELS["AutoencoderKLFlux2"]()
         vae_fidelity.compare_models(model, model, picture, width=72, height=40)
+
+
+@pytest.mark.parametrize("name", OF_CLIPS)
+def test_models_of_clips_are_compared(name):
+    original, other = MODELS[name](), MODELS[name]()
+    assert vae_fidelity.compare_models(original, MODELS[name](), PHOTO, **SIZE).same_bits
+    with torch.no_grad():
+        other.decoder.up_blocks[1].resnets[0].conv2.weight *= 1.2
+    found = vae_fidelity.compare_models(original, other, PHOTO, layers=True, wanted_psnr_db=80, **SIZE)
+    assert found.layers[0].name == "decoder.up_blocks.1.resnets.0" and found.layers[1].psnr_db == math.inf
+    assert found.keep == ["decoder.up_blocks.1.resnets.0"] and found.kept_psnr_db == math.inf
+    testing.assert_vae_matches(MODELS[name]().bfloat16(), original, PHOTO, min_psnr_db=30, width=48, height=32)
+
+
+def test_an_object_of_clips_is_compared():
+    """What it makes are clips, as its kind makes them."""
+
+    class Own:
+        def __init__(self, vae):
+            self.vae = vae
+
+        def encode(self, sample):
+            return self.vae.encode(sample[:, :, None]).latent_dist.mode()
+
+        def decode(self, latents):
+            return self.vae.decode(latents[:, :, None]).sample
+
+    vae = MODELS["AutoencoderKLWan"]()
+    assert vae_fidelity.compare_models(vae, Own(vae), PHOTO, **SIZE).same_bits
+
+
+@pytest.mark.parametrize(
+    "cls, model",
+    [(AutoencoderKLWan, "wan-small"), (AutoencoderKLWan, "wan2.2-small"), (AutoencoderKLQwenImage, "qwen-image-small")],
+)
+def test_diffusers_reproduces_the_goldens_of_clips(cls, model):
+    report = testing.assert_golden(cls, "golden", only=model)
+    assert report.summary.tensors_bit_identical > 0 and report.summary.cases >= 2
+
+
+def test_a_port_of_clips_with_a_fault_fails_with_its_layer():
+    def load(model):
+        port = AutoencoderKLWan.from_config(model.config)
+        port.load_state_dict(model.state_dict())
+        port.decoder.up_blocks[0].upsampler.resample[1].weight.data *= 1.5
+        return port.eval()
+
+    with pytest.raises(AssertionError, match="first diverging module decoder.up_blocks.0.upsampler.resample.1"):
+        testing.assert_golden(load, "golden", only="wan2.2-small")
 
 
 def test_an_assertion_says_by_how_much_and_where():

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import live_attacks
+import live_clip_faults
 import live_faults
 import pytest
 import torch
@@ -33,6 +34,25 @@ def test_a_planted_fault_is_named_with_its_layer(fault, monkeypatch):
     assert is_named != (fault.name in MISSED), report
 
 
+def each_once(faults):
+    """Each fault in one model; in the others it is for runs that have the time."""
+    planted = set()
+    for fault in faults:
+        yield pytest.param(fault, id=fault.name, marks=pytest.mark.slow if fault.plant in planted else ())
+        planted.add(fault.plant)
+
+
+@pytest.mark.parametrize("fault", each_once(live_clip_faults.CLIP_FAULTS))
+def test_a_fault_in_a_model_of_clips_is_named_with_its_layer(fault, monkeypatch):
+    vae, original = MODELS[fault.model](), MODELS[fault.model]()
+    fault.plant(vae, monkeypatch)
+    side = live_clip_faults.SIDE
+    report = vae_fidelity.check(vae, PHOTO, width=side, height=side, against=original)
+    first = next((each for each in report.findings if each.severity != "info"), None)
+    is_named = first is not None and first.code in fault.codes and fault.layer in (None, first.layer)
+    assert is_named and fault.words in first.title, report
+
+
 def test_the_list_is_as_long_as_is_claimed():
     assert len(live_faults.FAULTS) >= 25 and len(MISSED) <= len(live_faults.FAULTS) - 24
     assert set(MISSED) <= {fault.name for fault in live_faults.FAULTS}
@@ -43,13 +63,20 @@ SOUND = [
     (model, way, dtype)
     for at, model in enumerate(MODELS)
     for way in WAYS
-    for dtype in (DTYPES if at < 2 else (DTYPES[at % 3], DTYPES[(at + 1) % 3]))
+    for dtype in (DTYPES if at < 2 or way == "as loaded" else (DTYPES[at % 3], DTYPES[(at + 1) % 3]))
     # diffusers refuses it.
     if (model, way) != ("AsymmetricAutoencoderKL", "sliced")
 ]
 
 
-@pytest.mark.parametrize("model, way, dtype", SOUND, ids=lambda each: str(each).removeprefix("torch."))
+def in_one_dtype(runs):
+    """Each model in each way in one dtype; the others are for runs that have the time."""
+    dtypes = {pair: dtype for dtype, pair in ((run[2], run[:2]) for run in runs)}
+    for run in runs:
+        yield pytest.param(*run, marks=() if dtypes[run[:2]] is run[2] else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("model, way, dtype", in_one_dtype(SOUND), ids=lambda each: str(each).removeprefix("torch."))
 def test_a_sound_model_has_no_errors(model, way, dtype):
     vae = MODELS[model]().to(dtype)
     report = vae_fidelity.check(WAYS[way](vae), PHOTO, width=48, height=32)

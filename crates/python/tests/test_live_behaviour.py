@@ -14,7 +14,7 @@ import vae_fidelity
 from diffusers import AutoencoderKL
 from live_adapters import attached
 from live_attacks import Rough, held_in
-from live_models import BUILTIN, MODELS
+from live_models import BUILTIN, MODELS, OF_CLIPS
 from vae_fidelity.live import adapters
 
 PHOTO = "golden/images/astronaut.png"
@@ -51,7 +51,7 @@ def is_same(a, b):
 
 
 @pytest.mark.parametrize("raises", [False, True])
-@pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLFlux2"])
+@pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLFlux2", *OF_CLIPS])
 def test_nothing_of_the_model_is_changed(name, raises, monkeypatch):
     vae = MODELS[name]().train()
     vae.decoder.conv_in.weight.grad = torch.ones_like(vae.decoder.conv_in.weight)
@@ -60,7 +60,7 @@ def test_nothing_of_the_model_is_changed(name, raises, monkeypatch):
         right = vae.encode
         monkeypatch.setattr(vae, "encode", lambda x: (vae.bn(torch.rand(2, vae.bn.num_features, 4, 4)), right(x))[1])
     if raises:
-        monkeypatch.setattr(vae.decoder.mid_block.resnets[1], "forward", lambda *_: 1 / 0)
+        monkeypatch.setattr(vae.decoder.mid_block.resnets[1], "forward", lambda *_, **keywords: 1 / 0)
     before = state(vae)
     report = vae_fidelity.check(vae, PHOTO, **SIZE)
     assert is_same(before, state(vae)), name
@@ -68,6 +68,35 @@ def test_nothing_of_the_model_is_changed(name, raises, monkeypatch):
         [found] = [each for each in report.findings if each.code.startswith("live-")]
         assert (found.code, found.layer) == ("live-forward-differs", "decoder.mid_block.resnets.1")
         assert "ZeroDivisionError" in found.title and report.picture is None
+
+
+@pytest.mark.parametrize("name", OF_CLIPS)
+def test_what_a_model_remembers_of_a_clip_is_left(name):
+    vae = MODELS[name]()
+    vae.clear_cache()
+    vae._feat_map[0], remembered = torch.ones(1), vae._feat_map
+    report = vae_fidelity.check(vae, PHOTO, same_bits=True, **SIZE)
+    assert vae._feat_map is remembered and torch.equal(remembered[0], torch.ones(1)) and remembered[1] is None
+    assert report.same_bits is True and report.picture.shape == (32, 48, 3) and report.psnr_db > 80, report
+
+
+@pytest.mark.parametrize("name", OF_CLIPS)
+def test_a_picture_may_be_a_clip_of_one_frame(name):
+    vae = MODELS[name]()
+    sample = torch.from_numpy(vae_fidelity.preprocess(PHOTO, **SIZE)).permute(2, 0, 1)[None, :, None] / 127.5 - 1
+    with torch.no_grad():
+        latents = vae.encode(sample).latent_dist.mode()
+        decoded = vae.decode(latents).sample
+    pipeline = vae_fidelity.Pipeline(vae)
+    made = {"latents": latents, "latents_scale": "raw", "decoded_image": decoded, "preprocessed": sample}
+    report = pipeline.check(sample, **made)
+    assert [file.agreement for file in report.files] == ["same"] * 3, report.files
+    [of_latents] = pipeline.decode(latents, latents_scale="raw", decoded_image=decoded)
+    assert of_latents.picture.shape == (32, 48, 3)
+    for each, values in (("preprocessed", sample), ("latents", latents), ("decoded_image", decoded), ("picture", sample)):
+        asked = {**made, "picture": sample, each: values.repeat(1, 1, 5, 1, 1)}
+        with pytest.raises(vae_fidelity.VaeFidelityError, match="one picture is judged, found a clip of 5 frames"):
+            pipeline.check(asked.pop("picture"), **asked)
 
 
 def test_it_is_left_as_it_was_after_ctrl_c(monkeypatch):
@@ -142,6 +171,10 @@ def test_without_anything_to_compare_with_that_is_said():
     report = vae_fidelity.check(MODELS["AutoencoderTiny"](), PHOTO, **SIZE)
     assert report.weights is None
     assert any("`against`" in each for each in report.not_decided)
+    report = vae_fidelity.check(MODELS[OF_CLIPS[0]](), PHOTO, **SIZE)
+    assert any("the weights for later frames" in each for each in report.not_decided)
+    report = vae_fidelity.check(MODELS[OF_CLIPS[0]](), PHOTO, against=MODELS[OF_CLIPS[0]](), **SIZE)
+    assert not any("later frames" in each for each in report.not_decided)
 
 
 def test_weights_cast_to_16_bits_are_no_finding():

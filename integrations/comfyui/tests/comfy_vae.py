@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import torch
 from diffusers import AutoencoderKL as DiffusersKL
-from diffusers import AutoencoderKLFlux2, AutoencoderTiny
+from diffusers import AutoencoderKLFlux2, AutoencoderKLWan, AutoencoderTiny
 
 from vae_fidelity_tools.conformance.checkpoint_layouts import ldm
 
@@ -75,6 +75,46 @@ class TAESD(torch.nn.Module):
         return self.inner.decode((z - self.vae_shift) * self.vae_scale).sample
 
 
+class WanVAE(AutoencoderKL):
+    """comfy/ldm/wan/vae.py, whose `encode` gives the mean; names as in Wan's own file."""
+
+    def state_dict(self):
+        return {_of_wan(name): values for name, values in self.inner.state_dict().items()}
+
+
+def _of_wan(name):
+    """The inverse of diffusers' loaders/single_file_utils.py, `convert_wan_vae_to_diffusers`."""
+    inner = {
+        "norm1": "residual.0",
+        "conv1": "residual.2",
+        "norm2": "residual.3",
+        "conv2": "residual.6",
+        "conv_shortcut": "shortcut",
+    }
+    whole = {"quant_conv": "conv1", "post_quant_conv": "conv2"}
+    half, *parts = name.split(".")
+    if half in whole:
+        return ".".join([whole[half], *parts])
+    parts = [inner.get(part, part) for part in parts]
+    match parts:
+        case ["conv_in", *rest]:
+            parts = ["conv1", *rest]
+        case ["norm_out", *rest]:
+            parts = ["head", "0", *rest]
+        case ["conv_out", *rest]:
+            parts = ["head", "2", *rest]
+        case ["mid_block", "attentions", _, *rest]:
+            parts = ["middle", "1", *rest]
+        case ["mid_block", "resnets", at, *rest]:
+            parts = ["middle", str(2 * int(at)), *rest]
+        case ["down_blocks", *rest]:
+            parts = ["downsamples", *rest]
+        case ["up_blocks", level, kind, at, *rest]:
+            # Three blocks and a sampler a level, in one list.
+            parts = ["upsamples", str(4 * int(level) + (int(at) if kind == "resnets" else 3)), *rest]
+    return ".".join([half, *parts])
+
+
 class Vae:
     """comfy/sd.py, class `VAE`, on the CPU."""
 
@@ -100,6 +140,18 @@ class Vae:
     def decode(self, samples):
         made = self.first_stage_model.decode(samples.to(self.vae_dtype))
         return self.process_output(made.float()).movedim(1, -1)
+
+
+class ClipVae(Vae):
+    """As it is with `latent_dim` 3: a batch of pictures is a clip."""
+
+    def __init__(self, model, dtype=torch.float32):
+        super().__init__(model, dtype)
+        self.latent_dim = 3
+
+    def encode(self, pixels):
+        clip = self.vae_encode_crop_pixels(pixels).movedim(-1, 1).movedim(1, 0)[None]
+        return self.first_stage_model.encode(self.process_input(clip).to(self.vae_dtype)).float()
 
 
 class ShortOfMemory(Vae):
@@ -151,3 +203,11 @@ def taesd():
     with torch.random.fork_rng([]):
         torch.manual_seed(3)
         return Vae(TAESD(AutoencoderTiny(), 0.18215))
+
+
+def wan():
+    """Wan 2.1 with fewer channels, of two blocks a level as its file has them."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(3)
+        model = AutoencoderKLWan(base_dim=16)
+    return ClipVae(WanVAE(model)), model.config

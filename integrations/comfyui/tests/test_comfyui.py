@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 import torch
 import vae_fidelity
 from comfy_vae import BUILTIN, builtin
-from diffusers import AutoencoderKL, AutoencoderKLWan
+from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
 from PIL import Image
 
 PACK = Path(__file__).parents[1]
@@ -106,6 +107,40 @@ def test_flux2_s_latents_are_normalised_by_the_model(check, tmp_path):
     text, _, _ = check(vae, photo(64, 64), config=str(tmp_path / "config.json"))
     assert "`latents`: this VAE's mode" in text and "unscaled" not in text, text
     assert "`decoded_image`: what this VAE decodes from your latents" in text, text
+
+
+@pytest.fixture(scope="module")
+def wan(tmp_path_factory):
+    vae, config = comfy_vae.wan()
+    path = tmp_path_factory.mktemp("wan") / "config.json"
+    path.write_text(json.dumps({"_class_name": "AutoencoderKLWan", **config}))
+    return vae, str(path)
+
+
+def test_a_vae_of_videos_is_given_one_picture_at_a_time(check, wan):
+    vae, config = wan
+    text, picture, _ = check(vae, torch.cat([photo(40, 48), photo(40, 48, top=60)]), config=config, pictures=2)
+    assert "WanVAE of ComfyUI" in text and "picture 2 of 2" in text and picture.shape == (2, 40, 48, 3), text
+    # Its weights are as PyTorch draws them, and what it made is the engine's.
+    found = set(re.findall(r"^error +([a-z-]+)", text.split("\n\n")[0], re.MULTILINE))
+    assert text.count("\nyours") == 6 and found <= {"weights-untrained"}, text
+    right = vae.process_output
+    vae.process_output = lambda image: right(image.flip(1))
+    text, _, passed = check(vae, photo(40, 48), config=config)
+    vae.process_output = right
+    assert not passed and "channel-swap" in text, text
+
+
+def test_more_frames_than_one_are_refused(check, wan, monkeypatch):
+    vae, config = wan
+    right = vae.decode
+    monkeypatch.setattr(vae, "decode", lambda samples: right(samples).repeat(1, 4, 1, 1, 1))
+    text, _, passed = check(vae, photo(40, 48), config=config)
+    assert not passed and "pictures of shape (1, 4, 40, 48, 3) of one picture" in text, text
+    sound = builtin()
+    sound.latent_dim = 1
+    text, _, passed = check(sound, photo(64, 64), config=CONFIG)
+    assert not passed and "its latents have 1 dimensions" in text, text
 
 
 @pytest.fixture(scope="module")
@@ -230,17 +265,19 @@ def test_a_model_of_diffusers_is_judged_layer_by_layer(check):
     model.decoder.conv_norm_out.num_groups = 4
     text, _, passed = check(model, photo(64, 64))
     assert not passed and "live-layer-differs at decoder.conv_norm_out" in text
+    model = comfy_vae.wan()[0].first_stage_model.inner
+    text, picture, _ = check(comfy_vae.ClipVae(model), photo(32, 48))
+    assert "beside the same weights on this engine" in text and "live-" not in text and picture.shape == (1, 32, 48, 3), text
 
 
 def test_what_is_not_run_is_named(check):
-    wan = comfy_vae.Vae(None)
-    wan.first_stage_model, wan.latent_dim = AutoencoderKLWan(base_dim=16, num_res_blocks=1), 3
+    video = comfy_vae.ClipVae(AutoencoderKLTemporalDecoder(block_out_channels=(32,)))
+    sound = builtin()
     missing = comfy_vae.Vae(None)
     other = comfy_vae.Vae(torch.nn.Linear(2, 2))
     gone = comfy_vae.Vae(torch.nn.Linear(2, 2, device="meta"))
-    sound = builtin()
     for vae, image, words in (
-        (wan, photo(64, 64), "AutoencoderKLWan"),
+        (video, photo(64, 64), "AutoencoderKLTemporalDecoder"),
         (missing, photo(64, 64), "has no weights to judge"),
         (other, photo(64, 64), "next:"),
         (gone, photo(64, 64), "cannot be read"),

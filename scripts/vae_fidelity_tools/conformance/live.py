@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -198,7 +199,7 @@ def main():
         binary = args.binary or checkout.binary("--features", "tch")
     except checkout.CargoFailed as failure:
         fail(str(failure))
-    different = []
+    different, classes = [], defaultdict(lambda: [set(), 0, 0])
     with tempfile.TemporaryDirectory() as temporary:
         try:
             sides = Sides(args.gist, binary, args.threads, temporary)
@@ -215,6 +216,12 @@ def main():
             print(f"| {case.name} | {' | '.join(cells)} |", flush=True)
             print(f"[{number}/{len(cases)}] {case.name}", file=sys.stderr)
             different += [] if same else [case.name]
+            of_class = classes[class_of(case.model_folder).diffusers_class.__name__]
+            of_class[0].add(case.model)
+            of_class[1:] = of_class[1] + 1, of_class[2] + same
+    print("\n| class | models | cases | bit-identical |\n|---|---|---|---|")
+    for name, (models, number, same) in classes.items():
+        print(f"| `{name}` | {len(models)} | {number} | {same} |")
     print(f"\n{len(cases) - len(different)} of {len(cases)} cases are bit-identical, with {args.threads} threads on both "
           "sides; seed 1 against seed 2 was noticed.")  # fmt: skip
     if different:

@@ -12,12 +12,12 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from vae_fidelity_tools.goldens.store import sha256
-from vae_fidelity_tools.goldens.trace import KINDS
+from vae_fidelity_tools.goldens.trace import KINDS, one_frame
 
 FILE = "blocks.safetensors"
 LARGEST_SIDE = 32
 BLOCK = re.compile(
-    r"(encoder|decoder)(\.(conv_in|conv_norm_out|conv_out|(down|up)_blocks\.\d+|mid_block(\.(resnets|attentions)\.\d+)?))?"
+    r"(encoder|decoder)(\.(conv_in|(conv_)?norm_out|conv_out|(down|up)_blocks\.\d+|mid_block(\.(resnets|attentions)\.\d+)?))?"
     r"|(post_)?quant_conv|(encoder|decoder)\.layers(\.\d+)?"
 )
 
@@ -42,7 +42,7 @@ def recorded(vae):
 
 def array(tensor):
     """A copy: a later layer may work in place."""
-    return np.array(tensor.detach().cpu().float().numpy(), order="C")
+    return np.array(one_frame(tensor).detach().cpu().float().numpy(), order="C")
 
 
 def tensors_and_rows(stages):

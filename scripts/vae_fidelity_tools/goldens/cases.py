@@ -256,7 +256,52 @@ ASYMMETRIC = [
     asymmetric("small-bf16-sample", "small", "The same, sampled.", (32, 24), "coffee.jpg", dtype="bf16", seed=1),
 ]  # fmt: skip
 
-CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA + TINY + ASYMMETRIC
+
+def wan(name, model, shows, size, image="astronaut.png", **how):
+    """A case of Wan's classes or Qwen-Image's, as one picture; their goldens are a crate of their own."""
+    return Case(name, model, image, shows, size, part="wan", **how)
+
+
+WAN_FULL = [
+    wan("wan2.1-96x64", "wan2.1", "Wan 2.1's graph, module by module: of each kernel over time the last slice meets data.",
+        (96, 64), "coffee.jpg", trace=True),
+    wan("qwen-image-16x24", "qwen-image", "Qwen-Image's config on the graph that it shares with Wan 2.1.", (16, 24), "coffee.jpg"),
+]  # fmt: skip
+WAN = [
+    *WAN_FULL,
+    wan("wan-small-mode", "wan-small", "A narrow Wan 2.1: norms over channels, means and deviations of each channel.", (40, 32),
+        trace=True),
+    wan("wan-small-sample", "wan-small", "A narrow Wan 2.1; sampled.", (40, 32), "coffee.jpg", seed=1),
+    wan("wan-small-tiny", "wan-small", "One latent, sampled.", None, "tiny.png", seed=5),
+    wan("wan-small-wide", "wan-small", "One row of latents.", None, "wide.png"),
+    wan("wan-small-blocks", "wan-small", "What each block is given and makes of it, whole.", (16, 8), trace=True, blocks=True),
+    wan("wan-uneven-mode", "wan-uneven", "Three levels, a decoder of another width than the encoder, five latent channels.",
+        (40, 24), trace=True),
+    wan("wan-uneven-sample", "wan-uneven", "The same, sampled.", (24, 40), "coffee.jpg", seed=2),
+    wan("wan2.2-small-mode", "wan2.2-small", "A narrow Wan 2.2: patches of pixels as channels (c, pw, ph), shortcuts around "
+        "levels that take means over a frame that is not there.", (48, 32), trace=True),
+    wan("wan2.2-small-sample", "wan2.2-small", "A narrow Wan 2.2; sampled.", (32, 48), "coffee.jpg", seed=1),
+    wan("wan2.2-small-tiny", "wan2.2-small", "One latent of Wan 2.2.", (16, 16), "tiny.png"),
+    wan("wan2.2-small-blocks", "wan2.2-small", "What each block of Wan 2.2 is given and makes of it, whole.", (16, 16),
+        trace=True, blocks=True),
+    wan("qwen-image-small-mode", "qwen-image-small", "A narrow Qwen-Image.", (40, 32), trace=True),
+    wan("qwen-image-small-sample", "qwen-image-small", "A narrow Qwen-Image; sampled.", (40, 32), "coffee.jpg", seed=1),
+    wan("wan-small-f16-mode", "wan-small", "Every operation rounds to the dtype, in f16, but for lengths.", (32, 24), dtype="f16"),
+    wan("wan-small-f16-sample", "wan-small", "The same, sampled.", (32, 24), "coffee.jpg", dtype="f16", seed=1),
+    wan("wan-small-bf16-mode", "wan-small", "Every operation rounds to the dtype, in bf16.", (32, 24), dtype="bf16"),
+    wan("wan-small-bf16-sample", "wan-small", "The same, sampled.", (32, 24), "coffee.jpg", dtype="bf16", seed=1),
+    wan("wan2.2-small-f16-mode", "wan2.2-small", "Wan 2.2 in f16.", (32, 32), dtype="f16"),
+    wan("wan2.2-small-bf16-mode", "wan2.2-small", "Wan 2.2 in bf16.", (32, 32), dtype="bf16"),
+    wan("wan-small-slices", "wan-small", "Two pictures in one batch with enable_slicing(); the pixels are the first one's.",
+        (24, 16), batch=("coffee.jpg",)),
+    wan("wan-tiles", "wan-small", "enable_tiling() with tiles of 32: three columns and three rows, clamped when they are one "
+        "picture.", (72, 56), tiling=True, tile_size=32),
+    wan("wan2.2-tiles", "wan2.2-small", "Tiles of Wan 2.2, which are twice as wide where they are encoded as where they are "
+        "decoded, and blended in patches.", (112, 80), "coffee.jpg", tiling=True, tile_size=64),
+    wan("qwen-image-tiles", "qwen-image-small", "Qwen-Image's tiles, which are not clamped.", (56, 40), tiling=True, tile_size=32),
+]  # fmt: skip
+
+CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA + TINY + ASYMMETRIC + WAN
 MODEL_FOLDERS = {case.model: case.model_folder for case in CASES}
 # Hundreds of megabytes of weights: for runs that take minutes.
-FULL_MODELS = {case.model for case in FULL_TOPOLOGY + ASYMMETRIC_FULL}
+FULL_MODELS = {case.model for case in FULL_TOPOLOGY + ASYMMETRIC_FULL + WAN_FULL}

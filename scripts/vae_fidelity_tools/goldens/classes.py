@@ -12,7 +12,14 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AsymmetricAutoencoderKL, AutoencoderKL, AutoencoderKLFlux2, AutoencoderTiny
+from diffusers import (
+    AsymmetricAutoencoderKL,
+    AutoencoderKL,
+    AutoencoderKLFlux2,
+    AutoencoderKLQwenImage,
+    AutoencoderKLWan,
+    AutoencoderTiny,
+)
 
 FLUX2_PIPELINE = "pipelines/flux2/pipeline_flux2.py"
 
@@ -112,11 +119,64 @@ class Asymmetric(Kl):
         return vae.to(device).eval()
 
 
+class Wan:
+    """`AutoencoderKLWan`, given one picture as a clip of one frame: mean and deviation of each channel.
+
+    As `WanImageToVideoPipeline` has it; `prepare_latents` and `__call__` cannot be imported without
+    transformers, and are no functions of the VAE alone, so that their steps stand here.
+    """
+
+    diffusers_class = AutoencoderKLWan
+    multiple_of = 8
+    functions = {
+        "image_to_tensor, tensor_to_image": "the gist's",
+        "load": "AutoencoderKLWan.from_pretrained or AutoencoderKLQwenImage.from_pretrained",
+        "encode": "of a clip of one frame, as WanImageToVideoPipeline.prepare_latents scales it: (z - mean) * (1 / std)",
+        "decode": "as WanPipeline.__call__ undoes it: z / (1 / std) + mean",
+    }
+
+    def __init__(self, gist):
+        self.gist = gist
+
+    def load(self, repository, device, dtype):
+        vae = self.diffusers_class.from_pretrained(str(repository), subfolder="vae", torch_dtype=dtype)
+        return vae.to(device).eval()
+
+    def statistics(self, vae, latents):
+        """Mean, and one over the standard deviation, each rounded to the latents' dtype."""
+        shape = (1, vae.config.z_dim, 1, 1, 1)
+        mean = torch.tensor(vae.config.latents_mean).view(shape).to(latents.device, latents.dtype)
+        std = 1.0 / torch.tensor(vae.config.latents_std).view(shape).to(latents.device, latents.dtype)
+        return mean, std
+
+    def encode(self, vae, sample, seed):
+        generator = None if seed is None else torch.Generator(device=sample.device).manual_seed(seed)
+        with torch.no_grad():
+            posterior = vae.encode(sample.unsqueeze(2)).latent_dist
+            latents = posterior.mode() if seed is None else posterior.sample(generator=generator)
+            mean, std = self.statistics(vae, latents)
+            return ((latents - mean) * std)[:, :, 0].contiguous()
+
+    def decode(self, vae, latents):
+        with torch.no_grad():
+            latents = latents.unsqueeze(2)
+            mean, std = self.statistics(vae, latents)
+            return vae.decode(latents / std + mean).sample[:, :, 0]
+
+
+class QwenImage(Wan):
+    """`AutoencoderKLQwenImage`, as `QwenImageImg2ImgPipeline` has it: the steps of Wan's."""
+
+    diffusers_class = AutoencoderKLQwenImage
+
+
 CLASSES = {
     "AutoencoderKL": Kl,
     "AutoencoderKLFlux2": Flux2,
     "AutoencoderTiny": Tiny,
     "AsymmetricAutoencoderKL": Asymmetric,
+    "AutoencoderKLWan": Wan,
+    "AutoencoderKLQwenImage": QwenImage,
 }
 
 

@@ -65,7 +65,10 @@ def values(name, shape, factor=1.0):
     count = math.prod(shape)
     top = (scrambled(name_hash(name), count) >> np.uint64(40)).astype(np.float32)
     u = top * np.float32(2.0**-23) - np.float32(1)
-    if len(shape) >= 2:
+    if name.endswith(".gamma"):
+        # Of a norm over channels, with as many dimensions as what it multiplies.
+        tensor = np.float32(1) + np.float32(0.1) * u
+    elif len(shape) >= 2:
         spread = np.float32(math.sqrt(3 / math.prod(shape[1:])))
         tensor = u * spread
     elif name.endswith((".weight", ".running_var")):

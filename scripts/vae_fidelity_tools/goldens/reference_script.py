@@ -33,7 +33,7 @@ from PIL import Image
 from vae_fidelity_tools.goldens import block_tensors
 from vae_fidelity_tools.goldens.classes import CLASSES, class_of
 from vae_fidelity_tools.goldens.recipe import repository
-from vae_fidelity_tools.goldens.trace import recorded
+from vae_fidelity_tools.goldens.trace import one_frame, recorded
 
 diffusers_logging.set_verbosity_error()  # or each load advises installing accelerate
 diffusers_logging.disable_progress_bar()
@@ -138,8 +138,8 @@ def to_image(gist, decoded):
 
 
 def array(tensor):
-    """As f32, which holds every f16 and bf16."""
-    return np.ascontiguousarray(tensor.detach().cpu().float().numpy())
+    """As f32, which holds every f16 and bf16; of a clip of one frame, the frame."""
+    return np.ascontiguousarray(one_frame(tensor).detach().cpu().float().numpy())
 
 
 @contextmanager
@@ -149,12 +149,16 @@ def split(vae, case):
         assert not (case.tiling or case.batch), f"{case.name}: {type(vae).__name__} is not split"
         yield
         return
-    whole = vae.tile_sample_min_size, vae.tile_latent_min_size
+    sizes = {name: value for name, value in vars(vae).items() if name.startswith("tile_")}
     if case.tiling:
         vae.enable_tiling()
-    if case.tile_size:
+    if case.tile_size and "tile_sample_min_size" in sizes:
         vae.tile_sample_min_size = case.tile_size
         vae.tile_latent_min_size = case.tile_size // 2 ** (len(vae.config.block_out_channels) - 1)
+    elif case.tile_size:  # of the Wan family, whose tiles overlap by a quarter, too
+        for side in ("height", "width"):
+            setattr(vae, f"tile_sample_min_{side}", case.tile_size)
+            setattr(vae, f"tile_sample_stride_{side}", case.tile_size // 4 * 3)
     if case.batch:
         vae.enable_slicing()
     try:
@@ -162,7 +166,8 @@ def split(vae, case):
     finally:
         vae.disable_tiling()
         vae.disable_slicing()
-        vae.tile_sample_min_size, vae.tile_latent_min_size = whole
+        for name, value in sizes.items():
+            setattr(vae, name, value)
 
 
 @contextmanager
@@ -180,7 +185,7 @@ def observed_encode(vae, noise=None):
     def observing_randn(*args, **kwargs):
         drawn = randn_tensor(*args, **kwargs)
         seen["noise"] = drawn.clone()
-        return drawn if noise is None else torch.from_numpy(noise).to(drawn)
+        return drawn if noise is None else torch.from_numpy(noise).to(drawn).reshape(drawn.shape)
 
     vae.encode, diffusers_vae.randn_tensor = observing_encode, observing_randn
     try:

@@ -16,6 +16,13 @@ KINDS = {
     "ResnetBlock2D", "Attention", "Downsample2D", "Upsample2D",
     "DownEncoderBlock2D", "UpDecoderBlock2D", "UNetMidBlock2D", "Encoder", "Decoder",
     "AutoencoderTinyBlock", "Sequential", "EncoderTiny", "DecoderTiny", "MaskConditionDecoder",
+    "AvgDown3D", "DupUp3D", "WanResidualDownBlock", "WanResidualUpBlock",
+    *(
+        f"{model}{part}"
+        for model in ("Wan", "QwenImage")
+        for part in ("CausalConv3d", "RMS_norm", "ResidualBlock", "AttentionBlock", "Resample", "MidBlock", "UpBlock",
+                     "Encoder3d", "Decoder3d")
+    ),
 }  # fmt: skip
 
 
@@ -25,7 +32,7 @@ def recorded(vae):
     entries, handles = [], []
 
     def listen(name, kind):
-        return lambda module, inputs, output: entries.append(entry(name, kind, output.detach().cpu().float().numpy()))
+        return lambda module, inputs, output: entries.append(entry(name, kind, one_frame(output).detach().cpu().float().numpy()))
 
     for name, module in vae.named_modules():
         kind = type(module).__name__
@@ -36,6 +43,11 @@ def recorded(vae):
     finally:
         for handle in handles:
             handle.remove()
+
+
+def one_frame(tensor):
+    """A clip (N, C, 1, H, W) as the image (N, C, H, W); all others as they are."""
+    return tensor.squeeze(2) if tensor.ndim == 5 else tensor
 
 
 def entry(name, kind, output):

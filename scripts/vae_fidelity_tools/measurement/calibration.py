@@ -6,43 +6,25 @@
     scripts/python.sh -m vae_fidelity_tools.measurement.calibration --cuts 2   # the first two cuts alone; writes nothing
 
 The first writes tests/calibration.md and tests/calibration.json. All print a verdict, and exit with 1
-where a bar is missed; each cause that is below its own is named, and every row that is why.
+where a bar is missed; each cause that is below its own is named, and every row that is why. It takes
+hours: what a picture gave is kept beside the build, and a run that was interrupted goes on from there.
 """
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from vae_fidelity_tools import arguments
 from vae_fidelity_tools.checkout import ROOT
-from vae_fidelity_tools.pictures.photographs import photograph
-
-# Photograph, and the top left corners of what is cut from it. No photograph is in both sets.
-TUNE = {
-    "astronaut": [(60, 0), (150, 250)],
-    "coffee": [(150, 60), (20, 200)],
-    "rocket": [(200, 60), (380, 200)],
-    "china": [(40, 60), (300, 150)],
-}
-TEST = {
-    "chelsea": [(60, 20), (220, 60), (130, 100), (20, 90)],
-    "flower": [(60, 60), (220, 120), (330, 40), (150, 200)],
-    "motorcycle_left": [(60, 60), (250, 160), (420, 60), (500, 250)],
-    "ihc": [(20, 20), (300, 60), (120, 300)],
-    "hubble_deep_field": [(100, 100), (500, 300)],
-    "retina": [(500, 500), (800, 300)],
-    "camera": [(150, 60)],
-    "coins": [(40, 60)],
-}
-# What is cut, and what the VAE sees: 8 must not divide the first.
-CUT = (85, 77)
+from vae_fidelity_tools.measurement.calibration_pictures import TEST, TUNE, write_clean, write_pictures
 
 # Of the strong injections of each cause: first among the findings, and an error.
 LEAST_FOUND = 0.95
@@ -52,63 +34,72 @@ MOST_WRONG, MOST_ONE_OF_TWO, MOST_WRONG_WHEN_UNKNOWN = 0.005, 0.05, 0.02
 LEAST_CLEAN = 3000
 
 
-def write_pictures(folder, cuts, most):
-    left_over = most
-    for name, corners in cuts.items():
-        picture = photograph(name)
-        for number, (left, top) in enumerate(corners):
-            if left_over == 0:
-                return
-            left_over -= 1
-            side = (left, top, left + CUT[0], top + CUT[1])
-            if side[2] > picture.width or side[3] > picture.height:
-                raise SystemExit(f"{name} is too small for a cut at {left}, {top}")
-            picture.crop(side).save(folder / f"{name}-{number}.png")
+def built():
+    """The suite's binary."""
+    command = "cargo test --locked --test suite --no-run --message-format=json-render-diagnostics"
+    lines = subprocess.run(command.split(), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    messages = [json.loads(line) for line in lines.splitlines()]
+    suites = [of for of in messages if of.get("executable") and of["target"]["name"] == "suite"]
+    return Path(suites[-1]["executable"])
 
 
-def write_clean(folder, seed):
-    """Pictures that are no photographs: a rule may be silent about them, but never cry wolf."""
-    random = np.random.default_rng(seed)
-    y, x = np.mgrid[0:80, 0:80]
-    pictures = {
-        "noise": random.integers(0, 256, (80, 80, 3)),
-        "noise-grey": np.repeat(random.integers(0, 256, (80, 80, 1)), 3, 2),
-        "flat-grey": np.full((96, 96, 3), 127),
-        "flat-black": np.zeros((96, 96, 3)),
-        "flat-white": np.full((96, 96, 3), 255),
-        "flat-red": np.full((96, 96, 3), (200, 10, 30)),
-        "ramp": np.stack([x * 3, y * 3, (x + y)], -1),
-        "stripes": np.repeat((x // 4 % 2 * 255)[..., None], 3, 2),
-        "checkers": np.repeat(((x // 8 + y // 8) % 2 * 255)[..., None], 3, 2),
-        "blue-picture": np.stack([x // 8, y // 8, 200 + x // 4], -1),
-        "tiny": random.integers(0, 256, (8, 8, 3)),
-        "thin": random.integers(0, 256, (8, 96, 3)),
-    }
-    lines = np.full((80, 80, 3), 255)
-    for _ in range(20):
-        row, column = random.integers(0, 78, 2)
-        lines[row : row + 2, :] = lines[:, column : column + 2] = random.integers(0, 100, 3)
-    pictures["line-art"] = lines
-    name = "chelsea" if seed else "coffee"
-    photo = np.asarray(photograph(name).crop((40, 40, 120, 120)))
-    pictures["night"] = photo // 16
-    pictures["fog"] = 200 + photo // 8
-    pictures["saturated"] = np.where(photo > 127, 255, 0)
-    for name, levels in pictures.items():
-        Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8)).save(folder / f"clean-{name}.png")
-    large = photograph("motorcycle_left" if seed else "rocket").crop((0, 0, 264, 216))
-    large.save(folder / "clean-large.png")
+def measured(picture, task, binary, kept):
+    """What one picture gives; kept under the picture's and the binary's own bytes."""
+    of = [picture.read_bytes(), json.dumps(task).encode()]
+    matrix = kept / f"{picture.stem}-{hashlib.sha256(b''.join(of)).hexdigest()[:12]}.json"
+    if not matrix.exists():
+        out = matrix.with_suffix(".unfinished")
+        task = {**task, "path": str(picture), "out": str(out)}
+        # Threads of pictures this small only wait for each other.
+        environment = {"OMP_NUM_THREADS": "1", **os.environ, "VAE_FIDELITY_CALIBRATION": json.dumps(task)}
+        command = [binary, "--ignored", "--exact", "diagnosis::calibration::one_picture", "--nocapture"]
+        told = subprocess.run(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if told.returncode or not out.exists():
+            raise SystemExit(f"{picture.stem} was not measured:\n{told.stdout[-4000:]}")
+        out.rename(matrix)
+    return json.loads(matrix.read_text())
 
 
-def run(folder, out):
-    environment = dict(os.environ)
-    environment["VAE_FIDELITY_CALIBRATION_PICTURES"] = str(folder)
-    environment["VAE_FIDELITY_CALIBRATION_MATRIX"] = str(out)
-    # Threads of pictures this small only wait for each other.
-    environment.setdefault("OMP_NUM_THREADS", "1")
-    command = "cargo test --locked --test suite -- --ignored --exact diagnosis::calibration --nocapture"
-    subprocess.run(command.split(), cwd=ROOT, env=environment, check=True)
-    return json.loads(out.read_text())
+def run(folder):
+    """One matrix of all pictures in a folder."""
+    binary = built()
+    key = hashlib.sha256(binary.read_bytes()).hexdigest()[:12]
+    kept = binary.parent.parent / "calibration" / key
+    kept.mkdir(parents=True, exist_ok=True)
+    # Of its own, so that a build in the meantime changes nothing.
+    own = kept / "suite"
+    if not own.exists():
+        shutil.copy(binary, own.with_suffix(".unfinished"))
+        own.with_suffix(".unfinished").rename(own)
+    paths = sorted(folder.iterdir())
+    awkward = [path for path in paths if path.stem.startswith("clean-")]
+    photographs = [path for path in paths if path not in awkward]
+    tasks = {}
+    for of in (photographs, awkward):
+        for number, path in enumerate(of):
+            # Every fourth with the trained VAEs' other forms too.
+            task = {"name": path.stem, "forms": number % 4 == 0}
+            tasks[path] = {**task, "photograph": number if of is photographs else None}
+    matrices = {}
+    started = time.monotonic()
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        jobs = {workers.submit(measured, path, task, own, kept): path for path, task in tasks.items()}
+        for job in as_completed(jobs):
+            if job.exception():
+                workers.shutdown(cancel_futures=True)
+            matrices[jobs[job]] = job.result()
+            minutes = (time.monotonic() - started) / 60
+            print(f"{len(matrices)} of {len(tasks)} pictures, {minutes:.0f} min: {jobs[job].stem}", file=sys.stderr, flush=True)
+    return together([matrices[path] for path in tasks])
+
+
+def together(matrices):
+    whole = {key: [row for matrix in matrices for row in matrix[key]] for key in ("planted", "clean")}
+    planted = {(row["cause"], row["model"]) for row in whole["planted"] if row["meant"]}
+    vanished = {tuple(due) for matrix in matrices for due in matrix["due"]} - planted
+    if vanished:
+        raise SystemExit(f"strong faults that planted nothing: {sorted(vanished)}")
+    return {**whole, "consequences": matrices[0]["consequences"]}
 
 
 def summarised(matrix):
@@ -364,7 +355,7 @@ def main():
         pictures.mkdir()
         write_pictures(pictures, TUNE if args.tune else TEST, args.cuts)
         write_clean(pictures, 0 if args.tune else 1)
-        matrix = run(pictures, Path(folder) / "matrix.json")
+        matrix = run(pictures)
     summary = summarised(matrix)
     details(matrix)
     if not args.tune and args.cuts < 0:

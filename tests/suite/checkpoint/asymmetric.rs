@@ -10,7 +10,7 @@ use super::families::{Model, contains, open, sixteen_channels, stable_diffusion}
 use super::flux2::{opened_with, original as of_flux2};
 
 /// The two configs that were published: of the decoder, widths and layers.
-fn published() -> [VaeConfig; 2] {
+pub fn published() -> [VaeConfig; 2] {
     [([192, 384, 768, 768], 3), ([256, 512, 1024, 1024], 5)].map(|(widths, layers)| {
         let fields = json!({
             "_class_name": "AsymmetricAutoencoderKL", "in_channels": 3, "out_channels": 3,
@@ -25,7 +25,7 @@ fn published() -> [VaeConfig; 2] {
 }
 
 /// As the original files call a tensor.
-fn original(name: &str) -> String {
+pub fn original(name: &str) -> String {
     match name.strip_prefix("decoder.condition_encoder.") {
         Some(rest) => format!("decoder.encoder.{rest}"),
         None if name.contains("quant_conv") => name.to_owned(),

@@ -44,22 +44,6 @@ fn other_classes_are_named_from_their_tensors() {
     type Shapes<'a> = &'a [(&'a str, &'a [usize])];
     let cases: &[(&str, Shapes)] = &[
         (
-            "AutoencoderKLWan or AutoencoderKLQwenImage",
-            &[("encoder.conv_in.weight", five), ("encoder.down_blocks.0.norm1.gamma", one)],
-        ),
-        (
-            "AutoencoderKLWan or AutoencoderKLQwenImage",
-            &[("encoder.conv1.weight", five), ("encoder.downsamples.0.residual.0.gamma", one)],
-        ),
-        (
-            "AutoencoderKLWan or AutoencoderKLQwenImage",
-            &[("vae.encoder.conv1.weight", five), ("vae.decoder.middle.0.residual.0.gamma", one)],
-        ),
-        (
-            "an AutoencoderKLWan (Wan 2.2 5B)",
-            &[("encoder.downsamples.0.downsamples.0.residual.0.gamma", one)],
-        ),
-        (
             "an AutoencoderKLQwenImage21",
             &[
                 ("encoder.conv_in.weight", CONV),

@@ -22,7 +22,7 @@ fn graph(changes: Value) -> VaeConfig {
     VaeConfig::from_json(&fields.to_string(), "a test").unwrap()
 }
 
-pub(super) fn stable_diffusion() -> VaeConfig {
+pub fn stable_diffusion() -> VaeConfig {
     graph(json!({}))
 }
 
@@ -30,7 +30,7 @@ pub(super) fn sixteen_channels() -> VaeConfig {
     graph(json!({"latent_channels": 16, "use_quant_conv": false, "use_post_quant_conv": false}))
 }
 
-pub(super) struct Model {
+pub struct Model {
     pub folder: TempDir,
     tensors: Vec<(String, Vec<usize>)>,
 }

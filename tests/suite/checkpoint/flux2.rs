@@ -14,14 +14,14 @@ use vae_fidelity::{Checkpoint, Dtype, Error, Source, VaeConfig};
 use super::families::{Model, contains, open, sixteen_channels};
 
 /// The config of FLUX.2 that was published, which is the class's defaults.
-fn published(decoder: Option<[usize; 4]>) -> VaeConfig {
+pub fn published(decoder: Option<[usize; 4]>) -> VaeConfig {
     let fields =
         json!({"_class_name": "AutoencoderKLFlux2", "decoder_block_out_channels": decoder});
     VaeConfig::from_json(&fields.to_string(), "a test").unwrap()
 }
 
 /// As the original file, and ComfyUI's flux2-vae, call a tensor.
-pub(super) fn original(name: &str) -> String {
+pub fn original(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     let leaf = |part: &str| part.replace("conv_shortcut", "nin_shortcut");
     match parts[..] {

@@ -1,10 +1,11 @@
 //! Checkpoints: folders, files and the hub. Uses nothing else of the suite but the hub's server.
 
 mod classes;
-mod families;
-mod flux2;
-mod asymmetric;
-mod tiny;
+pub mod families;
+pub mod flux2;
+pub mod asymmetric;
+pub mod tiny;
+pub mod wan;
 mod folders;
 mod foreign;
 mod formats;

@@ -17,7 +17,7 @@ fn config(more: serde_json::Value) -> VaeConfig {
     VaeConfig::from_json(&fields.to_string(), "a test").unwrap()
 }
 
-fn published(latents: usize) -> VaeConfig {
+pub fn published(latents: usize) -> VaeConfig {
     config(json!({"latent_channels": latents, "use_midblock_gn": latents == 32}))
 }
 
@@ -37,7 +37,7 @@ fn of_module(name: &str) -> String {
     as_published(name, ["encoder.", "decoder."])
 }
 
-fn of_comfyui(name: &str) -> String {
+pub fn of_comfyui(name: &str) -> String {
     as_published(name, ["taesd_encoder.", "taesd_decoder."])
 }
 

@@ -20,6 +20,7 @@ fn one_image_as_json() {
     assert_eq!((input.source_width, input.source_height), (45, 31));
     let model = &report.model;
     assert_eq!((model.source.as_str(), model.family.as_str()), ("model", "unknown"));
+    assert_eq!(model.class, "AutoencoderKL");
     assert_eq!((model.device.as_str(), model.dtype.as_str()), ("cpu", "f32"));
     assert_eq!((model.engine.as_str(), &model.revision), (&*Engine::default().to_string(), &None));
     assert_eq!((model.arithmetic.as_str(), report.cross_check), ("f32", None));

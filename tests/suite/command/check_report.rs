@@ -51,6 +51,7 @@ pub struct Input {
 pub struct Model {
     pub source: String,
     pub revision: Option<String>,
+    pub class: String,
     pub family: String,
     pub config: Value,
     pub parameters: usize,

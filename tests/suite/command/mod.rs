@@ -14,6 +14,7 @@ mod evaluate;
 mod explain;
 mod flux2;
 mod asymmetric;
+mod wan;
 mod tiny;
 mod golden;
 #[cfg(target_os = "linux")]
@@ -25,6 +26,7 @@ mod latents_files;
 #[cfg(target_os = "linux")]
 mod limits;
 mod lost_files;
+mod original_files;
 #[cfg(target_os = "linux")]
 mod max_memory;
 mod pictures;

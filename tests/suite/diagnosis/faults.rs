@@ -11,7 +11,7 @@ use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 use super::plot::*;
 use super::runs::{Numbers, UNTOUCHED};
 use super::tiles::{hard, overlapping};
-use super::{asymmetric, colours, flux2, tiny};
+use super::{asymmetric, colours, flux2, tiny, wan};
 
 /// One way of going wrong.
 pub struct Fault {
@@ -55,6 +55,7 @@ pub fn faults() -> Vec<Fault> {
     faults.extend(flux2::faults());
     faults.extend(tiny::faults());
     faults.extend(asymmetric::faults());
+    faults.extend(wan::faults());
     #[cfg(feature = "tch")]
     faults.extend(super::ports::faults());
     faults
@@ -87,6 +88,17 @@ fn in_latents() -> Vec<Fault> {
         strong!("latents_mean and latents_std ignored", "latent-stats-ignored", NORMALISED, |p| {
             latents(p.run.latents.clone())
         }),
+        strong!(
+            "decoded without latents_mean and latents_std",
+            "latent-stats-ignored",
+            NORMALISED,
+            |p| {
+                let mut raw = expected(p);
+                let factor = p.vae.config().scaling_factor().unwrap() as f32;
+                raw.mapv_inplace(|z| z / factor);
+                picture(&p.vae.decode(raw.view())?)
+            }
+        ),
         strong!("a draw, not the mode", "sample-vs-mode", ALL, |plot| {
             let mut numbers = Numbers(plot.seed);
             let std = plot.run.encoded.std.as_ref().unwrap();

@@ -17,7 +17,6 @@ pub struct Matrix {
     pub clean: Vec<Clean>,
     consequences: &'static [(&'static str, &'static str, &'static str)],
     /// Cause and model of every strong fault that was to be planted.
-    #[serde(skip)]
     due: BTreeSet<(String, String)>,
 }
 
@@ -157,15 +156,6 @@ impl Matrix {
             errors: of(Severity::Error),
             warnings: of(Severity::Warning),
         });
-    }
-
-    /// The rows of both.
-    #[cfg(feature = "tch")]
-    pub fn and(mut self, other: Self) -> Self {
-        self.planted.extend(other.planted);
-        self.clean.extend(other.clean);
-        self.due.extend(other.due);
-        self
     }
 
     /// Clean runs with an error.

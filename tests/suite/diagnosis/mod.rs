@@ -3,13 +3,15 @@
 //! `cargo test --test suite diagnosis` runs a part of the suite on two photographs of the repository;
 //! `vae_fidelity_tools.measurement.calibration` runs all of it on others and writes the confusion matrix.
 
+mod asymmetric;
+#[cfg(feature = "tch")]
+mod calibration;
 mod clean;
 pub mod colours;
 mod consequences;
 pub mod faults;
 mod flux2;
 mod tiny;
-mod asymmetric;
 mod legitimate;
 mod matrix;
 pub mod plot;
@@ -19,6 +21,7 @@ mod readings;
 mod runs;
 pub mod tiles;
 mod visible;
+mod wan;
 #[cfg(feature = "tch")]
 mod values;
 #[cfg(feature = "tch")]
@@ -43,6 +46,17 @@ use crate::planted::port as planted;
 
 /// Models of the packed crate.
 const MODELS: [&str; 5] = ["builtin", "sd-small", "act-relu", "flux1-small", "playground-small"];
+
+/// Narrow ones of the other classes.
+#[cfg(feature = "tch")]
+const OF_OTHER_CLASSES: [&str; 6] = [
+    "flux2-small",
+    "tiny-small",
+    "asymmetric-small",
+    "wan-small",
+    "wan2.2-small",
+    "qwen-image-small",
+];
 
 /// A photograph of the repository at a small size that has to be resized.
 fn photograph(name: &str) -> Rgb8 {
@@ -128,50 +142,6 @@ fn every_code_with_a_rule_is_planted_or_said_not_to_be() {
     }
 }
 
-/// The whole suite: pictures from `VAE_FIDELITY_CALIBRATION_PICTURES`, matrix to
-/// `VAE_FIDELITY_CALIBRATION_MATRIX` (JSON). Run by `vae_fidelity_tools.measurement.calibration`.
-#[cfg(feature = "tch")]
-#[test]
-#[ignore = "takes long: vae_fidelity_tools.measurement.calibration runs it"]
-fn calibration() {
-    let folder = std::env::var("VAE_FIDELITY_CALIBRATION_PICTURES").unwrap();
-    let mut paths: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    let opened = |path: &std::path::PathBuf| {
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        (name, pixels::open(path).unwrap().pixels)
-    };
-    let (awkward, photographs): (Vec<_>, Vec<_>) =
-        paths.iter().map(opened).partition(|(name, _)| name.starts_with("clean-"));
-    let trained = |model: &'static str| {
-        let mut matrix = measured(&[model], &photographs, false, true);
-        weights::measure(&mut matrix, model, &photographs);
-        let loaded = Model::load(model);
-        for (name, source) in photographs.iter().chain(&awkward) {
-            clean::measure(&mut matrix, model, &loaded, (name, source));
-        }
-        let few: Vec<_> = photographs.iter().step_by(4).collect();
-        values::measure(&mut matrix, model, &few);
-        let some: Vec<_> = photographs.iter().step_by(4).chain(awkward.iter().step_by(4)).collect();
-        let folder = crate::weights::planted::TRAINED.into_iter().find(|of| of.ends_with(model));
-        // The first is as it is.
-        let forms = crate::probe::sound::forms(folder.unwrap()).split_off(1);
-        clean::measure_forms(&mut matrix, &forms, (model, &loaded), &some);
-        matrix
-    };
-    let matrix = std::thread::scope(|scope| {
-        let others = scope.spawn(|| trained("builtin"));
-        let drawn = MODELS.into_iter().filter(|model| *model != "builtin").chain(["flux2-small"]);
-        let drawn: Vec<&str> = drawn.collect();
-        let matrix = trained(UNTOUCHED).and(measured(&drawn, &photographs, false, true));
-        matrix.and(others.join().unwrap())
-    });
-    matrix.assert_strong_ones_planted();
-    let out = std::env::var("VAE_FIDELITY_CALIBRATION_MATRIX").unwrap();
-    std::fs::write(out, serde_json::to_vec_pretty(&matrix).unwrap()).unwrap();
-}
-
 /// What is said of files beside what is only information, and beside drawn weights' passing nothing on.
 fn said_of_files(diagnosis: &Diagnosis) -> Vec<&Finding> {
     let findings = diagnosis.findings.iter();
@@ -213,47 +183,58 @@ fn measured(
     unknown: bool,
 ) -> Matrix {
     let mut matrix = Matrix::default();
-    let started = std::time::Instant::now();
     for &name in models {
         let model = Model::load(name);
-        for (at, (picture, source)) in pictures.iter().enumerate() {
-            // Rules on tensors do not look at what is in the picture: four are enough there.
-            if !matches!(name, "builtin" | UNTOUCHED) && at >= 4 && only_for_pictures(name) {
-                continue;
-            }
-            let run = Run::of(&model.vae, source).unwrap();
-            let (vae, seed) = (&model.vae, 1000 + at as u64);
-            let plot = Plot { vae, model: &model, run: &run, seed };
-            for fault in faults::faults() {
-                if !fault.models.contains(&name) || (only_strong && !fault.strong) {
-                    continue;
-                }
-                if fault.strong {
-                    matrix.due(fault.cause, name);
-                }
-                let Some(files) = (fault.plant)(&plot).unwrap() else { continue };
-                let found = run.diagnosis(vae, &files, None).unwrap().findings;
-                for finding in &found {
-                    let code = finding.code;
-                    assert!(is_decided(&files, code), "{}: not said to find {code}", fault.cause);
-                }
-                let (cause, strong) = (fault.cause, fault.strong);
-                let code = Code::from_name(fault.code).unwrap();
-                let without = (unknown && strong)
-                    .then(|| run.diagnosis_without(code, vae, &files, None).unwrap().findings);
-                let seen = visible::in_files(vae, &run, &files).unwrap();
-                let in_weights = false;
-                let injection =
-                    Injection { cause, code, strong, seen, in_weights, model: name, picture };
-                matrix.planted(injection, &found, without.as_deref());
-            }
-            if matches!(name, "builtin" | UNTOUCHED) {
-                readings::measure(&mut matrix, name, &model, (picture, source), unknown);
-            }
-            eprintln!("{name} {picture} {:.0} s", started.elapsed().as_secs_f64());
+        for picture in pictures.iter().enumerate() {
+            measure(&mut matrix, (name, &model), picture, only_strong, unknown);
         }
     }
     matrix
+}
+
+/// Every fault in files, on one picture and model.
+fn measure(
+    matrix: &mut Matrix,
+    (name, model): (&str, &Model),
+    (number, (picture, source)): (usize, &(String, Rgb8)),
+    only_strong: bool,
+    unknown: bool,
+) {
+    // Rules on tensors do not look at what is in the picture: four are enough there.
+    let trained = matches!(name, "builtin" | UNTOUCHED);
+    if !trained && number >= 4 && only_for_pictures(name) {
+        return;
+    }
+    let started = std::time::Instant::now();
+    let run = Run::of(&model.vae, source).unwrap();
+    let (vae, seed) = (&model.vae, 1000 + number as u64);
+    let plot = Plot { vae, model, run: &run, seed };
+    for fault in faults::faults() {
+        if !fault.models.contains(&name) || (only_strong && !fault.strong) {
+            continue;
+        }
+        if fault.strong {
+            matrix.due(fault.cause, name);
+        }
+        let Some(files) = (fault.plant)(&plot).unwrap() else { continue };
+        let found = run.diagnosis(vae, &files, None).unwrap().findings;
+        for finding in &found {
+            let code = finding.code;
+            assert!(is_decided(&files, code), "{}: not said to find {code}", fault.cause);
+        }
+        let (cause, strong) = (fault.cause, fault.strong);
+        let code = Code::from_name(fault.code).unwrap();
+        let without = (unknown && strong)
+            .then(|| run.diagnosis_without(code, vae, &files, None).unwrap().findings);
+        let seen = visible::in_files(vae, &run, &files).unwrap();
+        let in_weights = false;
+        let injection = Injection { cause, code, strong, seen, in_weights, model: name, picture };
+        matrix.planted(injection, &found, without.as_deref());
+    }
+    if trained {
+        readings::measure(matrix, name, model, (picture, source), unknown);
+    }
+    eprintln!("{name} {picture} {:.0} s", started.elapsed().as_secs_f64());
 }
 
 /// Whether a run in f32 with these files is said to find `code`.

@@ -77,8 +77,13 @@ pub fn checkpoint(name: &str) -> Checkpoint {
         "builtin" => Source::Builtin,
         UNTOUCHED => folder(format!("tests/fixtures/models/{name}")),
         name => {
-            let mut models =
-                ["golden/models", "golden/tiny/models", "golden/asymmetric/models"].into_iter();
+            let mut models = [
+                "golden/models",
+                "golden/tiny/models",
+                "golden/asymmetric/models",
+                "golden/wan/models",
+            ]
+            .into_iter();
             let holds = |models: &&str| Path::new(models).join(name).is_dir();
             folder(format!("{}/{name}", models.find(holds).unwrap()))
         }

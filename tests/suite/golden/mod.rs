@@ -6,6 +6,9 @@ mod plugin;
 mod tiny;
 mod tiny_port;
 mod tolerances;
+mod wan;
+mod wan_port;
+mod wan_port_vae;
 
 pub mod toy;
 pub mod toy_port;

@@ -4,10 +4,10 @@ use std::fmt::Debug;
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
-use vae_fidelity_core::graph::Elementwise;
+use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
 use vae_fidelity_files::error::Result;
 
-/// The operations that `AutoencoderKL` is made of, on the tensors of one implementation.
+/// The operations that the classes are made of, on the tensors of one implementation.
 pub(super) trait Engine: Debug {
     /// An activation: an image (N, C, H, W), or tokens.
     type Tensor;
@@ -104,6 +104,35 @@ pub(super) trait Engine: Debug {
         like: &Self::Tensor,
         at: &str,
     ) -> Result<Self::Tensor>;
+
+    /// `torch.nn.functional.conv3d` of clips of one frame, images (N, C, H, W) here, before which there are
+    /// `2 * padding` frames of zeros; `padding` zeros stand on each side of it.
+    fn causal_conv3d(
+        &self,
+        xs: &Self::Tensor,
+        kernel: Kernel<Self::Weight>,
+        padding: usize,
+        at: &str,
+    ) -> Result<Self::Tensor>;
+
+    /// The channels of each pixel over their length, times the root of their number and `gamma`.
+    fn rms_norm(&self, xs: &Self::Tensor, gamma: &Self::Weight, at: &str) -> Result<Self::Tensor>;
+
+    /// Attention with one head over the pixels of (N, 3C, H, W), queries, keys and values one after another:
+    /// (N, C, H, W).
+    fn qkv_attention(&self, qkv: Self::Tensor, at: &str) -> Result<Self::Tensor>;
+
+    /// Wan 2.2's way around a level of its encoder.
+    fn avg_down(&self, xs: &Self::Tensor, shape: AvgDown3D, at: &str) -> Result<Self::Tensor>;
+
+    /// Wan 2.2's way around a level of its decoder.
+    fn dup_up(&self, xs: &Self::Tensor, shape: DupUp3D, at: &str) -> Result<Self::Tensor>;
+
+    /// Squares of `patch` pixels a side as channels (c, pw, ph).
+    fn patchify(&self, xs: &Self::Tensor, patch: usize, at: &str) -> Result<Self::Tensor>;
+
+    /// The inverse of [`Self::patchify`].
+    fn unpatchify(&self, xs: &Self::Tensor, patch: usize, at: &str) -> Result<Self::Tensor>;
 
     /// The largest absolute value of what a module of `class` made, or of what it was given, where that is
     /// more than `limit`: of each layer's output once. `None` too where it is not known without computing

@@ -117,6 +117,21 @@ impl Fast {
         Ok(Cow::Owned(stored.to_f32()))
     }
 
+    /// The weight of a convolution over space; of one over time too, the slice that the last frame meets.
+    pub fn kernel(&self, name: &str) -> Result<Cow<'_, [f32]>> {
+        let all = self.weights(name)?;
+        let shape = self.checkpoint.tensor(name)?.shape;
+        Ok(match shape[..] {
+            [_, _, frames, height, width] if frames > 1 => {
+                let (whole, last) = (frames * height * width, (frames - 1) * height * width);
+                Cow::Owned(
+                    all.chunks_exact(whole).flat_map(|kernel| &kernel[last..]).copied().collect(),
+                )
+            }
+            _ => all,
+        })
+    }
+
     pub fn materialize(&self, xs: Pending) -> Pending {
         xs.materialize(self.threads, &self.workspace.activations)
     }
@@ -144,10 +159,21 @@ impl Fast {
         }
     }
 
+    /// What `of` makes of each image of `xs`, with no operation pending.
+    pub fn each_image(
+        &self,
+        xs: &Lazy,
+        of: impl Fn(&NhwcTensor, &Memory) -> NhwcTensor,
+    ) -> Result<Lazy> {
+        let xs = self.materialize(self.ready(xs)?);
+        let images = xs.images.iter().map(|image| of(image, &self.workspace.activations));
+        Ok(self.output(Pending::new(images.collect())).into())
+    }
+
     /// Runs a convolution, and adds its output to `onto` if there is one.
     pub fn winograd(&self, deferred: DeferredConv2d, onto: Option<Pending>) -> Result<Pending> {
         let DeferredConv2d { input, weight: name, bias } = deferred;
-        let weight = self.weights(&name)?;
+        let weight = self.kernel(&name)?;
         let outputs = weight.len() / (WINOGRAD_KERNEL * input.images[0].channels);
         let bias = match &bias {
             Some(bias) => self.weights(bias)?,

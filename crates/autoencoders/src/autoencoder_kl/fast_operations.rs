@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::graph::Elementwise;
+use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
 use vae_fidelity_files::error::Result;
 
 use super::engine::{Beyond, Engine, First, Kernel, Layer};
@@ -17,7 +17,7 @@ use vae_fidelity_kernels::extreme::beyond;
 use vae_fidelity_kernels::norm::{Normalize, group_norm};
 use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Instructions;
-use vae_fidelity_kernels::{attention, direct};
+use vae_fidelity_kernels::{attention, clips, direct};
 
 /// With fewer input channels, Winograd's products are too small to be worthwhile.
 const WINOGRAD_INPUTS: usize = 16;
@@ -52,7 +52,7 @@ impl Engine for Fast {
                 _ => self.output(self.winograd(deferred, None)?).into(),
             });
         }
-        let weight = self.weights(kernel.weight)?;
+        let weight = self.kernel(kernel.weight)?;
         let bias = kernel.bias.map(|bias| self.weights(bias)).transpose()?;
         // Weights are (out, in, side, side); one without a bias is padded by half its side.
         let outputs = match &bias {
@@ -225,6 +225,51 @@ impl Engine for Fast {
         Ok(Pending { layout: Layout::Image, ..self.ready(tokens)? }.into())
     }
 
+    /// Of a kernel over time one slice meets the frame, and the others zeros.
+    fn causal_conv3d(
+        &self,
+        xs: &Lazy,
+        kernel: Kernel<String>,
+        padding: usize,
+        at: &str,
+    ) -> Result<Lazy> {
+        self.conv2d(xs, kernel, 1, padding, at)
+    }
+
+    fn rms_norm(&self, xs: &Lazy, gamma: &String, _: &str) -> Result<Lazy> {
+        let gamma = self.weights(gamma)?;
+        self.each_image(xs, |image, memory| clips::rms_norm(self.threads, image, &gamma, memory))
+    }
+
+    fn qkv_attention(&self, qkv: Lazy, at: &str) -> Result<Lazy> {
+        let third = |part: usize| {
+            self.each_image(&qkv, |image, memory| {
+                let channels = image.channels / 3;
+                clips::channels_of(self.threads, image, (part * channels, channels), memory)
+            })
+        };
+        let (query, key, value) = (third(0)?, third(1)?, third(2)?);
+        drop(qkv);
+        let attended = self.scaled_dot_product_attention(query, key, value, at)?;
+        Ok(Pending { layout: Layout::Image, ..self.owned(attended)? }.into())
+    }
+
+    fn avg_down(&self, xs: &Lazy, shape: AvgDown3D, _: &str) -> Result<Lazy> {
+        self.each_image(xs, |image, memory| clips::avg_down(self.threads, image, shape, memory))
+    }
+
+    fn dup_up(&self, xs: &Lazy, shape: DupUp3D, _: &str) -> Result<Lazy> {
+        self.each_image(xs, |image, memory| clips::dup_up(self.threads, image, shape, memory))
+    }
+
+    fn patchify(&self, xs: &Lazy, patch: usize, _: &str) -> Result<Lazy> {
+        self.each_image(xs, |image, memory| clips::patchify(self.threads, image, patch, memory))
+    }
+
+    fn unpatchify(&self, xs: &Lazy, patch: usize, _: &str) -> Result<Lazy> {
+        self.each_image(xs, |image, memory| clips::unpatchify(self.threads, image, patch, memory))
+    }
+
     /// A norm's input is computed when it is, and keeps the sums that bound it; a convolution before a sum is
     /// not, and the sum is the next norm's input.
     fn beyond(&self, class: &str, xs: &Lazy, limit: f32) -> Result<Option<Beyond>> {
@@ -235,6 +280,10 @@ impl Engine for Fast {
         };
         Ok(match (self.dtype, class) {
             (Dtype::F32, "GroupNorm") if xs.normalize.is_some() => largest().map(Beyond::Input),
+            // A sum is computed when it is.
+            (Dtype::F32, "WanResidualBlock" | "QwenImageResidualBlock") => {
+                largest().map(Beyond::Output)
+            }
             // There every output is computed and rounded at once.
             (Dtype::Bf16, class) if WATCHED.contains(&class) => largest().map(Beyond::Output),
             _ => None,

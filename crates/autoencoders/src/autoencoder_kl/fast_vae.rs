@@ -196,9 +196,9 @@ impl Vae for FastAutoencoderKL {
         self.model.check_latents(&latents)?;
         self.watch.begin(Stage::Decode);
         let downsampling = self.model.config.downsampling();
-        let decoded = self.splitting.decoded(latents, self.dtype(), |part| {
+        let decoded = self.splitting.decoded(latents, self.dtype(), |part, of| {
             self.run(part, downsampling, |model, xs| {
-                let run = |seen: &mut Vec<Extreme>| model.decoded(xs, &mut model.watched(seen));
+                let run = |seen: &mut Vec<Extreme>| model.decoded(xs, of, &mut model.watched(seen));
                 self.watch.part(Stage::Decode, run)
             })
         });

@@ -49,11 +49,16 @@ impl Footprint {
         (n, height, width): (usize, usize, usize),
     ) -> Self {
         let mut walk = Walk::default();
-        let channels = graph.encoder.in_channels();
+        let patch = graph.before_encoder.iter().map(|function| match function {
+            Function::Patchify(patch) => patch * patch,
+            _ => 1,
+        });
+        let channels = graph.encoder.in_channels() / patch.product::<usize>();
         let sample = Image { n, channels, height, width };
-        let moments = walk.module(&graph.encoder, sample);
+        let given = sample.after(&graph.before_encoder);
+        let moments = walk.module(&graph.encoder, given);
         let latents = Image { channels: graph.decoder.in_channels(), ..moments };
-        let decoded = walk.module(&graph.decoder, latents);
+        let decoded = walk.module(&graph.decoder, latents).after(&graph.after_decoder);
         // A quarter more, since blocks of other sizes leave gaps; and the picture itself.
         let picture = sample.values().max(decoded.values()) * VALUE;
         let activations = walk.largest + walk.largest / 4 + picture + ROUNDING;
@@ -162,6 +167,18 @@ impl Image {
         (self.n * self.height * self.width * pitch_of(self.channels)) as u64
     }
 
+    /// What functions outside of modules make of it.
+    fn after(self, functions: &[Function]) -> Self {
+        functions.iter().fold(self, |image, function| {
+            let channels = match function {
+                Function::Patchify(patch) => image.channels * patch * patch,
+                Function::Unpatchify(patch) => image.channels / (patch * patch),
+                _ => image.channels,
+            };
+            Self { channels, ..image.resized(|side| function.out_side(side)) }
+        })
+    }
+
     fn resized(self, side: impl Fn(usize) -> usize) -> Self {
         Self { height: side(self.height), width: side(self.width), ..self }
     }
@@ -189,6 +206,37 @@ impl Walk {
         match &module.body {
             // Applied by the layer that reads it.
             Body::GroupNorm(_) => input,
+            // Into a tensor of its own.
+            Body::RmsNorm(_) => {
+                self.holds(held + 2 * input.values());
+                input
+            }
+            Body::CausalConv3d(conv) => {
+                let channels = conv.weight.shape[0];
+                let output = Image { channels, ..input };
+                self.holds(held + input.values() + output.values());
+                let products = pitch_of(channels) * pitch_of(conv.weight.shape[1]);
+                self.weights = self.weights.max(POINTS * products as u64 * VALUE);
+                output
+            }
+            // Queries, keys and values, once together and once apart, and room to spare.
+            Body::QkvAttention(_) => {
+                self.holds(held + 11 * input.values());
+                self.tokens = self.tokens.max(input.values() * VALUE);
+                input
+            }
+            Body::AvgDown3D(shape) => {
+                let sized = input.resized(|side| side / shape.factor_s);
+                let output = Image { channels: shape.out_channels, ..sized };
+                self.holds(held + input.values() + output.values());
+                output
+            }
+            Body::DupUp3D(shape) => {
+                let sized = input.resized(|side| side * shape.factor_s);
+                let output = Image { channels: shape.out_channels, ..sized };
+                self.holds(held + input.values() + output.values());
+                output
+            }
             Body::Conv2d(conv) => {
                 let channels = conv.weight.shape[0];
                 let sized = input.resized(|side| module.out_side(side).unwrap_or(1));
@@ -241,7 +289,7 @@ impl Walk {
 
     fn residual<W>(&mut self, residual: &Residual<W>, input: Image, held: u64) -> Image {
         let output = self.steps(&residual.hidden, input, held + input.values(), true);
-        if residual.conv_shortcut.is_some() {
+        if residual.shortcut.is_some() {
             self.holds(held + input.values() + 2 * output.values());
         }
         output

@@ -1,6 +1,8 @@
 //! Runs a graph on an engine, module by module in diffusers' order.
 
-use vae_fidelity_core::graph::{Attention, Body, Function, Module, Parameter, Residual, Step};
+use vae_fidelity_core::graph::{
+    Attention, Body, Function, Module, Order, Parameter, QkvAttention, Residual, Step,
+};
 use vae_fidelity_files::error::Result;
 
 use super::engine::{Engine, First, Kernel, Layer};
@@ -64,8 +66,16 @@ pub(super) fn forward<E: Engine>(
         }
         Body::Linear(linear) => engine.linear(xs.get(), layer(&linear.weight, &linear.bias), at)?,
         Body::Sequence(steps) => sequence(engine, steps, xs, at, hook)?,
-        Body::Residual(block) => residual(engine, block, First::Input, xs, at, hook)?,
+        Body::Residual(block) => residual(engine, block, xs, at, hook)?,
         Body::Attention(block) => attention(engine, block, xs.get(), at, hook)?,
+        Body::CausalConv3d(conv) => {
+            let kernel = Kernel { weight: &conv.weight.value, bias: Some(&conv.bias.value) };
+            engine.causal_conv3d(xs.get(), kernel, conv.padding, at)?
+        }
+        Body::RmsNorm(norm) => engine.rms_norm(xs.get(), &norm.gamma.value, at)?,
+        Body::QkvAttention(block) => qkv_attention(engine, block, xs.get(), at, hook)?,
+        Body::AvgDown3D(shape) => engine.avg_down(xs.get(), *shape, at)?,
+        Body::DupUp3D(shape) => engine.dup_up(xs.get(), *shape, at)?,
     };
     hook(Named { name: at, class: module.class }, &ys)?;
     Ok(ys)
@@ -85,36 +95,67 @@ fn sequence<E: Engine>(
     for step in steps {
         xs = Input::Owned(match step {
             Step::Module(module) => forward(engine, module, xs, hook)?,
-            Step::Function(Function::Activation(activation)) => {
-                engine.activation(xs.owned(engine, at)?, *activation)?
-            }
-            Step::Function(Function::PadRightAndBottom) => engine.pad(xs.get(), at)?,
-            Step::Function(Function::UpsampleNearest2x) => {
-                engine.upsample_nearest_2x(xs.get(), at)?
-            }
-            Step::Function(Function::Elementwise(function)) => {
-                engine.elementwise(xs.owned(engine, at)?, *function, at)?
-            }
-            Step::Residual(block) => residual(engine, block, First::Hidden, xs, at, hook)?,
+            Step::Function(function) => apply(engine, *function, xs, at)?,
+            Step::Residual(block) => residual(engine, block, xs, at, hook)?,
         });
     }
     xs.owned(engine, at)
 }
 
+/// What `function` makes of `xs`.
+pub(super) fn apply<E: Engine>(
+    engine: &E,
+    function: Function,
+    xs: Input<E::Tensor>,
+    at: &str,
+) -> Result<E::Tensor> {
+    match function {
+        Function::Activation(activation) => engine.activation(xs.owned(engine, at)?, activation),
+        Function::PadRightAndBottom => engine.pad(xs.get(), at),
+        Function::UpsampleNearest2x => engine.upsample_nearest_2x(xs.get(), at),
+        Function::Elementwise(function) => engine.elementwise(xs.owned(engine, at)?, function, at),
+        Function::Patchify(patch) => engine.patchify(xs.get(), patch, at),
+        Function::Unpatchify(patch) => engine.unpatchify(xs.get(), patch, at),
+    }
+}
+
 fn residual<E: Engine>(
     engine: &E,
     block: &Residual<E::Weight>,
-    first: First,
     xs: Input<E::Tensor>,
     at: &str,
     hook: ForwardHook<E::Tensor>,
 ) -> Result<E::Tensor> {
+    if let (Order::ShortcutFirst, Some(shortcut)) = (block.order, &block.shortcut) {
+        let input = forward(engine, shortcut, Input::Borrowed(xs.get()), hook)?;
+        let hidden = sequence(engine, &block.hidden, xs, at, hook)?;
+        return engine.add_to_input(input, hidden, First::Hidden, at);
+    }
     let hidden = sequence(engine, &block.hidden, Input::Borrowed(xs.get()), at, hook)?;
-    let input = match &block.conv_shortcut {
-        Some(conv) => forward(engine, conv, xs, hook)?,
+    let input = match &block.shortcut {
+        Some(shortcut) => forward(engine, shortcut, xs, hook)?,
         None => xs.owned(engine, at)?,
     };
+    let first = match block.order {
+        Order::ShortcutPlusHidden => First::Input,
+        Order::HiddenPlusShortcut | Order::ShortcutFirst => First::Hidden,
+    };
     engine.add_to_input(input, hidden, first, at)
+}
+
+/// As [`attention`], of images throughout.
+fn qkv_attention<E: Engine>(
+    engine: &E,
+    block: &QkvAttention<E::Weight>,
+    xs: &E::Tensor,
+    at: &str,
+    hook: ForwardHook<E::Tensor>,
+) -> Result<E::Tensor> {
+    let normed = forward(engine, &block.norm, Input::Borrowed(xs), hook)?;
+    let qkv = forward(engine, &block.to_qkv, Input::Owned(normed), hook)?;
+    let hidden = engine.qkv_attention(qkv, at)?;
+    let hidden = forward(engine, &block.proj, Input::Owned(hidden), hook)?;
+    engine.add_residual(hidden, xs, at)
 }
 
 /// (N, C, H, W) to (N, C, H, W); every position attends to every other, H * W squared.

@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::VaeConfig;
+use vae_fidelity_core::tiling::Part;
 use vae_fidelity_core::trace::{Stage, Trace};
 use vae_fidelity_files::error::Result;
 
@@ -89,21 +90,33 @@ impl LibtorchModel {
 
     /// [`Model::moments`] or [`Model::decoded`]; on CUDA the work is queued, not awaited.
     pub fn forward(&self, stage: Stage, input: &Tensor) -> Result<Tensor> {
+        self.forward_part(stage, Part::Whole, input)
+    }
+
+    /// The same of a part of the input.
+    pub fn forward_part(&self, stage: Stage, part: Part, input: &Tensor) -> Result<Tensor> {
         tch::no_grad(|| match (&self.engine, stage) {
             (Either::Reference(model), Stage::Encode) => {
                 self.watch.part(stage, |seen| model.moments(input, &mut model.watched(seen)))
             }
             (Either::Reference(model), Stage::Decode) => {
-                self.watch.part(stage, |seen| model.decoded(input, &mut model.watched(seen)))
+                self.watch.part(stage, |seen| model.decoded(input, part, &mut model.watched(seen)))
             }
-            (Either::Fused(model, passes), stage) => passes.run(stage, input, |input| {
-                let input = model.engine.lift(input)?;
-                let output = match stage {
-                    Stage::Encode => model.moments(&input, &mut no_hook)?,
-                    Stage::Decode => model.decoded(&input, &mut no_hook)?,
+            (Either::Fused(model, passes), stage) => {
+                let pass = |input: &Tensor| {
+                    let input = model.engine.lift(input)?;
+                    let output = match stage {
+                        Stage::Encode => model.moments(&input, &mut no_hook)?,
+                        Stage::Decode => model.decoded(&input, part, &mut no_hook)?,
+                    };
+                    model.engine.lower(&output)
                 };
-                model.engine.lower(&output)
-            }),
+                // What was recorded of whole pictures would do too much to a tile of their size.
+                match part == Part::Tile && !model.graph.after_decoder.is_empty() {
+                    true => pass(input),
+                    false => passes.run(stage, input, pass),
+                }
+            }
         })
     }
 

@@ -19,6 +19,8 @@ mod libtorch_device;
 #[cfg(feature = "tch")]
 mod diagonal_gaussian;
 #[cfg(feature = "tch")]
+mod clips;
+#[cfg(feature = "tch")]
 mod reference;
 #[cfg(feature = "tch")]
 mod cuda;

@@ -6,15 +6,26 @@ use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::graph::Graph;
+use vae_fidelity_core::tiling::Part;
 use vae_fidelity_core::trace::{Activation, Extreme, Stage, Trace};
 use vae_fidelity_files::error::{Error, Result};
 
 use super::engine::{Beyond, Engine};
-use super::forward::{ForwardHook, Input, Named, forward};
+use super::forward::{ForwardHook, Input, Named, apply, forward};
 
 /// Classes of modules whose outputs are watched for values beyond f16.
-pub(super) const WATCHED: [&str; 4] =
-    ["Conv2d", "ResnetBlock2D", "AutoencoderTinyBlock", "Attention"];
+pub(super) const WATCHED: [&str; 10] = [
+    "Conv2d",
+    "ResnetBlock2D",
+    "AutoencoderTinyBlock",
+    "Attention",
+    "WanCausalConv3d",
+    "WanResidualBlock",
+    "WanAttentionBlock",
+    "QwenImageCausalConv3d",
+    "QwenImageResidualBlock",
+    "QwenImageAttentionBlock",
+];
 
 /// A graph with an engine's tensors in it.
 #[derive(Debug)]
@@ -63,15 +74,40 @@ impl<E: Engine> Model<E> {
     /// (N, 3, H, W) to moments (N, 2C, H / f, W / f), or to latents (N, C, H / f, W / f) in a class
     /// without a posterior
     pub fn moments(&self, sample: &E::Tensor, hook: ForwardHook<E::Tensor>) -> Result<E::Tensor> {
-        let moments = forward(&self.engine, &self.graph.encoder, Input::Borrowed(sample), hook)?;
+        let mut sample = Input::Borrowed(sample);
+        for function in &self.graph.before_encoder {
+            sample = Input::Owned(apply(&self.engine, *function, sample, "the sample")?);
+        }
+        let moments = forward(&self.engine, &self.graph.encoder, sample, hook)?;
         match &self.graph.quant_conv {
             Some(conv) => forward(&self.engine, conv, Input::Owned(moments), hook),
             None => Ok(moments),
         }
     }
 
-    /// Unscaled (N, C, h, w) to (N, 3, h * f, w * f)
-    pub fn decoded(&self, latents: &E::Tensor, hook: ForwardHook<E::Tensor>) -> Result<E::Tensor> {
+    /// Unscaled (N, C, h, w) to (N, 3, h * f, w * f); of a tile, what the decoder makes of it.
+    pub fn decoded(
+        &self,
+        latents: &E::Tensor,
+        part: Part,
+        hook: ForwardHook<E::Tensor>,
+    ) -> Result<E::Tensor> {
+        let mut decoded = self.before_the_end(latents, hook)?;
+        if part == Part::Whole {
+            for function in &self.graph.after_decoder {
+                let before = Input::Owned(decoded);
+                decoded = apply(&self.engine, *function, before, "the decoded sample")?;
+            }
+        }
+        Ok(decoded)
+    }
+
+    /// What the decoder makes of latents.
+    fn before_the_end(
+        &self,
+        latents: &E::Tensor,
+        hook: ForwardHook<E::Tensor>,
+    ) -> Result<E::Tensor> {
         let latents = match &self.graph.post_quant_conv {
             Some(conv) => {
                 Input::Owned(forward(&self.engine, conv, Input::Borrowed(latents), hook)?)
@@ -92,7 +128,7 @@ impl<E: Engine> Model<E> {
         };
         match stage {
             Stage::Encode => self.moments(input, &mut record),
-            Stage::Decode => self.decoded(input, &mut record),
+            Stage::Decode => self.decoded(input, Part::Whole, &mut record),
         }?;
         Ok(trace)
     }
@@ -116,6 +152,14 @@ impl<E: Engine> Model<E> {
                     sample.shape()
                 ),
                 "resize the picture; this model halves each side until one latent is left",
+            ));
+        }
+        let whole = self.config.whole_sides();
+        if !height.is_multiple_of(whole) || !width.is_multiple_of(whole) {
+            return Err(Error::tensor(
+                "sample",
+                format!("expected sides of multiples of {whole}, found {height} x {width}"),
+                "resize the picture; this model makes a latent of whole squares of pixels",
             ));
         }
         Ok(())

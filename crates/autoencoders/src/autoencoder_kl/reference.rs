@@ -6,9 +6,10 @@ use tch::{Device, Kind, Tensor};
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
-use vae_fidelity_core::graph::Elementwise;
+use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
 use vae_fidelity_files::error::Result;
 
+use super::clips;
 use super::engine::{Beyond, Engine, First, Kernel, Layer};
 use super::libtorch::{Attempt, copied, kind_of, to_values};
 use super::model::WATCHED;
@@ -111,6 +112,7 @@ impl Engine for Reference {
             Elementwise::SoftClamp => {
                 xs.f_div_scalar(3i64).and_then(|xs| xs.f_tanh()?.f_mul_scalar(3i64))
             }
+            Elementwise::Clamp => xs.f_clamp(-1.0, 1.0),
         }
         .attempt(|| at)
     }
@@ -183,6 +185,40 @@ impl Engine for Reference {
     fn to_image(&self, tokens: &Tensor, like: &Tensor, at: &str) -> Result<Tensor> {
         let (n, c, h, w) = like.size4().attempt(|| at)?;
         tokens.f_transpose(-1, -2).and_then(|tensor| tensor.f_reshape([n, c, h, w])).attempt(|| at)
+    }
+
+    fn causal_conv3d(
+        &self,
+        xs: &Tensor,
+        kernel: Kernel<Tensor>,
+        padding: usize,
+        at: &str,
+    ) -> Result<Tensor> {
+        clips::causal_conv3d(xs, kernel, padding as i64).attempt(|| at)
+    }
+
+    fn rms_norm(&self, xs: &Tensor, gamma: &Tensor, at: &str) -> Result<Tensor> {
+        clips::rms_norm(xs, gamma).attempt(|| at)
+    }
+
+    fn qkv_attention(&self, qkv: Tensor, at: &str) -> Result<Tensor> {
+        clips::qkv_attention(&qkv).attempt(|| at)
+    }
+
+    fn avg_down(&self, xs: &Tensor, shape: AvgDown3D, at: &str) -> Result<Tensor> {
+        clips::avg_down(xs, shape).attempt(|| at)
+    }
+
+    fn dup_up(&self, xs: &Tensor, shape: DupUp3D, at: &str) -> Result<Tensor> {
+        clips::dup_up(xs, shape).attempt(|| at)
+    }
+
+    fn patchify(&self, xs: &Tensor, patch: usize, at: &str) -> Result<Tensor> {
+        clips::patchify(xs, patch as i64).attempt(|| at)
+    }
+
+    fn unpatchify(&self, xs: &Tensor, patch: usize, at: &str) -> Result<Tensor> {
+        clips::unpatchify(xs, patch as i64).attempt(|| at)
     }
 
     /// On the CPU, where one more pass over a tensor costs little; elsewhere it would wait for the device.

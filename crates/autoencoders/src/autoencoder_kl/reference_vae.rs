@@ -182,8 +182,8 @@ impl Vae for AutoencoderKL {
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
         self.model.check_input(Stage::Decode, &latents)?;
         self.model.watch().begin(Stage::Decode);
-        self.splitting.decoded(latents, self.dtype, |part| {
-            to_array(&self.model.forward(Stage::Decode, &self.tensor(part)?)?)
+        self.splitting.decoded(latents, self.dtype, |latents, part| {
+            to_array(&self.model.forward_part(Stage::Decode, part, &self.tensor(latents)?)?)
         })
     }
 

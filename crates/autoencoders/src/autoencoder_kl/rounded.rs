@@ -6,6 +6,7 @@ use tch::Tensor;
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::tiling::Part;
 use vae_fidelity_files::error::Result;
 
 use super::forward::Named;
@@ -51,6 +52,6 @@ pub fn rounded_trip(
     let scaling = checkpoint.scaling(dtype)?;
     let scaled = scaling.unscale(scaling.scale(latents.view(), dtype)?.view(), dtype)?;
     let scaled = tensor(&scaled)?;
-    let decoded = to_array(&tch::no_grad(|| model.decoded(&scaled, &mut round))?)?;
+    let decoded = to_array(&tch::no_grad(|| model.decoded(&scaled, Part::Whole, &mut round))?)?;
     Ok(RoundedTrip { latents, decoded })
 }

@@ -139,8 +139,8 @@ mod tests {
         assert_eq!((config.unknown().len(), config.defaulted().len()), (0, 0));
         assert_eq!(config, read(&published()).unwrap());
         assert_eq!((config.class(), config.downsampling()), (Class::AsymmetricAutoencoderKL, 8));
-        assert_eq!(config.block_out_channels(), [128, 256, 512, 512]);
-        assert_eq!(config.decoder_widths(), [192, 384, 768, 768]);
+        assert_eq!(config.block_out_channels(), vec![128, 256, 512, 512]);
+        assert_eq!(config.decoder_widths(), vec![192, 384, 768, 768]);
         assert_eq!(Family::of(&config), Family::Asymmetric);
         text["scaling_factor"] = json!(0.13025);
         assert_eq!(Family::of(&read(&text).unwrap()), Family::Unknown);

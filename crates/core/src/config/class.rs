@@ -16,15 +16,21 @@ pub enum Class {
     /// Stable Diffusion's encoder with a wider decoder, which was trained for inpainting; run without a
     /// mask.
     AsymmetricAutoencoderKL,
+    /// Wan's, 2.1 and 2.2, of which one picture is run: a clip of one frame.
+    AutoencoderKLWan,
+    /// Qwen-Image's: the graph of Wan 2.1.
+    AutoencoderKLQwenImage,
 }
 
 impl Class {
     /// Every class that is run.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::AutoencoderKL,
         Self::AutoencoderKLFlux2,
         Self::AutoencoderTiny,
         Self::AsymmetricAutoencoderKL,
+        Self::AutoencoderKLWan,
+        Self::AutoencoderKLQwenImage,
     ];
 
     /// diffusers' name of it.
@@ -34,7 +40,14 @@ impl Class {
             Self::AutoencoderKLFlux2 => "AutoencoderKLFlux2",
             Self::AutoencoderTiny => "AutoencoderTiny",
             Self::AsymmetricAutoencoderKL => "AsymmetricAutoencoderKL",
+            Self::AutoencoderKLWan => "AutoencoderKLWan",
+            Self::AutoencoderKLQwenImage => "AutoencoderKLQwenImage",
         }
+    }
+
+    /// Whether it is of Wan's family, whose models are of clips and are given one frame here.
+    pub fn is_of_clips(self) -> bool {
+        matches!(self, Self::AutoencoderKLWan | Self::AutoencoderKLQwenImage)
     }
 
     /// All names, for messages.

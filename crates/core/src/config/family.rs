@@ -60,6 +60,15 @@ pub enum Family {
     /// The asymmetric VAEs x-1.5 and x-2, whose decoders are that much wider than Stable Diffusion's.
     #[serde(rename = "asymmetric")]
     Asymmetric,
+    /// Wan 2.1, and Wan 2.2 of 14 B parameters, which took over its VAE.
+    #[serde(rename = "wan2.1")]
+    Wan21,
+    /// Wan 2.2 of 5 B parameters, whose latents are 16 times smaller than the picture.
+    #[serde(rename = "wan2.2")]
+    Wan22,
+    /// Qwen-Image, with the graph and the statistics of Wan 2.1.
+    #[serde(rename = "qwen-image")]
+    QwenImage,
     /// None of these.
     #[serde(rename = "unknown")]
     Unknown,
@@ -85,6 +94,9 @@ impl Family {
             Self::Taef2 => "taef2",
             Self::X4Upscaler => "x4-upscaler",
             Self::Asymmetric => "asymmetric",
+            Self::Wan21 => "wan2.1",
+            Self::Wan22 => "wan2.2",
+            Self::QwenImage => "qwen-image",
             Self::Unknown => "unknown",
         }
     }
@@ -108,6 +120,9 @@ impl Family {
             Self::Taef2 => "TAESD for FLUX.2, which diffusers does not load",
             Self::X4Upscaler => "The Stable Diffusion x4 upscaler",
             Self::Asymmetric => "The asymmetric VAEs x-1.5 and x-2 for inpainting, without a mask",
+            Self::Wan21 => "Wan 2.1 and Wan 2.2 14B, as one picture",
+            Self::Wan22 => "Wan 2.2 5B, as one picture",
+            Self::QwenImage => "Qwen-Image and Qwen-Image-Edit",
             Self::Unknown => "None of these",
         }
     }
@@ -120,6 +135,9 @@ impl Family {
             VaeConfig::AutoencoderKL(config) => Self::of_autoencoder_kl(config),
             VaeConfig::AutoencoderKLFlux2(_) | VaeConfig::AutoencoderTiny(_) => {
                 Self::with_graph_of(config).first().copied().unwrap_or(Self::Unknown)
+            }
+            VaeConfig::AutoencoderKLWan(_) | VaeConfig::AutoencoderKLQwenImage(_) => {
+                Self::of_wan(config)
             }
             VaeConfig::AsymmetricAutoencoderKL(asymmetric) => {
                 let scaled = |family: &Self| {

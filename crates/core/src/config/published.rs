@@ -45,7 +45,7 @@ const SIXTEEN_CHANNELS: Published =
 
 impl Family {
     /// Fields that [`Family::apply`] sets.
-    pub const SUPPLIED: [&str; 9] = [
+    pub const SUPPLIED: [&str; 11] = [
         "sample_size",
         "scaling_factor",
         "shift_factor",
@@ -55,10 +55,12 @@ impl Family {
         "batch_norm_eps",
         "latent_magnitude",
         "latent_shift",
+        "scale_factor_temporal",
+        "scale_factor_spatial",
     ];
 
     /// Families that have published a config, in the order in which a question names them.
-    pub const PUBLISHED: [Self; 15] = [
+    pub const PUBLISHED: [Self; 18] = [
         Self::Sd1,
         Self::Sd2,
         Self::Sdxl,
@@ -74,6 +76,9 @@ impl Family {
         Self::Taef1,
         Self::Taef2,
         Self::Asymmetric,
+        Self::Wan21,
+        Self::Wan22,
+        Self::QwenImage,
     ];
 
     /// From `vae/config.json` of the repository named beside each value.
@@ -120,6 +125,7 @@ impl Family {
             },
             // Of other classes.
             Self::Flux2 | Self::Asymmetric => return None,
+            Self::Wan21 | Self::Wan22 | Self::QwenImage => return None,
             Self::Taesd | Self::Taesdxl | Self::Taesd3 | Self::Taef1 | Self::Taef2 => return None,
             Self::Builtin | Self::Unknown => return None,
         })
@@ -157,6 +163,10 @@ impl Family {
             let found = config.class();
             (found != class).then(|| format!("it is of the class {}", found.name()))
         };
+        if self.wan_statistics().is_some() {
+            let other = || of_class(Class::AutoencoderKLWan);
+            return Some(self.wan_difference(config).unwrap_or_else(other));
+        }
         match (self, config) {
             (Self::Flux2, VaeConfig::AutoencoderKLFlux2(config)) => Some(flux2_difference(config)),
             (Self::Flux2, _) => Some(of_class(Class::AutoencoderKLFlux2)),
@@ -243,6 +253,13 @@ impl Family {
                     ..config
                 })
             }
+            (VaeConfig::AutoencoderKLWan(config), _) => {
+                let defaulted = supplied(config.defaulted.clone());
+                self.apply_wan(config, defaulted)
+            }
+            (VaeConfig::AutoencoderKLQwenImage(config), _) => {
+                self.apply_wan(config.as_wan(), supplied(config.defaulted))
+            }
             (config, None) => config,
         })
     }
@@ -311,7 +328,7 @@ fn asymmetric_difference(config: &AsymmetricAutoencoderKLConfig) -> Option<Strin
         .or_else(|| differ("out_channels", 3, config.out_channels))
 }
 
-fn differ<T: PartialEq<U> + std::fmt::Debug, U: std::fmt::Debug>(
+pub(super) fn differ<T: PartialEq<U> + std::fmt::Debug, U: std::fmt::Debug>(
     name: &str,
     ours: T,
     theirs: U,

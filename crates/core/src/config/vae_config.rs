@@ -1,10 +1,14 @@
 //! The config of an autoencoder, of whichever class.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::asymmetric_autoencoder_kl::AsymmetricAutoencoderKLConfig;
 use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
 use super::autoencoder_kl_flux2::AutoencoderKLFlux2Config;
+use super::autoencoder_kl_qwen_image::AutoencoderKLQwenImageConfig;
+use super::autoencoder_kl_wan::AutoencoderKLWanConfig;
 use super::autoencoder_tiny::AutoencoderTinyConfig;
 use super::class::Class;
 use super::fields::Fields;
@@ -24,25 +28,17 @@ pub enum VaeConfig {
     AutoencoderTiny(AutoencoderTinyConfig),
     /// Of an `AsymmetricAutoencoderKL`.
     AsymmetricAutoencoderKL(AsymmetricAutoencoderKLConfig),
+    /// Of an `AutoencoderKLWan`.
+    AutoencoderKLWan(AutoencoderKLWanConfig),
+    /// Of an `AutoencoderKLQwenImage`.
+    AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig),
 }
 
 /// The side of `AutoencoderTiny`'s tiles in pixels, whose config says nothing of a size.
 const TILE_OF_TINY: usize = 512;
 
-/// What every class has in its config, under diffusers' names.
-macro_rules! of_every_class {
-    ($($(#[$doc:meta])* $field:ident: $of:ty;)*) => {
-        $($(#[$doc])*
-        pub fn $field(&self) -> $of {
-            match self {
-                Self::AutoencoderKL(config) => config.$field,
-                Self::AutoencoderKLFlux2(config) => config.$field,
-                Self::AutoencoderTiny(config) => config.$field,
-                Self::AsymmetricAutoencoderKL(config) => config.$field,
-            }
-        })*
-    };
-}
+/// The side of the Wan family's tiles in pixels, for the same reason.
+const TILE_OF_WAN: usize = 256;
 
 impl VaeConfig {
     /// Reads the text of a `config.json`; `origin` names it in errors. One that names no class is of
@@ -64,6 +60,12 @@ impl VaeConfig {
             Class::AsymmetricAutoencoderKL => {
                 Self::AsymmetricAutoencoderKL(AsymmetricAutoencoderKLConfig::from_fields(fields)?)
             }
+            Class::AutoencoderKLWan => {
+                Self::AutoencoderKLWan(AutoencoderKLWanConfig::from_fields(fields)?)
+            }
+            Class::AutoencoderKLQwenImage => {
+                Self::AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig::from_fields(fields)?)
+            }
         })
     }
 
@@ -79,16 +81,45 @@ impl VaeConfig {
             Self::AutoencoderKLFlux2(_) => Class::AutoencoderKLFlux2,
             Self::AutoencoderTiny(_) => Class::AutoencoderTiny,
             Self::AsymmetricAutoencoderKL(_) => Class::AsymmetricAutoencoderKL,
+            Self::AutoencoderKLWan(_) => Class::AutoencoderKLWan,
+            Self::AutoencoderKLQwenImage(_) => Class::AutoencoderKLQwenImage,
         }
     }
 
-    of_every_class! {
-        /// Channels of the input picture.
-        in_channels: usize;
-        /// Channels of the decoded picture.
-        out_channels: usize;
-        /// Channels of the latents as the model makes them.
-        latent_channels: usize;
+    /// Channels of the input picture.
+    pub fn in_channels(&self) -> usize {
+        match self {
+            Self::AutoencoderKL(config) => config.in_channels,
+            Self::AutoencoderKLFlux2(config) => config.in_channels,
+            Self::AutoencoderTiny(config) => config.in_channels,
+            Self::AsymmetricAutoencoderKL(config) => config.in_channels,
+            Self::AutoencoderKLWan(config) => config.in_channels / config.patch().pow(2),
+            Self::AutoencoderKLQwenImage(config) => config.input_channels,
+        }
+    }
+
+    /// Channels of the decoded picture.
+    pub fn out_channels(&self) -> usize {
+        match self {
+            Self::AutoencoderKL(config) => config.out_channels,
+            Self::AutoencoderKLFlux2(config) => config.out_channels,
+            Self::AutoencoderTiny(config) => config.out_channels,
+            Self::AsymmetricAutoencoderKL(config) => config.out_channels,
+            Self::AutoencoderKLWan(config) => config.out_channels / config.patch().pow(2),
+            Self::AutoencoderKLQwenImage(config) => config.input_channels,
+        }
+    }
+
+    /// Channels of the latents as the model makes them.
+    pub fn latent_channels(&self) -> usize {
+        match self {
+            Self::AutoencoderKL(config) => config.latent_channels,
+            Self::AutoencoderKLFlux2(config) => config.latent_channels,
+            Self::AutoencoderTiny(config) => config.latent_channels,
+            Self::AsymmetricAutoencoderKL(config) => config.latent_channels,
+            Self::AutoencoderKLWan(config) => config.z_dim,
+            Self::AutoencoderKLQwenImage(config) => config.z_dim,
+        }
     }
 
     /// Side, or (height, width), that the model was made for; sets diffusers' tile size. A class without
@@ -99,6 +130,9 @@ impl VaeConfig {
             Self::AutoencoderKLFlux2(config) => config.sample_size,
             Self::AutoencoderTiny(_) => SampleSize::Side(TILE_OF_TINY),
             Self::AsymmetricAutoencoderKL(config) => config.sample_size,
+            Self::AutoencoderKLWan(_) | Self::AutoencoderKLQwenImage(_) => {
+                SampleSize::Side(TILE_OF_WAN)
+            }
         }
     }
 
@@ -118,31 +152,37 @@ impl VaeConfig {
         match self {
             Self::AutoencoderKL(AutoencoderKLConfig { use_quant_conv: true, .. })
             | Self::AutoencoderKLFlux2(AutoencoderKLFlux2Config { use_quant_conv: true, .. })
-            | Self::AsymmetricAutoencoderKL(_) => "quant_conv",
+            | Self::AsymmetricAutoencoderKL(_)
+            | Self::AutoencoderKLWan(_)
+            | Self::AutoencoderKLQwenImage(_) => "quant_conv",
             Self::AutoencoderKL(_) | Self::AutoencoderKLFlux2(_) => "encoder.conv_out",
             Self::AutoencoderTiny(_) => "encoder",
         }
     }
 
     /// Channels of each level of the encoder, from the picture inwards.
-    pub fn block_out_channels(&self) -> &[usize] {
-        match self {
+    pub fn block_out_channels(&self) -> Cow<'_, [usize]> {
+        Cow::Borrowed(match self {
             Self::AutoencoderKL(config) => &config.block_out_channels,
             Self::AutoencoderKLFlux2(config) => &config.block_out_channels,
             Self::AutoencoderTiny(config) => &config.encoder_block_out_channels,
             Self::AsymmetricAutoencoderKL(config) => &config.down_block_out_channels,
-        }
+            Self::AutoencoderKLWan(config) => return Cow::Owned(config.widths()),
+            Self::AutoencoderKLQwenImage(config) => return Cow::Owned(config.as_wan().widths()),
+        })
     }
 
     /// The same of the decoder, from the picture inwards too.
-    pub fn decoder_widths(&self) -> &[usize] {
-        match self {
+    pub fn decoder_widths(&self) -> Cow<'_, [usize]> {
+        Cow::Borrowed(match self {
             Self::AutoencoderKL(config) => &config.block_out_channels,
             Self::AutoencoderKLFlux2(config) => config.decoder_widths(),
             // From the latents outwards, but all of them are the same.
             Self::AutoencoderTiny(config) => &config.decoder_block_out_channels,
             Self::AsymmetricAutoencoderKL(config) => &config.up_block_out_channels,
-        }
+            Self::AutoencoderKLWan(config) => return Cow::Owned(config.decoder_widths()),
+            Self::AutoencoderKLQwenImage(_) => return self.block_out_channels(),
+        })
     }
 
     /// Widths and numbers of blocks, for messages.
@@ -162,12 +202,46 @@ impl VaeConfig {
                 let decoder = &config.up_block_out_channels;
                 format!("{widths} and {decoder:?}, {down} and {up} layers a block")
             }
+            Self::AutoencoderKLWan(AutoencoderKLWanConfig { num_res_blocks, .. })
+            | Self::AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig {
+                num_res_blocks, ..
+            }) => {
+                let decoder = self.decoder_widths();
+                format!("{widths} and {decoder:?}, {num_res_blocks} blocks a level")
+            }
         }
     }
 
     /// How many times smaller the latents are than the picture, a side, as the model makes them.
     pub fn downsampling(&self) -> usize {
-        1 << (self.block_out_channels().len() - 1)
+        match self {
+            Self::AutoencoderKLWan(config) => config.downsampling(),
+            _ => 1 << (self.block_out_channels().len() - 1),
+        }
+    }
+
+    /// What the sides of a sample have to be multiples of for diffusers to encode it at all; other classes cut
+    /// off the rest, and this is 1.
+    pub fn whole_sides(&self) -> usize {
+        match self {
+            // Its shortcuts take the mean of whole squares of pixels.
+            Self::AutoencoderKLWan(config) if config.is_residual => config.downsampling(),
+            Self::AutoencoderKLWan(config) => config.patch(),
+            _ => 1,
+        }
+    }
+
+    /// Whether the model clamps what it decodes to [-1, 1] itself, so that nothing is known of what was
+    /// outside; Qwen-Image does not where it decodes in tiles.
+    pub fn clamps(&self, in_tiles: bool) -> bool {
+        match self {
+            Self::AutoencoderKLWan(_) => true,
+            Self::AutoencoderKLQwenImage(_) => !in_tiles,
+            Self::AutoencoderKL(_)
+            | Self::AutoencoderKLFlux2(_)
+            | Self::AutoencoderTiny(_)
+            | Self::AsymmetricAutoencoderKL(_) => false,
+        }
     }
 
     /// What the sides of a picture have to be multiples of: 8 for the reference script, and what the
@@ -176,7 +250,9 @@ impl VaeConfig {
         match self {
             Self::AutoencoderKL(_)
             | Self::AutoencoderTiny(_)
-            | Self::AsymmetricAutoencoderKL(_) => 8,
+            | Self::AsymmetricAutoencoderKL(_)
+            | Self::AutoencoderKLQwenImage(_) => 8,
+            Self::AutoencoderKLWan(_) => self.whole_sides().max(8),
             Self::AutoencoderKLFlux2(config) => (self.downsampling() * config.patch_size[0]).max(8),
         }
     }
@@ -185,7 +261,9 @@ impl VaeConfig {
     pub fn scaling_factor(&self) -> Option<f64> {
         match self {
             Self::AutoencoderKL(config) => Some(config.scaling_factor),
-            Self::AutoencoderKLFlux2(_) => None,
+            Self::AutoencoderKLFlux2(_)
+            | Self::AutoencoderKLWan(_)
+            | Self::AutoencoderKLQwenImage(_) => None,
             Self::AutoencoderTiny(config) => Some(config.scaling_factor),
             Self::AsymmetricAutoencoderKL(config) => Some(config.scaling_factor),
         }
@@ -195,7 +273,10 @@ impl VaeConfig {
     pub fn shift_factor(&self) -> Option<f64> {
         match self {
             Self::AutoencoderKL(config) => config.shift_factor,
-            Self::AutoencoderKLFlux2(_) | Self::AsymmetricAutoencoderKL(_) => None,
+            Self::AutoencoderKLFlux2(_)
+            | Self::AsymmetricAutoencoderKL(_)
+            | Self::AutoencoderKLWan(_)
+            | Self::AutoencoderKLQwenImage(_) => None,
             Self::AutoencoderTiny(config) => {
                 Some(config.shift_factor).filter(|shift| *shift != 0.0)
             }
@@ -204,17 +285,23 @@ impl VaeConfig {
 
     /// Mean and standard deviation of each latent channel, where the config has both.
     pub fn latents_statistics(&self) -> Option<(&[f64], &[f64])> {
-        let config = self.autoencoder_kl()?;
-        Some((config.latents_mean.as_deref()?, config.latents_std.as_deref()?))
+        match self {
+            Self::AutoencoderKL(config) => {
+                Some((config.latents_mean.as_deref()?, config.latents_std.as_deref()?))
+            }
+            Self::AutoencoderKLWan(config) => Some((&config.latents_mean, &config.latents_std)),
+            Self::AutoencoderKLQwenImage(config) => {
+                Some((&config.latents_mean, &config.latents_std))
+            }
+            _ => None,
+        }
     }
 
     /// The fields of an `AutoencoderKL`, if it is one.
     pub fn autoencoder_kl(&self) -> Option<&AutoencoderKLConfig> {
         match self {
             Self::AutoencoderKL(config) => Some(config),
-            Self::AutoencoderKLFlux2(_)
-            | Self::AutoencoderTiny(_)
-            | Self::AsymmetricAutoencoderKL(_) => None,
+            _ => None,
         }
     }
 
@@ -225,6 +312,8 @@ impl VaeConfig {
             Self::AutoencoderKLFlux2(config) => &config.defaulted,
             Self::AutoencoderTiny(config) => &config.defaulted,
             Self::AsymmetricAutoencoderKL(config) => &config.defaulted,
+            Self::AutoencoderKLWan(config) => &config.defaulted,
+            Self::AutoencoderKLQwenImage(config) => &config.defaulted,
         }
     }
 
@@ -236,6 +325,8 @@ impl VaeConfig {
             Self::AutoencoderKLFlux2(config) => config.defaulted.clear(),
             Self::AutoencoderTiny(config) => config.defaulted.clear(),
             Self::AsymmetricAutoencoderKL(config) => config.defaulted.clear(),
+            Self::AutoencoderKLWan(config) => config.defaulted.clear(),
+            Self::AutoencoderKLQwenImage(config) => config.defaulted.clear(),
         }
         self
     }
@@ -247,6 +338,8 @@ impl VaeConfig {
             Self::AutoencoderKLFlux2(config) => &config.unknown,
             Self::AutoencoderTiny(config) => &config.unknown,
             Self::AsymmetricAutoencoderKL(config) => &config.unknown,
+            Self::AutoencoderKLWan(config) => &config.unknown,
+            Self::AutoencoderKLQwenImage(config) => &config.unknown,
         }
     }
 }
@@ -272,5 +365,17 @@ impl From<AutoencoderKLFlux2Config> for VaeConfig {
 impl From<AsymmetricAutoencoderKLConfig> for VaeConfig {
     fn from(config: AsymmetricAutoencoderKLConfig) -> Self {
         Self::AsymmetricAutoencoderKL(config)
+    }
+}
+
+impl From<AutoencoderKLWanConfig> for VaeConfig {
+    fn from(config: AutoencoderKLWanConfig) -> Self {
+        Self::AutoencoderKLWan(config)
+    }
+}
+
+impl From<AutoencoderKLQwenImageConfig> for VaeConfig {
+    fn from(config: AutoencoderKLQwenImageConfig) -> Self {
+        Self::AutoencoderKLQwenImage(config)
     }
 }

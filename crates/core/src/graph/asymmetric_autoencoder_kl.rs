@@ -30,6 +30,8 @@ pub(super) fn graph(config: &AsymmetricAutoencoderKLConfig) -> Graph {
         post_quant_conv: Some(one_by_one("post_quant_conv", latent)),
         buffers: Vec::new(),
         idle: condition_encoder(config),
+        before_encoder: Vec::new(),
+        after_decoder: Vec::new(),
     }
 }
 

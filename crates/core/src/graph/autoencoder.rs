@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::module::{Load, Module};
+use super::module::{Function, Load, Module};
 
 /// Name and shape of one tensor of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,7 +18,7 @@ pub struct TensorSpec {
 /// in a graph as it is built, an engine's own tensors in one that was loaded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph<W = ()> {
-    /// Sample (N, 3, H, W) to moments, before `quant_conv`; to latents in a class without a posterior.
+    /// Sample (N, 3, H, W), or its patches, to moments, before `quant_conv`; to latents in a class without a posterior.
     pub encoder: Module<W>,
     /// Latents, behind `post_quant_conv`, to a sample.
     pub decoder: Module<W>,
@@ -31,6 +31,10 @@ pub struct Graph<W = ()> {
     /// Tensors of modules that run with an input alone that is not given here, such as a mask: a checkpoint
     /// holds them, and they meet no data.
     pub idle: Vec<TensorSpec>,
+    /// What the class does to a sample outside of its modules, before the encoder.
+    pub before_encoder: Vec<Function>,
+    /// What it does to what its decoder makes, outside of its modules too; not to the tiles of a picture.
+    pub after_decoder: Vec<Function>,
 }
 
 impl<W> Graph<W> {
@@ -70,7 +74,15 @@ impl<W> Graph<W> {
             module.as_ref().map(|module| module.try_map(load)).transpose()
         };
         let (quant_conv, post_quant_conv) = (map(&self.quant_conv)?, map(&self.post_quant_conv)?);
-        let (buffers, idle) = (self.buffers.clone(), self.idle.clone());
-        Ok(Graph { encoder, decoder, quant_conv, post_quant_conv, buffers, idle })
+        Ok(Graph {
+            encoder,
+            decoder,
+            quant_conv,
+            post_quant_conv,
+            buffers: self.buffers.clone(),
+            idle: self.idle.clone(),
+            before_encoder: self.before_encoder.clone(),
+            after_decoder: self.after_decoder.clone(),
+        })
     }
 }

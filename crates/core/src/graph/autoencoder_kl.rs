@@ -2,8 +2,9 @@
 
 use super::Graph;
 use super::module::{
-    Attention, Body, Conv2d, Function, GroupNorm, Linear, Module, Parameter, Residual, Step,
+    Attention, Body, Conv2d, Function, GroupNorm, Linear, Module, Order, Residual, Step,
 };
+use super::parameter::Parameter;
 use crate::config::{Activation, AutoencoderKLConfig};
 
 /// Of every `GroupNorm` of the class.
@@ -25,6 +26,8 @@ pub(super) fn graph(config: &AutoencoderKLConfig) -> Graph {
         post_quant_conv: config.use_post_quant_conv.then(|| one_by_one("post_quant_conv", latent)),
         buffers: Vec::new(),
         idle: Vec::new(),
+        before_encoder: Vec::new(),
+        after_decoder: Vec::new(),
     }
 }
 
@@ -132,12 +135,12 @@ fn resnet(name: String, half: Half, inputs: usize, outputs: usize) -> Module {
         nonlinearity(),
         Step::Module(conv2d(format!("{name}.conv2"), outputs, outputs, 3)),
     ];
-    let conv_shortcut = (inputs != outputs)
+    let shortcut = (inputs != outputs)
         .then(|| Box::new(conv2d(format!("{name}.conv_shortcut"), inputs, outputs, 1)));
     Module {
         name,
         class: "ResnetBlock2D",
-        body: Body::Residual(Residual { hidden, conv_shortcut }),
+        body: Body::Residual(Residual { hidden, shortcut, order: Order::ShortcutPlusHidden }),
     }
 }
 

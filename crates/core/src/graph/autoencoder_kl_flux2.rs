@@ -24,5 +24,7 @@ pub(super) fn graph(config: &AutoencoderKLFlux2Config) -> Graph {
         post_quant_conv: config.use_post_quant_conv.then(|| one_by_one("post_quant_conv", latent)),
         buffers: [RUNNING_MEAN, RUNNING_VAR].map(statistics).to_vec(),
         idle: Vec::new(),
+        before_encoder: Vec::new(),
+        after_decoder: Vec::new(),
     }
 }

@@ -3,8 +3,9 @@
 
 use super::Graph;
 use super::module::{
-    Body, Conv2d, Elementwise, Function, GroupNorm, Module, Parameter, Residual, Step,
+    Body, Conv2d, Elementwise, Function, GroupNorm, Module, Order, Residual, Step,
 };
+use super::parameter::Parameter;
 use crate::config::{Activation, AutoencoderTinyConfig};
 
 /// Groups of the norm in a pool, whose channels are as many times those of its block.
@@ -21,6 +22,8 @@ pub(super) fn graph(config: &AutoencoderTinyConfig) -> Graph {
         post_quant_conv: None,
         buffers: Vec::new(),
         idle: Vec::new(),
+        before_encoder: Vec::new(),
+        after_decoder: Vec::new(),
     }
 }
 
@@ -149,7 +152,8 @@ fn pool_of(name: String, width: usize) -> Module {
 
 /// What a module makes of the input, plus the input.
 fn added(module: Module) -> Step {
-    Step::Residual(Residual { hidden: vec![Step::Module(module)], conv_shortcut: None })
+    let hidden = vec![Step::Module(module)];
+    Step::Residual(Residual { hidden, shortcut: None, order: Order::HiddenPlusShortcut })
 }
 
 fn sequential(name: String, steps: Vec<Step>) -> Module {

@@ -6,6 +6,8 @@
 //! and how much memory a run takes.
 
 // A module uses only those above it.
+mod parameter;
+mod clips;
 mod module;
 mod sizes;
 mod autoencoder;
@@ -13,12 +15,17 @@ mod autoencoder_kl;
 mod autoencoder_kl_flux2;
 mod autoencoder_tiny;
 mod asymmetric_autoencoder_kl;
+mod autoencoder_kl_wan;
+#[cfg(test)]
+mod state_dicts;
 
 pub use autoencoder::{Graph, TensorSpec};
+pub use clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
 pub use module::{
-    Attention, Body, Conv2d, Elementwise, Function, GroupNorm, Linear, Load, Module, Parameter,
-    Residual, Step,
+    Attention, Body, Conv2d, Elementwise, Function, GroupNorm, Linear, Load, Module, Order,
+    QkvAttention, Residual, Step,
 };
+pub use parameter::Parameter;
 
 use crate::config::VaeConfig;
 
@@ -30,6 +37,12 @@ impl Graph {
             VaeConfig::AutoencoderKLFlux2(config) => autoencoder_kl_flux2::graph(config),
             VaeConfig::AutoencoderTiny(config) => autoencoder_tiny::graph(config),
             VaeConfig::AsymmetricAutoencoderKL(config) => asymmetric_autoencoder_kl::graph(config),
+            VaeConfig::AutoencoderKLWan(config) => {
+                autoencoder_kl_wan::graph(config, autoencoder_kl_wan::WAN)
+            }
+            VaeConfig::AutoencoderKLQwenImage(config) => {
+                autoencoder_kl_wan::graph(&config.as_wan(), autoencoder_kl_wan::QWEN_IMAGE)
+            }
         }
     }
 }

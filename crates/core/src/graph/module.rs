@@ -1,5 +1,7 @@
 //! What a graph is made of.
 
+use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
+use super::parameter::Parameter;
 use crate::config::Activation;
 
 /// A module as diffusers' `named_modules()` lists it.
@@ -31,6 +33,16 @@ pub enum Body<W = ()> {
     Residual(Residual<W>),
     /// Every position attends to every other, and the input is added.
     Attention(Box<Attention<W>>),
+    /// A convolution over space and time, of which one frame is given.
+    CausalConv3d(CausalConv3d<W>),
+    /// Each pixel's channels over their length.
+    RmsNorm(RmsNorm<W>),
+    /// The same as [`Body::Attention`] with one convolution for queries, keys and values.
+    QkvAttention(Box<QkvAttention<W>>),
+    /// Smaller, by the means of groups of values.
+    AvgDown3D(AvgDown3D),
+    /// Larger, by repeating values.
+    DupUp3D(DupUp3D),
 }
 
 /// A step of a sequence.
@@ -40,8 +52,7 @@ pub enum Step<W = ()> {
     Module(Module<W>),
     /// A function without tensors, which traces do not list.
     Function(Function),
-    /// A sum inside a module, which traces do not list either: here what the sequence makes of the input
-    /// comes first.
+    /// A sum inside a module, which traces do not list either.
     Residual(Residual<W>),
 }
 
@@ -53,8 +64,12 @@ pub enum Function {
     /// `torch.nn.functional.pad` with (0, 1, 0, 1): a zero column on the right and a zero row at the
     /// bottom.
     PadRightAndBottom,
-    /// `torch.nn.functional.interpolate` by 2, mode "nearest".
+    /// `torch.nn.functional.interpolate` by 2, mode "nearest"; "nearest-exact" gives the same values.
     UpsampleNearest2x,
+    /// Squares of so many pixels a side become channels, in the order (c, pw, ph): Wan's `patchify`.
+    Patchify(usize),
+    /// Its inverse.
+    Unpatchify(usize),
     /// Arithmetic on each value by itself.
     Elementwise(Elementwise),
 }
@@ -68,6 +83,8 @@ pub enum Elementwise {
     FromUnitRange,
     /// `torch.tanh(x / 3) * 3`: nothing beyond 3 in size.
     SoftClamp,
+    /// `torch.clamp(x, min=-1.0, max=1.0)`
+    Clamp,
 }
 
 impl Elementwise {
@@ -77,6 +94,7 @@ impl Elementwise {
             Self::ToUnitRange => round(round(x + 1.0) / 2.0),
             Self::FromUnitRange => round(round(x * 2.0) - 1.0),
             Self::SoftClamp => round(round(round(x / 3.0).tanh()) * 3.0),
+            Self::Clamp => x.clamp(-1.0, 1.0),
         }
     }
 }
@@ -116,13 +134,27 @@ pub struct Linear<W = ()> {
     pub bias: Parameter<W>,
 }
 
-/// The input, or what a convolution makes of it, plus what a sequence makes of it.
+/// The input, or what a shortcut makes of it, and what a sequence makes of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Residual<W = ()> {
     /// The sequence; it begins with a module.
     pub hidden: Vec<Step<W>>,
-    /// The convolution.
-    pub conv_shortcut: Option<Box<Module<W>>>,
+    /// What stands in for the input.
+    pub shortcut: Option<Box<Module<W>>>,
+    /// How the sum comes about.
+    pub order: Order,
+}
+
+/// Which way of a residual is computed first, and which one a sum is written with first: that decides how
+/// the sum lies in memory where both lie otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// `shortcut + hidden`, the shortcut computed last.
+    ShortcutPlusHidden,
+    /// `hidden + shortcut`, the shortcut computed last.
+    HiddenPlusShortcut,
+    /// `hidden + shortcut`, the shortcut computed first.
+    ShortcutFirst,
 }
 
 /// diffusers' `Attention` with one head as wide as the block; every part is a module.
@@ -140,19 +172,15 @@ pub struct Attention<W = ()> {
     pub to_out: Module<W>,
 }
 
-/// One tensor of a module.
+/// Attention with one head as wide as the block, whose queries, keys and values one convolution makes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Parameter<W = ()> {
-    /// Sizes of its dimensions.
-    pub shape: Vec<usize>,
-    /// What stands for its values.
-    pub value: W,
-}
-
-impl Parameter {
-    pub(super) fn new(shape: impl Into<Vec<usize>>) -> Self {
-        Self { shape: shape.into(), value: () }
-    }
+pub struct QkvAttention<W = ()> {
+    /// Of the image (N, C, H, W).
+    pub norm: Module<W>,
+    /// To (N, 3C, H, W): queries, keys and values, one after another.
+    pub to_qkv: Module<W>,
+    /// Of what was attended to, (N, C, H, W).
+    pub proj: Module<W>,
 }
 
 impl<W> Module<W> {
@@ -160,11 +188,17 @@ impl<W> Module<W> {
     pub fn children(&self) -> Vec<&Self> {
         match &self.body {
             Body::Conv2d(_) | Body::GroupNorm(_) | Body::Linear(_) => Vec::new(),
+            Body::CausalConv3d(_) | Body::RmsNorm(_) => Vec::new(),
+            Body::AvgDown3D(_) | Body::DupUp3D(_) => Vec::new(),
             Body::Sequence(steps) => steps.iter().flat_map(Step::modules).collect(),
             Body::Residual(residual) => residual.children().collect(),
             Body::Attention(attention) => {
                 let Attention { group_norm, to_q, to_k, to_v, to_out } = &**attention;
                 vec![group_norm, to_q, to_k, to_v, to_out]
+            }
+            Body::QkvAttention(attention) => {
+                let QkvAttention { norm, to_qkv, proj } = &**attention;
+                vec![norm, to_qkv, proj]
             }
         }
     }
@@ -186,7 +220,13 @@ impl<W> Module<W> {
             }
             Body::GroupNorm(GroupNorm { weight, bias, .. })
             | Body::Linear(Linear { weight, bias }) => vec![("weight", weight), ("bias", bias)],
-            Body::Sequence(_) | Body::Residual(_) | Body::Attention(_) => Vec::new(),
+            Body::CausalConv3d(CausalConv3d { weight, bias, .. }) => {
+                vec![("weight", weight), ("bias", bias)]
+            }
+            Body::RmsNorm(RmsNorm { gamma }) => vec![("gamma", gamma)],
+            Body::AvgDown3D(_) | Body::DupUp3D(_) => Vec::new(),
+            Body::Sequence(_) | Body::Residual(_) => Vec::new(),
+            Body::Attention(_) | Body::QkvAttention(_) => Vec::new(),
         }
     }
 
@@ -206,7 +246,11 @@ impl<W> Module<W> {
             Body::Conv2d(conv) => conv.weight.shape[1],
             Body::Linear(linear) => linear.weight.shape[1],
             Body::GroupNorm(norm) => norm.weight.shape[0],
-            Body::Sequence(_) | Body::Residual(_) | Body::Attention(_) => {
+            Body::CausalConv3d(conv) => conv.weight.shape[1],
+            Body::RmsNorm(norm) => norm.gamma.shape[0],
+            Body::AvgDown3D(shortcut) => shortcut.in_channels,
+            Body::DupUp3D(shortcut) => shortcut.in_channels,
+            Body::Sequence(_) | Body::Residual(_) | Body::Attention(_) | Body::QkvAttention(_) => {
                 self.children().first().map_or(0, |first| first.in_channels())
             }
         }
@@ -253,6 +297,26 @@ impl<W> Module<W> {
                     to_out: to_out.try_map(load)?,
                 }))
             }
+            Body::CausalConv3d(CausalConv3d { weight, bias, padding }) => {
+                Body::CausalConv3d(CausalConv3d {
+                    weight: parameter("weight", weight)?,
+                    bias: parameter("bias", bias)?,
+                    padding: *padding,
+                })
+            }
+            Body::RmsNorm(RmsNorm { gamma }) => {
+                Body::RmsNorm(RmsNorm { gamma: parameter("gamma", gamma)? })
+            }
+            Body::QkvAttention(attention) => {
+                let QkvAttention { norm, to_qkv, proj } = &**attention;
+                Body::QkvAttention(Box::new(QkvAttention {
+                    norm: norm.try_map(load)?,
+                    to_qkv: to_qkv.try_map(load)?,
+                    proj: proj.try_map(load)?,
+                }))
+            }
+            Body::AvgDown3D(shortcut) => Body::AvgDown3D(*shortcut),
+            Body::DupUp3D(shortcut) => Body::DupUp3D(*shortcut),
         };
         Ok(Module { name: self.name.clone(), class: self.class, body })
     }
@@ -271,16 +335,17 @@ impl<W> Step<W> {
 
 impl<W> Residual<W> {
     fn children(&self) -> impl Iterator<Item = &Module<W>> {
-        self.hidden.iter().flat_map(Step::modules).chain(self.conv_shortcut.as_deref())
+        self.hidden.iter().flat_map(Step::modules).chain(self.shortcut.as_deref())
     }
 
     fn try_map<V, E>(&self, load: Load<V, E>) -> Result<Residual<V>, E> {
         Ok(Residual {
             hidden: try_map_steps(&self.hidden, load)?,
-            conv_shortcut: match &self.conv_shortcut {
-                Some(conv) => Some(Box::new(conv.try_map(load)?)),
+            shortcut: match &self.shortcut {
+                Some(shortcut) => Some(Box::new(shortcut.try_map(load)?)),
                 None => None,
             },
+            order: self.order,
         })
     }
 }

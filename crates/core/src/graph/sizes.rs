@@ -1,6 +1,6 @@
 //! How large the images are that modules are given and give.
 
-use super::module::{Body, Function, Module, Step};
+use super::module::{Body, Function, Module, Residual, Step};
 
 /// The largest input side that is tried; no published model halves its input more than seven times.
 const LARGEST: usize = 1 << 10;
@@ -19,8 +19,14 @@ impl<W> Module<W> {
                 (side + 2 * conv.padding).checked_sub(kernel).map(|rest| rest / conv.stride + 1)
             }
             Body::Sequence(steps) => out_side(steps, side),
-            Body::Residual(residual) => out_side(&residual.hidden, side),
+            Body::Residual(residual) => residual.out_side(side),
             Body::GroupNorm(_) | Body::Linear(_) | Body::Attention(_) => (side > 0).then_some(side),
+            // Padding keeps the size.
+            Body::CausalConv3d(_) => (side > 0).then_some(side),
+            Body::RmsNorm(_) | Body::QkvAttention(_) => (side > 0).then_some(side),
+            Body::AvgDown3D(shortcut) => (side > 0 && side.is_multiple_of(shortcut.factor_s))
+                .then_some(side / shortcut.factor_s),
+            Body::DupUp3D(shortcut) => (side > 0).then_some(side * shortcut.factor_s),
         }
     }
 }
@@ -29,8 +35,18 @@ fn out_side<W>(steps: &[Step<W>], side: usize) -> Option<usize> {
     steps.iter().try_fold(side, |side, step| match step {
         Step::Module(module) => module.out_side(side),
         Step::Function(function) => Some(function.out_side(side)),
-        Step::Residual(residual) => out_side(&residual.hidden, side),
+        Step::Residual(residual) => residual.out_side(side),
     })
+}
+
+impl<W> Residual<W> {
+    /// `None` too where the shortcut cannot be given the side.
+    fn out_side(&self, side: usize) -> Option<usize> {
+        if let Some(shortcut) = &self.shortcut {
+            shortcut.out_side(side)?;
+        }
+        out_side(&self.hidden, side)
+    }
 }
 
 impl Function {
@@ -40,6 +56,8 @@ impl Function {
             Self::Activation(_) | Self::Elementwise(_) => side,
             Self::PadRightAndBottom => side + 1,
             Self::UpsampleNearest2x => 2 * side,
+            Self::Patchify(patch) => side / patch,
+            Self::Unpatchify(patch) => side * patch,
         }
     }
 }

@@ -1,14 +1,17 @@
 //! What a pipeline does to latents between the autoencoder and the diffusion model, and back.
 
 mod patched_batch_norm;
+mod per_channel;
 
 use ndarray::{Array4, ArrayView4};
 use serde::Serialize;
 
+use crate::config::VaeConfig;
 use crate::dtype::Dtype;
 use vae_fidelity_files::error::Result;
 
 pub use patched_batch_norm::{PatchedBatchNorm, RUNNING_MEAN, RUNNING_VAR, patched, unpatched};
+pub use per_channel::PerChannel;
 
 /// How the latents of a model are handed to its diffusion model. The first pipeline that was published
 /// for a class counts.
@@ -24,14 +27,31 @@ pub enum Scaling {
     },
     /// FLUX.2's: patches, normalised by statistics in the checkpoint.
     PatchedBatchNorm(PatchedBatchNorm),
+    /// Wan's and Qwen-Image's: mean and standard deviation of each channel, out of the config.
+    PerChannel(PerChannel),
 }
 
 impl Scaling {
+    /// The rule of `config`; `None` for a class whose rule lies in the checkpoint.
+    pub fn of_config(config: &VaeConfig) -> Option<Self> {
+        match config {
+            VaeConfig::AutoencoderKLFlux2(_) => None,
+            VaeConfig::AutoencoderKLWan(_) | VaeConfig::AutoencoderKLQwenImage(_) => {
+                let (mean, std) = config.latents_statistics()?;
+                Some(Self::PerChannel(PerChannel { mean: mean.to_vec(), std: std.to_vec() }))
+            }
+            _ => {
+                let scaling_factor = config.scaling_factor()?;
+                Some(Self::Factor { scaling_factor })
+            }
+        }
+    }
+
     /// The factor, where that is the rule.
     pub fn factor(&self) -> Option<f64> {
         match self {
             Self::Factor { scaling_factor } => Some(*scaling_factor),
-            Self::PatchedBatchNorm(_) => None,
+            Self::PatchedBatchNorm(_) | Self::PerChannel(_) => None,
         }
     }
 
@@ -48,6 +68,7 @@ impl Scaling {
                 Ok(latents.map(|&latent| dtype.round(latent * factor)))
             }
             Self::PatchedBatchNorm(rule) => rule.scale(latents, dtype),
+            Self::PerChannel(rule) => rule.scale(latents, dtype),
         }
     }
 
@@ -63,6 +84,7 @@ impl Scaling {
                 Ok(latents.map(|&latent| dtype.round(latent / factor)))
             }
             Self::PatchedBatchNorm(rule) => rule.unscale(latents, dtype),
+            Self::PerChannel(rule) => rule.unscale(latents, dtype),
         }
     }
 
@@ -72,7 +94,7 @@ impl Scaling {
         (n, channels, height, width): (usize, usize, usize, usize),
     ) -> (usize, usize, usize, usize) {
         match self {
-            Self::Factor { .. } => (n, channels, height, width),
+            Self::Factor { .. } | Self::PerChannel(_) => (n, channels, height, width),
             Self::PatchedBatchNorm(PatchedBatchNorm { patch_size: [ph, pw], .. }) => {
                 (n, channels * ph * pw, height / ph, width / pw)
             }

@@ -48,7 +48,7 @@ pub(super) fn decoded_with(
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cuts {
     /// The side of a tile before the model.
-    pub from: usize,
+    from: usize,
     /// Over how much the tiles that come out are blended.
     overlap: usize,
     /// How much of each is kept.

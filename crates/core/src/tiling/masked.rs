@@ -173,7 +173,7 @@ mod tests {
     fn each_tile_rises_over_an_eighth_of_those_before_it() {
         let mut number = 0.0;
         let decoded = splitting(128).decoded(Array4::zeros((1, 4, 16, 30)).view(), Dtype::F32, {
-            |tile| {
+            |tile, _| {
                 number += 1.0;
                 Ok(Array4::from_elem((1, 3, 8 * tile.dim().2, 8 * tile.dim().3), number))
             }

@@ -1,10 +1,11 @@
-//! diffusers' tiling and slicing (`models/autoencoders/autoencoder_kl.py`, `autoencoder_tiny.py`): a
+//! diffusers' tiling and slicing (`models/autoencoders/autoencoder_kl.py` and those of other classes): a
 //! picture in overlapping tiles whose seams are blended, a batch one picture at a time.
 //!
 //! Tiles are not the whole: every group norm sees a tile alone, and at its edge each convolution sees
 //! zeros, so that results differ from those of the whole picture.
 
 mod faded;
+mod clips;
 mod masked;
 
 use ndarray::{Array4, ArrayView4, Axis};
@@ -14,6 +15,7 @@ use crate::config::{SampleSize, VaeConfig};
 use crate::dtype::Dtype;
 use vae_fidelity_files::error::{Error, Result};
 
+use clips::Clips;
 pub use faded::UnitMistake;
 use faded::{Cuts, joined};
 use masked::Masked;
@@ -37,6 +39,18 @@ enum Rule {
     Faded,
     /// Each is laid over those before it by a mask, also where there is but one.
     Masked(Masked),
+    /// As the first, around what the class does to a whole picture.
+    Clips(Clips),
+}
+
+/// What a decoder is given a part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Whole pictures.
+    Whole,
+    /// A tile: wanted is what the decoder makes of it, before the class does anything to the whole
+    /// ([`crate::graph::Graph::after_decoder`]).
+    Tile,
 }
 
 impl Tiling {
@@ -91,12 +105,23 @@ impl Tiling {
             ));
         }
         let tile_latent_min_size = size / downsampling;
-        Ok(Self { tile_sample_min_size: size, tile_latent_min_size, rule: Rule::Faded })
+        let rule = Clips::of(config)?.map_or(Rule::Faded, Rule::Clips);
+        Ok(Self { tile_sample_min_size: size, tile_latent_min_size, rule })
     }
 
     /// Whether the end of each tile fades into the next, which is where the units of tiles are got wrong.
     pub fn is_faded(self) -> bool {
         self.rule == Rule::Faded
+    }
+
+    /// Whether tiles are laid over each other by masks, also where there is but one.
+    fn is_masked(self) -> bool {
+        matches!(self.rule, Rule::Masked(_))
+    }
+
+    /// The side of a tile in pixels and in latents.
+    fn sides(self) -> (usize, usize) {
+        (self.tile_sample_min_size, self.tile_latent_min_size)
     }
 
     /// As [`Splitting::decoded`] in f32, with `mistake` in the arithmetic of tiles that fade; cut off at
@@ -178,7 +203,7 @@ impl Splitting {
     fn splits(&self, input: &ArrayView4<f32>, side: impl Fn(Tiling) -> usize) -> bool {
         let (n, _, height, width) = input.dim();
         let larger =
-            |tiling: Tiling| !tiling.is_faded() || height > side(tiling) || width > side(tiling);
+            |tiling: Tiling| tiling.is_masked() || height > side(tiling) || width > side(tiling);
         self.tiling.is_some_and(larger) || (self.slicing && n > 1)
     }
 
@@ -188,52 +213,65 @@ impl Splitting {
         &self,
         sample: ArrayView4<f32>,
         dtype: Dtype,
-        encode: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
+        mut encode: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
     ) -> Result<Array4<f32>> {
-        let cuts = match self.tiling {
+        let tiling = self.tiling.map(|tiling| (tiling, tiling.tile_sample_min_size));
+        let tiles = match self.tiling {
             None => None,
             Some(Tiling { rule: Rule::Masked(rule), tile_sample_min_size, .. }) => {
                 Some(Tiles::Masked(rule.of_sample(tile_sample_min_size, sample, dtype)?))
             }
-            Some(Tiling { rule: Rule::Faded, tile_sample_min_size, tile_latent_min_size }) => {
-                Some(Tiles::Faded(Cuts::new(tile_sample_min_size, tile_latent_min_size)))
+            Some(tiling @ Tiling { rule: Rule::Faded, .. }) => {
+                let (from, to) = tiling.sides();
+                Some(Tiles::Faded(Cuts::new(from, to)))
+            }
+            Some(tiling @ Tiling { rule: Rule::Clips(rule), .. }) => {
+                Some(Tiles::Faded(rule.of_sample(tiling.sides())))
             }
         };
-        self.run(sample, cuts, dtype, encode)
+        self.run(sample, tiles.zip(tiling), dtype, |part, _| encode(part))
     }
 
     /// Decoded sample (N, 3, h * f, w * f) of unscaled `latents` (N, C, h, w), of which `decode` is
-    /// given the parts; blending rounds to `dtype` as the model does.
+    /// given the parts, and whether they are tiles; blending rounds to `dtype` as the model does.
     pub fn decoded(
         &self,
         latents: ArrayView4<f32>,
         dtype: Dtype,
-        decode: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
+        decode: impl FnMut(ArrayView4<f32>, Part) -> Result<Array4<f32>>,
     ) -> Result<Array4<f32>> {
-        let cuts = self.tiling.map(|tiling| match tiling.rule {
-            Rule::Masked(rule) => Tiles::Masked(rule.of_latents(tiling.tile_latent_min_size)),
-            Rule::Faded => {
-                Tiles::Faded(Cuts::new(tiling.tile_latent_min_size, tiling.tile_sample_min_size))
-            }
+        let tiles = self.tiling.map(|tiling| {
+            let (to, from) = tiling.sides();
+            let tiles = match tiling.rule {
+                Rule::Masked(rule) => Tiles::Masked(rule.of_latents(from)),
+                Rule::Faded => Tiles::Faded(Cuts::new(from, to)),
+                Rule::Clips(rule) => Tiles::Clips(rule, (to, from)),
+            };
+            (tiles, (tiling, from))
         });
-        self.run(latents, cuts, dtype, decode)
+        self.run(latents, tiles, dtype, decode)
     }
 
     fn run(
         &self,
         input: ArrayView4<f32>,
-        cuts: Option<Tiles>,
+        tiles: Option<(Tiles, (Tiling, usize))>,
         dtype: Dtype,
-        mut run: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
+        mut run: impl FnMut(ArrayView4<f32>, Part) -> Result<Array4<f32>>,
     ) -> Result<Array4<f32>> {
         let mut whole_or_tiles = |input: ArrayView4<f32>| {
             let (_, _, height, width) = input.dim();
-            match cuts {
-                Some(Tiles::Faded(cuts)) if height > cuts.from || width > cuts.from => {
-                    cuts.run(input, dtype, &mut run)
-                }
-                Some(Tiles::Masked(masks)) => masks.run(input, &mut run),
-                _ => run(input),
+            let is_cut = |(tiling, side): (Tiling, usize)| {
+                tiling.is_masked() || height > side || width > side
+            };
+            let mut tile = |part: ArrayView4<f32>| run(part, Part::Tile);
+            match tiles {
+                Some((tiles, tiling)) if is_cut(tiling) => match tiles {
+                    Tiles::Faded(cuts) => cuts.run(input, dtype, &mut tile),
+                    Tiles::Clips(rule, sides) => rule.decoded(sides, input, dtype, &mut tile),
+                    Tiles::Masked(masks) => masks.run(input, &mut tile),
+                },
+                _ => run(input, Part::Whole),
             }
         };
         if self.slicing && input.dim().0 > 1 {
@@ -249,6 +287,8 @@ impl Splitting {
 enum Tiles {
     Faded(Cuts),
     Masked(masked::Masks),
+    /// Of latents, with the sides of a tile in pixels and in latents.
+    Clips(Clips, (usize, usize)),
 }
 
 #[cfg(test)]
@@ -300,7 +340,8 @@ mod tests {
         let tiling = Some(Tiling::new(&config("16"), None).unwrap());
         let splitting = Splitting { tiling, slicing: false };
         let mut number = 0.0;
-        let decoded = splitting.decoded(Array4::zeros((1, 1, 8, 12)).view(), Dtype::F32, |tile| {
+        let latents = Array4::zeros((1, 1, 8, 12));
+        let decoded = splitting.decoded(latents.view(), Dtype::F32, |tile, _| {
             number += 1.0;
             Ok(Array4::from_elem((1, 1, 2 * tile.dim().2, 2 * tile.dim().3), number))
         });
@@ -318,7 +359,7 @@ mod tests {
         let sample = counting((3, 1, 4, 4));
         let run = |splitting: Splitting| {
             let mut sizes = Vec::new();
-            let joined = splitting.decoded(sample.view(), Dtype::F32, |part| {
+            let joined = splitting.decoded(sample.view(), Dtype::F32, |part, _| {
                 sizes.push(part.dim().0);
                 Ok(part.to_owned())
             });

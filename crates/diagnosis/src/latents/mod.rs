@@ -2,6 +2,7 @@
 //! happened to the picture before.
 
 pub(super) mod noise;
+pub(super) mod normalised;
 pub(super) mod repeated;
 pub(super) mod patched;
 mod search;
@@ -27,8 +28,9 @@ pub(super) use values::LATENTS_DIFFER;
 
 /// What is wrong with the user's latents, if anything, and how far off they are.
 pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged> {
-    if let Scaling::PatchedBatchNorm(rule) = evidence.vae.scaling()? {
-        return patched::judged(evidence, &rule, tensor);
+    let scaling = evidence.vae.scaling()?;
+    if let Scaling::PatchedBatchNorm(rule) = &scaling {
+        return patched::judged(evidence, rule, tensor);
     }
     let found = match as_nchw(evidence, tensor, &evidence.encoded.latents) {
         Ok(found) => found,
@@ -55,5 +57,9 @@ pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged
     if let Some(finding) = evidence.known(repeated(&expected, &found)) {
         return Ok(Judged::from(finding).at(difference));
     }
-    Ok(finite(evidence, &affine, &found)?.at(difference))
+    let judged = match &scaling {
+        Scaling::PerChannel(rule) => normalised::judged(evidence, rule, &found)?,
+        _ => finite(evidence, &affine, &found)?,
+    };
+    Ok(judged.at(difference))
 }

@@ -1,7 +1,7 @@
 //! The user's latents of FLUX.2 beside the expected ones: patches of 2 x 2 as channels (c, ph, pw), then
 //! normalised by statistics in the checkpoint.
 
-use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix3};
+use ndarray::{Array4, ArrayD, ArrayView4, Ix3};
 
 use super::super::affine::Affine;
 use super::super::codes::{Cause, Code};
@@ -11,6 +11,7 @@ use super::super::evidence::{Evidence, LatentsScale, with_batch};
 use super::super::finding::Finding;
 use super::super::fit::{rms_difference, spread};
 use super::super::non_finite::NON_FINITE_OUTPUT;
+use super::super::patch_order::PatchOrder;
 use super::super::severity::Severity;
 use super::noise::posterior_noise;
 use super::repeated::repeated;
@@ -70,55 +71,8 @@ pub(in super::super) const LATENT_PATCH_ORDER: Cause = Cause {
 /// Latents that are this much nearer to a wrong treatment than to the right one were treated so.
 const NEARER: f64 = 0.5;
 
-/// An order of the four channels that a patch of each channel becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum PatchOrder {
-    ChannelColumnRow,
-    RowColumnChannel,
-    ColumnRowChannel,
-}
-
-impl PatchOrder {
-    /// All but the right one.
-    pub const WRONG: [Self; 3] =
-        [Self::ChannelColumnRow, Self::RowColumnChannel, Self::ColumnRowChannel];
-
-    /// As a shape is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ChannelColumnRow => "(c, pw, ph)",
-            Self::RowColumnChannel => "(ph, pw, c)",
-            Self::ColumnRowChannel => "(pw, ph, c)",
-        }
-    }
-
-    /// For each channel in this order, which one it is in the right one; `channels` are those of patches.
-    pub fn channels(self, channels: usize) -> Vec<usize> {
-        let latent = channels / 4;
-        let right = |c: usize, ph: usize, pw: usize| c * 4 + ph * 2 + pw;
-        (0..channels)
-            .map(|at| match self {
-                Self::ChannelColumnRow => right(at / 4, at % 2, at / 2 % 2),
-                Self::RowColumnChannel => right(at % latent, at / latent / 2, at / latent % 2),
-                Self::ColumnRowChannel => right(at % latent, at / latent % 2, at / latent / 2),
-            })
-            .collect()
-    }
-
-    /// Patched latents in the right order, put into this one.
-    pub fn of(self, patched: &Array4<f32>) -> Array4<f32> {
-        patched.select(Axis(1), &self.channels(patched.dim().1))
-    }
-
-    /// Patched latents in this order, put into the right one.
-    pub fn undone(self, patched: &Array4<f32>) -> Array4<f32> {
-        let mut right = patched.clone();
-        for (at, channel) in self.channels(patched.dim().1).into_iter().enumerate() {
-            right.index_axis_mut(Axis(1), channel).assign(&patched.index_axis(Axis(1), at));
-        }
-        right
-    }
-}
+/// The order of FLUX.2's patches.
+pub(in super::super) const RIGHT: PatchOrder = PatchOrder::ChannelRowColumn;
 
 /// The form of the user's tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,7 +220,7 @@ fn explained(
     let title = "your latents were divided by the root of bn.running_var, and bn.running_mean was not \
                  subtracted";
     offer(statistics, title.to_owned(), &rule.by_channel(raw, |z, _, std| z / std));
-    for order in PatchOrder::WRONG {
+    for order in RIGHT.others() {
         let name = order.name();
         let mut order_of = |how: &str, candidate: &Array4<f32>| {
             let title =
@@ -322,7 +276,7 @@ pub(in super::super) fn treated_otherwise(
             back(rule.denormalised(&patches, Dtype::F32))?,
         ),
     ];
-    for order in PatchOrder::WRONG {
+    for order in RIGHT.others() {
         let what =
             |how| format!("decoded from latents that were {how} in the order {}", order.name());
         let normalised = rule.normalised(&patches, Dtype::F32);
@@ -339,24 +293,4 @@ pub(in super::super) fn treated_otherwise(
         }
     }
     Ok(treated)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn orders_are_those_of_numpys_transposes() {
-        // Channels 0..8 stand for (c, ph, pw) of two channels.
-        let orders = PatchOrder::WRONG.map(|order| order.channels(8));
-        // numpy.arange(8).reshape(2, 2, 2).transpose(0, 2, 1).ravel(), and (1, 2, 0), (2, 1, 0).
-        assert_eq!(orders[0], [0, 2, 1, 3, 4, 6, 5, 7]);
-        assert_eq!(orders[1], [0, 4, 1, 5, 2, 6, 3, 7]);
-        assert_eq!(orders[2], [0, 4, 2, 6, 1, 5, 3, 7]);
-        let patches = Array4::from_shape_fn((1, 8, 1, 2), |(_, c, _, x)| (c * 10 + x) as f32);
-        for order in PatchOrder::WRONG {
-            assert_eq!(order.undone(&order.of(&patches)), patches, "{order:?}");
-            assert_ne!(order.of(&patches), patches, "{order:?}");
-        }
-    }
 }

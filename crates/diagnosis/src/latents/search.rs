@@ -10,7 +10,7 @@ use super::super::evidence::{Evidence, LatentsScale};
 use super::super::finding::Finding;
 use super::super::fit::{Line, rms_difference, spread};
 use super::super::layout::Layout;
-use super::super::padded::Padding;
+use super::super::padded::{Padding, first_padding};
 use super::super::scaling::{self, SCALING_FACTOR_MISMATCH};
 use super::noise::ALTERED;
 use super::way::Way;
@@ -270,7 +270,7 @@ impl<'a> Search<'a> {
             return Some(vec![finding]);
         }
         if first.cause.code == Code::SymmetricDownsamplePadding {
-            finding = finding.at("encoder.down_blocks.0.downsamplers.0");
+            finding = finding.within(first_padding(self.evidence.vae.config()));
         }
         let mut findings = vec![finding];
         if let Some((_, with)) = self.lines.iter().find(|(what, _)| *what == first.what) {

@@ -129,8 +129,10 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
     if nearest.is_none() && !explained {
         nearest = rectangle()?;
     }
-    if let Some(findings) = scaling::per_channel(affine, expected, found, std)
-        .and_then(|findings| evidence.all_known(findings))
+    // Of a class whose config has statistics they have been told of already.
+    if !evidence.vae.config().class().is_of_clips()
+        && let Some(findings) = scaling::per_channel(affine, expected, found, std)
+            .and_then(|findings| evidence.all_known(findings))
     {
         return Ok(findings.into());
     }

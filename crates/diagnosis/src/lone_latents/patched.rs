@@ -4,7 +4,7 @@ use ndarray::Array4;
 
 use super::super::codes::Cause;
 use super::super::evidence::LatentsScale;
-use super::super::latents::patched::{BATCH_NORM_STATISTICS, LATENT_PATCH_ORDER, PatchOrder};
+use super::super::latents::patched::{BATCH_NORM_STATISTICS, LATENT_PATCH_ORDER, RIGHT};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::scaling::{PatchedBatchNorm, patched, unpatched};
 use vae_fidelity_files::error::Result;
@@ -65,7 +65,7 @@ pub(super) fn reordered(
     let patches = in_patches(rule, given)?;
     let raw = scale == LatentsScale::Raw;
     let mut undone = Vec::new();
-    for order in PatchOrder::WRONG {
+    for order in RIGHT.others() {
         let mut tell = |patches: Array4<f32>| -> Result<()> {
             let what =
                 format!("have their channels in the order {}, not (c, ph, pw)", order.name());

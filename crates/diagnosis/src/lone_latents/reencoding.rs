@@ -15,6 +15,7 @@ use super::super::finding::Finding;
 use super::super::fit::{rms_difference, spread};
 use super::super::input::EXIF_IGNORED;
 use super::super::latents::LATENTS_DIFFER;
+use super::super::latents::normalised::undone;
 use super::super::latents::patched::another_form;
 use super::super::layout::Layout;
 use super::super::scaling::{
@@ -156,11 +157,14 @@ impl Trips<'_> {
         let enough = GOOD.max(OWN * own);
         // One number to each channel is much like one to all: where the statistics explain everything,
         // a fitted factor explains nothing more.
-        if let Scaling::PatchedBatchNorm(rule) = &self.scaling {
-            let (scale, given) = (self.evidence.scale, self.evidence.given);
-            for (cause, what, latents) in patched::without_statistics(rule, scale, given)? {
-                least = least.min(offer(cause, what, 0, latents)?);
-            }
+        let (scale, given) = (self.evidence.scale, self.evidence.given);
+        let treated = match &self.scaling {
+            Scaling::PatchedBatchNorm(rule) => patched::without_statistics(rule, scale, given)?,
+            Scaling::PerChannel(rule) => undone(rule, scale, given)?,
+            _ => Vec::new(),
+        };
+        for (cause, what, latents) in treated {
+            least = least.min(offer(cause, what, 0, latents)?);
         }
         if least > enough
             && let Some((factor, what)) = self.factor()?

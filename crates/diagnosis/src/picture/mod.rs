@@ -20,6 +20,7 @@ use super::finding::Finding;
 use super::fit::psnr;
 use super::legitimate::{Compressed, Distance, QUALITY};
 use super::non_finite::black_picture;
+use super::padded::first_padding;
 use super::quantisation::{self, Conversion};
 use super::reading::readings;
 use super::recolouring::is_of_colours;
@@ -29,6 +30,7 @@ use super::severity::Severity;
 use super::sizes::other_size;
 use reference::{Reference, reference};
 use search::Search;
+use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::denormalize;
 use vae_fidelity_files::error::Result;
@@ -102,7 +104,7 @@ fn of_one_size(
         return Ok(finding.into());
     }
     let mut search = Search::new(evidence, ours, theirs);
-    by_pixels(decoded, evidence.orientation, &mut search)?;
+    by_pixels(evidence, decoded, &mut search)?;
     if !evidence.latents_are_given {
         matched::offer(evidence.seen, &mut search)?;
     }
@@ -129,7 +131,7 @@ fn of_one_size(
         if let (Outcome::Clear(_, true), true) = (&exact, before < SAME_DB)
             && let Some(finding) = exact.finding(SUBJECT, false)
         {
-            return Ok(at(finding, &exact).into());
+            return Ok(at(evidence.vae.config(), finding, &exact).into());
         }
         return Ok(match evidence.known(quantisation::lost_levels(ours, theirs)) {
             Some(finding) => finding.into(),
@@ -159,6 +161,9 @@ fn of_one_size(
     if !search.done() && !looks_compressed && one_colour.is_none() {
         tried::by_layouts(evidence, latents, &mut search)?;
     }
+    if !search.done() && !looks_compressed && one_colour.is_none() {
+        tried::by_statistics(evidence, latents, &mut search)?;
+    }
     let mut allowed = compressed;
     let mut outcome = search.competition.outcome(allowed.rms);
     if !explains(&outcome)
@@ -174,7 +179,7 @@ fn of_one_size(
     }
     let mut nearest = None;
     if let Some(finding) = outcome.finding(SUBJECT, altered) {
-        let finding = at(finding, &outcome);
+        let finding = at(evidence.vae.config(), finding, &outcome);
         if explains(&outcome) || !altered || distance.is_within(&compressed) {
             return Ok(finding.into());
         }
@@ -279,11 +284,12 @@ fn of_another_draw(evidence: &Evidence) -> Result<Option<Rgb8>> {
 }
 
 /// Tries what needs no run of the VAE.
-fn by_pixels(decoded: &Array4<f32>, orientation: Option<u16>, search: &mut Search) -> Result<()> {
+fn by_pixels(evidence: &Evidence, decoded: &Array4<f32>, search: &mut Search) -> Result<()> {
+    let (config, orientation) = (evidence.vae.config(), evidence.orientation);
     for (conversion, cause, what) in Conversion::RANGES {
         search.offer(cause, what, &conversion.apply(decoded)?);
     }
-    for (cause, what, changed) in tried::rearranged(decoded, orientation) {
+    for (cause, what, changed) in tried::rearranged(decoded, config, orientation) {
         search.offer(cause, &what, &denormalize(changed.view(), Dtype::F32)?);
     }
     search.offer_recolourings()
@@ -292,10 +298,10 @@ fn by_pixels(decoded: &Array4<f32>, orientation: Option<u16>, search: &mut Searc
 const SUBJECT: &str = "your picture is the reference's, ";
 
 /// Layer and remedy of those causes that know more here than in general.
-fn at(finding: Finding, outcome: &Outcome) -> Finding {
+fn at(config: &VaeConfig, finding: Finding, outcome: &Outcome) -> Finding {
     let exact = outcome.first().is_some_and(|one| one.left <= SAME_LEVELS);
     match finding.code {
-        Code::SymmetricDownsamplePadding => finding.at("encoder.down_blocks.0.downsamplers.0"),
+        Code::SymmetricDownsamplePadding => finding.within(first_padding(config)),
         // What goes in exchanged comes back nearly so; only after decoding is it exact.
         Code::ChannelSwap if exact && matches!(outcome, Outcome::Clear(..)) => finding.remedy(
             "exchange the channels where the picture is saved (cv2.imwrite takes BGR): what was \

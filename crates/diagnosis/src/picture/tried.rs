@@ -8,6 +8,7 @@ use super::super::changes::{
 use super::super::codes::Cause;
 use super::super::colour_fit::least;
 use super::super::evidence::Evidence;
+use super::super::latents::normalised;
 use super::super::latents::patched::treated_otherwise;
 use super::super::layout::Layout;
 use super::super::legitimate::Distance;
@@ -17,10 +18,10 @@ use super::super::scaling::{SCALING_FACTOR_MISMATCH, SHIFT_FACTOR_DROPPED};
 use super::super::seams::TILE_SEAMS;
 use super::super::tiles::{self, TILE_BLEND_UNITS, Tiles};
 use super::search::Search;
-use vae_fidelity_core::config::Family;
+use vae_fidelity_core::config::{Family, VaeConfig};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::denormalize;
-use vae_fidelity_core::scaling::Scaling;
+use vae_fidelity_core::scaling::{PerChannel, Scaling};
 use vae_fidelity_core::tiling::UnitMistake;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
@@ -28,6 +29,7 @@ use vae_fidelity_pixels::Rgb8;
 /// Decoded tensors with channels, axes or sides exchanged.
 pub(super) fn rearranged(
     decoded: &Array4<f32>,
+    config: &VaeConfig,
     orientation: Option<u16>,
 ) -> Vec<(&'static Cause, String, Array4<f32>)> {
     let first = decoded.index_axis(Axis(0), 0);
@@ -35,7 +37,8 @@ pub(super) fn rearranged(
         let what = format!("with its channels in {name} order");
         (&CHANNEL_SWAP, what, first.select(Axis(0), &order))
     });
-    let layouts = Layout::ALL
+    let layouts = Layout::of_pixels(config)
+        .into_iter()
         .map(|(layout, what)| (&LAYOUT_SCRAMBLED, format!("with {what}"), layout.apply(first)));
     let turned = SYMMETRIES.into_iter().map(|(symmetry, name)| {
         (symmetry.cause(orientation), symmetry.in_words(name), symmetry.apply(first))
@@ -62,6 +65,10 @@ pub(super) fn by_latents(
                 break;
             }
         }
+        return Ok(());
+    }
+    by_statistics(evidence, raw, search)?;
+    if search.done() {
         return Ok(());
     }
     let Some(own) = config.scaling_factor() else { return Ok(()) };
@@ -104,6 +111,25 @@ pub(super) fn by_latents(
         return Ok(());
     }
     another_shift(evidence, raw, search)
+}
+
+/// Tries the config's statistics left out, twice or otherwise: their means may be so far from 0 that such a
+/// picture has nothing of the reference's.
+pub(super) fn by_statistics(
+    evidence: &Evidence,
+    raw: &Array4<f32>,
+    search: &mut Search,
+) -> Result<()> {
+    let config = evidence.vae.config();
+    let Some((mean, std)) = config.latents_statistics() else { return Ok(()) };
+    let rule = PerChannel { mean: mean.to_vec(), std: std.to_vec() };
+    for (cause, what, latents) in normalised::treated_otherwise(&rule, config.class(), raw)? {
+        search.offer(cause, &what, &picture_of(evidence, latents)?);
+        if search.done() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Tries axes of the latents mixed up on their way to the decoder: such a picture has nothing of the reference's.

@@ -28,13 +28,14 @@ pub(crate) const WRONG_CLASS: Cause = Cause {
     code: Code::WrongClass,
     severity: Severity::Error,
     title: "config or weights are of a class that is not run, or of two classes",
-    meaning: "Wan's, Qwen-Image's and others share names and compute something else. So do \
+    meaning: "HunyuanImage's, Qwen-Image 2.1's and others share names and compute something else. So do \
               AutoencoderKL and AutoencoderKLFlux2: FLUX.2's latents are patched, and normalised by \
               statistics in the checkpoint. A TAESD is of AutoencoderTiny, whatever VAE it stands \
-              for. An AsymmetricAutoencoderKL has an AutoencoderKL's encoder and another decoder.",
+              for. An AsymmetricAutoencoderKL has an AutoencoderKL's encoder and another decoder. \
+              AutoencoderKLWan and AutoencoderKLQwenImage are of clips.",
     rule: "_class_name is none of AutoencoderKL, FlaxAutoencoderKL, AutoencoderKLFlux2, \
-           AutoencoderTiny and AsymmetricAutoencoderKL, or the files have tensors that only another class has, or lack those \
-           and have other shapes.",
+           AutoencoderTiny, AsymmetricAutoencoderKL, AutoencoderKLWan and AutoencoderKLQwenImage, or \
+           the files have tensors that only another class has, or lack those and have other shapes.",
     remedy: "take config and weights of one model; for a class that is not run, use a tool for it",
     diffusers: "AutoModel.from_pretrained picks the class by itself",
     comfyui: "the loader picks the class by the weights",
@@ -60,7 +61,8 @@ pub(super) fn wrong_class(contents: &Contents) -> Option<Finding> {
 pub(super) fn config_defaults(contents: &Contents) -> Option<Finding> {
     let ResolvedConfig::Config(config) = contents.resolved_config() else { return None };
     let left_out = |field: &&str| config.defaulted().contains(field);
-    let field = ["block_out_channels", "down_block_out_channels"].into_iter().find(left_out)?;
+    let fields = ["block_out_channels", "down_block_out_channels", "base_dim"];
+    let field = fields.into_iter().find(left_out)?;
     let width = width_of(contents, "encoder.conv_in.weight", 0);
     let fits = width.is_none_or(|width| width == config.block_out_channels()[0]);
     let title = match width {
@@ -78,9 +80,11 @@ pub(super) fn config_defaults(contents: &Contents) -> Option<Finding> {
 pub(super) fn wrong_channels(contents: &Contents) -> Option<Finding> {
     let ResolvedConfig::Config(config) = contents.resolved_config() else { return None };
     let first = match config.class() {
-        Class::AutoencoderKL | Class::AutoencoderKLFlux2 | Class::AsymmetricAutoencoderKL => {
-            "decoder.conv_in"
-        }
+        Class::AutoencoderKL
+        | Class::AutoencoderKLFlux2
+        | Class::AsymmetricAutoencoderKL
+        | Class::AutoencoderKLWan
+        | Class::AutoencoderKLQwenImage => "decoder.conv_in",
         Class::AutoencoderTiny => "decoder.layers.0",
     };
     let found = width_of(contents, &format!("{first}.weight"), 1)?;
@@ -95,5 +99,5 @@ pub(super) fn wrong_channels(contents: &Contents) -> Option<Finding> {
 
 fn width_of(contents: &Contents, name: &str, dimension: usize) -> Option<usize> {
     let info = contents.tensors().into_iter().find(|info| info.name == name)?;
-    (info.shape.len() == 4).then(|| info.shape[dimension])
+    [4, 5].contains(&info.shape.len()).then(|| info.shape[dimension])
 }

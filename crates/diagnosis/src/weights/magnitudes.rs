@@ -101,9 +101,12 @@ pub(super) fn scaled(tensors: &[Measured]) -> Option<Finding> {
     Some(finding.evidence("agreeing", agreeing).evidence("median_of_norms", median))
 }
 
-/// The factors of norms.
+/// The factors of norms; of a norm over channels as Wan has it they are called `gamma`.
 pub(super) fn norm_factors(tensors: &[Measured]) -> impl Iterator<Item = &Measured> {
-    tensors.iter().filter(|t| t.info.shape.len() == 1 && t.info.name.ends_with(".weight"))
+    tensors.iter().filter(|t| {
+        let name = &t.info.name;
+        name.ends_with(".gamma") || (t.info.shape.len() == 1 && name.ends_with(".weight"))
+    })
 }
 
 #[cfg(test)]

@@ -229,8 +229,10 @@ fn norms(tensors: &[Measured]) -> (usize, usize) {
         tensors.iter().map(|t| (t.info.name.as_str(), t)).collect();
     let mut counts = (0, 0);
     for (name, factor) in &by_name {
-        let Some(module) = name.strip_suffix(".weight") else { continue };
-        let (Some(factor), 1) = (factor.statistics, factor.info.shape.len()) else { continue };
+        let over_channels = name.strip_suffix(".gamma");
+        let Some(module) = name.strip_suffix(".weight").or(over_channels) else { continue };
+        let is_factor = factor.info.shape.len() == 1 || over_channels.is_some();
+        let Some(factor) = factor.statistics.filter(|_| is_factor) else { continue };
         let bias = by_name.get(format!("{module}.bias").as_str()).and_then(|t| t.statistics);
         counts.0 += 1;
         let is_one = factor.constant && factor.min == Some(1.0);

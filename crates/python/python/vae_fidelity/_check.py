@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union, overload
 
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._pictures import Picture
-from vae_fidelity._pipeline import Path, Pipeline, Progress, Shown
+from vae_fidelity._pipeline import Path, Pipeline
+from vae_fidelity._progress import Progress, Shown
 from vae_fidelity._report import Report
 from vae_fidelity.live.check import check_module, check_object
 from vae_fidelity.live.implementation import has_both, is_of_class

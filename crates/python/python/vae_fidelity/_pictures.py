@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Picture = Union[str, "os.PathLike[str]", bytes, "PIL.Image.Image", "npt.NDArray[Any]", "torch.Tensor"]
 """A path; the bytes of a file; a PIL image; 8-bit pixels (height, width, 3); or what the encoder sees: floats
-(3, height, width) or (1, 3, height, width) in [-1, 1]."""
+(3, height, width), (1, 3, height, width) or, as a clip of one frame, (1, 3, 1, height, width) in [-1, 1]."""
 
 Given = Union[str, bytes, "npt.NDArray[np.uint8]", "npt.NDArray[np.float32]"]
 """What the extension takes."""
@@ -68,6 +68,20 @@ def tensor(values: Any, name: str) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
+def one_frame(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """Of a clip of one frame, (N, channels, 1, height, width), the frame; all else as it is.
+
+    Raises:
+        VaeFidelityError: if it is a clip of more.
+    """
+    if array.ndim != 5:
+        return array
+    if array.shape[2] != 1:
+        problem = f"one picture is judged, found a clip of {array.shape[2]} frames, of shape {array.shape}"
+        raise VaeFidelityError("image", name, problem, "give one frame of it, as x[:, :, :1] is the first")
+    return np.ascontiguousarray(array[:, :, 0])
+
+
 def _is_of(value: object, package: str) -> bool:
     return any(base.__module__.split(".")[0] == package for base in type(value).__mro__)
 
@@ -114,6 +128,8 @@ def _of_array(array: npt.NDArray[Any], name: str) -> Given:
     if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3:
         return np.ascontiguousarray(array)
     if array.dtype.kind == "f":
+        if array.ndim == 5 and array.shape[:2] == (1, 3):
+            array = one_frame(array, name)
         if array.ndim == 3 and array.shape[0] == 3:
             array = array[None]
         if array.ndim == 4 and array.shape[:2] == (1, 3):

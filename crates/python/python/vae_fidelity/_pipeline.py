@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from vae_fidelity import _native, reports
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._from_json import from_json
 from vae_fidelity._numbers import check_counts, check_least, check_seed
-from vae_fidelity._pictures import Picture, given, given_pixels, tensor
+from vae_fidelity._pictures import Picture, given, given_pixels, one_frame, tensor
+from vae_fidelity._progress import Progress, Shown
 from vae_fidelity._report import Decoded, Report
 from vae_fidelity.live.model import Model, is_module, safetensors
 from vae_fidelity.reports import ProbeReport
@@ -25,7 +25,6 @@ InMemory = tuple[str, Optional[str], bytes]
 
 Path = Union[str, "os.PathLike[str]"]
 Repo = Union[Path, "torch.nn.Module", "Mapping[str, torch.Tensor]"]
-Progress = Union[bool, Callable[[str], object]]
 
 
 class Pipeline:
@@ -157,8 +156,8 @@ class Pipeline:
 
         Args:
             picture: A path, the bytes of a file, a PIL image, 8-bit pixels (height, width, 3) as an array, or
-                what the encoder sees: an array or torch tensor of floats, (3, height, width) or
-                (1, 3, height, width) in [-1, 1], which is not resized.
+                what the encoder sees: an array or torch tensor of floats, (3, height, width), (1, 3, height, width) or a
+                clip of one frame, (1, 3, 1, height, width), in [-1, 1], which is not resized.
             width: Columns to encode at, a multiple of 8; by default the picture's, taken down to one.
             height: Rows, likewise.
             exif: `ignore` the picture's orientation, as Pillow does, or `apply` it.
@@ -208,11 +207,11 @@ class Pipeline:
                 baseline=baseline,
                 cross_check=cross_check,
                 forecast=forecast,
-                latents=None if latents is None else _latents(latents),
+                latents=None if latents is None else self._latents(latents),
                 latents_scale=latents_scale,
                 latents_key=latents_key,
                 decoded_image=of_user,
-                preprocessed=None if preprocessed is None else tensor(preprocessed, "preprocessed"),
+                preprocessed=None if preprocessed is None else one_frame(tensor(preprocessed, "preprocessed"), "preprocessed"),
                 against=against,
                 progress=shown,
             )
@@ -260,7 +259,7 @@ class Pipeline:
         of_user = given_pixels(decoded_image, "decoded_image") if decoded_image is not None else None
         with Shown(progress) as shown:
             rows = self._native.decode(
-                _latents(latents),
+                self._latents(latents),
                 latents_scale=latents_scale,
                 latents_key=latents_key,
                 decoded_image=of_user,
@@ -343,9 +342,12 @@ class Pipeline:
             report = self._native.probe(size=size, progress=shown)
         return from_json(ProbeReport, json.loads(report))
 
-
-def _latents(latents: Any) -> Any:
-    return latents if isinstance(latents, (str, os.PathLike)) else tensor(latents, "latents")
+    def _latents(self, latents: Any) -> Any:
+        if isinstance(latents, (str, os.PathLike)):
+            return latents
+        values = tensor(latents, "latents")
+        # Of a clip the frames after the first are made from those before, so that none of them is a picture alone.
+        return one_frame(values, "latents") if _native.Reference(self._native).is_of_clips() else values
 
 
 def _seed(sample: bool, seed: Optional[int]) -> Optional[int]:
@@ -373,28 +375,3 @@ def _source(repo: Any) -> Union[str, InMemory]:
     raise VaeFidelityError(
         "option", "`repo`", f"expected builtin, a folder, a file, a hub's id, a module or a state dict, found {found}", next
     )
-
-
-class Shown:
-    """The callback for the extension, and tqdm's bar while it is asked for."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._bar: Any = None
-
-    def __enter__(self) -> Optional[Callable[[str], object]]:
-        if callable(self._progress):
-            return self._progress
-        if not self._progress:
-            return None
-        try:
-            tqdm: Any = importlib.import_module("tqdm.auto").tqdm
-        except ImportError as error:
-            raise ImportError("progress=True needs tqdm: pip install tqdm, or give a function") from error
-        self._bar = tqdm(bar_format="{desc} {elapsed}", leave=False)
-        show: Callable[[str], object] = self._bar.set_description_str
-        return show
-
-    def __exit__(self, *raised: object) -> None:
-        if self._bar is not None:
-            self._bar.close()

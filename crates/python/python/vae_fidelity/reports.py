@@ -39,6 +39,17 @@ class Input:
     """Rows that the VAE saw."""
 
 
+Class = Literal[
+    "AutoencoderKL",
+    "AutoencoderKLFlux2",
+    "AutoencoderTiny",
+    "AsymmetricAutoencoderKL",
+    "AutoencoderKLWan",
+    "AutoencoderKLQwenImage",
+]
+"""A class of diffusers' `models/autoencoders/`, as `_class_name` names it."""
+
+
 Family = Literal[
     "builtin",
     "sd1",
@@ -56,6 +67,9 @@ Family = Literal[
     "taef2",
     "x4-upscaler",
     "asymmetric",
+    "wan2.1",
+    "wan2.2",
+    "qwen-image",
     "unknown",
 ]
 """A family of published VAEs that share graph and scaling."""
@@ -232,7 +246,81 @@ class AsymmetricAutoencoderKLConfig:
     """What latents are multiplied by before diffusion."""
 
 
-VaeConfig = AutoencoderKLConfig | AutoencoderKLFlux2Config | AutoencoderTinyConfig | AsymmetricAutoencoderKLConfig
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderKLWanConfig:
+    """The fields of diffusers' `AutoencoderKLWan.__init__` (`models/autoencoders/autoencoder_kl_wan.py`, diffusers
+    0.42.1), validated as `super::AutoencoderKLConfig` is."""
+
+    base_dim: int
+    """Channels of the encoder at the picture's own size, of which each level has a multiple."""
+    decoder_base_dim: int | None
+    """The same of the decoder, where it is another."""
+    z_dim: int
+    """Channels of the latents."""
+    dim_mult: list[int]
+    """By how much each level is wider than `base_dim`, from the picture inwards."""
+    num_res_blocks: int
+    """Residual blocks in a level of the encoder; the decoder has one more."""
+    attn_scales: list[float]
+    """Scales with attention between blocks: none, since diffusers fails to run it."""
+    temperal_downsample: list[bool]
+    """Whether each level but the last halves the number of frames; one picture is not halved."""
+    dropout: float
+    """Of training alone."""
+    latents_mean: list[float]
+    """Mean of each latent channel."""
+    latents_std: list[float]
+    """Standard deviation of each latent channel."""
+    is_residual: bool
+    """Whether levels have shortcuts around them, as Wan 2.2's have."""
+    in_channels: int
+    """Channels that the encoder is given: those of the picture, times the values of a patch."""
+    out_channels: int
+    """The same of what the decoder makes."""
+    patch_size: int | None
+    """Side of the patches of pixels that become channels before the encoder."""
+    scale_factor_temporal: int | None
+    """How many frames a latent stands for."""
+    scale_factor_spatial: int
+    """How many pixels a latent stands for, a side; sets the tiles of latents."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderKLQwenImageConfig:
+    """The fields of diffusers' `AutoencoderKLQwenImage.__init__`
+    (`models/autoencoders/autoencoder_kl_qwenimage.py`, diffusers 0.42.1), validated as `super::AutoencoderKLConfig`
+    is. The graph is that of Wan 2.1."""
+
+    base_dim: int
+    """Channels at the picture's own size, of which each level has a multiple."""
+    z_dim: int
+    """Channels of the latents."""
+    dim_mult: list[int]
+    """By how much each level is wider than `base_dim`, from the picture inwards."""
+    num_res_blocks: int
+    """Residual blocks in a level of the encoder; the decoder has one more."""
+    attn_scales: list[float]
+    """Scales with attention between blocks: none, since diffusers fails to run it."""
+    temperal_downsample: list[bool]
+    """Whether each level but the last halves the number of frames; one picture is not halved."""
+    dropout: float
+    """Of training alone."""
+    input_channels: int
+    """Channels of the picture, in and out: 4 with alpha, as Qwen-Image-Layered has it."""
+    latents_mean: list[float]
+    """Mean of each latent channel."""
+    latents_std: list[float]
+    """Standard deviation of each latent channel."""
+
+
+VaeConfig = (
+    AutoencoderKLConfig
+    | AutoencoderKLFlux2Config
+    | AutoencoderTinyConfig
+    | AsymmetricAutoencoderKLConfig
+    | AutoencoderKLWanConfig
+    | AutoencoderKLQwenImageConfig
+)
 """A `config.json`, read for the class that it names. In JSON it has that class's fields."""
 
 
@@ -257,6 +345,8 @@ class Model:
     """`builtin`, or the folder or file it was loaded from."""
     revision: str | None
     """The commit of a model that comes from a hub; `None` for all others."""
+    class_: Class
+    """Its class, as diffusers' `_class_name` has it."""
     family: Family
     """The family that its config describes."""
     config: VaeConfig
@@ -313,7 +403,18 @@ class ScalingPatchedBatchNorm:
     """The root of `bn.running_var + batch_norm_eps`."""
 
 
-Scaling = ScalingFactor | ScalingPatchedBatchNorm
+@dataclass(frozen=True, kw_only=True)
+class ScalingPerChannel:
+    """Wan's and Qwen-Image's: mean and standard deviation of each channel, out of the config."""
+
+    kind: Literal["per_channel"]
+    mean: list[float]
+    """`latents_mean` of the config, one a channel."""
+    std: list[float]
+    """`latents_std` of the config, one a channel."""
+
+
+Scaling = ScalingFactor | ScalingPatchedBatchNorm | ScalingPerChannel
 """How the latents of a model are handed to its diffusion model. The first pipeline that was published for a class
 counts."""
 
@@ -356,7 +457,8 @@ class Decoded:
     non_finite: int
     """NaNs and infinities."""
     clamped_fraction: float | None
-    """Share of the finite values outside [-1, 1], from 0 to 1: what the picture cuts off."""
+    """Share of the finite values outside [-1, 1], from 0 to 1: what the picture cuts off; `None` too where the
+    model clamps by itself, and nothing is known of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -916,10 +1018,6 @@ class FileReport:
 
 Origin = Literal["file", "default", "shapes", "family", "assumed"]
 """Where the value of a config's field comes from."""
-
-
-Class = Literal["AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderTiny", "AsymmetricAutoencoderKL"]
-"""A class of diffusers' `models/autoencoders/`, as `_class_name` names it."""
 
 
 @dataclass(frozen=True, kw_only=True)

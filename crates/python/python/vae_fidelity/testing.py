@@ -26,6 +26,7 @@ from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._from_json import from_json
 from vae_fidelity._pictures import Picture
 from vae_fidelity.live import trip
+from vae_fidelity.live.clips import picture_of
 from vae_fidelity.live.compare import ModelComparison, compare_models
 from vae_fidelity.live.layers import array, recorded_outputs
 from vae_fidelity.live.model import Model, is_module
@@ -224,15 +225,17 @@ class _OfModule:
         if module is None:
             return None
         with trip.untouched(self._model):
-            made = module(trip.tensor(self._model, given), **_absent(module))
-        return array(made[0] if isinstance(made, tuple) else made)
+            made = module(trip.tensor(self._model, given, module), **_beside(module))
+        return array(picture_of(made[0] if isinstance(made, tuple) else made))
 
 
-def _absent(module: Any) -> dict[str, None]:
-    """`None` for what a module's forward() demands beside its input: a residual block's time embedding."""
+def _beside(module: Any) -> dict[str, Any]:
+    """What a module's forward() is given beside its input: `None` for what it demands, a residual block's time
+    embedding; and that this is the beginning of a clip."""
     _, *others = inspect.signature(module.forward).parameters.values()
     demanded = [each.name for each in others if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
-    return dict.fromkeys(demanded)
+    beginning = {each.name: True for each in others if each.name == "first_chunk"}
+    return {**dict.fromkeys(demanded), **beginning}
 
 
 def _optional(values: Any) -> Optional[Array]:

@@ -11,7 +11,7 @@ use crate::autoencoder_kl::pending::Layout;
 use crate::autoencoder_kl::reference::{self, Reference};
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
-use vae_fidelity_core::graph::Elementwise;
+use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
 use vae_fidelity_files::error::Result;
 
 /// Computes on one device in one dtype, with sums, norms and activations in f32.
@@ -88,6 +88,16 @@ impl Fused {
         Ok(())
     }
 
+    /// What the reference engine makes of the image (N, C, H, W).
+    fn as_reference(
+        &self,
+        xs: &Deferred,
+        of: impl FnOnce(&Reference, &Tensor) -> Result<Tensor>,
+    ) -> Result<Deferred> {
+        let reference = Reference { device: self.device, kind: self.kind };
+        self.lift(&of(&reference, &self.lower(xs)?)?)
+    }
+
     /// `a + b` and both their biases, in one pass.
     fn sum(&self, a: Deferred, b: &Deferred, at: &str) -> Result<Deferred> {
         for xs in [&a, b] {
@@ -151,6 +161,11 @@ impl Engine for Fused {
         let tensor = stored
             .f_to_kind(self.kind)
             .and_then(|tensor| tensor.f_to_device(self.device))
+            // Of a kernel over time, the slice that one frame meets.
+            .and_then(|tensor| match tensor.dim() {
+                5 => tensor.f_select(2, -1),
+                _ => Ok(tensor),
+            })
             .and_then(|tensor| match tensor.dim() {
                 4 => tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2]),
                 _ => Ok(tensor),
@@ -304,6 +319,51 @@ impl Engine for Fused {
 
     fn to_image(&self, tokens: &Deferred, _: &Deferred, _: &str) -> Result<Deferred> {
         Ok(tokens.laid_out_as(Layout::Image))
+    }
+
+    fn causal_conv3d(
+        &self,
+        xs: &Deferred,
+        kernel: Kernel<Weight>,
+        padding: usize,
+        at: &str,
+    ) -> Result<Deferred> {
+        self.conv2d(xs, kernel, 1, padding, at)
+    }
+
+    fn rms_norm(&self, xs: &Deferred, gamma: &Weight, at: &str) -> Result<Deferred> {
+        let hidden = self.operations.rms_norm(&self.materialized(xs, at)?, &gamma.tensor, at)?;
+        Ok(Deferred::ready(hidden, Layout::Image))
+    }
+
+    fn qkv_attention(&self, qkv: Deferred, at: &str) -> Result<Deferred> {
+        let qkv = self.materialized(&qkv, at)?;
+        let size = qkv.size();
+        let (n, h, w, c) = (size[0], size[1], size[2], size[3] / 3);
+        let part = |number: i64| {
+            let part = qkv.f_narrow(3, number * c, c).and_then(|part| part.f_contiguous());
+            part.and_then(|part| part.f_view([n, h * w, c])).attempt(|| at)
+        };
+        let (query, key, value) = (part(0)?, part(1)?, part(2)?);
+        let attended = self.operations.scaled_dot_product_attention([&query, &key, &value], at)?;
+        let image = attended.f_reshape([n, h, w, c]).attempt(|| at)?;
+        Ok(Deferred::ready(image, Layout::Image))
+    }
+
+    fn avg_down(&self, xs: &Deferred, shape: AvgDown3D, at: &str) -> Result<Deferred> {
+        self.as_reference(xs, |reference, image| reference.avg_down(image, shape, at))
+    }
+
+    fn dup_up(&self, xs: &Deferred, shape: DupUp3D, at: &str) -> Result<Deferred> {
+        self.as_reference(xs, |reference, image| reference.dup_up(image, shape, at))
+    }
+
+    fn patchify(&self, xs: &Deferred, patch: usize, at: &str) -> Result<Deferred> {
+        self.as_reference(xs, |reference, image| reference.patchify(image, patch, at))
+    }
+
+    fn unpatchify(&self, xs: &Deferred, patch: usize, at: &str) -> Result<Deferred> {
+        self.as_reference(xs, |reference, image| reference.unpatchify(image, patch, at))
     }
 
     fn values(&self, xs: &Deferred) -> Result<(Vec<usize>, Vec<f32>)> {

@@ -174,6 +174,19 @@ impl Operations {
 }
 
 impl Operations {
+    /// The channels of each pixel over their length, times the root of their number and `gamma`; rounded
+    /// after each of these, as diffusers does.
+    pub fn rms_norm(&self, hidden: &Tensor, gamma: &Tensor, at: &str) -> Result<Tensor> {
+        let normed = || -> Tried<Tensor> {
+            let values = hidden.f_to_kind(Kind::Float)?;
+            let length = values.f_norm_scalaropt_dim(2, [3i64], true)?.f_clamp_min(1e-12)?;
+            let gamma = gamma.f_view([-1])?;
+            let root = (gamma.size()[0] as f64).sqrt();
+            values.f_div(&length)?.f_to_kind(hidden.kind())?.f_mul_scalar(root)?.f_mul(&gamma)
+        };
+        normed().attempt(|| at)
+    }
+
     /// Each pixel of (N, H, W, C) as a 2x2 square.
     pub fn upsample_nearest_2x(&self, hidden: &Tensor, at: &str) -> Result<Tensor> {
         if let Some(kernels) = self.kernels(hidden) {

@@ -36,6 +36,9 @@ def check_module(
     """What `vae_fidelity.check` says of a module; `asked` are its keywords for the picture."""
     model = Model.of(module)
     weights, not_decided = _compared(model, against, tell)
+    if model.is_of_clips and weights is None:
+        unmet = "one picture meets the last time slice of each kernel, and no time_conv; name what they should be with `against`"
+        not_decided.append(f"the weights for later frames: {unmet}")
     found = findings.of_weights(weights, against is not None) if weights is not None else []
     notes = []
     if weights is not None and weights.is_of_fewer_bits():

@@ -17,7 +17,7 @@ from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._from_json import from_json
 from vae_fidelity._pictures import Picture, pixels_of
-from vae_fidelity._pipeline import Progress, Shown
+from vae_fidelity._progress import Progress, Shown
 from vae_fidelity.live.costs import LayerCost, both, costs, keep, psnr_db
 from vae_fidelity.live.implementation import implementation, module_of
 from vae_fidelity.live.pictures import sample_of
@@ -112,7 +112,7 @@ def compare_models(
             `encode(sample)`, which gives latents that are not scaled, and `decode(latents)`.
         candidate: Another one of these.
         pictures: One or several, as `check` takes them.
-        width: Columns, a multiple of 8, or of 16 for FLUX.2; by default each picture's, taken down to one.
+        width: Columns, a multiple of 8, or of 16 for FLUX.2 and Wan 2.2; by default each picture's, taken down to one.
         height: Rows, likewise.
         layers: Also find what each layer of the candidate costs: both are torch modules of one class and config, and
             the original runs once for each layer.

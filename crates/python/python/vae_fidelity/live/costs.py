@@ -14,6 +14,7 @@ import numpy.typing as npt
 from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity.live import trip
+from vae_fidelity.live.clips import kept
 from vae_fidelity.live.layers import Graph
 from vae_fidelity.live.model import Model
 
@@ -101,22 +102,32 @@ def exchanged(host: Model, donor: Model, names: list[str]) -> Iterator[None]:
             mine, theirs = host.submodule(name), donor.submodule(name)
             if mine is None or theirs is None:
                 raise VaeFidelityError("option", name, "is not in both models", "compare models of one class and config")
-            handles.append(mine.register_forward_hook(_instead(theirs, donor), with_kwargs=True))
+            instead = _Instead(theirs, donor)
+            handles.append(mine.register_forward_pre_hook(instead.entered, with_kwargs=True))
+            handles.append(mine.register_forward_hook(instead.left, with_kwargs=True))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _instead(theirs: Any, donor: Model) -> Callable[..., Any]:
-    def moved(value: Any) -> Any:
-        return value.to(donor.device(), donor.dtype()) if hasattr(value, "is_floating_point") else value
+class _Instead:
+    """Another module, run on what one is given and for what it puts out."""
 
-    def hook(module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> Any:
-        made = theirs(*map(moved, arguments), **{name: moved(value) for name, value in keywords.items()})
+    def __init__(self, theirs: Any, donor: Model) -> None:
+        self.theirs, self.donor = theirs, donor
+        self.given: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def entered(self, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        self.given.append(kept(arguments, keywords))
+
+    def left(self, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> Any:
+        arguments, keywords = self.given.pop()
+        made = self.theirs(*map(self._moved, arguments), **{name: self._moved(value) for name, value in keywords.items()})
         return made.to(output.device, output.dtype)
 
-    return hook
+    def _moved(self, value: Any) -> Any:
+        return value.to(self.donor.device(), self.donor.dtype()) if hasattr(value, "is_floating_point") else value
 
 
 def psnr_db(expected: list[Array], found: list[Array]) -> float:

@@ -66,9 +66,11 @@ class Stage:
 class ModelFailed(Exception):
     """The model itself raised an exception."""
 
-    def __init__(self, method: str, layer: Optional[str], error: Exception) -> None:
+    def __init__(self, method: str, layer: Optional[str], error: Exception, record: Optional[Record] = None) -> None:
         super().__init__(method, layer, error)
         self.method, self.layer, self.error = method, layer, error
+        # What ran until then.
+        self.record = record or Record()
 
 
 def is_of_model(error: Exception) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from typing import Any, Callable, Optional, Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._pipeline import Pipeline
 from vae_fidelity.live import trip
+from vae_fidelity.live.clips import picture_of
 from vae_fidelity.live.layers import array
 from vae_fidelity.live.model import Model, is_module
 
@@ -45,7 +45,7 @@ class OfModule:
     def __init__(self, module: Any) -> None:
         self.model = Model.of(module)
         self.name, self.precision = self.model.name, self.model.precision()
-        self.multiple_of = _multiple_of(self.model.config)
+        self.multiple_of = _native.multiple_of(self.model.config_json())
 
     def encode(self, sample: Array) -> Array:
         with trip.untouched(self.model):
@@ -63,7 +63,7 @@ class OfPipeline:
         self._reference = _native.Reference(pipeline._native)
         model = pipeline.model
         self.name, dtype = repr(pipeline), model.dtype
-        self.multiple_of = _multiple_of(vars(model.config))
+        self.multiple_of = self._reference.multiple_of()
         self.precision = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}[dtype]
 
     def encode(self, sample: Array) -> Array:
@@ -98,16 +98,10 @@ class OfObject:
             return method(torch.from_numpy(np.array(values)))
 
 
-def _multiple_of(config: Mapping[str, Any]) -> int:
-    """8 as for the reference script, and what the patches of FLUX.2's latents come to."""
-    patch, levels = config.get("patch_size", (1, 1)), config.get("block_out_channels", ())
-    return max(8, int(patch[0]) << max(len(levels) - 1, 0))
-
-
 def _values(output: Any) -> Array:
     if isinstance(output, tuple):
         output = output[0]
-    values = array(output) if hasattr(output, "detach") else np.asarray(output, np.float32)
+    values = array(picture_of(output)) if hasattr(output, "detach") else np.asarray(output, np.float32)
     return np.ascontiguousarray(values)
 
 

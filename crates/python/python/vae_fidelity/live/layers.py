@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
+from vae_fidelity.live.clips import kept, picture_of
 from vae_fidelity.live.model import Model
 from vae_fidelity.live.rounding import EIGHT_BITS, Distance, allowed, coarser, distance
 
@@ -78,6 +79,12 @@ class Call:
     expected: Array
     """What the reference makes of it."""
 
+    def run(self, module: Any) -> Array:
+        """What the module makes of the same."""
+        arguments, keywords = kept(self.arguments, self.keywords)
+        output = module(*arguments, **keywords)
+        return array(picture_of(output[0] if isinstance(output, (tuple, list)) else output))
+
 
 # So many calls of layers that differ are kept: they hold their inputs.
 _KEPT_CALLS = 2
@@ -128,6 +135,10 @@ class Graph:
             return "block"
         return "blocks" if "." in name else "whole"
 
+    def rounds_as(self, name: str) -> str:
+        """The part that a module rounds as: its own, or `norm` of a leaf that rounds after each of several steps."""
+        return "norm" if self.classes[name].endswith("RMS_norm") else self.part(name)
+
 
 @contextlib.contextmanager
 def recorded(model: Model, reference: _native.Reference, graph: Graph, parts: tuple[str, ...], method: str) -> Iterator[Record]:
@@ -166,7 +177,7 @@ def recorded_outputs(model: Model) -> Iterator[list[tuple[str, str, Array]]]:
 
     def hook(name: str, class_name: str) -> Callable[..., None]:
         def keep(module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
-            outputs.append((name, class_name, array(output[0] if isinstance(output, tuple) else output)))
+            outputs.append((name, class_name, array(picture_of(output[0] if isinstance(output, tuple) else output))))
 
         return keep
 
@@ -232,7 +243,7 @@ class _Recorder:
 
     def entered(self, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         if threading.get_ident() == self.thread:
-            self.record.inside.append((self.name, arguments, keywords))
+            self.record.inside.append((self.name, *kept(arguments, keywords)))
 
     def left(self, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
         if threading.get_ident() != self.thread:
@@ -266,11 +277,12 @@ def _layer(
     if torch.is_autocast_enabled(device):
         autocast = str(torch.get_autocast_dtype(device)).removeprefix("torch.")
     precision = coarser(model.precision(), autocast or "float32")
-    room, found = allowed(precision, graph.part(name)), array(output)
+    part = graph.rounds_as(name)
+    room, found = allowed(precision, part), array(picture_of(output))
     problem: Optional[str] = None
     expected: Optional[Array] = None
     try:
-        expected = reference.forward_module(name, array(given))
+        expected = reference.forward_module(name, array(picture_of(given)))
     except VaeFidelityError as error:
         problem = str(error.problem)
     if expected is not None and expected.shape != found.shape:
@@ -279,7 +291,7 @@ def _layer(
     # Most quantised layers round their weights alone, which the reference has as they are.
     held_in = None if off.within(room) else model.quantised(name)
     if held_in is not None:
-        room = allowed(coarser(precision, EIGHT_BITS), graph.part(name))
+        room = allowed(coarser(precision, EIGHT_BITS), part)
     finite = expected is None or bool(np.isfinite(found[np.isfinite(expected)]).all())
     # NaN where all are: np.nanmax says the same, and warns.
     largest = 0.0 if expected is None or not expected.size else float(np.fmax.reduce(np.abs(expected), axis=None))

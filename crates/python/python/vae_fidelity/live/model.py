@@ -46,6 +46,8 @@ class Model:
     """diffusers' class, of which it is an instance or which its class derives from."""
     config: dict[str, Any]
     """Its config, as `config.json` would hold it."""
+    is_of_clips: bool
+    """Whether it is given clips, of which a picture is one frame."""
     given: Any
     """What was given: the module, or what wraps it."""
 
@@ -57,7 +59,7 @@ class Model:
             VaeFidelityError: if it is none of a class that is run here, or has no config.
         """
         given, value = value, unwrapped(value)
-        classes = _native.classes()
+        classes = dict(_native.classes())
         found = f"{type(value).__module__}.{type(value).__qualname__}"
         name = next((base.__name__ for base in type(value).__mro__ if base.__name__ in classes), None)
         if name is None:
@@ -70,7 +72,7 @@ class Model:
         if next(value.parameters(), None) is None:
             raise VaeFidelityError("tensor", "the model in memory", f"{found} has no parameters", _NEXT)
         fields = {key: field for key, field in dict(config).items() if not key.startswith("_")}
-        return cls(value, name, {"_class_name": name, **fields}, given)
+        return cls(value, name, {"_class_name": name, **fields}, classes[name], given)
 
     @property
     def name(self) -> str:
@@ -103,6 +105,12 @@ class Model:
         if name == "float32" and is_cuda and (backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32):
             return "tf32"
         return name
+
+    def tile_size(self) -> Optional[tuple[int, int]]:
+        """Rows and columns of a picture up to which it is one tile, where the model says that."""
+        size = getattr(self.module, "tile_sample_min_size", None)
+        rows, columns = (getattr(self.module, f"tile_sample_min_{side}", size) for side in ("height", "width"))
+        return (rows, columns) if isinstance(rows, int) and isinstance(columns, int) else None
 
     def config_json(self) -> str:
         """The config as JSON."""

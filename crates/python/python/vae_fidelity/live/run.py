@@ -60,7 +60,10 @@ class Run:
         try:
             found = self._judged(sample, tell)
         except ModelFailed as failed:
-            found = [findings.of_failure(self.model, failed)]
+            # What was wrong before it may be why.
+            before = findings.of_layers(self.model, [failed.record], self.of_class, None)
+            self.layers = failed.record.layers
+            found = [*before, findings.of_failure(self.model, failed)]
         return [self._with_writer(made) for made in found]
 
     def _with_writer(self, made: Finding) -> Finding:
@@ -169,7 +172,7 @@ class Run:
             except Exception as error:
                 if not is_of_model(error):
                     raise
-                raise ModelFailed(method, record.inside[-1][0] if record.inside else None, error) from error
+                raise ModelFailed(method, record.inside[-1][0] if record.inside else None, error, record) from error
 
     def _amplified(self, stage: Stage) -> float:
         if self._in_bfloat16 is None:
@@ -192,22 +195,26 @@ class Run:
         return dataclasses.replace(layer, allowed_rms=room.relative_rms, allowed_worst=room.worst, allowed_gain=room.gain)
 
     def _tiled(self, sample: Array) -> bool:
-        module = self.model.module
-        size = getattr(module, "tile_sample_min_size", None)
-        if not getattr(module, "use_tiling", False):
+        if not getattr(self.model.module, "use_tiling", False):
             return False
-        if not isinstance(size, int) or max(sample.shape[-2:]) <= size:
-            self.notes.append(f"tiling is on, and a picture of this size is one tile (of {size})")
+        size = self.model.tile_size()
+        if size is None or all(side <= most for side, most in zip(sample.shape[-2:], size)):
+            self.notes.append(f"tiling is on, and a picture of this size is one tile (of {_shown(size)})")
             return False
         return True
 
     def _tiling(self, decoded: Stage) -> Finding:
-        size = self.model.module.tile_sample_min_size
+        size = self.model.tile_size()
         psnr, worst = psnr_of(pixels_of(decoded.expected), pixels_of(decoded.found))
         apart = "" if psnr is None else f", {psnr:.1f} dB from the picture that is decoded as a whole"
         self.not_decided.append("encode() and decode() as a whole: they run in tiles; turn tiling off for that")
-        title = f"tiling is on: this picture is made of tiles of {size} pixels{apart}"
-        return findings.finding("live-tiling", title, psnr_db=psnr, worst_difference=worst, tile_sample_min_size=size)
+        title = f"tiling is on: this picture is made of tiles of {_shown(size)} pixels{apart}"
+        return findings.finding("live-tiling", title, psnr_db=psnr, worst_difference=worst, tile_size=size)
+
+
+def _shown(size: Optional[tuple[int, int]]) -> str:
+    """Rows and columns of a tile, in words; one number where they are as many."""
+    return "unknown size" if size is None else f"{size[0]}" if size[0] == size[1] else f"{size[1]} x {size[0]}"
 
 
 def _versions(model: Model) -> list[Optional[int]]:

@@ -21,16 +21,25 @@ from vae_fidelity.live.model import Model, quantised, unwrapped, wrapped
 # The functions of torch.nn.functional that a class's forward() calls, in it or in what it holds.
 _FUNCTIONS = {
     "Conv2d": ("conv2d", "pad"),
+    "Conv3d": ("conv3d", "pad"),
     "GroupNorm": ("group_norm",),
     "Linear": ("linear",),
     "Attention": ("scaled_dot_product_attention", "softmax"),
     "Upsample2D": ("interpolate",),
+    "Upsample": ("interpolate",),
     "Downsample2D": ("pad",),
+    "ZeroPad2d": ("pad",),
+    **dict.fromkeys(("WanRMS_norm", "QwenImageRMS_norm"), ("normalize",)),
+    **dict.fromkeys(("WanAttentionBlock", "QwenImageAttentionBlock"), ("scaled_dot_product_attention",)),
+    "AvgDown3D": ("pad",),
     "SiLU": ("silu",),
 }
 
 # What two instances of one class may have in common or not, whatever they compute.
 _IDLE = {"training", "gradient_checkpointing", "call_super_init", "dump_patches"}
+
+# What diffusers' layers keep under a name that is not public, and compute with.
+_PRIVATE = ("_padding",)
 
 # Methods that only say what a layer is.
 _SAY = {"extra_repr", "__repr__"}
@@ -96,7 +105,18 @@ def of_method(model: Model, method: str) -> list[str]:
             said.append(f"{each}() is {where(own)}, not its class's")
         elif foreign := _foreign(getattr(type(model.module), each, None), type(model.module)):
             said.append(f"{type(model.module).__name__}.{each} is {foreign}")
+        said += _called(getattr(type(model.module), each, None))
     return said
+
+
+def _called(method: Any) -> Iterator[str]:
+    """Functions of diffusers' own files that a method there calls, where they were written elsewhere."""
+    plain = _plain(method)
+    code = getattr(plain, "__code__", None)
+    for name in code.co_names if code is not None and _is_of(plain, _LIBRARIES) else ():
+        function = plain.__globals__.get(name)
+        if hasattr(function, "__code__") and not _is_of(function, _LIBRARIES):
+            yield f"{name} of {plain.__module__} is {where(function)}"
 
 
 def of_distribution(distribution: Any) -> list[str]:
@@ -220,7 +240,7 @@ def _parameters(module: Any) -> dict[str, Any]:
     """What a layer was built with: plain values, and the processor of an attention by its class."""
     plain: dict[str, Any] = {}
     for field, value in vars(module).items():
-        if field.startswith("_"):
+        if field.startswith("_") and field not in _PRIVATE:
             # torch's own, and copies of public fields.
             continue
         if isinstance(value, (bool, int, float, str, type(None))):

@@ -12,6 +12,7 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
+from vae_fidelity.live.clips import clip_of, is_given_clips, picture_of
 from vae_fidelity.live.layers import array
 from vae_fidelity.live.model import Model
 
@@ -43,8 +44,8 @@ _ONE_AT_A_TIME = threading.RLock()
 
 @contextlib.contextmanager
 def untouched(model: Model) -> Iterator[None]:
-    """No gradients; random state and buffers are afterwards what they were, also after an exception. Other threads that
-    check a model wait."""
+    """No gradients; random state, buffers and what a model remembers of frames are afterwards what they were, also
+    after an exception. Other threads that check a model wait."""
     with _ONE_AT_A_TIME:
         yield from _untouched(model)
 
@@ -52,6 +53,8 @@ def untouched(model: Model) -> Iterator[None]:
 def _untouched(model: Model) -> Iterator[None]:
     torch = sys.modules["torch"]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.module.buffers() if not buffer.is_meta]
+    attributes = vars(model.module).copy()
+    lists = [(held, held.copy()) for held in attributes.values() if isinstance(held, list)]
     on_cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
     devices = list(range(torch.cuda.device_count())) if on_cuda else []
     with torch.random.fork_rng(devices), torch.no_grad():
@@ -61,6 +64,12 @@ def _untouched(model: Model) -> Iterator[None]:
             for buffer, before in buffers:
                 if not torch.equal(buffer, before):
                     buffer.copy_(before)
+            for held, filled in lists:
+                held[:] = filled
+            for name in [*vars(model.module)]:
+                if name not in attributes:
+                    delattr(model.module, name)
+            vars(model.module).update(attributes)
 
 
 class Returned(Exception):
@@ -76,10 +85,13 @@ def encode(model: Model, sample: Array) -> tuple[Array, Optional[Posterior]]:
     output = model.call("encode", tensor(model, sample))
     distribution = getattr(output, "latent_dist", None)
     if distribution is None:
-        return _returned("encode", getattr(output, "latents", output), "an output with `latent_dist` or `latents`"), None
+        return _returned(model, "encode", getattr(output, "latents", output), "an output with `latent_dist` or `latents`"), None
     draw, noise = _draw(distribution)
-    parts = [_returned("encode", getattr(distribution, name, None), f"a posterior with `{name}`") for name in ("parameters", "std")]
-    mode = _returned("encode", distribution.mode(), "a mode()")
+    parts = [
+        _returned(model, "encode", getattr(distribution, name, None), f"a posterior with `{name}`")
+        for name in ("parameters", "std")
+    ]
+    mode = _returned(model, "encode", distribution.mode(), "a mode()")
     return mode, Posterior(parts[0], mode, parts[1], draw, noise, distribution)
 
 
@@ -97,18 +109,22 @@ def decode(model: Model, latents: Array) -> tuple[Array, Array]:
     except TypeError:
         output = model.call("decode", given)
     sample = output[0] if isinstance(output, (tuple, list)) and output else getattr(output, "sample", output)
-    return _returned("decode", sample, "an output with `sample`"), array(given)
+    return _returned(model, "decode", sample, "an output with `sample`"), array(picture_of(given))
 
 
-def _returned(method: str, values: Any, expected: str) -> Array:
+def _returned(model: Model, method: str, values: Any, expected: str) -> Array:
     if not hasattr(values, "detach"):
         raise Returned(f"{method}() returned {type(values).__name__}, expected {expected}")
-    return array(values)
+    if model.is_of_clips and values.dim() != 5:
+        raise Returned(f"{method}() returned {tuple(values.shape)}, expected a clip, (N, channels, frames, height, width)")
+    return array(picture_of(values))
 
 
-def tensor(model: Model, values: Array) -> Any:
+def tensor(model: Model, values: Array, module: Optional[Any] = None) -> Any:
+    """Pictures, latents or what lies between, (N, C, H, W), as the model or a `module` in it is given them."""
     torch = sys.modules["torch"]
-    return torch.from_numpy(np.array(values)).to(model.device(), model.dtype())
+    made = torch.from_numpy(np.array(values)).to(model.device(), model.dtype())
+    return clip_of(made) if model.is_of_clips and (module is None or is_given_clips(module)) else made
 
 
 def _draw(distribution: Any) -> tuple[Optional[Array], Optional[Array]]:
@@ -124,4 +140,4 @@ def _draw(distribution: Any) -> tuple[Optional[Array], Optional[Array]]:
         return None, None
     # As diffusers' randn_tensor draws for a generator of the CPU, on any device.
     noise = torch.randn(mean.shape, generator=generator(), dtype=mean.dtype, device="cpu")
-    return array(draw), array(noise)
+    return array(picture_of(draw)), array(picture_of(noise))

@@ -155,7 +155,7 @@ class Checkpoint:
             if _same(torch.from_numpy(np.array(self._array(other))).to(found.dtype), found):
                 return f"holds the values of {other}"
         for how, changed in _TURNED.items():
-            if found.dim() in ((4,) if "kernel" in how else (2, 4)) and _same(changed(stored).to(found.dtype), found):
+            if found.dim() in ((4, 5) if "kernel" in how else (2, 4, 5)) and _same(changed(stored).to(found.dtype), found):
                 return how
         return _rank(found - stored)
 
@@ -180,10 +180,11 @@ class Checkpoint:
 # What ports do to matrices and kernels.
 _TURNED: dict[str, Callable[[Any], Any]] = {
     "is transposed": lambda weight: weight.transpose(0, 1),
-    "its kernel is transposed": lambda weight: weight.transpose(2, 3),
-    "its kernel is mirrored": lambda weight: weight.flip(3),
-    "its kernel is upside down": lambda weight: weight.flip(2),
-    "its kernel is turned by 180 degrees": lambda weight: weight.flip(2, 3),
+    "its kernel is transposed": lambda weight: weight.transpose(-2, -1),
+    "its kernel is mirrored": lambda weight: weight.flip(-1),
+    "its kernel is upside down": lambda weight: weight.flip(-2),
+    "its kernel is turned by 180 degrees": lambda weight: weight.flip(-2, -1),
+    "its kernel is turned in time": lambda weight: weight.flip(-3) if weight.dim() == 5 else weight,
 }
 
 
@@ -215,7 +216,7 @@ def _rank(change: Any) -> Optional[str]:
     """A change of low rank, as a fused LoRA makes it."""
     torch = sys.modules["torch"]
     matrix = change.reshape(change.shape[0], -1)
-    if change.dim() not in (2, 4) or min(matrix.shape) < 8:
+    if change.dim() not in (2, 4, 5) or min(matrix.shape) < 8:
         return None
     values = torch.linalg.svdvals(matrix)
     rank = int((values > 1e-3 * values[0]).sum())
