@@ -24,6 +24,7 @@ use super::progress::Progress;
 use super::results;
 use super::run_args::check_working_directory;
 use super::show::{Graphics, Shown};
+use super::table;
 
 pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     let given: Vec<PathBuf> = args.image_flags.iter().chain(&args.images).cloned().collect();
@@ -126,7 +127,8 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
         }
         drop(progress);
         if images.len() > 1 {
-            console.result(&SummaryReport::new(summary), format_args!("\n{summary}\n"))?;
+            let table = table::text(cases);
+            console.result(&SummaryReport::new(summary), format_args!("\n{table}{summary}\n"))?;
         }
         Ok(worst)
     })

@@ -41,6 +41,7 @@ mod schema;
 mod shared_args;
 mod show;
 mod source_args;
+mod table;
 mod trace;
 mod trace_args;
 mod user_files;

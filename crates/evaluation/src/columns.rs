@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parquet::basic::Compression;
 use parquet::column::reader::get_typed_column_reader;
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -63,6 +63,12 @@ impl ColumnWriter<'_, '_> {
     pub fn doubles(&mut self, values: impl Iterator<Item = Option<f64>>) -> Parquet<()> {
         let (values, levels) = split(values);
         self.typed::<DoubleType>(&values, Some(&levels))
+    }
+
+    /// A column of truths.
+    pub fn truths(&mut self, values: impl Iterator<Item = Option<bool>>) -> Parquet<()> {
+        let (values, levels) = split(values);
+        self.typed::<BoolType>(&values, Some(&levels))
     }
 
     /// A column of text.

@@ -178,9 +178,7 @@ def of_own(x, y):
     a, b = levels(x, half_up=False), levels(y, half_up=False)
     return (
         peak_signal_noise_ratio(a, b, data_range=255),
-        structural_similarity(
-            a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=2
-        ),
+        structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=2),
     )
 
 
@@ -315,6 +313,21 @@ def check_containers(binary, pictures, folder):
     return wrong
 
 
+def check_table(binary, pictures, folder):
+    """What `check --table` writes as parquet is what it writes as JSON."""
+    data = folder / "table"
+    write_folder(pictures[:2], data)
+    (data / "broken.png").write_text("none")
+    tables = [folder / "table.jsonl", folder / "table.parquet"]
+    for table in tables:
+        command = [binary, "check", data, "--engine", "fast", "--device", "cpu", "--out-dir", folder / "decoded", "--table", table]
+        subprocess.run(command, capture_output=True)
+    lines = [json.loads(line) for line in tables[0].read_text().splitlines()]
+    same = pyarrow.parquet.read_table(tables[1]).to_pylist() == lines
+    judged = [line["psnr_db"] is not None for line in lines]
+    return [] if same and sorted(judged) == [False, True, True] else [f"check --table: parquet and JSON differ: {lines}"]
+
+
 def main():
     parser = arguments.parser(__doc__)
     parser.add_argument("binary", type=Path, help="the vae-fidelity to check")
@@ -328,6 +341,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wrong += check_containers(binary, pictures, folder)
+        wrong += check_table(binary, pictures, folder)
         for protocol in PROTOCOLS:
             wrong += check_protocol(binary, vae, protocol, folder / "write_folder", dict(pictures), folder)
     for line in wrong:

@@ -33,6 +33,7 @@ mod pictures;
 mod privacy;
 mod probe;
 mod sources;
+mod tables;
 mod trace;
 mod trace_and_check;
 mod usage;
