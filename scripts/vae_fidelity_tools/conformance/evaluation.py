@@ -319,8 +319,21 @@ def check_table(binary, pictures, folder):
     write_folder(pictures[:2], data)
     (data / "broken.png").write_text("none")
     tables = [folder / "table.jsonl", folder / "table.parquet"]
+    images = sorted(path for path in data.rglob("*") if path.is_file())
     for table in tables:
-        command = [binary, "check", data, "--engine", "fast", "--device", "cpu", "--out-dir", folder / "decoded", "--table", table]
+        command = [
+            binary,
+            "check",
+            *images,
+            "--engine",
+            "fast",
+            "--device",
+            "cpu",
+            "--out-dir",
+            folder / "decoded",
+            "--table",
+            table,
+        ]
         subprocess.run(command, capture_output=True)
     lines = [json.loads(line) for line in tables[0].read_text().splitlines()]
     same = pyarrow.parquet.read_table(tables[1]).to_pylist() == lines
