@@ -1,7 +1,6 @@
 //! A checkpoint that fits its config, opened and ready to be read.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -268,10 +267,10 @@ impl Checkpoint {
     /// Returns an error if the config has no tensor of this name.
     pub fn tensor(&self, name: &str) -> Result<StoredTensor<'_>> {
         let stored = self.stored(name)?;
-        let Some(dtype) = self.rounded else { return Ok(stored) };
-        let values = stored.to_f32().into_iter().map(|value| dtype.round(value));
-        let data = values.flat_map(f32::to_le_bytes).collect();
-        Ok(StoredTensor { dtype: Dtype::F32, shape: stored.shape, data: Cow::Owned(data) })
+        Ok(match self.rounded {
+            Some(dtype) => stored.rounded(dtype),
+            None => stored,
+        })
     }
 
     fn stored(&self, name: &str) -> Result<StoredTensor<'_>> {

@@ -69,4 +69,33 @@ impl StoredTensor<'_> {
         self.for_each_run(&mut |run| values.extend_from_slice(run));
         values
     }
+
+    /// The same in f32, each value rounded to `dtype`.
+    pub fn rounded(&self, dtype: Dtype) -> StoredTensor<'static> {
+        let mut data = Vec::with_capacity(4 * self.shape.iter().product::<usize>());
+        self.for_each_run(&mut |run| {
+            for &value in run {
+                data.extend_from_slice(&dtype.round(value).to_le_bytes());
+            }
+        });
+        StoredTensor { dtype: Dtype::F32, shape: self.shape.clone(), data: Cow::Owned(data) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounded_values_stay_in_f32() {
+        let values = [0.1f32, -65504.0, 1e-8, 3.0];
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let stored = StoredTensor { dtype: Dtype::F32, shape: vec![2, 2], data: Cow::Owned(data) };
+        for dtype in [Dtype::F16, Dtype::Bf16] {
+            let rounded = stored.rounded(dtype);
+            assert_eq!((rounded.dtype, &rounded.shape), (Dtype::F32, &stored.shape));
+            assert_eq!(rounded.to_f32(), values.map(|value| dtype.round(value)));
+            assert_ne!(rounded.to_f32(), values);
+        }
+    }
 }

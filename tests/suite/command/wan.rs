@@ -71,6 +71,7 @@ fn latents_without_the_statistics_are_named() {
     assert!(found.contains("latent-stats-ignored"), "{found}");
 }
 
+#[cfg(feature = "tch")]
 #[test]
 fn both_engines_decode_tiles_to_one_picture() {
     let sandbox = sandbox("wan-small");

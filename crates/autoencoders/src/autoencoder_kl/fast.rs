@@ -6,6 +6,7 @@ use std::fs::File;
 use std::sync::{Arc, PoisonError};
 
 use vae_fidelity_checkpoint::Checkpoint;
+use vae_fidelity_core::StoredTensor;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_files::error::Result;
 
@@ -108,19 +109,15 @@ impl Fast {
     }
 
     pub fn weights(&self, name: &str) -> Result<Cow<'_, [f32]>> {
-        let stored = self.checkpoint.tensor(name)?;
-        if let (Dtype::F32, Cow::Borrowed(data)) = (stored.dtype, &stored.data)
-            && let Ok(values) = bytemuck::try_cast_slice(data)
-        {
-            return Ok(Cow::Borrowed(values));
-        }
-        Ok(Cow::Owned(stored.to_f32()))
+        Ok(values(self.checkpoint.tensor(name)?))
     }
 
     /// The weight of a convolution over space; of one over time too, the slice that the last frame meets.
     pub fn kernel(&self, name: &str) -> Result<Cow<'_, [f32]>> {
-        let all = self.weights(name)?;
-        let shape = self.checkpoint.tensor(name)?.shape;
+        // Read once: a recipe draws its values anew each time.
+        let stored = self.checkpoint.tensor(name)?;
+        let shape = stored.shape.clone();
+        let all = values(stored);
         Ok(match shape[..] {
             [_, _, frames, height, width] if frames > 1 => {
                 let (whole, last) = (frames * height * width, (frames - 1) * height * width);
@@ -208,4 +205,14 @@ impl Fast {
         };
         Pending::new(a.into_images(&self.workspace.activations).zip(&b.images).map(sum).collect())
     }
+}
+
+/// The values, where they lie if they lie there as f32.
+fn values(stored: StoredTensor<'_>) -> Cow<'_, [f32]> {
+    if let (Dtype::F32, &Cow::Borrowed(data)) = (stored.dtype, &stored.data)
+        && let Ok(values) = bytemuck::try_cast_slice(data)
+    {
+        return Cow::Borrowed(values);
+    }
+    Cow::Owned(stored.to_f32())
 }
