@@ -18,6 +18,7 @@ use crate::report::RunRecord;
 use crate::results::{Least, report};
 use crate::row::Row;
 use crate::shard::Shard;
+use crate::unchanged::check_unchanged;
 use crate::worst::Worst;
 
 /// Pictures of a part: what a stop loses at most.
@@ -69,7 +70,7 @@ struct Ran {
 ///
 /// # Errors
 ///
-/// When the folder cannot be read or written; and with [`ErrorKind::Cancelled`] after a model was
+/// When the folder cannot be read or written; when a picture that it has a row for has changed since; and with [`ErrorKind::Cancelled`] after a model was
 /// cancelled.
 pub fn evaluate(
     data: &DataSet,
@@ -84,6 +85,7 @@ pub fn evaluate(
     let rows = match folder.is_finished() {
         true => {
             let rows = folder.rows()?;
+            check_unchanged(folder.path(), data, &rows)?;
             rows.iter().try_for_each(|row| worst.add(row, None))?;
             rows
         }
@@ -133,6 +135,7 @@ impl Run<'_> {
                 None => left.push((part, pictures)),
             }
         }
+        check_unchanged(self.folder.path(), self.data, &done)?;
         let before = pictures.len() - left.iter().map(|(_, part)| part.len()).sum::<usize>();
         let told = |more: usize| {
             progress(Progress { done: before + more, before, total: pictures.len() });

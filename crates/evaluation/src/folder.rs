@@ -115,6 +115,11 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether all of its rows are there.
     pub fn is_finished(&self) -> bool {
         self.path.join(ROWS).exists()

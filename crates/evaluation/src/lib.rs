@@ -37,6 +37,7 @@ mod evaluated;
 mod folder;
 mod model;
 mod judge;
+mod unchanged;
 mod evaluate;
 mod merge;
 

@@ -50,16 +50,19 @@ pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> R
         }
     }
     let identity = &first.1.identity;
-    let mut owners: Vec<Option<usize>> = vec![None; identity.data.pictures as usize];
+    // Of each picture, the shard that has it and the SHA-256 that it had there.
+    let mut owners: Vec<Option<(usize, Option<String>)>> =
+        vec![None; identity.data.pictures as usize];
     let mut rows: Vec<Row> = Vec::new();
     for (index, (folder, state)) in states.iter().enumerate() {
         let own = finished_rows(folder)?;
         for row in own.iter().filter(|row| row.model == 0) {
             let owner = owners.get_mut(row.picture as usize).ok_or_else(|| outside(folder, row))?;
-            if let Some(earlier) = *owner {
-                return Err(doubled(&states[earlier], (folder, state), &row.id));
+            if let Some((earlier, sha256)) = owner {
+                let changed = *sha256 != row.sha256;
+                return Err(doubled(&states[*earlier], (folder, state), &row.id, changed));
             }
-            *owner = Some(index);
+            *owner = Some((index, row.sha256.clone()));
         }
         rows.extend(own);
     }
@@ -73,8 +76,8 @@ pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> R
     folder.tidy(&worst)?;
     let pictures = worst.pictures(|name| {
         let picture = name.split(['-', '.']).nth(1).and_then(|text| text.parse::<usize>().ok());
-        let owner = picture.and_then(|picture| owners.get(picture).copied().flatten());
-        let png = worst_picture(states[owner.unwrap_or(0)].0, name)?;
+        let owner = picture.and_then(|picture| owners.get(picture)?.as_ref());
+        let png = worst_picture(states[owner.map_or(0, |(owner, _)| *owner)].0, name)?;
         folder.write_worst_picture(name, &png)?;
         Ok(png)
     })?;
@@ -120,21 +123,33 @@ fn outside(folder: &Path, row: &Row) -> Error {
     Error::new(ErrorKind::Option, folder.display(), problem, "run its `evaluate` anew")
 }
 
-fn doubled((a, of_a): &(&Path, State), (b, of_b): (&Path, &State), id: &str) -> Error {
+fn doubled(
+    (a, of_a): &(&Path, State),
+    (b, of_b): (&Path, &State),
+    id: &str,
+    changed: bool,
+) -> Error {
+    let (as_it_was, next) = match changed {
+        true => (", with other bytes", "evaluate both anew on one data set"),
+        false => ("", "leave one of them out"),
+    };
     Error::new(
         ErrorKind::Option,
         b.display(),
         format!(
-            "shard {} has pictures that shard {} in {} has too, such as {id}",
+            "shard {} has pictures that shard {} in {} has too, such as {id}{as_it_was}",
             of_b.shard,
             of_a.shard,
             a.display()
         ),
-        "leave one of them out",
+        next,
     )
 }
 
-fn check_complete(owners: &[Option<usize>], states: &[(&Path, State)]) -> Result<()> {
+fn check_complete(
+    owners: &[Option<(usize, Option<String>)>],
+    states: &[(&Path, State)],
+) -> Result<()> {
     let missing: Vec<usize> =
         (0..owners.len()).filter(|picture| owners[*picture].is_none()).collect();
     if missing.is_empty() {

@@ -29,6 +29,9 @@ pub struct EvaluationReport {
     pub protocol: ProtocolRecord,
     /// SHA-256 of the names and lengths of all pictures of the data set, those of other shards too.
     pub data_sha256: String,
+    /// SHA-256 of the SHA-256 of each picture that this is about, in their order: two results with the same
+    /// one are of the same pictures, byte for byte.
+    pub pictures_sha256: String,
     /// How many pictures this is about.
     pub pictures: u64,
     /// How many of them could not be judged, by one model at least.
@@ -145,7 +148,7 @@ pub struct RunRecord {
     pub shards: Vec<String>,
     /// The data set's path.
     pub data: String,
-    /// Seconds of work, over all shards and stops.
+    /// Seconds since the last start, over all shards.
     pub seconds: f64,
     /// On what kind of machine, such as `linux x86_64`; one for each shard.
     pub machines: Vec<String>,

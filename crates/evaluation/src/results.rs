@@ -8,6 +8,7 @@ use crate::duplicates::Duplicates;
 use crate::identity::Identity;
 use crate::latents::LatentSummary;
 use crate::pair::{PairMetrics, decibels};
+use crate::prepare::sha256;
 use crate::report::{
     EvaluationReport, EvaluationVerdict, Failure, Metrics, ModelResult, ProtocolRecord,
     PsnrOfMeanMse, RunRecord, SCHEMA_VERSION,
@@ -80,6 +81,7 @@ pub(crate) fn report(
             engine: identity.engine.clone(),
         },
         data_sha256: identity.data.sha256.clone(),
+        pictures_sha256: pictures_sha256(first),
         pictures: first.len() as u64,
         errors: pictures.len() as u64,
         failures: failed
@@ -98,6 +100,13 @@ pub(crate) fn report(
         models,
         run,
     })
+}
+
+/// Of what each picture was when it was read; one that could not be read is an empty line.
+fn pictures_sha256(rows: &[&Row]) -> String {
+    let lines: String =
+        rows.iter().map(|row| format!("{}\n", row.sha256.as_deref().unwrap_or_default())).collect();
+    sha256(lines.as_bytes())
 }
 
 fn metrics(rows: &[&Row], bootstrap: Bootstrap) -> Metrics {

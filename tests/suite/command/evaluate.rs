@@ -50,6 +50,15 @@ fn same(sandbox: &Sandbox, a: &str, b: &str) {
     assert_eq!(pictures(a), pictures(b));
 }
 
+/// Changes a byte of the file at `path`, and gives back what it was.
+fn painted_over(sandbox: &Sandbox, path: &str) -> Vec<u8> {
+    let was = sandbox.read(path);
+    let mut now = was.clone();
+    *now.last_mut().unwrap() ^= 1;
+    sandbox.write(path, now);
+    was
+}
+
 #[test]
 fn every_picture_of_nested_folders_has_a_row_and_means_are_summed_up() {
     let sandbox = Sandbox::new();
@@ -163,6 +172,11 @@ fn after_kill_9_it_goes_on_and_the_result_is_the_same() {
         most = done;
     }
     assert!(killed > 0, "never stopped in the middle");
+    let was = painted_over(&sandbox, "data/a/deep/001.png");
+    evaluate(&sandbox, "out", &[])
+        .exits(2)
+        .notes("a/deep/001.png, which it has judged, has other bytes");
+    sandbox.write("data/a/deep/001.png", was);
     evaluate(&sandbox, "out", &[]).exits(0);
     same(&sandbox, "whole", "out");
     // Once more, of what is done: the same, and no picture is read.
@@ -188,6 +202,31 @@ fn what_changed_since_the_stop_is_refused_and_named() {
     assert_eq!(sandbox.read("out/rows.parquet"), before);
     sandbox.write("occupied/file", "x");
     evaluate(&sandbox, "occupied", &[]).exits(2).notes("found file in it");
+}
+
+#[test]
+fn a_picture_that_was_painted_over_is_refused_by_its_name() {
+    let sandbox = Sandbox::new();
+    data(&sandbox, 4);
+    for index in ["0", "1"] {
+        let shard = format!("{index}/2");
+        evaluate(&sandbox, index, &["--shard", &shard]).exits(0);
+    }
+    let was = painted_over(&sandbox, "data/b/000.png");
+    evaluate(&sandbox, "1", &["--shard", "1/2"])
+        .exits(2)
+        .notes("the data set changed since: b/000.png, which it has judged, has other bytes now");
+    // The other half is as it was.
+    evaluate(&sandbox, "0", &["--shard", "0/2"]).exits(0);
+    evaluate(&sandbox, "again", &["--shard", "1/2"]);
+    sandbox
+        .run(&["merge", "0", "1", "again", "--out", "out"])
+        .exits(2)
+        .notes("has too, such as b/000.png, with other bytes");
+    let bytes = |folder: &str| result(&sandbox, folder)["pictures_sha256"].clone();
+    assert_ne!(bytes("1"), bytes("again"));
+    sandbox.write("data/b/000.png", was);
+    evaluate(&sandbox, "1", &["--shard", "1/2"]).exits(0);
 }
 
 #[test]
