@@ -36,7 +36,7 @@ pub struct EvaluationReport {
     pub pictures: u64,
     /// How many of them could not be judged, by one model at least.
     pub errors: u64,
-    /// The first 20 of those; `rows.parquet` has all.
+    /// The first 20 of those, for each model that could not judge them; `rows.parquet` has all.
     pub failures: Vec<Failure>,
     /// Pictures that are there more than once.
     pub duplicates: Duplicates,

@@ -16,7 +16,7 @@ use crate::report::{
 use crate::row::Row;
 use crate::summary::MetricSummary;
 
-/// How many failures are named.
+/// How many pictures that could not be judged are named.
 const NAMED: usize = 20;
 
 /// What the means of every model must at least reach.
@@ -86,7 +86,7 @@ pub(crate) fn report(
         errors: pictures.len() as u64,
         failures: failed
             .iter()
-            .take(NAMED)
+            .filter(|row| pictures.iter().take(NAMED).any(|picture| *picture == row.picture))
             .map(|row| Failure {
                 id: row.id.clone(),
                 model: row.model as usize,

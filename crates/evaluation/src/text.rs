@@ -14,7 +14,7 @@ impl fmt::Display for EvaluationReport {
         write!(f, "pictures {judged} judged of {}", self.pictures)?;
         match self.duplicates.pictures {
             0 => writeln!(f)?,
-            count => writeln!(f, ", {count} are there twice, byte for byte")?,
+            count => writeln!(f, ", {count} the same as another, byte for byte")?,
         }
         for (index, model) in self.models.iter().enumerate() {
             writeln!(f)?;
@@ -22,19 +22,22 @@ impl fmt::Display for EvaluationReport {
             of_model(f, model)?;
             for other in self.comparisons.iter().filter(|other| other.model == index) {
                 let sure = other.confidence.map_or(String::new(), |of| interval(&of, 4));
+                let (name, unit) = named(&other.metric);
                 writeln!(
                     f,
-                    "against  {}: {} {:+.4}{sure}, higher in {:.1} % of {} pictures",
+                    "against  {}: {name} {:+.4}{unit}{sure}, higher in {:.1} % of {} pictures",
                     self.models[0].source,
-                    other.metric,
                     other.mean_difference,
                     other.higher * 100.0,
                     other.pictures
                 )?;
             }
         }
-        for failure in &self.failures {
-            writeln!(f, "error    {}", failure.error)?;
+        // What is wrong with a picture is the same for every model.
+        let mut errors: Vec<&str> = self.failures.iter().map(|of| of.error.as_str()).collect();
+        errors.dedup();
+        for error in errors {
+            writeln!(f, "unjudged {error}")?;
         }
         for reason in &self.verdict_reasons {
             writeln!(f, "missed   {reason}")?;
@@ -52,14 +55,18 @@ fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
         ("error", " of 255", 3, &metrics.mae),
         ("worst", " of 255", 1, &metrics.max_abs_diff),
     ] {
-        if let Some(MetricSummary { mean, std, percentiles, confidence, .. }) = summary {
+        if let Some(MetricSummary { pictures, mean, std, percentiles, confidence, .. }) = summary {
             let sure = confidence.map_or(String::new(), |of| interval(&of, digits));
             let (low, high) = (percentiles.p5, percentiles.p95);
-            writeln!(
+            write!(
                 f,
                 "{name:<8} {mean:.digits$}{unit}{sure}, std {std:.digits$}, 5 % below {low:.digits$}, \
                  5 % above {high:.digits$}"
             )?;
+            match *pictures == model.judged {
+                true => writeln!(f)?,
+                false => writeln!(f, ", of {pictures} pictures")?,
+            }
         }
     }
     if let Some(psnr) = metrics.psnr_of_mean_mse_db.and_then(|of| of.mean) {
@@ -84,6 +91,16 @@ fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
         writeln!(f, "         dead channels: {:?}", latents.dead_channels)?;
     }
     Ok(())
+}
+
+/// A metric as it is spoken of, and its unit.
+fn named(metric: &str) -> (&str, &str) {
+    match metric {
+        "psnr_db" => ("PSNR", " dB"),
+        "ssim" => ("SSIM", ""),
+        "ms_ssim" => ("MS-SSIM", ""),
+        other => (other, ""),
+    }
 }
 
 fn interval(Interval { low, high }: &Interval, digits: usize) -> String {

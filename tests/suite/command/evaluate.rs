@@ -82,6 +82,7 @@ fn every_picture_of_nested_folders_has_a_row_and_means_are_summed_up() {
     assert_eq!(models[1]["latents"]["scaling_factor"]["config"], 0.42893);
     let page = String::from_utf8(sandbox.read("out/report.html")).unwrap();
     assert!(page.contains("Worst pictures") && page.contains("data:image/png;base64,"));
+    assert_eq!(page.matches("<circle").count(), 6, "a point a picture");
     let on_disk: Value = serde_json::from_slice(&sandbox.read("out/result.json")).unwrap();
     assert_eq!(on_disk, report);
     assert!(!sandbox.exists("out/parts"));
@@ -249,6 +250,10 @@ fn a_picture_that_cannot_be_judged_is_a_row_and_exit_code_2() {
     {
         assert!(failure.contains(said), "{failure}");
     }
+    // Of two models each picture is said once, with no unit left out.
+    let ran = evaluate(&sandbox, "two", &["--repo", "builtin"]).exits(2);
+    assert_eq!(ran.stdout.matches("unjudged small.png").count(), 1, "{}", ran.stdout);
+    ran.says("against  model: PSNR +");
 }
 
 #[test]
