@@ -203,8 +203,9 @@ impl Entry {
         let e4m3 = self.encoding == Encoding::Float(ElementType::Float8E4m3);
         let to_f16 = if e4m3 { e4m3_to_f16 } else { e5m2_to_f16 };
         let scale = self.scale.unwrap_or(1.0);
-        let value = |byte: u8| f16::from_bits(to_f16(byte)).to_f32() * scale;
-        data.iter().flat_map(|&byte| value(byte).to_le_bytes()).collect()
+        let values = (0..=255).map(|byte| f16::from_bits(to_f16(byte)).to_f32() * scale);
+        let of_byte: Vec<f32> = values.collect();
+        little_endian(data.iter().map(|&byte| of_byte[usize::from(byte)]).collect())
     }
 
     /// The values; borrowed from the file where it holds them as they are.
@@ -299,5 +300,7 @@ fn rounded(data: &[u8]) -> Vec<u8> {
 }
 
 fn widened(data: &[u8], to_f16: fn(u8) -> u16) -> Vec<u8> {
-    data.iter().flat_map(|&byte| to_f16(byte).to_le_bytes()).collect()
+    let of_byte: Vec<u16> = (0..=255).map(|byte| to_f16(byte).to_le()).collect();
+    let words: Vec<u16> = data.iter().map(|&byte| of_byte[usize::from(byte)]).collect();
+    bytemuck::cast_slice(&words).to_vec()
 }
