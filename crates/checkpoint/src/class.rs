@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::dc_shapes::is_dc;
 use super::entry::Entry;
 use super::fit::half;
 use super::layout::{CONDITION_ENCODER, TensorSpec, expected_tensors};
@@ -23,6 +24,8 @@ pub(super) enum Recognised {
     Class(&'static str, &'static str),
     /// One class that is run under the config of another.
     Under { found: Class, asked: Class },
+    /// A class that is run, under its authors' names, which are not read; and its models.
+    UnderOwnNames(&'static str, &'static str),
     /// One half of a VAE under names that do not say so: `encoder` or `decoder`.
     Half(&'static str),
     /// The same of a tiny autoencoder, whose halves are published in two files; and of which one.
@@ -54,6 +57,12 @@ impl Recognised {
                      _class_name is {}",
                     found.name()
                 ),
+            ),
+            Self::UnderOwnNames(..) => (
+                format!("holds {self}"),
+                "name the folder that diffusers' convert_dcae_to_diffusers.py makes of it, or the model \
+                 that its authors published in diffusers' layout"
+                    .to_owned(),
             ),
             Self::Half(half) => (
                 format!("holds {self}"),
@@ -97,6 +106,12 @@ impl fmt::Display for Recognised {
             Self::Under { found: Class::AutoencoderKLWan, .. } => f.write_str(
                 "an AutoencoderKLWan or AutoencoderKLQwenImage (one graph): its norms are over channels",
             ),
+            Self::Under { found: Class::AutoencoderDC, .. } => f.write_str(
+                "an AutoencoderDC (DC-AE, as in Sana): its levels are plain lists of blocks",
+            ),
+            Self::Under { found, asked: Class::AutoencoderDC } => {
+                write!(f, "an {}: its levels are no plain lists of blocks", found.name())
+            }
             Self::Under { found, asked } if asked.is_of_clips() => {
                 write!(f, "an {}: it has no norms over channels", found.name())
             }
@@ -105,6 +120,9 @@ impl fmt::Display for Recognised {
             }
             Self::Under { found, .. } => {
                 write!(f, "an {}: it has other shapes, and no statistics bn", found.name())
+            }
+            Self::UnderOwnNames(class, models) => {
+                write!(f, "an {class} ({models}) under its authors' names")
             }
             Self::Half(half) => {
                 write!(f, "the {half} of a VAE alone, under names without {half}. before them")
@@ -117,13 +135,13 @@ impl fmt::Display for Recognised {
     }
 }
 
-const DC: Recognised = Recognised::Class("AutoencoderDC", "DC-AE, as in Sana");
+const DC: Recognised = Recognised::UnderOwnNames("AutoencoderDC", "DC-AE, as in Sana");
 const HUNYUAN_IMAGE: Recognised =
     Recognised::Class("AutoencoderKLHunyuanImage", "HunyuanImage 2.1");
 const LTX: Recognised = Recognised::Class("AutoencoderKLLTXVideo", "LTX-Video");
 
 /// Other classes by tensors that only they have; the first row that fits decides.
-const CLASSES: [(&[&str], Recognised); 30] = [
+const CLASSES: [(&[&str], Recognised); 26] = [
     (
         &["decoder.time_conv_out.weight"],
         Recognised::Class("AutoencoderKLTemporalDecoder", "Stable Video Diffusion"),
@@ -148,10 +166,6 @@ const CLASSES: [(&[&str], Recognised); 30] = [
             "HunyuanVideo 1.5, HunyuanImage's refiner",
         ),
     ),
-    (&["encoder.down_blocks.0.0.conv1.weight"], DC),
-    (&["encoder.down_blocks.1.0.conv1.weight"], DC),
-    (&["decoder.up_blocks.0.1.conv1.weight"], DC),
-    (&["decoder.up_blocks.0.0.conv.weight"], DC),
     (&["decoder.stages.1.op_list.0.main.conv.conv.bias"], DC),
     (&["encoder.project_in.conv.weight"], DC),
     (&["encoder.stages.0.op_list.0.main.conv1.conv.weight"], DC),
@@ -277,7 +291,9 @@ fn is_of_clips<'a>(at: &dyn Fn(&str) -> Option<&'a Entry>) -> bool {
 pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Option<Recognised> {
     let asked = config.class();
     let has_statistics = [RUNNING_MEAN, RUNNING_VAR].iter().any(|name| vae.contains_key(*name));
-    let found = if is_wan(vae) {
+    let found = if is_dc(vae) {
+        Class::AutoencoderDC
+    } else if is_wan(vae) {
         // Both have one graph.
         if asked.is_of_clips() { asked } else { Class::AutoencoderKLWan }
     } else if is_tiny(vae) {
@@ -297,7 +313,8 @@ pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Optio
             Class::AutoencoderKLFlux2
             | Class::AsymmetricAutoencoderKL
             | Class::AutoencoderKLWan
-            | Class::AutoencoderKLQwenImage,
+            | Class::AutoencoderKLQwenImage
+            | Class::AutoencoderDC,
             Class::AutoencoderKL,
         ) => {
             let other = |spec: TensorSpec| {

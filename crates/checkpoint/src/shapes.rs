@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::dc_shapes::{self, is_dc};
 use super::entry::Entry;
 use super::fit::half;
 use super::layout::{CONDITION_ENCODER, expected_tensors};
@@ -26,6 +27,12 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<VaeC
         return match half(vae) {
             Some(half) => Err(Error::checkpoint(origin, half, "name the file of the whole VAE")),
             None => described_by(&tiny_shapes::fields(vae, origin)?, origin),
+        };
+    }
+    if is_dc(vae) {
+        return match half(vae) {
+            Some(half) => Err(Error::checkpoint(origin, half, "name the file of the whole VAE")),
+            None => described_by(&dc_shapes::fields(vae, origin)?, origin),
         };
     }
     if is_wan(vae) {

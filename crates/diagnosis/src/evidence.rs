@@ -147,7 +147,9 @@ fn can_happen(code: Code, class: Class) -> bool {
         Code::SampleVsMode
         | Code::PosteriorNoise
         | Code::PosteriorCollapsed
-        | Code::SymmetricDownsamplePadding => class != Class::AutoencoderTiny,
+        | Code::SymmetricDownsamplePadding => {
+            ![Class::AutoencoderTiny, Class::AutoencoderDC].contains(&class)
+        }
         Code::TileBlendUnits => class != Class::AsymmetricAutoencoderKL && !class.is_of_clips(),
         Code::BatchNormStatistics | Code::LatentPatchOrder => class == Class::AutoencoderKLFlux2,
         _ => true,

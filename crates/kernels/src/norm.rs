@@ -194,6 +194,6 @@ impl WithSimd for SumUp<'_> {
 }
 
 #[inline(always)]
-fn silu(x: f32) -> f32 {
+pub(crate) fn silu(x: f32) -> f32 {
     x / (1.0 + exp(-x))
 }

@@ -136,6 +136,7 @@ impl Family {
             VaeConfig::AutoencoderKLFlux2(_) | VaeConfig::AutoencoderTiny(_) => {
                 Self::with_graph_of(config).first().copied().unwrap_or(Self::Unknown)
             }
+            VaeConfig::AutoencoderDC(_) => Self::Unknown,
             VaeConfig::AutoencoderKLWan(_) | VaeConfig::AutoencoderKLQwenImage(_) => {
                 Self::of_wan(config)
             }

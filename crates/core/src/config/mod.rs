@@ -10,6 +10,7 @@ mod autoencoder_tiny;
 mod asymmetric_autoencoder_kl;
 mod autoencoder_kl_wan;
 mod autoencoder_kl_qwen_image;
+mod autoencoder_dc;
 mod vae_config;
 mod family;
 mod published;
@@ -17,6 +18,8 @@ mod published_wan;
 mod quality;
 
 pub use asymmetric_autoencoder_kl::AsymmetricAutoencoderKLConfig;
+pub use autoencoder_dc::AutoencoderDCConfig;
+pub(crate) use autoencoder_dc::EFFICIENT_VIT_BLOCK;
 pub use autoencoder_kl::{Activation, AutoencoderKLConfig, SampleSize};
 pub use autoencoder_kl_flux2::AutoencoderKLFlux2Config;
 pub use autoencoder_kl_qwen_image::AutoencoderKLQwenImageConfig;

@@ -260,7 +260,8 @@ impl Family {
             (VaeConfig::AutoencoderKLQwenImage(config), _) => {
                 self.apply_wan(config.as_wan(), supplied(config.defaulted))
             }
-            (config, None) => config,
+            // Of no family that fits.
+            (config @ VaeConfig::AutoencoderDC(_), _) | (config, None) => config,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::asymmetric_autoencoder_kl::AsymmetricAutoencoderKLConfig;
+use super::autoencoder_dc::AutoencoderDCConfig;
 use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
 use super::autoencoder_kl_flux2::AutoencoderKLFlux2Config;
 use super::autoencoder_kl_qwen_image::AutoencoderKLQwenImageConfig;
@@ -32,10 +33,12 @@ pub enum VaeConfig {
     AutoencoderKLWan(AutoencoderKLWanConfig),
     /// Of an `AutoencoderKLQwenImage`.
     AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig),
+    /// Of an `AutoencoderDC`.
+    AutoencoderDC(AutoencoderDCConfig),
 }
 
-/// The side of `AutoencoderTiny`'s tiles in pixels, whose config says nothing of a size.
-const TILE_OF_TINY: usize = 512;
+/// The side of the tiles of `AutoencoderTiny` and `AutoencoderDC` in pixels, whose configs say nothing of a size.
+const TILE_OF_TINY_AND_DC: usize = 512;
 
 /// The side of the Wan family's tiles in pixels, for the same reason.
 const TILE_OF_WAN: usize = 256;
@@ -66,6 +69,7 @@ impl VaeConfig {
             Class::AutoencoderKLQwenImage => {
                 Self::AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig::from_fields(fields)?)
             }
+            Class::AutoencoderDC => Self::AutoencoderDC(AutoencoderDCConfig::from_fields(fields)?),
         })
     }
 
@@ -83,6 +87,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(_) => Class::AsymmetricAutoencoderKL,
             Self::AutoencoderKLWan(_) => Class::AutoencoderKLWan,
             Self::AutoencoderKLQwenImage(_) => Class::AutoencoderKLQwenImage,
+            Self::AutoencoderDC(_) => Class::AutoencoderDC,
         }
     }
 
@@ -95,6 +100,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => config.in_channels,
             Self::AutoencoderKLWan(config) => config.in_channels / config.patch().pow(2),
             Self::AutoencoderKLQwenImage(config) => config.input_channels,
+            Self::AutoencoderDC(config) => config.in_channels,
         }
     }
 
@@ -107,6 +113,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => config.out_channels,
             Self::AutoencoderKLWan(config) => config.out_channels / config.patch().pow(2),
             Self::AutoencoderKLQwenImage(config) => config.input_channels,
+            Self::AutoencoderDC(config) => config.in_channels,
         }
     }
 
@@ -119,6 +126,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => config.latent_channels,
             Self::AutoencoderKLWan(config) => config.z_dim,
             Self::AutoencoderKLQwenImage(config) => config.z_dim,
+            Self::AutoencoderDC(config) => config.latent_channels,
         }
     }
 
@@ -128,7 +136,9 @@ impl VaeConfig {
         match self {
             Self::AutoencoderKL(config) => config.sample_size,
             Self::AutoencoderKLFlux2(config) => config.sample_size,
-            Self::AutoencoderTiny(_) => SampleSize::Side(TILE_OF_TINY),
+            Self::AutoencoderTiny(_) | Self::AutoencoderDC(_) => {
+                SampleSize::Side(TILE_OF_TINY_AND_DC)
+            }
             Self::AsymmetricAutoencoderKL(config) => config.sample_size,
             Self::AutoencoderKLWan(_) | Self::AutoencoderKLQwenImage(_) => {
                 SampleSize::Side(TILE_OF_WAN)
@@ -139,7 +149,7 @@ impl VaeConfig {
     /// Whether the encoder gives a distribution of latents, whose mode or a draw is taken; if not, it
     /// gives the latents.
     pub fn has_posterior(&self) -> bool {
-        !matches!(self, Self::AutoencoderTiny(_))
+        !matches!(self, Self::AutoencoderTiny(_) | Self::AutoencoderDC(_))
     }
 
     /// Whether diffusers' class can be tiled and sliced.
@@ -156,7 +166,7 @@ impl VaeConfig {
             | Self::AutoencoderKLWan(_)
             | Self::AutoencoderKLQwenImage(_) => "quant_conv",
             Self::AutoencoderKL(_) | Self::AutoencoderKLFlux2(_) => "encoder.conv_out",
-            Self::AutoencoderTiny(_) => "encoder",
+            Self::AutoencoderTiny(_) | Self::AutoencoderDC(_) => "encoder",
         }
     }
 
@@ -169,6 +179,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => &config.down_block_out_channels,
             Self::AutoencoderKLWan(config) => return Cow::Owned(config.widths()),
             Self::AutoencoderKLQwenImage(config) => return Cow::Owned(config.as_wan().widths()),
+            Self::AutoencoderDC(config) => &config.encoder_block_out_channels,
         })
     }
 
@@ -182,6 +193,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => &config.up_block_out_channels,
             Self::AutoencoderKLWan(config) => return Cow::Owned(config.decoder_widths()),
             Self::AutoencoderKLQwenImage(_) => return self.block_out_channels(),
+            Self::AutoencoderDC(config) => &config.decoder_block_out_channels,
         })
     }
 
@@ -201,6 +213,12 @@ impl VaeConfig {
                 let (down, up) = (config.layers_per_down_block, config.layers_per_up_block);
                 let decoder = &config.up_block_out_channels;
                 format!("{widths} and {decoder:?}, {down} and {up} layers a block")
+            }
+            Self::AutoencoderDC(config) => {
+                let (widths, decoder) = (self.block_out_channels(), self.decoder_widths());
+                let (down, up) =
+                    (&config.encoder_layers_per_block, &config.decoder_layers_per_block);
+                format!("widths {widths:?} and {decoder:?}, {down:?} and {up:?} blocks")
             }
             Self::AutoencoderKLWan(AutoencoderKLWanConfig { num_res_blocks, .. })
             | Self::AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig {
@@ -227,6 +245,8 @@ impl VaeConfig {
             // Its shortcuts take the mean of whole squares of pixels.
             Self::AutoencoderKLWan(config) if config.is_residual => config.downsampling(),
             Self::AutoencoderKLWan(config) => config.patch(),
+            // Here too, and squares of pixels become channels.
+            Self::AutoencoderDC(_) => self.downsampling(),
             _ => 1,
         }
     }
@@ -240,7 +260,8 @@ impl VaeConfig {
             Self::AutoencoderKL(_)
             | Self::AutoencoderKLFlux2(_)
             | Self::AutoencoderTiny(_)
-            | Self::AsymmetricAutoencoderKL(_) => false,
+            | Self::AsymmetricAutoencoderKL(_)
+            | Self::AutoencoderDC(_) => false,
         }
     }
 
@@ -252,7 +273,7 @@ impl VaeConfig {
             | Self::AutoencoderTiny(_)
             | Self::AsymmetricAutoencoderKL(_)
             | Self::AutoencoderKLQwenImage(_) => 8,
-            Self::AutoencoderKLWan(_) => self.whole_sides().max(8),
+            Self::AutoencoderKLWan(_) | Self::AutoencoderDC(_) => self.whole_sides().max(8),
             Self::AutoencoderKLFlux2(config) => (self.downsampling() * config.patch_size[0]).max(8),
         }
     }
@@ -266,6 +287,7 @@ impl VaeConfig {
             | Self::AutoencoderKLQwenImage(_) => None,
             Self::AutoencoderTiny(config) => Some(config.scaling_factor),
             Self::AsymmetricAutoencoderKL(config) => Some(config.scaling_factor),
+            Self::AutoencoderDC(config) => Some(config.scaling_factor),
         }
     }
 
@@ -276,7 +298,8 @@ impl VaeConfig {
             Self::AutoencoderKLFlux2(_)
             | Self::AsymmetricAutoencoderKL(_)
             | Self::AutoencoderKLWan(_)
-            | Self::AutoencoderKLQwenImage(_) => None,
+            | Self::AutoencoderKLQwenImage(_)
+            | Self::AutoencoderDC(_) => None,
             Self::AutoencoderTiny(config) => {
                 Some(config.shift_factor).filter(|shift| *shift != 0.0)
             }
@@ -314,6 +337,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => &config.defaulted,
             Self::AutoencoderKLWan(config) => &config.defaulted,
             Self::AutoencoderKLQwenImage(config) => &config.defaulted,
+            Self::AutoencoderDC(config) => &config.defaulted,
         }
     }
 
@@ -327,6 +351,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => config.defaulted.clear(),
             Self::AutoencoderKLWan(config) => config.defaulted.clear(),
             Self::AutoencoderKLQwenImage(config) => config.defaulted.clear(),
+            Self::AutoencoderDC(config) => config.defaulted.clear(),
         }
         self
     }
@@ -340,6 +365,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => &config.unknown,
             Self::AutoencoderKLWan(config) => &config.unknown,
             Self::AutoencoderKLQwenImage(config) => &config.unknown,
+            Self::AutoencoderDC(config) => &config.unknown,
         }
     }
 }
@@ -377,5 +403,11 @@ impl From<AutoencoderKLWanConfig> for VaeConfig {
 impl From<AutoencoderKLQwenImageConfig> for VaeConfig {
     fn from(config: AutoencoderKLQwenImageConfig) -> Self {
         Self::AutoencoderKLQwenImage(config)
+    }
+}
+
+impl From<AutoencoderDCConfig> for VaeConfig {
+    fn from(config: AutoencoderDCConfig) -> Self {
+        Self::AutoencoderDC(config)
     }
 }

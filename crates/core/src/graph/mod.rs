@@ -8,6 +8,7 @@
 // A module uses only those above it.
 mod parameter;
 mod clips;
+mod shuffles;
 mod module;
 mod sizes;
 mod autoencoder;
@@ -16,6 +17,7 @@ mod autoencoder_kl_flux2;
 mod autoencoder_tiny;
 mod asymmetric_autoencoder_kl;
 mod autoencoder_kl_wan;
+mod autoencoder_dc;
 #[cfg(test)]
 mod state_dicts;
 
@@ -26,6 +28,7 @@ pub use module::{
     QkvAttention, Residual, Step,
 };
 pub use parameter::Parameter;
+pub use shuffles::{GroupedConv2d, MultiscaleAttention, RmsNormOfPixels};
 
 use crate::config::VaeConfig;
 
@@ -43,6 +46,7 @@ impl Graph {
             VaeConfig::AutoencoderKLQwenImage(config) => {
                 autoencoder_kl_wan::graph(&config.as_wan(), autoencoder_kl_wan::QWEN_IMAGE)
             }
+            VaeConfig::AutoencoderDC(config) => autoencoder_dc::graph(config),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
 use super::parameter::Parameter;
+use super::shuffles::{GroupedConv2d, MultiscaleAttention, RmsNormOfPixels};
 use crate::config::Activation;
 
 /// A module as diffusers' `named_modules()` lists it.
@@ -43,6 +44,12 @@ pub enum Body<W = ()> {
     AvgDown3D(AvgDown3D),
     /// Larger, by repeating values.
     DupUp3D(DupUp3D),
+    /// A convolution in groups of channels.
+    GroupedConv2d(GroupedConv2d<W>),
+    /// `RMSNorm` of pixels.
+    RmsNormOfPixels(RmsNormOfPixels<W>),
+    /// Linear attention, through kernels of several sizes.
+    MultiscaleAttention(Box<MultiscaleAttention<W>>),
 }
 
 /// A step of a sequence.
@@ -72,6 +79,20 @@ pub enum Function {
     Unpatchify(usize),
     /// Arithmetic on each value by itself.
     Elementwise(Elementwise),
+    /// `torch.nn.functional.pixel_unshuffle` by 2: squares become channels, in the order (c, ph, pw).
+    PixelUnshuffle2x,
+    /// `torch.nn.functional.pixel_shuffle` by 2, its inverse.
+    PixelShuffle2x,
+    /// Each so many channels, one after another, become their mean.
+    GroupMeans(usize),
+    /// Each channel so many times, one after another.
+    RepeatChannels(usize),
+    /// The first half of the channels times SiLU of the second.
+    GateBySilu,
+    /// `movedim(1, -1)`: an image (N, C, H, W) to pixels (N, H, W, C).
+    ChannelsLast,
+    /// Back.
+    ChannelsFirst,
 }
 
 /// What a half does to each value of its input or output, in steps that are each rounded.
@@ -131,7 +152,7 @@ pub struct Linear<W = ()> {
     /// (out, in)
     pub weight: Parameter<W>,
     /// (out)
-    pub bias: Parameter<W>,
+    pub bias: Option<Parameter<W>>,
 }
 
 /// The input, or what a shortcut makes of it, and what a sequence makes of it.
@@ -141,6 +162,8 @@ pub struct Residual<W = ()> {
     pub hidden: Vec<Step<W>>,
     /// What stands in for the input.
     pub shortcut: Option<Box<Module<W>>>,
+    /// What becomes of the shortcut's way after that.
+    pub shortcut_functions: Vec<Function>,
     /// How the sum comes about.
     pub order: Order,
 }
@@ -190,6 +213,8 @@ impl<W> Module<W> {
             Body::Conv2d(_) | Body::GroupNorm(_) | Body::Linear(_) => Vec::new(),
             Body::CausalConv3d(_) | Body::RmsNorm(_) => Vec::new(),
             Body::AvgDown3D(_) | Body::DupUp3D(_) => Vec::new(),
+            Body::GroupedConv2d(_) | Body::RmsNormOfPixels(_) => Vec::new(),
+            Body::MultiscaleAttention(attention) => attention.children(),
             Body::Sequence(steps) => steps.iter().flat_map(Step::modules).collect(),
             Body::Residual(residual) => residual.children().collect(),
             Body::Attention(attention) => {
@@ -214,19 +239,21 @@ impl<W> Module<W> {
     /// The tensors of the module itself, under their names in it.
     pub fn parameters(&self) -> Vec<(&'static str, &Parameter<W>)> {
         match &self.body {
-            Body::Conv2d(Conv2d { weight, bias, .. }) => {
+            Body::Conv2d(Conv2d { weight, bias, .. })
+            | Body::Linear(Linear { weight, bias })
+            | Body::GroupedConv2d(GroupedConv2d { weight, bias, .. }) => {
                 let bias = bias.iter().map(|bias| ("bias", bias));
                 [("weight", weight)].into_iter().chain(bias).collect()
             }
             Body::GroupNorm(GroupNorm { weight, bias, .. })
-            | Body::Linear(Linear { weight, bias }) => vec![("weight", weight), ("bias", bias)],
-            Body::CausalConv3d(CausalConv3d { weight, bias, .. }) => {
+            | Body::RmsNormOfPixels(RmsNormOfPixels { weight, bias, .. })
+            | Body::CausalConv3d(CausalConv3d { weight, bias, .. }) => {
                 vec![("weight", weight), ("bias", bias)]
             }
             Body::RmsNorm(RmsNorm { gamma }) => vec![("gamma", gamma)],
             Body::AvgDown3D(_) | Body::DupUp3D(_) => Vec::new(),
             Body::Sequence(_) | Body::Residual(_) => Vec::new(),
-            Body::Attention(_) | Body::QkvAttention(_) => Vec::new(),
+            Body::Attention(_) | Body::QkvAttention(_) | Body::MultiscaleAttention(_) => Vec::new(),
         }
     }
 
@@ -250,7 +277,13 @@ impl<W> Module<W> {
             Body::RmsNorm(norm) => norm.gamma.shape[0],
             Body::AvgDown3D(shortcut) => shortcut.in_channels,
             Body::DupUp3D(shortcut) => shortcut.in_channels,
-            Body::Sequence(_) | Body::Residual(_) | Body::Attention(_) | Body::QkvAttention(_) => {
+            Body::GroupedConv2d(conv) => conv.weight.shape[1] * conv.groups,
+            Body::RmsNormOfPixels(norm) => norm.weight.shape[0],
+            Body::Sequence(_)
+            | Body::Residual(_)
+            | Body::Attention(_)
+            | Body::QkvAttention(_)
+            | Body::MultiscaleAttention(_) => {
                 self.children().first().map_or(0, |first| first.in_channels())
             }
         }
@@ -283,8 +316,25 @@ impl<W> Module<W> {
             }
             Body::Linear(Linear { weight, bias }) => Body::Linear(Linear {
                 weight: parameter("weight", weight)?,
-                bias: parameter("bias", bias)?,
+                bias: bias.as_ref().map(|bias| parameter("bias", bias)).transpose()?,
             }),
+            Body::GroupedConv2d(GroupedConv2d { weight, bias, groups }) => {
+                Body::GroupedConv2d(GroupedConv2d {
+                    weight: parameter("weight", weight)?,
+                    bias: bias.as_ref().map(|bias| parameter("bias", bias)).transpose()?,
+                    groups: *groups,
+                })
+            }
+            Body::RmsNormOfPixels(RmsNormOfPixels { weight, bias, eps }) => {
+                Body::RmsNormOfPixels(RmsNormOfPixels {
+                    weight: parameter("weight", weight)?,
+                    bias: parameter("bias", bias)?,
+                    eps: *eps,
+                })
+            }
+            Body::MultiscaleAttention(attention) => Body::MultiscaleAttention(Box::new(
+                attention.try_map(|module| module.try_map(load))?,
+            )),
             Body::Sequence(steps) => Body::Sequence(try_map_steps(steps, load)?),
             Body::Residual(residual) => Body::Residual(residual.try_map(load)?),
             Body::Attention(attention) => {
@@ -345,6 +395,7 @@ impl<W> Residual<W> {
                 Some(shortcut) => Some(Box::new(shortcut.try_map(load)?)),
                 None => None,
             },
+            shortcut_functions: self.shortcut_functions.clone(),
             order: self.order,
         })
     }

@@ -84,7 +84,8 @@ pub(super) fn wrong_channels(contents: &Contents) -> Option<Finding> {
         | Class::AutoencoderKLFlux2
         | Class::AsymmetricAutoencoderKL
         | Class::AutoencoderKLWan
-        | Class::AutoencoderKLQwenImage => "decoder.conv_in",
+        | Class::AutoencoderKLQwenImage
+        | Class::AutoencoderDC => "decoder.conv_in",
         Class::AutoencoderTiny => "decoder.layers.0",
     };
     let found = width_of(contents, &format!("{first}.weight"), 1)?;
