@@ -200,9 +200,9 @@ pub(super) struct Groups {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shuffle {
     /// Squares of 2 x 2 pixels to channels, (c, ph, pw).
-    Unshuffle,
+    SpaceToChannels,
     /// Back.
-    Shuffle,
+    ChannelsToSpace,
     /// Each so many channels to their mean.
     GroupMeans(usize),
     /// Each channel so many times.

@@ -315,9 +315,9 @@ impl Engine for Fast {
             Shuffle::ChannelsFirst => {
                 Ok(Pending { layout: Layout::Image, ..self.ready(xs)? }.into())
             }
-            Shuffle::Unshuffle => self
+            Shuffle::SpaceToChannels => self
                 .each_image(xs, |image, memory| shuffles::pixel_unshuffle(threads, image, memory)),
-            Shuffle::Shuffle => {
+            Shuffle::ChannelsToSpace => {
                 self.each_image(xs, |image, memory| shuffles::pixel_shuffle(threads, image, memory))
             }
             Shuffle::GroupMeans(count) => self.each_image(xs, |image, memory| {

@@ -24,8 +24,8 @@ pub(super) fn rms_norm_of_pixels(xs: &Tensor, layer: Layer<Tensor>, eps: f64) ->
 /// Functions without tensors.
 pub(super) fn shuffled(xs: &Tensor, shuffle: Shuffle) -> Tried {
     match shuffle {
-        Shuffle::Unshuffle => xs.f_pixel_unshuffle(2),
-        Shuffle::Shuffle => xs.f_pixel_shuffle(2),
+        Shuffle::SpaceToChannels => xs.f_pixel_unshuffle(2),
+        Shuffle::ChannelsToSpace => xs.f_pixel_shuffle(2),
         Shuffle::GroupMeans(count) => {
             xs.f_unflatten(1, [-1, count as i64])?.f_mean_dim([2i64].as_slice(), false, None)
         }

@@ -49,7 +49,8 @@ impl<W> Residual<W> {
             shortcut.out_side(side)?;
         }
         // Squares of pixels that become channels have to be whole.
-        if self.shortcut_functions.contains(&Function::PixelUnshuffle2x) && side % 2 != 0 {
+        if self.shortcut_functions.contains(&Function::PixelUnshuffle2x) && !side.is_multiple_of(2)
+        {
             return None;
         }
         out_side(&self.hidden, side)
