@@ -11,13 +11,16 @@ use vae_fidelity_files::error::{Error, Result};
 
 /// Whether `vae` is of DC-AE's class, under diffusers' names: its levels are plain lists of blocks.
 pub(super) fn is_dc(vae: &BTreeMap<String, Entry>) -> bool {
-    vae.keys().any(|name| {
-        let mut parts = name.split('.');
-        let half = matches!(parts.next(), Some("encoder" | "decoder"));
-        let levels = matches!(parts.next(), Some("down_blocks" | "up_blocks"));
-        let mut numbers = || parts.next().is_some_and(|part| part.parse::<usize>().is_ok());
-        half && levels && numbers() && numbers()
-    })
+    vae.keys().any(|name| is_of_dc(name))
+}
+
+/// Whether no other class has a tensor of this name.
+pub(super) fn is_of_dc(name: &str) -> bool {
+    let mut parts = name.split('.');
+    let half = matches!(parts.next(), Some("encoder" | "decoder"));
+    let levels = matches!(parts.next(), Some("down_blocks" | "up_blocks"));
+    let mut numbers = || parts.next().is_some_and(|part| part.parse::<usize>().is_ok());
+    half && levels && numbers() && numbers()
 }
 
 /// The fields of a config that the names and shapes of `vae` settle. The rest is as in all published models:

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::class::{self, Recognised};
+use super::dc_shapes::is_of_dc;
 use super::entry::Entry;
 use super::fit::some_of;
 use super::prefixes;
@@ -73,6 +74,8 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
     let mut named = Named { vae: BTreeMap::new(), others: BTreeMap::new(), recognised, notes };
     let is_wan = wan_names::is_original(&entries, prefix);
     let levels = decoder_levels(entries.keys().filter_map(|name| name.strip_prefix(prefix)));
+    // A norm of it has LDM's name for another.
+    let is_dc = entries.keys().filter_map(|name| name.strip_prefix(prefix)).any(is_of_dc);
     let mut renamed = 0;
     for (name, mut entry) in entries {
         let own = match is_wan {
@@ -87,9 +90,10 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
         if own == BATCHES_TRACKED || own.starts_with(UP_LAYERS) {
             continue;
         }
-        let present = match is_wan {
-            true => wan_names::present(own),
-            false => present_name(own, levels),
+        let present = match (is_wan, is_dc) {
+            (true, _) => wan_names::present(own),
+            (false, true) => own.to_owned(),
+            (false, false) => present_name(own, levels),
         };
         renamed += usize::from(present != own);
         if is_attention_weight(&present) {
