@@ -110,7 +110,8 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
         false => readings().into_iter().chain(explanations(evidence)).collect(),
     })?;
     let related = line.correlation.abs() >= RELATED;
-    if residual > ROUNDING && related && !search.competition.done() {
+    // Fine detail that moves by half a pixel has little in common with itself.
+    if residual > ROUNDING && !search.competition.done() {
         search.offer_paddings(region(found).stands_out_at_the_border())?;
     }
     if residual > ROUNDING && related && !search.competition.done() {
