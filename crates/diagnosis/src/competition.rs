@@ -131,9 +131,15 @@ impl<'a> Competition<'a> {
         }
     }
 
-    /// Whether something leaves no more than rounding does, so that no search can better it.
+    /// Whether something leaves no more than rounding does, so that no search can better it. What was bent that
+    /// near, and would be warned of only, ends no search.
     pub fn done(&self) -> bool {
-        self.offered.iter().any(|one| self.is_all(one))
+        self.offered.iter().any(|one| self.is_all(one) && self.is_true(one))
+    }
+
+    /// Whether this was tried already.
+    pub fn has(&self, cause: &Cause, what: &str) -> bool {
+        self.offered.iter().any(|one| one.cause.code == cause.code && one.what == what)
     }
 
     fn is_all(&self, one: &Explanation) -> bool {

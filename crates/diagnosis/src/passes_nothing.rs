@@ -8,9 +8,9 @@ use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
-use super::fit::{rms_difference, spread};
+use super::fit::{Line, rms_difference, spread};
 use super::natural::{is_large_enough, is_natural};
-use super::round_trip::OUTPUT_NOT_DENORMALISED;
+use super::round_trip::{OUTPUT_NOT_DENORMALISED, is_lifted_to_unit};
 use super::severity::Severity;
 use vae_fidelity_core::recipe::{name_hash, scrambled};
 use vae_fidelity_files::error::{Error, Result};
@@ -153,7 +153,11 @@ fn explained(evidence: &Evidence, loss: &Loss, side: usize) -> Option<Finding> {
     };
     if let Some(psnr) = better(&INPUT_NOT_NORMALISED, evidence.decoded.mapv(|y| 2.0 * y - 1.0)) {
         let title = "the output looks like the input's [0, 1] taken for [-1, 1]".to_owned();
-        return Some(warning(&INPUT_NOT_NORMALISED, title, psnr));
+        let finding = warning(&INPUT_NOT_NORMALISED, title, psnr);
+        // A picture that hardly varies has no line, but a brightness.
+        let lifted = Line::through(evidence.sample, evidence.decoded)
+            .is_some_and(|line| is_lifted_to_unit(&line));
+        return Some(if lifted { finding.severity(Severity::Error) } else { finding });
     }
     if let Some(psnr) = better(&OUTPUT_NOT_DENORMALISED, evidence.decoded.mapv(|y| (y + 1.0) / 2.0))
     {

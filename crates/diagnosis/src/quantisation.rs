@@ -125,6 +125,8 @@ impl Conversion {
 
 /// A level further away than this is no rounding, and no JPEG.
 const JUMP: u8 = 200;
+/// RMS in levels, but for jumps, beyond which it is another picture (18 dB).
+const ELSEWHERE: f64 = 32.0;
 const FEW: usize = 64;
 const COLLAPSED: f64 = 0.7;
 
@@ -153,8 +155,15 @@ fn wrapped(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding>
         .zip(theirs.data())
         .filter(|(a, b)| a.abs_diff(**b) > JUMP && (**a <= 2 || **a >= 253))
         .count();
-    // A handful may be chance; most of them have to lie where the reference is black or white.
-    if before < 4 || at_the_ends * 10 < before * 9 {
+    let (mut squares, mut elsewhere) = (0.0, 0.0);
+    for (a, b) in ours.data().iter().zip(theirs.data()).filter(|(a, b)| a.abs_diff(**b) <= JUMP) {
+        squares += f64::from(a.abs_diff(*b)).powi(2);
+        elsewhere += 1.0;
+    }
+    // A handful may be chance; most of them have to lie where the reference is black or white, and everything else
+    // where the reference has it: a dark picture beside a white one jumps as well.
+    let is_another = squares > ELSEWHERE * ELSEWHERE * elsewhere;
+    if before < 4 || at_the_ends * 10 < before * 9 || is_another {
         return None;
     }
     let after = [Conversion::Wrapped, Conversion::TruncatedAndWrapped]

@@ -170,10 +170,7 @@ pub fn faults() -> Vec<Fault> {
             models: TRAINED,
             plant: matched,
         },
-        strong!("a preview kept", "preview-decoder", |plot| picture(&preview(
-            &plot.run.latents,
-            plot.run.decoded.dim()
-        ))),
+        strong!("a preview kept", "preview-decoder", kept_preview),
         strong!("a blurred picture", "decoded-differs", |plot| picture(&blurred(
             &plot.run.decoded
         ))),
@@ -212,6 +209,16 @@ fn matched(plot: &Plot) -> Result<Option<UserFiles>> {
     }
     // Eight levels, or 6 % of contrast: less than that nobody sees.
     if largest < 0.06 { Ok(None) } else { picture(&changed) }
+}
+
+/// A preview about the picture's own colour, which the constants of a program's map see to.
+fn kept_preview(plot: &Plot) -> Result<Option<UserFiles>> {
+    let mean = |tensor: &Array4<f32>| {
+        let mean = tensor.mean_axis(Axis(3)).and_then(|rows| rows.mean_axis(Axis(2))).unwrap();
+        mean.insert_axis(Axis(2)).insert_axis(Axis(3))
+    };
+    let centred = &plot.run.latents - &mean(&plot.run.latents);
+    picture(&(preview(&centred, plot.run.decoded.dim()) + mean(&plot.run.decoded)))
 }
 
 /// A linear map from latents to colours, one for each block of pixels.

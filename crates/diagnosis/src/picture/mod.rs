@@ -108,12 +108,15 @@ fn of_one_size(
     if !evidence.latents_are_given {
         matched::offer(evidence.seen, &mut search)?;
     }
-    if before < SAME_DB && !search.done() && !evidence.has_users_latents() {
+    if before < SAME_DB && !evidence.has_users_latents() {
         // Before regions: transparent pixels often lie in a part of the picture, or around it, and what was
-        // mirrored or turned may differ there alone.
-        let mut first = readings();
-        first.extend(tried::rearranged_before(evidence, &search));
-        tried::by_input(evidence, first, &mut search)?;
+        // mirrored or turned may differ there alone. What a file hides is there to be read otherwise, whatever
+        // colours were fitted.
+        tried::by_input(evidence, readings(), &mut search)?;
+        if !search.done() {
+            let rearranged = tried::rearranged_before(evidence, &search);
+            tried::by_input(evidence, rearranged, &mut search)?;
+        }
     }
     if before < SAME_DB
         && !explains(&search.competition.outcome(f64::INFINITY))
@@ -177,6 +180,18 @@ fn of_one_size(
     if looks_compressed && outcome.doubts(is_of_colours) {
         outcome = Outcome::Unexplained;
     }
+    let blurred = filtered::blur(ours, theirs)?;
+    if altered
+        && !looks_compressed
+        && !explains(&outcome)
+        && blurred.is_none()
+        && one_colour.is_none()
+    {
+        tried::by_everything(evidence, latents, &mut search)?;
+        if search.done() {
+            outcome = search.competition.outcome(allowed.rms);
+        }
+    }
     let mut nearest = None;
     if let Some(finding) = outcome.finding(SUBJECT, altered) {
         let finding = at(evidence.vae.config(), finding, &outcome);
@@ -192,7 +207,6 @@ fn of_one_size(
     {
         return Ok(finding.evidence("psnr_db", before).into());
     }
-    let blurred = filtered::blur(ours, theirs)?;
     let left = blurred.map_or(f64::INFINITY, |blur| blur.left_rms_levels);
     let left = outcome.first().map_or(left, |one| left.min(one.left));
     if let Some(finding) = evidence.known(preview::preview(latents, ours, theirs, left)) {

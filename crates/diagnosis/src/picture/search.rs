@@ -27,6 +27,8 @@ pub(super) struct Search<'a> {
     pub correlation: f64,
     /// Of the line through the levels that are not clamped; `None` where they do not vary.
     slope: Option<f64>,
+    /// Whether to try what is too unlikely to be worth a run as long as something likelier may explain it.
+    pub leaves_nothing_out: bool,
 }
 
 impl<'a> Search<'a> {
@@ -41,7 +43,13 @@ impl<'a> Search<'a> {
             competition: Competition::new(ROUNDING, HALF_PRECISION, evidence.unknown),
             correlation: line.map_or(0.0, |line| line.correlation),
             slope: line.map(|line| line.slope).filter(|slope| *slope != 0.0),
+            leaves_nothing_out: false,
         }
+    }
+
+    /// Whether this was tried already.
+    pub fn has(&self, cause: &Cause, what: &str) -> bool {
+        self.competition.has(cause, what)
     }
 
     /// Offers the picture `candidate`.
@@ -90,7 +98,7 @@ impl<'a> Search<'a> {
     /// Whether latents times `factor` could decode to such a picture: contrast follows the factor.
     pub fn is_plausible(&self, factor: f64) -> bool {
         let near = |slope: f64| (1.0 / FACTORS..=FACTORS).contains(&(factor / slope.max(0.02)));
-        self.slope.is_none_or(near)
+        self.leaves_nothing_out || self.slope.is_none_or(near)
     }
 
     pub fn done(&self) -> bool {

@@ -85,12 +85,15 @@ pub(super) fn by_latents(
     factors.retain(|(k, _)| search.is_plausible(*k));
     let mut nearest: Option<(f64, f64)> = None;
     for (k, what) in factors {
+        let what = format!("decoded from latents {what}");
+        if search.has(&SCALING_FACTOR_MISMATCH, &what) {
+            continue;
+        }
         let candidate = picture_of(evidence, raw.mapv(|z| z * k as f32))?;
         let left = Distance::between(&candidate, search.theirs).rms;
         if nearest.is_none_or(|(_, least)| left < least) {
             nearest = Some((k, left));
         }
-        let what = format!("decoded from latents {what}");
         search.offer(&SCALING_FACTOR_MISMATCH, &what, &candidate);
         if search.done() {
             return Ok(());
@@ -220,7 +223,7 @@ pub(super) fn rearranged_before(evidence: &Evidence, search: &Search) -> Vec<Tri
     let mut tried = explanations(evidence);
     tried.retain(|Tried { cause, change, .. }| {
         let rearranges = matches!(change, Change::Channels(_) | Change::Symmetry(_));
-        rearranges && search.competition.tells(cause.code)
+        rearranges && (search.leaves_nothing_out || search.competition.tells(cause.code))
     });
     tried
 }
@@ -235,16 +238,41 @@ pub(super) fn only_before(evidence: &Evidence) -> Vec<Tried> {
 /// Tries what can have happened to the picture before the encoder.
 pub(super) fn by_input(evidence: &Evidence, tried: Vec<Tried>, search: &mut Search) -> Result<()> {
     for Tried { cause, what, change } in tried {
+        let what = format!("of a picture that was {what} before encoding");
+        if search.has(cause, &what) {
+            continue;
+        }
         let Some(sample) = change.apply(evidence)? else { continue };
         if sample.dim() != evidence.sample.dim() {
             continue;
         }
         let latents = evidence.vae.encode(sample.view(), None)?.latents;
         let decoded = denormalize(evidence.vae.decode(latents.view())?.view(), Dtype::F32)?;
-        let what = format!("of a picture that was {what} before encoding");
         search.offer(cause, &what, &decoded);
         if search.done() {
             return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Tries what was left out because it was unlikely: pictures that have little in common with the reference's, or
+/// are dark all over, show no contrast to go by, and no border that stands out.
+pub(super) fn by_everything(
+    evidence: &Evidence,
+    raw: &Array4<f32>,
+    search: &mut Search,
+) -> Result<()> {
+    search.leaves_nothing_out = true;
+    if !evidence.has_users_latents() {
+        by_input(evidence, rearranged_before(evidence, search), search)?;
+        if !search.done() {
+            by_input(evidence, only_before(evidence), search)?;
+        }
+    }
+    for by in [by_latents, by_paddings, by_tiles] {
+        if !search.done() {
+            by(evidence, raw, search)?;
         }
     }
     Ok(())
@@ -258,10 +286,13 @@ pub(super) fn by_paddings(
     search: &mut Search,
 ) -> Result<()> {
     let vae = evidence.vae;
-    let at_the_border = Region::of_pictures(search.ours, search.theirs).stands_out_at_the_border();
+    let at_the_border = search.leaves_nothing_out
+        || Region::of_pictures(search.ours, search.theirs).stands_out_at_the_border();
     for padding in Padding::ALL {
         let (cause, what) = (padding.cause(), padding.in_words());
-        if !evidence.knows(cause.code) || (padding != Padding::Symmetric && !at_the_border) {
+        let of = |place: &str| format!("with {what} in {place}");
+        let may_be = padding == Padding::Symmetric || at_the_border;
+        if !may_be || !evidence.knows(cause.code) || search.has(cause, &of("the encoder")) {
             continue;
         }
         let encoded = match evidence.has_users_latents() {
@@ -271,7 +302,7 @@ pub(super) fn by_paddings(
         let mut offer = |place: &str, decoded: Option<Array4<f32>>| -> Result<()> {
             if let Some(decoded) = decoded.filter(|_| !search.done()) {
                 let picture = denormalize(decoded.view(), Dtype::F32)?;
-                search.offer(cause, &format!("with {what} in {place}"), &picture);
+                search.offer(cause, &of(place), &picture);
             }
             Ok(())
         };
@@ -298,8 +329,12 @@ pub(super) fn by_tiles(evidence: &Evidence, raw: &Array4<f32>, search: &mut Sear
         let mut tiles = Tiles::new(evidence.vae, tiling, raw.view());
         for mistake in [None].into_iter().chain(UnitMistake::ALL.map(Some)) {
             let cause = if mistake.is_some() { &TILE_BLEND_UNITS } else { &TILE_SEAMS };
+            let what = tiles::described(tiling, mistake);
+            if search.has(cause, &what) {
+                continue;
+            }
             let decoded = denormalize(tiles.blended(mistake)?.view(), Dtype::F32)?;
-            search.offer(cause, &tiles::described(tiling, mistake), &decoded);
+            search.offer(cause, &what, &decoded);
             if search.done() {
                 return Ok(());
             }
