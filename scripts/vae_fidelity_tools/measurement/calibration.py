@@ -24,7 +24,7 @@ from pathlib import Path
 
 from vae_fidelity_tools import arguments
 from vae_fidelity_tools.checkout import ROOT
-from vae_fidelity_tools.measurement.calibration_pictures import TEST, TUNE, write_clean, write_pictures
+from vae_fidelity_tools.measurement.calibration_pictures import TEST, TUNE, write_clean, write_nights, write_pictures
 
 # Of the strong injections of each cause: first among the findings, and an error.
 LEAST_FOUND = 0.95
@@ -356,6 +356,8 @@ def main():
         pictures = Path(folder) / "pictures"
         pictures.mkdir()
         write_pictures(pictures, TUNE if args.tune else TEST, args.cuts)
+        if args.tune:
+            write_nights(pictures)
         write_clean(pictures, 0 if args.tune else 1)
         matrix = run(pictures)
     summary = summarised(matrix)

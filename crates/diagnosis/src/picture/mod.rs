@@ -61,6 +61,9 @@ const RELATED: f64 = 0.3;
 /// Unless they are this near.
 const NEAR_DB: f64 = 30.0;
 
+/// Pictures whose levels vary less than this, as a standard deviation, are alike whatever they show.
+const CONTRAST: f64 = 32.0;
+
 /// From here on a picture is the expected one.
 const SAME_DB: f64 = 50.0;
 
@@ -181,12 +184,10 @@ fn of_one_size(
         outcome = Outcome::Unexplained;
     }
     let blurred = filtered::blur(ours, theirs)?;
-    if altered
-        && !looks_compressed
-        && !explains(&outcome)
-        && blurred.is_none()
-        && one_colour.is_none()
-    {
+    // What saved runs of the VAE so far goes by how levels vary.
+    let unsure = !related || search.contrast < CONTRAST;
+    let may_be_more = altered && !looks_compressed && blurred.is_none() && one_colour.is_none();
+    if unsure && may_be_more && !explains(&outcome) {
         tried::by_everything(evidence, latents, &mut search)?;
         if search.done() {
             outcome = search.competition.outcome(allowed.rms);

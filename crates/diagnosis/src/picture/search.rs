@@ -4,7 +4,7 @@ use super::super::codes::Cause;
 use super::super::colour_fit::fitted;
 use super::super::competition::{Competition, Explanation};
 use super::super::evidence::Evidence;
-use super::super::fit::{Line, psnr};
+use super::super::fit::{Line, psnr, spread};
 use super::super::recolouring::{Named, Rgb, known};
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
@@ -25,6 +25,8 @@ pub(super) struct Search<'a> {
     pub competition: Competition<'a>,
     /// Pearson's, of all levels.
     pub correlation: f64,
+    /// Standard deviation of the reference's levels.
+    pub contrast: f64,
     /// Of the line through the levels that are not clamped; `None` where they do not vary.
     slope: Option<f64>,
     /// Whether to try what is too unlikely to be worth a run as long as something likelier may explain it.
@@ -42,6 +44,7 @@ impl<'a> Search<'a> {
             ours,
             competition: Competition::new(ROUNDING, HALF_PRECISION, evidence.unknown),
             correlation: line.map_or(0.0, |line| line.correlation),
+            contrast: spread(&levels(ours)),
             slope: line.map(|line| line.slope).filter(|slope| *slope != 0.0),
             leaves_nothing_out: false,
         }
