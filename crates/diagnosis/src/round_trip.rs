@@ -50,13 +50,11 @@ pub(super) fn findings(evidence: &Evidence) -> Vec<Finding> {
         return Vec::new();
     }
     let Some(line) = Line::through(evidence.sample, evidence.decoded) else { return Vec::new() };
-    let found = evidence.known(darker_than_black(&line));
-    let contrasty = line.spread[0] >= FLAT;
-    let found = found.or_else(|| contrasty.then(|| evidence.known(range(&line))).flatten());
-    found
-        .or_else(|| contrasty.then(|| evidence.known(channels(evidence))).flatten())
-        .into_iter()
-        .collect()
+    let mut rules = vec![darker_than_black(&line)];
+    if line.spread[0] >= FLAT {
+        rules.extend([range(&line), channels(evidence)]);
+    }
+    rules.into_iter().find_map(|found| evidence.known(found)).into_iter().collect()
 }
 
 /// Brightness, 0 to 1, of the picture and of what was decoded.
@@ -112,11 +110,11 @@ fn range(line: &Line) -> Option<Finding> {
     };
     // A VAE that is only weak flattens contrast about the picture's own brightness, and leaves that; none doubles
     // it.
-    let moved = moved_as(line, by, ALIKE).unwrap_or(by == DOUBLED);
-    let severity = if moved { Severity::Error } else { Severity::Warning };
+    let is_moved = moved_as(line, by, ALIKE).unwrap_or(by == DOUBLED);
+    let severity = if is_moved { Severity::Error } else { Severity::Warning };
     let [before, after] = brightness(line);
-    let moved = after - before;
-    let finding = Finding::new(cause, title).severity(severity).evidence("brightness_moved", moved);
+    let finding = Finding::new(cause, title).severity(severity);
+    let finding = finding.evidence("brightness_moved", after - before);
     Some(finding.evidence("a", a).evidence("b", b).evidence("correlation", line.correlation))
 }
 

@@ -50,9 +50,23 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether this was tried already.
-    pub fn has(&self, cause: &Cause, what: &str) -> bool {
-        self.competition.has(cause, what)
+    /// Offers the picture that `make` gives, unless it was tried already; whether there was one to offer.
+    ///
+    /// # Errors
+    ///
+    /// As `make`.
+    pub fn attempt(
+        &mut self,
+        cause: &'static Cause,
+        what: &str,
+        make: impl FnOnce() -> Result<Option<Rgb8>>,
+    ) -> Result<bool> {
+        if self.competition.has(cause, what) {
+            return Ok(false);
+        }
+        let candidate = make()?;
+        candidate.iter().for_each(|candidate| self.offer(cause, what, candidate));
+        Ok(candidate.is_some())
     }
 
     /// Offers the picture `candidate`.
