@@ -12,11 +12,12 @@ use crate::folder::Folder;
 use crate::identity::Identity;
 use crate::judge::{Trip, judged, trip};
 use crate::model::Model;
-use crate::prepare::{Prepared, prepare, sha256};
+use crate::prepare::{Prepared, prepare};
 use crate::protocol::Protocol;
 use crate::report::RunRecord;
 use crate::results::{Least, report};
 use crate::row::Row;
+use crate::sha256::sha256;
 use crate::shard::Shard;
 use crate::unchanged::check_unchanged;
 use crate::worst::Worst;
@@ -70,8 +71,8 @@ struct Ran {
 ///
 /// # Errors
 ///
-/// When the folder cannot be read or written; when a picture that it has a row for has changed since; and with [`ErrorKind::Cancelled`] after a model was
-/// cancelled.
+/// When the folder cannot be read or written; when a picture that it has a row for has changed since; and
+/// with [`ErrorKind::Cancelled`] after a model was cancelled.
 pub fn evaluate(
     data: &DataSet,
     models: &[&dyn Model],

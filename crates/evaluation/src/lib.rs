@@ -10,6 +10,7 @@
 //! same to the bit for any number of shards, in any order, with any number of threads.
 
 // A module uses only those above it.
+mod sha256;
 mod data;
 pub mod protocol;
 mod pillow_steps;

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use ndarray::Array4;
-use sha2::{Digest, Sha256};
 use vae_fidelity_core::Dtype;
 use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::{Error, Result};
@@ -62,9 +61,4 @@ pub fn prepare(id: &str, bytes: Vec<u8>, input: &Input) -> Result<Prepared> {
         }
     };
     Ok(Prepared { source, sample: normalize(&seen, Dtype::F32) })
-}
-
-/// The SHA-256 of `bytes`, in hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

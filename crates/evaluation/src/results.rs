@@ -8,12 +8,12 @@ use crate::duplicates::Duplicates;
 use crate::identity::Identity;
 use crate::latents::LatentSummary;
 use crate::pair::{PairMetrics, decibels};
-use crate::prepare::sha256;
 use crate::report::{
     EvaluationReport, EvaluationVerdict, Failure, Metrics, ModelResult, ProtocolRecord,
     PsnrOfMeanMse, RunRecord, SCHEMA_VERSION,
 };
 use crate::row::Row;
+use crate::sha256::sha256;
 use crate::summary::MetricSummary;
 
 /// How many pictures that could not be judged are named.

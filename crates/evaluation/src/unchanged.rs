@@ -5,8 +5,8 @@ use std::path::Path;
 use vae_fidelity_files::error::{Error, Result};
 
 use crate::data::{DataSet, Reader};
-use crate::prepare::sha256;
 use crate::row::Row;
+use crate::sha256::sha256;
 
 /// Reads the pictures of `rows`, which an earlier run wrote into the folder at `path`, and compares their
 /// SHA-256: names and lengths, which tell data sets from each other, are the same after a picture was

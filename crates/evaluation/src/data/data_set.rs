@@ -10,6 +10,7 @@ use vae_fidelity_files::error::{Error, Result};
 use super::entry::{Cell, Container, Entry, Location, ending};
 use super::listing::listed;
 use super::{parquet_file, tar_archive};
+use crate::sha256::finished;
 
 /// The pictures of a data set, in a fixed order: files by name, bytewise, or as a list has them; inside
 /// a file as they lie there.
@@ -113,5 +114,5 @@ fn hash(entries: &[Entry], containers: &[Container]) -> String {
     for container in containers {
         hash.update(format!("{}\0{}\n", container.id, container.bytes));
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    finished(hash)
 }

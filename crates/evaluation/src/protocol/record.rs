@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::input::read_text;
 
 use super::choices::{Confidence, FilterChoice, Input, Metrics, Posterior, Resize};
 use super::published;
+use crate::sha256::sha256;
 
 /// Every choice that changes a number, with a name.
 ///
@@ -121,7 +121,7 @@ impl Protocol {
     pub fn hash(&self, beside: &str) -> Result<String> {
         let choices = Self { name: String::new(), source: String::new(), ..self.clone() };
         let text = format!("{}\n{beside}", choices.to_toml()?);
-        Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(sha256(text.as_bytes()))
     }
 }
 
