@@ -1,11 +1,9 @@
 //! A data set and its models as a page: a table, distributions, latents, and the worst pictures.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use minijinja::{Value, context};
 use serde::Serialize;
 
-use super::page::filled;
+use super::page::{embedded_png, filled};
 use crate::error::Result;
 use crate::evaluation::{Evaluated, PairMetrics, Row, WorstPicture};
 
@@ -139,12 +137,11 @@ struct Shown {
 
 impl Shown {
     fn of(worst: &WorstPicture) -> Self {
-        let bytes = BASE64_STANDARD.encode(&worst.png);
         Self {
             model: worst.model,
             id: worst.id.clone(),
             psnr_db: worst.psnr_db,
-            picture: Value::from_safe_string(format!("data:image/png;base64,{bytes}")),
+            picture: embedded_png(&worst.png),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::pixels::{Rgb8, encode_png};
 
 /// `template`, up to the list under "Provenance", filled in with `context` and with what every page has: the
-/// report, the command line, the style, and its end.
+/// report, the command line, the start, the style, and its end.
 pub(super) fn rendered(
     template: &str,
     report: &impl Serialize,
@@ -40,15 +40,21 @@ pub(super) fn filled(
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_trim_blocks(true);
     numbers::add_filters(&mut environment);
-    environment.render_str(template, context).map(String::into_bytes).map_err(|error| {
+    let template = format!("{}{template}", include_str!("start.html"));
+    environment.render_str(&template, context).map(String::into_bytes).map_err(|error| {
         Error::new(ErrorKind::Output, "HTML report", error, "please report this as a bug")
     })
 }
 
 /// A picture as an address that holds it.
 pub(super) fn embedded(picture: &Rgb8) -> Result<Value> {
-    let bytes = BASE64_STANDARD.encode(encode_png(picture)?);
-    Ok(Value::from_safe_string(format!("data:image/png;base64,{bytes}")))
+    Ok(embedded_png(&encode_png(picture)?))
+}
+
+/// The same of a picture's file.
+pub(super) fn embedded_png(png: &[u8]) -> Value {
+    let bytes = BASE64_STANDARD.encode(png);
+    Value::from_safe_string(format!("data:image/png;base64,{bytes}"))
 }
 
 /// `report` as `--json` prints it, and so that nothing in it ends the element that it stands in: `<` occurs
