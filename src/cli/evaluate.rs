@@ -3,12 +3,14 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use same_file::is_same_file;
+
 use crate::checkpoint::HubProgress;
 use crate::evaluation::{
     self, EvaluateOptions, Evaluated, EvaluationReport, EvaluationVerdict, Least, Protocol,
 };
 use crate::output::write_atomically;
-use crate::pipeline::{Evaluation, PipelineBuilder, evaluate};
+use crate::pipeline::{Evaluation, evaluate};
 use crate::report::evaluation_page;
 use crate::{Error, Pipeline, Result};
 
@@ -23,6 +25,7 @@ use super::shared_args::LeastArgs;
 pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     check_working_directory()?;
     let protocol = Protocol::named(&args.protocol)?;
+    args.execution.notes().iter().for_each(|note| console.note(note));
     let progress = Progress::new(1, console);
     let pipelines = args
         .repo
@@ -55,7 +58,9 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
 
 pub fn merge(args: &MergeArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     check_working_directory()?;
-    if let Some(input) = args.folders.iter().find(|folder| same(folder, &args.out)) {
+    if let Some(input) =
+        args.folders.iter().find(|folder| is_same_file(folder, &args.out).unwrap_or(false))
+    {
         let problem = format!("--out is one of the shards, {}", input.display());
         return Err(Error::output(&args.out, problem, "name a new folder"));
     }
@@ -64,35 +69,18 @@ pub fn merge(args: &MergeArgs, arguments: &[OsString], console: Console) -> Resu
     finished(&evaluated, &args.out, &command_line(arguments), console)
 }
 
-fn same(a: &Path, b: &Path) -> bool {
-    match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    }
-}
-
 fn loaded(
     args: &EvaluateArgs,
     repo: &str,
     progress: &Progress,
     of_hub: HubProgress,
 ) -> Result<Pipeline> {
-    let mut builder: PipelineBuilder =
-        Pipeline::builder().repo(repo).engine(args.engine.engine()).device(args.device);
-    let several = args.repo.len() > 1;
-    // The built-in VAE has neither.
-    if let (Some(name), false) = (&args.about.subfolder, several && repo == "builtin") {
-        builder = builder.subfolder(name);
+    let mut builder = Pipeline::builder().repo(repo);
+    // Beside others the built-in VAE, which has neither folders nor revisions, is not meant.
+    if !(args.repo.len() > 1 && repo == "builtin") {
+        builder = args.about.applied(builder);
     }
-    if let (Some(revision), false) = (&args.about.hub.revision, several && repo == "builtin") {
-        builder = builder.revision(revision);
-    }
-    if let Some(dtype) = args.dtype.dtype() {
-        builder = builder.dtype(dtype);
-    }
-    if let Some(threads) = args.threads {
-        builder = builder.threads(threads as usize);
-    }
+    let builder = args.execution.applied(builder);
     progress.step("loading the VAE");
     let options = args.about.options(&builder.source()?, of_hub)?;
     builder.opened_with(options).build()

@@ -4,11 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::autoencoder_kl::DeviceChoice;
 use crate::evaluation::Shard;
 
-use super::engine::EngineChoice;
-use super::run_args::DtypeChoice;
+use super::run_args::ExecutionArgs;
 use super::shared_args::LeastArgs;
 use super::source_args::SourceArgs;
 
@@ -16,9 +14,9 @@ use super::source_args::SourceArgs;
 ///
 /// Every picture goes through every VAE. DIR gets rows.parquet (a row for each picture and VAE),
 /// latents.parquet, result.json, report.html, protocol.toml and the worst pictures. Stopped and started
-/// again, it goes on. The result is the same to the bit for any number of shards, in any order, and with any number of
-/// --threads (--engine fast). Exit code 0: all pictures were judged; 1: something that was asked for
-/// (--min-psnr, ...) is missed; 2: a picture could not be judged, or nothing could.
+/// again, it goes on. The result is the same to the bit for any number of shards, in any order, and with
+/// any number of --threads (--engine fast). Exit code 0: all pictures were judged; 1: something that was
+/// asked for (--min-psnr, ...) is missed; 2: a picture could not be judged, or nothing could.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 pub struct EvaluateArgs {
@@ -44,19 +42,8 @@ pub struct EvaluateArgs {
     pub least: LeastArgs,
     #[command(flatten)]
     pub about: SourceArgs,
-    /// auto, cpu, cuda, cuda:N or mps; auto is CUDA where it is, else the CPU
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub device: DeviceChoice,
-    /// The arithmetic; auto is f32 on the CPU and f16 elsewhere
-    #[arg(long, aliases = ["precision", "torch-dtype"], value_enum, default_value_t = DtypeChoice::Auto)]
-    pub dtype: DtypeChoice,
-    /// How many threads compute [default: libtorch's choice; for --engine fast on the CPU as many as
-    /// the process may use]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
-    pub threads: Option<u32>,
-    /// Which implementation runs the VAEs; the default is reference where libtorch was built in
-    #[arg(long, value_enum, default_value_t)]
-    pub engine: EngineChoice,
+    #[command(flatten)]
+    pub execution: ExecutionArgs,
 }
 
 /// Put the shards of an evaluation together

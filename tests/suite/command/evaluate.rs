@@ -59,6 +59,15 @@ fn painted_over(sandbox: &Sandbox, path: &str) -> Vec<u8> {
     was
 }
 
+/// More threads than are of use are neither started nor passed over in silence, as for check.
+#[test]
+fn more_threads_than_are_of_use_are_said() {
+    let sandbox = Sandbox::new();
+    data(&sandbox, 2);
+    let ran = evaluate(&sandbox, "out", &["--threads", "4096"]).exits(0);
+    ran.check(ran.stderr.contains("--threads 4096 is more than"), "expected a note");
+}
+
 #[test]
 fn every_picture_of_nested_folders_has_a_row_and_means_are_summed_up() {
     let sandbox = Sandbox::new();
