@@ -68,14 +68,22 @@ impl Checkpoint {
             let (problem, next) = recognised.refusal();
             Error::new(ErrorKind::Checkpoint, source, problem, next)
         };
+        // What the text of a config says; one that the class it names cannot have may be of the weights'.
+        let parsed = |text: &str, origin: &str| match VaeConfig::from_json(text, origin) {
+            Ok(config) => Ok(config),
+            Err(error) => Err(match &weights {
+                Weights::Files(vae) => class::beside_invalid(vae, text).map_or(error, refused),
+                Weights::Recipe(_) => error,
+            }),
+        };
         let config = match (options.config.as_ref().or(config.as_ref()), source, &weights) {
             (Some(file), ..) => {
-                let origin = file.display().to_string();
-                let config = VaeConfig::from_json(&read_text(file, ErrorKind::Config)?, &origin)?;
+                let text = read_text(file, ErrorKind::Config)?;
+                let config = parsed(&text, &file.display().to_string())?;
                 with_family(config, options.family, &mut notes)?
             }
             (None, Source::InMemory { name, config: Some(text), .. }, _) => {
-                let config = VaeConfig::from_json(text, &format!("the config of {name}"))?;
+                let config = parsed(text, &format!("the config of {name}"))?;
                 with_family(config, options.family, &mut notes)?
             }
             (None, source, Weights::Files(vae)) if *source != Source::Builtin => {
