@@ -89,7 +89,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
             let judged = pipeline.check_with(image, &check, |now| step(&now.to_string()));
             let written = judged.and_then(|mut checked| {
                 step("writing");
-                let yours = check.files.decoded_image.as_ref();
+                let yours = check.files.decoded_image.as_ref().map(|yours| &yours.pixels);
                 results::write(&checked, outputs, &command, yours, console)?;
                 checked.report.timings_ms.set_total(started.elapsed());
                 Ok(checked)

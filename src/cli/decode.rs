@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::checkpoint::LatentsFile;
+use crate::diagnosis::UserPicture;
 use crate::output::write_all_atomically;
 use crate::pipeline::{DecodeOptions, DecodedLatents, LatentsIn};
 use crate::pixels::{self, encode_png};
@@ -53,7 +54,7 @@ pub fn run(args: &DecodeArgs, console: Console) -> Result<Outcome> {
         notes.extend(latents_file.note());
         let mut decode = DecodeOptions {
             scale,
-            decoded_image: decoded_image.map(|opened| opened.pixels),
+            decoded_image: decoded_image.map(UserPicture::from),
             latents_file: Some(latents_file),
             notes,
             ..DecodeOptions::default()

@@ -8,7 +8,7 @@ use vae_fidelity_core::config::{Class, Family};
 use vae_fidelity_core::trace::TraceFile;
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::Result;
-use vae_fidelity_pixels::{Dropped, Rgb8};
+use vae_fidelity_pixels::{Dropped, JpegCoding, OpenedImage, Rgb8};
 
 /// One picture's way through a VAE, and what the user holds against it.
 pub struct Evidence<'a> {
@@ -69,11 +69,32 @@ pub struct UserFiles {
     /// How they are scaled.
     pub latents_scale: LatentsScale,
     /// Its decoded picture.
-    pub decoded_image: Option<Rgb8>,
+    pub decoded_image: Option<UserPicture>,
     /// The tensor that it fed to the encoder.
     pub preprocessed: Option<ArrayD<f32>>,
     /// A trace of its layers.
     pub against: Option<TraceFile>,
+}
+
+/// A picture of the user's, and how its file was coded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserPicture {
+    /// Its pixels.
+    pub pixels: Rgb8,
+    /// What was rounded when it was saved; `None` where it is no JPEG.
+    pub jpeg: Option<JpegCoding>,
+}
+
+impl From<Rgb8> for UserPicture {
+    fn from(pixels: Rgb8) -> Self {
+        Self { pixels, jpeg: None }
+    }
+}
+
+impl From<OpenedImage> for UserPicture {
+    fn from(opened: OpenedImage) -> Self {
+        Self { pixels: opened.pixels, jpeg: opened.jpeg }
+    }
 }
 
 /// What has been done to latents since the encoder made them.

@@ -13,12 +13,12 @@ pub type Pixel = [f64; 3];
 
 /// Levels from 0 to 1 of a decoded picture, changed and written.
 fn written(plot: &Plot, change: impl Fn(Pixel) -> Pixel) -> Result<Option<UserFiles>> {
-    let written = picture(&plot.run.decoded)?.and_then(|files| files.decoded_image).unwrap();
+    let written = picture(&plot.run.decoded)?.and_then(|files| files.decoded_image).unwrap().pixels;
     let pixels = written.data().chunks_exact(3).map(|p| [p[0], p[1], p[2]]);
     let bytes = pixels.flat_map(|pixel| {
         change(pixel.map(|level| f64::from(level) / 255.0)).map(|x| (x * 255.0).round() as u8)
     });
-    let decoded_image = Some(Rgb8::new(written.width(), written.height(), bytes.collect())?);
+    let decoded_image = Some(Rgb8::new(written.width(), written.height(), bytes.collect())?.into());
     Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
 }
 

@@ -12,6 +12,7 @@ mod consequences;
 pub mod faults;
 mod flux2;
 mod tiny;
+mod jpeg;
 mod legitimate;
 mod matrix;
 pub mod plot;

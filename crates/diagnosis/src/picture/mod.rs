@@ -14,10 +14,11 @@ use super::compared::{Difference, Judged};
 use super::competition::Outcome;
 use super::decided_by::DecidedBy;
 use super::draw;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, UserPicture};
 use super::filtered;
 use super::finding::Finding;
 use super::fit::psnr;
+use super::jpeg::coded_as;
 use super::legitimate::{Compressed, Distance, QUALITY};
 use super::non_finite::black_picture;
 use super::padded::first_padding;
@@ -68,7 +69,8 @@ const CONTRAST: f64 = 32.0;
 const SAME_DB: f64 = 50.0;
 
 /// What is wrong with the user's picture, if anything, and how far off it is.
-pub(super) fn judged(evidence: &Evidence, theirs: &Rgb8) -> Result<Judged> {
+pub(super) fn judged(evidence: &Evidence, picture: &UserPicture) -> Result<Judged> {
+    let theirs = &picture.pixels;
     let reference = reference(evidence)?;
     let ours = denormalize(reference.decoded.view(), Dtype::F32)?;
     if let Some(finding) = turned(evidence, &reference.decoded, theirs)? {
@@ -81,7 +83,7 @@ pub(super) fn judged(evidence: &Evidence, theirs: &Rgb8) -> Result<Judged> {
         true => "what this VAE decodes from your latents",
         false => "what this VAE decodes",
     };
-    let judged = of_one_size(evidence, &reference, &ours, theirs)?;
+    let judged = of_one_size(evidence, &reference, &ours, picture)?;
     Ok(judged.at(Difference::of_pictures(&ours, theirs, what)))
 }
 
@@ -89,8 +91,9 @@ fn of_one_size(
     evidence: &Evidence,
     Reference { latents, decoded }: &Reference,
     ours: &Rgb8,
-    theirs: &Rgb8,
+    picture: &UserPicture,
 ) -> Result<Judged> {
+    let theirs = &picture.pixels;
     let before = psnr(ours, theirs);
     if before == f64::INFINITY {
         return Ok(Judged::default());
@@ -103,10 +106,16 @@ fn of_one_size(
     let distance = Distance::between(ours, theirs);
     let compression = Compressed::of(ours)?;
     let compressed = compression.distance();
-    if let Some(finding) = quantisation::exact(evidence, decoded, ours, theirs) {
+    // The reference's, saved as theirs was.
+    let saved = match &picture.jpeg {
+        Some(coding) => Some(coded_as(ours, coding)?),
+        None => None,
+    };
+    let same_way = saved.as_ref().unwrap_or(ours);
+    if let Some(finding) = quantisation::exact(evidence, decoded, same_way, picture)? {
         return Ok(finding.into());
     }
-    let mut search = Search::new(evidence, ours, theirs);
+    let mut search = Search::new(evidence, ours, picture)?;
     by_pixels(evidence, decoded, &mut search)?;
     if !evidence.latents_are_given {
         matched::offer(evidence.seen, &mut search)?;
@@ -123,7 +132,7 @@ fn of_one_size(
     }
     if before < SAME_DB
         && !explains(&search.competition.outcome(f64::INFINITY))
-        && let Some(finding) = by_region(evidence, ours, theirs, &compression)?
+        && let Some(finding) = by_region(evidence, same_way, picture, &compression)?
     {
         return Ok(finding.evidence("psnr_db", before).into());
     }
@@ -139,7 +148,7 @@ fn of_one_size(
         {
             return Ok(at(evidence.vae.config(), finding, &exact).into());
         }
-        return Ok(match evidence.known(quantisation::lost_levels(ours, theirs)) {
+        return Ok(match evidence.known(quantisation::lost_levels(decoded, ours, picture)?) {
             Some(finding) => finding.into(),
             None if before >= SAME_DB => Judged::default(),
             None => Judged::passing("half precision, JPEG and WebP do as much"),
@@ -201,12 +210,14 @@ fn of_one_size(
         }
         nearest = Some(finding);
     }
-    if nearest.is_none()
-        && let Some(finding) = evidence
-            .known(seams::seams(ours, theirs))
-            .or_else(|| evidence.known(quantisation::lost_levels(ours, theirs)))
-    {
-        return Ok(finding.evidence("psnr_db", before).into());
+    if nearest.is_none() {
+        let mut finding = evidence.known(seams::seams(ours, theirs));
+        if finding.is_none() {
+            finding = evidence.known(quantisation::lost_levels(decoded, ours, picture)?);
+        }
+        if let Some(finding) = finding {
+            return Ok(finding.evidence("psnr_db", before).into());
+        }
     }
     let left = blurred.map_or(f64::INFINITY, |blur| blur.left_rms_levels);
     let left = outcome.first().map_or(left, |one| left.min(one.left));
@@ -274,10 +285,13 @@ fn or_dark(evidence: &Evidence, decoded: &Array4<f32>, finding: Finding) -> Resu
 fn by_region(
     evidence: &Evidence,
     ours: &Rgb8,
-    theirs: &Rgb8,
+    UserPicture { pixels: theirs, jpeg }: &UserPicture,
     compression: &Compressed,
 ) -> Result<Option<Finding>> {
-    let of = |picture: &Rgb8| Region::of_pictures(ours, picture);
+    let of = |picture: &Rgb8| match jpeg {
+        Some(_) => Region::of_pictures(ours, picture).kept_as_jpeg(),
+        None => Region::of_pictures(ours, picture),
+    };
     let [jpeg, webp] = compression.pictures.each_ref().map(of);
     let compressed = jpeg.or(&webp);
     let found =
@@ -302,10 +316,10 @@ fn of_another_draw(evidence: &Evidence) -> Result<Option<Rgb8>> {
 fn by_pixels(evidence: &Evidence, decoded: &Array4<f32>, search: &mut Search) -> Result<()> {
     let (config, orientation) = (evidence.vae.config(), evidence.orientation);
     for (conversion, cause, what) in Conversion::RANGES {
-        search.offer(cause, what, &conversion.apply(decoded)?);
+        search.offer(cause, what, &conversion.apply(decoded)?)?;
     }
     for (cause, what, changed) in tried::rearranged(decoded, config, orientation) {
-        search.offer(cause, &what, &denormalize(changed.view(), Dtype::F32)?);
+        search.offer(cause, &what, &denormalize(changed.view(), Dtype::F32)?)?;
     }
     search.offer_recolourings()
 }

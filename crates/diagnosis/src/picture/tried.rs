@@ -176,8 +176,7 @@ fn another_factor(
     let Some(k) = found.map(f64::exp).filter(|k| (k - 1.0).abs() > 0.02) else { return Ok(()) };
     let what = format!("decoded from latents {k:.3} times as large");
     let candidate = picture_of(evidence, raw.mapv(|z| z * k as f32))?;
-    search.offer_fitted(&SCALING_FACTOR_MISMATCH, &what, &candidate, 1);
-    Ok(())
+    search.offer_fitted(&SCALING_FACTOR_MISMATCH, &what, &candidate, 1)
 }
 
 /// Looks for a shift that the config does not have, so that no line is blamed for it.
@@ -192,8 +191,7 @@ fn another_shift(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) ->
         if by > 0.0 { "added to" } else { "subtracted from" }
     );
     let candidate = picture_of(evidence, shifted(by))?;
-    search.offer_fitted(&SHIFT_FACTOR_DROPPED, &what, &candidate, 1);
-    Ok(())
+    search.offer_fitted(&SHIFT_FACTOR_DROPPED, &what, &candidate, 1)
 }
 
 /// The number from `low` to `high` whose latents decode to what is nearest to the user's picture.
