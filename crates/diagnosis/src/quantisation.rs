@@ -1,6 +1,6 @@
 //! From a decoded tensor to 8 bits: the ways in which that goes wrong.
 
-use ndarray::Array4;
+use ndarray::{Array4, s};
 
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
@@ -248,11 +248,18 @@ fn posterised(
     theirs: &Rgb8,
     coding: &JpegCoding,
 ) -> Result<Option<Finding>> {
-    let theirs = part(theirs)?;
-    let before = psnr(&coded_as(&part(ours)?, coding)?, &theirs);
+    let ([left, top], [width, height]) = middle(theirs);
+    let of = |picture: &Rgb8| {
+        let rows = picture.data().chunks_exact(3 * picture.width()).skip(top).take(height);
+        let data = rows.flat_map(|row| &row[3 * left..3 * (left + width)]).copied().collect();
+        Rgb8::new(width, height, data)
+    };
+    let part = decoded.slice(s![.., .., top..top + height, left..left + width]).to_owned();
+    let theirs = of(theirs)?;
+    let before = psnr(&coded_as(&of(ours)?, coding)?, &theirs);
     let mut nearest = None;
     for steps in 2..=64 {
-        let candidate = part(&Conversion::Posterised(steps).apply(decoded)?)?;
+        let candidate = Conversion::Posterised(steps).apply(&part)?;
         let after = psnr(&coded_as(&candidate, coding)?, &theirs);
         if nearest.is_none_or(|(most, _)| after > most) {
             nearest = Some((after, usize::from(steps) + 1));
@@ -265,16 +272,12 @@ fn posterised(
     }))
 }
 
-/// The middle of a large picture, which begins where blocks of a JPEG do.
-fn part(picture: &Rgb8) -> Result<Rgb8> {
+/// Left and top, and the sides, of the middle of a large picture, which begins where blocks of a JPEG do.
+fn middle(picture: &Rgb8) -> ([usize; 2], [usize; 2]) {
     const SIDE: usize = 256;
-    let [(left, width), (top, height)] = [picture.width(), picture.height()].map(|length| {
-        let from = length.saturating_sub(SIDE) / 2 / 16 * 16;
-        (from, SIDE.min(length - from))
-    });
-    let rows = picture.data().chunks_exact(3 * picture.width()).skip(top).take(height);
-    let data = rows.flat_map(|row| &row[3 * left..3 * (left + width)]).copied().collect();
-    Rgb8::new(width, height, data)
+    let lengths = [picture.width(), picture.height()];
+    let from = lengths.map(|length| length.saturating_sub(SIDE) / 2 / 16 * 16);
+    (from, [0, 1].map(|i| SIDE.min(lengths[i] - from[i])))
 }
 
 /// `banding`, where levels are missing and no cause explains it: whatever compresses the range does
