@@ -131,13 +131,7 @@ impl<'a> Competition<'a> {
 
     /// Of files that are held against what is only nearly right.
     pub fn of_parts(floor: f64) -> Self {
-        Self {
-            floor,
-            floor_of_fits: floor,
-            half_precision: None,
-            unknown: &[],
-            offered: Vec::new(),
-        }
+        Self { floor, floor_of_fits: floor, ..Self::default() }
     }
 
     pub fn offer(&mut self, explanation: Explanation) {

@@ -101,11 +101,7 @@ impl Markers {
 
     /// SOF: depth, height and width, the number of components, then three bytes of each.
     fn take_components(&mut self, segment: &[u8]) {
-        let Some([_, _, _, _, _, count, components @ ..]) =
-            segment.first_chunk::<6>().map(|_| segment)
-        else {
-            return;
-        };
+        let [_, _, _, _, _, count, components @ ..] = segment else { return };
         let of = |c: &[u8]| (c[1] >> 4, c[1] & 15, c[2]);
         self.components = components.chunks_exact(3).take(usize::from(*count)).map(of).collect();
     }
@@ -130,6 +126,7 @@ const ZIGZAG: [usize; 64] = {
     }
     order
 };
+
 /// The code of the next marker. Within a scan's data 0xff is followed by 0.
 fn next_marker(file: &mut impl BufRead) -> io::Result<u8> {
     loop {

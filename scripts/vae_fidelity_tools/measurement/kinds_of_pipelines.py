@@ -63,10 +63,12 @@ def all_of(folder, vae, picture, raw=None):
     return written(folder, **files)
 
 
-def kind(threads, *expected):
-    def add(plant):
-        KINDS.append(Kind(threads, plant.__name__.replace("_", " "), expected, plant))
-        return plant
+def kind(threads, *expected, planted=lambda change: change):
+    """Adds a kind; `planted` makes its `plant` of the function that this stands above."""
+
+    def add(change):
+        KINDS.append(Kind(threads, change.__name__.replace("_", " "), expected, planted(change)))
+        return change
 
     return add
 
@@ -74,55 +76,45 @@ def kind(threads, *expected):
 def saved_by(threads, *expected):
     """Planted in the picture that is saved."""
 
-    def add(change):
+    def planted(change):
         def plant(folder, picture, vae, random):
-            saved = to_picture(decoded(vae, encoded(vae, picture).mean))
-            return written(folder, picture=change(saved, picture))
+            return written(folder, picture=change(to_picture(decoded(vae, encoded(vae, picture).mean))))
 
-        KINDS.append(Kind(threads, change.__name__.replace("_", " "), expected, plant))
-        return change
+        return plant
 
-    return add
+    return kind(threads, *expected, planted=planted)
 
 
 def fed_by(threads, *expected):
     """Planted in the picture that is fed: it shows in all files."""
 
-    def add(change):
-        def plant(folder, picture, vae, random):
-            return all_of(folder, vae, change(picture))
+    def planted(change):
+        return lambda folder, picture, vae, random: all_of(folder, vae, change(picture))
 
-        KINDS.append(Kind(threads, change.__name__.replace("_", " "), expected, plant))
-        return change
-
-    return add
+    return kind(threads, *expected, planted=planted)
 
 
 def latents_by(threads, *expected):
     """Planted in the latents before they are scaled: it shows in them and in the picture."""
 
-    def add(change):
-        def plant(folder, picture, vae, random):
-            return all_of(folder, vae, picture, change(encoded(vae, picture)))
+    def planted(change):
+        return lambda folder, picture, vae, random: all_of(folder, vae, picture, change(encoded(vae, picture)))
 
-        KINDS.append(Kind(threads, change.__name__.replace("_", " "), expected, plant))
-        return change
-
-    return add
+    return kind(threads, *expected, planted=planted)
 
 
 @saved_by("VideoHelperSuite#591", "levels-changed")
-def video_range_left_in(saved, _):
+def video_range_left_in(saved):
     return curve(saved, lambda x: (16 + 219 * x) / 255)
 
 
 @saved_by("VideoHelperSuite#529", "levels-changed")
-def video_range_expanded_twice(saved, _):
+def video_range_expanded_twice(saved):
     return curve(saved, lambda x: (255 * x - 16) / 219)
 
 
 @saved_by("VideoHelperSuite#591", "colour-matrix")
-def BT_601_read_as_709(saved, _):
+def BT_601_read_as_709(saved):
     return mistakes.channels_mixed(saved, mistakes.read_by_another_matrix())
 
 
@@ -132,33 +124,33 @@ def video_range_fed(picture):
 
 
 @saved_by("A1111#2754", "levels-changed")
-def less_contrast(saved, _):
+def less_contrast(saved):
     return curve(saved, lambda x: 0.5 + 0.9 * (x - 0.5))
 
 
 @saved_by("A1111#2754", "levels-changed")
-def more_contrast(saved, _):
+def more_contrast(saved):
     return curve(saved, lambda x: 0.5 + 1.1 * (x - 0.5))
 
 
 @saved_by("A1111#2754", "levels-changed", "gamma-mismatch")
-def brighter(saved, _):
+def brighter(saved):
     return curve(saved, lambda x: x * 1.15)
 
 
 @saved_by("A1111#410", "colour-matrix")
-def more_saturated(saved, _):
+def more_saturated(saved):
     return mistakes.channels_mixed(saved, mistakes.saturation(1.4))
 
 
 @saved_by("A1111#2754", "colour-matched", "levels-changed")
-def matched_to_a_warm_picture(saved, _):
+def matched_to_a_warm_picture(saved):
     levels = np.asarray(saved, np.float64) * [1.12, 1.0, 0.85] + [4, 0, -3]
     return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
 
 
 @saved_by("zero123plus#86", "levels-changed", "output-not-denormalised")
-def a_pipelines_own_line_left_out(saved, _):
+def a_pipelines_own_line_left_out(saved):
     return curve(saved, lambda x: ((2 * x - 1) * 0.5 / 0.8 + 1) / 2)
 
 
@@ -189,7 +181,7 @@ def patches_unpacked_by_columns(posterior):
 
 
 @saved_by("minRF#6", "layout-scrambled", "latent-patch-order")
-def pixels_of_2_x_2_by_columns(saved, _):
+def pixels_of_2_x_2_by_columns(saved):
     a = np.asarray(saved)
     h, w, c = a.shape
     return Image.fromarray(a.reshape(h // 2, 2, w // 2, 2, c).transpose(0, 3, 2, 1, 4).reshape(h, w, c).copy())
@@ -299,7 +291,7 @@ def linear_light_fed(picture):
 
 
 @saved_by("HQ-Image-Save#21", "gamma-mismatch")
-def linear_light_saved(saved, _):
+def linear_light_saved(saved):
     return curve(saved, linear)
 
 

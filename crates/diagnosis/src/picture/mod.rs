@@ -122,7 +122,7 @@ fn of_one_size(
     if let Some(finding) = quantisation::exact(evidence, decoded, same_way, picture)? {
         return Ok(finding.into());
     }
-    let mut search = Search::new(evidence, ours, picture)?;
+    let mut search = Search::new(evidence, ours, same_way, picture)?;
     by_pixels(evidence, decoded, &mut search)?;
     if !evidence.latents_are_given {
         matched::offer(evidence.seen, &mut search)?;

@@ -37,14 +37,24 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub fn new(evidence: &'a Evidence, ours: &'a Rgb8, picture: &'a UserPicture) -> Result<Self> {
+    /// `same_way` is the reference's picture, saved as theirs was.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no memory for another picture saved so.
+    pub fn new(
+        evidence: &'a Evidence,
+        ours: &'a Rgb8,
+        same_way: &Rgb8,
+        picture: &'a UserPicture,
+    ) -> Result<Self> {
         let theirs = &picture.pixels;
         let levels = |picture: &Rgb8| -> Vec<f32> {
             picture.data().iter().map(|&level| f32::from(level)).collect()
         };
         let line = Line::through(&levels(ours), &levels(theirs));
         let of_fits = match &picture.jpeg {
-            Some(coding) => rounding_kept(ours, coding)?,
+            Some(coding) => rounding_kept(ours, same_way, coding)?,
             None => ROUNDING,
         };
         Ok(Self {
@@ -151,8 +161,8 @@ impl<'a> Search<'a> {
 }
 
 /// What becomes of [`ROUNDING`] in a JPEG of this coding, whose steps a small change moves as well: RMS in levels
-/// between `picture` and itself with a level more or less in one of six places.
-fn rounding_kept(picture: &Rgb8, coding: &JpegCoding) -> Result<f64> {
+/// between `picture`, which becomes `coded`, and itself with a level more or less in one of six places.
+fn rounding_kept(picture: &Rgb8, coded: &Rgb8, coding: &JpegCoding) -> Result<f64> {
     let moved = |(i, &level): (usize, &u8)| match (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         >> 32
         & 0xff
@@ -163,7 +173,7 @@ fn rounding_kept(picture: &Rgb8, coding: &JpegCoding) -> Result<f64> {
     };
     let data = picture.data().iter().enumerate().map(moved).collect();
     let moved = Rgb8::new(picture.width(), picture.height(), data)?;
-    Ok(levels(psnr(&coded_as(picture, coding)?, &coded_as(&moved, coding)?)))
+    Ok(levels(psnr(coded, &coded_as(&moved, coding)?)))
 }
 
 /// RMS in levels of a PSNR.
