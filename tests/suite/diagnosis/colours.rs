@@ -27,6 +27,11 @@ fn sample(plot: &Plot, change: impl Fn(Pixel) -> Pixel) -> Array4<f32> {
     changed(plot.run.sample.clone(), change)
 }
 
+/// What was done to the picture itself, before it became a sample.
+fn of_8_bits(sample: Array4<f32>) -> Array4<f32> {
+    sample.mapv(|value| ((value + 1.0) * 127.5).round_ties_even() / 127.5 - 1.0)
+}
+
 /// Samples from -1 to 1 whose colours, from 0 to 1, are changed.
 pub fn changed(mut sample: Array4<f32>, change: impl Fn(Pixel) -> Pixel) -> Array4<f32> {
     let (_, _, height, width) = sample.dim();
@@ -129,6 +134,15 @@ pub fn faults() -> Vec<Fault> {
         strong!("linear light fed", "gamma-mismatch", |plot| fed(sample(plot, linear))),
         strong!("less saturation fed", "colour-matrix", |plot| {
             only_colourful(plot, fed(sample(plot, saturated(0.5))))
+        }),
+        strong!("video range fed, of 8 bits", "levels-changed", |plot| {
+            fed(of_8_bits(sample(plot, video_range)))
+        }),
+        strong!("less contrast fed, of 8 bits", "levels-changed", |plot| {
+            fed(of_8_bits(sample(plot, contrast(0.8))))
+        }),
+        strong!("linear light fed, of 8 bits", "gamma-mismatch", |plot| {
+            fed(of_8_bits(sample(plot, linear)))
         }),
         strong!("video range, seen in latents", "levels-changed", |plot| {
             encoded(plot, sample(plot, video_range))

@@ -9,7 +9,7 @@ use super::faults;
 use crate::weights::planted::TRAINED;
 
 /// One fault under two names: what the calibration sees in a file, and what was done to a VAE.
-const SAME: [(&str, &str); 27] = [
+const SAME: [(&str, &str); 30] = [
     ("BGR, seen in latents", "BGR fed"),
     ("[0, 1] into the encoder, seen in latents", "[0, 1] fed"),
     ("[0, 1] into the encoder, seen in the picture", "[0, 1] fed"),
@@ -17,6 +17,9 @@ const SAME: [(&str, &str); 27] = [
     ("a mirrored picture, seen in latents", "a mirrored picture fed"),
     ("a reshaped picture, seen in latents", "a reshaped picture fed"),
     ("video range, seen in latents", "video range fed"),
+    ("video range fed, of 8 bits", "video range fed"),
+    ("less contrast fed, of 8 bits", "less contrast fed"),
+    ("linear light fed, of 8 bits", "linear light fed"),
     ("less contrast, seen in latents", "less contrast fed"),
     ("linear light, seen in latents", "linear light fed"),
     ("a power of 0.6, seen in latents", "a power of 0.6"),
