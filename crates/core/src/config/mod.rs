@@ -11,6 +11,7 @@ mod asymmetric_autoencoder_kl;
 mod autoencoder_kl_wan;
 mod autoencoder_kl_qwen_image;
 mod vae_config;
+mod norm_num_groups;
 mod family;
 mod published;
 mod published_wan;
