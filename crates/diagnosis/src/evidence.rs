@@ -40,6 +40,8 @@ pub struct Evidence<'a> {
     pub decoded: &'a Array4<f32>,
     /// The same VAE in f32, loaded when it is needed; `None` where that is what ran.
     pub reference: Option<Reference<'a>>,
+    /// The same weights with another `norm_num_groups`; `None` where they cannot be loaded anew.
+    pub regrouped: Option<Regrouped<'a>>,
     /// What the checkpoint says without running it, as [`crate::checkpoint_findings`] found it.
     pub weights: &'a [Finding],
     /// Files of the user's own pipeline.
@@ -60,6 +62,9 @@ pub struct Reference<'a> {
     /// Loads it.
     pub load: &'a dyn Fn() -> Result<Box<dyn Vae>>,
 }
+
+/// Loads the same weights with another `norm_num_groups`; gives `None` where they do not fit it.
+pub type Regrouped<'a> = &'a dyn Fn(usize) -> Result<Option<Box<dyn Vae>>>;
 
 /// What the user's own pipeline made of the same picture, with what should be the same VAE.
 #[derive(Debug, Clone, Default)]

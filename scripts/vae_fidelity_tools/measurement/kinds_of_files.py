@@ -101,7 +101,7 @@ def norms_exchanged(folder, _):
     change_weights(folder, exchange)
 
 
-@files("diffusers#621", "passes-nothing", "wrong-family-values")
+@files("diffusers#621", "norm-num-groups")
 def another_number_of_groups(folder, _):
     config = json.loads((folder / "config.json").read_text())
     config["norm_num_groups"] = 1 if config["norm_num_groups"] != 1 else 4
