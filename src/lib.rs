@@ -22,6 +22,7 @@
 //! | decode latents, and judge them without an original | [`Pipeline::decode`] |
 //! | judge a VAE without a picture, by synthetic charts | [`Pipeline::probe`], [`probe::probe`] |
 //! | judge VAEs by a data set | `pipeline::evaluate` |
+//! | say why two such results differ | `pipeline::explain_gap` |
 //! | record every layer | [`Pipeline::trace`] |
 //! | encode and decode only | [`Pipeline::vae`], [`Vae`] |
 //! | look into a checkpoint | [`report::InspectReport`], [`Checkpoint`] |
@@ -33,7 +34,8 @@
 //! # Features
 //!
 //! - `cli` (default): the command `vae-fidelity`, as `cli::run`.
-//! - `evaluate` (default): data sets, as `evaluation`, and the commands `evaluate` and `merge`.
+//! - `evaluate` (default): data sets, as `evaluation`, and the commands `evaluate`, `merge` and
+//!   `explain-gap`.
 //! - `tch`: the model on libtorch 2.13, and CUDA.
 //!
 //! # Stability

@@ -40,6 +40,8 @@ pub enum Command {
     Evaluate(Box<super::evaluate_args::EvaluateArgs>),
     #[cfg(feature = "evaluate")]
     Merge(super::evaluate_args::MergeArgs),
+    #[cfg(feature = "evaluate")]
+    ExplainGap(super::evaluate_args::ExplainGapArgs),
     Compare(CompareArgs),
     Inspect(super::inspect_args::InspectArgs),
     Explain(ExplainArgs),

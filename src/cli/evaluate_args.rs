@@ -62,3 +62,44 @@ pub struct MergeArgs {
     #[command(flatten)]
     pub least: LeastArgs,
 }
+
+/// Say which choices make the results of two evaluations differ, and by how much each
+///
+/// On a sample of the pictures every choice in which the protocols differ (and the VAE, and the pictures, where
+/// those do) is changed from A's to B's, one after the other, in two orders; an effect is the mean of the two.
+/// Exit code 0: at least 95 % of each metric's gap is explained; 1: more pictures are needed; 2: a result, its
+/// pictures or its VAE cannot be had.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct ExplainGapArgs {
+    /// A result.json, or the folder that evaluate or merge wrote
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// Another one
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// Where the pictures lie now [default: where the results say]; twice for A's and B's
+    #[arg(long, value_name = "DATA")]
+    pub data: Vec<PathBuf>,
+    /// The VAE [default: what the results say]; twice for A's and B's
+    #[arg(long, aliases = ["vae", "model"], value_name = "SOURCE")]
+    pub repo: Vec<String>,
+    /// Which of A's models, from 0
+    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    pub model_a: usize,
+    /// Which of B's models, from 0
+    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    pub model_b: usize,
+    /// At most this many pictures, evenly through the data set
+    #[arg(long, value_name = "COUNT", default_value = "64", value_parser = at_least_one)]
+    pub sample: usize,
+    #[command(flatten)]
+    pub execution: ExecutionArgs,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..) => Ok(count),
+        _ => Err("expected a whole number of at least 1".to_owned()),
+    }
+}

@@ -17,6 +17,8 @@ mod evaluate;
 #[cfg(feature = "evaluate")]
 mod evaluate_args;
 mod explain;
+#[cfg(feature = "evaluate")]
+mod explain_gap;
 mod flags;
 mod folders;
 mod golden;
@@ -105,6 +107,8 @@ fn dispatch(cli: Cli, json: bool, arguments: &[OsString]) -> Outcome {
         Command::Evaluate(args) => evaluate::run(&args, arguments, console),
         #[cfg(feature = "evaluate")]
         Command::Merge(args) => evaluate::merge(&args, arguments, console),
+        #[cfg(feature = "evaluate")]
+        Command::ExplainGap(args) => explain_gap::run(&args, console),
         Command::Compare(args) => compare::run(&args, console),
         Command::Inspect(args) => inspect::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),

@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::objects::{ErrorReport, ExplainReport, ExportReport, GoldenList, SummaryReport};
-use crate::evaluation::EvaluationReport;
+use crate::evaluation::{EvaluationReport, GapReport};
 use crate::golden::SuiteReport;
 use crate::report::{
     CheckReport, CompareReport, DecodeReport, InspectDifference, InspectReport, ProbeReport,
@@ -32,6 +32,8 @@ enum Line {
     Probe(ProbeReport),
     /// `evaluate` and `merge`: also `result.json`.
     Evaluate(EvaluationReport),
+    /// `explain-gap`.
+    ExplainGap(GapReport),
     /// `compare`.
     Compare(CompareReport),
     /// `inspect` of one source.

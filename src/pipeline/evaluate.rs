@@ -118,7 +118,7 @@ fn check_size(pipeline: &Pipeline, protocol: &Protocol) -> Result<()> {
 
 impl Pipeline {
     /// What computes, for an evaluation.
-    fn engine_record(&self) -> EngineRecord {
+    pub(super) fn engine_record(&self) -> EngineRecord {
         let execution = &self.execution;
         let device = execution.device().to_string();
         EngineRecord {

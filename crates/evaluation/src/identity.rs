@@ -1,5 +1,7 @@
 //! What a run is about: only runs of one identity may be put together, or gone on with.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use vae_fidelity_files::error::Result;
 
@@ -22,6 +24,15 @@ pub struct EngineRecord {
     pub instructions: Option<String>,
     /// How many threads, where their number changes results; `None` where it does not.
     pub threads: Option<usize>,
+}
+
+impl fmt::Display for EngineRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, version, device, arithmetic, instructions, threads } = self;
+        write!(f, "{name} {version} on {device} in {arithmetic}")?;
+        instructions.iter().try_for_each(|word| write!(f, ", {word}"))?;
+        threads.iter().try_for_each(|count| write!(f, ", {count} threads"))
+    }
 }
 
 /// The pictures.
@@ -86,7 +97,7 @@ impl Identity {
         };
         let choices = (self.protocol.metrics, self.protocol.confidence);
         if self.engine != other.engine {
-            return Some(("engine", said(&self.engine), said(&other.engine)));
+            return Some(("engine", self.engine.to_string(), other.engine.to_string()));
         }
         if named(&self.protocol) != named(&other.protocol)
             || choices != (other.protocol.metrics, other.protocol.confidence)
@@ -114,14 +125,6 @@ impl Identity {
             ("models", models(self), models(other))
         })
     }
-}
-
-fn said(engine: &EngineRecord) -> String {
-    let EngineRecord { name, version, device, arithmetic, instructions, threads } = engine;
-    let instructions = instructions.iter().map(|word| format!(", {word}"));
-    let threads = threads.iter().map(|count| format!(", {count} threads"));
-    let rest: String = instructions.chain(threads).collect();
-    format!("{name} {version} on {device} in {arithmetic}{rest}")
 }
 
 fn short(sha256: &str) -> &str {

@@ -15,7 +15,7 @@ use crate::row::Row;
 /// What a model made of a picture.
 pub(crate) struct Trip {
     encoded: Encoded,
-    decoded: Array4<f32>,
+    pub decoded: Array4<f32>,
 }
 
 /// Sends `prepared` through `model`.

@@ -11,7 +11,7 @@ use vae_fidelity::evaluation::Protocol;
 use super::sandbox::{Ran, Sandbox, picture};
 
 /// `count` pictures in two folders, of three sizes.
-fn data(sandbox: &Sandbox, count: usize) {
+pub(super) fn data(sandbox: &Sandbox, count: usize) {
     for index in 0..count {
         let folder = ["b", "a/deep"][index % 2];
         let side = 16 + 8 * (index % 3);
@@ -20,7 +20,7 @@ fn data(sandbox: &Sandbox, count: usize) {
     }
 }
 
-fn evaluate(sandbox: &Sandbox, out: &str, more: &[&str]) -> Ran {
+pub(super) fn evaluate(sandbox: &Sandbox, out: &str, more: &[&str]) -> Ran {
     let run = ["evaluate", "data", "--repo", "model", "--device", "cpu", "--engine", "fast"];
     sandbox.run(&[&run[..], &["--out", out], more].concat())
 }

@@ -12,6 +12,8 @@ mod engines;
 #[cfg(feature = "evaluate")]
 mod evaluate;
 mod explain;
+#[cfg(feature = "evaluate")]
+mod explain_gap;
 mod flux2;
 mod asymmetric;
 mod wan;
