@@ -7,7 +7,8 @@
 
 The first writes tests/calibration.md and tests/calibration.json. All print a verdict, and exit with 1
 where a bar is missed; each cause that is below its own is named, and every row that is why. It takes
-hours: what a picture gave is kept beside the build, and a run that was interrupted goes on from there.
+hours: what a picture gave is kept beside the build, and a run that was interrupted goes on from there,
+later commits or not, unless something changed that a picture's rows depend on.
 """
 
 import hashlib
@@ -43,8 +44,25 @@ def built():
     return Path(suites[-1]["executable"])
 
 
+# What a picture's rows depend on, beside the picture.
+CRATES = ("autoencoders", "checkpoint", "core", "diagnosis", "files", "harness", "kernels", "pixels")
+SUITE = ("diagnosis", "weights", "planted", "planted.rs", "libtorch", "libtorch.rs")
+SOURCES = ("Cargo.lock", "golden/models", "tests/fixtures/models", *(f"crates/{name}" for name in CRATES))
+
+
+def sources():
+    """A hash of the compiler's version and every byte that decides a picture's rows."""
+    listed = ["git", "ls-files", "-z", *SOURCES, *(f"tests/suite/{name}" for name in SUITE)]
+    listed = subprocess.run(listed, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    digest = hashlib.sha256(subprocess.run(["rustc", "-V"], check=True, stdout=subprocess.PIPE).stdout)
+    for name in sorted(listed.stdout.split(b"\0")[:-1]):
+        path = ROOT / name.decode()
+        digest.update(name + b"\0" + (path.read_bytes() if path.is_file() else b""))
+    return digest.hexdigest()[:12]
+
+
 def measured(picture, task, binary, kept):
-    """What one picture gives; kept under the picture's and the binary's own bytes."""
+    """What one picture gives; kept under the picture's and the sources' own bytes."""
     of = [picture.read_bytes(), json.dumps(task).encode()]
     matrix = kept / f"{picture.stem}-{hashlib.sha256(b''.join(of)).hexdigest()[:12]}.json"
     if not matrix.exists():
@@ -65,8 +83,7 @@ def measured(picture, task, binary, kept):
 def run(folder):
     """One matrix of all pictures in a folder."""
     binary = built()
-    key = hashlib.sha256(binary.read_bytes()).hexdigest()[:12]
-    kept = binary.parent.parent / "calibration" / key
+    kept = binary.parent.parent / "calibration" / sources()
     kept.mkdir(parents=True, exist_ok=True)
     # Of its own, so that a build in the meantime changes nothing.
     own = kept / "suite"
