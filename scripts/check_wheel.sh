@@ -37,10 +37,11 @@ pytest=(-m pytest --quiet --no-header -p no:cacheprovider)
 "$work/empty/bin/python" "${pytest[@]}" "$package/tests/test_api.py"
 "$work/empty/bin/python" "${pytest[@]}" --doctest-modules --pyargs vae_fidelity
 
-# Beside torch, diffusers and Pillow.
+# Beside torch, diffusers and Pillow; on two cores, since what is small leaves torch's threads idle.
 rm -rf "$work/site"
 .venv/bin/python "${pip[@]}" --no-deps --target "$work/site" "$wheel"
-PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" "${chosen[@]}" "$package"/tests/test_{torch,readings,live,live_behaviour,compare_models}.py
+PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" --numprocesses 2 "${chosen[@]}" \
+  "$package"/tests/test_{torch,readings,live,live_behaviour,compare_models}.py
 
 # The nodes for ComfyUI, without ComfyUI; scripts has the names that its VAEs have.
 PYTHONPATH=$work/site:scripts .venv/bin/python "${pytest[@]}" integrations/comfyui/tests

@@ -21,6 +21,8 @@
 //! | judge pictures, and files that another pipeline made | [`Pipeline::check`], [`Pipeline::check_with`] |
 //! | decode latents, and judge them without an original | [`Pipeline::decode`] |
 //! | judge a VAE without a picture, by synthetic charts | [`Pipeline::probe`], [`probe::probe`] |
+//! | judge VAEs by a data set | `pipeline::evaluate` |
+//! | say why two such results differ | `pipeline::explain_gap` |
 //! | record every layer | [`Pipeline::trace`] |
 //! | encode and decode only | [`Pipeline::vae`], [`Vae`] |
 //! | look into a checkpoint | [`report::InspectReport`], [`Checkpoint`] |
@@ -32,6 +34,8 @@
 //! # Features
 //!
 //! - `cli` (default): the command `vae-fidelity`, as `cli::run`.
+//! - `evaluate` (default): data sets, as `evaluation`, and the commands `evaluate`, `merge` and
+//!   `explain-gap`.
 //! - `tch`: the model on libtorch 2.13, and CUDA.
 //!
 //! # Stability
@@ -50,6 +54,8 @@ pub use vae_fidelity_core::{
     trace, vae,
 };
 pub use vae_fidelity_diagnosis as diagnosis;
+#[cfg(feature = "evaluate")]
+pub use vae_fidelity_evaluation as evaluation;
 pub use vae_fidelity_files::{error, input, memory, output, printable};
 pub use vae_fidelity_harness as golden;
 pub use vae_fidelity_pixels as pixels;

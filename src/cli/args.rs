@@ -36,6 +36,12 @@ pub enum Command {
     Trace(Box<super::trace_args::TraceArgs>),
     Decode(Box<super::decode_args::DecodeArgs>),
     Probe(Box<super::probe_args::ProbeArgs>),
+    #[cfg(feature = "evaluate")]
+    Evaluate(Box<super::evaluate_args::EvaluateArgs>),
+    #[cfg(feature = "evaluate")]
+    Merge(super::evaluate_args::MergeArgs),
+    #[cfg(feature = "evaluate")]
+    ExplainGap(super::evaluate_args::ExplainGapArgs),
     Compare(CompareArgs),
     Inspect(super::inspect_args::InspectArgs),
     Explain(ExplainArgs),

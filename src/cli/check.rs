@@ -24,6 +24,7 @@ use super::progress::Progress;
 use super::results;
 use super::run_args::check_working_directory;
 use super::show::{Graphics, Shown};
+use super::table;
 
 pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     let given: Vec<PathBuf> = args.image_flags.iter().chain(&args.images).cloned().collect();
@@ -88,7 +89,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
             let judged = pipeline.check_with(image, &check, |now| step(&now.to_string()));
             let written = judged.and_then(|mut checked| {
                 step("writing");
-                let yours = check.files.decoded_image.as_ref();
+                let yours = check.files.decoded_image.as_ref().map(|yours| &yours.pixels);
                 results::write(&checked, outputs, &command, yours, console)?;
                 checked.report.timings_ms.set_total(started.elapsed());
                 Ok(checked)
@@ -126,7 +127,8 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
         }
         drop(progress);
         if images.len() > 1 {
-            console.result(&SummaryReport::new(summary), format_args!("\n{summary}\n"))?;
+            let table = table::text(cases);
+            console.result(&SummaryReport::new(summary), format_args!("\n{table}{summary}\n"))?;
         }
         Ok(worst)
     })

@@ -1,4 +1,4 @@
-//! What a run comes to, as files for CI systems: written once, when it ends.
+//! What a run comes to, as files for CI systems and as a table: written once, when it ends.
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use super::cases::{Cases, Subject};
 use super::ci_args::CiArgs;
 use super::console::Console;
 use super::outcome::Outcome;
+use super::table::table;
 use super::{junit, sarif};
 
 /// Runs `judge` over `subjects`, and writes what became of them where `args` says: also where it ends in
@@ -40,6 +41,9 @@ fn write(args: &CiArgs, cases: &Cases, console: Console) -> Result<()> {
         let log = serde_json::to_vec_pretty(&sarif::log(cases, console));
         let log = log.map_err(|error| unwritten(path, &error))?;
         files.push((path, console.page(&log)));
+    }
+    if let Some(path) = &args.table {
+        files.push((path, table(path, cases, console)?));
     }
     write_all_atomically(&files)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::checkpoint::LatentsFile;
+use crate::diagnosis::UserPicture;
 use crate::output::write_all_atomically;
 use crate::pipeline::{DecodeOptions, DecodedLatents, LatentsIn};
 use crate::pixels::{self, encode_png};
@@ -48,12 +49,12 @@ pub fn run(args: &DecodeArgs, console: Console) -> Result<Outcome> {
         let Some((pipeline, progress)) = loaded(builder, progress, console, cases)? else {
             return Ok(Outcome::NotJudged);
         };
-        let mut notes = args.model.notes();
+        let mut notes = args.model.execution.notes();
         let scale = latents_file.settle(pipeline.model().family);
         notes.extend(latents_file.note());
         let mut decode = DecodeOptions {
             scale,
-            decoded_image: decoded_image.map(|opened| opened.pixels),
+            decoded_image: decoded_image.map(UserPicture::from),
             latents_file: Some(latents_file),
             notes,
             ..DecodeOptions::default()
@@ -119,7 +120,7 @@ struct Outputs {
 impl Outputs {
     /// One for each of `count` rows. Creates `--out-dir`.
     fn settle(args: &DecodeArgs, count: usize, reads: &ReadFiles) -> Result<Vec<Self>> {
-        let has_picture = args.model.dtype.has_picture();
+        let has_picture = args.model.execution.dtype.has_picture();
         if count > 1 {
             let single = [("--out", &args.out), ("--save-decoded", &args.save_decoded)];
             if let Some((flag, _)) = single.iter().find(|(_, path)| path.is_some()) {
@@ -196,5 +197,5 @@ fn refuse_contradictions(args: &DecodeArgs) -> Result<()> {
         ("--out-dir", args.out_dir.is_some()),
         ("--decoded-image", args.decoded_image.is_some()),
     ];
-    args.model.dtype.refuse_without_picture(&needs_picture)
+    args.model.execution.dtype.refuse_without_picture(&needs_picture)
 }

@@ -12,7 +12,13 @@ mod console;
 mod decode;
 mod decode_args;
 mod engine;
+#[cfg(feature = "evaluate")]
+mod evaluate;
+#[cfg(feature = "evaluate")]
+mod evaluate_args;
 mod explain;
+#[cfg(feature = "evaluate")]
+mod explain_gap;
 mod flags;
 mod folders;
 mod golden;
@@ -37,6 +43,7 @@ mod schema;
 mod shared_args;
 mod show;
 mod source_args;
+mod table;
 mod trace;
 mod trace_args;
 mod user_files;
@@ -96,6 +103,12 @@ fn dispatch(cli: Cli, json: bool, arguments: &[OsString]) -> Outcome {
         Command::Trace(args) => trace::run(&args, console),
         Command::Decode(args) => decode::run(&args, console),
         Command::Probe(args) => probe::run(&args, arguments, console),
+        #[cfg(feature = "evaluate")]
+        Command::Evaluate(args) => evaluate::run(&args, arguments, console),
+        #[cfg(feature = "evaluate")]
+        Command::Merge(args) => evaluate::merge(&args, arguments, console),
+        #[cfg(feature = "evaluate")]
+        Command::ExplainGap(args) => explain_gap::run(&args, console),
         Command::Compare(args) => compare::run(&args, console),
         Command::Inspect(args) => inspect::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),

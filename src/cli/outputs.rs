@@ -88,7 +88,7 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         ("--montage", &args.montage),
         ("--report", &args.report),
     ];
-    let has_picture = args.run.model.dtype.has_picture();
+    let has_picture = args.run.model.execution.dtype.has_picture();
     if images.len() > 1 {
         if let Some((flag, _)) = single.iter().find(|(_, path)| path.is_some()) {
             return Err(Error::option(
@@ -133,11 +133,11 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         ("--min-ssim", args.least.min_ssim.is_some()),
         ("--min-ms-ssim", args.least.min_ms_ssim.is_some()),
     ];
-    args.run.model.dtype.refuse_without_picture(&needs_picture)
+    args.run.model.execution.dtype.refuse_without_picture(&needs_picture)
 }
 
 fn picture(args: &CheckArgs, image: &Path) -> Result<Option<PathBuf>> {
-    if !args.run.model.dtype.has_picture() {
+    if !args.run.model.execution.dtype.has_picture() {
         return Ok(None);
     }
     let Some(folder) = &args.out_dir else {

@@ -53,7 +53,7 @@ pub fn run(args: &ProbeArgs, arguments: &[OsString], console: Console) -> Result
             |&(flag, path): &(&str, &Path)| SavedFile { what: what(flag), path: path.to_owned() };
         let options = ProbeOptions {
             size: args.size,
-            notes: args.model.notes(),
+            notes: args.model.execution.notes(),
             saved: outputs.iter().map(saved).collect(),
         };
         let started = Instant::now();

@@ -14,6 +14,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use super::console::Console;
 
 const STEP: &str = "{spinner} {msg}{layers} [{elapsed}]";
+#[cfg(feature = "evaluate")]
+const PICTURES: &str = "{spinner} {pos} of {len} pictures, {msg}{eta} left [{elapsed}]";
 const DOWNLOAD: &str =
     "{spinner} {msg} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
 
@@ -126,6 +128,26 @@ impl Progress {
                 }
             }
         })
+    }
+
+    /// Shows how far a run over `total` pictures is, of which `before` were done before it: how many,
+    /// how fast, and the time left.
+    #[cfg(feature = "evaluate")]
+    pub fn of_pictures(&self, done: usize, before: usize, total: usize) {
+        if self.bar.length().is_none() {
+            set_style(&self.bar, PICTURES);
+            self.bar.set_length(total as u64);
+            self.bar.set_position(done as u64);
+            // What an earlier run did says nothing about how fast this one is.
+            self.bar.reset_elapsed();
+            self.bar.reset_eta();
+        }
+        self.bar.set_position(done as u64);
+        let seconds = self.bar.elapsed().as_secs_f64();
+        if done > before && seconds > 0.0 {
+            let rate = (done - before) as f64 / seconds;
+            self.bar.set_message(format!("{rate:.1} a second, "));
+        }
     }
 
     /// Clears the line while `print` writes to the terminal.

@@ -48,11 +48,17 @@ pub struct ModelArgs {
     pub repo: String,
     #[command(flatten)]
     pub about: SourceArgs,
+    #[command(flatten)]
+    pub execution: ExecutionArgs,
+}
 
+/// Where and in which arithmetic VAEs run.
+#[derive(Debug, Args)]
+pub struct ExecutionArgs {
     /// auto, cpu, cuda, cuda:N or mps; auto is CUDA where it is, else the CPU
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
-    /// The arithmetic; auto is f32 on the CPU and f16 elsewhere. bf16 has no picture
+    /// The arithmetic; auto is f32 on the CPU and f16 elsewhere. In bf16 check and decode have no picture
     #[arg(long, aliases = ["precision", "torch-dtype"], value_enum, default_value_t = DtypeChoice::Auto)]
     pub dtype: DtypeChoice,
     /// How many threads compute [default: libtorch's choice; for --engine fast on the CPU as many as
@@ -95,14 +101,14 @@ impl SplittingArgs {
 impl ModelArgs {
     /// The pipeline that these flags describe, but for how the checkpoint is opened.
     pub fn pipeline(&self) -> PipelineBuilder {
-        let mut builder =
-            Pipeline::builder().repo(&self.repo).engine(self.engine.engine()).device(self.device);
-        if let Some(name) = &self.about.subfolder {
-            builder = builder.subfolder(name);
-        }
-        if let Some(revision) = &self.about.hub.revision {
-            builder = builder.revision(revision);
-        }
+        self.execution.applied(self.about.applied(Pipeline::builder().repo(&self.repo)))
+    }
+}
+
+impl ExecutionArgs {
+    /// The same pipeline, run so.
+    pub fn applied(&self, builder: PipelineBuilder) -> PipelineBuilder {
+        let mut builder = builder.engine(self.engine.engine()).device(self.device);
         if let Some(dtype) = self.dtype.dtype() {
             builder = builder.dtype(dtype);
         }
@@ -133,7 +139,7 @@ impl RunArgs {
         let unused = self.seed.filter(|_| !self.sample).map(|seed| {
             format!("--seed {seed} has no effect without --sample, as in the reference script")
         });
-        unused.into_iter().chain(self.model.notes()).collect()
+        unused.into_iter().chain(self.model.execution.notes()).collect()
     }
 }
 

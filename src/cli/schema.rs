@@ -5,6 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::objects::{ErrorReport, ExplainReport, ExportReport, GoldenList, SummaryReport};
+use crate::evaluation::{EvaluationReport, GapReport};
 use crate::golden::SuiteReport;
 use crate::report::{
     CheckReport, CompareReport, DecodeReport, InspectDifference, InspectReport, ProbeReport,
@@ -29,6 +30,10 @@ enum Line {
     Trace(TraceReport),
     /// `probe`.
     Probe(ProbeReport),
+    /// `evaluate` and `merge`: also `result.json`.
+    Evaluate(EvaluationReport),
+    /// `explain-gap`.
+    ExplainGap(GapReport),
     /// `compare`.
     Compare(CompareReport),
     /// `inspect` of one source.

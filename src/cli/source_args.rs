@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::Result;
 use crate::checkpoint::{HubOptions, HubProgress, OpenOptions, Source};
 use crate::config::Family;
+use crate::pipeline::PipelineBuilder;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
@@ -38,6 +39,17 @@ impl SourceArgs {
     /// What `repo`, `--subfolder` and `--revision` name together.
     pub fn source(&self, repo: &str) -> Result<Source> {
         Source::parse_at(repo, self.subfolder.as_deref(), self.hub.revision.as_deref())
+    }
+
+    /// The same pipeline, of what `--subfolder` and `--revision` name.
+    pub fn applied(&self, mut builder: PipelineBuilder) -> PipelineBuilder {
+        if let Some(name) = &self.subfolder {
+            builder = builder.subfolder(name);
+        }
+        if let Some(revision) = &self.hub.revision {
+            builder = builder.revision(revision);
+        }
+        builder
     }
 
     /// How `source` is to be opened; `progress` shows what is downloaded.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{LatentsFile, read_tensor};
-use crate::diagnosis::{LatentsScale, UserFiles};
+use crate::diagnosis::{LatentsScale, UserFiles, UserPicture};
 use crate::report::LatentsSource;
 use crate::trace::TraceFile;
 use crate::{Result, pixels};
@@ -81,7 +81,7 @@ impl FilesArgs {
             decoded_image: self
                 .decoded_image
                 .as_deref()
-                .map(|path| pixels::open(path).map(|opened| opened.pixels))
+                .map(|path| pixels::open(path).map(UserPicture::from))
                 .transpose()?,
             preprocessed: self
                 .preprocessed

@@ -278,6 +278,7 @@ impl Pipeline {
                 None => self.execution.load_f32(&self.checkpoint)?,
             })
         };
+        let regrouped = |groups| self.regrouped(groups);
         let evidence = Evidence {
             vae: self.vae(),
             family: self.model().family,
@@ -293,6 +294,7 @@ impl Pipeline {
             latents: trip.latents,
             decoded: trip.decoded,
             reference: self.reference(&load),
+            regrouped: Some(&regrouped),
             weights: self.weights_findings()?,
             files: &options.files,
             unknown: &[],

@@ -8,8 +8,8 @@ use ndarray::{Array4, ArrayD};
 use super::loaded::Pipeline;
 use super::step::Step;
 use crate::diagnosis::{
-    Axes, Finding, LatentsDiagnosis, LatentsEvidence, LatentsScale, by_what_to_mend_first,
-    diagnose_latents, f16_extremes, latent_rows, unscaled_latents,
+    Axes, Finding, LatentsDiagnosis, LatentsEvidence, LatentsScale, UserPicture,
+    by_what_to_mend_first, diagnose_latents, f16_extremes, latent_rows, unscaled_latents,
 };
 use crate::image_processor::denormalize;
 use crate::report::{
@@ -27,7 +27,7 @@ pub struct DecodeOptions {
     /// How the latents are scaled.
     pub scale: LatentsScale,
     /// What the user's own pipeline decoded from the same latents.
-    pub decoded_image: Option<Rgb8>,
+    pub decoded_image: Option<UserPicture>,
     /// Where the latents lay, for the report.
     pub latents_file: Option<LatentsSource>,
     /// Which of the latents in the file these are, for the report.

@@ -93,6 +93,14 @@ impl Pipeline {
         Ok(vae)
     }
 
+    /// The same weights with another `norm_num_groups`; `None` where they do not fit it.
+    pub(super) fn regrouped(&self, groups: usize) -> Result<Option<Box<dyn Vae>>> {
+        let Some(checkpoint) = self.checkpoint.with_norm_num_groups(groups) else {
+            return Ok(None);
+        };
+        Ok(Some(self.split_alike(self.execution.load(&checkpoint)?)?))
+    }
+
     /// What a run is held against where its arithmetic is in doubt, loaded by `load`.
     pub(super) fn reference<'a>(
         &self,

@@ -9,10 +9,18 @@ mod trace;
 mod trace_report;
 mod decode;
 mod probe;
+#[cfg(feature = "evaluate")]
+mod evaluate;
+#[cfg(feature = "evaluate")]
+mod explain_gap;
 
 pub use builder::PipelineBuilder;
 pub use check::{CheckOptions, Checked};
 pub use decode::{DecodeOptions, DecodedLatents, LatentsIn};
+#[cfg(feature = "evaluate")]
+pub use evaluate::{Evaluation, evaluate};
+#[cfg(feature = "evaluate")]
+pub use explain_gap::{EvaluatedSide, explain_gap, read_result};
 pub use loaded::Pipeline;
 pub use picture::Picture;
 pub use probe::{ProbeOptions, ProbeRun};

@@ -133,6 +133,7 @@ impl Pipeline {
             latents_are_given: false,
             decoded: &probed.decoded,
             reference: None,
+            regrouped: None,
             weights: &[],
             files: &files,
             unknown: &[],

@@ -24,6 +24,8 @@ pub use check::{
 pub use compare::{CompareReport, Compared, ComparedTensor};
 pub use decode::{DecodeReport, DecodeTimings, GivenLatents};
 pub use html::Illustrations;
+#[cfg(feature = "evaluate")]
+pub use html::evaluation_page;
 pub use inspect::{
     ConfigReport, FamilyReport, FileReport, InspectDifference, InspectReport, ShapeMismatch,
     StoredAs, TensorReport, TensorsReport,

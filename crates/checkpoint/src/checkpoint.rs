@@ -1,8 +1,9 @@
 //! A checkpoint that fits its config, opened and ready to be read.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use vae_fidelity_core::config::{Family, VaeConfig};
 use vae_fidelity_core::dtype::Dtype;
@@ -15,7 +16,7 @@ use super::builtin::builtin;
 use super::class::Recognised;
 use super::entry::{Entry, made_by};
 use super::find::{Found, Weights, check_recipe_size, check_replaced, find, read_text};
-use super::layout::{expected_tensors, idle_note};
+use super::layout::{TensorSpec, expected_tensors, idle_note};
 use super::open_options::OpenOptions;
 use super::source::Source;
 use super::{class, fit, shapes, tensor_files};
@@ -30,6 +31,8 @@ pub struct Checkpoint {
     files: Vec<PathBuf>,
     /// Shared with models whose tensors lie in the mapped files.
     weights: Arc<Weights>,
+    /// Of every tensor by its name, where weights are made by recipe; once one was asked for.
+    shapes: OnceLock<Arc<BTreeMap<String, TensorSpec>>>,
     /// What values are rounded to on their way out.
     rounded: Option<Dtype>,
     notes: Vec<String>,
@@ -68,14 +71,22 @@ impl Checkpoint {
             let (problem, next) = recognised.refusal();
             Error::new(ErrorKind::Checkpoint, source, problem, next)
         };
+        // What the text of a config says; one that the class it names cannot have may be of the weights'.
+        let parsed = |text: &str, origin: &str| match VaeConfig::from_json(text, origin) {
+            Ok(config) => Ok(config),
+            Err(error) => Err(match &weights {
+                Weights::Files(vae) => class::beside_invalid(vae, text).map_or(error, refused),
+                Weights::Recipe(_) => error,
+            }),
+        };
         let config = match (options.config.as_ref().or(config.as_ref()), source, &weights) {
             (Some(file), ..) => {
-                let origin = file.display().to_string();
-                let config = VaeConfig::from_json(&read_text(file, ErrorKind::Config)?, &origin)?;
+                let text = read_text(file, ErrorKind::Config)?;
+                let config = parsed(&text, &file.display().to_string())?;
                 with_family(config, options.family, &mut notes)?
             }
             (None, Source::InMemory { name, config: Some(text), .. }, _) => {
-                let config = VaeConfig::from_json(text, &format!("the config of {name}"))?;
+                let config = parsed(text, &format!("the config of {name}"))?;
                 with_family(config, options.family, &mut notes)?
             }
             (None, source, Weights::Files(vae)) if *source != Source::Builtin => {
@@ -135,6 +146,7 @@ impl Checkpoint {
             revision,
             files,
             weights: Arc::new(weights),
+            shapes: OnceLock::new(),
             rounded: None,
             notes,
         })
@@ -150,6 +162,7 @@ impl Checkpoint {
             revision: None,
             files: Vec::new(),
             weights: Arc::new(Weights::Recipe(recipe)),
+            shapes: OnceLock::new(),
             rounded: None,
             notes: Vec::new(),
         }
@@ -227,16 +240,14 @@ impl Checkpoint {
     /// The same checkpoint, whose tensors are rounded to `dtype` and given as f32: weights of half
     /// precision for arithmetic that is not.
     pub fn rounded_to(&self, dtype: Dtype) -> Self {
-        Self {
-            config: self.config.clone(),
-            family: self.family,
-            source: self.source.clone(),
-            files: self.files.clone(),
-            weights: Arc::clone(&self.weights),
-            revision: self.revision.clone(),
-            rounded: Some(dtype),
-            notes: self.notes.clone(),
-        }
+        Self { rounded: Some(dtype), ..self.clone() }
+    }
+
+    /// The same checkpoint with another `norm_num_groups`; `None` where its config has none, or a width is
+    /// no multiple of it.
+    pub fn with_norm_num_groups(&self, groups: usize) -> Option<Self> {
+        let config = self.config.clone().with_norm_num_groups(groups)?;
+        Some(Self { config, ..self.clone() })
     }
 
     /// Checks that what was read so far is what the files held when they were opened: another process,
@@ -278,11 +289,11 @@ impl Checkpoint {
         match self.weights.as_ref() {
             Weights::Files(vae) => vae.get(name).and_then(Entry::read).ok_or_else(unknown),
             Weights::Recipe(recipe) => {
-                let spec = expected_tensors(&self.config)
-                    .into_iter()
-                    .find(|spec| spec.name == name)
-                    .ok_or_else(unknown)?;
-                Ok(made_by(recipe, &spec))
+                let shapes = self.shapes.get_or_init(|| {
+                    let of_graph = expected_tensors(&self.config).into_iter();
+                    Arc::new(of_graph.map(|spec| (spec.name.clone(), spec)).collect())
+                });
+                Ok(made_by(recipe, shapes.get(name).ok_or_else(unknown)?))
             }
         }
     }

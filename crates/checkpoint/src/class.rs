@@ -118,12 +118,13 @@ impl fmt::Display for Recognised {
             Self::Under { found, asked: Class::AsymmetricAutoencoderKL } => {
                 write!(f, "an {}: it has no encoder of masked pictures", found.name())
             }
-            Self::Under { found, .. } => {
-                write!(f, "an {}: it has other shapes, and no statistics bn", found.name())
+            Self::Under { found, asked: Class::AutoencoderKLFlux2 } => {
+                write!(f, "an {}: it has no statistics bn", found.name())
             }
             Self::UnderOwnNames(class, models) => {
                 write!(f, "an {class} ({models}) under its authors' names")
             }
+            Self::Under { found, .. } => write!(f, "an {}: it has other shapes", found.name()),
             Self::Half(half) => {
                 write!(f, "the {half} of a VAE alone, under names without {half}. before them")
             }
@@ -290,8 +291,44 @@ fn is_of_clips<'a>(at: &dyn Fn(&str) -> Option<&'a Entry>) -> bool {
 /// That `vae`, whose names are today's, is of another class than `config`, both of which are run.
 pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Option<Recognised> {
     let asked = config.class();
+    let found = run_class(vae, asked);
+    let is_other = match (asked, found) {
+        _ if asked == found => false,
+        (Class::AutoencoderTiny, _) => vae.contains_key("encoder.conv_in.weight"),
+        // Where all else fits, the tensors that tell the class may have been lost, unless the config has
+        // a factor, which only the class that was found knows.
+        (
+            Class::AutoencoderKLFlux2
+            | Class::AsymmetricAutoencoderKL
+            | Class::AutoencoderKLWan
+            | Class::AutoencoderKLQwenImage
+            | Class::AutoencoderDC,
+            Class::AutoencoderKL,
+        ) => {
+            let other = |spec: TensorSpec| {
+                vae.get(&spec.name).is_some_and(|entry| entry.shape != spec.shape)
+            };
+            config.unknown().iter().any(|field| field == "scaling_factor")
+                || half(vae).is_none() && expected_tensors(config).into_iter().any(other)
+        }
+        _ => true,
+    };
+    is_other.then_some(Recognised::Under { found, asked })
+}
+
+/// The same where the class that the config names cannot have its fields, and that of `vae` can.
+pub(super) fn beside_invalid(vae: &BTreeMap<String, Entry>, text: &str) -> Option<Recognised> {
+    let asked = VaeConfig::class_named(text)?;
+    let found = run_class(vae, asked);
+    let is_other = asked != found && !vae.is_empty() && VaeConfig::describes(text, found);
+    is_other.then_some(Recognised::Under { found, asked })
+}
+
+/// The class that is run of which `vae` is, by the tensors that only one has; where it may be either of
+/// two, the one that is asked for.
+fn run_class(vae: &BTreeMap<String, Entry>, asked: Class) -> Class {
     let has_statistics = [RUNNING_MEAN, RUNNING_VAR].iter().any(|name| vae.contains_key(*name));
-    let found = if is_dc(vae) {
+    if is_dc(vae) {
         Class::AutoencoderDC
     } else if is_wan(vae) {
         // Both have one graph.
@@ -304,27 +341,7 @@ pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Optio
         Class::AutoencoderKLFlux2
     } else {
         Class::AutoencoderKL
-    };
-    let is_other = match (asked, found) {
-        _ if asked == found => false,
-        (Class::AutoencoderTiny, _) => vae.contains_key("encoder.conv_in.weight"),
-        // Where all else fits, the tensors that tell the class may have been lost.
-        (
-            Class::AutoencoderKLFlux2
-            | Class::AsymmetricAutoencoderKL
-            | Class::AutoencoderKLWan
-            | Class::AutoencoderKLQwenImage
-            | Class::AutoencoderDC,
-            Class::AutoencoderKL,
-        ) => {
-            let other = |spec: TensorSpec| {
-                vae.get(&spec.name).is_some_and(|entry| entry.shape != spec.shape)
-            };
-            half(vae).is_none() && expected_tensors(config).into_iter().any(other)
-        }
-        _ => true,
-    };
-    is_other.then_some(Recognised::Under { found, asked })
+    }
 }
 
 fn first(rows: &[(&[&str], Recognised)], has: &dyn Fn(&str) -> bool) -> Option<Recognised> {

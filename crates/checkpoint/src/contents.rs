@@ -12,7 +12,7 @@ use super::checkpoint::Checkpoint;
 use super::class::Recognised;
 use super::damage::{self, Damage, DamageKind};
 use super::entry::{Encoding, Entry, made_by};
-use super::find::{Located, Weights, check_recipe_size, locate, read_recipe};
+use super::find::{Located, Weights, check_recipe_size, locate, read_recipe, read_text};
 use super::layout::{TensorSpec, expected_tensors, idle_note};
 use super::open_options::OpenOptions;
 use super::resolved_config::{Origin, ResolvedConfig, with_family};
@@ -101,30 +101,41 @@ impl Contents {
 
         let config_file = options.config.clone().or(config.filter(|file| file.exists()));
         let origin = files.first().map_or(Path::new("the checkpoint"), PathBuf::as_path);
-        let resolved_config = match (&config_file, source) {
+        let text = match (&config_file, source) {
             (Some(file), _) => {
-                let resolved = ResolvedConfig::from_file(file, options.family)?;
-                if let (ResolvedConfig::Config(config), None) = (&resolved, named.recognised) {
-                    named.recognised = class::beside(&named.vae, config);
+                Some((read_text(file, ErrorKind::Config)?, file.display().to_string()))
+            }
+            (None, Source::InMemory { name, config: Some(text), .. }) => {
+                Some((text.clone(), format!("the config of {name}")))
+            }
+            _ => None,
+        };
+        let resolved_config = match (text, source) {
+            (Some((text, origin)), _) => {
+                let resolved = ResolvedConfig::of_text(&text, &origin, options.family);
+                if named.recognised.is_none() {
+                    named.recognised = match &resolved {
+                        Ok(ResolvedConfig::Config(config)) => class::beside(&named.vae, config),
+                        Ok(_) => None,
+                        Err(_) => class::beside_invalid(&named.vae, &text),
+                    };
                 }
                 let other = named.recognised.filter(|held| !held.is_class());
                 notes.extend(other.map(|held| format!("holds {held}")));
                 match (resolved, named.recognised) {
-                    (ResolvedConfig::Config(_), Some(Recognised::Class(class, _))) => {
+                    (Ok(ResolvedConfig::Config(_)), Some(Recognised::Class(class, _))) => {
                         ResolvedConfig::OtherClass(class.to_owned())
                     }
-                    (ResolvedConfig::Config(_), Some(Recognised::Under { found, .. })) => {
-                        ResolvedConfig::OtherClass(found.name().to_owned())
-                    }
-                    (resolved, _) => resolved,
+                    (
+                        Ok(ResolvedConfig::Config(_)) | Err(_),
+                        Some(Recognised::Under { found, .. }),
+                    ) => ResolvedConfig::OtherClass(found.name().to_owned()),
+                    (resolved, _) => resolved?,
                 }
             }
             (None, Source::Builtin) => {
                 let config = VaeConfig::from_json(builtin()?.0, "the built-in config")?;
                 ResolvedConfig::Config(with_family(config, options.family)?)
-            }
-            (None, Source::InMemory { name, config: Some(text), .. }) => {
-                ResolvedConfig::of_text(text, &format!("the config of {name}"), options.family)?
             }
             (None, _) if recipe.is_some() => {
                 return Err(Error::checkpoint(

@@ -53,6 +53,7 @@ mod names;
 mod shapes;
 mod find;
 mod checkpoint;
+mod weights_sha256;
 mod resolved_config;
 mod contents;
 mod relation;

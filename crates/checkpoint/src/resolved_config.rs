@@ -8,11 +8,10 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::entry::Entry;
-use super::find::read_text;
 use super::shapes;
 use super::source::Source;
 use vae_fidelity_core::config::{Family, VaeConfig};
-use vae_fidelity_files::error::{ErrorKind, Result};
+use vae_fidelity_files::error::Result;
 
 /// Where the value of a config's field comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,11 +62,6 @@ pub enum ResolvedConfig {
 }
 
 impl ResolvedConfig {
-    /// What `file` says, with what `family` supplies.
-    pub(super) fn from_file(file: &Path, family: Option<Family>) -> Result<Self> {
-        Self::of_text(&read_text(file, ErrorKind::Config)?, &file.display().to_string(), family)
-    }
-
     /// What the JSON of `origin` says, with what `family` supplies.
     pub(super) fn of_text(text: &str, origin: &str, family: Option<Family>) -> Result<Self> {
         if let Some(class) = VaeConfig::other_class(text) {

@@ -3,9 +3,9 @@
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::{
-    changes, cross_check, divergence, expected_loss, input, latents, live, non_finite, overflow,
-    padded, passes_nothing, picture, posterior, preprocessed, quantisation, reading, recolouring,
-    region, releases, resampling, round_trip, scaling, seams, sizes, tiles, weights,
+    changes, cross_check, divergence, expected_loss, input, latents, live, non_finite, norm_groups,
+    overflow, padded, passes_nothing, picture, posterior, preprocessed, quantisation, reading,
+    recolouring, region, releases, resampling, round_trip, scaling, seams, sizes, tiles, weights,
 };
 
 impl Code {
@@ -22,6 +22,7 @@ impl Code {
             Self::DeadEncoder => &passes_nothing::DEAD_ENCODER,
             Self::DeadDecoder => &passes_nothing::DEAD_DECODER,
             Self::PassesNothing => &passes_nothing::PASSES_NOTHING,
+            Self::NormNumGroups => &norm_groups::NORM_NUM_GROUPS,
             Self::NonFiniteOutput => &non_finite::NON_FINITE_OUTPUT,
             Self::DeviceKernelBroken => &cross_check::DEVICE_KERNEL_BROKEN,
             Self::TraceDiverges => &divergence::TRACE_DIVERGES,

@@ -78,7 +78,7 @@ impl Explanation {
     }
 
     /// Whether it takes enough of the difference away to be told at all.
-    fn tells(&self) -> bool {
+    pub fn tells(&self) -> bool {
         let worth = (-WORTH * self.free as f64).exp();
         // NaN tells nothing.
         self.left <= EXPLAINED * worth * self.before
@@ -90,6 +90,8 @@ impl Explanation {
 pub(super) struct Competition<'a> {
     /// What rounding leaves: below it one explanation is as good as another.
     floor: f64,
+    /// The same where a number was fitted to the file, which a JPEG moves.
+    floor_of_fits: f64,
     /// What another run of the same leaves, in half precision and by other kernels; `None` where the file
     /// is held against what is only nearly right, and what explains most of it has to do.
     half_precision: Option<f64>,
@@ -117,12 +119,19 @@ impl<'a> Competition<'a> {
     /// `floor` is the RMS that rounding leaves of a perfect explanation, `half_precision` what another
     /// run leaves of it; explanations by `unknown` codes do not take part.
     pub fn new(floor: f64, half_precision: f64, unknown: &'a [Code]) -> Self {
-        Self { floor, half_precision: Some(half_precision), unknown, offered: Vec::new() }
+        let half_precision = Some(half_precision);
+        Self { floor, floor_of_fits: floor, half_precision, unknown, offered: Vec::new() }
+    }
+
+    /// The same, where fitted numbers leave `floor` at least.
+    pub fn fitted_to(mut self, floor: f64) -> Self {
+        self.floor_of_fits = self.floor.max(floor);
+        self
     }
 
     /// Of files that are held against what is only nearly right.
     pub fn of_parts(floor: f64) -> Self {
-        Self { floor, half_precision: None, unknown: &[], offered: Vec::new() }
+        Self { floor, floor_of_fits: floor, ..Self::default() }
     }
 
     pub fn offer(&mut self, explanation: Explanation) {
@@ -131,13 +140,24 @@ impl<'a> Competition<'a> {
         }
     }
 
-    /// Whether something leaves no more than rounding does, so that no search can better it.
+    /// Whether something leaves no more than rounding does, so that no search can better it. What was bent that
+    /// near, and would be warned of only, ends no search.
     pub fn done(&self) -> bool {
-        self.offered.iter().any(|one| self.is_all(one))
+        let is_best = |one: &Explanation| one.left <= 2.0 * self.floor && self.is_all(one);
+        self.offered.iter().any(|one| is_best(one) && self.is_true(one))
+    }
+
+    /// Whether this was tried already.
+    pub fn has(&self, cause: &Cause, what: &str) -> bool {
+        self.offered.iter().any(|one| one.cause.code == cause.code && one.what == what)
     }
 
     fn is_all(&self, one: &Explanation) -> bool {
-        one.left <= 2.0 * self.floor && one.left <= ALL_OF_IT * one.before
+        one.left <= 2.0 * self.floor_of(one) && one.left <= ALL_OF_IT * one.before
+    }
+
+    fn floor_of(&self, one: &Explanation) -> f64 {
+        if one.bent { self.floor_of_fits } else { self.floor }
     }
 
     /// Whether it leaves what the true cause would.
@@ -147,7 +167,7 @@ impl<'a> Competition<'a> {
             !one.bent && one.left <= half_precision && one.left <= TRUE * one.before;
         // A number that was searched for is only nearly the best one; several come from least squares, and bend
         // to curves and matrices that are nearly lines.
-        let bends = one.bent && one.free > 1 && one.left > self.floor;
+        let bends = one.bent && one.free > 1 && one.left > self.floor_of_fits;
         (self.is_all(one) && !bends) || rounds_otherwise
     }
 

@@ -3,7 +3,9 @@
 use std::f64::consts::PI;
 
 use vae_fidelity_files::error::Result;
-use vae_fidelity_pixels::Rgb8;
+use vae_fidelity_pixels::{JpegCoding, Rgb8};
+
+use super::jpeg::coded_as;
 
 /// Tables K.1 and K.2 of the JPEG standard: luma, then chroma.
 const TABLES: [[u16; 64]; 2] = [
@@ -22,13 +24,8 @@ const TABLES: [[u16; 64]; 2] = [
 /// `picture` as it comes back from a JPEG of this quality (1 to 100, as libjpeg counts it), with
 /// chroma at half the width and height.
 pub(super) fn through_jpeg(picture: &Rgb8, quality: u32) -> Result<Rgb8> {
-    let [luma, cb, cr] = planes(picture, YCC);
-    let luma = luma.quantised(&table(0, quality));
-    let chroma = [cb, cr].map(|plane| plane.halved().quantised(&table(1, quality)));
-    joined(luma, chroma, |[y, cb, cr]| {
-        let luma = y + 128.0;
-        [luma + 1.402 * cr, luma - 0.344_136 * cb - 0.714_136 * cr, luma + 1.772 * cb]
-    })
+    let steps = [0, 1].map(|which| table(which, quality));
+    coded_as(picture, &JpegCoding { steps, chroma_halved: (true, true) })
 }
 
 /// `picture` as it comes back from a lossy WebP of quality 75, as libwebp counts it: luma in 16 to 235,
@@ -45,7 +42,11 @@ pub(super) fn through_webp(picture: &Rgb8) -> Result<Rgb8> {
     const CHROMA_STEPS: [[f64; 4]; 4] = [[12.0; 4]; 4];
     let [luma, u, v] = planes(picture, LIMITED_YUV);
     let luma = luma.rounded().quantised(&STEPS).rounded();
-    let chroma = [u, v].map(|plane| plane.halved().rounded().quantised(&CHROMA_STEPS).rounded());
+    let (width, height) = (luma.width, luma.height);
+    let chroma = [u, v].map(|plane| {
+        let small = plane.halved().rounded().quantised(&CHROMA_STEPS).rounded();
+        small.doubled(width, height)
+    });
     joined(luma, chroma, |[y, u, v]| {
         let luma = 1.164 * y;
         [luma + 1.596 * v, luma - 0.391 * u - 0.813 * v, luma + 2.018 * u]
@@ -55,12 +56,6 @@ pub(super) fn through_webp(picture: &Rgb8) -> Result<Rgb8> {
 /// Rows for luma and both chromas; each with what is added.
 type Matrix = [([f64; 3], f64); 3];
 
-/// BT.601, around 0.
-const YCC: Matrix = [
-    ([0.299, 0.587, 0.114], -128.0),
-    ([-0.168_736, -0.331_264, 0.5], 0.0),
-    ([0.5, -0.418_688, -0.081_312], 0.0),
-];
 /// BT.601 with 219 levels of luma and 224 of chroma, black and grey at 0.
 const LIMITED_YUV: Matrix =
     [([0.257, 0.504, 0.098], 0.0), ([-0.148, -0.291, 0.439], 0.0), ([0.439, -0.368, -0.071], 0.0)];
@@ -77,21 +72,20 @@ fn planes(picture: &Rgb8, matrix: Matrix) -> [Plane; 3] {
     })
 }
 
-/// The picture of these planes, chroma at half the size, by `rgb` of each pixel's three values.
-fn joined(luma: Plane, chroma: [Plane; 2], rgb: impl Fn([f64; 3]) -> [f64; 3]) -> Result<Rgb8> {
+/// The picture of luma and two chromas of its size, by `rgb` of each pixel's three values.
+fn joined(luma: Plane, chroma: [Vec<f64>; 2], rgb: impl Fn([f64; 3]) -> [f64; 3]) -> Result<Rgb8> {
     let (width, height) = (luma.width, luma.height);
-    let [blue, red] = chroma.map(|plane| plane.doubled(width, height));
+    let [blue, red] = chroma;
     let pixels = luma.values.iter().zip(blue).zip(red);
     let levels = pixels.flat_map(|((&luma, blue), red)| rgb([luma, blue, red]));
     Rgb8::new(width, height, levels.map(|level| level.round().clamp(0.0, 255.0) as u8).collect())
 }
 
 /// libjpeg's table of this quality.
-fn table(which: usize, quality: u32) -> [[f64; 8]; 8] {
+fn table(which: usize, quality: u32) -> [u16; 64] {
     let quality = quality.clamp(1, 100);
     let scale = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
-    let step = |at: usize| (u32::from(TABLES[which][at]) * scale + 50) / 100;
-    std::array::from_fn(|v| std::array::from_fn(|u| f64::from(step(8 * v + u).clamp(1, 255))))
+    TABLES[which].map(|step| ((u32::from(step) * scale + 50) / 100).clamp(1, 255) as u16)
 }
 
 struct Plane {

@@ -8,7 +8,7 @@ use vae_fidelity_core::config::{Class, Family};
 use vae_fidelity_core::trace::TraceFile;
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::Result;
-use vae_fidelity_pixels::{Dropped, Rgb8};
+use vae_fidelity_pixels::{Dropped, JpegCoding, OpenedImage, Rgb8};
 
 /// One picture's way through a VAE, and what the user holds against it.
 pub struct Evidence<'a> {
@@ -40,6 +40,8 @@ pub struct Evidence<'a> {
     pub decoded: &'a Array4<f32>,
     /// The same VAE in f32, loaded when it is needed; `None` where that is what ran.
     pub reference: Option<Reference<'a>>,
+    /// The same weights with another `norm_num_groups`; `None` where they cannot be loaded anew.
+    pub regrouped: Option<Regrouped<'a>>,
     /// What the checkpoint says without running it, as [`crate::checkpoint_findings`] found it.
     pub weights: &'a [Finding],
     /// Files of the user's own pipeline.
@@ -61,6 +63,9 @@ pub struct Reference<'a> {
     pub load: &'a dyn Fn() -> Result<Box<dyn Vae>>,
 }
 
+/// Loads the same weights with another `norm_num_groups`; gives `None` where they do not fit it.
+pub type Regrouped<'a> = &'a dyn Fn(usize) -> Result<Option<Box<dyn Vae>>>;
+
 /// What the user's own pipeline made of the same picture, with what should be the same VAE.
 #[derive(Debug, Clone, Default)]
 pub struct UserFiles {
@@ -69,11 +74,32 @@ pub struct UserFiles {
     /// How they are scaled.
     pub latents_scale: LatentsScale,
     /// Its decoded picture.
-    pub decoded_image: Option<Rgb8>,
+    pub decoded_image: Option<UserPicture>,
     /// The tensor that it fed to the encoder.
     pub preprocessed: Option<ArrayD<f32>>,
     /// A trace of its layers.
     pub against: Option<TraceFile>,
+}
+
+/// A picture of the user's, and how its file was coded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserPicture {
+    /// Its pixels.
+    pub pixels: Rgb8,
+    /// What was rounded when it was saved; `None` where it is no JPEG.
+    pub jpeg: Option<JpegCoding>,
+}
+
+impl From<Rgb8> for UserPicture {
+    fn from(pixels: Rgb8) -> Self {
+        Self { pixels, jpeg: None }
+    }
+}
+
+impl From<OpenedImage> for UserPicture {
+    fn from(opened: OpenedImage) -> Self {
+        Self { pixels: opened.pixels, jpeg: opened.jpeg }
+    }
 }
 
 /// What has been done to latents since the encoder made them.

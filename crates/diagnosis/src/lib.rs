@@ -33,6 +33,8 @@ mod finding;
 mod evidence;
 mod fit;
 mod input;
+mod integer_dct;
+mod jpeg;
 mod padded;
 mod resampling;
 mod compared;
@@ -55,6 +57,7 @@ mod posterior;
 mod draw;
 mod round_trip;
 mod passes_nothing;
+mod norm_groups;
 mod non_finite;
 mod overflow;
 mod divergence;
@@ -78,7 +81,7 @@ mod rules;
 pub use codes::{Cause, Code};
 pub use compared::{Agreement, ComparedFile, Place, UserFile};
 pub use decided_by::DecidedBy;
-pub use evidence::{Evidence, LatentsScale, Reference, UserFiles};
+pub use evidence::{Evidence, LatentsScale, Reference, Regrouped, UserFiles, UserPicture};
 pub use finding::Finding;
 pub use lone_latents::{
     Axes, LatentsDiagnosis, LatentsEvidence, Reencoded, diagnose_latents, latent_rows,

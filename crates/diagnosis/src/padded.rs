@@ -278,3 +278,58 @@ fn zero_padded(xs: &Array4<f32>, before: usize, behind: usize) -> Array4<f32> {
     padded.slice_mut(s![.., .., before..before + h, before..before + w]).assign(xs);
     padded
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use ndarray::{ArrayD, ArrayView4, ArrayViewD};
+    use vae_fidelity_core::dtype::Dtype;
+    use vae_fidelity_core::vae::Encoded;
+
+    use super::*;
+
+    /// Says how often one of its modules was run alone, which it refuses.
+    struct Refuses(VaeConfig, Cell<usize>);
+
+    impl Vae for Refuses {
+        fn config(&self) -> &VaeConfig {
+            &self.0
+        }
+
+        fn dtype(&self) -> Dtype {
+            Dtype::F32
+        }
+
+        fn encode(&self, _: ArrayView4<f32>, _: Option<ArrayView4<f32>>) -> Result<Encoded> {
+            unreachable!("paddings run modules")
+        }
+
+        fn decode(&self, _: ArrayView4<f32>) -> Result<Array4<f32>> {
+            unreachable!("paddings run modules")
+        }
+
+        fn forward_module(&self, _: &str, _: ArrayViewD<f32>) -> Option<Result<ArrayD<f32>>> {
+            self.1.set(self.1.get() + 1);
+            None
+        }
+    }
+
+    #[test]
+    fn large_pictures_and_models_that_run_no_module_alone_are_left_out() {
+        let config = r#"{"_class_name": "AutoencoderKL", "block_out_channels": [32, 32, 32, 32],
+            "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"],
+            "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"]}"#;
+        let vae = Refuses(VaeConfig::from_json(config, "config.json").unwrap(), Cell::new(0));
+        let large = Array4::zeros((1, 3, 1 << 10, (1 << 10) + 8));
+        let latents = Array4::zeros((1, 4, 1 << 7, (1 << 7) + 1));
+        let small = Array4::zeros((1, 3, 16, 16));
+        for padding in Padding::ALL {
+            assert_eq!(padding.encode(&vae, &large).unwrap(), None);
+            assert_eq!(padding.decode(&vae, &latents).unwrap(), None);
+        }
+        assert_eq!(vae.1.get(), 0, "more than MOST_PIXELS");
+        assert_eq!(Padding::Circular.encode(&vae, &small).unwrap(), None);
+        assert_eq!(vae.1.get(), 1, "asked once, and then left alone");
+    }
+}

@@ -8,9 +8,9 @@ use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::evidence::Evidence;
 use super::finding::Finding;
-use super::fit::{rms_difference, spread};
+use super::fit::{Line, rms_difference, spread};
 use super::natural::{is_large_enough, is_natural};
-use super::round_trip::OUTPUT_NOT_DENORMALISED;
+use super::round_trip::{OUTPUT_NOT_DENORMALISED, is_lifted_to_unit};
 use super::severity::Severity;
 use vae_fidelity_core::recipe::{name_hash, scrambled};
 use vae_fidelity_files::error::{Error, Result};
@@ -70,7 +70,7 @@ pub(super) const DEAD_DECODER: Cause = Cause {
 };
 
 /// A trip that is nearer than this is no loss, whatever the blocks are.
-const NEAR_DB: f64 = 30.0;
+pub(super) const NEAR_DB: f64 = 30.0;
 /// On what is no photograph one colour for each block may be all there is: a trip that is lost there too is
 /// this far off, and this much further than blocks that begin elsewhere.
 const LOST_DB: f64 = 20.0;
@@ -153,7 +153,11 @@ fn explained(evidence: &Evidence, loss: &Loss, side: usize) -> Option<Finding> {
     };
     if let Some(psnr) = better(&INPUT_NOT_NORMALISED, evidence.decoded.mapv(|y| 2.0 * y - 1.0)) {
         let title = "the output looks like the input's [0, 1] taken for [-1, 1]".to_owned();
-        return Some(warning(&INPUT_NOT_NORMALISED, title, psnr));
+        let finding = warning(&INPUT_NOT_NORMALISED, title, psnr);
+        // A picture that hardly varies has no line, but a brightness.
+        let lifted = Line::through(evidence.sample, evidence.decoded)
+            .is_some_and(|line| is_lifted_to_unit(&line));
+        return Some(if lifted { finding.severity(Severity::Error) } else { finding });
     }
     if let Some(psnr) = better(&OUTPUT_NOT_DENORMALISED, evidence.decoded.mapv(|y| (y + 1.0) / 2.0))
     {
@@ -174,14 +178,14 @@ fn explained(evidence: &Evidence, loss: &Loss, side: usize) -> Option<Finding> {
 }
 
 /// Mean squared errors against a picture in [-1, 1].
-struct Loss {
+pub(super) struct Loss {
     trip: f64,
     blocks: f64,
 }
 
 impl Loss {
     /// Over the blocks of `side` pixels that lie in both as a whole.
-    fn of(sample: ArrayView4<f32>, decoded: ArrayView4<f32>, side: usize) -> Self {
+    pub fn of(sample: ArrayView4<f32>, decoded: ArrayView4<f32>, side: usize) -> Self {
         let whole = |axis: usize| sample.shape()[axis].min(decoded.shape()[axis]) / side * side;
         let area = s![0..1, .., ..whole(2), ..whole(3)];
         let (sample, decoded) = (sample.slice(area), decoded.slice(area));
@@ -214,11 +218,11 @@ impl Loss {
         })
     }
 
-    fn trip_db(&self) -> f64 {
+    pub fn trip_db(&self) -> f64 {
         -10.0 * (self.trip / 4.0).log10()
     }
 
-    fn blocks_db(&self) -> f64 {
+    pub fn blocks_db(&self) -> f64 {
         -10.0 * (self.blocks / 4.0).log10()
     }
 }

@@ -47,6 +47,9 @@ pub(super) const PREPROCESSED_DIFFERS: Cause = Cause {
 const ROUNDING: f64 = 0.004;
 /// RMS below which one explanation is as good as another.
 const FLOOR: f64 = 0.001;
+/// The same where the tensor was made from levels of 8 bits, after something was done to those: what rounding
+/// to a level leaves (a level over the root of 12), with a little room.
+const FLOOR_OF_LEVELS: f64 = 0.0024;
 /// RMS that a person sees: 35 dB.
 const ALTERED: f64 = 0.0356;
 /// Levels of a tensor, each in [-1, 1] 1 / 127.5 apart.
@@ -73,7 +76,8 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     if difference < 1e-6 {
         return Ok(Judged::default());
     }
-    let mut competition = Competition::new(FLOOR, ROUNDING, evidence.unknown);
+    let floor = if are_levels(found) { FLOOR_OF_LEVELS } else { FLOOR };
+    let mut competition = Competition::new(floor, ROUNDING, evidence.unknown);
     let offer = |competition: &mut Competition, explanation: Explanation| {
         let left = explanation.left;
         competition.offer(
@@ -124,6 +128,14 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
         None if difference <= ROUNDING => Ok(Judged::default()),
         None => unexplained(evidence, found, &compression, &competition),
     }
+}
+
+/// Whether all are levels of 8 bits in [-1, 1]: whatever was done was done to a picture.
+fn are_levels(found: &Array4<f32>) -> bool {
+    found.iter().all(|&value| {
+        let level = (f64::from(value) + 1.0) / LEVEL;
+        (level - level.round()).abs() < 1e-3 && (-0.5..255.5).contains(&level)
+    })
 }
 
 /// Whether it is off by no more than compression, and no block is lighter or darker by more.

@@ -1,18 +1,19 @@
 //! From a decoded tensor to 8 bits: the ways in which that goes wrong.
 
-use ndarray::Array4;
+use ndarray::{Array4, s};
 
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, UserPicture};
 use super::finding::Finding;
 use super::fit::psnr;
+use super::jpeg::coded_as;
 use super::legitimate::Distance;
 use super::round_trip::OUTPUT_NOT_DENORMALISED;
 use super::severity::Severity;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_files::error::Result;
-use vae_fidelity_pixels::Rgb8;
+use vae_fidelity_pixels::{JpegCoding, Rgb8};
 
 pub(super) const U8_WRAPAROUND: Cause = Cause {
     code: Code::U8Wraparound,
@@ -55,7 +56,8 @@ pub(super) const BANDING: Cause = Cause {
               picture has steps of 2 or more levels.",
     rule: "Your picture has at most 0.7 times the distinct levels of the reference's, where \
            that has at least 64, and rounding the decoded tensor or its picture to bf16 \
-           matches it better.",
+           matches it better. Of a JPEG: the reference's with 3 to 65 levels a channel, saved \
+           likewise, matches it better by 6 dB.",
     remedy: "convert to f32 before denormalising",
     diffusers: "image.float() before postprocess",
     comfyui: "update: the conversion is done in f32 since; or start with --fp32-vae",
@@ -81,6 +83,8 @@ pub(super) enum Conversion {
     NotDenormalised,
     /// Halved and moved twice.
     DenormalisedTwice,
+    /// Rounded to this many steps from black to white.
+    Posterised(u8),
 }
 
 impl Conversion {
@@ -119,29 +123,50 @@ impl Conversion {
             Self::Bf16Truncated => in_bf16() as u8,
             Self::NotDenormalised => rounded(value),
             Self::DenormalisedTwice => rounded(unit / 2.0 + 0.5),
+            Self::Posterised(steps) => {
+                let steps = f32::from(steps);
+                rounded((unit.clamp(0.0, 1.0) * steps).round_ties_even() / steps)
+            }
         }
     }
 }
 
 /// A level further away than this is no rounding, and no JPEG.
 const JUMP: u8 = 200;
+/// RMS in levels, but for jumps, beyond which it is another picture (18 dB).
+const ELSEWHERE: f64 = 32.0;
+/// A match that leaves little doubt.
+const SAME_DB: f64 = 40.0;
 const FEW: usize = 64;
 const COLLAPSED: f64 = 0.7;
 
-/// `u8-wraparound`, `u8-truncated` or `banding`, where converting the tensor so gives the picture
-/// that it became there.
+/// `u8-wraparound`, `u8-truncated` or `banding`, where converting the tensor so, and saving it as theirs was,
+/// gives the picture that it became there. `ours` is the reference's, saved as theirs was.
 pub(super) fn exact(
     evidence: &Evidence,
     decoded: &Array4<f32>,
     ours: &Rgb8,
-    theirs: &Rgb8,
-) -> Option<Finding> {
-    [wrapped, truncated, in_bf16]
-        .into_iter()
-        .find_map(|rule| evidence.known(rule(decoded, ours, theirs)))
+    picture: &UserPicture,
+) -> Result<Option<Finding>> {
+    for rule in [wrapped, truncated, in_bf16] {
+        if let Some(finding) = evidence.known(rule(decoded, ours, picture)?) {
+            return Ok(Some(finding));
+        }
+    }
+    Ok(None)
 }
 
-fn wrapped(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+/// What `conversion` makes of `decoded`, saved as theirs was.
+fn saved(conversion: Conversion, decoded: &Array4<f32>, theirs: &UserPicture) -> Result<Rgb8> {
+    let converted = conversion.apply(decoded)?;
+    match &theirs.jpeg {
+        Some(coding) => coded_as(&converted, coding),
+        None => Ok(converted),
+    }
+}
+
+fn wrapped(decoded: &Array4<f32>, ours: &Rgb8, picture: &UserPicture) -> Result<Option<Finding>> {
+    let theirs = &picture.pixels;
     let jumps = |candidate: &Rgb8| {
         let pairs = candidate.data().iter().zip(theirs.data());
         pairs.filter(|(a, b)| a.abs_diff(**b) > JUMP).count()
@@ -153,26 +178,32 @@ fn wrapped(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding>
         .zip(theirs.data())
         .filter(|(a, b)| a.abs_diff(**b) > JUMP && (**a <= 2 || **a >= 253))
         .count();
-    // A handful may be chance; most of them have to lie where the reference is black or white.
-    if before < 4 || at_the_ends * 10 < before * 9 {
-        return None;
+    let (mut squares, mut elsewhere) = (0.0, 0.0);
+    for (a, b) in ours.data().iter().zip(theirs.data()).filter(|(a, b)| a.abs_diff(**b) <= JUMP) {
+        squares += f64::from(a.abs_diff(*b)).powi(2);
+        elsewhere += 1.0;
     }
-    let after = [Conversion::Wrapped, Conversion::TruncatedAndWrapped]
-        .into_iter()
-        .filter_map(|conversion| conversion.apply(decoded).ok())
-        .map(|candidate| jumps(&candidate))
-        .min()?;
-    (after * 2 <= before).then(|| {
+    // A handful may be chance; most of them have to lie where the reference is black or white, and everything else
+    // where the reference has it: a dark picture beside a white one jumps as well.
+    let is_another = squares > ELSEWHERE * ELSEWHERE * elsewhere;
+    if before < 4 || at_the_ends * 10 < before * 9 || is_another {
+        return Ok(None);
+    }
+    let mut after = before;
+    for conversion in [Conversion::Wrapped, Conversion::TruncatedAndWrapped] {
+        after = after.min(jumps(&saved(conversion, decoded, picture)?));
+    }
+    Ok((after * 2 <= before).then(|| {
         let title = format!("{before} levels are at the other end of the range: 256 became 0");
         Finding::new(&U8_WRAPAROUND, title)
             .evidence("jumps_over_200", before)
             .evidence("jumps_at_black_or_white", at_the_ends)
             .evidence("jumps_left_when_wrapped", after)
-    })
+    }))
 }
 
-fn truncated(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
-    let candidate = Conversion::Truncated.apply(decoded).ok()?;
+fn truncated(decoded: &Array4<f32>, ours: &Rgb8, picture: &UserPicture) -> Result<Option<Finding>> {
+    let theirs = &picture.pixels;
     let values = ours.data().len() as f64;
     let differences = || {
         let pairs = ours.data().iter().zip(theirs.data());
@@ -183,36 +214,90 @@ fn truncated(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Findin
     // Where black and white are clamped, both ways agree.
     let unclamped = ours.data().iter().filter(|level| (1..255).contains(*level)).count() as f64;
     let expected = -0.5 * unclamped / values;
-    let close = (mean - expected).abs() <= 0.2 * expected.abs() && outside <= 0.05;
-    let after = psnr(&candidate, theirs);
-    let in_bf16 = Conversion::Bf16Truncated.apply(decoded).ok()?;
-    let nearer = after > psnr(ours, theirs) + 3.0 && after >= psnr(&in_bf16, theirs);
-    (unclamped > 0.2 * values && close && nearer).then(|| {
+    // A JPEG keeps the mean of what it was made of, and not each level.
+    let scattered = picture.jpeg.is_none() && outside > 0.05;
+    let close = (mean - expected).abs() <= 0.2 * expected.abs() && !scattered;
+    if unclamped <= 0.2 * values || !close {
+        return Ok(None);
+    }
+    let after = |conversion| Ok(psnr(&saved(conversion, decoded, picture)?, theirs));
+    let exactly: f64 = after(Conversion::Truncated)?;
+    let nearer = exactly > psnr(ours, theirs) + 3.0 && exactly >= after(Conversion::Bf16Truncated)?;
+    Ok(nearer.then(|| {
         Finding::new(&U8_TRUNCATED, "levels were cut off, not rounded: half of them are 1 too low")
             .evidence("mean_difference", mean)
             .evidence("share_outside_0_and_minus_1", outside)
-    })
+    }))
 }
 
-fn in_bf16(decoded: &Array4<f32>, ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
-    let before = psnr(ours, theirs);
-    let found = [Conversion::Bf16, Conversion::Bf16Truncated].into_iter().any(|conversion| {
-        conversion.apply(decoded).is_ok_and(|candidate| psnr(&candidate, theirs) > before + 6.0)
-    });
-    let title = "the range was converted in bf16, which has 8 bits of precision".to_owned();
-    found.then(|| banding(title, (levels(ours), levels(theirs)), true))
+fn in_bf16(decoded: &Array4<f32>, ours: &Rgb8, picture: &UserPicture) -> Result<Option<Finding>> {
+    let before = psnr(ours, &picture.pixels);
+    for conversion in [Conversion::Bf16, Conversion::Bf16Truncated] {
+        if psnr(&saved(conversion, decoded, picture)?, &picture.pixels) > before + 6.0 {
+            let title = "the range was converted in bf16, which has 8 bits of precision".to_owned();
+            return Ok(Some(banding(title, (levels(ours), levels(&picture.pixels)), true)));
+        }
+    }
+    Ok(None)
+}
+
+/// The same behind a JPEG, which fills the missing levels in. Told by a part of the picture.
+fn posterised(
+    decoded: &Array4<f32>,
+    ours: &Rgb8,
+    theirs: &Rgb8,
+    coding: &JpegCoding,
+) -> Result<Option<Finding>> {
+    let ([left, top], [width, height]) = middle(theirs);
+    let of = |picture: &Rgb8| {
+        let rows = picture.data().chunks_exact(3 * picture.width()).skip(top).take(height);
+        let data = rows.flat_map(|row| &row[3 * left..3 * (left + width)]).copied().collect();
+        Rgb8::new(width, height, data)
+    };
+    let part = decoded.slice(s![.., .., top..top + height, left..left + width]).to_owned();
+    let theirs = of(theirs)?;
+    let before = psnr(&coded_as(&of(ours)?, coding)?, &theirs);
+    let mut nearest = None;
+    for steps in 2..=64 {
+        let candidate = Conversion::Posterised(steps).apply(&part)?;
+        let after = psnr(&coded_as(&candidate, coding)?, &theirs);
+        if nearest.is_none_or(|(most, _)| after > most) {
+            nearest = Some((after, usize::from(steps) + 1));
+        }
+    }
+    let is_all = |after: f64| after >= SAME_DB && after > before + 6.0;
+    Ok(nearest.filter(|(after, _)| is_all(*after)).map(|(_, found)| {
+        let title = format!("{found} levels a channel before it was saved as JPEG");
+        banding(title, (levels(ours), found), false)
+    }))
+}
+
+/// Left and top, and the sides, of the middle of a large picture, which begins where blocks of a JPEG do.
+fn middle(picture: &Rgb8) -> ([usize; 2], [usize; 2]) {
+    const SIDE: usize = 256;
+    let lengths = [picture.width(), picture.height()];
+    let from = lengths.map(|length| length.saturating_sub(SIDE) / 2 / 16 * 16);
+    (from, [0, 1].map(|i| SIDE.min(lengths[i] - from[i])))
 }
 
 /// `banding`, where levels are missing and no cause explains it: whatever compresses the range does
 /// that as well.
-pub(super) fn lost_levels(ours: &Rgb8, theirs: &Rgb8) -> Option<Finding> {
+pub(super) fn lost_levels(
+    decoded: &Array4<f32>,
+    ours: &Rgb8,
+    picture: &UserPicture,
+) -> Result<Option<Finding>> {
+    if let Some(coding) = &picture.jpeg {
+        return posterised(decoded, ours, &picture.pixels, coding);
+    }
+    let theirs = &picture.pixels;
     let (expected, found) = (levels(ours), levels(theirs));
     // Rounding to levels this far apart leaves 0.3 of a step; another picture leaves more.
     let collapsed = Distance::between(ours, theirs).rms <= 0.6 * 255.0 / found.max(1) as f64
         && expected >= FEW
         && (found as f64) <= COLLAPSED * expected as f64;
     let title = format!("{found} levels a channel, where the reference has {expected}");
-    collapsed.then(|| banding(title, (expected, found), false))
+    Ok(collapsed.then(|| banding(title, (expected, found), false)))
 }
 
 fn banding(title: String, (expected, found): (usize, usize), converted: bool) -> Finding {

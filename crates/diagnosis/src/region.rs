@@ -16,7 +16,7 @@ pub(super) const EDITED_REGION: Cause = Cause {
               edited or pasted into after its latents were cached, or before it was saved.",
     rule: "Blocks of 8 x 8 pixels that differ at least 4 times as much as the others fill at least \
            half of one rectangle, which covers no more than half of the picture; nine in ten of their \
-           pixels differ, and the rest is the same to half a level. Of single latents, where a change \
+           pixels differ (but at the rim), and the rest is the same to half a level. Of single latents, where a change \
            reaches further, it is a warning.",
     remedy: "make latents, picture and tensor again from one state of the file",
     diffusers: "clear cached latents when pictures change",
@@ -52,6 +52,8 @@ pub(super) struct Region {
     /// The RMS that is worth a word, and how wide a place is in pixels of the picture.
     least: f64,
     pixels: usize,
+    /// How many places around an edit change with it: a JPEG's chroma reaches over its neighbours.
+    reach: usize,
 }
 
 impl Region {
@@ -74,7 +76,13 @@ impl Region {
         touched = 3.0 * touched / &counts;
         let squares = sums / counts;
         let all = squares.clone();
-        Self { squares, all, touched: Some(touched), least: 3.0, pixels: SIDE }
+        Self { squares, all, touched: Some(touched), least: 3.0, pixels: SIDE, reach: 0 }
+    }
+
+    /// The same, of pictures that were both saved as JPEG.
+    pub fn kept_as_jpeg(mut self) -> Self {
+        self.reach = 1;
+        self
     }
 
     /// Of latents, relative to the `spread` of the expected ones; each stands for `pixels` pixels.
@@ -92,7 +100,7 @@ impl Region {
             });
             off.sum::<f64>() / channels as f64
         });
-        Self { all: squares.clone(), squares, touched: None, least: 0.05, pixels }
+        Self { all: squares.clone(), squares, touched: None, least: 0.05, pixels, reach: 0 }
     }
 
     /// The larger of both, at each place; of the same two sizes.
@@ -149,10 +157,22 @@ impl Region {
         }
         let inside =
             |at: (usize, usize)| (top..=bottom).contains(&at.0) && (left..=right).contains(&at.1);
-        let outside = |at: (usize, usize)| !inside(at);
+        let reach = self.reach;
+        let outside = |at: (usize, usize)| {
+            !(top.saturating_sub(reach)..=bottom + reach).contains(&at.0)
+                || !(left.saturating_sub(reach)..=right + reach).contains(&at.1)
+        };
         let (within, without) = (rms(&self.squares, inside), rms(&self.squares, outside));
         let is_edit = |touched: &Array2<f64>| {
-            let mut shares: Vec<f64> = places.iter().map(|&at| touched[at]).collect();
+            // An edit ends inside the blocks at its rim, which are most of them where it is small.
+            let within = |at: (usize, usize)| {
+                (top + 1..bottom).contains(&at.0) && (left + 1..right).contains(&at.1)
+            };
+            let mut shares: Vec<f64> =
+                places.iter().filter(|at| within(**at)).map(|&at| touched[at]).collect();
+            if shares.is_empty() {
+                shares = places.iter().map(|&at| touched[at]).collect();
+            }
             shares.sort_by(f64::total_cmp);
             rms(&self.all, outside) <= UNTOUCHED && shares[shares.len() / 2] >= EVERY
         };
@@ -200,6 +220,7 @@ mod tests {
             squares,
             least: 3.0,
             pixels: 8,
+            reach: 0,
         }
     }
 
@@ -217,6 +238,10 @@ mod tests {
         let edited = || region(|y, x| if patch(y, x) { 30.0 } else { 0.0 });
         let some = Array2::from_elem((16, 20), 0.3);
         assert_eq!(code(Region { touched: Some(some), ..edited() }), None);
+        // Small edits end inside most of their blocks.
+        let cut = |y: usize, x: usize| patch(y, x) && (y == 3 || y == 6 || x == 5 || x == 8);
+        let partly = Array2::from_shape_fn((16, 20), |(y, x)| if cut(y, x) { 0.4 } else { 1.0 });
+        assert!(code(Region { touched: Some(partly), ..edited() }).is_some());
         let of_latents = found(&Region { touched: None, ..edited() }).unwrap();
         assert_eq!(of_latents.severity, Severity::Warning);
         assert_eq!(code(region(|_, _| 0.0)), None);

@@ -8,8 +8,8 @@ use super::finding::Finding;
 use super::not_decided::NotDecided;
 use super::severity::Severity;
 use super::{
-    cross_check, divergence, expected_loss, input, latent_rows, overflow, passes_nothing, picture,
-    posterior, preprocessed, round_trip,
+    cross_check, divergence, expected_loss, input, latent_rows, norm_groups, overflow,
+    passes_nothing, picture, posterior, preprocessed, round_trip,
 };
 use vae_fidelity_files::error::Result;
 
@@ -40,9 +40,14 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
     findings.extend(broken);
     let trip = if sound { round_trip::findings(evidence) } else { Vec::new() };
     // Where a range or an order of channels explains the loss, the weights do their job.
-    let lost = match sound && trip.is_empty() {
-        true => passes_nothing::findings(evidence)?,
-        false => Vec::new(),
+    let regrouped = match sound && trip.is_empty() {
+        true => norm_groups::finding(evidence)?,
+        false => None,
+    };
+    let lost = match regrouped {
+        Some(finding) => vec![finding],
+        None if sound && trip.is_empty() => passes_nothing::findings(evidence)?,
+        None => Vec::new(),
     };
     let untrained =
         |found: &Finding| found.code == Code::WeightsUntrained && found.severity == Severity::Error;

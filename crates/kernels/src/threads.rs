@@ -26,6 +26,21 @@ pub enum Instructions {
     Plain,
 }
 
+impl Instructions {
+    /// What [`Self::Vectors`] is on this processor: `avx2-fma`, `neon` or `plain`. Between them results
+    /// differ in the last bits.
+    pub fn detected() -> &'static str {
+        #[cfg(target_arch = "x86_64")]
+        if pulp::x86::V3::try_new().is_some() {
+            return "avx2-fma";
+        }
+        match cfg!(target_arch = "aarch64") {
+            true => "neon",
+            false => "plain",
+        }
+    }
+}
+
 impl Threads {
     /// `count` threads, at least 1, with [`Instructions::Vectors`].
     pub const fn new(count: usize) -> Self {

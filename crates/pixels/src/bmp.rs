@@ -69,6 +69,7 @@ pub(super) fn open(path: &Path, data: &[u8]) -> Result<OpenedImage> {
         mode,
         orientation: None,
         dropped,
+        jpeg: None,
         notes: notes.into_iter().chain(lost).collect(),
     })
 }

@@ -69,7 +69,15 @@ pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
     let (pixels, lost, dropped) = out.finish()?;
     notes.extend(lost);
     let mode = if colours.is_some() { "P" } else { "L" };
-    Ok(OpenedImage { pixels, format: ImageFormat::Gif, mode, orientation: None, dropped, notes })
+    Ok(OpenedImage {
+        pixels,
+        format: ImageFormat::Gif,
+        mode,
+        orientation: None,
+        dropped,
+        jpeg: None,
+        notes,
+    })
 }
 
 /// Whether color i is gray of the value i, so that indices can be used as they are.

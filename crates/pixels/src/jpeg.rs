@@ -13,7 +13,7 @@ use mozjpeg::{ColorSpace, Decompress, Marker};
 
 use super::exif::{ICC_NOTE, orientation, orientation_note};
 use super::format::ImageFormat;
-use super::jpeg_scans::{self, MAX_SCANS};
+use super::jpeg_coding::{MAX_SCANS, Markers};
 use super::limit::check_pixels;
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated, unsupported};
 use super::stream::Stream;
@@ -29,9 +29,9 @@ use vae_fidelity_files::memory::reserve;
 /// files.
 pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
     let mut file = BufReader::new(file);
-    let scans = jpeg_scans::count(&mut file)
-        .map_err(|error| failed_read(path, ImageFormat::Jpeg, &error))?;
-    if scans > MAX_SCANS {
+    let markers =
+        Markers::read(&mut file).map_err(|error| failed_read(path, ImageFormat::Jpeg, &error))?;
+    if markers.scans > MAX_SCANS {
         let what = format!("more than {MAX_SCANS} scans, each of which goes over all pixels,");
         return Err(unsupported(path, ImageFormat::Jpeg, what));
     }
@@ -40,7 +40,7 @@ pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
     // The decoder reports fatal errors by unwinding (without calling the panic hook, so nothing is
     // printed). All that it has built is dropped on the way.
     match catch_unwind(AssertUnwindSafe(|| decode(path, source, &starved))) {
-        Ok(result) => result,
+        Ok(result) => result.map(|opened| OpenedImage { jpeg: markers.coding(), ..opened }),
         // Running out of bytes can surface as some other complaint: the cause is what helps.
         Err(_) if starved.get() => Err(truncated(path, ImageFormat::Jpeg)),
         Err(panic) => {
@@ -109,7 +109,15 @@ fn decode(path: &Path, source: Source, starved: &Cell<bool>) -> Result<OpenedIma
     let (pixels, lost, dropped) = out.finish()?;
     notes.extend(lost);
     let dropped = dropped.with_profile(profile);
-    Ok(OpenedImage { pixels, format: ImageFormat::Jpeg, mode, orientation: turned, dropped, notes })
+    Ok(OpenedImage {
+        pixels,
+        format: ImageFormat::Jpeg,
+        mode,
+        orientation: turned,
+        dropped,
+        jpeg: None,
+        notes,
+    })
 }
 
 /// What APP1 and APP2 hold that the pixels do not show: notes, the orientation, and an ICC profile.

@@ -44,7 +44,7 @@ mod format;
 #[cfg(feature = "gif")]
 mod gif;
 #[cfg(feature = "jpeg")]
-mod jpeg_scans;
+mod jpeg_coding;
 #[cfg(feature = "jpeg")]
 mod jpeg;
 mod limit;
@@ -76,7 +76,7 @@ pub use encode::encode_png;
 pub use format::ImageFormat;
 pub use limit::{MAX_PIXELS_REFUSED, MAX_PIXELS_UNWARNED};
 pub use open::{open, open_bytes};
-pub use opened::OpenedImage;
+pub use opened::{JpegCoding, OpenedImage};
 pub use resize::{Filter, PassOrder, resize, resize_bicubic};
 pub use rgb8::Rgb8;
 pub use size::{requested_size, target_size};

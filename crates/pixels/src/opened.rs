@@ -22,9 +22,20 @@ pub struct OpenedImage {
     pub orientation: Option<u16>,
     /// What the conversion left out of the pixels.
     pub dropped: Dropped,
+    /// How its colours were coded, where it is a JPEG.
+    pub jpeg: Option<JpegCoding>,
     /// What the user should know: alpha dropped, an orientation or a profile ignored, more frames,
     /// more pixels than Pillow is silent about. Sentences without a full stop.
     pub notes: Vec<String>,
+}
+
+/// What the encoder of a JPEG file rounded to (ITU T.81): enough to code another picture likewise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JpegCoding {
+    /// Steps of the cosines of luma and of chroma, row by row.
+    pub steps: [[u16; 64]; 2],
+    /// Whether the chroma has half the width, and half the height.
+    pub chroma_halved: (bool, bool),
 }
 
 /// The file ends before its last pixel. Pillow raises `image file is truncated` here.

@@ -87,6 +87,7 @@ pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
         mode: mode(colour, depth),
         orientation: turned,
         dropped: dropped.with_profile(profile),
+        jpeg: None,
         notes,
     })
 }

@@ -76,6 +76,7 @@ pub(super) fn open(path: &Path, data: &[u8]) -> Result<OpenedImage> {
         mode: samples.mode(),
         orientation: None,
         dropped,
+        jpeg: None,
         notes,
     })
 }

@@ -61,7 +61,15 @@ pub(super) fn open(path: &Path, mut file: Stream) -> Result<OpenedImage> {
         pixels = turned(&pixels, orientation)?;
         notes.push(format!("turned upright (orientation {orientation}), as Pillow does for TIFF"));
     }
-    Ok(OpenedImage { pixels, format: FORMAT, mode: layout.mode, orientation: None, dropped, notes })
+    Ok(OpenedImage {
+        pixels,
+        format: FORMAT,
+        mode: layout.mode,
+        orientation: None,
+        dropped,
+        jpeg: None,
+        notes,
+    })
 }
 
 /// Fails if a tile, which the decoder allocates as a whole, is larger than any picture may be.

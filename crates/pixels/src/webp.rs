@@ -54,7 +54,15 @@ pub(super) fn open(path: &Path, mut file: Stream) -> Result<OpenedImage> {
     let (pixels, lost, dropped) = out.finish()?;
     notes.extend(lost);
     let dropped = dropped.with_profile(profile);
-    Ok(OpenedImage { pixels, format: ImageFormat::Webp, mode, orientation: turned, dropped, notes })
+    Ok(OpenedImage {
+        pixels,
+        format: ImageFormat::Webp,
+        mode,
+        orientation: turned,
+        dropped,
+        jpeg: None,
+        notes,
+    })
 }
 
 /// Refuses a file that is shorter than it says. The decoder would go by what it needs.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Axis;
 use numpy::{PyReadonlyArray3, PyReadonlyArray4};
 use pyo3::prelude::*;
+use vae_fidelity::diagnosis::UserPicture;
 use vae_fidelity::pipeline::Picture;
 use vae_fidelity::pixels::Exif;
 use vae_fidelity::{Error, Result, Rgb8};
@@ -57,8 +58,13 @@ impl Given<'_> {
 impl Owned {
     /// Its pixels; `name` is what it is called.
     pub fn pixels(self, name: &str, exif: Exif) -> Result<Rgb8> {
+        Ok(self.user_picture(name, exif)?.pixels)
+    }
+
+    /// The same, with how its file was coded.
+    pub fn user_picture(self, name: &str, exif: Exif) -> Result<UserPicture> {
         let opened = match self {
-            Self::Pixels(pixels) => return Ok(pixels),
+            Self::Pixels(pixels) => return Ok(pixels.into()),
             Self::File(path) => vae_fidelity::pixels::open(&path)?,
             Self::Bytes(bytes) => vae_fidelity::pixels::open_bytes(name.as_ref(), bytes)?,
             Self::Sample(_) => {
@@ -69,7 +75,7 @@ impl Owned {
                 ));
             }
         };
-        Ok(opened.oriented(exif)?.0.pixels)
+        Ok(opened.oriented(exif)?.0.into())
     }
 
     pub fn picture<'a>(&'a self, name: &'a Path, notes: &[String]) -> Picture<'a> {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 use vae_fidelity::baseline::Baseline;
-use vae_fidelity::diagnosis::{LatentsScale, UserFiles};
+use vae_fidelity::diagnosis::{LatentsScale, UserFiles, UserPicture};
 use vae_fidelity::output::write_atomically;
 use vae_fidelity::pipeline::{CheckOptions, DecodeOptions, Expected, ProbeOptions, TraceOptions};
 use vae_fidelity::pixels::{Exif, requested_size};
 use vae_fidelity::trace::TraceFile;
-use vae_fidelity::{Cancellation, Error, Result, Rgb8};
+use vae_fidelity::{Cancellation, Error, Result};
 
 use super::checked::{Again, Checked};
 use super::decoded::{self, DecodedRow};
@@ -140,7 +140,7 @@ impl Pipeline {
             asked.files = UserFiles {
                 latents: None,
                 latents_scale: LatentsScale::default(),
-                decoded_image: decoded_image.map(decoded_pixels).transpose()?,
+                decoded_image: decoded_image.map(decoded_picture).transpose()?,
                 preprocessed,
                 against: against.as_deref().map(TraceFile::read).transpose()?,
             };
@@ -184,7 +184,7 @@ impl Pipeline {
             let scale = latents::asked(&latents_scale)?;
             let mut latents = given.read(latents_key.as_deref(), scale)?;
             let mut asked = DecodeOptions::default();
-            asked.decoded_image = decoded_image.map(decoded_pixels).transpose()?;
+            asked.decoded_image = decoded_image.map(decoded_picture).transpose()?;
             turn.run(|pipeline| {
                 asked.scale = latents.settle(pipeline.model().family);
                 asked.latents_file = latents.source.clone();
@@ -273,6 +273,6 @@ impl Pipeline {
     }
 }
 
-fn decoded_pixels(picture: picture::Owned) -> Result<Rgb8> {
-    picture.pixels("decoded_image", Exif::Ignore)
+fn decoded_picture(picture: picture::Owned) -> Result<UserPicture> {
+    picture.user_picture("decoded_image", Exif::Ignore)
 }

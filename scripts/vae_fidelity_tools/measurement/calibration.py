@@ -7,7 +7,8 @@
 
 The first writes tests/calibration.md and tests/calibration.json. All print a verdict, and exit with 1
 where a bar is missed; each cause that is below its own is named, and every row that is why. It takes
-hours: what a picture gave is kept beside the build, and a run that was interrupted goes on from there.
+hours: what a picture gave is kept beside the build, and a run that was interrupted goes on from there,
+later commits or not, unless something changed that a picture's rows depend on.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from vae_fidelity_tools import arguments
 from vae_fidelity_tools.checkout import ROOT
-from vae_fidelity_tools.measurement.calibration_pictures import TEST, TUNE, write_clean, write_pictures
+from vae_fidelity_tools.measurement.calibration_pictures import TEST, TUNE, write_clean, write_nights, write_pictures
 
 # Of the strong injections of each cause: first among the findings, and an error.
 LEAST_FOUND = 0.95
@@ -43,8 +44,25 @@ def built():
     return Path(suites[-1]["executable"])
 
 
+# What a picture's rows depend on, beside the picture.
+CRATES = ("autoencoders", "checkpoint", "core", "diagnosis", "files", "harness", "kernels", "pixels")
+SUITE = ("diagnosis", "weights", "planted", "planted.rs", "libtorch", "libtorch.rs")
+SOURCES = ("Cargo.lock", "golden/models", "tests/fixtures/models", *(f"crates/{name}" for name in CRATES))
+
+
+def sources():
+    """A hash of the compiler's version and every byte that decides a picture's rows."""
+    listed = ["git", "ls-files", "-z", *SOURCES, *(f"tests/suite/{name}" for name in SUITE)]
+    listed = subprocess.run(listed, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    digest = hashlib.sha256(subprocess.run(["rustc", "-V"], check=True, stdout=subprocess.PIPE).stdout)
+    for name in sorted(listed.stdout.split(b"\0")[:-1]):
+        path = ROOT / name.decode()
+        digest.update(name + b"\0" + (path.read_bytes() if path.is_file() else b""))
+    return digest.hexdigest()[:12]
+
+
 def measured(picture, task, binary, kept):
-    """What one picture gives; kept under the picture's and the binary's own bytes."""
+    """What one picture gives; kept under the picture's and the sources' own bytes."""
     of = [picture.read_bytes(), json.dumps(task).encode()]
     matrix = kept / f"{picture.stem}-{hashlib.sha256(b''.join(of)).hexdigest()[:12]}.json"
     if not matrix.exists():
@@ -65,8 +83,7 @@ def measured(picture, task, binary, kept):
 def run(folder):
     """One matrix of all pictures in a folder."""
     binary = built()
-    key = hashlib.sha256(binary.read_bytes()).hexdigest()[:12]
-    kept = binary.parent.parent / "calibration" / key
+    kept = binary.parent.parent / "calibration" / sources()
     kept.mkdir(parents=True, exist_ok=True)
     # Of its own, so that a build in the meantime changes nothing.
     own = kept / "suite"
@@ -356,6 +373,8 @@ def main():
         pictures = Path(folder) / "pictures"
         pictures.mkdir()
         write_pictures(pictures, TUNE if args.tune else TEST, args.cuts)
+        if args.tune:
+            write_nights(pictures)
         write_clean(pictures, 0 if args.tune else 1)
         matrix = run(pictures)
     summary = summarised(matrix)

@@ -40,6 +40,23 @@ def write_pictures(folder, cuts, most):
             picture.crop(side).save(folder / f"{name}-{number}.png")
 
 
+def write_nights(folder):
+    """Skies with few stars over what is left of two photographs: to tune on, since the others are light."""
+    for seed, name in enumerate(["rocket", "coffee"]):
+        left, top = TUNE[name][0]
+        picture = photograph(name).crop((left, top, left + CUT[0], top + CUT[1]))
+        levels = np.asarray(picture, np.float64) * 0.06 + 4
+        random = np.random.default_rng(seed)
+        for _ in range(60):
+            y, x = random.integers(1, CUT[1] - 1), random.integers(1, CUT[0] - 1)
+            brightness = min(255, 20 * (1 - random.random()) ** -0.9)
+            colour = brightness * (0.7 + 0.3 * random.random(3))
+            spread = np.array([[0.1, 0.3, 0.1], [0.3, 1, 0.3], [0.1, 0.3, 0.1]]) * (0.6 + 0.8 * random.random())
+            levels[y - 1 : y + 2, x - 1 : x + 2] += spread[..., None] * colour
+        levels += random.normal(0, 1.5, levels.shape)
+        Image.fromarray(levels.clip(0, 255).round().astype(np.uint8)).save(folder / f"night-{seed}.png")
+
+
 def write_clean(folder, seed):
     """Pictures that are no photographs: a rule may be silent about them, but never cry wolf."""
     random = np.random.default_rng(seed)

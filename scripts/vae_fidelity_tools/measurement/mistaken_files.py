@@ -63,18 +63,22 @@ def merged_with_nothing(folder, random):
     change_each(folder, lambda tensor: tensor * share, names=list)
 
 
-@mistake("files", "weights-quantised")
-def kept_in_3_bits(folder, random):
-    group = random.choice([32, 64])
+def quantised(folder, group, most):
+    """Each group of values in whole steps, `most` to either side."""
 
     def rounded(tensor):
         if tensor.numel() % group:
             return tensor
         rows = tensor.reshape(-1, group)
-        step = rows.abs().amax(1, keepdim=True) / 3
+        step = rows.abs().amax(1, keepdim=True) / most
         return ((rows / step).round() * step).reshape(tensor.shape)
 
     change_each(folder, rounded)
+
+
+@mistake("files", "weights-quantised")
+def kept_in_3_bits(folder, random):
+    quantised(folder, random.choice([32, 64]), 3)
 
 
 @mistake("files", "weights-untrained")

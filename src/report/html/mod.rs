@@ -5,6 +5,11 @@ mod numbers;
 mod page;
 mod chart;
 mod probe;
+#[cfg(feature = "evaluate")]
+mod evaluation;
+
+#[cfg(feature = "evaluate")]
+pub use evaluation::evaluation_page;
 
 use minijinja::{Value, context};
 use ndarray::{ArrayView4, Axis, s};

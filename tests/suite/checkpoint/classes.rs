@@ -9,6 +9,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use tempfile::TempDir;
 use vae_fidelity::checkpoint::{Contents, OpenOptions, ResolvedConfig, expected_tensors};
+use vae_fidelity::config::Class;
 use vae_fidelity::diagnosis::{Measured, Misfit, checkpoint_findings};
 use vae_fidelity::{Checkpoint, Error, Source, VaeConfig};
 
@@ -141,6 +142,37 @@ fn small() -> (String, Vec<(String, Vec<usize>)>) {
 
 fn borrowed(tensors: &[(String, Vec<usize>)]) -> Vec<(&str, &[usize])> {
     tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect()
+}
+
+#[test]
+fn a_config_that_names_another_class_is_said_to() {
+    let folder = TempDir::new().unwrap();
+    let (config, tensors) = small();
+    let source = Source::File { path: file(&folder, &borrowed(&tensors)) };
+    // As published by training tools and hubs: a list of a value a latent channel, and `null` for none.
+    let config = config.replace("\"sample_size\"", "\"latents_mean\": null, \"sample_size\"");
+    let others = Class::ALL.into_iter().filter(|class| *class != Class::AutoencoderKL);
+    for asked in others.map(Class::name) {
+        let given = folder.path().join("given.json");
+        fs::write(&given, config.replace("AutoencoderKL", asked)).unwrap();
+        let error = Checkpoint::open(&source, Some(&given)).unwrap_err();
+        let said = format!("its config is of the class {asked}");
+        assert!(error.problem().contains("holds an AutoencoderKL: "), "{asked}: {error}");
+        assert!(error.problem().ends_with(&said), "{asked}: {error}");
+        assert!(error.next().contains("its _class_name is AutoencoderKL"), "{}", error.next());
+        let options = OpenOptions { config: Some(given.clone()), ..OpenOptions::default() };
+        let contents = Contents::open(&source, &options).unwrap();
+        let measured = Measured::all(&contents);
+        let findings = checkpoint_findings(&contents, &Misfit::of(&contents), &measured);
+        let first = findings.first().map(|finding| finding.code.as_str());
+        assert_eq!(first, Some("wrong-class"), "{asked}: {findings:?}");
+        // What no class can have is said as that.
+        let broken = config.replace("\"latent_channels\": 4", "\"latent_channels\": -1");
+        fs::write(&given, broken.replace("AutoencoderKL", asked)).unwrap();
+        let error = Checkpoint::open(&source, Some(&given)).unwrap_err();
+        assert!(!error.problem().contains("holds an AutoencoderKL"), "{asked}: {error}");
+        assert_eq!(Contents::open(&source, &options).unwrap_err().kind(), error.kind(), "{asked}");
+    }
 }
 
 #[test]

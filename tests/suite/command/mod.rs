@@ -9,7 +9,11 @@ mod compare;
 mod decode;
 mod decode_flux2;
 mod engines;
+#[cfg(feature = "evaluate")]
+mod evaluate;
 mod explain;
+#[cfg(feature = "evaluate")]
+mod explain_gap;
 mod flux2;
 mod asymmetric;
 mod wan;
@@ -31,6 +35,7 @@ mod pictures;
 mod privacy;
 mod probe;
 mod sources;
+mod tables;
 mod trace;
 mod trace_and_check;
 mod usage;

@@ -13,18 +13,23 @@ pub type Pixel = [f64; 3];
 
 /// Levels from 0 to 1 of a decoded picture, changed and written.
 fn written(plot: &Plot, change: impl Fn(Pixel) -> Pixel) -> Result<Option<UserFiles>> {
-    let written = picture(&plot.run.decoded)?.and_then(|files| files.decoded_image).unwrap();
+    let written = picture(&plot.run.decoded)?.and_then(|files| files.decoded_image).unwrap().pixels;
     let pixels = written.data().chunks_exact(3).map(|p| [p[0], p[1], p[2]]);
     let bytes = pixels.flat_map(|pixel| {
         change(pixel.map(|level| f64::from(level) / 255.0)).map(|x| (x * 255.0).round() as u8)
     });
-    let decoded_image = Some(Rgb8::new(written.width(), written.height(), bytes.collect())?);
+    let decoded_image = Some(Rgb8::new(written.width(), written.height(), bytes.collect())?.into());
     Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
 }
 
 /// The sample of a picture that was changed before it became one.
 fn sample(plot: &Plot, change: impl Fn(Pixel) -> Pixel) -> Array4<f32> {
     changed(plot.run.sample.clone(), change)
+}
+
+/// What was done to the picture itself, before it became a sample.
+fn of_8_bits(sample: Array4<f32>) -> Array4<f32> {
+    sample.mapv(|value| ((value + 1.0) * 127.5).round_ties_even() / 127.5 - 1.0)
 }
 
 /// Samples from -1 to 1 whose colours, from 0 to 1, are changed.
@@ -130,6 +135,15 @@ pub fn faults() -> Vec<Fault> {
         strong!("less saturation fed", "colour-matrix", |plot| {
             only_colourful(plot, fed(sample(plot, saturated(0.5))))
         }),
+        strong!("video range fed, of 8 bits", "levels-changed", |plot| {
+            fed(of_8_bits(sample(plot, video_range)))
+        }),
+        strong!("less contrast fed, of 8 bits", "levels-changed", |plot| {
+            fed(of_8_bits(sample(plot, contrast(0.8))))
+        }),
+        strong!("linear light fed, of 8 bits", "gamma-mismatch", |plot| {
+            fed(of_8_bits(sample(plot, linear)))
+        }),
         strong!("video range, seen in latents", "levels-changed", |plot| {
             encoded(plot, sample(plot, video_range))
         }),
@@ -170,10 +184,7 @@ pub fn faults() -> Vec<Fault> {
             models: TRAINED,
             plant: matched,
         },
-        strong!("a preview kept", "preview-decoder", |plot| picture(&preview(
-            &plot.run.latents,
-            plot.run.decoded.dim()
-        ))),
+        strong!("a preview kept", "preview-decoder", kept_preview),
         strong!("a blurred picture", "decoded-differs", |plot| picture(&blurred(
             &plot.run.decoded
         ))),
@@ -212,6 +223,16 @@ fn matched(plot: &Plot) -> Result<Option<UserFiles>> {
     }
     // Eight levels, or 6 % of contrast: less than that nobody sees.
     if largest < 0.06 { Ok(None) } else { picture(&changed) }
+}
+
+/// A preview about the picture's own colour, which the constants of a program's map see to.
+fn kept_preview(plot: &Plot) -> Result<Option<UserFiles>> {
+    let mean = |tensor: &Array4<f32>| {
+        let mean = tensor.mean_axis(Axis(3)).and_then(|rows| rows.mean_axis(Axis(2))).unwrap();
+        mean.insert_axis(Axis(2)).insert_axis(Axis(3))
+    };
+    let centred = &plot.run.latents - &mean(&plot.run.latents);
+    picture(&(preview(&centred, plot.run.decoded.dim()) + mean(&plot.run.decoded)))
 }
 
 /// A linear map from latents to colours, one for each block of pixels.

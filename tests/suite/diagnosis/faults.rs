@@ -11,7 +11,7 @@ use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 use super::plot::*;
 use super::runs::{Numbers, UNTOUCHED};
 use super::tiles::{hard, overlapping};
-use super::{asymmetric, colours, flux2, tiny, wan};
+use super::{asymmetric, colours, flux2, jpeg, tiny, wan};
 
 /// One way of going wrong.
 pub struct Fault {
@@ -52,6 +52,7 @@ pub fn faults() -> Vec<Fault> {
     faults.extend(in_preprocessed());
     faults.extend(in_pictures());
     faults.extend(colours::faults());
+    faults.extend(jpeg::faults());
     faults.extend(flux2::faults());
     faults.extend(tiny::faults());
     faults.extend(asymmetric::faults());
@@ -226,7 +227,7 @@ fn in_preprocessed() -> Vec<Fault> {
     ]
 }
 
-fn in_pictures() -> Vec<Fault> {
+pub(super) fn in_pictures() -> Vec<Fault> {
     vec![
         strong!("levels cut off", "u8-truncated", TRAINED, |plot| {
             converted(plot, |value| ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0) as u8)

@@ -1,14 +1,14 @@
 //! Files that are not bit for bit the expected ones, and no fault.
 
 use ndarray::Array4;
-use vae_fidelity::diagnosis::UserFiles;
+use vae_fidelity::diagnosis::{UserFiles, UserPicture};
 use vae_fidelity::{Dtype, Result, Rgb8, image_processor, pixels};
 
 use super::faults::Plant;
 use super::plot::*;
 
 /// `picture` through a JPEG of this quality, as libjpeg's kin writes it.
-fn through_jpeg(picture: &Rgb8, quality: f32) -> Rgb8 {
+pub fn through_jpeg(picture: &Rgb8, quality: f32) -> UserPicture {
     let mut compress = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
     compress.set_size(picture.width(), picture.height());
     compress.set_fastest_defaults();
@@ -18,7 +18,7 @@ fn through_jpeg(picture: &Rgb8, quality: f32) -> Rgb8 {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture.jpg");
     std::fs::write(&path, started.finish().unwrap()).unwrap();
-    pixels::open(&path).unwrap().pixels
+    pixels::open(&path).unwrap().into()
 }
 
 pub fn compressed(decoded: &Array4<f32>, quality: f32) -> Result<Option<UserFiles>> {
@@ -30,7 +30,7 @@ pub fn compressed(decoded: &Array4<f32>, quality: f32) -> Result<Option<UserFile
 /// The same as a lossy WebP.
 fn as_webp(decoded: &Array4<f32>, quality: f32) -> Result<Option<UserFiles>> {
     let written = image_processor::denormalize(decoded.view(), Dtype::F32)?;
-    let decoded_image = Some(through_webp(&written, quality)?);
+    let decoded_image = Some(through_webp(&written, quality)?.into());
     Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
 }
 
@@ -57,7 +57,7 @@ fn in_16_bits(decoded: &Array4<f32>) -> Result<Option<UserFiles>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture.png");
     deep.save(&path).unwrap();
-    let decoded_image = Some(pixels::open(&path)?.pixels);
+    let decoded_image = Some(pixels::open(&path)?.into());
     Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
 }
 
@@ -74,13 +74,13 @@ pub fn clean() -> Vec<(&'static str, Plant)> {
             picture(&plot.vae.decode(latents.view())?)
         }),
         ("a tensor of the picture as JPEG at quality 75", |plot| {
-            fed(to_sample(&through_jpeg(&plot.run.seen, 75.0)))
+            fed(to_sample(&through_jpeg(&plot.run.seen, 75.0).pixels))
         }),
         ("a tensor of the picture as WebP at quality 75", |plot| {
             fed(to_sample(&through_webp(&plot.run.seen, 75.0)?))
         }),
         ("latents of the picture as JPEG at quality 85", |plot| {
-            encoded(plot, to_sample(&through_jpeg(&plot.run.seen, 85.0)))
+            encoded(plot, to_sample(&through_jpeg(&plot.run.seen, 85.0).pixels))
         }),
         ("latents of the picture as WebP at quality 75", |plot| {
             encoded(plot, to_sample(&through_webp(&plot.run.seen, 75.0)?))

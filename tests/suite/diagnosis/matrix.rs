@@ -176,8 +176,12 @@ impl Matrix {
     /// Every strong fault was planted and found.
     pub fn assert_strong_ones_found(&self) {
         self.assert_strong_ones_planted();
-        let missed: Vec<_> = self.meant().filter(|row| !row.found).collect();
-        assert!(missed.is_empty(), "not found: {missed:#?}");
+        assert_found(self.meant());
+    }
+
+    /// Every fault that is seen in this picture was found.
+    pub fn assert_seen_ones_found(&self) {
+        assert_found(self.planted.iter().filter(|row| row.strong));
     }
 
     /// No strong fault has an error of another cause.
@@ -204,4 +208,9 @@ impl Matrix {
         let vanished: Vec<_> = self.due.iter().filter(|due| !planted(due)).collect();
         assert!(vanished.is_empty(), "strong faults that planted nothing: {vanished:#?}");
     }
+}
+
+fn assert_found<'a>(planted: impl Iterator<Item = &'a Planted>) {
+    let missed: Vec<_> = planted.filter(|row| !row.found).collect();
+    assert!(missed.is_empty(), "not found: {missed:#?}");
 }

@@ -12,6 +12,7 @@ mod consequences;
 pub mod faults;
 mod flux2;
 mod tiny;
+mod jpeg;
 mod legitimate;
 mod matrix;
 pub mod plot;
@@ -71,6 +72,32 @@ fn strong_faults_are_found_on_photographs_of_the_repository() {
     matrix.assert_no_innocent_blamed();
     matrix.assert_strong_ones_found();
     assert!(matrix.planted.len() >= 90, "only {} were planted", matrix.planted.len());
+}
+
+/// A sky with few stars: levels hardly correlate, and contrast says nothing.
+#[test]
+fn strong_faults_are_found_in_a_dark_picture() {
+    let mut numbers = runs::Numbers(11);
+    let mut levels = vec![6.0; 85 * 77 * 3];
+    for _ in 0..60 {
+        let (x, y) = ((numbers.unit() * 83.0) as usize, (numbers.unit() * 75.0) as usize);
+        let brightness = (20.0 * (1.0 - numbers.unit()).powf(-0.9)).min(255.0);
+        for (dx, dy) in [(1, 1), (0, 1), (2, 1), (1, 0), (1, 2)] {
+            let share = if (dx, dy) == (1, 1) { 1.0 } else { 0.3 };
+            for c in 0..3 {
+                levels[((y + dy) * 85 + x + dx) * 3 + c] +=
+                    share * brightness * (1.0 - 0.2 * c as f64);
+            }
+        }
+    }
+    let noisy = levels.iter().map(|level| level + 1.5 * f64::from(numbers.normal()));
+    let bytes = noisy.map(|level| level.round().clamp(0.0, 255.0) as u8).collect();
+    let night = ("night".to_owned(), Rgb8::new(85, 77, bytes).unwrap());
+    // It has no colours to exchange, and no light that could wrap.
+    let matrix = measured(&["builtin"], &[night], true, false);
+    matrix.assert_no_innocent_blamed();
+    matrix.assert_seen_ones_found();
+    assert!(matrix.planted.len() >= 50, "only {} were planted", matrix.planted.len());
 }
 
 /// What becomes of faults that no rule knows: each without the rules of its own code.

@@ -28,7 +28,7 @@ pub fn fed(values: Array4<f32>) -> Result<Option<UserFiles>> {
 }
 
 pub fn picture(decoded: &Array4<f32>) -> Result<Option<UserFiles>> {
-    let decoded_image = Some(denormalize(decoded.view(), Dtype::F32)?);
+    let decoded_image = Some(denormalize(decoded.view(), Dtype::F32)?.into());
     Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
 }
 
@@ -89,7 +89,7 @@ pub fn converted(plot: &Plot, level: impl Fn(f32) -> u8) -> Result<Option<UserFi
     let bytes = (0..height * width * 3)
         .map(|i| level(decoded[[0, i % 3, i / 3 / width, i / 3 % width]]))
         .collect();
-    let decoded_image = Some(Rgb8::new(width, height, bytes)?);
+    let decoded_image = Some(Rgb8::new(width, height, bytes)?.into());
     Ok(Some(UserFiles { decoded_image, ..UserFiles::default() }))
 }
 

@@ -183,6 +183,7 @@ impl Run {
             latents: &self.latents,
             decoded: &self.decoded,
             reference,
+            regrouped: None,
             weights,
             files,
             unknown,

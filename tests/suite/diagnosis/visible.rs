@@ -33,7 +33,7 @@ pub fn in_files(vae: &dyn Vae, run: &Run, files: &UserFiles) -> Result<bool> {
         };
     }
     if let Some(theirs) = &files.decoded_image {
-        seen |= in_pictures(&picture(&run.decoded)?, theirs);
+        seen |= in_pictures(&picture(&run.decoded)?, &theirs.pixels);
     }
     Ok(seen)
 }

@@ -124,6 +124,7 @@ fn cross_checked(vae: &dyn Vae) -> Diagnosis {
         latents: &latents,
         decoded: &decoded,
         reference: Some(reference),
+        regrouped: None,
         weights: &[],
         files: &files,
         unknown: &[],

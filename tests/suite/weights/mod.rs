@@ -3,13 +3,14 @@
 
 mod difference;
 mod magnitudes;
+mod norm_groups;
 pub mod planted;
 mod round_trip;
 pub mod values;
 
 /// The codes that faults here have to be found by.
 #[cfg(feature = "tch")]
-pub const CODES: [&str; 9] = [
+pub const CODES: [&str; 10] = [
     "weights-untrained",
     "weights-zero",
     "weights-scale-lost",
@@ -17,6 +18,7 @@ pub const CODES: [&str; 9] = [
     "weights-scaled",
     "weights-quantised",
     "passes-nothing",
+    "norm-num-groups",
     "dead-encoder",
     "dead-decoder",
 ];

@@ -12,7 +12,7 @@ use super::planted::{
 };
 
 /// A photograph at 128 x 128 in `folder`.
-fn photograph(folder: &Path, name: &str) -> std::path::PathBuf {
+pub(super) fn photograph(folder: &Path, name: &str) -> std::path::PathBuf {
     let opened = pixels::open(&Path::new("golden/images").join(name)).unwrap();
     let path = folder.join(name).with_extension("png");
     let small = resize_bicubic(&opened.pixels, 128, 128).unwrap();

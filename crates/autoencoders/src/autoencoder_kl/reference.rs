@@ -46,10 +46,14 @@ impl Engine for Reference {
     type Tensor = Tensor;
     type Weight = Tensor;
 
+    /// Requires a gradient, as Python's parameters do even where none is computed: by that,
+    /// `at::matmul` (ATen/native/LinearAlgebra.cpp, `should_fold`) chooses between `mm` and `bmm`
+    /// for tokens that lie transposed, and in bf16 on AMX the two round differently.
     fn weight(&self, checkpoint: &Checkpoint, name: &str) -> Result<Tensor> {
         mapped(checkpoint, name)?
             .f_to_kind(self.kind)
             .and_then(|tensor| tensor.f_to_device(self.device))
+            .and_then(|tensor| tensor.f_set_requires_grad(true))
             .attempt(|| format!("loading {name}"))
     }
 
@@ -276,5 +280,23 @@ impl Engine for Reference {
     fn values(&self, xs: &Tensor) -> Result<(Vec<usize>, Vec<f32>)> {
         let shape = xs.size().iter().map(|&size| size as usize).collect();
         Ok((shape, to_values(xs)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vae_fidelity_checkpoint::Source;
+
+    use super::*;
+
+    /// What only a processor with AMX shows in pixels, in the live comparison of `.ci/run`.
+    #[test]
+    fn weights_require_a_gradient_as_parameters_do() {
+        let checkpoint = Checkpoint::open(&Source::Builtin, None).unwrap();
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let engine = Reference { device: Device::Cpu, kind };
+            let name = "decoder.mid_block.attentions.0.to_k.weight";
+            assert!(engine.weight(&checkpoint, name).unwrap().requires_grad(), "{kind:?}");
+        }
     }
 }

@@ -18,6 +18,7 @@ use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::vae::Vae;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
+use vae_fidelity_kernels::threads::Instructions;
 
 /// An implementation of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +115,19 @@ impl Execution {
     /// What it rounds to.
     pub fn dtype(&self) -> Dtype {
         self.dtype
+    }
+
+    /// The instructions that this project's kernels run with on this processor; `None` where libtorch
+    /// chooses.
+    pub fn instructions(&self) -> Option<&'static str> {
+        let own = self.engine == Engine::Fast && self.device == Device::CPU;
+        own.then(Instructions::detected)
+    }
+
+    /// How many threads compute, where their number changes what is computed: not on this project's
+    /// kernels. `None` also where it was not asked for.
+    pub fn threads_that_matter(&self) -> Option<usize> {
+        self.threads.filter(|_| self.instructions().is_none())
     }
 
     /// The same with at most `bytes` of memory for the process while it encodes and decodes.

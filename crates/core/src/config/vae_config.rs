@@ -52,7 +52,25 @@ impl VaeConfig {
     /// As [`AutoencoderKLConfig::from_json`], for a `_class_name` that is none of [`Class::ALL`].
     pub fn from_json(text: &str, origin: &str) -> Result<Self> {
         let fields = Fields::parse(text, origin)?;
-        Ok(match fields.check_class(&Class::ALL)? {
+        let class = fields.check_class(&Class::ALL)?;
+        Self::of_class(class, fields)
+    }
+
+    /// The class that the text of a `config.json` names; `None` where it names none that is run.
+    pub fn class_named(text: &str) -> Option<Class> {
+        Fields::parse(text, "").ok()?.class().ok()?
+    }
+
+    /// Whether the text of a `config.json` describes a VAE of `class`, whatever class it names: whether its
+    /// values are possible there, and no field of its scaling is unknown there.
+    pub fn describes(text: &str, class: Class) -> bool {
+        let config = Fields::parse(text, "").and_then(|fields| Self::of_class(class, fields));
+        config.is_ok_and(|config| !config.unknown().iter().any(|field| field == "scaling_factor"))
+    }
+
+    /// Takes the fields of `class`, whichever the file names.
+    fn of_class(class: Class, fields: Fields) -> Result<Self> {
+        Ok(match class {
             Class::AutoencoderKL => Self::AutoencoderKL(AutoencoderKLConfig::from_fields(fields)?),
             Class::AutoencoderKLFlux2 => {
                 Self::AutoencoderKLFlux2(AutoencoderKLFlux2Config::from_fields(fields)?)

@@ -1,11 +1,11 @@
 //! Structural similarity on one scale and on five, as its authors define it.
 
+use super::windows::{Plane, along, each_row, gaussian};
 use vae_fidelity_pixels::Rgb8;
 
 /// Side of the Gaussian window, in pixels; smaller pictures have no SSIM.
 pub const WINDOW: usize = 11;
 
-const SIGMA: f64 = 1.5;
 const RANGE: f64 = 255.0;
 const C1: f64 = (0.01 * RANGE) * (0.01 * RANGE);
 const C2: f64 = (0.03 * RANGE) * (0.03 * RANGE);
@@ -15,15 +15,6 @@ const SCALES: [f64; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
 
 /// Shorter side from which on the coarsest scale of MS-SSIM has room for a window.
 pub const MS_SSIM_SIDE: usize = WINDOW << (SCALES.len() - 1);
-
-/// Means of a, b, a², b² and ab under one window.
-type Moments = [f64; 5];
-
-/// One channel of a picture, in 8-bit values.
-trait Plane {
-    fn size(&self) -> (usize, usize);
-    fn row(&self, y: usize) -> impl Iterator<Item = f64>;
-}
 
 /// SSIM of two pictures of one size, at most 1, which only equal pictures reach; `None` where
 /// sizes differ or a side is under [`WINDOW`].
@@ -150,12 +141,10 @@ struct Means {
 
 fn similarity(a: &impl Plane, b: &impl Plane) -> Means {
     let (width, height) = a.size();
-    let weights = gaussian();
+    let weights = gaussian::<WINDOW>();
     let windows = ((width - WINDOW + 1) * (height - WINDOW + 1)) as f64;
-    let mut columns = vec![[0.0; 5]; width];
     let (mut ssim, mut contrast_and_structure) = (0.0, 0.0);
-    for top in 0..=height - WINDOW {
-        down_the_columns(a, b, top, &weights, &mut columns);
+    each_row(a, b, &weights, |columns| {
         let mut row = 0.0;
         for part in columns.windows(WINDOW) {
             let (luminance, rest) = under_a_window(along(part, &weights));
@@ -163,51 +152,12 @@ fn similarity(a: &impl Plane, b: &impl Plane) -> Means {
             contrast_and_structure += rest;
         }
         ssim += row;
-    }
+    });
     Means { ssim: ssim / windows, contrast_and_structure: contrast_and_structure / windows }
 }
 
-fn gaussian() -> [f64; WINDOW] {
-    let mut weights: [f64; WINDOW] = std::array::from_fn(|i| {
-        let distance = i as f64 - (WINDOW / 2) as f64;
-        (-distance * distance / (2.0 * SIGMA * SIGMA)).exp()
-    });
-    let sum: f64 = weights.iter().sum();
-    weights.iter_mut().for_each(|weight| *weight /= sum);
-    weights
-}
-
-/// Fills `columns` with the weighted moments of the eleven rows from `top` on. The window is a
-/// product of two one-dimensional ones, so columns come first and `along` does the rest.
-fn down_the_columns(
-    a: &impl Plane,
-    b: &impl Plane,
-    top: usize,
-    weights: &[f64; WINDOW],
-    columns: &mut [Moments],
-) {
-    columns.fill([0.0; 5]);
-    for (row, weight) in (top..).zip(weights) {
-        for ((column, a), b) in columns.iter_mut().zip(a.row(row)).zip(b.row(row)) {
-            for (sum, value) in column.iter_mut().zip([a, b, a * a, b * b, a * b]) {
-                *sum += weight * value;
-            }
-        }
-    }
-}
-
-fn along(columns: &[Moments], weights: &[f64; WINDOW]) -> Moments {
-    let mut moments = [0.0; 5];
-    for (column, weight) in columns.iter().zip(weights) {
-        for (sum, value) in moments.iter_mut().zip(column) {
-            *sum += weight * value;
-        }
-    }
-    moments
-}
-
 /// Luminance, and contrast times structure: SSIM is their product.
-fn under_a_window([mean_a, mean_b, square_a, square_b, product]: Moments) -> (f64, f64) {
+fn under_a_window([mean_a, mean_b, square_a, square_b, product]: [f64; 5]) -> (f64, f64) {
     let (variance_a, variance_b) = (square_a - mean_a * mean_a, square_b - mean_b * mean_b);
     let covariance = product - mean_a * mean_b;
     let luminance = (2.0 * mean_a * mean_b + C1) / (mean_a * mean_a + mean_b * mean_b + C1);

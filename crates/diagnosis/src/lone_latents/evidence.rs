@@ -3,11 +3,10 @@
 use ndarray::Array4;
 use serde::Serialize;
 
-use super::super::evidence::{LatentsScale, Reference};
+use super::super::evidence::{LatentsScale, Reference, UserPicture};
 use super::super::finding::Finding;
 use vae_fidelity_core::config::Family;
 use vae_fidelity_core::vae::Vae;
-use vae_fidelity_pixels::Rgb8;
 
 /// The user's latents, and what this VAE decodes from them.
 pub struct LatentsEvidence<'a> {
@@ -28,7 +27,7 @@ pub struct LatentsEvidence<'a> {
     /// What the checkpoint says without running it, as [`crate::checkpoint_findings`] found it.
     pub weights: &'a [Finding],
     /// What the user's own pipeline decoded from the same latents.
-    pub decoded_image: Option<&'a Rgb8>,
+    pub decoded_image: Option<&'a UserPicture>,
 }
 
 /// How far latents are from what their own picture encodes to.

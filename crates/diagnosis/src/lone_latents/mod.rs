@@ -84,6 +84,7 @@ pub fn diagnose_latents(evidence: &LatentsEvidence) -> Result<LatentsDiagnosis> 
         latents: &scaled,
         decoded: evidence.decoded,
         reference: evidence.reference,
+        regrouped: None,
         weights: evidence.weights,
         files: &files,
         unknown: &[],

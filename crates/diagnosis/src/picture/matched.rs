@@ -41,7 +41,7 @@ pub(super) fn offer(seen: &Rgb8, search: &mut Search) -> Result<()> {
     for (of, candidate) in candidates {
         let data = candidate.into_iter().flatten().map(level).collect();
         let candidate = Rgb8::new(search.ours.width(), search.ours.height(), data)?;
-        search.offer(&COLOUR_MATCHED, &format!("matched to the input's {of}"), &candidate);
+        search.offer(&COLOUR_MATCHED, &format!("matched to the input's {of}"), &candidate)?;
     }
     Ok(())
 }

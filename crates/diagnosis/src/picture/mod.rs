@@ -14,10 +14,11 @@ use super::compared::{Difference, Judged};
 use super::competition::Outcome;
 use super::decided_by::DecidedBy;
 use super::draw;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, UserPicture};
 use super::filtered;
 use super::finding::Finding;
 use super::fit::psnr;
+use super::jpeg::coded_as;
 use super::legitimate::{Compressed, Distance, QUALITY};
 use super::non_finite::black_picture;
 use super::padded::first_padding;
@@ -61,11 +62,19 @@ const RELATED: f64 = 0.3;
 /// Unless they are this near.
 const NEAR_DB: f64 = 30.0;
 
+/// Pictures whose levels vary less than this, as a standard deviation, are alike whatever they show.
+const CONTRAST: f64 = 32.0;
+
 /// From here on a picture is the expected one.
 const SAME_DB: f64 = 50.0;
 
+/// From here on the reference's picture, saved as the user's was, is the user's: one level off in one of fifteen
+/// values.
+const EXACT_DB: f64 = 60.0;
+
 /// What is wrong with the user's picture, if anything, and how far off it is.
-pub(super) fn judged(evidence: &Evidence, theirs: &Rgb8) -> Result<Judged> {
+pub(super) fn judged(evidence: &Evidence, picture: &UserPicture) -> Result<Judged> {
+    let theirs = &picture.pixels;
     let reference = reference(evidence)?;
     let ours = denormalize(reference.decoded.view(), Dtype::F32)?;
     if let Some(finding) = turned(evidence, &reference.decoded, theirs)? {
@@ -78,7 +87,7 @@ pub(super) fn judged(evidence: &Evidence, theirs: &Rgb8) -> Result<Judged> {
         true => "what this VAE decodes from your latents",
         false => "what this VAE decodes",
     };
-    let judged = of_one_size(evidence, &reference, &ours, theirs)?;
+    let judged = of_one_size(evidence, &reference, &ours, picture)?;
     Ok(judged.at(Difference::of_pictures(&ours, theirs, what)))
 }
 
@@ -86,8 +95,9 @@ fn of_one_size(
     evidence: &Evidence,
     Reference { latents, decoded }: &Reference,
     ours: &Rgb8,
-    theirs: &Rgb8,
+    picture: &UserPicture,
 ) -> Result<Judged> {
+    let theirs = &picture.pixels;
     let before = psnr(ours, theirs);
     if before == f64::INFINITY {
         return Ok(Judged::default());
@@ -100,24 +110,36 @@ fn of_one_size(
     let distance = Distance::between(ours, theirs);
     let compression = Compressed::of(ours)?;
     let compressed = compression.distance();
-    if let Some(finding) = quantisation::exact(evidence, decoded, ours, theirs) {
+    // The reference's, saved as theirs was.
+    let saved = match &picture.jpeg {
+        Some(coding) => Some(coded_as(ours, coding)?),
+        None => None,
+    };
+    let same_way = saved.as_ref().unwrap_or(ours);
+    if saved.is_some() && psnr(same_way, theirs) >= EXACT_DB && distance.is_within(&compressed) {
+        return Ok(Judged::passing("that is what your JPEG makes of it"));
+    }
+    if let Some(finding) = quantisation::exact(evidence, decoded, same_way, picture)? {
         return Ok(finding.into());
     }
-    let mut search = Search::new(evidence, ours, theirs);
+    let mut search = Search::new(evidence, ours, same_way, picture)?;
     by_pixels(evidence, decoded, &mut search)?;
     if !evidence.latents_are_given {
         matched::offer(evidence.seen, &mut search)?;
     }
-    if before < SAME_DB && !search.done() && !evidence.has_users_latents() {
+    if before < SAME_DB && !evidence.has_users_latents() {
         // Before regions: transparent pixels often lie in a part of the picture, or around it, and what was
-        // mirrored or turned may differ there alone.
-        let mut first = readings();
-        first.extend(tried::rearranged_before(evidence, &search));
-        tried::by_input(evidence, first, &mut search)?;
+        // mirrored or turned may differ there alone. What a file hides is there to be read otherwise, whatever
+        // colours were fitted.
+        tried::by_input(evidence, readings(), &mut search)?;
+        if !search.done() {
+            let rearranged = tried::rearranged_before(evidence, &search);
+            tried::by_input(evidence, rearranged, &mut search)?;
+        }
     }
     if before < SAME_DB
         && !explains(&search.competition.outcome(f64::INFINITY))
-        && let Some(finding) = by_region(evidence, ours, theirs, &compression)?
+        && let Some(finding) = by_region(evidence, same_way, picture, &compression)?
     {
         return Ok(finding.evidence("psnr_db", before).into());
     }
@@ -133,7 +155,7 @@ fn of_one_size(
         {
             return Ok(at(evidence.vae.config(), finding, &exact).into());
         }
-        return Ok(match evidence.known(quantisation::lost_levels(ours, theirs)) {
+        return Ok(match evidence.known(quantisation::lost_levels(decoded, ours, picture)?) {
             Some(finding) => finding.into(),
             None if before >= SAME_DB => Judged::default(),
             None => Judged::passing("half precision, JPEG and WebP do as much"),
@@ -177,6 +199,16 @@ fn of_one_size(
     if looks_compressed && outcome.doubts(is_of_colours) {
         outcome = Outcome::Unexplained;
     }
+    let blurred = filtered::blur(ours, theirs)?;
+    // What saved runs of the VAE so far goes by how levels vary.
+    let unsure = !related || search.contrast < CONTRAST;
+    let may_be_more = altered && !looks_compressed && blurred.is_none() && one_colour.is_none();
+    if unsure && may_be_more && !explains(&outcome) {
+        tried::by_everything(evidence, latents, &mut search)?;
+        if search.done() {
+            outcome = search.competition.outcome(allowed.rms);
+        }
+    }
     let mut nearest = None;
     if let Some(finding) = outcome.finding(SUBJECT, altered) {
         let finding = at(evidence.vae.config(), finding, &outcome);
@@ -185,14 +217,15 @@ fn of_one_size(
         }
         nearest = Some(finding);
     }
-    if nearest.is_none()
-        && let Some(finding) = evidence
-            .known(seams::seams(ours, theirs))
-            .or_else(|| evidence.known(quantisation::lost_levels(ours, theirs)))
-    {
-        return Ok(finding.evidence("psnr_db", before).into());
+    if nearest.is_none() {
+        let mut finding = evidence.known(seams::seams(ours, theirs));
+        if finding.is_none() {
+            finding = evidence.known(quantisation::lost_levels(decoded, ours, picture)?);
+        }
+        if let Some(finding) = finding {
+            return Ok(finding.evidence("psnr_db", before).into());
+        }
     }
-    let blurred = filtered::blur(ours, theirs)?;
     let left = blurred.map_or(f64::INFINITY, |blur| blur.left_rms_levels);
     let left = outcome.first().map_or(left, |one| left.min(one.left));
     if let Some(finding) = evidence.known(preview::preview(latents, ours, theirs, left)) {
@@ -259,10 +292,13 @@ fn or_dark(evidence: &Evidence, decoded: &Array4<f32>, finding: Finding) -> Resu
 fn by_region(
     evidence: &Evidence,
     ours: &Rgb8,
-    theirs: &Rgb8,
+    UserPicture { pixels: theirs, jpeg }: &UserPicture,
     compression: &Compressed,
 ) -> Result<Option<Finding>> {
-    let of = |picture: &Rgb8| Region::of_pictures(ours, picture);
+    let of = |picture: &Rgb8| match jpeg {
+        Some(_) => Region::of_pictures(ours, picture).kept_as_jpeg(),
+        None => Region::of_pictures(ours, picture),
+    };
     let [jpeg, webp] = compression.pictures.each_ref().map(of);
     let compressed = jpeg.or(&webp);
     let found =
@@ -287,10 +323,10 @@ fn of_another_draw(evidence: &Evidence) -> Result<Option<Rgb8>> {
 fn by_pixels(evidence: &Evidence, decoded: &Array4<f32>, search: &mut Search) -> Result<()> {
     let (config, orientation) = (evidence.vae.config(), evidence.orientation);
     for (conversion, cause, what) in Conversion::RANGES {
-        search.offer(cause, what, &conversion.apply(decoded)?);
+        search.offer(cause, what, &conversion.apply(decoded)?)?;
     }
     for (cause, what, changed) in tried::rearranged(decoded, config, orientation) {
-        search.offer(cause, &what, &denormalize(changed.view(), Dtype::F32)?);
+        search.offer(cause, &what, &denormalize(changed.view(), Dtype::F32)?)?;
     }
     search.offer_recolourings()
 }

@@ -3,11 +3,12 @@
 use super::super::codes::Cause;
 use super::super::colour_fit::fitted;
 use super::super::competition::{Competition, Explanation};
-use super::super::evidence::Evidence;
-use super::super::fit::{Line, psnr};
+use super::super::evidence::{Evidence, UserPicture};
+use super::super::fit::{Line, psnr, spread};
+use super::super::jpeg::coded_as;
 use super::super::recolouring::{Named, Rgb, known};
 use vae_fidelity_files::error::Result;
-use vae_fidelity_pixels::Rgb8;
+use vae_fidelity_pixels::{JpegCoding, Rgb8};
 
 /// RMS in levels that rounding to 8 bits twice leaves.
 const ROUNDING: f64 = 0.4;
@@ -22,47 +23,108 @@ const FACTORS: f64 = 6.0;
 pub(super) struct Search<'a> {
     pub theirs: &'a Rgb8,
     pub ours: &'a Rgb8,
+    /// How theirs was saved.
+    coding: Option<&'a JpegCoding>,
     pub competition: Competition<'a>,
     /// Pearson's, of all levels.
     pub correlation: f64,
+    /// Standard deviation of the reference's levels.
+    pub contrast: f64,
     /// Of the line through the levels that are not clamped; `None` where they do not vary.
     slope: Option<f64>,
+    /// Whether to try what is too unlikely to be worth a run as long as something likelier may explain it.
+    pub leaves_nothing_out: bool,
 }
 
 impl<'a> Search<'a> {
-    pub fn new(evidence: &'a Evidence, ours: &'a Rgb8, theirs: &'a Rgb8) -> Self {
+    /// `same_way` is the reference's picture, saved as theirs was.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no memory for another picture saved so.
+    pub fn new(
+        evidence: &'a Evidence,
+        ours: &'a Rgb8,
+        same_way: &Rgb8,
+        picture: &'a UserPicture,
+    ) -> Result<Self> {
+        let theirs = &picture.pixels;
         let levels = |picture: &Rgb8| -> Vec<f32> {
             picture.data().iter().map(|&level| f32::from(level)).collect()
         };
         let line = Line::through(&levels(ours), &levels(theirs));
-        Self {
+        let of_fits = match &picture.jpeg {
+            Some(coding) => rounding_kept(ours, same_way, coding)?,
+            None => ROUNDING,
+        };
+        Ok(Self {
             theirs,
             ours,
-            competition: Competition::new(ROUNDING, HALF_PRECISION, evidence.unknown),
+            coding: picture.jpeg.as_ref(),
+            competition: Competition::new(ROUNDING, HALF_PRECISION, evidence.unknown)
+                .fitted_to(of_fits),
             correlation: line.map_or(0.0, |line| line.correlation),
+            contrast: spread(&levels(ours)),
             slope: line.map(|line| line.slope).filter(|slope| *slope != 0.0),
+            leaves_nothing_out: false,
+        })
+    }
+
+    /// Offers the picture that `make` gives, unless it was tried already; whether there was one to offer.
+    ///
+    /// # Errors
+    ///
+    /// As `make`.
+    pub fn attempt(
+        &mut self,
+        cause: &'static Cause,
+        what: &str,
+        make: impl FnOnce() -> Result<Option<Rgb8>>,
+    ) -> Result<bool> {
+        if self.competition.has(cause, what) {
+            return Ok(false);
         }
+        let candidate = make()?;
+        if let Some(candidate) = &candidate {
+            self.offer(cause, what, candidate)?;
+        }
+        Ok(candidate.is_some())
     }
 
     /// Offers the picture `candidate`.
-    pub fn offer(&mut self, cause: &'static Cause, what: &str, candidate: &Rgb8) {
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::offer_fitted`].
+    pub fn offer(&mut self, cause: &'static Cause, what: &str, candidate: &Rgb8) -> Result<()> {
         let size = |picture: &Rgb8| (picture.width(), picture.height());
-        if size(candidate) == size(self.theirs) {
-            self.offer_fitted(cause, what, candidate, 0);
+        match size(candidate) == size(self.theirs) {
+            true => self.offer_fitted(cause, what, candidate, 0),
+            false => Ok(()),
         }
     }
 
     /// The same, for a picture of the same size of which `free` numbers were fitted.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no memory for the candidate saved as theirs was.
     pub fn offer_fitted(
         &mut self,
         cause: &'static Cause,
         what: &str,
         candidate: &Rgb8,
         free: usize,
-    ) {
-        let (before, after) = (psnr(self.ours, self.theirs), psnr(candidate, self.theirs));
-        let explanation = Explanation::new(cause, what, levels(before), levels(after));
-        self.add(explanation.fitted(free), before, after);
+    ) -> Result<()> {
+        let (before, mut after) = (psnr(self.ours, self.theirs), psnr(candidate, self.theirs));
+        let explanation =
+            |after| Explanation::new(cause, what, levels(before), levels(after)).fitted(free);
+        // What saving took away is left by the true cause as well, unless its picture is saved likewise.
+        if let Some(coding) = self.coding.filter(|_| explanation(after).tells()) {
+            after = after.max(psnr(&coded_as(candidate, coding)?, self.theirs));
+        }
+        self.add(explanation(after), before, after);
+        Ok(())
     }
 
     fn add(&mut self, explanation: Explanation, before: f64, after: f64) {
@@ -82,7 +144,7 @@ impl<'a> Search<'a> {
             }
             let data = ours.iter().flat_map(|&pixel| recolouring.of(pixel)).map(level).collect();
             let candidate = Rgb8::new(self.ours.width(), self.ours.height(), data)?;
-            self.offer_fitted(cause, &what, &candidate, free);
+            self.offer_fitted(cause, &what, &candidate, free)?;
         }
         Ok(())
     }
@@ -90,12 +152,28 @@ impl<'a> Search<'a> {
     /// Whether latents times `factor` could decode to such a picture: contrast follows the factor.
     pub fn is_plausible(&self, factor: f64) -> bool {
         let near = |slope: f64| (1.0 / FACTORS..=FACTORS).contains(&(factor / slope.max(0.02)));
-        self.slope.is_none_or(near)
+        self.leaves_nothing_out || self.slope.is_none_or(near)
     }
 
     pub fn done(&self) -> bool {
         self.competition.done()
     }
+}
+
+/// What becomes of [`ROUNDING`] in a JPEG of this coding, whose steps a small change moves as well: RMS in levels
+/// between `picture`, which becomes `coded`, and itself with a level more or less in one of six places.
+fn rounding_kept(picture: &Rgb8, coded: &Rgb8, coding: &JpegCoding) -> Result<f64> {
+    let moved = |(i, &level): (usize, &u8)| match (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        >> 32
+        & 0xff
+    {
+        0..21 => level.saturating_add(1),
+        21..42 => level.saturating_sub(1),
+        _ => level,
+    };
+    let data = picture.data().iter().enumerate().map(moved).collect();
+    let moved = Rgb8::new(picture.width(), picture.height(), data)?;
+    Ok(levels(psnr(coded, &coded_as(&moved, coding)?)))
 }
 
 /// RMS in levels of a PSNR.

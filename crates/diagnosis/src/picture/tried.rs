@@ -60,7 +60,7 @@ pub(super) fn by_latents(
     let config = evidence.vae.config();
     if let Scaling::PatchedBatchNorm(rule) = evidence.vae.scaling()? {
         for (cause, what, latents) in treated_otherwise(&rule, raw)? {
-            search.offer(cause, &what, &picture_of(evidence, latents)?);
+            search.attempt(cause, &what, || picture_of(evidence, latents).map(Some))?;
             if search.done() {
                 break;
             }
@@ -85,13 +85,16 @@ pub(super) fn by_latents(
     factors.retain(|(k, _)| search.is_plausible(*k));
     let mut nearest: Option<(f64, f64)> = None;
     for (k, what) in factors {
-        let candidate = picture_of(evidence, raw.mapv(|z| z * k as f32))?;
-        let left = Distance::between(&candidate, search.theirs).rms;
-        if nearest.is_none_or(|(_, least)| left < least) {
-            nearest = Some((k, left));
-        }
         let what = format!("decoded from latents {what}");
-        search.offer(&SCALING_FACTOR_MISMATCH, &what, &candidate);
+        let theirs = search.theirs;
+        search.attempt(&SCALING_FACTOR_MISMATCH, &what, || {
+            let candidate = picture_of(evidence, raw.mapv(|z| z * k as f32))?;
+            let left = Distance::between(&candidate, theirs).rms;
+            if nearest.is_none_or(|(_, least)| left < least) {
+                nearest = Some((k, left));
+            }
+            Ok(Some(candidate))
+        })?;
         if search.done() {
             return Ok(());
         }
@@ -100,14 +103,17 @@ pub(super) fn by_latents(
         [(-1.0, "without the shift being added back"), (1.0, "with the shift added twice")]
     {
         let Some(by) = config.shift_factor().filter(|by| *by != 0.0) else { break };
-        let latents = raw.mapv(|z| z + (shift * by) as f32);
+        let latents = || raw.mapv(|z| z + (shift * by) as f32);
         let what = format!("decoded {what}");
-        search.offer(&SHIFT_FACTOR_DROPPED, &what, &picture_of(evidence, latents)?);
+        search
+            .attempt(&SHIFT_FACTOR_DROPPED, &what, || picture_of(evidence, latents()).map(Some))?;
     }
     if let (Some((k, _)), false) = (nearest, search.done()) {
         another_factor(evidence, raw, k, search)?;
     }
-    if search.done() {
+    // Where no factor was new, shifts were looked for as well.
+    let again = search.leaves_nothing_out && nearest.is_none();
+    if search.done() || again {
         return Ok(());
     }
     another_shift(evidence, raw, search)
@@ -124,7 +130,7 @@ pub(super) fn by_statistics(
     let Some((mean, std)) = config.latents_statistics() else { return Ok(()) };
     let rule = PerChannel { mean: mean.to_vec(), std: std.to_vec() };
     for (cause, what, latents) in normalised::treated_otherwise(&rule, config.class(), raw)? {
-        search.offer(cause, &what, &picture_of(evidence, latents)?);
+        search.attempt(cause, &what, || picture_of(evidence, latents).map(Some))?;
         if search.done() {
             break;
         }
@@ -142,7 +148,7 @@ pub(super) fn by_layouts(
     for (layout, what) in Layout::ALL {
         let latents = layout.apply(first).insert_axis(Axis(0));
         let what = format!("decoded from latents with {what}");
-        search.offer(&LAYOUT_SCRAMBLED, &what, &picture_of(evidence, latents)?);
+        search.attempt(&LAYOUT_SCRAMBLED, &what, || picture_of(evidence, latents).map(Some))?;
         if search.done() {
             break;
         }
@@ -170,8 +176,7 @@ fn another_factor(
     let Some(k) = found.map(f64::exp).filter(|k| (k - 1.0).abs() > 0.02) else { return Ok(()) };
     let what = format!("decoded from latents {k:.3} times as large");
     let candidate = picture_of(evidence, raw.mapv(|z| z * k as f32))?;
-    search.offer_fitted(&SCALING_FACTOR_MISMATCH, &what, &candidate, 1);
-    Ok(())
+    search.offer_fitted(&SCALING_FACTOR_MISMATCH, &what, &candidate, 1)
 }
 
 /// Looks for a shift that the config does not have, so that no line is blamed for it.
@@ -186,8 +191,7 @@ fn another_shift(evidence: &Evidence, raw: &Array4<f32>, search: &mut Search) ->
         if by > 0.0 { "added to" } else { "subtracted from" }
     );
     let candidate = picture_of(evidence, shifted(by))?;
-    search.offer_fitted(&SHIFT_FACTOR_DROPPED, &what, &candidate, 1);
-    Ok(())
+    search.offer_fitted(&SHIFT_FACTOR_DROPPED, &what, &candidate, 1)
 }
 
 /// The number from `low` to `high` whose latents decode to what is nearest to the user's picture.
@@ -220,7 +224,7 @@ pub(super) fn rearranged_before(evidence: &Evidence, search: &Search) -> Vec<Tri
     let mut tried = explanations(evidence);
     tried.retain(|Tried { cause, change, .. }| {
         let rearranges = matches!(change, Change::Channels(_) | Change::Symmetry(_));
-        rearranges && search.competition.tells(cause.code)
+        rearranges && (search.leaves_nothing_out || search.competition.tells(cause.code))
     });
     tried
 }
@@ -235,16 +239,38 @@ pub(super) fn only_before(evidence: &Evidence) -> Vec<Tried> {
 /// Tries what can have happened to the picture before the encoder.
 pub(super) fn by_input(evidence: &Evidence, tried: Vec<Tried>, search: &mut Search) -> Result<()> {
     for Tried { cause, what, change } in tried {
-        let Some(sample) = change.apply(evidence)? else { continue };
-        if sample.dim() != evidence.sample.dim() {
-            continue;
-        }
-        let latents = evidence.vae.encode(sample.view(), None)?.latents;
-        let decoded = denormalize(evidence.vae.decode(latents.view())?.view(), Dtype::F32)?;
         let what = format!("of a picture that was {what} before encoding");
-        search.offer(cause, &what, &decoded);
-        if search.done() {
+        let size = evidence.sample.dim();
+        let offered = search.attempt(cause, &what, || {
+            let sample = change.apply(evidence)?.filter(|sample| sample.dim() == size);
+            let Some(sample) = sample else { return Ok(None) };
+            let latents = evidence.vae.encode(sample.view(), None)?.latents;
+            picture_of(evidence, latents).map(Some)
+        })?;
+        if offered && search.done() {
             return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Tries what was left out because it was unlikely: pictures that have little in common with the reference's, or
+/// are dark all over, show no contrast to go by, and no border that stands out.
+pub(super) fn by_everything(
+    evidence: &Evidence,
+    raw: &Array4<f32>,
+    search: &mut Search,
+) -> Result<()> {
+    search.leaves_nothing_out = true;
+    if !evidence.has_users_latents() {
+        by_input(evidence, rearranged_before(evidence, search), search)?;
+        if !search.done() {
+            by_input(evidence, only_before(evidence), search)?;
+        }
+    }
+    for by in [by_latents, by_paddings, by_tiles] {
+        if !search.done() {
+            by(evidence, raw, search)?;
         }
     }
     Ok(())
@@ -258,32 +284,43 @@ pub(super) fn by_paddings(
     search: &mut Search,
 ) -> Result<()> {
     let vae = evidence.vae;
-    let at_the_border = Region::of_pictures(search.ours, search.theirs).stands_out_at_the_border();
+    let at_the_border = search.leaves_nothing_out
+        || Region::of_pictures(search.ours, search.theirs).stands_out_at_the_border();
     for padding in Padding::ALL {
         let (cause, what) = (padding.cause(), padding.in_words());
-        if !evidence.knows(cause.code) || (padding != Padding::Symmetric && !at_the_border) {
+        let of = |place: &str| format!("with {what} in {place}");
+        // The decoder has no strided convolution.
+        let strided = padding == Padding::Symmetric;
+        let tried = of(if strided { "the encoder" } else { "the decoder" });
+        let may_be = strided || at_the_border;
+        if !may_be || !evidence.knows(cause.code) || search.competition.has(cause, &tried) {
             continue;
         }
         let encoded = match evidence.has_users_latents() {
             true => None,
             false => padding.encode(vae, evidence.sample)?.filter(|by| by.dim() == raw.dim()),
         };
-        let mut offer = |place: &str, decoded: Option<Array4<f32>>| -> Result<()> {
-            if let Some(decoded) = decoded.filter(|_| !search.done()) {
-                let picture = denormalize(decoded.view(), Dtype::F32)?;
-                search.offer(cause, &format!("with {what} in {place}"), &picture);
+        let mut attempt = |place: &str, latents: &Array4<f32>, padded: bool| -> Result<()> {
+            if search.done() {
+                return Ok(());
             }
+            search.attempt(cause, &of(place), || {
+                let decoded = match padded {
+                    true => padding.decode(vae, latents)?,
+                    false => Some(vae.decode(latents.view())?),
+                };
+                decoded.map(|decoded| denormalize(decoded.view(), Dtype::F32)).transpose()
+            })?;
             Ok(())
         };
-        // The decoder has no strided convolution.
-        if padding != Padding::Symmetric {
+        if !strided {
             if let Some(latents) = &encoded {
-                offer("encoder and decoder", padding.decode(vae, latents)?)?;
+                attempt("encoder and decoder", latents, true)?;
             }
-            offer("the decoder", padding.decode(vae, raw)?)?;
+            attempt("the decoder", raw, true)?;
         }
         if let Some(latents) = &encoded {
-            offer("the encoder", Some(vae.decode(latents.view())?))?;
+            attempt("the encoder", latents, false)?;
         }
         if search.done() {
             break;
@@ -298,8 +335,9 @@ pub(super) fn by_tiles(evidence: &Evidence, raw: &Array4<f32>, search: &mut Sear
         let mut tiles = Tiles::new(evidence.vae, tiling, raw.view());
         for mistake in [None].into_iter().chain(UnitMistake::ALL.map(Some)) {
             let cause = if mistake.is_some() { &TILE_BLEND_UNITS } else { &TILE_SEAMS };
-            let decoded = denormalize(tiles.blended(mistake)?.view(), Dtype::F32)?;
-            search.offer(cause, &tiles::described(tiling, mistake), &decoded);
+            search.attempt(cause, &tiles::described(tiling, mistake), || {
+                denormalize(tiles.blended(mistake)?.view(), Dtype::F32).map(Some)
+            })?;
             if search.done() {
                 return Ok(());
             }

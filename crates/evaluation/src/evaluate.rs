@@ -1,0 +1,274 @@
+//! A shard of a data set through every model, a part at a time.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, Builder};
+use std::time::Instant;
+
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
+
+use crate::data::{DataSet, Reader};
+use crate::evaluated::Evaluated;
+use crate::folder::Folder;
+use crate::identity::Identity;
+use crate::judge::{Trip, judged, trip};
+use crate::model::Model;
+use crate::prepare::{Prepared, prepare};
+use crate::protocol::Protocol;
+use crate::report::RunRecord;
+use crate::results::{Least, report};
+use crate::row::Row;
+use crate::sha256::sha256;
+use crate::shard::Shard;
+use crate::unchanged::check_unchanged;
+use crate::worst::Worst;
+
+/// Pictures of a part: what a stop loses at most.
+const PART: usize = 32;
+
+/// Pictures that wait for the next step: one is worked on, one is ready.
+const WAITING: usize = 1;
+
+/// What is asked of a run beside its [`Identity`].
+#[derive(Debug, Clone, Default)]
+pub struct EvaluateOptions {
+    /// Which part of the data set.
+    pub shard: Shard,
+    /// What means must reach.
+    pub least: Least,
+    /// For the report: all but the shard and the time.
+    pub run: RunRecord,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Pictures that are judged, those of earlier runs too.
+    pub done: usize,
+    /// Those of earlier runs.
+    pub before: usize,
+    /// All of the shard.
+    pub total: usize,
+}
+
+/// A picture on its way to the models.
+struct Read {
+    index: usize,
+    sha256: Option<String>,
+    prepared: Result<Prepared>,
+}
+
+/// A picture on its way to the metrics.
+struct Ran {
+    read: Read,
+    trips: Vec<Result<Trip>>,
+}
+
+/// Sends the pictures of a shard of `data` through `models`, goes on where an earlier run in `folder`
+/// was stopped, and sums the rows up. `progress` is told after each picture.
+///
+/// Three threads work at once: one reads and resizes, the caller's runs the models, one computes metrics
+/// and writes. A picture that cannot be judged becomes a row with its error.
+///
+/// # Errors
+///
+/// When the folder cannot be read or written; when a picture that it has a row for has changed since; and
+/// with [`ErrorKind::Cancelled`] after a model was cancelled.
+pub fn evaluate(
+    data: &DataSet,
+    models: &[&dyn Model],
+    identity: &Identity,
+    folder: &Folder,
+    options: &EvaluateOptions,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Evaluated> {
+    let started = Instant::now();
+    let mut worst = Worst::default();
+    let rows = match folder.is_finished() {
+        true => {
+            let rows = folder.rows()?;
+            check_unchanged(folder.path(), data, &rows)?;
+            rows.iter().try_for_each(|row| worst.add(row, None))?;
+            rows
+        }
+        false => {
+            let run = Run { data, identity, folder, options, models: models.len() };
+            let rows = run.rows(models, &mut worst, progress)?;
+            folder.write_rows(&rows)?;
+            rows
+        }
+    };
+    folder.tidy(&worst)?;
+    let run = RunRecord {
+        shards: vec![options.shard.to_string()],
+        seconds: started.elapsed().as_secs_f64(),
+        ..options.run.clone()
+    };
+    let report = report(identity, &rows, &options.least, run)?;
+    folder.write_report(&report)?;
+    let worst = worst.pictures(|name| folder.worst_picture(name))?;
+    Ok(Evaluated { report, rows, worst })
+}
+
+struct Run<'a> {
+    data: &'a DataSet,
+    identity: &'a Identity,
+    folder: &'a Folder,
+    options: &'a EvaluateOptions,
+    models: usize,
+}
+
+impl Run<'_> {
+    fn rows(
+        &self,
+        models: &[&dyn Model],
+        worst: &mut Worst,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Vec<Row>> {
+        let pictures: Vec<usize> = self.options.shard.range(self.data.entries().len()).collect();
+        let mut done = Vec::new();
+        let mut left: Vec<(usize, &[usize])> = Vec::new();
+        for (part, pictures) in pictures.chunks(PART).enumerate() {
+            match self.folder.part(part)? {
+                Some(rows) => {
+                    rows.iter().try_for_each(|row| worst.add(row, None))?;
+                    done.extend(rows);
+                }
+                None => left.push((part, pictures)),
+            }
+        }
+        check_unchanged(self.folder.path(), self.data, &done)?;
+        let before = pictures.len() - left.iter().map(|(_, part)| part.len()).sum::<usize>();
+        let told = |more: usize| {
+            progress(Progress { done: before + more, before, total: pictures.len() });
+        };
+        told(0);
+        let protocol = &self.identity.protocol;
+        let new = thread::scope(|scope| {
+            let (to_models, read) = sync_channel(WAITING);
+            let (to_metrics, ran) = sync_channel(WAITING);
+            let todo: Vec<usize> = left.iter().flat_map(|(_, part)| *part).copied().collect();
+            let reading = move || self.read(&todo, &to_models);
+            Builder::new().spawn_scoped(scope, reading).map_err(|error| no_thread(&error))?;
+            let parts = &left;
+            let judging = move || self.judge(parts, &ran, worst, &told);
+            let metrics =
+                Builder::new().spawn_scoped(scope, judging).map_err(|error| no_thread(&error))?;
+            let result = run_models(self.data, models, protocol, &read, &to_metrics);
+            // The other two end when nobody listens or speaks any more.
+            drop((read, to_metrics));
+            let judged = metrics.join().unwrap_or_else(|_| {
+                let next = "please report this as a bug";
+                Err(Error::new(ErrorKind::Output, "metrics", "the thread panicked", next))
+            });
+            result.and(judged)
+        })?;
+        done.extend(new);
+        done.sort_by_key(|row| (row.picture, row.model));
+        Ok(done)
+    }
+
+    fn read(&self, pictures: &[usize], to_models: &SyncSender<Read>) {
+        let mut reader = Reader::new(self.data);
+        for &index in pictures {
+            let entry = &self.data.entries()[index];
+            let bytes = reader.read(entry);
+            let sha256 = bytes.as_ref().ok().map(|bytes| sha256(bytes));
+            let input = &self.identity.protocol.input;
+            let prepared = bytes.and_then(|bytes| prepare(&entry.id, bytes, input));
+            if to_models.send(Read { index, sha256, prepared }).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The rows of the `parts` that are left, each put on the disk when it is whole.
+    fn judge(
+        &self,
+        parts: &[(usize, &[usize])],
+        ran: &Receiver<Ran>,
+        worst: &mut Worst,
+        told: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<Row>> {
+        let mut all = Vec::new();
+        let mut done = 0;
+        for (part, pictures) in parts {
+            let mut rows = Vec::with_capacity(pictures.len() * self.models);
+            for _ in *pictures {
+                // The models ended early, and say why.
+                let Ok(ran) = ran.recv() else { return Ok(all) };
+                rows.extend(self.judged(&ran, worst)?);
+                done += 1;
+                told(done);
+            }
+            self.folder.commit(*part, &rows, worst)?;
+            all.extend(rows);
+        }
+        Ok(all)
+    }
+
+    fn judged(&self, Ran { read, trips }: &Ran, worst: &mut Worst) -> Result<Vec<Row>> {
+        let id = &self.data.entries()[read.index].id;
+        let row = |model: usize, error: &str| Row {
+            sha256: read.sha256.clone(),
+            ..Row::failed(read.index as u64, id, model as u32, error.to_owned())
+        };
+        let prepared = match &read.prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let error = error.to_string();
+                return Ok((0..self.models).map(|model| row(model, &error)).collect());
+            }
+        };
+        let pair = |(width, height): (usize, usize)| (width as u32, height as u32);
+        let sized = |row: Row| Row {
+            source_size: Some(pair(prepared.source)),
+            size: Some(pair(prepared.size())),
+            ..row
+        };
+        let mut rows = Vec::with_capacity(self.models);
+        for (model, trip) in trips.iter().enumerate() {
+            let result = trip.as_ref().map_err(Error::clone).and_then(|trip| {
+                judged(sized(row(model, "")), prepared, trip, &self.identity.protocol)
+            });
+            match result {
+                Ok((row, pair)) => {
+                    worst.add(&row, Some(&pair))?;
+                    rows.push(row);
+                }
+                Err(error) => rows.push(sized(row(model, &error.to_string()))),
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn no_thread(error: &std::io::Error) -> Error {
+    let problem = format!("no thread could be started: {error}");
+    Error::new(ErrorKind::Memory, "evaluate", problem, "end other programs, or raise ulimit -u")
+}
+
+fn run_models(
+    data: &DataSet,
+    models: &[&dyn Model],
+    protocol: &Protocol,
+    read: &Receiver<Read>,
+    to_metrics: &SyncSender<Ran>,
+) -> Result<()> {
+    for read in read {
+        let mut trips = Vec::with_capacity(models.len());
+        if let Ok(prepared) = &read.prepared {
+            let id = &data.entries()[read.index].id;
+            for model in models {
+                match trip(*model, prepared, id, protocol.posterior) {
+                    Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                    trip => trips.push(trip),
+                }
+            }
+        }
+        if to_metrics.send(Ran { read, trips }).is_err() {
+            // The metrics ended early, and say why.
+            return Ok(());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! A gap as text.
+
+use std::fmt;
+
+use super::report::{GapReport, MetricGap, ResultName};
+
+impl fmt::Display for GapReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "a        {}", self.a)?;
+        writeln!(f, "b        {}", self.b)?;
+        write!(f, "sample   {} pictures", self.sampled)?;
+        match self.left_out {
+            0 => writeln!(f)?,
+            count => writeln!(f, ", {count} more could not be judged")?,
+        }
+        for metric in &self.metrics {
+            writeln!(f)?;
+            of_metric(f, metric)?;
+        }
+        if self.metrics.is_empty() {
+            writeln!(f, "nothing  the two results have no metric in common")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note     {note}")?;
+        }
+        for reason in &self.verdict_reasons {
+            writeln!(f, "missed   {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ResultName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hash = self.hash.get(..12).unwrap_or(&self.hash);
+        let Self { protocol, model, pictures, .. } = self;
+        write!(f, "{model} by {protocol} ({hash}), {pictures} pictures")
+    }
+}
+
+fn of_metric(f: &mut fmt::Formatter<'_>, of: &MetricGap) -> fmt::Result {
+    let (name, unit, digits) = match of.metric.as_str() {
+        "psnr_db" => ("PSNR", " dB", 3),
+        "ssim" => ("SSIM", "", 4),
+        "ms_ssim" => ("MS-SSIM", "", 4),
+        _ => ("error", " of 255", 3),
+    };
+    let MetricGap { a, b, gap, .. } = of;
+    writeln!(f, "{name:<8} {a:.digits$}{unit} and {b:.digits$}{unit}: {gap:+.digits$}{unit}")?;
+    for effect in &of.effects {
+        let (choice, from, to) = (&effect.choice, &effect.a, &effect.b);
+        write!(f, "         {:+.digits$}{unit}  {choice}: {from} to {to}", effect.effect)?;
+        let apart = effect.high - effect.low;
+        match apart > 0.1 * effect.effect.abs() {
+            true => writeln!(f, " ({:+.digits$} to {:+.digits$})", effect.low, effect.high)?,
+            false => writeln!(f)?,
+        }
+    }
+    match of.explained_share {
+        Some(share) => {
+            let percent = 100.0 * share.max(0.0);
+            let left = of.not_explained;
+            writeln!(f, "         {left:+.digits$}{unit}  left: {percent:.1} % is explained")
+        }
+        None => writeln!(f, "         no gap to speak of"),
+    }
+}

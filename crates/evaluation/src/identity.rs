@@ -1,0 +1,132 @@
+//! What a run is about: only runs of one identity may be put together, or gone on with.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use vae_fidelity_files::error::Result;
+
+use crate::protocol::Protocol;
+
+/// What computed the numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EngineRecord {
+    /// Which implementation, such as `fast`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The kind of device, such as `cpu`.
+    pub device: String,
+    /// How values of the dtype come about, such as `f32`.
+    pub arithmetic: String,
+    /// The instructions that kernels use, such as `avx2`; `None` where they are not this project's.
+    pub instructions: Option<String>,
+    /// How many threads, where their number changes results; `None` where it does not.
+    pub threads: Option<usize>,
+}
+
+impl fmt::Display for EngineRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, version, device, arithmetic, instructions, threads } = self;
+        write!(f, "{name} {version} on {device} in {arithmetic}")?;
+        instructions.iter().try_for_each(|word| write!(f, ", {word}"))?;
+        threads.iter().try_for_each(|count| write!(f, ", {count} threads"))
+    }
+}
+
+/// The pictures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DataIdentity {
+    /// How many.
+    pub pictures: u64,
+    /// SHA-256 of their names and lengths.
+    pub sha256: String,
+}
+
+/// A VAE.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ModelIdentity {
+    /// What the user called it.
+    pub source: String,
+    /// SHA-256 of its file of weights; of several, of a list of theirs.
+    pub weights_sha256: String,
+    /// Its config, defaults filled in.
+    pub config: serde_json::Value,
+}
+
+/// What a run is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Every choice.
+    pub protocol: Protocol,
+    /// What computes.
+    pub engine: EngineRecord,
+    /// The pictures.
+    pub data: DataIdentity,
+    /// The VAEs.
+    pub models: Vec<ModelIdentity>,
+}
+
+impl Identity {
+    /// The protocol's hash, in which the engine is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Protocol::hash`].
+    pub fn protocol_hash(&self) -> Result<String> {
+        let EngineRecord { name, version, device, arithmetic, instructions, threads } =
+            &self.engine;
+        self.protocol.hash(&format!(
+            "{name}\n{version}\n{device}\n{arithmetic}\n{instructions:?}\n{threads:?}\n"
+        ))
+    }
+
+    /// In what `other` is about something else: what it is, how it is here and there. A model's name may
+    /// differ, its weights may not.
+    pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let named = |protocol: &Protocol| (protocol.input, protocol.posterior);
+        let of = |identity: &Self| {
+            let name = &identity.protocol.name;
+            format!("{name} ({})", identity.protocol_hash().unwrap_or_default())
+        };
+        let choices = (self.protocol.metrics, self.protocol.confidence);
+        if self.engine != other.engine {
+            return Some(("engine", self.engine.to_string(), other.engine.to_string()));
+        }
+        if named(&self.protocol) != named(&other.protocol)
+            || choices != (other.protocol.metrics, other.protocol.confidence)
+        {
+            return Some(("protocol", of(self), of(other)));
+        }
+        if self.data != other.data {
+            let data = |data: &DataIdentity| {
+                format!("{} pictures ({})", data.pictures, short(&data.sha256))
+            };
+            return Some(("data set", data(&self.data), data(&other.data)));
+        }
+        let weights = |identity: &Self| -> Vec<(String, serde_json::Value)> {
+            let models = identity.models.iter();
+            models.map(|model| (model.weights_sha256.clone(), model.config.clone())).collect()
+        };
+        (weights(self) != weights(other)).then(|| {
+            let models = |identity: &Self| {
+                let models = identity.models.iter();
+                let named = |model: &ModelIdentity| {
+                    format!("{} ({})", model.source, short(&model.weights_sha256))
+                };
+                models.map(named).collect::<Vec<_>>().join(", ")
+            };
+            ("models", models(self), models(other))
+        })
+    }
+}
+
+fn short(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
+}

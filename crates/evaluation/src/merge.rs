@@ -1,0 +1,176 @@
+//! Shards put together.
+
+use std::path::{Path, PathBuf};
+
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
+
+use crate::evaluated::Evaluated;
+use crate::folder::{Folder, State, finished_rows, is_finished, worst_picture};
+use crate::report::{EvaluationReport, RunRecord};
+use crate::results::{Least, report};
+use crate::row::Row;
+use crate::shard::Shard;
+use crate::worst::Worst;
+
+/// How many shards or pictures a message names.
+const NAMED: usize = 12;
+
+/// Puts the shards in `folders` together in the folder `out`; in any order, the result is that of one run
+/// over the whole data set.
+///
+/// # Errors
+///
+/// When a folder is about something else than the others, a shard is missing, not finished or there
+/// twice, and when `out` cannot be written.
+pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> Result<Evaluated> {
+    let mut states = Vec::with_capacity(folders.len());
+    for folder in folders {
+        states.push((folder.as_path(), State::read(folder)?));
+    }
+    // So that names of models and their order do not depend on the order of the arguments.
+    states.sort_by_key(|(_, state)| (state.shard.of, state.shard.index));
+    let Some((first, rest)) = states.split_first() else {
+        return Err(Error::option(
+            "`merge`",
+            "no folder was given",
+            "name the folders of all shards",
+        ));
+    };
+    for other in rest {
+        check_same(first, other)?;
+    }
+    for (folder, state) in &states {
+        if !is_finished(folder) {
+            return Err(Error::new(
+                ErrorKind::Option,
+                folder.display(),
+                format!("shard {} is not finished", state.shard),
+                "run its `evaluate` again: it goes on where it was stopped",
+            ));
+        }
+    }
+    let identity = &first.1.identity;
+    // Of each picture, the shard that has it and the SHA-256 that it had there.
+    let mut owners: Vec<Option<(usize, Option<String>)>> =
+        vec![None; identity.data.pictures as usize];
+    let mut rows: Vec<Row> = Vec::new();
+    for (index, (folder, state)) in states.iter().enumerate() {
+        let own = finished_rows(folder)?;
+        for row in own.iter().filter(|row| row.model == 0) {
+            let owner = owners.get_mut(row.picture as usize).ok_or_else(|| outside(folder, row))?;
+            if let Some((earlier, sha256)) = owner {
+                let changed = *sha256 != row.sha256;
+                return Err(doubled(&states[*earlier], (folder, state), &row.id, changed));
+            }
+            *owner = Some((index, row.sha256.clone()));
+        }
+        rows.extend(own);
+    }
+    check_complete(&owners, &states)?;
+    rows.sort_by_key(|row| (row.picture, row.model));
+
+    let folder = Folder::open(out, identity, Shard::WHOLE)?;
+    let mut worst = Worst::default();
+    rows.iter().try_for_each(|row| worst.add(row, None))?;
+    folder.write_rows(&rows)?;
+    folder.tidy(&worst)?;
+    let pictures = worst.pictures(|name| {
+        let picture = name.split(['-', '.']).nth(1).and_then(|text| text.parse::<usize>().ok());
+        let owner = picture.and_then(|picture| owners.get(picture)?.as_ref());
+        let png = worst_picture(states[owner.map_or(0, |(owner, _)| *owner)].0, name)?;
+        folder.write_worst_picture(name, &png)?;
+        Ok(png)
+    })?;
+    let report = report(identity, &rows, least, run_record(&states, version)?)?;
+    folder.write_report(&report)?;
+    Ok(Evaluated { report, rows, worst: pictures })
+}
+
+/// What the shards' own reports say of how they went.
+fn run_record(states: &[(&Path, State)], version: &str) -> Result<RunRecord> {
+    let mut run = RunRecord { version: version.to_owned(), ..RunRecord::default() };
+    for (folder, _) in states {
+        let file = folder.join("result.json");
+        let refused = |problem: String| {
+            let next = "run its `evaluate` again";
+            Error::new(ErrorKind::Option, file.display(), problem, next)
+        };
+        let text = vae_fidelity_files::input::read_text(&file).map_err(refused)?;
+        let report: EvaluationReport =
+            serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        run.shards.extend(report.run.shards);
+        run.machines.extend(report.run.machines);
+        run.seconds += report.run.seconds;
+        run.data = report.run.data;
+    }
+    Ok(run)
+}
+
+fn check_same((path, state): &(&Path, State), (other_path, other): &(&Path, State)) -> Result<()> {
+    let Some((what, here, there)) = state.identity.difference(&other.identity) else {
+        return Ok(());
+    };
+    Err(Error::new(
+        ErrorKind::Option,
+        other_path.display(),
+        format!("is of another run: its {what} is {there}, that of {} is {here}", path.display()),
+        "merge the shards of one run",
+    ))
+}
+
+fn outside(folder: &Path, row: &Row) -> Error {
+    let problem = format!("its picture {} is number {}, which there is not", row.id, row.picture);
+    Error::new(ErrorKind::Option, folder.display(), problem, "run its `evaluate` anew")
+}
+
+fn doubled(
+    (a, of_a): &(&Path, State),
+    (b, of_b): (&Path, &State),
+    id: &str,
+    changed: bool,
+) -> Error {
+    let (as_it_was, next) = match changed {
+        true => (", with other bytes", "evaluate both anew on one data set"),
+        false => ("", "leave one of them out"),
+    };
+    Error::new(
+        ErrorKind::Option,
+        b.display(),
+        format!(
+            "shard {} has pictures that shard {} in {} has too, such as {id}{as_it_was}",
+            of_b.shard,
+            of_a.shard,
+            a.display()
+        ),
+        next,
+    )
+}
+
+fn check_complete(
+    owners: &[Option<(usize, Option<String>)>],
+    states: &[(&Path, State)],
+) -> Result<()> {
+    let missing: Vec<usize> =
+        (0..owners.len()).filter(|picture| owners[*picture].is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    // As many shards as most folders are of.
+    let of = states.iter().map(|(_, state)| state.shard.of).max().unwrap_or(1);
+    let absent: Vec<String> = (0..of)
+        .map(|index| Shard { index, of })
+        .filter(|shard| shard.range(owners.len()).any(|picture| owners[picture].is_none()))
+        .take(NAMED)
+        .map(|shard| shard.to_string())
+        .collect();
+    Err(Error::option(
+        "`merge`",
+        format!(
+            "{} of {} pictures are missing: those of shard {}",
+            missing.len(),
+            owners.len(),
+            absent.join(", ")
+        ),
+        "name their folders too",
+    ))
+}

@@ -1,0 +1,157 @@
+//! What went in against what came back, by the choices of a protocol.
+
+use ndarray::{ArrayView4, s};
+use vae_fidelity_core::metrics::{SsimRule, Values, ms_ssim};
+use vae_fidelity_files::error::Result;
+use vae_fidelity_pixels::Rgb8;
+
+use crate::protocol::{Metrics, Rounding, ValuesChoice, Zero};
+
+/// The metrics of one picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PairMetrics {
+    /// Mean squared error over all channels, in 8-bit values.
+    pub mse: f64,
+    /// `10 log10(255² / mse)` in dB; `None` where nothing differs and it is infinite.
+    pub psnr_db: Option<f64>,
+    /// SSIM as the protocol has it, at most 1; `None` where a side is smaller than its window.
+    pub ssim: Option<f64>,
+    /// MS-SSIM of the rounded pictures, 0 to 1; `None` where a side is under 176 pixels.
+    pub ms_ssim: Option<f64>,
+    /// Mean absolute error of the rounded pictures, in 8-bit values.
+    pub mae: f64,
+    /// Largest absolute difference of the rounded pictures, in 8-bit values.
+    pub max_abs_diff: u8,
+}
+
+/// What went in and what came back, rounded: the common part of both.
+pub(crate) struct Pair {
+    pub metrics: PairMetrics,
+    pub input: Rgb8,
+    pub output: Rgb8,
+}
+
+impl Pair {
+    /// Compares `decoded` with `sample`, both (1, 3, H, W), in the area that both have at the top left.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such area.
+    pub fn of<'a>(
+        sample: ArrayView4<'a, f32>,
+        decoded: ArrayView4<'a, f32>,
+        choices: &Metrics,
+    ) -> Result<Self> {
+        let (height, width) =
+            (sample.dim().2.min(decoded.dim().2), sample.dim().3.min(decoded.dim().3));
+        let [sample, decoded] =
+            [sample, decoded].map(|tensor| tensor.slice_move(s![.., .., ..height, ..width]));
+        let input = rounded(sample, choices.rounding)?;
+        let output = rounded(decoded, choices.rounding)?;
+        let mut floats: Option<[Vec<f64>; 2]> = None;
+        let mut values = |choice: ValuesChoice| match choice {
+            ValuesChoice::Rounded => [&input, &output].map(eight_bits),
+            ValuesChoice::Clamped => {
+                floats.get_or_insert_with(|| [sample, decoded].map(clamped)).clone()
+            }
+        };
+        let [a, b] = values(choices.psnr_values);
+        let squares: f64 = a.iter().zip(&b).map(|(a, b)| (a - b) * (a - b)).sum();
+        let mse = squares / a.len() as f64;
+        let [mut a, mut b] = match choices.ssim.values == choices.psnr_values {
+            true => [a, b],
+            false => values(choices.ssim.values),
+        };
+        if choices.ssim.zero == Zero::Grey {
+            a.iter_mut().chain(&mut b).for_each(|value| *value -= 127.5);
+        }
+        let rule = SsimRule {
+            window: choices.ssim.window,
+            border: choices.ssim.border,
+            covariance: choices.ssim.covariance,
+            range: 255.0 * choices.ssim.range,
+        };
+        let ssim = rule.of(Values { width, height, data: &a }, Values { width, height, data: &b });
+        let pairs = input.data().iter().zip(output.data());
+        let differences = pairs.map(|(a, b)| a.abs_diff(*b));
+        let (sum, most) = differences.fold((0u64, 0), |(sum, most), difference| {
+            (sum + u64::from(difference), most.max(difference))
+        });
+        let metrics = PairMetrics {
+            mse,
+            psnr_db: (mse > 0.0).then(|| decibels(mse)),
+            ssim,
+            ms_ssim: ms_ssim(&input, &output),
+            mae: sum as f64 / input.data().len() as f64,
+            max_abs_diff: most,
+        };
+        Ok(Self { metrics, input, output })
+    }
+}
+
+/// PSNR in dB of a mean squared error in 8-bit values.
+pub(crate) fn decibels(mse: f64) -> f64 {
+    10.0 * (255.0 * 255.0 / mse).log10()
+}
+
+fn rounded(tensor: ArrayView4<f32>, rounding: Rounding) -> Result<Rgb8> {
+    let (_, _, height, width) = tensor.dim();
+    let mut data = Vec::with_capacity(height * width * 3);
+    for y in 0..height {
+        for x in 0..width {
+            data.extend((0..3).map(|channel| to_u8(tensor[[0, channel, y, x]], rounding)));
+        }
+    }
+    Rgb8::new(width, height, data)
+}
+
+/// In f32, step by step as the scripts do it.
+fn to_u8(value: f32, rounding: Rounding) -> u8 {
+    match rounding {
+        Rounding::HalfEven => {
+            let unit = (value / 2.0 + 0.5).clamp(0.0, 1.0);
+            (unit * 255.0).round_ties_even() as u8
+        }
+        Rounding::HalfUp => (127.5 * value + 128.0).clamp(0.0, 255.0) as u8,
+        Rounding::Down => (((value + 1.0) / 2.0).clamp(0.0, 1.0) * 255.0) as u8,
+    }
+}
+
+fn eight_bits(picture: &Rgb8) -> Vec<f64> {
+    picture.data().iter().map(|value| f64::from(*value)).collect()
+}
+
+/// Pixel by pixel, in 8-bit values that are not rounded.
+fn clamped(tensor: ArrayView4<f32>) -> Vec<f64> {
+    let (_, _, height, width) = tensor.dim();
+    let mut data = Vec::with_capacity(height * width * 3);
+    for y in 0..height {
+        for x in 0..width {
+            data.extend((0..3).map(|channel| {
+                let value = f64::from(tensor[[0, channel, y, x]]);
+                (value.clamp(-1.0, 1.0) + 1.0) * 127.5
+            }));
+        }
+    }
+    data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_rounded_as_each_script_does() {
+        for (value, even, up, down) in [
+            (-1.0, 0, 0, 0),
+            (1.0, 255, 255, 255),
+            (0.0, 128, 128, 127),
+            (-0.003_93, 127, 127, 126),
+            (3.0, 255, 255, 255),
+            (-3.0, 0, 0, 0),
+        ] {
+            let found = [Rounding::HalfEven, Rounding::HalfUp, Rounding::Down];
+            assert_eq!(found.map(|rounding| to_u8(value, rounding)), [even, up, down], "{value}");
+        }
+    }
+}

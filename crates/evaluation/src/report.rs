@@ -1,0 +1,157 @@
+//! `result.json`: what is said of a data set and its models.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bootstrap::Interval;
+use crate::comparison::ModelComparison;
+use crate::duplicates::Duplicates;
+use crate::identity::EngineRecord;
+use crate::latents::LatentSummary;
+use crate::protocol::Protocol;
+use crate::summary::MetricSummary;
+
+/// Of `result.json`.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What a data set says of models: `result.json`, and a line of `evaluate --json`. Only `run` may differ
+/// between two runs of one protocol, data set and models.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationReport {
+    /// 1; fields may be added without a change of it.
+    pub schema_version: u32,
+    /// Whether what was asked for is reached.
+    pub verdict: EvaluationVerdict,
+    /// Why not; empty where it is.
+    pub verdict_reasons: Vec<String>,
+    /// How the numbers came about.
+    pub protocol: ProtocolRecord,
+    /// SHA-256 of the names and lengths of all pictures of the data set, those of other shards too.
+    pub data_sha256: String,
+    /// SHA-256 of the SHA-256 of each picture that this is about, in their order: two results with the same
+    /// one are of the same pictures, byte for byte.
+    pub pictures_sha256: String,
+    /// How many pictures this is about.
+    pub pictures: u64,
+    /// How many of them could not be judged, by one model at least.
+    pub errors: u64,
+    /// The first 20 of those, for each model that could not judge them; `rows.parquet` has all.
+    pub failures: Vec<Failure>,
+    /// Pictures that are there more than once.
+    pub duplicates: Duplicates,
+    /// Each model.
+    pub models: Vec<ModelResult>,
+    /// Each model after the first, held against the first.
+    pub comparisons: Vec<ModelComparison>,
+    /// How this run went.
+    pub run: RunRecord,
+}
+
+/// Whether what was asked for is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum EvaluationVerdict {
+    /// It is, or nothing was asked for.
+    Pass,
+    /// It is not.
+    Fail,
+}
+
+/// How numbers came about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ProtocolRecord {
+    /// What the protocol is called.
+    pub name: String,
+    /// SHA-256 of its choices and of `engine`: results with the same one may be compared.
+    pub hash: String,
+    /// Every choice.
+    pub choices: Protocol,
+    /// What computed.
+    pub engine: EngineRecord,
+}
+
+/// A picture that could not be judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Its name in the data set.
+    pub id: String,
+    /// Which model could not judge it.
+    pub model: usize,
+    /// Why.
+    pub error: String,
+}
+
+/// One model over all pictures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ModelResult {
+    /// What the user called it.
+    pub source: String,
+    /// SHA-256 of its file of weights; of several, of a list of theirs; of weights in no file, of theirs.
+    pub weights_sha256: String,
+    /// How many pictures it judged.
+    pub judged: usize,
+    /// In how many of them what came back is what went in, to the last bit of what PSNR is of. They have
+    /// no PSNR.
+    pub identical: usize,
+    /// Each metric.
+    pub metrics: Metrics,
+    /// Its latents; `None` where no picture was judged.
+    pub latents: Option<LatentSummary>,
+}
+
+/// The metrics of one model; what no picture has is `None`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// PSNR in dB, over the pictures' own.
+    pub psnr_db: Option<MetricSummary>,
+    /// PSNR in dB of the mean squared error over all pictures, the other average in use.
+    pub psnr_of_mean_mse_db: Option<PsnrOfMeanMse>,
+    /// SSIM as the protocol has it.
+    pub ssim: Option<MetricSummary>,
+    /// MS-SSIM of pictures of 176 pixels a side or more.
+    pub ms_ssim: Option<MetricSummary>,
+    /// Mean absolute error in 8-bit values.
+    pub mae: Option<MetricSummary>,
+    /// Largest absolute difference in 8-bit values.
+    pub max_abs_diff: Option<MetricSummary>,
+    /// Mean squared error in 8-bit values.
+    pub mse: Option<MetricSummary>,
+}
+
+/// A number of all pictures together.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PsnrOfMeanMse {
+    /// In dB; `None` where nothing differs.
+    pub mean: Option<f64>,
+    /// Where it lies, by bootstrap; `None` for one picture.
+    pub confidence: Option<Interval>,
+}
+
+/// How a run went; nothing of it is a result.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RunRecord {
+    /// The shards, such as `0/1` for one that is the whole.
+    pub shards: Vec<String>,
+    /// The data set's path.
+    pub data: String,
+    /// Seconds since the last start, over all shards.
+    pub seconds: f64,
+    /// On what kind of machine, such as `linux x86_64`; one for each shard.
+    pub machines: Vec<String>,
+    /// Which version wrote this.
+    pub version: String,
+}

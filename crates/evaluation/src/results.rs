@@ -1,0 +1,170 @@
+//! From rows to a report.
+
+use vae_fidelity_files::error::Result;
+
+use crate::bootstrap::{Bootstrap, Interval};
+use crate::comparison::comparisons;
+use crate::duplicates::Duplicates;
+use crate::identity::Identity;
+use crate::latents::LatentSummary;
+use crate::pair::{PairMetrics, decibels};
+use crate::report::{
+    EvaluationReport, EvaluationVerdict, Failure, Metrics, ModelResult, ProtocolRecord,
+    PsnrOfMeanMse, RunRecord, SCHEMA_VERSION,
+};
+use crate::row::Row;
+use crate::sha256::sha256;
+use crate::summary::MetricSummary;
+
+/// How many pictures that could not be judged are named.
+const NAMED: usize = 20;
+
+/// What the means of every model must at least reach.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Least {
+    /// PSNR in dB, averaged as the protocol says.
+    pub psnr_db: Option<f64>,
+    /// SSIM.
+    pub ssim: Option<f64>,
+    /// MS-SSIM.
+    pub ms_ssim: Option<f64>,
+}
+
+/// Sums `rows` up, which are in order of pictures, and for each of them of models.
+///
+/// # Errors
+///
+/// As [`crate::Protocol::hash`].
+pub(crate) fn report(
+    identity: &Identity,
+    rows: &[Row],
+    least: &Least,
+    run: RunRecord,
+) -> Result<EvaluationReport> {
+    let bootstrap = Bootstrap(identity.protocol.confidence);
+    let of_model = |model: usize| -> Vec<&Row> {
+        rows.iter().filter(|row| row.model as usize == model).collect()
+    };
+    let by_model: Vec<Vec<&Row>> = (0..identity.models.len()).map(of_model).collect();
+    let failed: Vec<&Row> = rows.iter().filter(|row| row.error.is_some()).collect();
+    let mut pictures: Vec<u64> = failed.iter().map(|row| row.picture).collect();
+    pictures.dedup();
+    let models: Vec<ModelResult> = identity
+        .models
+        .iter()
+        .zip(&by_model)
+        .map(|(model, rows)| ModelResult {
+            source: model.source.clone(),
+            weights_sha256: model.weights_sha256.clone(),
+            judged: rows.iter().filter(|row| row.metrics.is_some()).count(),
+            identical: rows
+                .iter()
+                .filter(|row| row.metrics.is_some_and(|of| of.psnr_db.is_none()))
+                .count(),
+            metrics: metrics(rows, bootstrap),
+            latents: LatentSummary::of(rows, &model.config, bootstrap),
+        })
+        .collect();
+    let verdict_reasons = missed(&models, identity, least);
+    let first: &[&Row] = by_model.first().map_or(&[], Vec::as_slice);
+    Ok(EvaluationReport {
+        schema_version: SCHEMA_VERSION,
+        verdict: match verdict_reasons.is_empty() {
+            true => EvaluationVerdict::Pass,
+            false => EvaluationVerdict::Fail,
+        },
+        verdict_reasons,
+        protocol: ProtocolRecord {
+            name: identity.protocol.name.clone(),
+            hash: identity.protocol_hash()?,
+            choices: identity.protocol.clone(),
+            engine: identity.engine.clone(),
+        },
+        data_sha256: identity.data.sha256.clone(),
+        pictures_sha256: pictures_sha256(first),
+        pictures: first.len() as u64,
+        errors: pictures.len() as u64,
+        failures: failed
+            .iter()
+            .filter(|row| pictures.iter().take(NAMED).any(|picture| *picture == row.picture))
+            .map(|row| Failure {
+                id: row.id.clone(),
+                model: row.model as usize,
+                error: row.error.clone().unwrap_or_default(),
+            })
+            .collect(),
+        duplicates: Duplicates::of(first),
+        comparisons: (1..models.len())
+            .flat_map(|model| comparisons(model, first, &by_model[model], bootstrap))
+            .collect(),
+        models,
+        run,
+    })
+}
+
+/// Of what each picture was when it was read; one that could not be read is an empty line.
+fn pictures_sha256(rows: &[&Row]) -> String {
+    let lines: String =
+        rows.iter().map(|row| format!("{}\n", row.sha256.as_deref().unwrap_or_default())).collect();
+    sha256(lines.as_bytes())
+}
+
+fn metrics(rows: &[&Row], bootstrap: Bootstrap) -> Metrics {
+    let values = |get: fn(&PairMetrics) -> Option<f64>| -> Vec<f64> {
+        rows.iter().filter_map(|row| row.metrics.as_ref().and_then(get)).collect()
+    };
+    let summary = |get| MetricSummary::of(&values(get), bootstrap);
+    let mse = summary(|of| Some(of.mse));
+    Metrics {
+        psnr_db: summary(|of| of.psnr_db),
+        psnr_of_mean_mse_db: mse.as_ref().map(|mse| PsnrOfMeanMse {
+            mean: (mse.mean > 0.0).then(|| decibels(mse.mean)),
+            // More error is less PSNR.
+            confidence: mse
+                .confidence
+                .filter(|mse| mse.low > 0.0)
+                .map(|mse| Interval { low: decibels(mse.high), high: decibels(mse.low) }),
+        }),
+        ssim: summary(|of| of.ssim),
+        ms_ssim: summary(|of| of.ms_ssim),
+        mae: summary(|of| Some(of.mae)),
+        max_abs_diff: summary(|of| Some(f64::from(of.max_abs_diff))),
+        mse,
+    }
+}
+
+/// What was asked for and is not reached.
+fn missed(models: &[ModelResult], identity: &Identity, least: &Least) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for model in models {
+        let metrics = &model.metrics;
+        let mean = |summary: &Option<MetricSummary>| summary.as_ref().map(|of| of.mean);
+        let psnr = match identity.protocol.metrics.psnr_average {
+            crate::protocol::Average::MeanOfPsnr => mean(&metrics.psnr_db),
+            crate::protocol::Average::PsnrOfMeanMse => {
+                metrics.psnr_of_mean_mse_db.and_then(|of| of.mean)
+            }
+        };
+        // Nothing but identical pictures is better than any bar.
+        let psnr = match model.judged > 0 && model.identical == model.judged {
+            true => Some(f64::INFINITY),
+            false => psnr,
+        };
+        for (name, unit, least, found) in [
+            ("PSNR", " dB", least.psnr_db, psnr),
+            ("SSIM", "", least.ssim, mean(&metrics.ssim)),
+            ("MS-SSIM", "", least.ms_ssim, mean(&metrics.ms_ssim)),
+        ] {
+            let Some(least) = least else { continue };
+            let source = &model.source;
+            match found {
+                Some(found) if found >= least => {}
+                Some(found) => reasons.push(format!(
+                    "{source}: mean {name} {found:.4}{unit} is below the least asked for, {least}{unit}"
+                )),
+                None => reasons.push(format!("{source}: no picture has {name}, {least}{unit} was asked")),
+            }
+        }
+    }
+    reasons
+}

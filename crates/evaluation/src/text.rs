@@ -1,0 +1,112 @@
+//! A report as text.
+
+use std::fmt;
+
+use crate::bootstrap::Interval;
+use crate::report::{EvaluationReport, ModelResult};
+use crate::summary::MetricSummary;
+
+impl fmt::Display for EvaluationReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let judged = self.pictures - self.errors;
+        let protocol = &self.protocol;
+        writeln!(f, "protocol {} ({})", protocol.name, short(&protocol.hash))?;
+        write!(f, "pictures {judged} judged of {}", self.pictures)?;
+        match self.duplicates.pictures {
+            0 => writeln!(f)?,
+            count => writeln!(f, ", {count} the same as another, byte for byte")?,
+        }
+        for (index, model) in self.models.iter().enumerate() {
+            writeln!(f)?;
+            writeln!(f, "model    {} ({})", model.source, short(&model.weights_sha256))?;
+            of_model(f, model)?;
+            for other in self.comparisons.iter().filter(|other| other.model == index) {
+                let sure = other.confidence.map_or(String::new(), |of| interval(&of, 4));
+                let (name, unit) = named(&other.metric);
+                writeln!(
+                    f,
+                    "against  {}: {name} {:+.4}{unit}{sure}, higher in {:.1} % of {} pictures",
+                    self.models[0].source,
+                    other.mean_difference,
+                    other.higher * 100.0,
+                    other.pictures
+                )?;
+            }
+        }
+        // What is wrong with a picture is the same for every model.
+        let mut errors: Vec<&str> = self.failures.iter().map(|of| of.error.as_str()).collect();
+        errors.dedup();
+        for error in errors {
+            writeln!(f, "unjudged {error}")?;
+        }
+        for reason in &self.verdict_reasons {
+            writeln!(f, "missed   {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
+    let metrics = &model.metrics;
+    for (name, unit, digits, summary) in [
+        ("PSNR", " dB", 2, &metrics.psnr_db),
+        ("SSIM", "", 4, &metrics.ssim),
+        ("MS-SSIM", "", 4, &metrics.ms_ssim),
+        ("error", " of 255", 3, &metrics.mae),
+        ("worst", " of 255", 1, &metrics.max_abs_diff),
+    ] {
+        if let Some(MetricSummary { pictures, mean, std, percentiles, confidence, .. }) = summary {
+            let sure = confidence.map_or(String::new(), |of| interval(&of, digits));
+            let (low, high) = (percentiles.p5, percentiles.p95);
+            write!(
+                f,
+                "{name:<8} {mean:.digits$}{unit}{sure}, std {std:.digits$}, 5 % below {low:.digits$}, \
+                 5 % above {high:.digits$}"
+            )?;
+            match *pictures == model.judged {
+                true => writeln!(f)?,
+                false => writeln!(f, ", of {pictures} pictures")?,
+            }
+        }
+    }
+    if let Some(psnr) = metrics.psnr_of_mean_mse_db.and_then(|of| of.mean) {
+        writeln!(f, "         {psnr:.2} dB is the PSNR of the mean squared error")?;
+    }
+    let Some(latents) = &model.latents else { return Ok(()) };
+    write!(f, "latents  mean {:.4}, std {:.4}", latents.mean, latents.std)?;
+    write!(f, ", range [{:.4}, {:.4}]", latents.min, latents.max)?;
+    if let Some(kl) = latents.kl {
+        write!(f, ", KL {kl:.4} nats a value")?;
+    }
+    writeln!(f)?;
+    for (name, of) in
+        [("scaling_factor", &latents.scaling_factor), ("shift_factor", &latents.shift_factor)]
+    {
+        let Some(measured) = of.measured else { continue };
+        let sure = of.confidence.map_or(String::new(), |of| interval(&of, 5));
+        let config = of.config.map_or("none".to_owned(), |config| config.to_string());
+        writeln!(f, "         {name} {measured:.5}{sure} by this data, {config} in the config")?;
+    }
+    if !latents.dead_channels.is_empty() {
+        writeln!(f, "         dead channels: {:?}", latents.dead_channels)?;
+    }
+    Ok(())
+}
+
+/// A metric as it is spoken of, and its unit.
+fn named(metric: &str) -> (&str, &str) {
+    match metric {
+        "psnr_db" => ("PSNR", " dB"),
+        "ssim" => ("SSIM", ""),
+        "ms_ssim" => ("MS-SSIM", ""),
+        other => (other, ""),
+    }
+}
+
+fn interval(Interval { low, high }: &Interval, digits: usize) -> String {
+    format!(" [{low:.digits$}, {high:.digits$}]")
+}
+
+fn short(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
+}

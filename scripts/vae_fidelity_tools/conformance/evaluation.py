@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+"""Compares `vae-fidelity evaluate` with the published scripts' own steps, run in Python, picture by picture.
+
+    scripts/python.sh -m vae_fidelity_tools.conformance.evaluation BINARY [--pictures N]
+
+Photographs that packages carry are cropped by seed and written as folders, as webdataset's tar archives and
+as the parquet files of `datasets`. Each protocol's transforms, posterior, rounding and metric functions
+(scikit-image's and torchmetrics', called as the scripts call them) run on diffusers' AutoencoderKL; statistics
+of latents are numpy's in f64. Exits with 1 where a number differs, and says which.
+"""
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow.parquet
+import torch
+import torch.nn.functional as F
+import webdataset
+from diffusers import AutoencoderKL
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.image import StructuralSimilarityIndexMeasure
+
+from vae_fidelity_tools import arguments
+from vae_fidelity_tools.checkout import ROOT
+from vae_fidelity_tools.pictures.photographs import photograph
+
+MODEL = ROOT / "golden" / "models" / "builtin"
+NAMES = ("astronaut", "coffee", "chelsea", "china", "flower", "rocket")
+
+# Engines round differently: a value that lies between two levels may be rounded to either.
+PSNR_DB, SSIM = 1e-4, 1e-4
+LATENTS = 5e-3
+
+
+def photographs(count):
+    """(name, bytes of a file): crops of many sizes, JPEG and PNG in turn."""
+    rng = np.random.default_rng(20260101)
+    for index in range(count):
+        picture = photograph(NAMES[index % len(NAMES)])
+        width, height = (int(rng.integers(min(side, 140), min(side, 640) + 1)) for side in picture.size)
+        left, top = int(rng.integers(picture.width - width + 1)), int(rng.integers(picture.height - height + 1))
+        crop = picture.crop((left, top, left + width, top + height))
+        crop.info.clear()
+        out = io.BytesIO()
+        ending = ("jpg", "png", "webp")[index % 3]
+        crop.save(out, {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}[ending], quality=93)
+        yield f"{index:04}.{ending}", out.getvalue()
+
+
+def write_folder(pictures, folder):
+    for index, (name, data) in enumerate(pictures):
+        path = folder / ("train" if index % 2 else "val/n01") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def write_tars(pictures, folder):
+    folder.mkdir()
+    with webdataset.ShardWriter(str(folder / "shard-%04d.tar"), maxcount=3, verbose=0) as sink:
+        for name, data in pictures:
+            key, ending = name.split(".")
+            sink.write({"__key__": key, ending: data, "cls": b"7", "json": {"name": name}})
+
+
+def write_parquet(pictures, folder):
+    folder.mkdir()
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    rows = {"image": [{"bytes": data, "path": name} for name, data in pictures], "label": list(range(len(pictures)))}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(str(folder / "train.parquet"), batch_size=2)
+
+
+def write_nulls(pictures, folder):
+    """Two columns of pictures, one of them with holes: ids name the column."""
+    folder.mkdir()
+    features = datasets.Features({"image": datasets.Image(), "mask": datasets.Image()})
+    cells = [{"bytes": data, "path": None} for _, data in pictures]
+    masks = [cell if index % 2 else None for index, cell in enumerate(cells)]
+    datasets.Dataset.from_dict({"image": cells, "mask": masks}, features=features).to_parquet(str(folder / "x.parquet"))
+
+
+def center_crop_arr(picture, size):
+    """ADM's, as LlamaGen and DC-Gen have it."""
+    while min(*picture.size) >= 2 * size:
+        picture = picture.resize(tuple(side // 2 for side in picture.size), resample=Image.Resampling.BOX)
+    scale = size / min(*picture.size)
+    picture = picture.resize(tuple(round(side * scale) for side in picture.size), resample=Image.Resampling.BICUBIC)
+    array = np.array(picture)
+    top, left = (array.shape[0] - size) // 2, (array.shape[1] - size) // 2
+    return Image.fromarray(array[top : top + size, left : left + size])
+
+
+def short_side(width, height, size):
+    """torchvision's _compute_resized_output_size, (width, height)."""
+    short, long = min(width, height), max(width, height)
+    new = int(size * long / short)
+    return (size, new) if width <= height else (new, size)
+
+
+def centered(side, size):
+    return int(round((side - size) / 2.0))
+
+
+def resize_crop(picture, size, filter):
+    """torchvision's Resize and CenterCrop of a Pillow picture."""
+    picture = picture.resize(short_side(*picture.size, size), filter)
+    left, top = centered(picture.width, size), centered(picture.height, size)
+    return picture.crop((left, top, left + size, top + size))
+
+
+def to_tensor(picture):
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float().div(255)[None]
+
+
+def resize_crop_tensor(picture, size):
+    """torchvision's ToTensor, Resize with antialias, CenterCrop."""
+    tensor = to_tensor(picture)
+    width, height = short_side(*picture.size, size)
+    if (height, width) != tuple(tensor.shape[2:]):
+        tensor = F.interpolate(tensor, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
+    top, left = centered(height, size), centered(width, size)
+    return tensor[:, :, top : top + size, left : left + size]
+
+
+def as_check(picture):
+    return picture.resize(tuple(max(8, side // 8 * 8) for side in picture.size), Image.Resampling.BICUBIC)
+
+
+def normalize(tensor):
+    return (tensor - 0.5) / 0.5
+
+
+def levels(tensor, half_up=True):
+    """(H, W, 3) in 8 bits."""
+    values = 127.5 * tensor + 128.0 if half_up else (tensor / 2 + 0.5).clamp(0, 1) * 255
+    values = values.clamp(0, 255) if half_up else values.round()
+    return values.permute(0, 2, 3, 1).to(torch.uint8).numpy()[0]
+
+
+def of_llamagen(x, y):
+    restored, truth = levels(y).astype(np.float32) / 255.0, (x.permute(0, 2, 3, 1).numpy()[0] + 1.0) / 2.0
+    return (
+        peak_signal_noise_ratio(restored, truth, data_range=1),
+        structural_similarity(restored, truth, data_range=2.0, channel_axis=-1),
+    )
+
+
+def of_lightningdit(x, y):
+    mse = torch.mean((torch.from_numpy(levels(x)).float() - torch.from_numpy(levels(y)).float()) ** 2)
+    ssim = StructuralSimilarityIndexMeasure(data_range=(-1.0, 1.0))
+    return 20 * torch.log10(255.0 / torch.sqrt(mse)).item(), ssim(y, x).item()
+
+
+def of_dc_ae(x, y):
+    a, b = (((255 * (tensor * 0.5 + 0.5)) + 0.5).clamp(0, 255).to(torch.uint8) for tensor in (x, y))
+    mse = (a.float() - b.float()).square().mean()
+    ssim = StructuralSimilarityIndexMeasure(data_range=(0.0, 255.0))
+    ssim.update(a, b)
+    return (10 * torch.log10(255.0**2 / mse)).item(), ssim.compute().item()
+
+
+def of_lavinal712(x, y):
+    a, b = (((tensor.permute(0, 2, 3, 1).numpy()[0] + 1.0) / 2.0).clip(0.0, 1.0) for tensor in (x, y))
+    return (
+        peak_signal_noise_ratio(a, b, data_range=1.0),
+        structural_similarity(a, b, channel_axis=-1, data_range=1.0),
+    )
+
+
+def of_own(x, y):
+    a, b = levels(x, half_up=False), levels(y, half_up=False)
+    return (
+        peak_signal_noise_ratio(a, b, data_range=255),
+        structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=2),
+    )
+
+
+BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
+# Name: (transform to [0, 1], whether the posterior is drawn from, PSNR and SSIM).
+PROTOCOLS = {
+    "vae-fidelity": (lambda p: to_tensor(as_check(p)), False, of_own),
+    "vae-fidelity-256": (lambda p: to_tensor(resize_crop(p, 256, BICUBIC)), False, of_own),
+    "llamagen": (lambda p: to_tensor(center_crop_arr(p, 256)), True, of_llamagen),
+    "lightningdit": (lambda p: resize_crop_tensor(p, 256), True, of_lightningdit),
+    "dc-ae": (lambda p: to_tensor(center_crop_arr(p, 512)), True, of_dc_ae),
+    "lavinal712": (lambda p: to_tensor(resize_crop(p, 256, BILINEAR)), True, of_lavinal712),
+}
+
+
+def noise(id, shape):
+    """The draw of a picture by its name: the first eight bytes of SHA-256 of seed and name."""
+    seed = int.from_bytes(hashlib.sha256(f"0\n{id}".encode()).digest()[:8], "big")
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed & 0xFFFFFFFF))
+
+
+def trip(vae, x, id, drawn):
+    """(latents, mean, log-variance, decoded)."""
+    with torch.no_grad():
+        posterior = vae.encode(x).latent_dist
+        z = posterior.mean + posterior.std * noise(id, posterior.mean.shape) if drawn else posterior.mode()
+        return z, posterior.mean, posterior.logvar, vae.decode(z).sample
+
+
+def evaluate(binary, data, out, *more):
+    command = [binary, "evaluate", data, "--engine", "fast", "--device", "cpu", "--out", out, "--json", *more]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode not in (0, 2) or not run.stdout.strip():
+        raise SystemExit(f"{run.args}: {run.returncode}\n{run.stdout}{run.stderr}")
+    return json.loads(run.stdout), pyarrow.parquet.read_table(Path(out, "rows.parquet")).to_pylist()
+
+
+def differs(what, found, expected, tolerance):
+    # Written so that NaN is a difference.
+    if found is not None and abs(found - expected) <= tolerance:
+        return []
+    return [f"{what}: expected {expected}, found {found}"]
+
+
+def check_latents(name, summary, latents):
+    """Over all pictures, in f64."""
+    z = np.concatenate([z.numpy().astype(np.float64).reshape(z.shape[1], -1) for z, _, _ in latents], axis=1)
+    mean, logvar = (
+        np.concatenate([t[i].numpy().astype(np.float64).reshape(t[i].shape[1], -1) for t in latents], axis=1) for i in (1, 2)
+    )
+    kl = 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar)
+
+    def moments(values):
+        deviation = values - values.mean()
+        return {
+            "mean": values.mean(),
+            "std": values.std(),
+            "min": values.min(),
+            "max": values.max(),
+            "kurtosis": (deviation**4).mean() / values.var() ** 2,
+        }
+
+    expected = moments(z) | {"kl": kl.mean()}
+    wrong = []
+    for key, value in expected.items():
+        wrong += differs(f"{name} latents.{key}", summary[key], value, LATENTS * max(abs(value), expected["std"]))
+    wrong += differs(f"{name} scaling_factor", summary["scaling_factor"]["measured"], 1 / z.std(), LATENTS / z.std())
+    wrong += differs(f"{name} shift_factor", summary["shift_factor"]["measured"], z.mean(), LATENTS * z.std())
+    for channel, of in enumerate(summary["channels"]):
+        for key, value in (moments(z[channel]) | {"kl": kl[channel].mean()}).items():
+            tolerance = LATENTS * max(abs(value), z[channel].std())
+            wrong += differs(f"{name} channel {channel}.{key}", of[key], value, tolerance)
+    return wrong
+
+
+def check_summary(name, report, rows):
+    """Means and percentiles are numpy's of the rows."""
+    metrics, wrong = report["models"][0]["metrics"], []
+    for key in ("psnr_db", "ssim", "mae", "max_abs_diff", "mse"):
+        values = np.array([row[key] for row in rows if row[key] is not None], dtype=np.float64)
+        expected = {"mean": values.mean(), "std": values.std(), "min": values.min(), "max": values.max()}
+        for field, value in expected.items():
+            wrong += differs(f"{name} {key}.{field}", metrics[key][field], value, 1e-9 * max(1, abs(value)))
+        for part in (1, 5, 25, 50, 75, 95, 99):
+            found = metrics[key]["percentiles"][f"p{part}"]
+            wrong += differs(f"{name} {key} p{part}", found, np.percentile(values, part), 1e-9)
+    mse = np.mean([row["mse"] for row in rows])
+    wrong += differs(f"{name} PSNR of mean MSE", metrics["psnr_of_mean_mse_db"]["mean"], 10 * np.log10(255**2 / mse), 1e-9)
+    return wrong
+
+
+def check_protocol(binary, vae, name, data, pictures, folder):
+    report, rows = evaluate(binary, data, folder / name, "--protocol", name)
+    transform, drawn, metrics = PROTOCOLS[name]
+    wrong, latents = [], []
+    for row in rows:
+        picture = Image.open(io.BytesIO(pictures[row["id"].rsplit("/", 1)[-1]])).convert("RGB")
+        x = normalize(transform(picture))
+        z, mean, logvar, y = trip(vae, x, row["id"], drawn)
+        latents.append((z, mean, logvar))
+        psnr, ssim = metrics(x, y)
+        wrong += differs(f"{name} {row['id']} psnr_db", row["psnr_db"], psnr, PSNR_DB)
+        wrong += differs(f"{name} {row['id']} ssim", row["ssim"], ssim, SSIM)
+    if len(rows) != len(pictures):
+        wrong.append(f"{name}: {len(rows)} rows of {len(pictures)} pictures")
+    return wrong + check_latents(name, report["models"][0]["latents"], latents) + check_summary(name, report, rows)
+
+
+def check_containers(binary, pictures, folder):
+    """The same pictures in folders, archives and parquet files: the same numbers, under their own names."""
+    by_container = {}
+    for write in (write_folder, write_tars, write_parquet):
+        write(pictures, folder / write.__name__)
+        report, rows = evaluate(binary, folder / write.__name__, folder / f"{write.__name__}-out")
+        if report["errors"] or report["duplicates"]["pictures"]:
+            return [f"{write.__name__}: {report['failures']} {report['duplicates']}"]
+        by_container[write.__name__] = {row["sha256"]: (row["psnr_db"], row["ssim"], row["mse"]) for row in rows}
+        known = {hashlib.sha256(data).hexdigest() for _, data in pictures}
+        if set(by_container[write.__name__]) != known:
+            return [f"{write.__name__}: other pictures than were written"]
+    wrong = [
+        f"{name}: other numbers than in a folder"
+        for name, numbers in by_container.items()
+        if numbers != by_container["write_folder"]
+    ]
+    write_nulls(pictures, folder / "nulls")
+    report, rows = evaluate(binary, folder / "nulls", folder / "nulls-out")
+    holes = [row["id"] for row in rows if row["error"]]
+    expected = [f"x.parquet/{index}/mask" for index in range(0, len(pictures), 2)]
+    if holes != expected or len(rows) != 2 * len(pictures):
+        wrong.append(f"nulls: expected errors for {expected}, found {holes} of {len(rows)} rows")
+    return wrong
+
+
+def check_table(binary, pictures, folder):
+    """What `check --table` writes as parquet is what it writes as JSON."""
+    data = folder / "table"
+    write_folder(pictures[:2], data)
+    (data / "broken.png").write_text("none")
+    tables = [folder / "table.jsonl", folder / "table.parquet"]
+    images = sorted(path for path in data.rglob("*") if path.is_file())
+    for table in tables:
+        command = [
+            binary,
+            "check",
+            *images,
+            "--engine",
+            "fast",
+            "--device",
+            "cpu",
+            "--out-dir",
+            folder / "decoded",
+            "--table",
+            table,
+        ]
+        subprocess.run(command, capture_output=True)
+    lines = [json.loads(line) for line in tables[0].read_text().splitlines()]
+    same = pyarrow.parquet.read_table(tables[1]).to_pylist() == lines
+    judged = [line["psnr_db"] is not None for line in lines]
+    return [] if same and sorted(judged) == [False, True, True] else [f"check --table: parquet and JSON differ: {lines}"]
+
+
+def main():
+    parser = arguments.parser(__doc__)
+    parser.add_argument("binary", type=Path, help="the vae-fidelity to check")
+    parser.add_argument("--pictures", type=int, default=7, help="how many [default: 7]")
+    args = parser.parse_args()
+    binary = args.binary.resolve()
+    torch.manual_seed(0)
+    vae = AutoencoderKL.from_pretrained(MODEL, subfolder="vae").eval()
+    pictures = list(photographs(args.pictures))
+    wrong = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        wrong += check_containers(binary, pictures, folder)
+        wrong += check_table(binary, pictures, folder)
+        for protocol in PROTOCOLS:
+            wrong += check_protocol(binary, vae, protocol, folder / "write_folder", dict(pictures), folder)
+    for line in wrong:
+        print(line)
+    print(f"{args.pictures} pictures in 3 kinds of files and by {len(PROTOCOLS)} protocols, {len(wrong)} numbers differ")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

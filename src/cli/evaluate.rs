@@ -1,0 +1,107 @@
+//! `evaluate` and `merge`: VAEs judged by a data set.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use same_file::is_same_file;
+
+use crate::checkpoint::HubProgress;
+use crate::evaluation::{
+    self, EvaluateOptions, Evaluated, EvaluationReport, EvaluationVerdict, Least, Protocol,
+};
+use crate::output::write_atomically;
+use crate::pipeline::{Evaluation, evaluate};
+use crate::report::evaluation_page;
+use crate::{Error, Pipeline, Result};
+
+use super::check::command_line;
+use super::console::Console;
+use super::evaluate_args::{EvaluateArgs, MergeArgs};
+use super::outcome::Outcome;
+use super::progress::Progress;
+use super::run_args::check_working_directory;
+use super::shared_args::LeastArgs;
+
+pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
+    check_working_directory()?;
+    let protocol = Protocol::named(&args.protocol)?;
+    args.execution.notes().iter().for_each(|note| console.note(note));
+    let progress = Progress::new(1, console);
+    let pipelines = args
+        .repo
+        .iter()
+        .map(|repo| loaded(args, repo, &progress, progress.of_hub()))
+        .collect::<Result<Vec<_>>>()?;
+    for pipeline in &pipelines {
+        pipeline.notes().iter().for_each(|note| {
+            progress.around(|| console.note(format!("{}: {note}", pipeline.model().source)));
+        });
+    }
+    progress.step("listing the data set");
+    let evaluated = evaluate(
+        Evaluation {
+            data: &args.data,
+            protocol: &protocol,
+            pipelines: &pipelines,
+            out: &args.out,
+            options: EvaluateOptions {
+                shard: args.shard,
+                least: least(args.least),
+                ..EvaluateOptions::default()
+            },
+        },
+        &|at| progress.of_pictures(at.done, at.before, at.total),
+    )?;
+    drop(progress);
+    finished(&evaluated, &args.out, &command_line(arguments), console)
+}
+
+pub fn merge(args: &MergeArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
+    check_working_directory()?;
+    if let Some(input) =
+        args.folders.iter().find(|folder| is_same_file(folder, &args.out).unwrap_or(false))
+    {
+        let problem = format!("--out is one of the shards, {}", input.display());
+        return Err(Error::output(&args.out, problem, "name a new folder"));
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let evaluated = evaluation::merge(&args.folders, &args.out, &least(args.least), version)?;
+    finished(&evaluated, &args.out, &command_line(arguments), console)
+}
+
+fn loaded(
+    args: &EvaluateArgs,
+    repo: &str,
+    progress: &Progress,
+    of_hub: HubProgress,
+) -> Result<Pipeline> {
+    let mut builder = Pipeline::builder().repo(repo);
+    // Beside others the built-in VAE, which has neither folders nor revisions, is not meant.
+    if !(args.repo.len() > 1 && repo == "builtin") {
+        builder = args.about.applied(builder);
+    }
+    let builder = args.execution.applied(builder);
+    progress.step("loading the VAE");
+    let options = args.about.options(&builder.source()?, of_hub)?;
+    builder.opened_with(options).build()
+}
+
+fn least(args: LeastArgs) -> Least {
+    Least { psnr_db: args.min_psnr, ssim: args.min_ssim, ms_ssim: args.min_ms_ssim }
+}
+
+fn finished(evaluated: &Evaluated, out: &Path, command: &str, console: Console) -> Result<Outcome> {
+    let page = evaluation_page(evaluated, command)?;
+    write_atomically(&out.join("report.html"), &console.page(&page))?;
+    let report = &evaluated.report;
+    console.result(report, report)?;
+    Ok(outcome(report))
+}
+
+fn outcome(report: &EvaluationReport) -> Outcome {
+    match (report.errors, report.verdict) {
+        (1.., _) => Outcome::NotJudged,
+        (0, EvaluationVerdict::Fail) => Outcome::Failed,
+        (0, EvaluationVerdict::Pass) => Outcome::Passed,
+    }
+}

@@ -1,0 +1,160 @@
+//! VAEs judged by a data set.
+
+use std::path::Path;
+
+use ndarray::Array4;
+
+use super::loaded::Pipeline;
+use crate::evaluation::{
+    self, DataIdentity, DataSet, EngineRecord, EvaluateOptions, Evaluated, Folder, Identity,
+    ModelIdentity, Progress, Protocol, RunRecord,
+};
+use crate::{Error, ErrorKind, Result, Vae};
+
+/// What is evaluated, and how.
+#[derive(Debug)]
+pub struct Evaluation<'a> {
+    /// The data set: a folder, a list, a tar archive, a parquet file or a picture.
+    pub data: &'a Path,
+    /// Every choice that changes a number.
+    pub protocol: &'a Protocol,
+    /// The VAEs; all of them run in one way.
+    pub pipelines: &'a [Pipeline],
+    /// The folder that is written: new, or of the same evaluation.
+    pub out: &'a Path,
+    /// What else is asked for.
+    pub options: EvaluateOptions,
+}
+
+/// Sends every picture of a data set through every VAE by a protocol, and sums up what comes back.
+///
+/// Started again after a stop it goes on. `progress` is told after each picture.
+///
+/// # Errors
+///
+/// When the data set cannot be listed, a VAE does not go with the protocol, the folder is about something
+/// else, or it cannot be written. A picture that cannot be judged is no error: it becomes a row.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use vae_fidelity::evaluation::{EvaluateOptions, Protocol};
+/// use vae_fidelity::pipeline::{Evaluation, Pipeline, evaluate};
+/// let evaluated = evaluate(
+///     Evaluation {
+///         data: Path::new("val2017"),
+///         protocol: &Protocol::named("vae-fidelity-256")?,
+///         pipelines: &[Pipeline::builder().repo("stabilityai/sd-vae-ft-mse").build()?],
+///         out: Path::new("ft-mse-on-coco"),
+///         options: EvaluateOptions::default(),
+///     },
+///     &|progress| eprintln!("{} of {}", progress.done, progress.total),
+/// )?;
+/// println!("{}", evaluated.report);
+/// # Ok::<(), vae_fidelity::Error>(())
+/// ```
+pub fn evaluate(what: Evaluation, progress: &(dyn Fn(Progress) + Sync)) -> Result<Evaluated> {
+    let Evaluation { data: path, protocol, pipelines, out, options } = what;
+    let Some(first) = pipelines.first() else {
+        return Err(Error::option("`pipelines`", "no VAE was given", "give at least one"));
+    };
+    for pipeline in pipelines {
+        check_size(pipeline, protocol)?;
+    }
+    refuse_inside(path, out)?;
+    let data = DataSet::open(path)?;
+    let identity = Identity {
+        protocol: protocol.clone(),
+        engine: first.engine_record(),
+        data: DataIdentity {
+            pictures: data.entries().len() as u64,
+            sha256: data.sha256().to_owned(),
+        },
+        models: pipelines.iter().map(Pipeline::identity).collect::<Result<_>>()?,
+    };
+    let folder = Folder::open(out, &identity, options.shard)?;
+    let run = RunRecord {
+        data: path.display().to_string(),
+        machines: vec![format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)],
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..options.run
+    };
+    let options = EvaluateOptions { run, ..options };
+    let models: Vec<&dyn evaluation::Model> =
+        pipelines.iter().map(|pipeline| pipeline as &dyn evaluation::Model).collect();
+    let evaluated = evaluation::evaluate(&data, &models, &identity, &folder, &options, progress)?;
+    pipelines.iter().try_for_each(|pipeline| pipeline.checkpoint.check_unchanged())?;
+    Ok(evaluated)
+}
+
+/// Refuses a folder inside the data set: what is written there would be part of it the next time.
+fn refuse_inside(data: &Path, out: &Path) -> Result<()> {
+    let absolute = std::path::absolute(out).unwrap_or_default();
+    let there = absolute.ancestors().find_map(|above| above.canonicalize().ok());
+    match (data.canonicalize(), there) {
+        (Ok(data), Some(out_there)) if data.is_dir() && out_there.starts_with(&data) => {
+            let problem = format!("lies in the data set, {}", data.display());
+            Err(Error::output(out, problem, "name a folder elsewhere"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a protocol whose pictures the VAE cannot take.
+fn check_size(pipeline: &Pipeline, protocol: &Protocol) -> Result<()> {
+    let (size, multiple) = (protocol.input.size, pipeline.vae().config().multiple_of());
+    if size.is_multiple_of(multiple) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Option,
+        format!("protocol {}", protocol.name),
+        format!(
+            "{} takes multiples of {multiple} pixels, and its size is {size}",
+            pipeline.model.source
+        ),
+        "give a protocol with another input.size",
+    ))
+}
+
+impl Pipeline {
+    /// What computes, for an evaluation.
+    pub(super) fn engine_record(&self) -> EngineRecord {
+        let execution = &self.execution;
+        let device = execution.device().to_string();
+        EngineRecord {
+            name: execution.engine().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            // Which of several GPUs it is changes nothing.
+            device: device.split(':').next().unwrap_or_default().to_owned(),
+            arithmetic: execution.arithmetic(),
+            instructions: execution.instructions().map(str::to_owned),
+            threads: execution.threads_that_matter(),
+        }
+    }
+
+    /// What tells this VAE from others, for an evaluation.
+    fn identity(&self) -> Result<ModelIdentity> {
+        let config = serde_json::to_value(self.checkpoint.config()).map_err(|error| {
+            Error::new(ErrorKind::Config, "config", error, "please report this as a bug")
+        })?;
+        Ok(ModelIdentity {
+            source: self.model.source.clone(),
+            weights_sha256: self.checkpoint.weights_sha256()?,
+            config,
+        })
+    }
+}
+
+impl evaluation::Model for Pipeline {
+    fn vae(&self) -> &dyn Vae {
+        self.vae.as_ref()
+    }
+
+    fn noise(&self, seed: u64, (width, height): (usize, usize)) -> Result<Array4<f32>> {
+        self.execution.noise(self.checkpoint.config(), seed.into(), width, height)
+    }
+
+    fn check_memory(&self, size: (usize, usize)) -> Result<()> {
+        Pipeline::check_memory(self, size)
+    }
+}

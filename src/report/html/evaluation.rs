@@ -1,0 +1,147 @@
+//! A data set and its models as a page: a table, distributions, latents, and the worst pictures.
+
+use minijinja::{Value, context};
+use serde::Serialize;
+
+use super::page::{embedded_png, filled};
+use crate::error::Result;
+use crate::evaluation::{Evaluated, PairMetrics, Row, WorstPicture};
+
+/// Parts of a histogram.
+const BINS: usize = 40;
+
+/// Most points that a scatter shows: a page is to open at once.
+const POINTS: usize = 5000;
+
+/// An evaluation as the bytes of an HTML file that loads nothing; `command` is the command line that was
+/// run.
+///
+/// # Errors
+///
+/// Never, unless the page itself is wrong.
+pub fn evaluation_page(evaluated: &Evaluated, command: &str) -> Result<Vec<u8>> {
+    let models = evaluated.report.models.len();
+    let failures = &evaluated.report.failures;
+    let mut failed: Vec<&str> = failures.iter().map(|of| of.id.as_str()).collect();
+    failed.dedup();
+    // What is wrong with a picture is the same for every model.
+    let mut errors: Vec<&str> = failures.iter().map(|of| of.error.as_str()).collect();
+    errors.dedup();
+    let context = context! {
+        bins => BINS,
+        distributions => METRICS
+            .iter()
+            .filter_map(|metric| Distribution::of(metric, &evaluated.rows, models))
+            .collect::<Vec<_>>(),
+        scatters => (1..models)
+            .filter_map(|model| Scatter::of(&evaluated.rows, model))
+            .collect::<Vec<_>>(),
+        failures_named => failed.len(),
+        errors => errors,
+        worst => evaluated.worst.iter().map(Shown::of).collect::<Vec<_>>(),
+    };
+    filled(include_str!("evaluation.html"), &evaluated.report, command, context)
+}
+
+/// A metric of a picture: its name, and how many digits it is shown with.
+type Metric = (&'static str, usize, fn(&PairMetrics) -> Option<f64>);
+
+const METRICS: [Metric; 4] = [
+    ("PSNR, dB", 1, |of| of.psnr_db),
+    ("SSIM", 3, |of| of.ssim),
+    ("MS-SSIM", 4, |of| of.ms_ssim),
+    ("mean error, of 255", 1, |of| Some(of.mae)),
+];
+
+/// One metric over all pictures, a histogram for each model over one axis.
+#[derive(Serialize)]
+struct Distribution {
+    name: &'static str,
+    digits: usize,
+    least: f64,
+    most: f64,
+    /// How many pictures the highest bar of all stands for.
+    highest: usize,
+    /// Heights of each model's bars, in percent of that.
+    models: Vec<Vec<f64>>,
+}
+
+impl Distribution {
+    fn of((name, digits, get): &Metric, rows: &[Row], models: usize) -> Option<Self> {
+        let values: Vec<(usize, f64)> = rows
+            .iter()
+            .filter_map(|row| Some((row.model as usize, get(row.metrics.as_ref()?)?)))
+            .collect();
+        let least = values.iter().map(|(_, value)| *value).reduce(f64::min)?;
+        let most = values.iter().map(|(_, value)| *value).reduce(f64::max)?;
+        let width = (most - least).max(f64::MIN_POSITIVE);
+        let mut counts = vec![vec![0usize; BINS]; models];
+        for (model, value) in values {
+            let bin = (((value - least) / width) * BINS as f64) as usize;
+            counts[model][bin.min(BINS - 1)] += 1;
+        }
+        let highest = counts.iter().flatten().copied().max().unwrap_or(0).max(1);
+        let heights = |counts: Vec<usize>| {
+            counts.into_iter().map(|count| count as f64 / highest as f64 * 100.0).collect()
+        };
+        let models = counts.into_iter().map(heights).collect();
+        Some(Self { name, digits: *digits, least, most, highest, models })
+    }
+}
+
+/// PSNR of each picture: of one model, over that of the first.
+#[derive(Serialize)]
+struct Scatter {
+    model: usize,
+    /// Both axes, in dB.
+    least: f64,
+    most: f64,
+    /// From the left and from the top, in percent.
+    points: Vec<(String, String)>,
+    /// Whether only one picture in `every` is shown.
+    left_out: bool,
+    every: usize,
+}
+
+impl Scatter {
+    fn of(rows: &[Row], model: usize) -> Option<Self> {
+        let psnr_db = |model: usize| {
+            rows.iter()
+                .filter(move |row| row.model as usize == model)
+                .map(|row| row.metrics.as_ref().and_then(|of| of.psnr_db))
+        };
+        let both: Vec<(f64, f64)> =
+            psnr_db(0).zip(psnr_db(model)).filter_map(|(a, b)| a.zip(b)).collect();
+        let values = || both.iter().flat_map(|(a, b)| [*a, *b]);
+        let (least, most) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+        let width = (most - least).max(f64::MIN_POSITIVE);
+        // A tenth of a point is finer than it is drawn.
+        let share = |value: f64| (value - least) / width * 100.0;
+        let every = both.len().div_ceil(POINTS);
+        let point = |(a, b): &(f64, f64)| {
+            (format!("{:.1}", share(*a)), format!("{:.1}", 100.0 - share(*b)))
+        };
+        let points = both.iter().step_by(every).map(point).collect();
+        Some(Self { model, least, most, points, left_out: every > 1, every })
+    }
+}
+
+/// One of the worst pictures.
+#[derive(Serialize)]
+struct Shown {
+    model: u32,
+    id: String,
+    psnr_db: f64,
+    picture: Value,
+}
+
+impl Shown {
+    fn of(worst: &WorstPicture) -> Self {
+        Self {
+            model: worst.model,
+            id: worst.id.clone(),
+            psnr_db: worst.psnr_db,
+            picture: embedded_png(&worst.png),
+        }
+    }
+}
