@@ -12,6 +12,7 @@ mod autoencoder_kl_wan;
 mod autoencoder_kl_qwen_image;
 mod autoencoder_dc;
 mod vae_config;
+mod latents_scaling;
 mod norm_num_groups;
 mod family;
 mod published;

@@ -296,48 +296,6 @@ impl VaeConfig {
         }
     }
 
-    /// What latents are multiplied by before diffusion, in classes whose config has it.
-    pub fn scaling_factor(&self) -> Option<f64> {
-        match self {
-            Self::AutoencoderKL(config) => Some(config.scaling_factor),
-            Self::AutoencoderKLFlux2(_)
-            | Self::AutoencoderKLWan(_)
-            | Self::AutoencoderKLQwenImage(_) => None,
-            Self::AutoencoderTiny(config) => Some(config.scaling_factor),
-            Self::AsymmetricAutoencoderKL(config) => Some(config.scaling_factor),
-            Self::AutoencoderDC(config) => Some(config.scaling_factor),
-        }
-    }
-
-    /// What diffusion pipelines subtract before scaling, in classes whose config has it.
-    pub fn shift_factor(&self) -> Option<f64> {
-        match self {
-            Self::AutoencoderKL(config) => config.shift_factor,
-            Self::AutoencoderKLFlux2(_)
-            | Self::AsymmetricAutoencoderKL(_)
-            | Self::AutoencoderKLWan(_)
-            | Self::AutoencoderKLQwenImage(_)
-            | Self::AutoencoderDC(_) => None,
-            Self::AutoencoderTiny(config) => {
-                Some(config.shift_factor).filter(|shift| *shift != 0.0)
-            }
-        }
-    }
-
-    /// Mean and standard deviation of each latent channel, where the config has both.
-    pub fn latents_statistics(&self) -> Option<(&[f64], &[f64])> {
-        match self {
-            Self::AutoencoderKL(config) => {
-                Some((config.latents_mean.as_deref()?, config.latents_std.as_deref()?))
-            }
-            Self::AutoencoderKLWan(config) => Some((&config.latents_mean, &config.latents_std)),
-            Self::AutoencoderKLQwenImage(config) => {
-                Some((&config.latents_mean, &config.latents_std))
-            }
-            _ => None,
-        }
-    }
-
     /// The fields of an `AutoencoderKL`, if it is one.
     pub fn autoencoder_kl(&self) -> Option<&AutoencoderKLConfig> {
         match self {
@@ -388,44 +346,24 @@ impl VaeConfig {
     }
 }
 
-impl From<AutoencoderKLConfig> for VaeConfig {
-    fn from(config: AutoencoderKLConfig) -> Self {
-        Self::AutoencoderKL(config)
-    }
+macro_rules! from {
+    ($($class:ident($config:ident)),* $(,)?) => {
+        $(
+            impl From<$config> for VaeConfig {
+                fn from(config: $config) -> Self {
+                    Self::$class(config)
+                }
+            }
+        )*
+    };
 }
 
-impl From<AutoencoderTinyConfig> for VaeConfig {
-    fn from(config: AutoencoderTinyConfig) -> Self {
-        Self::AutoencoderTiny(config)
-    }
-}
-
-impl From<AutoencoderKLFlux2Config> for VaeConfig {
-    fn from(config: AutoencoderKLFlux2Config) -> Self {
-        Self::AutoencoderKLFlux2(config)
-    }
-}
-
-impl From<AsymmetricAutoencoderKLConfig> for VaeConfig {
-    fn from(config: AsymmetricAutoencoderKLConfig) -> Self {
-        Self::AsymmetricAutoencoderKL(config)
-    }
-}
-
-impl From<AutoencoderKLWanConfig> for VaeConfig {
-    fn from(config: AutoencoderKLWanConfig) -> Self {
-        Self::AutoencoderKLWan(config)
-    }
-}
-
-impl From<AutoencoderKLQwenImageConfig> for VaeConfig {
-    fn from(config: AutoencoderKLQwenImageConfig) -> Self {
-        Self::AutoencoderKLQwenImage(config)
-    }
-}
-
-impl From<AutoencoderDCConfig> for VaeConfig {
-    fn from(config: AutoencoderDCConfig) -> Self {
-        Self::AutoencoderDC(config)
-    }
+from! {
+    AutoencoderKL(AutoencoderKLConfig),
+    AutoencoderKLFlux2(AutoencoderKLFlux2Config),
+    AutoencoderTiny(AutoencoderTinyConfig),
+    AsymmetricAutoencoderKL(AsymmetricAutoencoderKLConfig),
+    AutoencoderKLWan(AutoencoderKLWanConfig),
+    AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig),
+    AutoencoderDC(AutoencoderDCConfig),
 }

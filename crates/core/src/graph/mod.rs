@@ -10,6 +10,7 @@ mod parameter;
 mod clips;
 mod shuffles;
 mod module;
+mod map;
 mod sizes;
 mod autoencoder;
 mod autoencoder_kl;
@@ -23,12 +24,13 @@ mod state_dicts;
 
 pub use autoencoder::{Graph, TensorSpec};
 pub use clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
+pub use map::Load;
 pub use module::{
-    Attention, Body, Conv2d, Elementwise, Function, GroupNorm, Linear, Load, Module, Order,
-    QkvAttention, Residual, Step,
+    Attention, Body, Conv2d, Elementwise, Function, GroupNorm, Linear, Module, MultiscaleAttention,
+    Order, QkvAttention, Residual, Step,
 };
 pub use parameter::Parameter;
-pub use shuffles::{GroupedConv2d, MultiscaleAttention, RmsNormOfPixels};
+pub use shuffles::{GroupedConv2d, RmsNormOfPixels};
 
 use crate::config::VaeConfig;
 

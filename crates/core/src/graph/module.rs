@@ -2,7 +2,7 @@
 
 use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
 use super::parameter::Parameter;
-use super::shuffles::{GroupedConv2d, MultiscaleAttention, RmsNormOfPixels};
+use super::shuffles::{GroupedConv2d, RmsNormOfPixels};
 use crate::config::Activation;
 
 /// A module as diffusers' `named_modules()` lists it.
@@ -15,9 +15,6 @@ pub struct Module<W = ()> {
     /// What it computes.
     pub body: Body<W>,
 }
-
-/// Called with the checkpoint key and the shape of a tensor.
-pub type Load<'a, V, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<V, E>;
 
 /// What a module computes.
 #[derive(Debug, Clone, PartialEq)]
@@ -206,6 +203,26 @@ pub struct QkvAttention<W = ()> {
     pub proj: Module<W>,
 }
 
+/// `SanaMultiscaleLinearAttention`: heads of `head_dim` channels over single pixels, and as many for each
+/// kernel that looks around them. The input is added.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MultiscaleAttention<W = ()> {
+    /// To queries, of pixels (N, H, W, C).
+    pub to_q: Module<W>,
+    /// To keys.
+    pub to_k: Module<W>,
+    /// To values.
+    pub to_v: Module<W>,
+    /// Each of an image of queries, keys and values one after another.
+    pub to_qkv_multiscale: Vec<Module<W>>,
+    /// Of what was attended to, (N, H, W, C).
+    pub to_out: Module<W>,
+    /// The norm behind it.
+    pub norm_out: Module<W>,
+    /// Channels of a head.
+    pub head_dim: usize,
+}
+
 impl<W> Module<W> {
     /// The modules inside it, in the order in which they run.
     pub fn children(&self) -> Vec<&Self> {
@@ -214,7 +231,19 @@ impl<W> Module<W> {
             Body::CausalConv3d(_) | Body::RmsNorm(_) => Vec::new(),
             Body::AvgDown3D(_) | Body::DupUp3D(_) => Vec::new(),
             Body::GroupedConv2d(_) | Body::RmsNormOfPixels(_) => Vec::new(),
-            Body::MultiscaleAttention(attention) => attention.children(),
+            Body::MultiscaleAttention(attention) => {
+                let MultiscaleAttention {
+                    to_q,
+                    to_k,
+                    to_v,
+                    to_qkv_multiscale,
+                    to_out,
+                    norm_out,
+                    ..
+                } = &**attention;
+                let scales = to_qkv_multiscale.iter();
+                [to_q, to_k, to_v].into_iter().chain(scales).chain([to_out, norm_out]).collect()
+            }
             Body::Sequence(steps) => steps.iter().flat_map(Step::modules).collect(),
             Body::Residual(residual) => residual.children().collect(),
             Body::Attention(attention) => {
@@ -288,88 +317,6 @@ impl<W> Module<W> {
             }
         }
     }
-
-    /// The same module with what `load` gives for each tensor.
-    ///
-    /// # Errors
-    ///
-    /// Returns the first error of `load`.
-    pub fn try_map<V, E>(&self, load: Load<V, E>) -> Result<Module<V>, E> {
-        let mut parameter = |leaf: &str, of: &Parameter<W>| -> Result<Parameter<V>, E> {
-            let value = load(&format!("{}.{leaf}", self.name), &of.shape)?;
-            Ok(Parameter { shape: of.shape.clone(), value })
-        };
-        let body = match &self.body {
-            Body::Conv2d(Conv2d { weight, bias, stride, padding }) => Body::Conv2d(Conv2d {
-                weight: parameter("weight", weight)?,
-                bias: bias.as_ref().map(|bias| parameter("bias", bias)).transpose()?,
-                stride: *stride,
-                padding: *padding,
-            }),
-            Body::GroupNorm(GroupNorm { weight, bias, num_groups, eps }) => {
-                Body::GroupNorm(GroupNorm {
-                    weight: parameter("weight", weight)?,
-                    bias: parameter("bias", bias)?,
-                    num_groups: *num_groups,
-                    eps: *eps,
-                })
-            }
-            Body::Linear(Linear { weight, bias }) => Body::Linear(Linear {
-                weight: parameter("weight", weight)?,
-                bias: bias.as_ref().map(|bias| parameter("bias", bias)).transpose()?,
-            }),
-            Body::GroupedConv2d(GroupedConv2d { weight, bias, groups }) => {
-                Body::GroupedConv2d(GroupedConv2d {
-                    weight: parameter("weight", weight)?,
-                    bias: bias.as_ref().map(|bias| parameter("bias", bias)).transpose()?,
-                    groups: *groups,
-                })
-            }
-            Body::RmsNormOfPixels(RmsNormOfPixels { weight, bias, eps }) => {
-                Body::RmsNormOfPixels(RmsNormOfPixels {
-                    weight: parameter("weight", weight)?,
-                    bias: parameter("bias", bias)?,
-                    eps: *eps,
-                })
-            }
-            Body::MultiscaleAttention(attention) => Body::MultiscaleAttention(Box::new(
-                attention.try_map(|module| module.try_map(load))?,
-            )),
-            Body::Sequence(steps) => Body::Sequence(try_map_steps(steps, load)?),
-            Body::Residual(residual) => Body::Residual(residual.try_map(load)?),
-            Body::Attention(attention) => {
-                let Attention { group_norm, to_q, to_k, to_v, to_out } = &**attention;
-                Body::Attention(Box::new(Attention {
-                    group_norm: group_norm.try_map(load)?,
-                    to_q: to_q.try_map(load)?,
-                    to_k: to_k.try_map(load)?,
-                    to_v: to_v.try_map(load)?,
-                    to_out: to_out.try_map(load)?,
-                }))
-            }
-            Body::CausalConv3d(CausalConv3d { weight, bias, padding }) => {
-                Body::CausalConv3d(CausalConv3d {
-                    weight: parameter("weight", weight)?,
-                    bias: parameter("bias", bias)?,
-                    padding: *padding,
-                })
-            }
-            Body::RmsNorm(RmsNorm { gamma }) => {
-                Body::RmsNorm(RmsNorm { gamma: parameter("gamma", gamma)? })
-            }
-            Body::QkvAttention(attention) => {
-                let QkvAttention { norm, to_qkv, proj } = &**attention;
-                Body::QkvAttention(Box::new(QkvAttention {
-                    norm: norm.try_map(load)?,
-                    to_qkv: to_qkv.try_map(load)?,
-                    proj: proj.try_map(load)?,
-                }))
-            }
-            Body::AvgDown3D(shortcut) => Body::AvgDown3D(*shortcut),
-            Body::DupUp3D(shortcut) => Body::DupUp3D(*shortcut),
-        };
-        Ok(Module { name: self.name.clone(), class: self.class, body })
-    }
 }
 
 impl<W> Step<W> {
@@ -387,25 +334,4 @@ impl<W> Residual<W> {
     fn children(&self) -> impl Iterator<Item = &Module<W>> {
         self.hidden.iter().flat_map(Step::modules).chain(self.shortcut.as_deref())
     }
-
-    fn try_map<V, E>(&self, load: Load<V, E>) -> Result<Residual<V>, E> {
-        Ok(Residual {
-            hidden: try_map_steps(&self.hidden, load)?,
-            shortcut: match &self.shortcut {
-                Some(shortcut) => Some(Box::new(shortcut.try_map(load)?)),
-                None => None,
-            },
-            shortcut_functions: self.shortcut_functions.clone(),
-            order: self.order,
-        })
-    }
-}
-
-fn try_map_steps<W, V, E>(steps: &[Step<W>], load: Load<V, E>) -> Result<Vec<Step<V>>, E> {
-    let map = |step: &Step<W>| match step {
-        Step::Module(module) => module.try_map(load).map(Step::Module),
-        Step::Function(function) => Ok(Step::Function(*function)),
-        Step::Residual(residual) => residual.try_map(load).map(Step::Residual),
-    };
-    steps.iter().map(map).collect()
 }

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 
 use tch::{Device, Kind, Tensor};
 
-use super::operations::{Normalize, Operations, Sums};
+use super::deferred::{Deferred, State, Weight};
+use super::operations::{Operations, Sums};
 use crate::autoencoder_kl::engine::{Engine, First, Groups, Kernel, Layer, Shuffle};
 use crate::autoencoder_kl::libtorch::{Attempt, copied, to_values};
 use crate::autoencoder_kl::pending::Layout;
@@ -23,32 +24,6 @@ pub(in crate::autoencoder_kl) struct Fused {
     operations: Operations,
     /// Why libtorch computes what the kernels are for.
     pub without_kernels: Option<String>,
-}
-
-/// A tensor and the operations on it that are pending.
-#[derive(Debug)]
-pub(in crate::autoencoder_kl) struct Deferred {
-    state: RefCell<State>,
-    layout: Layout,
-}
-
-#[derive(Debug)]
-struct State {
-    /// (N, H, W, C), contiguous
-    hidden: Tensor,
-    /// (C) in f32, of the convolution that made `hidden`
-    bias: Option<Tensor>,
-    /// Of `hidden` without `bias`.
-    sums: Sums,
-    /// In place of `bias`.
-    normalize: Option<Normalize>,
-}
-
-/// A weight in the engine's dtype, channels last; of vectors (norms and biases) also f32.
-#[derive(Debug)]
-pub(in crate::autoencoder_kl) struct Weight {
-    tensor: Tensor,
-    f32: Option<Tensor>,
 }
 
 impl Fused {
@@ -117,30 +92,6 @@ impl Fused {
             state: RefCell::new(State { hidden, bias: None, sums, normalize: None }),
             layout: Layout::Image,
         })
-    }
-}
-
-impl Deferred {
-    /// The same values in another order for diffusers: here pixels always lie one after another.
-    fn laid_out_as(&self, layout: Layout) -> Self {
-        Self { state: RefCell::new(self.state.borrow().alias()), layout }
-    }
-
-    fn ready(hidden: Tensor, layout: Layout) -> Self {
-        let state = State { hidden, bias: None, sums: Sums::Later, normalize: None };
-        Self { state: RefCell::new(state), layout }
-    }
-}
-
-impl State {
-    /// The same tensors, once more.
-    fn alias(&self) -> Self {
-        Self {
-            hidden: self.hidden.shallow_clone(),
-            bias: self.bias.as_ref().map(Tensor::shallow_clone),
-            sums: self.sums.alias(),
-            normalize: self.normalize.as_ref().map(Normalize::alias),
-        }
     }
 }
 
