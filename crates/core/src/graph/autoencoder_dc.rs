@@ -2,9 +2,11 @@
 //! `models/transformers/sana_transformer.py`).
 
 use super::Graph;
-use super::module::{Body, Conv2d, Function, Linear, Module, Order, Residual, Step};
+use super::module::{
+    Body, Conv2d, Function, Linear, Module, MultiscaleAttention, Order, Residual, Step,
+};
 use super::parameter::Parameter;
-use super::shuffles::{GroupedConv2d, MultiscaleAttention, RmsNormOfPixels};
+use super::shuffles::{GroupedConv2d, RmsNormOfPixels};
 use crate::config::{Activation, AutoencoderDCConfig, EFFICIENT_VIT_BLOCK};
 
 /// Of every norm.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
 
 use super::deferred::{Deferred, State, Weight};
-use super::operations::{Operations, Sums};
+use super::operations::{Normalize, Operations, Sums};
 use crate::autoencoder_kl::engine::{Engine, First, Groups, Kernel, Layer, Shuffle};
 use crate::autoencoder_kl::libtorch::{Attempt, copied, to_values};
 use crate::autoencoder_kl::pending::Layout;
