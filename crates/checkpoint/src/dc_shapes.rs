@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::entry::Entry;
+use vae_fidelity_core::config::BATCH_NORM;
 use vae_fidelity_core::config::Class;
 use vae_fidelity_files::error::{Error, Result};
 
@@ -60,9 +61,16 @@ pub(super) fn fields(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<Val
         "decoder_layers_per_block": up.layers,
         "encoder_qkv_multiscales": down.scales,
         "decoder_qkv_multiscales": up.scales,
+        "decoder_norm_types": up.norms,
+        "decoder_act_fns": up.norms.iter().map(|norm| activation_beside(norm)).collect::<Vec<_>>(),
         "downsample_block_type": if Some(made) == wanted { "conv" } else { "pixel_unshuffle" },
         "upsample_block_type": if raised == up.widths[level] { "interpolate" } else { "pixel_shuffle" },
     }))
+}
+
+/// The activation that every published model has beside a norm of this type.
+fn activation_beside(norm: &str) -> &'static str {
+    if norm == BATCH_NORM { "relu" } else { "silu" }
 }
 
 /// What the levels of one half are.
@@ -73,6 +81,7 @@ struct Half {
     types: Vec<&'static str>,
     scales: Vec<Vec<usize>>,
     head_dim: Option<usize>,
+    norms: Vec<&'static str>,
 }
 
 struct Shapes<'a> {
@@ -114,6 +123,8 @@ impl Shapes<'_> {
             };
             let count = (0..).take_while(is_block).count();
             half.layers.push(count);
+            let has_statistics = self.vae.contains_key(&format!("{}.norm.running_mean", block(0)));
+            half.norms.push(if has_statistics { BATCH_NORM } else { "rms_norm" });
             let attention = format!("{}.attn", block(0));
             if count > 0 && self.vae.contains_key(&format!("{}.conv1.weight", block(0))) {
                 half.widths.push(self.size(&format!("{}.conv1.weight", block(0)), 1)?);

@@ -37,8 +37,8 @@ const MODULES: [&str; 7] = [
     "taesd_decoder.",
 ];
 
-/// A count that training keeps beside FLUX.2's statistics, of no use here.
-const BATCHES_TRACKED: &str = "bn.num_batches_tracked";
+/// A count that training keeps beside statistics (FLUX.2's, and of DC-AE's batch norms), of no use here.
+const BATCHES_TRACKED: &str = ".num_batches_tracked";
 
 /// Layers of the original asymmetric VAEs that diffusers' conversion leaves out
 /// (`scripts/convert_asymmetric_vqgan_to_diffusers.py`).
@@ -87,7 +87,7 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
             named.others.insert(name, entry);
             continue;
         };
-        if own == BATCHES_TRACKED || own.starts_with(UP_LAYERS) {
+        if own.ends_with(BATCHES_TRACKED) || own.starts_with(UP_LAYERS) {
             continue;
         }
         let present = match (is_wan, is_dc) {

@@ -153,6 +153,14 @@ pub(super) trait Engine: Debug {
         at: &str,
     ) -> Result<Self::Tensor>;
 
+    /// `torch.nn.functional.batch_norm` by the statistics given.
+    fn batch_norm(
+        &self,
+        xs: &Self::Tensor,
+        norm: BatchNorm<Self::Weight>,
+        at: &str,
+    ) -> Result<Self::Tensor>;
+
     /// A function that moves values, or takes the mean of some.
     fn shuffled(&self, xs: &Self::Tensor, shuffle: Shuffle, at: &str) -> Result<Self::Tensor>;
 
@@ -235,4 +243,13 @@ pub(super) struct Layer<'a, W> {
 pub(super) struct Kernel<'a, W> {
     pub weight: &'a W,
     pub bias: Option<&'a W>,
+}
+
+/// What a batch norm has learnt.
+#[derive(Debug)]
+pub(super) struct BatchNorm<'a, W> {
+    pub layer: Layer<'a, W>,
+    pub running_mean: &'a W,
+    pub running_var: &'a W,
+    pub eps: f64,
 }

@@ -9,11 +9,9 @@ use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
 use vae_fidelity_files::error::Result;
 
-use super::engine::{Beyond, Engine, First, Groups, Kernel, Layer, Shuffle};
+use super::engine::{BatchNorm, Beyond, Engine, First, Groups, Kernel, Layer, Shuffle};
 use super::fast::Fast;
-use super::model::WATCHED;
 use super::pending::{DeferredConv2d, Layout, Lazy, LazyConv2d, Pending};
-use vae_fidelity_kernels::extreme::beyond;
 use vae_fidelity_kernels::norm::{Normalize, group_norm};
 use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Instructions;
@@ -306,6 +304,18 @@ impl Engine for Fast {
         Ok(Pending { layout: Layout::Pixels, ..self.owned(normed)? }.into())
     }
 
+    /// Applied by the layer that reads it.
+    fn batch_norm(&self, xs: &Lazy, norm: BatchNorm<String>, _: &str) -> Result<Lazy> {
+        let of = |name: &String| self.weights(name);
+        let (weight, bias) = (of(norm.layer.weight)?, of(norm.layer.bias)?);
+        let (mean, variance) = (of(norm.running_mean)?, of(norm.running_var)?);
+        let mut xs = self.materialize(self.ready(xs)?);
+        let normalize =
+            Normalize::by_statistics(&xs.images[0], (&weight, &bias), (&mean, &variance), norm.eps);
+        xs.normalize = Some(Arc::new(vec![normalize; xs.images.len()]));
+        Ok(self.output(xs).into())
+    }
+
     fn shuffled(&self, xs: &Lazy, shuffle: Shuffle, _: &str) -> Result<Lazy> {
         let threads = self.threads;
         match shuffle {
@@ -356,24 +366,8 @@ impl Engine for Fast {
         Ok(self.output(Pending::new((0..scales[0].images.len()).map(attend).collect())).into())
     }
 
-    /// A norm's input is computed when it is, and keeps the sums that bound it; a convolution before a sum is
-    /// not, and the sum is the next norm's input.
     fn beyond(&self, class: &str, xs: &Lazy, limit: f32) -> Result<Option<Beyond>> {
-        let Lazy::Ready(xs) = xs else { return Ok(None) };
-        let largest = || {
-            let beyond = xs.images.iter().filter_map(|image| beyond(self.threads, image, limit));
-            beyond.reduce(f32::max)
-        };
-        Ok(match (self.dtype, class) {
-            (Dtype::F32, "GroupNorm") if xs.normalize.is_some() => largest().map(Beyond::Input),
-            // A sum is computed when it is.
-            (Dtype::F32, "WanResidualBlock" | "QwenImageResidualBlock") => {
-                largest().map(Beyond::Output)
-            }
-            // There every output is computed and rounded at once.
-            (Dtype::Bf16, class) if WATCHED.contains(&class) => largest().map(Beyond::Output),
-            _ => None,
-        })
+        Ok(self.largest_beyond(class, xs, limit))
     }
 
     fn values(&self, xs: &Lazy) -> Result<(Vec<usize>, Vec<f32>)> {

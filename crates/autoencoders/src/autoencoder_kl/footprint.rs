@@ -210,7 +210,7 @@ impl Walk {
     fn inside<W>(&mut self, module: &Module<W>, input: Image, held: u64) -> Image {
         match &module.body {
             // Applied by the layer that reads it.
-            Body::GroupNorm(_) => input,
+            Body::GroupNorm(_) | Body::BatchNorm2d(_) => input,
             // Into a tensor of its own.
             Body::RmsNorm(_) => {
                 self.holds(held + 2 * input.values());

@@ -6,7 +6,7 @@ use vae_fidelity_core::graph::{
 };
 use vae_fidelity_files::error::Result;
 
-use super::engine::{Engine, First, Groups, Kernel, Layer, Shuffle};
+use super::engine::{BatchNorm, Engine, First, Groups, Kernel, Layer, Shuffle};
 
 /// Called with each module and its output, in the order in which modules finish: PyTorch's
 /// `register_forward_hook`, for all modules.
@@ -88,6 +88,15 @@ pub(super) fn forward<E: Engine>(
         }
         Body::RmsNormOfPixels(norm) => {
             engine.rms_norm_of_pixels(xs.get(), layer(&norm.weight, &norm.bias), norm.eps, at)?
+        }
+        Body::BatchNorm2d(norm) => {
+            let norm = BatchNorm {
+                layer: layer(&norm.weight, &norm.bias),
+                running_mean: &norm.running_mean.value,
+                running_var: &norm.running_var.value,
+                eps: norm.eps,
+            };
+            engine.batch_norm(xs.get(), norm, at)?
         }
         Body::MultiscaleAttention(block) => {
             multiscale_attention(engine, block, xs.get(), at, hook)?

@@ -10,7 +10,7 @@ use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
 use vae_fidelity_files::error::Result;
 
 use super::clips;
-use super::engine::{Beyond, Engine, First, Groups, Kernel, Layer, Shuffle};
+use super::engine::{BatchNorm, Beyond, Engine, First, Groups, Kernel, Layer, Shuffle};
 use super::libtorch::{Attempt, copied, kind_of, to_values};
 use super::model::WATCHED;
 use super::shuffles;
@@ -245,6 +245,14 @@ impl Engine for Reference {
         at: &str,
     ) -> Result<Tensor> {
         shuffles::rms_norm_of_pixels(xs, layer, eps).attempt(|| at)
+    }
+
+    fn batch_norm(&self, xs: &Tensor, norm: BatchNorm<Tensor>, at: &str) -> Result<Tensor> {
+        let BatchNorm { layer, running_mean, running_var, eps } = norm;
+        let (weight, bias) = (Some(layer.weight), Some(layer.bias));
+        let (mean, variance) = (Some(running_mean), Some(running_var));
+        // What comes of training has no say after it: momentum is any.
+        xs.f_batch_norm(weight, bias, mean, variance, false, 0.1, eps, true).attempt(|| at)
     }
 
     fn shuffled(&self, xs: &Tensor, shuffle: Shuffle, at: &str) -> Result<Tensor> {

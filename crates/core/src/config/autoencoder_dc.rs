@@ -11,6 +11,10 @@ use vae_fidelity_files::error::Result;
 pub(crate) const RES_BLOCK: &str = "ResBlock";
 /// The block of linear attention.
 pub(crate) const EFFICIENT_VIT_BLOCK: &str = "EfficientViTBlock";
+/// The norm of the channels of each pixel.
+const RMS_NORM: &str = "rms_norm";
+/// The norm by statistics in the checkpoint.
+pub const BATCH_NORM: &str = "batch_norm";
 
 /// The fields of diffusers' `AutoencoderDC.__init__` (`models/autoencoders/autoencoder_dc.py`, diffusers
 /// 0.42.1), validated as [`super::AutoencoderKLConfig`] is. Fields that may be one word for all levels are
@@ -44,7 +48,7 @@ pub struct AutoencoderDCConfig {
     pub upsample_block_type: String,
     /// `pixel_unshuffle`, or anything else for a convolution of stride 2.
     pub downsample_block_type: String,
-    /// The norm of each level of the decoder: `rms_norm`.
+    /// The norm of each level of the decoder: `rms_norm`, or in residual blocks `batch_norm`.
     pub decoder_norm_types: Vec<String>,
     /// The activation of each level of the decoder.
     pub decoder_act_fns: Vec<Activation>,
@@ -101,7 +105,7 @@ impl AutoencoderDCConfig {
                 .take("upsample_block_type", || "pixel_shuffle".to_owned())?,
             downsample_block_type: fields
                 .take("downsample_block_type", || "pixel_unshuffle".to_owned())?,
-            decoder_norm_types: fields.take_for_each_level("decoder_norm_types", "rms_norm", up)?,
+            decoder_norm_types: fields.take_for_each_level("decoder_norm_types", RMS_NORM, up)?,
             decoder_act_fns: activations
                 .iter()
                 .map(|name| fields.activation("decoder_act_fns", name))
@@ -136,9 +140,17 @@ impl AutoencoderDCConfig {
         }
         self.check_halves(fields)?;
         self.check_shortcuts(fields)?;
-        if let Some(norm) = self.decoder_norm_types.iter().find(|norm| *norm != "rms_norm") {
-            let problem = format!("norm {norm} is not supported, only rms_norm is");
-            return Err(fields.bad("decoder_norm_types", problem));
+        let norms = self.decoder_norm_types.iter();
+        for (norm, block) in norms.zip(&self.decoder_block_types) {
+            if norm == BATCH_NORM && block == EFFICIENT_VIT_BLOCK {
+                let problem = format!("{BATCH_NORM} is not supported in a level of {block}");
+                return Err(fields.bad("decoder_norm_types", problem));
+            }
+            if ![RMS_NORM, BATCH_NORM].contains(&norm.as_str()) {
+                let problem =
+                    format!("norm {norm} is not supported, only {RMS_NORM} and {BATCH_NORM} are");
+                return Err(fields.bad("decoder_norm_types", problem));
+            }
         }
         Ok(())
     }
@@ -306,7 +318,7 @@ mod tests {
     #[test]
     fn what_diffusers_does_not_run_is_refused_by_the_field() {
         for (field, value, says) in [
-            ("decoder_norm_types", json!("batch_norm"), "norm batch_norm is not supported"),
+            ("decoder_norm_types", json!("layer_norm"), "norm layer_norm is not supported"),
             ("encoder_block_types", json!("Other"), "block type Other is not supported"),
             ("encoder_block_types", json!(["ResBlock"]), "expected 6 entries"),
             ("encoder_layers_per_block", json!([2, 0, 2, 2, 2, 2]), "encoder_layers_per_block"),

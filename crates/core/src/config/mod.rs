@@ -21,6 +21,7 @@ mod quality;
 
 pub use asymmetric_autoencoder_kl::AsymmetricAutoencoderKLConfig;
 pub use autoencoder_dc::AutoencoderDCConfig;
+pub use autoencoder_dc::BATCH_NORM;
 pub(crate) use autoencoder_dc::EFFICIENT_VIT_BLOCK;
 pub use autoencoder_kl::{Activation, AutoencoderKLConfig, SampleSize};
 pub use autoencoder_kl_flux2::AutoencoderKLFlux2Config;

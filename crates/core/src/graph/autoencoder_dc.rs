@@ -6,8 +6,8 @@ use super::module::{
     Body, Conv2d, Function, Linear, Module, MultiscaleAttention, Order, Residual, Step,
 };
 use super::parameter::Parameter;
-use super::shuffles::{GroupedConv2d, RmsNormOfPixels};
-use crate::config::{Activation, AutoencoderDCConfig, EFFICIENT_VIT_BLOCK};
+use super::shuffles::{BatchNorm2d, GroupedConv2d, RmsNormOfPixels};
+use crate::config::{Activation, AutoencoderDCConfig, BATCH_NORM, EFFICIENT_VIT_BLOCK};
 
 /// Of every norm.
 const EPS: f64 = 1e-5;
@@ -46,6 +46,7 @@ fn encoder(config: &AutoencoderDCConfig) -> Module {
             head_dim: config.attention_head_dim,
             scales: &config.encoder_qkv_multiscales[level],
             activation: Activation::Silu,
+            batch_norm: false,
         };
         let mut blocks: Vec<Step> =
             (0..count).map(|number| shape.block(format!("{name}.{number}"))).collect();
@@ -88,6 +89,7 @@ fn decoder(config: &AutoencoderDCConfig) -> Module {
             head_dim: config.attention_head_dim,
             scales: &config.decoder_qkv_multiscales[level],
             activation: config.decoder_act_fns[level],
+            batch_norm: config.decoder_norm_types[level] == BATCH_NORM,
         };
         let first = blocks.len();
         blocks.extend((0..count).map(|number| shape.block(format!("{name}.{}", first + number))));
@@ -111,6 +113,8 @@ struct Blocks<'a> {
     head_dim: usize,
     scales: &'a [usize],
     activation: Activation,
+    /// Whether the norm of residual blocks has statistics of its own.
+    batch_norm: bool,
 }
 
 impl Blocks<'_> {
@@ -129,7 +133,11 @@ impl Blocks<'_> {
             Step::Function(Function::Activation(self.activation)),
             Step::Module(conv2d(format!("{name}.conv2"), channels, 1, false)),
         ];
-        hidden.extend(norm(format!("{name}.norm"), self.width));
+        let of_block = format!("{name}.norm");
+        match self.batch_norm {
+            true => hidden.push(Step::Module(batch_norm(of_block, self.width))),
+            false => hidden.extend(norm(of_block, self.width)),
+        }
         Module { name, class: "ResBlock", body: Body::Residual(sum(hidden, Vec::new())) }
     }
 
@@ -274,6 +282,18 @@ fn rms_norm(name: String, channels: usize) -> Module {
     let (weight, bias) = (Parameter::new([channels]), Parameter::new([channels]));
     let body = Body::RmsNormOfPixels(RmsNormOfPixels { weight, bias, eps: EPS });
     Module { name, class: "RMSNorm", body }
+}
+
+fn batch_norm(name: String, channels: usize) -> Module {
+    let vector = || Parameter::new([channels]);
+    let norm = BatchNorm2d {
+        weight: vector(),
+        bias: vector(),
+        running_mean: vector(),
+        running_var: vector(),
+        eps: EPS,
+    };
+    Module { name, class: "BatchNorm2d", body: Body::BatchNorm2d(norm) }
 }
 
 fn grouped(name: String, channels: usize, side: usize, groups: usize, bias: bool) -> Module {

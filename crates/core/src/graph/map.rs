@@ -6,7 +6,7 @@ use super::module::{
     Residual, Step,
 };
 use super::parameter::Parameter;
-use super::shuffles::{GroupedConv2d, RmsNormOfPixels};
+use super::shuffles::{BatchNorm2d, GroupedConv2d, RmsNormOfPixels};
 
 /// Called with the checkpoint key and the shape of a tensor.
 pub type Load<'a, V, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<V, E>;
@@ -52,6 +52,15 @@ impl<W> Module<W> {
                 Body::RmsNormOfPixels(RmsNormOfPixels {
                     weight: parameter("weight", weight)?,
                     bias: parameter("bias", bias)?,
+                    eps: *eps,
+                })
+            }
+            Body::BatchNorm2d(BatchNorm2d { weight, bias, running_mean, running_var, eps }) => {
+                Body::BatchNorm2d(BatchNorm2d {
+                    weight: parameter("weight", weight)?,
+                    bias: parameter("bias", bias)?,
+                    running_mean: parameter("running_mean", running_mean)?,
+                    running_var: parameter("running_var", running_var)?,
                     eps: *eps,
                 })
             }

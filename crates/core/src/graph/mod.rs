@@ -30,7 +30,7 @@ pub use module::{
     Order, QkvAttention, Residual, Step,
 };
 pub use parameter::Parameter;
-pub use shuffles::{GroupedConv2d, RmsNormOfPixels};
+pub use shuffles::{BatchNorm2d, GroupedConv2d, RmsNormOfPixels};
 
 use crate::config::VaeConfig;
 

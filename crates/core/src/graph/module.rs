@@ -2,7 +2,7 @@
 
 use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
 use super::parameter::Parameter;
-use super::shuffles::{GroupedConv2d, RmsNormOfPixels};
+use super::shuffles::{BatchNorm2d, GroupedConv2d, RmsNormOfPixels};
 use crate::config::Activation;
 
 /// A module as diffusers' `named_modules()` lists it.
@@ -45,6 +45,8 @@ pub enum Body<W = ()> {
     GroupedConv2d(GroupedConv2d<W>),
     /// `RMSNorm` of pixels.
     RmsNormOfPixels(RmsNormOfPixels<W>),
+    /// `torch.nn.BatchNorm2d`, by statistics in the checkpoint.
+    BatchNorm2d(BatchNorm2d<W>),
     /// Linear attention, through kernels of several sizes.
     MultiscaleAttention(Box<MultiscaleAttention<W>>),
 }
@@ -231,6 +233,7 @@ impl<W> Module<W> {
             Body::CausalConv3d(_) | Body::RmsNorm(_) => Vec::new(),
             Body::AvgDown3D(_) | Body::DupUp3D(_) => Vec::new(),
             Body::GroupedConv2d(_) | Body::RmsNormOfPixels(_) => Vec::new(),
+            Body::BatchNorm2d(_) => Vec::new(),
             Body::MultiscaleAttention(attention) => {
                 let MultiscaleAttention {
                     to_q,
@@ -280,6 +283,12 @@ impl<W> Module<W> {
                 vec![("weight", weight), ("bias", bias)]
             }
             Body::RmsNorm(RmsNorm { gamma }) => vec![("gamma", gamma)],
+            Body::BatchNorm2d(BatchNorm2d { weight, bias, running_mean, running_var, .. }) => vec![
+                ("weight", weight),
+                ("bias", bias),
+                ("running_mean", running_mean),
+                ("running_var", running_var),
+            ],
             Body::AvgDown3D(_) | Body::DupUp3D(_) => Vec::new(),
             Body::Sequence(_) | Body::Residual(_) => Vec::new(),
             Body::Attention(_) | Body::QkvAttention(_) | Body::MultiscaleAttention(_) => Vec::new(),
@@ -308,6 +317,7 @@ impl<W> Module<W> {
             Body::DupUp3D(shortcut) => shortcut.in_channels,
             Body::GroupedConv2d(conv) => conv.weight.shape[1] * conv.groups,
             Body::RmsNormOfPixels(norm) => norm.weight.shape[0],
+            Body::BatchNorm2d(norm) => norm.weight.shape[0],
             Body::Sequence(_)
             | Body::Residual(_)
             | Body::Attention(_)

@@ -1,4 +1,5 @@
-//! What `AutoencoderDC` has beside the rest: grouped convolutions, and a norm over the channels of pixels.
+//! What `AutoencoderDC` has beside the rest: grouped convolutions, a norm over the channels of pixels, and one
+//! by statistics in the checkpoint.
 
 use super::parameter::Parameter;
 
@@ -23,5 +24,20 @@ pub struct RmsNormOfPixels<W = ()> {
     /// (C)
     pub bias: Parameter<W>,
     /// What is added to the mean of the squares.
+    pub eps: f64,
+}
+
+/// `torch.nn.BatchNorm2d` after training: each channel by its own mean and variance over the training data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchNorm2d<W = ()> {
+    /// (C)
+    pub weight: Parameter<W>,
+    /// (C)
+    pub bias: Parameter<W>,
+    /// (C)
+    pub running_mean: Parameter<W>,
+    /// (C)
+    pub running_var: Parameter<W>,
+    /// What is added to the variance.
     pub eps: f64,
 }

@@ -26,9 +26,10 @@ impl<W> Module<W> {
             Body::RmsNorm(_) | Body::QkvAttention(_) => (side > 0).then_some(side),
             Body::AvgDown3D(shortcut) => (side > 0 && side.is_multiple_of(shortcut.factor_s))
                 .then_some(side / shortcut.factor_s),
-            Body::GroupedConv2d(_) | Body::RmsNormOfPixels(_) | Body::MultiscaleAttention(_) => {
-                (side > 0).then_some(side)
-            }
+            Body::GroupedConv2d(_)
+            | Body::RmsNormOfPixels(_)
+            | Body::BatchNorm2d(_)
+            | Body::MultiscaleAttention(_) => (side > 0).then_some(side),
             Body::DupUp3D(shortcut) => (side > 0).then_some(side * shortcut.factor_s),
         }
     }

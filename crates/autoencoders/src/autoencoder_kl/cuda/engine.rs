@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::deferred::{Deferred, State, Weight};
 use super::operations::{Normalize, Operations, Sums};
-use crate::autoencoder_kl::engine::{Engine, First, Groups, Kernel, Layer, Shuffle};
+use crate::autoencoder_kl::engine::{BatchNorm, Engine, First, Groups, Kernel, Layer, Shuffle};
 use crate::autoencoder_kl::libtorch::{Attempt, copied, to_values};
 use crate::autoencoder_kl::pending::Layout;
 use crate::autoencoder_kl::reference::{self, Reference};
@@ -342,6 +342,16 @@ impl Engine for Fused {
         let layer = Layer { weight: &layer.weight.tensor, bias: &layer.bias.tensor };
         let normed = shuffles::rms_norm_of_pixels(&self.materialized(xs, at)?, layer, eps);
         Ok(Deferred::ready(normed.attempt(|| at)?, xs.layout))
+    }
+
+    fn batch_norm(&self, xs: &Deferred, norm: BatchNorm<Weight>, at: &str) -> Result<Deferred> {
+        let norm = BatchNorm {
+            layer: Layer { weight: &norm.layer.weight.tensor, bias: &norm.layer.bias.tensor },
+            running_mean: &norm.running_mean.tensor,
+            running_var: &norm.running_var.tensor,
+            eps: norm.eps,
+        };
+        self.as_reference(xs, |reference, image| reference.batch_norm(image, norm, at))
     }
 
     fn shuffled(&self, xs: &Deferred, shuffle: Shuffle, at: &str) -> Result<Deferred> {
