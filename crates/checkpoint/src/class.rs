@@ -24,8 +24,6 @@ pub(super) enum Recognised {
     Class(&'static str, &'static str),
     /// One class that is run under the config of another.
     Under { found: Class, asked: Class },
-    /// A class that is run, under its authors' names, which are not read; and its models.
-    UnderOwnNames(&'static str, &'static str),
     /// One half of a VAE under names that do not say so: `encoder` or `decoder`.
     Half(&'static str),
     /// The same of a tiny autoencoder, whose halves are published in two files; and of which one.
@@ -57,12 +55,6 @@ impl Recognised {
                      _class_name is {}",
                     found.name()
                 ),
-            ),
-            Self::UnderOwnNames(..) => (
-                format!("holds {self}"),
-                "name the folder that diffusers' convert_dcae_to_diffusers.py makes of it, or the model \
-                 that its authors published in diffusers' layout"
-                    .to_owned(),
             ),
             Self::Half(half) => (
                 format!("holds {self}"),
@@ -121,9 +113,6 @@ impl fmt::Display for Recognised {
             Self::Under { found, asked: Class::AutoencoderKLFlux2 } => {
                 write!(f, "an {}: it has no statistics bn", found.name())
             }
-            Self::UnderOwnNames(class, models) => {
-                write!(f, "an {class} ({models}) under its authors' names")
-            }
             Self::Under { found, .. } => write!(f, "an {}: it has other shapes", found.name()),
             Self::Half(half) => {
                 write!(f, "the {half} of a VAE alone, under names without {half}. before them")
@@ -136,13 +125,12 @@ impl fmt::Display for Recognised {
     }
 }
 
-const DC: Recognised = Recognised::UnderOwnNames("AutoencoderDC", "DC-AE, as in Sana");
 const HUNYUAN_IMAGE: Recognised =
     Recognised::Class("AutoencoderKLHunyuanImage", "HunyuanImage 2.1");
 const LTX: Recognised = Recognised::Class("AutoencoderKLLTXVideo", "LTX-Video");
 
 /// Other classes by tensors that only they have; the first row that fits decides.
-const CLASSES: [(&[&str], Recognised); 26] = [
+const CLASSES: [(&[&str], Recognised); 23] = [
     (
         &["decoder.time_conv_out.weight"],
         Recognised::Class("AutoencoderKLTemporalDecoder", "Stable Video Diffusion"),
@@ -167,9 +155,6 @@ const CLASSES: [(&[&str], Recognised); 26] = [
             "HunyuanVideo 1.5, HunyuanImage's refiner",
         ),
     ),
-    (&["decoder.stages.1.op_list.0.main.conv.conv.bias"], DC),
-    (&["encoder.project_in.conv.weight"], DC),
-    (&["encoder.stages.0.op_list.0.main.conv1.conv.weight"], DC),
     (&["encoder.down_blocks.0.norm1.weight", "encoder.conv_in.weight"], HUNYUAN_IMAGE),
     (&["decoder.up_blocks.0.norm1.weight", "decoder.conv_in.weight"], HUNYUAN_IMAGE),
     (
