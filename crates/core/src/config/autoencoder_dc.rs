@@ -12,7 +12,7 @@ pub(crate) const RES_BLOCK: &str = "ResBlock";
 /// The block of linear attention.
 pub(crate) const EFFICIENT_VIT_BLOCK: &str = "EfficientViTBlock";
 /// The norm of the channels of each pixel.
-const RMS_NORM: &str = "rms_norm";
+pub(super) const RMS_NORM: &str = "rms_norm";
 /// The norm by statistics in the checkpoint.
 pub const BATCH_NORM: &str = "batch_norm";
 

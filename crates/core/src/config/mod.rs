@@ -17,6 +17,7 @@ mod norm_num_groups;
 mod family;
 mod published;
 mod published_wan;
+mod published_dc;
 mod quality;
 
 pub use asymmetric_autoencoder_kl::AsymmetricAutoencoderKLConfig;
