@@ -29,17 +29,18 @@ fn the_fast_engine_passes_every_golden() {
 #[cfg(feature = "tch")]
 fn models() -> Vec<(String, Checkpoint)> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
-    let mut models: Vec<_> = ["models", "tiny/models", "asymmetric/models", "wan/models"]
-        .into_iter()
-        .flat_map(|folder| std::fs::read_dir(format!("{root}/{folder}")).unwrap())
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
-        .map(|path| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let source = Source::Folder { path, subfolder: None };
-            (name, Checkpoint::open(&source, None).unwrap())
-        })
-        .collect();
+    let mut models: Vec<_> =
+        ["models", "tiny/models", "asymmetric/models", "wan/models", "dc/models"]
+            .into_iter()
+            .flat_map(|folder| std::fs::read_dir(format!("{root}/{folder}")).unwrap())
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir())
+            .map(|path| {
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                let source = Source::Folder { path, subfolder: None };
+                (name, Checkpoint::open(&source, None).unwrap())
+            })
+            .collect();
     models.sort_by(|a, b| a.0.cmp(&b.0));
     assert!(models.len() >= 14, "found {} models", models.len());
     models
