@@ -158,6 +158,11 @@ pub(super) fn config(
         );
         return Ok((family.apply(graph)?, note));
     }
+    // The mixes have the shapes of models that were trained on ImageNet, and those other factors.
+    if let [family @ Family::Sana] = candidates.as_slice() {
+        let note = format!("no config.json: taken as {family}, since only that has these shapes");
+        return Ok((family.apply(graph)?, note));
+    }
     // Their published configs differ in nothing, not even in how latents are scaled.
     if let (Class::AutoencoderTiny | Class::AutoencoderKLWan, [family, others @ ..]) =
         (graph.class(), candidates.as_slice())

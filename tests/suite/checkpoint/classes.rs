@@ -53,10 +53,6 @@ fn other_classes_are_named_from_their_tensors() {
             ],
         ),
         (
-            "an AutoencoderDC (DC-AE, as in Sana)",
-            &[("encoder.conv_in.weight", CONV), ("encoder.down_blocks.0.0.conv1.weight", CONV)],
-        ),
-        (
             "an AutoencoderKLHunyuanImage",
             &[("encoder.conv_in.weight", CONV), ("encoder.down_blocks.0.norm1.weight", one)],
         ),

@@ -137,7 +137,7 @@ mod beside_the_reference_engine {
         // Tiles of four do not fit 44 x 68, nor do blocks of tiles.
         let uneven = samples(44, 68);
         // What makes a latent of whole squares of pixels refuses those.
-        let whole = samples(48, 80);
+        let whole = samples(64, 96);
         for (name, checkpoint) in models() {
             let samples = if checkpoint.config().whole_sides() > 1 { &whole } else { &uneven };
             let reference = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
