@@ -38,8 +38,8 @@ pub(super) struct Fast {
     /// The type that weights and outputs are rounded to.
     pub(super) dtype: Dtype,
     pub(super) workspace: Workspace,
-    /// The transformed weights of a small model, which then runs small pictures in little more than half the
-    /// time; `None` for one that takes too much memory for that.
+    /// The transformed weights of a small model, for which transforming them is much of a small picture's work;
+    /// `None` for one that takes too much memory for that.
     kept: Option<Kept>,
 }
 
@@ -211,12 +211,7 @@ impl Fast {
             };
             let onto = onto.as_mut().and_then(Iterator::next);
             let (threads, workspace) = (self.threads, &self.workspace);
-            match &kept {
-                Some(kept) => {
-                    winograd::convolve_again(threads, params, image, onto, workspace, kept)
-                }
-                None => winograd::convolve(threads, params, image, onto, workspace),
-            }
+            winograd::convolve_again(threads, params, image, onto, workspace, kept.as_deref())
         };
         let images = input.images.iter().enumerate().map(convolve).collect();
         // The mapped pages of the weights are not needed again in this run.

@@ -42,20 +42,20 @@ pub fn convolve(
     onto: Option<NhwcTensor>,
     workspace: &Workspace,
 ) -> NhwcTensor {
-    let (kept, f6x6_from) = (None, F6X6_FROM);
-    threads.dispatch(Run { threads, params, input, onto, workspace, kept, f6x6_from })
+    convolve_again(threads, params, input, onto, workspace, None)
 }
 
-/// [`convolve`] of a layer that runs more than once, whose transformed weights stay in `kept`: the same bits.
+/// [`convolve`] of a layer that runs more than once, whose transformed weights stay in `kept` if there
+/// is one: the same bits.
 pub fn convolve_again(
     threads: Threads,
     params: Conv2dParams,
     input: &NhwcTensor,
     onto: Option<NhwcTensor>,
     workspace: &Workspace,
-    kept: &KeptWeights,
+    kept: Option<&KeptWeights>,
 ) -> NhwcTensor {
-    let (kept, f6x6_from) = (Some(kept), F6X6_FROM);
+    let f6x6_from = F6X6_FROM;
     threads.dispatch(Run { threads, params, input, onto, workspace, kept, f6x6_from })
 }
 
