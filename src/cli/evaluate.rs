@@ -6,9 +6,7 @@ use std::path::Path;
 use same_file::is_same_file;
 
 use crate::checkpoint::HubProgress;
-use crate::evaluation::{
-    self, EvaluateOptions, Evaluated, EvaluationReport, EvaluationVerdict, Least, Protocol,
-};
+use crate::evaluation::{self, EvaluateOptions, Evaluated, EvaluationReport, Least, Protocol};
 use crate::output::write_atomically;
 use crate::pipeline::{Evaluation, evaluate};
 use crate::report::evaluation_page;
@@ -99,9 +97,8 @@ fn finished(evaluated: &Evaluated, out: &Path, command: &str, console: Console) 
 }
 
 fn outcome(report: &EvaluationReport) -> Outcome {
-    match (report.errors, report.verdict) {
-        (1.., _) => Outcome::NotJudged,
-        (0, EvaluationVerdict::Fail) => Outcome::Failed,
-        (0, EvaluationVerdict::Pass) => Outcome::Passed,
+    match report.errors {
+        0 => report.verdict.into(),
+        _ => Outcome::NotJudged,
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::evaluation::{EvaluationReport, GapVerdict};
+use crate::evaluation::EvaluationReport;
 use crate::pipeline::{EvaluatedSide, explain_gap, read_result};
-use crate::{Error, Pipeline, Result};
+use crate::{Pipeline, Result};
 
 use super::console::Console;
 use super::evaluate_args::ExplainGapArgs;
@@ -18,8 +18,15 @@ pub fn run(args: &ExplainGapArgs, console: Console) -> Result<Outcome> {
     let models = [args.model_a, args.model_b];
     args.execution.notes().iter().for_each(|note| console.note(note));
     let progress = Progress::new(1, console);
-    let load = |side: usize| loaded(args, &results[side], side, &progress);
-    let pipelines = [load(0)?, load(1)?];
+    let repos = [repo(args, &results[0], 0)?, repo(args, &results[1], 1)?];
+    let load = |repo: &str| {
+        progress.step("loading the VAE");
+        args.execution.applied(Pipeline::builder().repo(repo)).build()
+    };
+    let first = load(repos[0])?;
+    // Two protocols of one VAE, mostly.
+    let second = if repos[0] == repos[1] { None } else { Some(load(repos[1])?) };
+    let pipelines = [&first, second.as_ref().unwrap_or(&first)];
     progress.step("listing the data sets");
     let data =
         [0, 1].map(|side| of_side(&args.data, side).unwrap_or(Path::new(&results[side].run.data)));
@@ -27,7 +34,7 @@ pub fn run(args: &ExplainGapArgs, console: Console) -> Result<Outcome> {
         result: &results[side],
         model: models[side],
         data: data[side],
-        pipeline: &pipelines[side],
+        pipeline: pipelines[side],
     });
     let report = explain_gap(&sides[0], &sides[1], args.sample, &|done, total| {
         progress.of_pictures(done, 0, total);
@@ -35,10 +42,7 @@ pub fn run(args: &ExplainGapArgs, console: Console) -> Result<Outcome> {
     drop(progress);
     report.notes.iter().for_each(|note| console.note(note));
     console.result(&report, &report)?;
-    Ok(match report.verdict {
-        GapVerdict::Pass => Outcome::Passed,
-        GapVerdict::Fail => Outcome::Failed,
-    })
+    Ok(report.verdict.into())
 }
 
 /// The first of one is both sides'.
@@ -46,19 +50,13 @@ fn of_side<T: AsRef<Path>>(given: &[T], side: usize) -> Option<&Path> {
     given.get(side).or(given.first()).map(AsRef::as_ref)
 }
 
-fn loaded(
-    args: &ExplainGapArgs,
-    result: &EvaluationReport,
+/// The VAE of a side.
+fn repo<'a>(
+    args: &'a ExplainGapArgs,
+    result: &'a EvaluationReport,
     side: usize,
-    progress: &Progress,
-) -> Result<Pipeline> {
+) -> Result<&'a str> {
     let (flag, index) = [("`model_a`", args.model_a), ("`model_b`", args.model_b)][side];
-    let Some(model) = result.models.get(index) else {
-        let problem = format!("expected below {}, found {index}", result.models.len());
-        return Err(Error::option(flag, problem, "count the result's models from 0"));
-    };
-    let given = args.repo.get(side).or(args.repo.first());
-    let repo = given.unwrap_or(&model.source);
-    progress.step("loading the VAE");
-    args.execution.applied(Pipeline::builder().repo(repo)).build()
+    let model = result.model(index, flag)?;
+    Ok(args.repo.get(side).or(args.repo.first()).unwrap_or(&model.source))
 }

@@ -47,8 +47,11 @@ pub fn read_result(path: &Path) -> Result<EvaluationReport> {
         false => PathBuf::from(path),
     };
     let text = read_text(&path_in).map_err(broken)?;
-    serde_json::from_str(&text)
-        .map_err(|error| broken(format!("is no result of an evaluation: {error}")))
+    let result: EvaluationReport = serde_json::from_str(&text)
+        .map_err(|error| broken(format!("is no result of an evaluation: {error}")))?;
+    // Protocols are checked where they are read from TOML.
+    result.protocol.choices.check(&path.display().to_string())?;
+    Ok(result)
 }
 
 /// Which choices make two results differ, and by how much each, on at most `sample` pictures of each.

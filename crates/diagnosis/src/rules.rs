@@ -40,14 +40,12 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
     findings.extend(broken);
     let trip = if sound { round_trip::findings(evidence) } else { Vec::new() };
     // Where a range or an order of channels explains the loss, the weights do their job.
-    let regrouped = match sound && trip.is_empty() {
-        true => norm_groups::finding(evidence)?,
-        false => None,
-    };
-    let lost = match regrouped {
-        Some(finding) => vec![finding],
-        None if sound && trip.is_empty() => passes_nothing::findings(evidence)?,
-        None => Vec::new(),
+    let lost = match sound && trip.is_empty() {
+        true => match norm_groups::finding(evidence)? {
+            Some(finding) => vec![finding],
+            None => passes_nothing::findings(evidence)?,
+        },
+        false => Vec::new(),
     };
     let untrained =
         |found: &Finding| found.code == Code::WeightsUntrained && found.severity == Severity::Error;

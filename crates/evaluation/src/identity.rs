@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use vae_fidelity_files::error::Result;
 
 use crate::protocol::Protocol;
+use crate::sha256::short;
 
 /// What computed the numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,8 +126,4 @@ impl Identity {
             ("models", models(self), models(other))
         })
     }
-}
-
-fn short(sha256: &str) -> &str {
-    sha256.get(..12).unwrap_or(sha256)
 }

@@ -1,13 +1,14 @@
 //! `result.json`: what is said of a data set and its models.
 
 use serde::{Deserialize, Serialize};
+use vae_fidelity_files::error::{Error, Result};
 
 use crate::bootstrap::Interval;
 use crate::comparison::ModelComparison;
 use crate::duplicates::Duplicates;
 use crate::identity::EngineRecord;
 use crate::latents::LatentSummary;
-use crate::protocol::Protocol;
+use crate::protocol::{Average, Protocol};
 use crate::summary::MetricSummary;
 
 /// Of `result.json`.
@@ -48,6 +49,20 @@ pub struct EvaluationReport {
     pub run: RunRecord,
 }
 
+impl EvaluationReport {
+    /// Its model `index`, which `flag` asked for.
+    ///
+    /// # Errors
+    ///
+    /// When it has fewer.
+    pub fn model(&self, index: usize, flag: &str) -> Result<&ModelResult> {
+        self.models.get(index).ok_or_else(|| {
+            let problem = format!("expected below {}, found {index}", self.models.len());
+            Error::option(flag, problem, "count the result's models from 0")
+        })
+    }
+}
+
 /// Whether what was asked for is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -57,6 +72,13 @@ pub enum EvaluationVerdict {
     Pass,
     /// It is not.
     Fail,
+}
+
+impl EvaluationVerdict {
+    /// Whether there is no reason against it.
+    pub(crate) fn from_reasons(reasons: &[String]) -> Self {
+        if reasons.is_empty() { Self::Pass } else { Self::Fail }
+    }
 }
 
 /// How numbers came about.
@@ -126,6 +148,16 @@ pub struct Metrics {
     pub max_abs_diff: Option<MetricSummary>,
     /// Mean squared error in 8-bit values.
     pub mse: Option<MetricSummary>,
+}
+
+impl Metrics {
+    /// PSNR in dB, averaged as a protocol says.
+    pub(crate) fn averaged_psnr_db(&self, average: Average) -> Option<f64> {
+        match average {
+            Average::MeanOfPsnr => self.psnr_db.as_ref().map(|of| of.mean),
+            Average::PsnrOfMeanMse => self.psnr_of_mean_mse_db.and_then(|of| of.mean),
+        }
+    }
 }
 
 /// A number of all pictures together.

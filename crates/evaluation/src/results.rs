@@ -69,10 +69,7 @@ pub(crate) fn report(
     let first: &[&Row] = by_model.first().map_or(&[], Vec::as_slice);
     Ok(EvaluationReport {
         schema_version: SCHEMA_VERSION,
-        verdict: match verdict_reasons.is_empty() {
-            true => EvaluationVerdict::Pass,
-            false => EvaluationVerdict::Fail,
-        },
+        verdict: EvaluationVerdict::from_reasons(&verdict_reasons),
         verdict_reasons,
         protocol: ProtocolRecord {
             name: identity.protocol.name.clone(),
@@ -139,12 +136,7 @@ fn missed(models: &[ModelResult], identity: &Identity, least: &Least) -> Vec<Str
     for model in models {
         let metrics = &model.metrics;
         let mean = |summary: &Option<MetricSummary>| summary.as_ref().map(|of| of.mean);
-        let psnr = match identity.protocol.metrics.psnr_average {
-            crate::protocol::Average::MeanOfPsnr => mean(&metrics.psnr_db),
-            crate::protocol::Average::PsnrOfMeanMse => {
-                metrics.psnr_of_mean_mse_db.and_then(|of| of.mean)
-            }
-        };
+        let psnr = metrics.averaged_psnr_db(identity.protocol.metrics.psnr_average);
         // Nothing but identical pictures is better than any bar.
         let psnr = match model.judged > 0 && model.identical == model.judged {
             true => Some(f64::INFINITY),

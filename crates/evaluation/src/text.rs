@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::bootstrap::Interval;
 use crate::report::{EvaluationReport, ModelResult};
+use crate::sha256::short;
 use crate::summary::MetricSummary;
 
 impl fmt::Display for EvaluationReport {
@@ -105,8 +106,4 @@ fn named(metric: &str) -> (&str, &str) {
 
 fn interval(Interval { low, high }: &Interval, digits: usize) -> String {
     format!(" [{low:.digits$}, {high:.digits$}]")
-}
-
-fn short(sha256: &str) -> &str {
-    sha256.get(..12).unwrap_or(sha256)
 }

@@ -85,6 +85,7 @@ fn winograd_equals_the_literal_sum() {
                         input: &input,
                         onto: onto(),
                         workspace: &workspace,
+                        kept: None,
                         f6x6_from,
                     },
                     |fast| {
@@ -310,6 +311,28 @@ fn threads_change_no_bit() {
         winograd::convolve(Threads::new(threads), params, &input, None, &Workspace::default())
     };
     assert_close(&run(1), &run(5), 0.0);
+}
+
+#[test]
+fn weights_that_are_kept_change_no_bit() {
+    let (weight, bias) = (values(40 * 24 * 9, 25), values(40, 26));
+    let params = winograd::Conv2dParams {
+        weight: &weight,
+        bias: &bias,
+        inputs: 24,
+        outputs: 40,
+        normalize: None,
+        upsample: false,
+    };
+    let workspace = used();
+    let kept = winograd::KeptWeights::default();
+    // Tiles of both sizes in turn.
+    let images = [image(20, 30, 24, 27), image(100, 96, 24, 28)];
+    for input in [&images[0], &images[1], &images[1], &images[0], &images[0], &images[1]] {
+        let once = winograd::convolve(THREADS, params, input, None, &workspace);
+        let again = winograd::convolve_again(THREADS, params, input, None, &workspace, Some(&kept));
+        assert_close(&again, &once, 0.0);
+    }
 }
 
 #[test]

@@ -114,6 +114,10 @@ fn what_cannot_be_had_is_refused_and_named() {
     sandbox.write("other.json", "{}");
     refused(&["other.json"], "is no result of an evaluation");
     refused(&["nothing.json"], "no such file");
+    let mut result: Value = serde_json::from_slice(&sandbox.read("b/result.json")).unwrap();
+    result["protocol"]["choices"]["input"]["size"] = 0.into();
+    sandbox.write("zero.json", result.to_string());
+    refused(&["zero.json"], "input.size: expected at least 1, found 0");
     refused(&["b", "--repo", "builtin"], "has other weights than the result's");
     refused(&["b", "--model-b", "1"], "expected below 1, found 1");
     refused(&["b", "--sample", "0"], "at least 1");

@@ -3,7 +3,8 @@
 
 use ndarray::{Array4, Axis, s};
 use vae_fidelity::diagnosis::UserFiles;
-use vae_fidelity::{Result, Rgb8};
+use vae_fidelity::image_processor::denormalize;
+use vae_fidelity::{Dtype, Result, Rgb8};
 
 use super::faults::{Fault, TRAINED};
 use super::plot::*;
@@ -29,7 +30,7 @@ fn sample(plot: &Plot, change: impl Fn(Pixel) -> Pixel) -> Array4<f32> {
 
 /// What was done to the picture itself, before it became a sample.
 fn of_8_bits(sample: Array4<f32>) -> Array4<f32> {
-    sample.mapv(|value| ((value + 1.0) * 127.5).round_ties_even() / 127.5 - 1.0)
+    to_sample(&denormalize(sample.view(), Dtype::F32).unwrap())
 }
 
 /// Samples from -1 to 1 whose colours, from 0 to 1, are changed.

@@ -2,8 +2,9 @@
 //! output of every layer are rounded.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::StoredTensor;
@@ -19,10 +20,18 @@ use vae_fidelity_kernels::memory::{Memory, Workspace};
 use vae_fidelity_kernels::norm::add;
 use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::{Instructions, Threads};
-use vae_fidelity_kernels::winograd;
+use vae_fidelity_kernels::winograd::{self, KeptWeights};
 
 /// Values of a kernel of 3x3, of each input and output.
 const WINOGRAD_KERNEL: usize = 9;
+
+/// Bytes that a model's transformed weights may take at most where they are kept.
+const KEPT_BYTES: usize = 64 << 20;
+/// Values that tiles of 6x6 make of one.
+const TRANSFORMED: f64 = 64.0 / 9.0;
+
+/// By the name of the layer's weight.
+type Kept = Mutex<BTreeMap<String, Arc<KeptWeights>>>;
 
 /// Computes with `vae_fidelity_kernels`.
 #[derive(Debug)]
@@ -32,12 +41,17 @@ pub(super) struct Fast {
     /// The type that weights and outputs are rounded to.
     pub(super) dtype: Dtype,
     pub(super) workspace: Workspace,
+    /// The transformed weights of a small model, for which transforming them is much of a small picture's work;
+    /// `None` for one that takes too much memory for that.
+    kept: Option<Kept>,
 }
 
 impl Fast {
     pub fn new(checkpoint: &Checkpoint, threads: Threads) -> Self {
         let checkpoint = checkpoint.clone();
-        Self { checkpoint, threads, dtype: Dtype::F32, workspace: Workspace::default() }
+        let bytes = checkpoint.parameters() as f64 * TRANSFORMED * size_of::<f32>() as f64;
+        let kept = (bytes <= KEPT_BYTES as f64).then(Kept::default);
+        Self { checkpoint, threads, dtype: Dtype::F32, workspace: Workspace::default(), kept }
     }
 
     /// The same with weights and outputs rounded to `dtype`.
@@ -46,20 +60,23 @@ impl Fast {
             Dtype::F32 => self.checkpoint,
             half => self.checkpoint.rounded_to(half),
         };
-        Self { checkpoint, dtype, ..self }
+        let kept = self.kept.map(|_| Kept::default());
+        Self { checkpoint, dtype, kept, ..self }
     }
 
     /// The same without vectors, and without Winograd's algorithm.
     pub fn plain(self) -> Self {
         let threads = Threads { instructions: Instructions::Plain, ..self.threads };
-        Self { threads, ..self }
+        let kept = self.kept.map(|_| Kept::default());
+        Self { threads, kept, ..self }
     }
 
     /// The same model with activations in `file`, within `limit`.
     pub fn within(&self, file: &File, limit: Arc<Limit>) -> std::io::Result<Self> {
         let workspace =
             Workspace { activations: Memory::in_file(file, limit)?, ..Workspace::default() };
-        Ok(Self { workspace, dtype: self.dtype, ..Self::new(&self.checkpoint, self.threads) })
+        let (dtype, kept) = (self.dtype, None);
+        Ok(Self { workspace, dtype, kept, ..Self::new(&self.checkpoint, self.threads) })
     }
 
     pub fn checkpoint(&self) -> &Checkpoint {
@@ -182,6 +199,10 @@ impl Fast {
         let input = if input.padded { self.materialize(input) } else { input };
         let mut onto =
             onto.map(|onto| self.materialize(onto).into_images(&self.workspace.activations));
+        let kept = self.kept.as_ref().map(|kept| {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(kept.entry(name.clone()).or_default())
+        });
         let convolve = |(number, image): (usize, &Arc<NhwcTensor>)| {
             let params = winograd::Conv2dParams {
                 weight: &weight,
@@ -192,7 +213,8 @@ impl Fast {
                 upsample: input.upsample,
             };
             let onto = onto.as_mut().and_then(Iterator::next);
-            winograd::convolve(self.threads, params, image, onto, &self.workspace)
+            let (threads, workspace) = (self.threads, &self.workspace);
+            winograd::convolve_again(threads, params, image, onto, workspace, kept.as_deref())
         };
         let images = input.images.iter().enumerate().map(convolve).collect();
         // The mapped pages of the weights are not needed again in this run.

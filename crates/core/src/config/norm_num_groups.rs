@@ -30,7 +30,7 @@ impl VaeConfig {
     #[must_use]
     pub fn with_norm_num_groups(mut self, groups: usize) -> Option<Self> {
         let (encoder, decoder) = (self.block_out_channels(), self.decoder_widths());
-        let divides = |&width: &usize| groups > 0 && width % groups == 0;
+        let divides = |width: &usize| width.is_multiple_of(groups);
         if !encoder.iter().chain(decoder.iter()).all(divides) {
             return None;
         }

@@ -3,13 +3,12 @@
 use vae_fidelity_files::error::{Error, Result};
 
 use super::choice::{Choice, Setup};
-use super::measured::{METRICS, Mean, measured};
-use super::report::{Effect, GapReport, GapVerdict, MetricGap};
+use super::measured::{METRICS, Mean, Metric, measured};
+use super::report::{Effect, GapReport, MetricGap};
 use super::side::GapSide;
 use crate::pair::PairMetrics;
 use crate::protocol::Average;
-use crate::report::{Metrics, ModelResult, SCHEMA_VERSION};
-use crate::summary::MetricSummary;
+use crate::report::{EvaluationVerdict, ModelResult, SCHEMA_VERSION};
 
 /// The share of a gap that has to be explained.
 const EXPLAINED: f64 = 0.95;
@@ -32,12 +31,12 @@ pub fn explain_gap(
     progress: &dyn Fn(usize, usize),
 ) -> Result<GapReport> {
     let sides = [a, b];
-    let models = [a.of_model("`model_a`")?, b.of_model("`model_b`")?];
+    let models = [a.result.model(a.index, "`model_a`")?, b.result.model(b.index, "`model_b`")?];
     let same_pictures = a.result.pictures_sha256 == b.result.pictures_sha256;
     let same_model = models[0].weights_sha256 == models[1].weights_sha256
         && a.model.vae().config() == b.model.vae().config();
     let protocols = sides.map(|side| &side.result.protocol.choices);
-    let mut start = Setup::of(0, protocols[0]);
+    let start = Setup::of(0, protocols[0]);
     let mut end = Setup::of(1, protocols[1]);
     if same_pictures {
         end.pictures = 0;
@@ -46,9 +45,6 @@ pub fn explain_gap(
         end.model = 0;
     }
     let choices = Choice::between(&start, &end);
-    // Nothing is drawn with it.
-    start.posterior =
-        if choices.contains(&Choice::Posterior) { start.posterior } else { end.posterior };
     let forwards = path(start, &end, choices.iter());
     let backwards = path(start, &end, choices.iter().rev());
     let setups = [forwards, backwards].concat();
@@ -61,8 +57,9 @@ pub fn explain_gap(
     let averages: Vec<Average> = setups.iter().map(|setup| setup.metrics.psnr_average).collect();
     let metrics: Vec<MetricGap> = METRICS
         .into_iter()
-        .filter_map(|(name, mean)| {
-            let recorded = [0, 1].map(|side| recorded(name, models[side], protocols[side]));
+        .filter_map(|Metric { name, recorded, mean }| {
+            let recorded = [0, 1]
+                .map(|side| recorded(&models[side].metrics, protocols[side].metrics.psnr_average));
             let [Some(from), Some(to)] = recorded else { return None };
             let values = means(mean, &rows, &averages)?;
             let effects = effects(&choices, &values, protocols, models);
@@ -73,10 +70,7 @@ pub fn explain_gap(
         metrics.iter().filter_map(MetricGap::unexplained_in_words).collect();
     Ok(GapReport {
         schema_version: SCHEMA_VERSION,
-        verdict: match verdict_reasons.is_empty() {
-            true => GapVerdict::Pass,
-            false => GapVerdict::Fail,
-        },
+        verdict: EvaluationVerdict::from_reasons(&verdict_reasons),
         verdict_reasons,
         a: a.name(models[0]),
         b: b.name(models[1]),
@@ -172,21 +166,6 @@ impl MetricGap {
                 self.metric
             )
         })
-    }
-}
-
-/// The mean that the result has.
-fn recorded(name: &str, of: &ModelResult, protocol: &crate::Protocol) -> Option<f64> {
-    let Metrics { psnr_db, psnr_of_mean_mse_db, ssim, ms_ssim, mae, .. } = &of.metrics;
-    let mean = |summary: &Option<MetricSummary>| summary.as_ref().map(|of| of.mean);
-    match name {
-        "psnr_db" => match protocol.metrics.psnr_average {
-            Average::MeanOfPsnr => mean(psnr_db),
-            Average::PsnrOfMeanMse => psnr_of_mean_mse_db.and_then(|of| of.mean),
-        },
-        "ssim" => mean(ssim),
-        "ms_ssim" => mean(ms_ssim),
-        _ => mean(mae),
     }
 }
 

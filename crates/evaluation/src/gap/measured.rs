@@ -9,16 +9,39 @@ use crate::judge::{Trip, trip};
 use crate::pair::{Pair, PairMetrics, decibels};
 use crate::prepare::prepare;
 use crate::protocol::Average;
+use crate::report::Metrics;
 
 /// A metric's mean over pictures, as the result has it.
 pub(super) type Mean = fn(&[PairMetrics], Average) -> Option<f64>;
 
-/// The metrics that are held against each other: their names in the result, whether in dB, and means.
-pub(super) const METRICS: [(&str, Mean); 4] = [
-    ("psnr_db", psnr_db),
-    ("ssim", |rows, _| mean(rows.iter().filter_map(|row| row.ssim))),
-    ("ms_ssim", |rows, _| mean(rows.iter().filter_map(|row| row.ms_ssim))),
-    ("mae", |rows, _| mean(rows.iter().map(|row| row.mae))),
+/// A metric that is held against itself.
+pub(super) struct Metric {
+    /// As results call it.
+    pub name: &'static str,
+    /// The mean that a result has.
+    pub recorded: fn(&Metrics, Average) -> Option<f64>,
+    /// The same of rows.
+    pub mean: Mean,
+}
+
+/// All of them.
+pub(super) const METRICS: [Metric; 4] = [
+    Metric { name: "psnr_db", recorded: Metrics::averaged_psnr_db, mean: psnr_db },
+    Metric {
+        name: "ssim",
+        recorded: |of, _| of.ssim.as_ref().map(|of| of.mean),
+        mean: |rows, _| mean(rows.iter().filter_map(|row| row.ssim)),
+    },
+    Metric {
+        name: "ms_ssim",
+        recorded: |of, _| of.ms_ssim.as_ref().map(|of| of.mean),
+        mean: |rows, _| mean(rows.iter().filter_map(|row| row.ms_ssim)),
+    },
+    Metric {
+        name: "mae",
+        recorded: |of, _| of.mae.as_ref().map(|of| of.mean),
+        mean: |rows, _| mean(rows.iter().map(|row| row.mae)),
+    },
 ];
 
 fn psnr_db(rows: &[PairMetrics], average: Average) -> Option<f64> {

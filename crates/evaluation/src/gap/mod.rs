@@ -10,5 +10,5 @@ mod text;
 
 pub use choice::Choice;
 pub use explain::explain_gap;
-pub use report::{Effect, GapReport, GapVerdict, MetricGap, ResultName};
+pub use report::{Effect, GapReport, MetricGap, ResultName};
 pub use side::GapSide;

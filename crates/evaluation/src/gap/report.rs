@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::report::EvaluationVerdict;
+
 /// Which choices make two results differ, and by how much: what `explain-gap --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -10,7 +12,7 @@ pub struct GapReport {
     /// 1; fields may be added without a change of it.
     pub schema_version: u32,
     /// Whether the sample explains 95 % of the gap of every metric.
-    pub verdict: GapVerdict,
+    pub verdict: EvaluationVerdict,
     /// Why not; empty where it does.
     pub verdict_reasons: Vec<String>,
     /// The first result.
@@ -25,17 +27,6 @@ pub struct GapReport {
     pub metrics: Vec<MetricGap>,
     /// What a reader has to know.
     pub notes: Vec<String>,
-}
-
-/// See [`GapReport::verdict`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum GapVerdict {
-    /// It does.
-    Pass,
-    /// It does not.
-    Fail,
 }
 
 /// Which result, and which of its models.

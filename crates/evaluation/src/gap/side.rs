@@ -1,7 +1,5 @@
 //! One of two evaluations.
 
-use vae_fidelity_files::error::{Error, Result};
-
 use super::report::ResultName;
 use crate::data::DataSet;
 use crate::identity::EngineRecord;
@@ -23,14 +21,6 @@ pub struct GapSide<'a> {
 }
 
 impl GapSide<'_> {
-    pub(super) fn of_model(&self, flag: &str) -> Result<&ModelResult> {
-        let models = &self.result.models;
-        models.get(self.index).ok_or_else(|| {
-            let problem = format!("expected below {}, found {}", models.len(), self.index);
-            Error::option(flag, problem, "count the result's models from 0")
-        })
-    }
-
     pub(super) fn name(&self, of: &ModelResult) -> ResultName {
         ResultName {
             protocol: self.result.protocol.name.clone(),

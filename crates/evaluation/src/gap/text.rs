@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::report::{GapReport, MetricGap, ResultName};
+use crate::sha256::short;
 
 impl fmt::Display for GapReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,9 +33,8 @@ impl fmt::Display for GapReport {
 
 impl fmt::Display for ResultName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hash = self.hash.get(..12).unwrap_or(&self.hash);
-        let Self { protocol, model, pictures, .. } = self;
-        write!(f, "{model} by {protocol} ({hash}), {pictures} pictures")
+        let Self { protocol, hash, model, pictures } = self;
+        write!(f, "{model} by {protocol} ({}), {pictures} pictures", short(hash))
     }
 }
 

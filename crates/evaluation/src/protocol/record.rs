@@ -68,16 +68,22 @@ impl Protocol {
     ///
     /// When a choice is missing, unknown, or does not go with another.
     pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
-        let refused = |problem: String| {
-            let next = "begin with the protocol.toml that `evaluate` leaves in its folder";
-            Error::new(ErrorKind::Option, origin, problem, next)
-        };
         // toml's messages have the line, drawn over several.
         let protocol: Self =
-            toml::from_str(text).map_err(|error| refused(error.message().to_owned()))?;
-        match protocol.contradiction() {
-            Some(problem) => Err(refused(problem)),
-            None => Ok(protocol),
+            toml::from_str(text).map_err(|error| refused(origin, error.message().to_owned()))?;
+        protocol.check(origin)?;
+        Ok(protocol)
+    }
+
+    /// Whether its choices go together; errors call it `origin`.
+    ///
+    /// # Errors
+    ///
+    /// When one means nothing, or does not go with another.
+    pub fn check(&self, origin: &str) -> Result<()> {
+        match self.contradiction() {
+            Some(problem) => Err(refused(origin, problem)),
+            None => Ok(()),
         }
     }
 
@@ -123,6 +129,11 @@ impl Protocol {
         let text = format!("{}\n{beside}", choices.to_toml()?);
         Ok(sha256(text.as_bytes()))
     }
+}
+
+fn refused(origin: &str, problem: String) -> Error {
+    let next = "begin with the protocol.toml that `evaluate` leaves in its folder";
+    Error::new(ErrorKind::Option, origin, problem, next)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use transform::{F4x4, F6x6, Transforms};
 use weights::{WeightLayout, transform_weights};
 
 pub use problem::Conv2dParams;
+pub use weights::KeptWeights;
 
 /// Outputs (height times width) from which on F(6x6, 3x3) makes up for its larger weights.
 const F6X6_FROM: usize = 96 * 96;
@@ -41,7 +42,21 @@ pub fn convolve(
     onto: Option<NhwcTensor>,
     workspace: &Workspace,
 ) -> NhwcTensor {
-    threads.dispatch(Run { threads, params, input, onto, workspace, f6x6_from: F6X6_FROM })
+    convolve_again(threads, params, input, onto, workspace, None)
+}
+
+/// [`convolve`] of a layer that runs more than once, whose transformed weights stay in `kept` if there
+/// is one: the same bits.
+pub fn convolve_again(
+    threads: Threads,
+    params: Conv2dParams,
+    input: &NhwcTensor,
+    onto: Option<NhwcTensor>,
+    workspace: &Workspace,
+    kept: Option<&KeptWeights>,
+) -> NhwcTensor {
+    let f6x6_from = F6X6_FROM;
+    threads.dispatch(Run { threads, params, input, onto, workspace, kept, f6x6_from })
 }
 
 /// The arguments of [`convolve`], to be dispatched to one instruction set.
@@ -51,6 +66,8 @@ pub(crate) struct Run<'a> {
     pub input: &'a NhwcTensor,
     pub onto: Option<NhwcTensor>,
     pub workspace: &'a Workspace,
+    /// What is known of the weights.
+    pub kept: Option<&'a KeptWeights>,
     /// Outputs (height times width) from which on tiles are 6x6.
     pub f6x6_from: usize,
 }
@@ -79,7 +96,7 @@ impl Run<'_> {
         S: Simd,
         T: Transforms<POINTS, TILE>,
     {
-        let Self { threads, params, input, onto, workspace, .. } = self;
+        let Self { threads, params, input, onto, workspace, kept, .. } = self;
         let (height, width) = params.output_size(input);
         let add = onto.is_some();
         let mut out = onto.unwrap_or_else(|| {
@@ -88,9 +105,19 @@ impl Run<'_> {
         assert_eq!((out.height, out.width, out.channels), (height, width, params.outputs));
 
         let layout = WeightLayout::new::<S>(params, POINTS);
-        let mut weights = workspace.scratch_buffer(layout.values());
-        transform_weights(simd, transforms, threads, params, layout, weights.values_mut());
-        let (weights, bias) = (weights.values(), &*zero_padded(params.bias));
+        let transform = |weights: &mut [f32]| {
+            transform_weights(simd, transforms, threads, params, layout, weights);
+        };
+        let mut buffer = None;
+        let weights = match kept.and_then(|kept| kept.of(TILE, layout, transform)) {
+            Some(kept) => kept,
+            None => {
+                let buffer = buffer.insert(workspace.scratch_buffer(layout.values()));
+                transform(buffer.values_mut());
+                buffer.values()
+            }
+        };
+        let bias = &*zero_padded(params.bias);
         let blocks = Blocks::new::<POINTS, TILE>(height, width, input.pitch);
         let layer = Layer { params, input, weights, layout, bias, add, blocks };
         let pitch = out.pitch;

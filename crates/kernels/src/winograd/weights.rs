@@ -1,9 +1,11 @@
 //! The weights of a 3x3 convolution, transformed to points. They take four to seven times the space of
-//! the original, so they are computed layer by layer and not kept.
+//! the original, so they are computed layer by layer, and kept for small models only.
 
 #![allow(clippy::needless_range_loop, reason = "rows and columns are both counted")]
 
 use std::marker::PhantomData;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pulp::{Simd, WithSimd};
 
@@ -38,6 +40,43 @@ impl WeightLayout {
     /// How many values the transformed weights take.
     pub fn values(self) -> usize {
         self.panels * self.panel_stride
+    }
+}
+
+/// The transformed weights of one layer, from the second time on that it runs: most run once, and what is kept
+/// takes memory of its own. For one layer, on one instruction set.
+#[derive(Debug, Default)]
+pub struct KeptWeights {
+    f4x4: Kept,
+    f6x6: Kept,
+}
+
+/// Those of one size of tiles.
+#[derive(Debug, Default)]
+struct Kept {
+    ran: AtomicBool,
+    weights: OnceLock<Vec<f32>>,
+}
+
+impl KeptWeights {
+    /// The weights for tiles of `tile`, which `transform` fills where they are kept for the first time;
+    /// `None` where they are not.
+    pub(super) fn of(
+        &self,
+        tile: usize,
+        layout: WeightLayout,
+        transform: impl FnOnce(&mut [f32]),
+    ) -> Option<&[f32]> {
+        let kept = if tile == 4 { &self.f4x4 } else { &self.f6x6 };
+        if !kept.ran.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let weights = kept.weights.get_or_init(|| {
+            let mut weights = vec![0.0; layout.values()];
+            transform(&mut weights);
+            weights
+        });
+        (weights.len() == layout.values()).then_some(weights)
     }
 }
 
