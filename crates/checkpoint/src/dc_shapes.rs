@@ -148,9 +148,12 @@ impl Shapes<'_> {
                 half.scales.push(Vec::new());
             }
         }
-        // A width for the level without blocks, which published configs give half of the next.
-        if half.widths[0] == 0 {
-            half.widths[0] = half.widths.get(1).map_or(1, |next| (next / 2).max(1));
+        // The level without blocks has the next one's norm in published configs, and half of its width.
+        if half.layers[0] == 0
+            && let (Some(&width), Some(&norm)) = (half.widths.get(1), half.norms.get(1))
+        {
+            half.widths[0] = (width / 2).max(1);
+            half.norms[0] = norm;
         }
         Ok(half)
     }
