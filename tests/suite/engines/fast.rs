@@ -47,12 +47,13 @@ fn models() -> Vec<(String, Checkpoint)> {
 }
 
 /// Between two convolutions this engine computes in f32 and rounds once, and a convolution's bias is added after
-/// its sum was rounded. No kernel of those that were measured for AutoencoderTiny and for Wan's classes does, and
-/// none moved a value of a TAESD or of Wan 2.2 in f16, so that tolerances there are one step.
+/// its sum was rounded. No kernel of those that were measured for AutoencoderTiny, AutoencoderDC and Wan's classes
+/// does, and none moved a value of a TAESD or of Wan 2.2 in f16, so that tolerances there are one step.
 #[cfg(feature = "tch")]
 fn rounds_otherwise(config: &VaeConfig, dtype: Dtype) -> bool {
     match config.class() {
         Class::AutoencoderTiny => dtype != Dtype::F32,
+        Class::AutoencoderDC => dtype == Dtype::Bf16,
         class => class.is_of_clips() && dtype == Dtype::F16,
     }
 }
