@@ -20,7 +20,7 @@ import tempfile
 import time
 
 from vae_fidelity_tools.hostile.command_line import OUTPUT_FLAGS, command_line
-from vae_fidelity_tools.hostile.folder import EARLIER, prepare
+from vae_fidelity_tools.hostile.folder import EARLIER, evaluated, prepare
 
 PATIENCE = 20
 FORBIDDEN = re.compile(r"panicked|internal error|stack backtrace|memory allocation of|c10::|core dumped|overflowed its stack")
@@ -83,9 +83,9 @@ def replaceable(arguments):
     return names | {os.fsencode(name) for name in EARLIER}
 
 
-def run(binary, draw, folder):
+def run(binary, draw, folder, results):
     """One command line: how it ended, and what is wrong with that, if anything."""
-    prepare(folder)
+    prepare(folder, results)
     before = contents(folder)
     arguments = command_line(draw)
     apply, limit = limits(draw)
@@ -147,10 +147,12 @@ def main():
     binary = os.environ["VAE_FIDELITY"]
     faults = []
     codes = {}
+    results = tempfile.TemporaryDirectory()
+    evaluated(binary, results.name)
     for number in range(runs):
         draw = random.Random(f"{seed} {number}")
         with tempfile.TemporaryDirectory() as folder:
-            code, found = run(binary, draw, pathlib.Path(folder))
+            code, found = run(binary, draw, pathlib.Path(folder), results.name)
         for fault, arguments, limit, stdin, took, text in found:
             print(f"run {number}: {fault} ({took:.1f} s, limit {limit}, stdin {stdin}): {arguments!r}\n{text!r}", flush=True)
         faults += found

@@ -1,7 +1,7 @@
 //! `evaluate` and `merge`: VAEs judged by a data set.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use same_file::is_same_file;
 
@@ -56,9 +56,11 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
 
 pub fn merge(args: &MergeArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     check_working_directory()?;
-    if let Some(input) =
-        args.folders.iter().find(|folder| is_same_file(folder, &args.out).unwrap_or(false))
-    {
+    // To be told from others, a file is opened, and a pipe would wait for who writes into it.
+    let is_out = |folder: &&PathBuf| {
+        args.out.is_dir() && folder.is_dir() && is_same_file(folder, &args.out).unwrap_or(false)
+    };
+    if let Some(input) = args.folders.iter().find(is_out) {
         let problem = format!("--out is one of the shards, {}", input.display());
         return Err(Error::output(&args.out, problem, "name a new folder"));
     }

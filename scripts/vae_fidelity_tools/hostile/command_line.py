@@ -90,6 +90,27 @@ OUTPUTS = [
     "model/model_index.json",
     "new/x.png",
 ]
+# None that lists the whole machine, which takes what it takes.
+DATA = [
+    *("pictures" for _ in range(8)),
+    *(name for name in INPUTS if name not in ("..", "/")),
+    "pictures.tar",
+    "broken.tar",
+    "broken.parquet",
+    "list.txt",
+    "endless.txt",
+]
+RESULTS = [
+    *("result-a" for _ in range(6)),
+    *("result-b" for _ in range(6)),
+    "part-0",
+    "part-1",
+    "result-a/result.json",
+    "cut-rows",
+    "deep-result",
+    "other-numbers",
+    *INPUTS,
+]
 NUMBERS = [
     "0",
     "1",
@@ -128,9 +149,18 @@ OUTPUT_FLAGS = {
 }
 
 
-def value(draw, flag):
+PROTOCOLS = ["vae-fidelity", "vae-fidelity-256", "llamagen", "dc-ae", "own.toml", "broken.toml", "result-a/protocol.toml", "x"]
+
+
+def value(draw, command, flag):
     if flag in ("--repo", "--vae", "--model"):
         return draw.choice(SOURCES) if draw.random() < 0.4 else "model"
+    if command in ("evaluate", "merge") and flag == "--out":
+        return draw.choice(["new", "new", "new", "result-a", *RESULTS, *OUTPUTS])
+    if flag == "--data":
+        return draw.choice(DATA)
+    if flag == "--protocol":
+        return draw.choice([*PROTOCOLS, *INPUTS])
     if flag in OUTPUT_FLAGS:
         usual = f"{draw.choice(['new', 'earlier', 'other', 'with space'])}.{OUTPUT_FLAGS[flag]}"
         return draw.choice(OUTPUTS) if draw.random() < 0.5 else usual
@@ -156,6 +186,9 @@ def value(draw, flag):
         "--min-ms-ssim",
         "--atol",
         "--rtol",
+        "--model-a",
+        "--model-b",
+        "--sample",
     ):
         return draw.choice(NUMBERS)
     words = {
@@ -173,6 +206,7 @@ def value(draw, flag):
         "--revision": ["main", "..", "x"],
         "--only": ["builtin", "x", ESCAPES],
         "--format": ["npy", "safetensors", "both", "x"],
+        "--shard": ["0/1", "0/2", "1/2", "2/2", "0/0", "-1/2", "1", "0/999999999999", "x"],
     }
     return draw.choice(words.get(flag, ["x"]))
 
@@ -241,6 +275,30 @@ FLAGS = {
     "compare": ["--heatmap", "--montage", "--min-psnr", "--min-ssim", "--min-ms-ssim", "--atol", "--rtol", "--junit", "--sarif"],
     "inspect": ["--config", "--family", "--variant", "--subfolder", "--revision", "--junit", "--sarif"],
     "explain": [],
+    "evaluate": [
+        *(flag for flag in SHARED if flag not in ("--width", "--height", "--seed", "--exif")),
+        "--protocol",
+        "--protocol",
+        "--shard",
+        "--shard",
+        "--max-memory",
+        "--min-psnr",
+        "--min-ssim",
+        "--min-ms-ssim",
+    ],
+    "merge": ["--min-psnr", "--min-ssim", "--min-ms-ssim"],
+    "explain-gap": [
+        "--data",
+        "--data",
+        "--repo",
+        "--model-a",
+        "--model-b",
+        "--sample",
+        "--device",
+        "--dtype",
+        "--threads",
+        "--engine",
+    ],
 }
 SWITCHES = {
     "check": ["--sample", "--tiling", "--slicing", "--cross-check", "--forecast", "--show", "--json", "--quiet", "--strip-paths"],
@@ -250,23 +308,36 @@ SWITCHES = {
     "compare": ["--json", "--quiet"],
     "inspect": ["--tensors", "--json", "--strip-paths"],
     "explain": ["--json"],
+    "evaluate": ["--json", "--quiet", "--offline"],
+    "merge": ["--json", "--quiet"],
+    "explain-gap": ["--json", "--quiet"],
 }
 
 
 def command_line(draw):
     commands = {"check": 10, "trace": 3, "decode": 3, "probe": 2, "compare": 3, "inspect": 3, "explain": 1}
+    commands |= {"evaluate": 4, "merge": 2, "explain-gap": 2}
     command = draw.choices(list(commands), list(commands.values()))[0]
     arguments = [command]
-    count = {"check": draw.choice([1, 1, 1, 2, 0, 5]), "compare": 2, "trace": 1, "decode": 1, "probe": 0}.get(
-        command, draw.choice([1, 2, 0])
-    )
-    pool, usual = (SOURCES, SOURCES[:4]) if command == "inspect" else (INPUTS, INPUTS[:9])
-    if command == "decode":
-        usual = ["latents.npy", "garbage.npy", "garbage.safetensors"]
+    counts = {"check": draw.choice([1, 1, 1, 2, 0, 5]), "compare": 2, "trace": 1, "decode": 1, "probe": 0}
+    counts |= {"evaluate": 1, "merge": draw.choice([2, 2, 1, 3]), "explain-gap": 2}
+    count = counts.get(command, draw.choice([1, 2, 0]))
+    pools = {
+        "inspect": (SOURCES, SOURCES[:4]),
+        "evaluate": (DATA, DATA[:8]),
+        "merge": (RESULTS, ["part-0", "part-1"]),
+        "explain-gap": (RESULTS, RESULTS[:12]),
+        "decode": (INPUTS, ["latents.npy", "garbage.npy", "garbage.safetensors"]),
+    }
+    pool, usual = pools.get(command, (INPUTS, INPUTS[:9]))
     arguments += [draw.choice(pool if draw.random() < 0.4 else usual) for _ in range(count)]
     for flag in draw.sample(FLAGS[command], min(len(FLAGS[command]), draw.choice([0, 1, 2, 3, 5]))):
-        arguments += [flag, value(draw, flag)]
-    if command in ("check", "trace", "decode", "probe") and not {"--repo", "--vae"} & {a for a in arguments if isinstance(a, str)}:
+        arguments += [flag, value(draw, command, flag)]
+    if command in ("evaluate", "merge"):
+        arguments += ["--out", value(draw, command, "--out")]
+    if command in ("check", "trace", "decode", "probe", "evaluate") and not {"--repo", "--vae"} & {
+        a for a in arguments if isinstance(a, str)
+    }:
         arguments += ["--repo", "model"]
     arguments += [switch for switch in SWITCHES[command] if draw.random() < 0.15]
     if draw.random() < 0.03:

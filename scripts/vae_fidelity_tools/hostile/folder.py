@@ -1,9 +1,13 @@
 """The folder that a hostile command line runs in."""
 
 import os
+import re
 import shutil
 import socket
 import struct
+import subprocess
+import tarfile
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -17,8 +21,8 @@ ESCAPES = "\x1b[31m\x1b]0;x\x07\u202e<script>"
 EARLIER = ["decoded.png", "earlier.png", "earlier.json", "earlier.safetensors", "earlier.html", "earlier.xml"]
 
 
-def prepare(folder):
-    """Everything that a run may name."""
+def prepare(folder, results):
+    """Everything that a run may name; `results` is what [`evaluated`] left."""
     images = ROOT / "golden" / "images"
     for name in ["exif_rotated.jpg", "progressive_420.jpg"]:
         shutil.copy(images / name, folder / name)
@@ -72,3 +76,43 @@ def prepare(folder):
         listening.bind(os.path.relpath(folder / "socket"))
     for name in EARLIER:
         (folder / name).write_text("an earlier result")
+    of_data_sets(folder, results)
+
+
+def of_data_sets(folder, results):
+    """Data sets in files, protocols, and results of evaluations, whole and broken."""
+    with tarfile.open(folder / "pictures.tar", "w") as archive:
+        for number in range(2):
+            archive.add(folder / "pictures" / f"{number}.png", f"{number}.png")
+    whole = (folder / "pictures.tar").read_bytes()
+    (folder / "broken.tar").write_bytes(whole[: len(whole) // 2])
+    (folder / "broken.parquet").write_bytes(b"PAR1" + os.urandom(500) + b"PAR1")
+    (folder / "list.txt").write_text("photo.png\nother.png\n")
+    (folder / "endless.txt").symlink_to("/dev/zero")
+    (folder / "own.toml").write_text('name = "own"\n')
+    (folder / "broken.toml").write_text('name = "own\n[[')
+    shutil.copytree(results, folder, dirs_exist_ok=True)
+    for name in ("cut-rows", "deep-result", "other-numbers"):
+        shutil.copytree(folder / "result-a", folder / name)
+    rows = folder / "cut-rows" / "rows.parquet"
+    os.truncate(rows, rows.stat().st_size // 2)
+    (folder / "deep-result" / "result.json").write_text("[" * 100_000)
+    result = folder / "other-numbers" / "result.json"
+    result.write_text(re.sub(r"[0-9]+", "99999999999999999999", result.read_text()))
+
+
+def evaluated(binary, folder):
+    """Results of evaluations that runs may name: of two protocols, and two parts of one."""
+    with tempfile.TemporaryDirectory() as outside:
+        pictures = Path(outside) / "pictures"
+        pictures.mkdir()
+        for number in range(3):
+            shutil.copy(ROOT / "golden" / "images" / "grey.png", pictures / f"{number}.png")
+        for out, flags in {
+            "result-a": [],
+            "result-b": ["--protocol", "llamagen"],
+            "part-0": ["--shard", "0/2"],
+            "part-1": ["--shard", "1/2"],
+        }.items():
+            command = [binary, "evaluate", pictures, "--out", Path(folder) / out, "--quiet", *flags]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

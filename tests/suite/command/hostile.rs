@@ -145,6 +145,8 @@ fn outputs_are_ordinary_files() {
     for flag in ["--out", "--report"] {
         refused(&sandbox, &["probe", "--repo", "model", flag, "pipe"]);
     }
+    refused(&sandbox, &["merge", "photo.png", "--out", "pipe"]);
+    refused(&sandbox, &["evaluate", ".", "--repo", "model", "--out", "pipe"]);
     refused(&sandbox, &["check", "photo.png", "--repo", "model", "--out", "/dev/stdout"]);
     sandbox.check(&["photo.png", "--out", "/dev/null"]).exits(0);
 }
@@ -171,6 +173,9 @@ fn inputs_are_ordinary_files_with_an_end() {
         refused(&sandbox, &["decode", name, "--repo", "model"]);
         refused(&sandbox, &["probe", "--repo", name]);
         refused(&sandbox, &["trace", "photo.png", "--repo", "model", "--against", name]);
+        refused(&sandbox, &["evaluate", name, "--repo", "model", "--out", "new"]);
+        refused(&sandbox, &["merge", name, "--out", "new"]);
+        refused(&sandbox, &["explain-gap", name, name]);
         // Some of the kernel's have no size: to `inspect` that is a damaged file.
         let ran = in_time(sandbox.command(&["inspect", name]));
         ran.check(matches!(ran.code, Some(1 | 2)), "expected a damage or an error");

@@ -243,8 +243,8 @@ fn refined(
         let along: f64 =
             left.map(|((theirs, saved), moves)| moves * (level(theirs) - level(saved))).sum();
         let steps = along / across;
-        // Nor NaN, where nothing moves.
-        if !(steps.abs() <= 1.0) {
+        // NaN where nothing moves.
+        if steps.is_nan() || steps.abs() > 1.0 {
             break;
         }
         number += step * steps;
