@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::dc_shapes::is_dc;
 use super::entry::Entry;
 use super::fit::half;
 use super::layout::{CONDITION_ENCODER, TensorSpec, expected_tensors};
@@ -97,6 +98,12 @@ impl fmt::Display for Recognised {
             Self::Under { found: Class::AutoencoderKLWan, .. } => f.write_str(
                 "an AutoencoderKLWan or AutoencoderKLQwenImage (one graph): its norms are over channels",
             ),
+            Self::Under { found: Class::AutoencoderDC, .. } => f.write_str(
+                "an AutoencoderDC (DC-AE, as in Sana): its levels are plain lists of blocks",
+            ),
+            Self::Under { found, asked: Class::AutoencoderDC } => {
+                write!(f, "an {}: its levels are no plain lists of blocks", found.name())
+            }
             Self::Under { found, asked } if asked.is_of_clips() => {
                 write!(f, "an {}: it has no norms over channels", found.name())
             }
@@ -118,13 +125,12 @@ impl fmt::Display for Recognised {
     }
 }
 
-const DC: Recognised = Recognised::Class("AutoencoderDC", "DC-AE, as in Sana");
 const HUNYUAN_IMAGE: Recognised =
     Recognised::Class("AutoencoderKLHunyuanImage", "HunyuanImage 2.1");
 const LTX: Recognised = Recognised::Class("AutoencoderKLLTXVideo", "LTX-Video");
 
 /// Other classes by tensors that only they have; the first row that fits decides.
-const CLASSES: [(&[&str], Recognised); 30] = [
+const CLASSES: [(&[&str], Recognised); 23] = [
     (
         &["decoder.time_conv_out.weight"],
         Recognised::Class("AutoencoderKLTemporalDecoder", "Stable Video Diffusion"),
@@ -149,13 +155,6 @@ const CLASSES: [(&[&str], Recognised); 30] = [
             "HunyuanVideo 1.5, HunyuanImage's refiner",
         ),
     ),
-    (&["encoder.down_blocks.0.0.conv1.weight"], DC),
-    (&["encoder.down_blocks.1.0.conv1.weight"], DC),
-    (&["decoder.up_blocks.0.1.conv1.weight"], DC),
-    (&["decoder.up_blocks.0.0.conv.weight"], DC),
-    (&["decoder.stages.1.op_list.0.main.conv.conv.bias"], DC),
-    (&["encoder.project_in.conv.weight"], DC),
-    (&["encoder.stages.0.op_list.0.main.conv1.conv.weight"], DC),
     (&["encoder.down_blocks.0.norm1.weight", "encoder.conv_in.weight"], HUNYUAN_IMAGE),
     (&["decoder.up_blocks.0.norm1.weight", "decoder.conv_in.weight"], HUNYUAN_IMAGE),
     (
@@ -287,7 +286,8 @@ pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Optio
             Class::AutoencoderKLFlux2
             | Class::AsymmetricAutoencoderKL
             | Class::AutoencoderKLWan
-            | Class::AutoencoderKLQwenImage,
+            | Class::AutoencoderKLQwenImage
+            | Class::AutoencoderDC,
             Class::AutoencoderKL,
         ) => {
             let other = |spec: TensorSpec| {
@@ -313,7 +313,9 @@ pub(super) fn beside_invalid(vae: &BTreeMap<String, Entry>, text: &str) -> Optio
 /// two, the one that is asked for.
 fn run_class(vae: &BTreeMap<String, Entry>, asked: Class) -> Class {
     let has_statistics = [RUNNING_MEAN, RUNNING_VAR].iter().any(|name| vae.contains_key(*name));
-    if is_wan(vae) {
+    if is_dc(vae) {
+        Class::AutoencoderDC
+    } else if is_wan(vae) {
         // Both have one graph.
         if asked.is_of_clips() { asked } else { Class::AutoencoderKLWan }
     } else if is_tiny(vae) {

@@ -173,6 +173,19 @@ impl Entry {
         }
     }
 
+    /// One of three equal parts along the first dimension; `None` where there are none that lie together.
+    pub fn third(&self, part: usize) -> Option<Self> {
+        let (rows, bytes) = (*self.shape.first()?, self.range.len());
+        if self.strides.is_some() || !rows.is_multiple_of(3) || !bytes.is_multiple_of(3) {
+            return None;
+        }
+        let mut third = self.clone();
+        third.shape[0] = rows / 3;
+        let start = self.range.start + part * (bytes / 3);
+        third.range = start..start + bytes / 3;
+        Some(third)
+    }
+
     /// Multiplies what is read from now on by `scale`.
     ///
     /// Errors, in words, when the values are none that are stored scaled.

@@ -35,6 +35,8 @@ mod safetensors_file;
 mod wan_names;
 mod prefixes;
 mod tensor_files;
+mod dc_names;
+mod dc_shapes;
 mod tiny_shapes;
 mod wan_shapes;
 mod halves;

@@ -10,6 +10,8 @@
 use std::collections::BTreeMap;
 
 use super::class::{self, Recognised};
+use super::dc_names;
+use super::dc_shapes::is_of_dc;
 use super::entry::Entry;
 use super::fit::some_of;
 use super::prefixes;
@@ -36,8 +38,8 @@ const MODULES: [&str; 7] = [
     "taesd_decoder.",
 ];
 
-/// A count that training keeps beside FLUX.2's statistics, of no use here.
-const BATCHES_TRACKED: &str = "bn.num_batches_tracked";
+/// A count that training keeps beside statistics (FLUX.2's, and of DC-AE's batch norms), of no use here.
+const BATCHES_TRACKED: &str = ".num_batches_tracked";
 
 /// Layers of the original asymmetric VAEs that diffusers' conversion leaves out
 /// (`scripts/convert_asymmetric_vqgan_to_diffusers.py`).
@@ -72,9 +74,12 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
     let notes = unwrapped.into_iter().collect();
     let mut named = Named { vae: BTreeMap::new(), others: BTreeMap::new(), recognised, notes };
     let is_wan = wan_names::is_original(&entries, prefix);
+    let original_dc = dc_names::Names::of(&entries, prefix);
     let levels = decoder_levels(entries.keys().filter_map(|name| name.strip_prefix(prefix)));
+    // A norm of it has LDM's name for another.
+    let is_dc = entries.keys().filter_map(|name| name.strip_prefix(prefix)).any(is_of_dc);
     let mut renamed = 0;
-    for (name, mut entry) in entries {
+    for (name, entry) in entries {
         let own = match is_wan {
             // Two of its names are too common to be looked for elsewhere.
             true => name.strip_prefix(prefix).filter(|own| is_of_wan(own)),
@@ -84,24 +89,28 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
             named.others.insert(name, entry);
             continue;
         };
-        if own == BATCHES_TRACKED || own.starts_with(UP_LAYERS) {
+        if own.ends_with(BATCHES_TRACKED) || own.starts_with(UP_LAYERS) {
             continue;
         }
-        let present = match is_wan {
-            true => wan_names::present(own),
-            false => present_name(own, levels),
+        let made = match (&original_dc, is_wan, is_dc) {
+            (Some(names), ..) => names.present(own, entry),
+            (None, true, _) => vec![(wan_names::present(own), entry)],
+            (None, false, true) => vec![(own.to_owned(), entry)],
+            (None, false, false) => vec![(present_name(own, levels), entry)],
         };
-        renamed += usize::from(present != own);
-        if is_attention_weight(&present) {
-            entry.squeeze_kernel();
-        }
-        if named.vae.insert(present.clone(), entry).is_some() {
-            return Err(Error::new(
-                ErrorKind::Checkpoint,
-                source,
-                format!("two tensors are {present}; one of them is called {name}"),
-                "the file mixes two VAEs or two conversions of one: fetch or export it again",
-            ));
+        for (present, mut entry) in made {
+            renamed += usize::from(present != own);
+            if is_attention_weight(&present) {
+                entry.squeeze_kernel();
+            }
+            if named.vae.insert(present.clone(), entry).is_some() {
+                return Err(Error::new(
+                    ErrorKind::Checkpoint,
+                    source,
+                    format!("two tensors are {present}; one of them is called {name}"),
+                    "the file mixes two VAEs or two conversions of one: fetch or export it again",
+                ));
+            }
         }
     }
     if renamed > 0 {

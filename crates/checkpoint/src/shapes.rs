@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::dc_shapes::{self, is_dc};
 use super::entry::Entry;
 use super::fit::half;
 use super::layout::{CONDITION_ENCODER, expected_tensors};
@@ -26,6 +27,12 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<VaeC
         return match half(vae) {
             Some(half) => Err(Error::checkpoint(origin, half, "name the file of the whole VAE")),
             None => described_by(&tiny_shapes::fields(vae, origin)?, origin),
+        };
+    }
+    if is_dc(vae) {
+        return match half(vae) {
+            Some(half) => Err(Error::checkpoint(origin, half, "name the file of the whole VAE")),
+            None => described_by(&dc_shapes::fields(vae, origin)?, origin),
         };
     }
     if is_wan(vae) {
@@ -149,6 +156,11 @@ pub(super) fn config(
             "no config.json: taken as {family}, since only that has an encoder of masked pictures and these \
              shapes"
         );
+        return Ok((family.apply(graph)?, note));
+    }
+    // The mixes have the shapes of models that were trained on ImageNet, and those other factors.
+    if let [family @ Family::Sana] = candidates.as_slice() {
+        let note = format!("no config.json: taken as {family}, since only that has these shapes");
         return Ok((family.apply(graph)?, note));
     }
     // Their published configs differ in nothing, not even in how latents are scaled.

@@ -173,8 +173,13 @@ fn can_happen(code: Code, class: Class) -> bool {
         Code::SampleVsMode
         | Code::PosteriorNoise
         | Code::PosteriorCollapsed
-        | Code::SymmetricDownsamplePadding => class != Class::AutoencoderTiny,
-        Code::TileBlendUnits => class != Class::AsymmetricAutoencoderKL && !class.is_of_clips(),
+        | Code::SymmetricDownsamplePadding => {
+            ![Class::AutoencoderTiny, Class::AutoencoderDC].contains(&class)
+        }
+        Code::TileBlendUnits => {
+            let others = [Class::AsymmetricAutoencoderKL, Class::AutoencoderDC];
+            !others.contains(&class) && !class.is_of_clips()
+        }
         Code::BatchNormStatistics | Code::LatentPatchOrder => class == Class::AutoencoderKLFlux2,
         _ => true,
     }

@@ -83,15 +83,22 @@ pub(super) enum Conversion {
     NotDenormalised,
     /// Halved and moved twice.
     DenormalisedTwice,
+    /// The same, clamped in between, as `VaeImageProcessor.denormalize` does.
+    PostprocessedTwice,
     /// Rounded to this many steps from black to white.
     Posterised(u8),
 }
 
 impl Conversion {
     /// Those that change the picture as a whole, with cause and words.
-    pub const RANGES: [(Self, &'static Cause, &'static str); 2] = [
+    pub const RANGES: [(Self, &'static Cause, &'static str); 3] = [
         (Self::NotDenormalised, &OUTPUT_NOT_DENORMALISED, "with [-1, 1] taken for [0, 1]"),
         (Self::DenormalisedTwice, &OUTPUT_NOT_DENORMALISED, "with its range converted twice"),
+        (
+            Self::PostprocessedTwice,
+            &OUTPUT_NOT_DENORMALISED,
+            "with its range converted twice, clamped in between",
+        ),
     ];
 
     /// The picture that `decoded` (1, 3, H, W) becomes.
@@ -123,6 +130,7 @@ impl Conversion {
             Self::Bf16Truncated => in_bf16() as u8,
             Self::NotDenormalised => rounded(value),
             Self::DenormalisedTwice => rounded(unit / 2.0 + 0.5),
+            Self::PostprocessedTwice => rounded(unit.clamp(0.0, 1.0) / 2.0 + 0.5),
             Self::Posterised(steps) => {
                 let steps = f32::from(steps);
                 rounded((unit.clamp(0.0, 1.0) * steps).round_ties_even() / steps)

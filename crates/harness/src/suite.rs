@@ -46,7 +46,7 @@ pub struct Progress<'a> {
 }
 
 /// Goldens of classes that have a crate of their own: in the repository, folders in that of the suite.
-const PARTS: [&str; 3] = ["tiny", "asymmetric", "wan"];
+const PARTS: [&str; 4] = ["tiny", "asymmetric", "wan", "dc"];
 
 impl Suite {
     /// Opens the suite in `folder`, with its parts: goldens of single classes in folders in it, each with
@@ -92,7 +92,7 @@ impl Suite {
     }
 
     /// Opens the goldens that come with this crate's sources, of this very version, with those of the
-    /// classes whose features are on (`tiny`, `asymmetric`, `wan`).
+    /// classes whose features are on (`tiny`, `asymmetric`, `wan`, `dc`).
     ///
     /// # Errors
     ///
@@ -123,6 +123,8 @@ impl Suite {
             vae_fidelity_goldens_asymmetric::folder(),
             #[cfg(feature = "wan")]
             vae_fidelity_goldens_wan::folder(),
+            #[cfg(feature = "dc")]
+            vae_fidelity_goldens_dc::folder(),
         ];
         crates.iter().try_fold(suite, |suite, folder| {
             // In the repository it lies in the suite, and has been found.

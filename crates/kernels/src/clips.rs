@@ -154,12 +154,12 @@ pub fn unpatchify(
     })
 }
 
-fn value(tensor: &NhwcTensor, y: usize, x: usize, channel: usize) -> f32 {
+pub(crate) fn value(tensor: &NhwcTensor, y: usize, x: usize, channel: usize) -> f32 {
     tensor.values()[(y * tensor.width + x) * tensor.pitch + channel]
 }
 
 /// A tensor of what `value` gives for row, column and channel.
-fn filled(
+pub(crate) fn filled(
     threads: Threads,
     (height, width): (usize, usize),
     channels: usize,

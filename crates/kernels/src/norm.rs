@@ -30,6 +30,24 @@ impl Normalize {
         Self { scale, shift, activation: None }
     }
 
+    /// For the channels of `tensor` by `(mean, variance)`, and then times a weight and plus a bias; `eps` is
+    /// added to the variance.
+    pub fn by_statistics(
+        tensor: &NhwcTensor,
+        (weight, bias): (&[f32], &[f32]),
+        (mean, variance): (&[f32], &[f32]),
+        eps: f64,
+    ) -> Self {
+        let (mut scale, mut shift) = (vec![0.0; tensor.pitch], vec![0.0; tensor.pitch]);
+        for channel in 0..tensor.channels {
+            let deviation = (f64::from(variance[channel]) + eps).sqrt();
+            let by = f64::from(weight[channel]) / deviation;
+            scale[channel] = by as f32;
+            shift[channel] = (f64::from(bias[channel]) - f64::from(mean[channel]) * by) as f32;
+        }
+        Self { scale, shift, activation: None }
+    }
+
     /// Writes to `out` the normalized values of `pixel`, which begins at channel `first` and has at
     /// least as many values.
     #[inline(always)]
@@ -194,6 +212,6 @@ impl WithSimd for SumUp<'_> {
 }
 
 #[inline(always)]
-fn silu(x: f32) -> f32 {
+pub(crate) fn silu(x: f32) -> f32 {
     x / (1.0 + exp(-x))
 }

@@ -7,6 +7,7 @@ from typing import Any, Callable
 import torch
 from diffusers import (
     AsymmetricAutoencoderKL,
+    AutoencoderDC,
     AutoencoderKL,
     AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
@@ -46,6 +47,38 @@ MODELS: dict[str, Callable[[], Any]] = {
     "AutoencoderKL without quant_conv": lambda: AutoencoderKL.from_pretrained("tests/fixtures/models/eight-channel/vae"),
     "AutoencoderKLFlux2": _seeded(lambda: AutoencoderKLFlux2(block_out_channels=(32, 32, 64, 64), sample_size=64)),
     "AutoencoderTiny": _seeded(lambda: AutoencoderTiny(encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4)),
+    "AutoencoderDC": _seeded(
+        lambda: AutoencoderDC(
+            latent_channels=8,
+            attention_head_dim=8,
+            encoder_block_types=("ResBlock", "ResBlock", "EfficientViTBlock"),
+            decoder_block_types=("ResBlock", "ResBlock", "EfficientViTBlock"),
+            encoder_block_out_channels=(16, 32, 32),
+            decoder_block_out_channels=(16, 32, 32),
+            encoder_layers_per_block=(1, 1, 1),
+            decoder_layers_per_block=(1, 1, 1),
+            encoder_qkv_multiscales=((), (), (5,)),
+            decoder_qkv_multiscales=((), (), (5,)),
+            scaling_factor=0.41407,
+        )
+    ),
+    "AutoencoderDC, batch norms": _trained(
+        lambda: AutoencoderDC(
+            latent_channels=8,
+            attention_head_dim=8,
+            encoder_block_types=("ResBlock", "ResBlock", "EfficientViTBlock"),
+            decoder_block_types=("ResBlock", "ResBlock", "EfficientViTBlock"),
+            encoder_block_out_channels=(8, 16, 32),
+            decoder_block_out_channels=(8, 16, 32),
+            encoder_layers_per_block=(0, 1, 1),
+            decoder_layers_per_block=(0, 1, 1),
+            encoder_qkv_multiscales=((), (), ()),
+            decoder_qkv_multiscales=((), (), ()),
+            decoder_norm_types=["batch_norm", "batch_norm", "rms_norm"],
+            decoder_act_fns=["relu", "relu", "silu"],
+            scaling_factor=0.4552,
+        )
+    ),
     "AsymmetricAutoencoderKL": _seeded(
         lambda: AsymmetricAutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * 2,

@@ -301,7 +301,42 @@ WAN = [
     wan("qwen-image-tiles", "qwen-image-small", "Qwen-Image's tiles, which are not clamped.", (56, 40), tiling=True, tile_size=32),
 ]  # fmt: skip
 
-CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA + TINY + ASYMMETRIC + WAN
+
+def dc(name, model, shows, size, image="astronaut.png", **how):
+    """A case of AutoencoderDC, whose goldens are a crate of their own."""
+    return Case(name, model, image, shows, size, part="dc", deterministic=True, **how)
+
+
+DC_FULL = [
+    dc("dc-sana-96x64", "dc-sana", "Sana's graph, module by module: attention whose cost grows with the pixels, through kernels "
+       "of 1 and of 5.", (96, 64), "coffee.jpg", trace=True),
+    dc("dc-f32-mix-64x32", "dc-f32-mix", "The mix of f32 at published width: no blocks at full size, batch norms in the decoder's "
+       "wide levels.", (64, 32), "coffee.jpg"),
+]  # fmt: skip
+DC = [
+    *DC_FULL,
+    dc("dc-sana-small-mode", "dc-sana-small", "A narrow Sana: convolutions of stride 2, interpolation, three levels of "
+       "attention.", (96, 64), trace=True),
+    dc("dc-sana-small-tall", "dc-sana-small", "One column of latents.", (32, 128), "tall.jpg"),
+    dc("dc-sana-small-one", "dc-sana-small", "One latent.", (32, 32), "tiny.png"),
+    dc("dc-sana-small-blocks", "dc-sana-small", "What each block is given and makes of it, whole.", (32, 32), trace=True,
+       blocks=True),
+    dc("dc-mix-small-mode", "dc-mix-small", "A narrow mix: pixels shuffled both ways, no blocks at full size, batch norms and ReLU "
+       "in the decoder.", (80, 48), "coffee.jpg", trace=True),
+    dc("dc-mix-small-blocks", "dc-mix-small", "The same, block by block.", (32, 16), trace=True, blocks=True),
+    dc("dc-uneven-mode", "dc-uneven", "Halves of other widths and numbers of blocks, heads that leave channels out, kernels of 3 "
+       "and 5 beside single pixels, no shortcuts around the latents.", (40, 24), trace=True),
+    dc("dc-sana-small-f16", "dc-sana-small", "Every operation rounds to the dtype, in f16, but for attention's products.", (64, 32),
+       dtype="f16"),
+    dc("dc-sana-small-bf16", "dc-sana-small", "The same in bf16.", (64, 32), dtype="bf16"),
+    dc("dc-mix-small-f16", "dc-mix-small", "Batch norms in f16.", (32, 32), dtype="f16"),
+    dc("dc-tiles", "dc-mix-small", "enable_tiling() with tiles of 128 that begin 112 pixels apart: two columns and two rows.",
+       (208, 144), tiling=True, tile_size=128),
+    dc("dc-slices", "dc-sana-small", "Two pictures in one batch with enable_slicing(); the pixels are the first one's.", (32, 64),
+       batch=("coffee.jpg",)),
+]  # fmt: skip
+
+CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA + TINY + ASYMMETRIC + WAN + DC
 MODEL_FOLDERS = {case.model: case.model_folder for case in CASES}
 # Hundreds of megabytes of weights: for runs that take minutes.
-FULL_MODELS = {case.model for case in FULL_TOPOLOGY + ASYMMETRIC_FULL + WAN_FULL}
+FULL_MODELS = {case.model for case in FULL_TOPOLOGY + ASYMMETRIC_FULL + WAN_FULL + DC_FULL}

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from diffusers import (
     AsymmetricAutoencoderKL,
+    AutoencoderDC,
     AutoencoderKL,
     AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
@@ -29,6 +30,7 @@ class Kl:
 
     diffusers_class = AutoencoderKL
     multiple_of = 8  # the gist's own
+    deterministic = False
 
     def __init__(self, gist):
         self.gist = gist
@@ -48,6 +50,7 @@ class Flux2:
 
     diffusers_class = AutoencoderKLFlux2
     multiple_of = 16  # patches of what is 8 times smaller
+    deterministic = False
 
     def __init__(self, gist):
         self.pipeline = functions_of(FLUX2_PIPELINE, "_patchify_latents", "_unpatchify_latents")
@@ -82,6 +85,7 @@ class Tiny:
 
     diffusers_class = AutoencoderTiny
     multiple_of = 8
+    deterministic = True
     # For the manifest of its goldens: which functions are the gist's, and which are not.
     functions = {
         "image_to_tensor, decode_from_latents, tensor_to_image": "the gist's",
@@ -128,6 +132,7 @@ class Wan:
 
     diffusers_class = AutoencoderKLWan
     multiple_of = 8
+    deterministic = False
     functions = {
         "image_to_tensor, tensor_to_image": "the gist's",
         "load": "AutoencoderKLWan.from_pretrained or AutoencoderKLQwenImage.from_pretrained",
@@ -170,7 +175,39 @@ class QwenImage(Wan):
     diffusers_class = AutoencoderKLQwenImage
 
 
+class Dc:
+    """`AutoencoderDC`, as `SanaPipeline` has it: no posterior, and a factor.
+
+    The encoder's latents lie channels last, and decoding those rounds otherwise than decoding what a file holds.
+    """
+
+    diffusers_class = AutoencoderDC
+    multiple_of = 32  # of the published ones for Sana; those of f64 and f128 need more
+    deterministic = True
+    functions = {
+        "image_to_tensor, decode_from_latents, tensor_to_image": "the gist's",
+        "load": "AutoencoderDC.from_pretrained, since the gist's load_vae is AutoencoderKL's",
+        "encode": "vae.encode(sample).latent, contiguous, times vae.config.scaling_factor, since there is no posterior",
+    }
+
+    def __init__(self, gist):
+        self.gist = gist
+
+    def load(self, repository, device, dtype):
+        vae = AutoencoderDC.from_pretrained(str(repository), subfolder="vae", torch_dtype=dtype)
+        return vae.to(device).eval()
+
+    def encode(self, vae, sample, seed):
+        assert seed is None, "there is nothing to draw from"
+        with torch.no_grad():
+            return vae.encode(sample).latent.contiguous() * vae.config.scaling_factor
+
+    def decode(self, vae, latents):
+        return self.gist.decode_from_latents(vae, latents)
+
+
 CLASSES = {
+    "AutoencoderDC": Dc,
     "AutoencoderKL": Kl,
     "AutoencoderKLFlux2": Flux2,
     "AutoencoderTiny": Tiny,

@@ -16,7 +16,7 @@ from PIL import Image
 from vae_fidelity_tools.checkout import GOLDEN
 from vae_fidelity_tools.goldens import block_tensors, reference_script
 from vae_fidelity_tools.goldens.cases import Case
-from vae_fidelity_tools.goldens.classes import CLASSES, Kl, Tiny, class_of, class_of_folder
+from vae_fidelity_tools.goldens.classes import CLASSES, Kl, class_of, class_of_folder
 from vae_fidelity_tools.goldens.store import SCHEMA_VERSION, Degenerate, manifest_json, manifest_row, refuse_degenerate, write_case
 from vae_fidelity_tools.goldens.trace import to_json
 
@@ -41,7 +41,7 @@ def own_cases(model, images, asked, seed, kind):
 
     A class without a posterior has nothing to draw from.
     """
-    deterministic = kind is Tiny
+    deterministic = kind.deterministic
     cases = []
     for image in images:
         size = asked or size_for(image, kind.multiple_of)

@@ -155,10 +155,13 @@ def split(vae, case):
     if case.tile_size and "tile_sample_min_size" in sizes:
         vae.tile_sample_min_size = case.tile_size
         vae.tile_latent_min_size = case.tile_size // 2 ** (len(vae.config.block_out_channels) - 1)
-    elif case.tile_size:  # of the Wan family, whose tiles overlap by a quarter, too
+    elif case.tile_size:  # tiles of the Wan family overlap by a quarter, too, and DC's by an eighth
+        overlap = case.tile_size // (8 if type(vae).__name__ == "AutoencoderDC" else 4)
         for side in ("height", "width"):
             setattr(vae, f"tile_sample_min_{side}", case.tile_size)
-            setattr(vae, f"tile_sample_stride_{side}", case.tile_size // 4 * 3)
+            setattr(vae, f"tile_sample_stride_{side}", case.tile_size - overlap)
+            if hasattr(vae, f"tile_latent_min_{side}"):
+                setattr(vae, f"tile_latent_min_{side}", case.tile_size // vae.spatial_compression_ratio)
     if case.batch:
         vae.enable_slicing()
     try:

@@ -16,6 +16,8 @@ KINDS = {
     "ResnetBlock2D", "Attention", "Downsample2D", "Upsample2D",
     "DownEncoderBlock2D", "UpDecoderBlock2D", "UNetMidBlock2D", "Encoder", "Decoder",
     "AutoencoderTinyBlock", "Sequential", "EncoderTiny", "DecoderTiny", "MaskConditionDecoder",
+    "ResBlock", "EfficientViTBlock", "SanaMultiscaleLinearAttention", "SanaMultiscaleAttentionProjection", "GLUMBConv",
+    "DCDownBlock2d", "DCUpBlock2d", "RMSNorm", "BatchNorm2d",
     "AvgDown3D", "DupUp3D", "WanResidualDownBlock", "WanResidualUpBlock",
     *(
         f"{model}{part}"

@@ -53,17 +53,6 @@ fn other_classes_are_named_from_their_tensors() {
             ],
         ),
         (
-            "an AutoencoderDC (DC-AE, as in Sana)",
-            &[("encoder.conv_in.weight", CONV), ("encoder.down_blocks.0.0.conv1.weight", CONV)],
-        ),
-        (
-            "an AutoencoderDC",
-            &[
-                ("encoder.project_in.conv.weight", CONV),
-                ("decoder.stages.1.op_list.0.main.conv.conv.bias", one),
-            ],
-        ),
-        (
             "an AutoencoderKLHunyuanImage",
             &[("encoder.conv_in.weight", CONV), ("encoder.down_blocks.0.norm1.weight", one)],
         ),

@@ -4,6 +4,7 @@ mod classes;
 pub mod families;
 pub mod flux2;
 pub mod asymmetric;
+pub mod dc;
 pub mod tiny;
 pub mod wan;
 mod folders;

@@ -16,6 +16,7 @@ mod explain;
 mod explain_gap;
 mod flux2;
 mod asymmetric;
+mod dc;
 mod wan;
 mod tiny;
 mod golden;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::checkpoint::families::{Model, stable_diffusion};
-use crate::checkpoint::{asymmetric, flux2, tiny, wan};
+use crate::checkpoint::{asymmetric, dc, flux2, tiny, wan};
 
 use super::sandbox::{Ran, Sandbox, picture};
 
@@ -48,6 +48,13 @@ fn asymmetric_ones_have_a_verdict() {
     let [narrow, _] = asymmetric::published();
     let file = Model::new(&narrow, "").renamed(asymmetric::original).with("loss.logvar", &[]);
     is_run_as(&file.write("x-1-5.safetensors"), "AsymmetricAutoencoderKL", "asymmetric");
+}
+
+#[test]
+fn dc_has_a_verdict() {
+    let [sana, _] = dc::published();
+    let file = dc::original_file(&sana);
+    is_run_as(&file.write("dc-ae-f32c32-sana-1.0.safetensors"), "AutoencoderDC", "sana");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 use super::plot::*;
 use super::runs::{Numbers, UNTOUCHED};
 use super::tiles::{hard, overlapping};
-use super::{asymmetric, colours, flux2, jpeg, tiny, wan};
+use super::{asymmetric, colours, dc, flux2, jpeg, tiny, wan};
 
 /// One way of going wrong.
 pub struct Fault {
@@ -57,6 +57,7 @@ pub fn faults() -> Vec<Fault> {
     faults.extend(tiny::faults());
     faults.extend(asymmetric::faults());
     faults.extend(wan::faults());
+    faults.extend(dc::faults());
     #[cfg(feature = "tch")]
     faults.extend(super::ports::faults());
     faults

@@ -1,12 +1,15 @@
 //! Faults in pictures that were kept as JPEG, whose own loss lies over what they change.
 
-use vae_fidelity::Result;
-use vae_fidelity::diagnosis::UserFiles;
+use vae_fidelity::diagnosis::{Code, Severity, UserFiles};
+use vae_fidelity::image_processor::denormalize;
+use vae_fidelity::{Dtype, Result, Vae};
 
 use super::colours;
 use super::faults::{Fault, TRAINED, in_pictures};
 use super::legitimate::through_jpeg;
+use super::photograph;
 use super::plot::Plot;
+use super::runs::{Model, Run};
 
 /// What the fault of this name makes of the picture, as JPEG at quality 90.
 fn kept(plot: &Plot, cause: &str) -> Result<Option<UserFiles>> {
@@ -47,4 +50,28 @@ pub fn faults() -> Vec<Fault> {
         kept!("a shift between latents and decoder", "shift-factor-dropped"),
         kept!("latents reshaped, seen in the picture", "layout-scrambled"),
     ]
+}
+
+/// A JPEG's own loss does not bend the number: what is left by one that is only near would look like more than
+/// a shift.
+#[test]
+fn a_shift_that_nobody_published_is_found_to_a_hundredth_beside_a_jpegs_loss() {
+    let model = Model::load("builtin");
+    for name in ["coffee.jpg", "astronaut.png"] {
+        let run = Run::of(&model.vae, &photograph(name)).unwrap();
+        for shift in [-0.5f32, 0.8] {
+            let raw = run.encoded.latents.mapv(|z| z + shift);
+            let decoded = model.vae.decode(raw.view()).unwrap();
+            let exact = denormalize(decoded.view(), Dtype::F32).unwrap();
+            let decoded_image = Some(through_jpeg(&exact, 90.0));
+            let files = UserFiles { decoded_image, ..UserFiles::default() };
+            let findings = run.diagnosis(&model.vae, &files, None).unwrap().findings;
+            let found = findings.iter().find(|one| one.code == Code::ShiftFactorDropped);
+            let Some(first) = found else { panic!("{name} {shift}: {findings:#?}") };
+            assert_eq!(first.severity, Severity::Error, "{name} {shift}: {findings:#?}");
+            let said = first.title.split_whitespace().find_map(|word| word.parse::<f32>().ok());
+            let off = said.unwrap() - shift.abs();
+            assert!(off.abs() <= 0.01, "{name} {shift}: {}", first.title);
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod calibration;
 mod clean;
 pub mod colours;
 mod consequences;
+mod dc;
 pub mod faults;
 mod flux2;
 mod tiny;
@@ -50,13 +51,15 @@ const MODELS: [&str; 5] = ["builtin", "sd-small", "act-relu", "flux1-small", "pl
 
 /// Narrow ones of the other classes.
 #[cfg(feature = "tch")]
-const OF_OTHER_CLASSES: [&str; 6] = [
+const OF_OTHER_CLASSES: [&str; 8] = [
     "flux2-small",
     "tiny-small",
     "asymmetric-small",
     "wan-small",
     "wan2.2-small",
     "qwen-image-small",
+    "dc-uneven",
+    "dc-mix-small",
 ];
 
 /// A photograph of the repository at a small size that has to be resized.

@@ -82,6 +82,7 @@ pub fn checkpoint(name: &str) -> Checkpoint {
                 "golden/tiny/models",
                 "golden/asymmetric/models",
                 "golden/wan/models",
+                "golden/dc/models",
             ]
             .into_iter();
             let holds = |models: &&str| Path::new(models).join(name).is_dir();

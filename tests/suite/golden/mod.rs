@@ -2,6 +2,9 @@
 
 mod candidate;
 mod damaged;
+mod dc;
+mod dc_port;
+mod dc_port_vae;
 mod plugin;
 mod tiny;
 mod tiny_port;

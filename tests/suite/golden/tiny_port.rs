@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD, Axis, Ix4, s};
+use ndarray::{Array2, Array4, ArrayD, ArrayView2, ArrayView4, ArrayViewD, Axis, Ix4, s};
 use vae_fidelity::checkpoint::expected_tensors;
 use vae_fidelity::config::{Activation as ActFn, AutoencoderTinyConfig};
 use vae_fidelity::trace::{Activation, Stage, Trace};
@@ -88,21 +88,26 @@ impl TinyPort {
             (Fault::PadRightAndBottom, 2) => 0,
             _ => 1,
         };
-        let side = |length: usize| length.div_ceil(stride);
-        let mut y = Array4::zeros((n, shape[0], side(height), side(width)));
-        for ((n, out, row, column), value) in y.indexed_iter_mut() {
-            let mut sum = bias.map_or(0.0, |(_, bias)| bias[out]);
-            for (at, kernel) in weight[out * inputs * 9..][..inputs * 9].iter().enumerate() {
+        let (rows, columns) = (height.div_ceil(stride), width.div_ceil(stride));
+        let kernels = ArrayView2::from_shape((shape[0], inputs * 9), weight).unwrap();
+        let mut y = Array4::zeros((n, shape[0], rows, columns));
+        for (x, mut y) in x.outer_iter().zip(y.outer_iter_mut()) {
+            // (terms, pixels): what each kernel meets.
+            let met = Array2::from_shape_fn((inputs * 9, rows * columns), |(at, pixel)| {
                 let (from, down, right) = (at / 9, at / 3 % 3, at % 3);
-                let (row, column) = (row * stride + down, column * stride + right);
-                let (Some(row), Some(column)) =
-                    (row.checked_sub(before), column.checked_sub(before))
-                else {
-                    continue;
-                };
-                sum += x.get((n, from, row, column)).map_or(0.0, |x| x * kernel);
-            }
-            *value = sum;
+                let row = pixel / columns * stride + down;
+                let column = pixel % columns * stride + right;
+                match (row.checked_sub(before), column.checked_sub(before)) {
+                    (Some(row), Some(column)) => *x.get((from, row, column)).unwrap_or(&0.0),
+                    _ => 0.0,
+                }
+            });
+            let sums = kernels.dot(&met);
+            y.assign(&sums.to_shape((shape[0], rows, columns)).unwrap());
+        }
+        for (mut plane, bias) in y.axis_iter_mut(Axis(1)).zip(bias.iter().flat_map(|bias| &bias.1))
+        {
+            plane += *bias;
         }
         self.record(name, "Conv2d", y)
     }

@@ -96,7 +96,7 @@ fn models(dtype: Dtype, tensor: &str, model: &str) -> Vec<Option<String>> {
 
 /// Rows of all models come from those of `AutoencoderKL`, of which nearly all are.
 fn is_of_all(model: &str) -> bool {
-    let folders = ["models", "tiny/models", "asymmetric/models", "wan/models"]
+    let folders = ["models", "tiny/models", "asymmetric/models", "wan/models", "dc/models"]
         .map(|models| format!("{models}/{model}/vae"));
     let folder = folders.iter().find(|folder| Path::new("golden").join(folder).is_dir()).unwrap();
     let config = read(&format!("{folder}/config.json"));
@@ -293,9 +293,14 @@ fn sizes_are_the_goldens_standard_deviations() {
     for row in spread["sizes"].as_array().unwrap() {
         let (case, tensor) = (row[0].as_str().unwrap(), row[1].as_str().unwrap());
         let file = if tensor == "decoded" { "decoded" } else { "latents" };
-        let folders =
-            ["golden/cases", "golden/tiny/cases", "golden/asymmetric/cases", "golden/wan/cases"]
-                .into_iter();
+        let folders = [
+            "golden/cases",
+            "golden/tiny/cases",
+            "golden/asymmetric/cases",
+            "golden/wan/cases",
+            "golden/dc/cases",
+        ]
+        .into_iter();
         let mut files = folders.map(|cases| format!("{cases}/{case}/{file}.safetensors"));
         let bytes = fs::read(files.find(|file| Path::new(file).is_file()).unwrap()).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();

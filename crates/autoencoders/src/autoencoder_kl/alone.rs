@@ -2,10 +2,11 @@
 
 use ndarray::{ArrayD, ArrayView4, ArrayViewD, Axis, Ix4};
 
+use vae_fidelity_core::config::Class;
 use vae_fidelity_core::graph::{Body, Module};
 use vae_fidelity_files::error::{Error, Result};
 
-use super::engine::Engine;
+use super::engine::{Engine, Shuffle};
 use super::forward::{Input, forward, no_hook};
 use super::model::Model;
 
@@ -29,19 +30,22 @@ impl<E: Engine> Model<E> {
         to_tensor: impl Fn(ArrayView4<f32>) -> Result<E::Tensor>,
     ) -> Result<ArrayD<f32>> {
         let at = module.name.as_str();
-        let layout = Layout::of(module);
+        let layout = Layout::of(module, self.config.class());
         check_input(module, layout, input.shape())?;
         // Tokens travel as images of one column, and become tokens as in the whole model.
         let image = match layout {
             Layout::Image => input,
             Layout::Flat => input.insert_axis(Axis(3)),
             Layout::Tokens => input.permuted_axes(vec![0, 2, 1]).insert_axis(Axis(3)),
+            Layout::Pixels => input.permuted_axes(vec![0, 3, 1, 2]),
         };
         let image = image
             .into_dimensionality::<Ix4>()
             .map_err(|error| Error::tensor(at, error, "report this: its shape was checked"))?;
         let mut xs = to_tensor(image)?;
-        if layout != Layout::Image {
+        if layout == Layout::Pixels {
+            xs = self.engine.shuffled(&xs, Shuffle::ChannelsLast, at)?;
+        } else if layout != Layout::Image {
             xs = self.engine.flatten(&xs, at)?;
         }
         if layout == Layout::Tokens {
@@ -61,7 +65,9 @@ fn check_input<W>(module: &Module<W>, layout: Layout, shape: &[usize]) -> Result
         (Layout::Image, &[_, found, height, width]) => {
             found == channels && height >= least && width >= least
         }
-        (Layout::Flat, &[_, found, _]) | (Layout::Tokens, &[_, _, found]) => found == channels,
+        (Layout::Flat, &[_, found, _])
+        | (Layout::Tokens, &[_, _, found])
+        | (Layout::Pixels, &[_, _, _, found]) => found == channels,
         _ => false,
     };
     if fits && !shape.contains(&0) {
@@ -74,6 +80,7 @@ fn check_input<W>(module: &Module<W>, layout: Layout, shape: &[usize]) -> Result
         Layout::Image => format!("(N, {channels}, H, W)"),
         Layout::Flat => format!("(N, {channels}, H * W)"),
         Layout::Tokens => format!("(N, H * W, {channels})"),
+        Layout::Pixels => format!("(N, H, W, {channels})"),
     };
     Err(Error::tensor(
         format!("the input of {}", module.name),
@@ -91,11 +98,15 @@ enum Layout {
     Flat,
     /// (N, H * W, C)
     Tokens,
+    /// (N, H, W, C)
+    Pixels,
 }
 
 impl Layout {
-    fn of<W>(module: &Module<W>) -> Self {
+    fn of<W>(module: &Module<W>, class: Class) -> Self {
         match module.body {
+            Body::RmsNormOfPixels(_) => Self::Pixels,
+            Body::Linear(_) if class == Class::AutoencoderDC => Self::Pixels,
             Body::Linear(_) => Self::Tokens,
             // The only norm inside attention; all others are of images.
             Body::GroupNorm(_) if module.name.ends_with(".group_norm") => Self::Flat,

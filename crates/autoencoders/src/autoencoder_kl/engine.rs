@@ -37,11 +37,11 @@ pub(super) trait Engine: Debug {
         at: &str,
     ) -> Result<Self::Tensor>;
 
-    /// `torch.nn.functional.linear` over tokens (N, H * W, C).
+    /// `torch.nn.functional.linear` over tokens (N, H * W, C), or over pixels (N, H, W, C).
     fn linear(
         &self,
         xs: &Self::Tensor,
-        layer: Layer<Self::Weight>,
+        layer: Kernel<Self::Weight>,
         at: &str,
     ) -> Result<Self::Tensor>;
 
@@ -134,6 +134,48 @@ pub(super) trait Engine: Debug {
     /// The inverse of [`Self::patchify`].
     fn unpatchify(&self, xs: &Self::Tensor, patch: usize, at: &str) -> Result<Self::Tensor>;
 
+    /// [`Self::conv2d`] in groups of channels that do not see each other, with padding that keeps the size.
+    fn grouped_conv2d(
+        &self,
+        xs: &Self::Tensor,
+        kernel: Kernel<Self::Weight>,
+        shape: Groups,
+        at: &str,
+    ) -> Result<Self::Tensor>;
+
+    /// The channels of pixels (N, H, W, C) over the root of the mean of their squares, times a weight and
+    /// plus a bias.
+    fn rms_norm_of_pixels(
+        &self,
+        xs: &Self::Tensor,
+        layer: Layer<Self::Weight>,
+        eps: f64,
+        at: &str,
+    ) -> Result<Self::Tensor>;
+
+    /// `torch.nn.functional.batch_norm` by the statistics given.
+    fn batch_norm(
+        &self,
+        xs: &Self::Tensor,
+        norm: BatchNorm<Self::Weight>,
+        at: &str,
+    ) -> Result<Self::Tensor>;
+
+    /// A function that moves values, or takes the mean of some.
+    fn shuffled(&self, xs: &Self::Tensor, shuffle: Shuffle, at: &str) -> Result<Self::Tensor>;
+
+    /// Queries, keys and values, each (N, H, W, C), as the channels of one image (N, 3C, H, W).
+    fn stacked(&self, parts: [Self::Tensor; 3], at: &str) -> Result<Self::Tensor>;
+
+    /// Attention of heads of `head_dim` channels over images of queries, keys and values, head by head:
+    /// (N, C, H, W), where C is a third of the channels of all of them.
+    fn multiscale_attention(
+        &self,
+        scales: Vec<Self::Tensor>,
+        head_dim: usize,
+        at: &str,
+    ) -> Result<Self::Tensor>;
+
     /// The largest absolute value of what a module of `class` made, or of what it was given, where that is
     /// more than `limit`: of each layer's output once. `None` too where it is not known without computing
     /// more than a run has to.
@@ -153,6 +195,32 @@ pub(super) enum Beyond {
     Output(f32),
     /// In what it was given: the output of the layer before it.
     Input(f32),
+}
+
+/// The groups of a convolution, and the side of its kernel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Groups {
+    pub groups: usize,
+    pub side: usize,
+}
+
+/// Where values go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shuffle {
+    /// Squares of 2 x 2 pixels to channels, (c, ph, pw).
+    SpaceToChannels,
+    /// Back.
+    ChannelsToSpace,
+    /// Each so many channels to their mean.
+    GroupMeans(usize),
+    /// Each channel so many times.
+    Repeat(usize),
+    /// The first half of the channels, times SiLU of the second.
+    Gate,
+    /// Channels behind the pixels.
+    ChannelsLast,
+    /// Channels before them.
+    ChannelsFirst,
 }
 
 /// Which operand of a sum diffusers writes first. It decides how the sum lies in memory, where both lie
@@ -175,4 +243,13 @@ pub(super) struct Layer<'a, W> {
 pub(super) struct Kernel<'a, W> {
     pub weight: &'a W,
     pub bias: Option<&'a W>,
+}
+
+/// What a batch norm has learnt.
+#[derive(Debug)]
+pub(super) struct BatchNorm<'a, W> {
+    pub layer: Layer<'a, W>,
+    pub running_mean: &'a W,
+    pub running_var: &'a W,
+    pub eps: f64,
 }

@@ -11,7 +11,10 @@ use vae_fidelity_core::StoredTensor;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_files::error::Result;
 
+use super::engine::Beyond;
+use super::model::WATCHED;
 use super::pending::{DeferredConv2d, Lazy, LazyConv2d, Pending};
+use vae_fidelity_kernels::extreme::beyond;
 use vae_fidelity_kernels::limit::Limit;
 use vae_fidelity_kernels::memory::{Memory, Workspace};
 use vae_fidelity_kernels::norm::add;
@@ -217,6 +220,26 @@ impl Fast {
         // The mapped pages of the weights are not needed again in this run.
         self.checkpoint.forget(&name);
         Ok(Pending::new(images))
+    }
+
+    /// A norm's input is computed when it is, and keeps the sums that bound it; a convolution before a sum is
+    /// not, and the sum is the next norm's input.
+    pub fn largest_beyond(&self, class: &str, xs: &Lazy, limit: f32) -> Option<Beyond> {
+        let Lazy::Ready(xs) = xs else { return None };
+        let largest = || {
+            let beyond = xs.images.iter().filter_map(|image| beyond(self.threads, image, limit));
+            beyond.reduce(f32::max)
+        };
+        match (self.dtype, class) {
+            (Dtype::F32, "GroupNorm") if xs.normalize.is_some() => largest().map(Beyond::Input),
+            // A sum is computed when it is.
+            (Dtype::F32, "WanResidualBlock" | "QwenImageResidualBlock") => {
+                largest().map(Beyond::Output)
+            }
+            // There every output is computed and rounded at once.
+            (Dtype::Bf16, class) if WATCHED.contains(&class) => largest().map(Beyond::Output),
+            _ => None,
+        }
     }
 
     /// `a` + `b`, in place where nothing else holds `a`.

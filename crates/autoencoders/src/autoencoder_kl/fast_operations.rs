@@ -9,15 +9,13 @@ use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
 use vae_fidelity_files::error::Result;
 
-use super::engine::{Beyond, Engine, First, Kernel, Layer};
+use super::engine::{BatchNorm, Beyond, Engine, First, Groups, Kernel, Layer, Shuffle};
 use super::fast::Fast;
-use super::model::WATCHED;
 use super::pending::{DeferredConv2d, Layout, Lazy, LazyConv2d, Pending};
-use vae_fidelity_kernels::extreme::beyond;
 use vae_fidelity_kernels::norm::{Normalize, group_norm};
 use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Instructions;
-use vae_fidelity_kernels::{attention, clips, direct};
+use vae_fidelity_kernels::{attention, clips, direct, grouped, linear_attention, shuffles};
 
 /// With fewer input channels, Winograd's products are too small to be worthwhile.
 const WINOGRAD_INPUTS: usize = 16;
@@ -102,9 +100,13 @@ impl Engine for Fast {
         Ok(self.output(xs).into())
     }
 
-    fn linear(&self, xs: &Lazy, layer: Layer<String>, _: &str) -> Result<Lazy> {
+    fn linear(&self, xs: &Lazy, layer: Kernel<String>, _: &str) -> Result<Lazy> {
         let xs = self.ready(xs)?;
-        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
+        let weight = self.weights(layer.weight)?;
+        let bias = match layer.bias {
+            Some(bias) => self.weights(bias)?,
+            None => Cow::Owned(vec![0.0; weight.len() / xs.images[0].channels]),
+        };
         let linear = |(number, image): (usize, &Arc<NhwcTensor>)| {
             let params = direct::Conv2dParams {
                 weight: &weight,
@@ -270,24 +272,102 @@ impl Engine for Fast {
         self.each_image(xs, |image, memory| clips::unpatchify(self.threads, image, patch, memory))
     }
 
-    /// A norm's input is computed when it is, and keeps the sums that bound it; a convolution before a sum is
-    /// not, and the sum is the next norm's input.
-    fn beyond(&self, class: &str, xs: &Lazy, limit: f32) -> Result<Option<Beyond>> {
-        let Lazy::Ready(xs) = xs else { return Ok(None) };
-        let largest = || {
-            let beyond = xs.images.iter().filter_map(|image| beyond(self.threads, image, limit));
-            beyond.reduce(f32::max)
+    fn grouped_conv2d(
+        &self,
+        xs: &Lazy,
+        kernel: Kernel<String>,
+        shape: Groups,
+        _: &str,
+    ) -> Result<Lazy> {
+        let weight = self.weights(kernel.weight)?;
+        let bias = kernel.bias.map(|bias| self.weights(bias)).transpose()?;
+        let params = grouped::GroupedConv2dParams {
+            weight: &weight,
+            bias: bias.as_deref(),
+            groups: shape.groups,
+            side: shape.side,
         };
-        Ok(match (self.dtype, class) {
-            (Dtype::F32, "GroupNorm") if xs.normalize.is_some() => largest().map(Beyond::Input),
-            // A sum is computed when it is.
-            (Dtype::F32, "WanResidualBlock" | "QwenImageResidualBlock") => {
-                largest().map(Beyond::Output)
+        self.each_image(xs, |image, memory| grouped::convolve(self.threads, params, image, memory))
+    }
+
+    fn rms_norm_of_pixels(
+        &self,
+        xs: &Lazy,
+        layer: Layer<String>,
+        eps: f64,
+        _: &str,
+    ) -> Result<Lazy> {
+        let (weight, bias) = (self.weights(layer.weight)?, self.weights(layer.bias)?);
+        let normed = self.each_image(xs, |image, memory| {
+            shuffles::rms_norm(self.threads, image, (&weight, &bias), eps, memory)
+        })?;
+        Ok(Pending { layout: Layout::Pixels, ..self.owned(normed)? }.into())
+    }
+
+    /// Applied by the layer that reads it.
+    fn batch_norm(&self, xs: &Lazy, norm: BatchNorm<String>, _: &str) -> Result<Lazy> {
+        let of = |name: &String| self.weights(name);
+        let (weight, bias) = (of(norm.layer.weight)?, of(norm.layer.bias)?);
+        let (mean, variance) = (of(norm.running_mean)?, of(norm.running_var)?);
+        let mut xs = self.materialize(self.ready(xs)?);
+        let normalize =
+            Normalize::by_statistics(&xs.images[0], (&weight, &bias), (&mean, &variance), norm.eps);
+        xs.normalize = Some(Arc::new(vec![normalize; xs.images.len()]));
+        Ok(self.output(xs).into())
+    }
+
+    fn shuffled(&self, xs: &Lazy, shuffle: Shuffle, _: &str) -> Result<Lazy> {
+        let threads = self.threads;
+        match shuffle {
+            Shuffle::ChannelsLast => {
+                Ok(Pending { layout: Layout::Pixels, ..self.ready(xs)? }.into())
             }
-            // There every output is computed and rounded at once.
-            (Dtype::Bf16, class) if WATCHED.contains(&class) => largest().map(Beyond::Output),
-            _ => None,
-        })
+            Shuffle::ChannelsFirst => {
+                Ok(Pending { layout: Layout::Image, ..self.ready(xs)? }.into())
+            }
+            Shuffle::SpaceToChannels => self
+                .each_image(xs, |image, memory| shuffles::pixel_unshuffle(threads, image, memory)),
+            Shuffle::ChannelsToSpace => {
+                self.each_image(xs, |image, memory| shuffles::pixel_shuffle(threads, image, memory))
+            }
+            Shuffle::GroupMeans(count) => self.each_image(xs, |image, memory| {
+                shuffles::group_means(threads, image, count, memory)
+            }),
+            Shuffle::Repeat(times) => {
+                self.each_image(xs, |image, memory| shuffles::repeat(threads, image, times, memory))
+            }
+            Shuffle::Gate => {
+                self.each_image(xs, |image, memory| shuffles::gate_by_silu(threads, image, memory))
+            }
+        }
+    }
+
+    fn stacked(&self, parts: [Lazy; 3], _: &str) -> Result<Lazy> {
+        let parts = parts.map(|part| self.owned(part).map(|part| self.materialize(part)));
+        let [query, key, value] = parts;
+        let (query, key, value) = (query?, key?, value?);
+        let images = query.images.iter().zip(&key.images).zip(&value.images);
+        let stack =
+            |((query, key), value): ((&Arc<NhwcTensor>, &Arc<NhwcTensor>), &Arc<NhwcTensor>)| {
+                let parts = [&**query, &**key, &**value];
+                shuffles::stacked(self.threads, &parts, &self.workspace.activations)
+            };
+        Ok(Pending::new(images.map(stack).collect()).into())
+    }
+
+    fn multiscale_attention(&self, scales: Vec<Lazy>, head_dim: usize, _: &str) -> Result<Lazy> {
+        let scales = scales.into_iter().map(|xs| Ok(self.materialize(self.owned(xs)?)));
+        let scales = scales.collect::<Result<Vec<_>>>()?;
+        let attend = |number: usize| {
+            let parts: Vec<&NhwcTensor> = scales.iter().map(|xs| &*xs.images[number]).collect();
+            let memory = &self.workspace.activations;
+            linear_attention::attend(self.threads, &parts, head_dim, memory)
+        };
+        Ok(self.output(Pending::new((0..scales[0].images.len()).map(attend).collect())).into())
+    }
+
+    fn beyond(&self, class: &str, xs: &Lazy, limit: f32) -> Result<Option<Beyond>> {
+        Ok(self.largest_beyond(class, xs, limit))
     }
 
     fn values(&self, xs: &Lazy) -> Result<(Vec<usize>, Vec<f32>)> {
@@ -298,13 +378,14 @@ impl Engine for Fast {
         for (image, out) in xs.images.iter().zip(values.chunks_exact_mut(c * h * w)) {
             match xs.layout {
                 Layout::Image | Layout::Flat => image.write_chw(&self.workspace.activations, out),
-                Layout::Tokens => image.write_hwc(out),
+                Layout::Tokens | Layout::Pixels => image.write_hwc(out),
             }
         }
         let shape = match xs.layout {
             Layout::Image => vec![n, c, h, w],
             Layout::Flat => vec![n, c, h * w],
             Layout::Tokens => vec![n, h * w, c],
+            Layout::Pixels => vec![n, h, w, c],
         };
         Ok((shape, values))
     }

@@ -173,6 +173,11 @@ impl Image {
             let channels = match function {
                 Function::Patchify(patch) => image.channels * patch * patch,
                 Function::Unpatchify(patch) => image.channels / (patch * patch),
+                Function::PixelUnshuffle2x => image.channels * 4,
+                Function::PixelShuffle2x => image.channels / 4,
+                Function::GroupMeans(count) => image.channels / count,
+                Function::RepeatChannels(times) => image.channels * times,
+                Function::GateBySilu => image.channels / 2,
                 _ => image.channels,
             };
             Self { channels, ..image.resized(|side| function.out_side(side)) }
@@ -205,7 +210,7 @@ impl Walk {
     fn inside<W>(&mut self, module: &Module<W>, input: Image, held: u64) -> Image {
         match &module.body {
             // Applied by the layer that reads it.
-            Body::GroupNorm(_) => input,
+            Body::GroupNorm(_) | Body::BatchNorm2d(_) => input,
             // Into a tensor of its own.
             Body::RmsNorm(_) => {
                 self.holds(held + 2 * input.values());
@@ -222,6 +227,18 @@ impl Walk {
             // Queries, keys and values, once together and once apart, and room to spare.
             Body::QkvAttention(_) => {
                 self.holds(held + 11 * input.values());
+                self.tokens = self.tokens.max(input.values() * VALUE);
+                input
+            }
+            // Into a tensor of its own.
+            Body::GroupedConv2d(_) | Body::RmsNormOfPixels(_) => {
+                self.holds(held + 2 * input.values());
+                input
+            }
+            // Queries, keys and values of each kernel, the one before it, what is attended to, and room.
+            Body::MultiscaleAttention(attention) => {
+                let scales = 1 + attention.to_qkv_multiscale.len() as u64;
+                self.holds(held + (4 + 6 * scales) * input.values());
                 self.tokens = self.tokens.max(input.values() * VALUE);
                 input
             }
@@ -278,7 +295,7 @@ impl Walk {
                     counted = false;
                 }
                 Step::Function(function) => {
-                    let output = image.resized(|side| function.out_side(side));
+                    let output = image.after(&[*function]);
                     self.holds(others + image.values() + output.values());
                     (image, counted) = (output, false);
                 }
@@ -289,6 +306,12 @@ impl Walk {
 
     fn residual<W>(&mut self, residual: &Residual<W>, input: Image, held: u64) -> Image {
         let output = self.steps(&residual.hidden, input, held + input.values(), true);
+        let mut around = input;
+        for function in &residual.shortcut_functions {
+            let next = around.after(&[*function]);
+            self.holds(held + output.values() + around.values() + next.values());
+            around = next;
+        }
         if residual.shortcut.is_some() {
             self.holds(held + input.values() + 2 * output.values());
         }

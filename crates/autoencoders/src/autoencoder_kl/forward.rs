@@ -1,11 +1,12 @@
 //! Runs a graph on an engine, module by module in diffusers' order.
 
 use vae_fidelity_core::graph::{
-    Attention, Body, Function, Module, Order, Parameter, QkvAttention, Residual, Step,
+    Attention, Body, Function, Module, MultiscaleAttention, Order, Parameter, QkvAttention,
+    Residual, Step,
 };
 use vae_fidelity_files::error::Result;
 
-use super::engine::{Engine, First, Kernel, Layer};
+use super::engine::{BatchNorm, Engine, First, Groups, Kernel, Layer, Shuffle};
 
 /// Called with each module and its output, in the order in which modules finish: PyTorch's
 /// `register_forward_hook`, for all modules.
@@ -64,7 +65,10 @@ pub(super) fn forward<E: Engine>(
             let layer = layer(&norm.weight, &norm.bias);
             engine.group_norm(xs.get(), layer, norm.num_groups, norm.eps, at)?
         }
-        Body::Linear(linear) => engine.linear(xs.get(), layer(&linear.weight, &linear.bias), at)?,
+        Body::Linear(linear) => {
+            let bias = linear.bias.as_ref().map(|bias| &bias.value);
+            engine.linear(xs.get(), Kernel { weight: &linear.weight.value, bias }, at)?
+        }
         Body::Sequence(steps) => sequence(engine, steps, xs, at, hook)?,
         Body::Residual(block) => residual(engine, block, xs, at, hook)?,
         Body::Attention(block) => attention(engine, block, xs.get(), at, hook)?,
@@ -76,6 +80,27 @@ pub(super) fn forward<E: Engine>(
         Body::QkvAttention(block) => qkv_attention(engine, block, xs.get(), at, hook)?,
         Body::AvgDown3D(shape) => engine.avg_down(xs.get(), *shape, at)?,
         Body::DupUp3D(shape) => engine.dup_up(xs.get(), *shape, at)?,
+        Body::GroupedConv2d(conv) => {
+            let bias = conv.bias.as_ref().map(|bias| &bias.value);
+            let kernel = Kernel { weight: &conv.weight.value, bias };
+            let groups = Groups { groups: conv.groups, side: conv.weight.shape[2] };
+            engine.grouped_conv2d(xs.get(), kernel, groups, at)?
+        }
+        Body::RmsNormOfPixels(norm) => {
+            engine.rms_norm_of_pixels(xs.get(), layer(&norm.weight, &norm.bias), norm.eps, at)?
+        }
+        Body::BatchNorm2d(norm) => {
+            let norm = BatchNorm {
+                layer: layer(&norm.weight, &norm.bias),
+                running_mean: &norm.running_mean.value,
+                running_var: &norm.running_var.value,
+                eps: norm.eps,
+            };
+            engine.batch_norm(xs.get(), norm, at)?
+        }
+        Body::MultiscaleAttention(block) => {
+            multiscale_attention(engine, block, xs.get(), at, hook)?
+        }
     };
     hook(Named { name: at, class: module.class }, &ys)?;
     Ok(ys)
@@ -116,6 +141,13 @@ pub(super) fn apply<E: Engine>(
         Function::Elementwise(function) => engine.elementwise(xs.owned(engine, at)?, function, at),
         Function::Patchify(patch) => engine.patchify(xs.get(), patch, at),
         Function::Unpatchify(patch) => engine.unpatchify(xs.get(), patch, at),
+        Function::PixelUnshuffle2x => engine.shuffled(xs.get(), Shuffle::SpaceToChannels, at),
+        Function::PixelShuffle2x => engine.shuffled(xs.get(), Shuffle::ChannelsToSpace, at),
+        Function::GroupMeans(count) => engine.shuffled(xs.get(), Shuffle::GroupMeans(count), at),
+        Function::RepeatChannels(times) => engine.shuffled(xs.get(), Shuffle::Repeat(times), at),
+        Function::GateBySilu => engine.shuffled(xs.get(), Shuffle::Gate, at),
+        Function::ChannelsLast => engine.shuffled(xs.get(), Shuffle::ChannelsLast, at),
+        Function::ChannelsFirst => engine.shuffled(xs.get(), Shuffle::ChannelsFirst, at),
     }
 }
 
@@ -132,10 +164,14 @@ fn residual<E: Engine>(
         return engine.add_to_input(input, hidden, First::Hidden, at);
     }
     let hidden = sequence(engine, &block.hidden, Input::Borrowed(xs.get()), at, hook)?;
-    let input = match &block.shortcut {
-        Some(shortcut) => forward(engine, shortcut, xs, hook)?,
-        None => xs.owned(engine, at)?,
+    let mut input = match &block.shortcut {
+        Some(shortcut) => Input::Owned(forward(engine, shortcut, xs, hook)?),
+        None => xs,
     };
+    for function in &block.shortcut_functions {
+        input = Input::Owned(apply(engine, *function, input, at)?);
+    }
+    let input = input.owned(engine, at)?;
     let first = match block.order {
         Order::ShortcutPlusHidden => First::Input,
         Order::HiddenPlusShortcut | Order::ShortcutFirst => First::Hidden,
@@ -156,6 +192,35 @@ fn qkv_attention<E: Engine>(
     let hidden = engine.qkv_attention(qkv, at)?;
     let hidden = forward(engine, &block.proj, Input::Owned(hidden), hook)?;
     engine.add_residual(hidden, xs, at)
+}
+
+/// diffusers' `SanaMultiscaleAttnProcessor2_0`: (N, C, H, W) to (N, C, H, W).
+fn multiscale_attention<E: Engine>(
+    engine: &E,
+    block: &MultiscaleAttention<E::Weight>,
+    xs: &E::Tensor,
+    at: &str,
+    hook: ForwardHook<E::Tensor>,
+) -> Result<E::Tensor> {
+    // (N, H, W, C)
+    let pixels = engine.shuffled(xs, Shuffle::ChannelsLast, at)?;
+    let mut projection =
+        |to: &Module<E::Weight>| forward(engine, to, Input::Borrowed(&pixels), hook);
+    let (query, key, value) =
+        (projection(&block.to_q)?, projection(&block.to_k)?, projection(&block.to_v)?);
+    drop(pixels);
+    let qkv = engine.stacked([query, key, value], at)?;
+    let around = block.to_qkv_multiscale.iter();
+    let mut around = around
+        .map(|scale| forward(engine, scale, Input::Borrowed(&qkv), hook))
+        .collect::<Result<Vec<_>>>()?;
+    around.insert(0, qkv);
+    let hidden = engine.multiscale_attention(around, block.head_dim, at)?;
+    let pixels = engine.shuffled(&hidden, Shuffle::ChannelsLast, at)?;
+    let hidden = forward(engine, &block.to_out, Input::Owned(pixels), hook)?;
+    // There and back, as diffusers has it, changes nothing.
+    let hidden = forward(engine, &block.norm_out, Input::Owned(hidden), hook)?;
+    engine.add_residual(engine.shuffled(&hidden, Shuffle::ChannelsFirst, at)?, xs, at)
 }
 
 /// (N, C, H, W) to (N, C, H, W); every position attends to every other, H * W squared.

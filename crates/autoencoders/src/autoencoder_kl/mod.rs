@@ -21,6 +21,8 @@ mod diagonal_gaussian;
 #[cfg(feature = "tch")]
 mod clips;
 #[cfg(feature = "tch")]
+mod shuffles;
+#[cfg(feature = "tch")]
 mod reference;
 #[cfg(feature = "tch")]
 mod cuda;

@@ -14,7 +14,7 @@ use super::engine::{Beyond, Engine};
 use super::forward::{ForwardHook, Input, Named, apply, forward};
 
 /// Classes of modules whose outputs are watched for values beyond f16.
-pub(super) const WATCHED: [&str; 10] = [
+pub(super) const WATCHED: [&str; 13] = [
     "Conv2d",
     "ResnetBlock2D",
     "AutoencoderTinyBlock",
@@ -25,6 +25,9 @@ pub(super) const WATCHED: [&str; 10] = [
     "QwenImageCausalConv3d",
     "QwenImageResidualBlock",
     "QwenImageAttentionBlock",
+    "ResBlock",
+    "SanaMultiscaleLinearAttention",
+    "GLUMBConv",
 ];
 
 /// A graph with an engine's tensors in it.

@@ -30,6 +30,8 @@ pub(super) enum Layout {
     Flat,
     /// (N, H * W, C)
     Tokens,
+    /// (N, H, W, C)
+    Pixels,
 }
 
 impl Pending {

@@ -10,9 +10,10 @@ use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
 use vae_fidelity_files::error::Result;
 
 use super::clips;
-use super::engine::{Beyond, Engine, First, Kernel, Layer};
+use super::engine::{BatchNorm, Beyond, Engine, First, Groups, Kernel, Layer, Shuffle};
 use super::libtorch::{Attempt, copied, kind_of, to_values};
 use super::model::WATCHED;
+use super::shuffles;
 
 /// Where and in which dtype libtorch computes.
 #[derive(Debug, Clone, Copy)]
@@ -80,8 +81,8 @@ impl Engine for Reference {
             .attempt(|| at)
     }
 
-    fn linear(&self, xs: &Tensor, layer: Layer<Tensor>, at: &str) -> Result<Tensor> {
-        xs.f_linear(layer.weight, Some(layer.bias)).attempt(|| at)
+    fn linear(&self, xs: &Tensor, layer: Kernel<Tensor>, at: &str) -> Result<Tensor> {
+        xs.f_linear(layer.weight, layer.bias).attempt(|| at)
     }
 
     /// In place, which rounds no differently and takes no more memory.
@@ -223,6 +224,52 @@ impl Engine for Reference {
 
     fn unpatchify(&self, xs: &Tensor, patch: usize, at: &str) -> Result<Tensor> {
         clips::unpatchify(xs, patch as i64).attempt(|| at)
+    }
+
+    fn grouped_conv2d(
+        &self,
+        xs: &Tensor,
+        kernel: Kernel<Tensor>,
+        shape: Groups,
+        at: &str,
+    ) -> Result<Tensor> {
+        let (padding, groups) = ([(shape.side / 2) as i64; 2], shape.groups as i64);
+        xs.f_conv2d(kernel.weight, kernel.bias, [1, 1], padding, [1, 1], groups).attempt(|| at)
+    }
+
+    fn rms_norm_of_pixels(
+        &self,
+        xs: &Tensor,
+        layer: Layer<Tensor>,
+        eps: f64,
+        at: &str,
+    ) -> Result<Tensor> {
+        shuffles::rms_norm_of_pixels(xs, layer, eps).attempt(|| at)
+    }
+
+    fn batch_norm(&self, xs: &Tensor, norm: BatchNorm<Tensor>, at: &str) -> Result<Tensor> {
+        let BatchNorm { layer, running_mean, running_var, eps } = norm;
+        let (weight, bias) = (Some(layer.weight), Some(layer.bias));
+        let (mean, variance) = (Some(running_mean), Some(running_var));
+        // What comes of training has no say after it: momentum is any.
+        xs.f_batch_norm(weight, bias, mean, variance, false, 0.1, eps, true).attempt(|| at)
+    }
+
+    fn shuffled(&self, xs: &Tensor, shuffle: Shuffle, at: &str) -> Result<Tensor> {
+        shuffles::shuffled(xs, shuffle).attempt(|| at)
+    }
+
+    fn stacked(&self, parts: [Tensor; 3], at: &str) -> Result<Tensor> {
+        Tensor::f_cat(&parts, 3).and_then(|pixels| pixels.f_movedim_int(-1, 1)).attempt(|| at)
+    }
+
+    fn multiscale_attention(
+        &self,
+        scales: Vec<Tensor>,
+        head_dim: usize,
+        at: &str,
+    ) -> Result<Tensor> {
+        shuffles::multiscale_attention(&scales, head_dim as i64).attempt(|| at)
     }
 
     /// On the CPU, where one more pass over a tensor costs little; elsewhere it would wait for the device.

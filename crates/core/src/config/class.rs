@@ -20,17 +20,20 @@ pub enum Class {
     AutoencoderKLWan,
     /// Qwen-Image's: the graph of Wan 2.1.
     AutoencoderKLQwenImage,
+    /// Sana's, and the DC-AE mixes: 32 to 128 times smaller a side.
+    AutoencoderDC,
 }
 
 impl Class {
     /// Every class that is run.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AutoencoderKL,
         Self::AutoencoderKLFlux2,
         Self::AutoencoderTiny,
         Self::AsymmetricAutoencoderKL,
         Self::AutoencoderKLWan,
         Self::AutoencoderKLQwenImage,
+        Self::AutoencoderDC,
     ];
 
     /// diffusers' name of it.
@@ -42,6 +45,7 @@ impl Class {
             Self::AsymmetricAutoencoderKL => "AsymmetricAutoencoderKL",
             Self::AutoencoderKLWan => "AutoencoderKLWan",
             Self::AutoencoderKLQwenImage => "AutoencoderKLQwenImage",
+            Self::AutoencoderDC => "AutoencoderDC",
         }
     }
 

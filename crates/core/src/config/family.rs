@@ -69,6 +69,18 @@ pub enum Family {
     /// Qwen-Image, with the graph and the statistics of Wan 2.1.
     #[serde(rename = "qwen-image")]
     QwenImage,
+    /// DC-AE with latents 32 times smaller than the picture, as Sana has it.
+    #[serde(rename = "sana")]
+    Sana,
+    /// DC-AE with latents 32 times smaller, trained on a mix of data.
+    #[serde(rename = "dc-ae-f32-mix")]
+    DcAeF32Mix,
+    /// DC-AE with latents 64 times smaller, trained on a mix of data.
+    #[serde(rename = "dc-ae-f64-mix")]
+    DcAeF64Mix,
+    /// DC-AE with latents 128 times smaller, trained on a mix of data.
+    #[serde(rename = "dc-ae-f128-mix")]
+    DcAeF128Mix,
     /// None of these.
     #[serde(rename = "unknown")]
     Unknown,
@@ -97,6 +109,10 @@ impl Family {
             Self::Wan21 => "wan2.1",
             Self::Wan22 => "wan2.2",
             Self::QwenImage => "qwen-image",
+            Self::Sana => "sana",
+            Self::DcAeF32Mix => "dc-ae-f32-mix",
+            Self::DcAeF64Mix => "dc-ae-f64-mix",
+            Self::DcAeF128Mix => "dc-ae-f128-mix",
             Self::Unknown => "unknown",
         }
     }
@@ -123,6 +139,10 @@ impl Family {
             Self::Wan21 => "Wan 2.1 and Wan 2.2 14B, as one picture",
             Self::Wan22 => "Wan 2.2 5B, as one picture",
             Self::QwenImage => "Qwen-Image and Qwen-Image-Edit",
+            Self::Sana => "Sana, and models that took over its DC-AE",
+            Self::DcAeF32Mix => "DC-AE f32c32, trained on a mix of data",
+            Self::DcAeF64Mix => "DC-AE f64c128, trained on a mix of data",
+            Self::DcAeF128Mix => "DC-AE f128c512, trained on a mix of data",
             Self::Unknown => "None of these",
         }
     }
@@ -139,10 +159,11 @@ impl Family {
             VaeConfig::AutoencoderKLWan(_) | VaeConfig::AutoencoderKLQwenImage(_) => {
                 Self::of_wan(config)
             }
-            VaeConfig::AsymmetricAutoencoderKL(asymmetric) => {
+            VaeConfig::AsymmetricAutoencoderKL(_) | VaeConfig::AutoencoderDC(_) => {
+                let found = config.scaling_factor().unwrap_or_default();
                 let scaled = |family: &Self| {
                     let factor = family.scaling_factor().unwrap_or_default();
-                    (asymmetric.scaling_factor - factor).abs() < 1e-6
+                    (found - factor).abs() < 1e-6
                 };
                 Self::with_graph_of(config).into_iter().find(scaled).unwrap_or(Self::Unknown)
             }

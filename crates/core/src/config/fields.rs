@@ -98,15 +98,18 @@ impl<'a> Fields<'a> {
     /// `act_fn`, of which `default` is the class's.
     pub fn take_activation(&mut self, default: &str) -> Result<Activation> {
         let name: String = self.take("act_fn", || default.to_owned())?;
+        self.activation("act_fn", &name)
+    }
+
+    /// The activation that `field` calls `name`.
+    pub fn activation(&self, field: &str, name: &str) -> Result<Activation> {
         match name.to_lowercase().as_str() {
             "silu" | "swish" => Ok(Activation::Silu),
             "mish" => Ok(Activation::Mish),
             "gelu" => Ok(Activation::Gelu),
             "relu" => Ok(Activation::Relu),
-            _ => Err(self.bad(
-                "act_fn",
-                format!("expected silu, swish, mish, gelu or relu, found {name:?}"),
-            )),
+            _ => Err(self
+                .bad(field, format!("expected silu, swish, mish, gelu or relu, found {name:?}"))),
         }
     }
 

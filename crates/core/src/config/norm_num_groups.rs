@@ -11,7 +11,8 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => Some(config.norm_num_groups),
             Self::AutoencoderTiny(_)
             | Self::AutoencoderKLWan(_)
-            | Self::AutoencoderKLQwenImage(_) => None,
+            | Self::AutoencoderKLQwenImage(_)
+            | Self::AutoencoderDC(_) => None,
         }
     }
 
@@ -39,7 +40,8 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => config.norm_num_groups = groups,
             Self::AutoencoderTiny(_)
             | Self::AutoencoderKLWan(_)
-            | Self::AutoencoderKLQwenImage(_) => return None,
+            | Self::AutoencoderKLQwenImage(_)
+            | Self::AutoencoderDC(_) => return None,
         }
         Some(self)
     }

@@ -60,7 +60,7 @@ impl Family {
     ];
 
     /// Families that have published a config, in the order in which a question names them.
-    pub const PUBLISHED: [Self; 18] = [
+    pub const PUBLISHED: [Self; 22] = [
         Self::Sd1,
         Self::Sd2,
         Self::Sdxl,
@@ -79,6 +79,10 @@ impl Family {
         Self::Wan21,
         Self::Wan22,
         Self::QwenImage,
+        Self::Sana,
+        Self::DcAeF32Mix,
+        Self::DcAeF64Mix,
+        Self::DcAeF128Mix,
     ];
 
     /// From `vae/config.json` of the repository named beside each value.
@@ -127,6 +131,7 @@ impl Family {
             Self::Flux2 | Self::Asymmetric => return None,
             Self::Wan21 | Self::Wan22 | Self::QwenImage => return None,
             Self::Taesd | Self::Taesdxl | Self::Taesd3 | Self::Taef1 | Self::Taef2 => return None,
+            Self::Sana | Self::DcAeF32Mix | Self::DcAeF64Mix | Self::DcAeF128Mix => return None,
             Self::Builtin | Self::Unknown => return None,
         })
     }
@@ -136,7 +141,9 @@ impl Family {
         match (self, self.latents_of_taesd()) {
             (Self::Asymmetric, _) => Some(STABLE_DIFFUSION.scaling_factor),
             (_, Some(_)) => Some(1.0),
-            (_, None) => self.published().map(|published| published.scaling_factor),
+            (_, None) => self
+                .dc_scaling_factor()
+                .or_else(|| self.published().map(|published| published.scaling_factor)),
         }
     }
 
@@ -166,6 +173,12 @@ impl Family {
         if self.wan_statistics().is_some() {
             let other = || of_class(Class::AutoencoderKLWan);
             return Some(self.wan_difference(config).unwrap_or_else(other));
+        }
+        if self.dc_scaling_factor().is_some() {
+            let VaeConfig::AutoencoderDC(config) = config else {
+                return Some(of_class(Class::AutoencoderDC));
+            };
+            return self.dc_difference(config);
         }
         match (self, config) {
             (Self::Flux2, VaeConfig::AutoencoderKLFlux2(config)) => Some(flux2_difference(config)),
@@ -260,6 +273,11 @@ impl Family {
             (VaeConfig::AutoencoderKLQwenImage(config), _) => {
                 self.apply_wan(config.as_wan(), supplied(config.defaulted))
             }
+            (VaeConfig::AutoencoderDC(config), _) => {
+                let defaulted = supplied(config.defaulted.clone());
+                self.apply_dc(config, defaulted).into()
+            }
+            // Of no family that fits.
             (config, None) => config,
         })
     }

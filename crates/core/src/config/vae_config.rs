@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::asymmetric_autoencoder_kl::AsymmetricAutoencoderKLConfig;
+use super::autoencoder_dc::AutoencoderDCConfig;
 use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
 use super::autoencoder_kl_flux2::AutoencoderKLFlux2Config;
 use super::autoencoder_kl_qwen_image::AutoencoderKLQwenImageConfig;
@@ -32,10 +33,12 @@ pub enum VaeConfig {
     AutoencoderKLWan(AutoencoderKLWanConfig),
     /// Of an `AutoencoderKLQwenImage`.
     AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig),
+    /// Of an `AutoencoderDC`.
+    AutoencoderDC(AutoencoderDCConfig),
 }
 
-/// The side of `AutoencoderTiny`'s tiles in pixels, whose config says nothing of a size.
-const TILE_OF_TINY: usize = 512;
+/// The side of the tiles of `AutoencoderTiny` and `AutoencoderDC` in pixels, whose configs say nothing of a size.
+const TILE_OF_TINY_AND_DC: usize = 512;
 
 /// The side of the Wan family's tiles in pixels, for the same reason.
 const TILE_OF_WAN: usize = 256;
@@ -84,6 +87,7 @@ impl VaeConfig {
             Class::AutoencoderKLQwenImage => {
                 Self::AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig::from_fields(fields)?)
             }
+            Class::AutoencoderDC => Self::AutoencoderDC(AutoencoderDCConfig::from_fields(fields)?),
         })
     }
 
@@ -101,6 +105,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(_) => Class::AsymmetricAutoencoderKL,
             Self::AutoencoderKLWan(_) => Class::AutoencoderKLWan,
             Self::AutoencoderKLQwenImage(_) => Class::AutoencoderKLQwenImage,
+            Self::AutoencoderDC(_) => Class::AutoencoderDC,
         }
     }
 
@@ -113,6 +118,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => config.in_channels,
             Self::AutoencoderKLWan(config) => config.in_channels / config.patch().pow(2),
             Self::AutoencoderKLQwenImage(config) => config.input_channels,
+            Self::AutoencoderDC(config) => config.in_channels,
         }
     }
 
@@ -125,6 +131,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => config.out_channels,
             Self::AutoencoderKLWan(config) => config.out_channels / config.patch().pow(2),
             Self::AutoencoderKLQwenImage(config) => config.input_channels,
+            Self::AutoencoderDC(config) => config.in_channels,
         }
     }
 
@@ -137,6 +144,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => config.latent_channels,
             Self::AutoencoderKLWan(config) => config.z_dim,
             Self::AutoencoderKLQwenImage(config) => config.z_dim,
+            Self::AutoencoderDC(config) => config.latent_channels,
         }
     }
 
@@ -146,7 +154,9 @@ impl VaeConfig {
         match self {
             Self::AutoencoderKL(config) => config.sample_size,
             Self::AutoencoderKLFlux2(config) => config.sample_size,
-            Self::AutoencoderTiny(_) => SampleSize::Side(TILE_OF_TINY),
+            Self::AutoencoderTiny(_) | Self::AutoencoderDC(_) => {
+                SampleSize::Side(TILE_OF_TINY_AND_DC)
+            }
             Self::AsymmetricAutoencoderKL(config) => config.sample_size,
             Self::AutoencoderKLWan(_) | Self::AutoencoderKLQwenImage(_) => {
                 SampleSize::Side(TILE_OF_WAN)
@@ -157,7 +167,7 @@ impl VaeConfig {
     /// Whether the encoder gives a distribution of latents, whose mode or a draw is taken; if not, it
     /// gives the latents.
     pub fn has_posterior(&self) -> bool {
-        !matches!(self, Self::AutoencoderTiny(_))
+        !matches!(self, Self::AutoencoderTiny(_) | Self::AutoencoderDC(_))
     }
 
     /// Whether diffusers' class can be tiled and sliced.
@@ -174,7 +184,7 @@ impl VaeConfig {
             | Self::AutoencoderKLWan(_)
             | Self::AutoencoderKLQwenImage(_) => "quant_conv",
             Self::AutoencoderKL(_) | Self::AutoencoderKLFlux2(_) => "encoder.conv_out",
-            Self::AutoencoderTiny(_) => "encoder",
+            Self::AutoencoderTiny(_) | Self::AutoencoderDC(_) => "encoder",
         }
     }
 
@@ -187,6 +197,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => &config.down_block_out_channels,
             Self::AutoencoderKLWan(config) => return Cow::Owned(config.widths()),
             Self::AutoencoderKLQwenImage(config) => return Cow::Owned(config.as_wan().widths()),
+            Self::AutoencoderDC(config) => &config.encoder_block_out_channels,
         })
     }
 
@@ -200,6 +211,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => &config.up_block_out_channels,
             Self::AutoencoderKLWan(config) => return Cow::Owned(config.decoder_widths()),
             Self::AutoencoderKLQwenImage(_) => return self.block_out_channels(),
+            Self::AutoencoderDC(config) => &config.decoder_block_out_channels,
         })
     }
 
@@ -219,6 +231,12 @@ impl VaeConfig {
                 let (down, up) = (config.layers_per_down_block, config.layers_per_up_block);
                 let decoder = &config.up_block_out_channels;
                 format!("{widths} and {decoder:?}, {down} and {up} layers a block")
+            }
+            Self::AutoencoderDC(config) => {
+                let (widths, decoder) = (self.block_out_channels(), self.decoder_widths());
+                let (down, up) =
+                    (&config.encoder_layers_per_block, &config.decoder_layers_per_block);
+                format!("widths {widths:?} and {decoder:?}, {down:?} and {up:?} blocks")
             }
             Self::AutoencoderKLWan(AutoencoderKLWanConfig { num_res_blocks, .. })
             | Self::AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig {
@@ -245,6 +263,8 @@ impl VaeConfig {
             // Its shortcuts take the mean of whole squares of pixels.
             Self::AutoencoderKLWan(config) if config.is_residual => config.downsampling(),
             Self::AutoencoderKLWan(config) => config.patch(),
+            // Here too, and squares of pixels become channels.
+            Self::AutoencoderDC(_) => self.downsampling(),
             _ => 1,
         }
     }
@@ -258,7 +278,8 @@ impl VaeConfig {
             Self::AutoencoderKL(_)
             | Self::AutoencoderKLFlux2(_)
             | Self::AutoencoderTiny(_)
-            | Self::AsymmetricAutoencoderKL(_) => false,
+            | Self::AsymmetricAutoencoderKL(_)
+            | Self::AutoencoderDC(_) => false,
         }
     }
 
@@ -270,48 +291,8 @@ impl VaeConfig {
             | Self::AutoencoderTiny(_)
             | Self::AsymmetricAutoencoderKL(_)
             | Self::AutoencoderKLQwenImage(_) => 8,
-            Self::AutoencoderKLWan(_) => self.whole_sides().max(8),
+            Self::AutoencoderKLWan(_) | Self::AutoencoderDC(_) => self.whole_sides().max(8),
             Self::AutoencoderKLFlux2(config) => (self.downsampling() * config.patch_size[0]).max(8),
-        }
-    }
-
-    /// What latents are multiplied by before diffusion, in classes whose config has it.
-    pub fn scaling_factor(&self) -> Option<f64> {
-        match self {
-            Self::AutoencoderKL(config) => Some(config.scaling_factor),
-            Self::AutoencoderKLFlux2(_)
-            | Self::AutoencoderKLWan(_)
-            | Self::AutoencoderKLQwenImage(_) => None,
-            Self::AutoencoderTiny(config) => Some(config.scaling_factor),
-            Self::AsymmetricAutoencoderKL(config) => Some(config.scaling_factor),
-        }
-    }
-
-    /// What diffusion pipelines subtract before scaling, in classes whose config has it.
-    pub fn shift_factor(&self) -> Option<f64> {
-        match self {
-            Self::AutoencoderKL(config) => config.shift_factor,
-            Self::AutoencoderKLFlux2(_)
-            | Self::AsymmetricAutoencoderKL(_)
-            | Self::AutoencoderKLWan(_)
-            | Self::AutoencoderKLQwenImage(_) => None,
-            Self::AutoencoderTiny(config) => {
-                Some(config.shift_factor).filter(|shift| *shift != 0.0)
-            }
-        }
-    }
-
-    /// Mean and standard deviation of each latent channel, where the config has both.
-    pub fn latents_statistics(&self) -> Option<(&[f64], &[f64])> {
-        match self {
-            Self::AutoencoderKL(config) => {
-                Some((config.latents_mean.as_deref()?, config.latents_std.as_deref()?))
-            }
-            Self::AutoencoderKLWan(config) => Some((&config.latents_mean, &config.latents_std)),
-            Self::AutoencoderKLQwenImage(config) => {
-                Some((&config.latents_mean, &config.latents_std))
-            }
-            _ => None,
         }
     }
 
@@ -332,6 +313,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => &config.defaulted,
             Self::AutoencoderKLWan(config) => &config.defaulted,
             Self::AutoencoderKLQwenImage(config) => &config.defaulted,
+            Self::AutoencoderDC(config) => &config.defaulted,
         }
     }
 
@@ -345,6 +327,7 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => config.defaulted.clear(),
             Self::AutoencoderKLWan(config) => config.defaulted.clear(),
             Self::AutoencoderKLQwenImage(config) => config.defaulted.clear(),
+            Self::AutoencoderDC(config) => config.defaulted.clear(),
         }
         self
     }
@@ -358,42 +341,29 @@ impl VaeConfig {
             Self::AsymmetricAutoencoderKL(config) => &config.unknown,
             Self::AutoencoderKLWan(config) => &config.unknown,
             Self::AutoencoderKLQwenImage(config) => &config.unknown,
+            Self::AutoencoderDC(config) => &config.unknown,
         }
     }
 }
 
-impl From<AutoencoderKLConfig> for VaeConfig {
-    fn from(config: AutoencoderKLConfig) -> Self {
-        Self::AutoencoderKL(config)
-    }
+macro_rules! from {
+    ($($class:ident($config:ident)),* $(,)?) => {
+        $(
+            impl From<$config> for VaeConfig {
+                fn from(config: $config) -> Self {
+                    Self::$class(config)
+                }
+            }
+        )*
+    };
 }
 
-impl From<AutoencoderTinyConfig> for VaeConfig {
-    fn from(config: AutoencoderTinyConfig) -> Self {
-        Self::AutoencoderTiny(config)
-    }
-}
-
-impl From<AutoencoderKLFlux2Config> for VaeConfig {
-    fn from(config: AutoencoderKLFlux2Config) -> Self {
-        Self::AutoencoderKLFlux2(config)
-    }
-}
-
-impl From<AsymmetricAutoencoderKLConfig> for VaeConfig {
-    fn from(config: AsymmetricAutoencoderKLConfig) -> Self {
-        Self::AsymmetricAutoencoderKL(config)
-    }
-}
-
-impl From<AutoencoderKLWanConfig> for VaeConfig {
-    fn from(config: AutoencoderKLWanConfig) -> Self {
-        Self::AutoencoderKLWan(config)
-    }
-}
-
-impl From<AutoencoderKLQwenImageConfig> for VaeConfig {
-    fn from(config: AutoencoderKLQwenImageConfig) -> Self {
-        Self::AutoencoderKLQwenImage(config)
-    }
+from! {
+    AutoencoderKL(AutoencoderKLConfig),
+    AutoencoderKLFlux2(AutoencoderKLFlux2Config),
+    AutoencoderTiny(AutoencoderTinyConfig),
+    AsymmetricAutoencoderKL(AsymmetricAutoencoderKLConfig),
+    AutoencoderKLWan(AutoencoderKLWanConfig),
+    AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig),
+    AutoencoderDC(AutoencoderDCConfig),
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::module::{Function, Load, Module};
+use super::map::Load;
+use super::module::{Function, Module};
 
 /// Name and shape of one tensor of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -140,7 +140,12 @@ fn resnet(name: String, half: Half, inputs: usize, outputs: usize) -> Module {
     Module {
         name,
         class: "ResnetBlock2D",
-        body: Body::Residual(Residual { hidden, shortcut, order: Order::ShortcutPlusHidden }),
+        body: Body::Residual(Residual {
+            hidden,
+            shortcut,
+            shortcut_functions: Vec::new(),
+            order: Order::ShortcutPlusHidden,
+        }),
     }
 }
 
@@ -168,7 +173,7 @@ fn attention(name: String, half: Half, channels: usize) -> Module {
         class: "Linear",
         body: Body::Linear(Linear {
             weight: Parameter::new([channels, channels]),
-            bias: Parameter::new([channels]),
+            bias: Some(Parameter::new([channels])),
         }),
     };
     let attention = Attention {

@@ -183,6 +183,7 @@ impl Build {
         let body = Body::Residual(Residual {
             hidden,
             shortcut: Some(Box::new(shortcut)),
+            shortcut_functions: Vec::new(),
             order: Order::HiddenPlusShortcut,
         });
         Module { name, class: "WanResidualDownBlock", body }
@@ -218,6 +219,7 @@ impl Build {
         let body = Body::Residual(Residual {
             hidden,
             shortcut: Some(Box::new(shortcut)),
+            shortcut_functions: Vec::new(),
             order: Order::HiddenPlusShortcut,
         });
         Module { name, class, body }
@@ -316,7 +318,12 @@ impl Build {
         ];
         let shortcut = (inputs != outputs)
             .then(|| Box::new(self.conv(format!("{name}.conv_shortcut"), inputs, outputs, 1)));
-        let body = Body::Residual(Residual { hidden, shortcut, order: Order::ShortcutFirst });
+        let body = Body::Residual(Residual {
+            hidden,
+            shortcut,
+            shortcut_functions: Vec::new(),
+            order: Order::ShortcutFirst,
+        });
         Module { name, class: self.names.residual, body }
     }
 

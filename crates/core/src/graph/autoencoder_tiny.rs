@@ -153,7 +153,12 @@ fn pool_of(name: String, width: usize) -> Module {
 /// What a module makes of the input, plus the input.
 fn added(module: Module) -> Step {
     let hidden = vec![Step::Module(module)];
-    Step::Residual(Residual { hidden, shortcut: None, order: Order::HiddenPlusShortcut })
+    Step::Residual(Residual {
+        hidden,
+        shortcut: None,
+        shortcut_functions: Vec::new(),
+        order: Order::HiddenPlusShortcut,
+    })
 }
 
 fn sequential(name: String, steps: Vec<Step>) -> Module {

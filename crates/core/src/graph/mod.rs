@@ -8,7 +8,9 @@
 // A module uses only those above it.
 mod parameter;
 mod clips;
+mod shuffles;
 mod module;
+mod map;
 mod sizes;
 mod autoencoder;
 mod autoencoder_kl;
@@ -16,16 +18,19 @@ mod autoencoder_kl_flux2;
 mod autoencoder_tiny;
 mod asymmetric_autoencoder_kl;
 mod autoencoder_kl_wan;
+mod autoencoder_dc;
 #[cfg(test)]
 mod state_dicts;
 
 pub use autoencoder::{Graph, TensorSpec};
 pub use clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
+pub use map::Load;
 pub use module::{
-    Attention, Body, Conv2d, Elementwise, Function, GroupNorm, Linear, Load, Module, Order,
-    QkvAttention, Residual, Step,
+    Attention, Body, Conv2d, Elementwise, Function, GroupNorm, Linear, Module, MultiscaleAttention,
+    Order, QkvAttention, Residual, Step,
 };
 pub use parameter::Parameter;
+pub use shuffles::{BatchNorm2d, GroupedConv2d, RmsNormOfPixels};
 
 use crate::config::VaeConfig;
 
@@ -43,6 +48,7 @@ impl Graph {
             VaeConfig::AutoencoderKLQwenImage(config) => {
                 autoencoder_kl_wan::graph(&config.as_wan(), autoencoder_kl_wan::QWEN_IMAGE)
             }
+            VaeConfig::AutoencoderDC(config) => autoencoder_dc::graph(config),
         }
     }
 }

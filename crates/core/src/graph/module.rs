@@ -2,6 +2,7 @@
 
 use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
 use super::parameter::Parameter;
+use super::shuffles::{BatchNorm2d, GroupedConv2d, RmsNormOfPixels};
 use crate::config::Activation;
 
 /// A module as diffusers' `named_modules()` lists it.
@@ -14,9 +15,6 @@ pub struct Module<W = ()> {
     /// What it computes.
     pub body: Body<W>,
 }
-
-/// Called with the checkpoint key and the shape of a tensor.
-pub type Load<'a, V, E> = &'a mut dyn FnMut(&str, &[usize]) -> Result<V, E>;
 
 /// What a module computes.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +41,14 @@ pub enum Body<W = ()> {
     AvgDown3D(AvgDown3D),
     /// Larger, by repeating values.
     DupUp3D(DupUp3D),
+    /// A convolution in groups of channels.
+    GroupedConv2d(GroupedConv2d<W>),
+    /// `RMSNorm` of pixels.
+    RmsNormOfPixels(RmsNormOfPixels<W>),
+    /// `torch.nn.BatchNorm2d`, by statistics in the checkpoint.
+    BatchNorm2d(BatchNorm2d<W>),
+    /// Linear attention, through kernels of several sizes.
+    MultiscaleAttention(Box<MultiscaleAttention<W>>),
 }
 
 /// A step of a sequence.
@@ -72,6 +78,20 @@ pub enum Function {
     Unpatchify(usize),
     /// Arithmetic on each value by itself.
     Elementwise(Elementwise),
+    /// `torch.nn.functional.pixel_unshuffle` by 2: squares become channels, in the order (c, ph, pw).
+    PixelUnshuffle2x,
+    /// `torch.nn.functional.pixel_shuffle` by 2, its inverse.
+    PixelShuffle2x,
+    /// Each so many channels, one after another, become their mean.
+    GroupMeans(usize),
+    /// Each channel so many times, one after another.
+    RepeatChannels(usize),
+    /// The first half of the channels times SiLU of the second.
+    GateBySilu,
+    /// `movedim(1, -1)`: an image (N, C, H, W) to pixels (N, H, W, C).
+    ChannelsLast,
+    /// Back.
+    ChannelsFirst,
 }
 
 /// What a half does to each value of its input or output, in steps that are each rounded.
@@ -131,7 +151,7 @@ pub struct Linear<W = ()> {
     /// (out, in)
     pub weight: Parameter<W>,
     /// (out)
-    pub bias: Parameter<W>,
+    pub bias: Option<Parameter<W>>,
 }
 
 /// The input, or what a shortcut makes of it, and what a sequence makes of it.
@@ -141,6 +161,8 @@ pub struct Residual<W = ()> {
     pub hidden: Vec<Step<W>>,
     /// What stands in for the input.
     pub shortcut: Option<Box<Module<W>>>,
+    /// What becomes of the shortcut's way after that.
+    pub shortcut_functions: Vec<Function>,
     /// How the sum comes about.
     pub order: Order,
 }
@@ -183,6 +205,26 @@ pub struct QkvAttention<W = ()> {
     pub proj: Module<W>,
 }
 
+/// `SanaMultiscaleLinearAttention`: heads of `head_dim` channels over single pixels, and as many for each
+/// kernel that looks around them. The input is added.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MultiscaleAttention<W = ()> {
+    /// To queries, of pixels (N, H, W, C).
+    pub to_q: Module<W>,
+    /// To keys.
+    pub to_k: Module<W>,
+    /// To values.
+    pub to_v: Module<W>,
+    /// Each of an image of queries, keys and values one after another.
+    pub to_qkv_multiscale: Vec<Module<W>>,
+    /// Of what was attended to, (N, H, W, C).
+    pub to_out: Module<W>,
+    /// The norm behind it.
+    pub norm_out: Module<W>,
+    /// Channels of a head.
+    pub head_dim: usize,
+}
+
 impl<W> Module<W> {
     /// The modules inside it, in the order in which they run.
     pub fn children(&self) -> Vec<&Self> {
@@ -190,6 +232,21 @@ impl<W> Module<W> {
             Body::Conv2d(_) | Body::GroupNorm(_) | Body::Linear(_) => Vec::new(),
             Body::CausalConv3d(_) | Body::RmsNorm(_) => Vec::new(),
             Body::AvgDown3D(_) | Body::DupUp3D(_) => Vec::new(),
+            Body::GroupedConv2d(_) | Body::RmsNormOfPixels(_) => Vec::new(),
+            Body::BatchNorm2d(_) => Vec::new(),
+            Body::MultiscaleAttention(attention) => {
+                let MultiscaleAttention {
+                    to_q,
+                    to_k,
+                    to_v,
+                    to_qkv_multiscale,
+                    to_out,
+                    norm_out,
+                    ..
+                } = &**attention;
+                let scales = to_qkv_multiscale.iter();
+                [to_q, to_k, to_v].into_iter().chain(scales).chain([to_out, norm_out]).collect()
+            }
             Body::Sequence(steps) => steps.iter().flat_map(Step::modules).collect(),
             Body::Residual(residual) => residual.children().collect(),
             Body::Attention(attention) => {
@@ -214,19 +271,27 @@ impl<W> Module<W> {
     /// The tensors of the module itself, under their names in it.
     pub fn parameters(&self) -> Vec<(&'static str, &Parameter<W>)> {
         match &self.body {
-            Body::Conv2d(Conv2d { weight, bias, .. }) => {
+            Body::Conv2d(Conv2d { weight, bias, .. })
+            | Body::Linear(Linear { weight, bias })
+            | Body::GroupedConv2d(GroupedConv2d { weight, bias, .. }) => {
                 let bias = bias.iter().map(|bias| ("bias", bias));
                 [("weight", weight)].into_iter().chain(bias).collect()
             }
             Body::GroupNorm(GroupNorm { weight, bias, .. })
-            | Body::Linear(Linear { weight, bias }) => vec![("weight", weight), ("bias", bias)],
-            Body::CausalConv3d(CausalConv3d { weight, bias, .. }) => {
+            | Body::RmsNormOfPixels(RmsNormOfPixels { weight, bias, .. })
+            | Body::CausalConv3d(CausalConv3d { weight, bias, .. }) => {
                 vec![("weight", weight), ("bias", bias)]
             }
             Body::RmsNorm(RmsNorm { gamma }) => vec![("gamma", gamma)],
+            Body::BatchNorm2d(BatchNorm2d { weight, bias, running_mean, running_var, .. }) => vec![
+                ("weight", weight),
+                ("bias", bias),
+                ("running_mean", running_mean),
+                ("running_var", running_var),
+            ],
             Body::AvgDown3D(_) | Body::DupUp3D(_) => Vec::new(),
             Body::Sequence(_) | Body::Residual(_) => Vec::new(),
-            Body::Attention(_) | Body::QkvAttention(_) => Vec::new(),
+            Body::Attention(_) | Body::QkvAttention(_) | Body::MultiscaleAttention(_) => Vec::new(),
         }
     }
 
@@ -250,75 +315,17 @@ impl<W> Module<W> {
             Body::RmsNorm(norm) => norm.gamma.shape[0],
             Body::AvgDown3D(shortcut) => shortcut.in_channels,
             Body::DupUp3D(shortcut) => shortcut.in_channels,
-            Body::Sequence(_) | Body::Residual(_) | Body::Attention(_) | Body::QkvAttention(_) => {
+            Body::GroupedConv2d(conv) => conv.weight.shape[1] * conv.groups,
+            Body::RmsNormOfPixels(norm) => norm.weight.shape[0],
+            Body::BatchNorm2d(norm) => norm.weight.shape[0],
+            Body::Sequence(_)
+            | Body::Residual(_)
+            | Body::Attention(_)
+            | Body::QkvAttention(_)
+            | Body::MultiscaleAttention(_) => {
                 self.children().first().map_or(0, |first| first.in_channels())
             }
         }
-    }
-
-    /// The same module with what `load` gives for each tensor.
-    ///
-    /// # Errors
-    ///
-    /// Returns the first error of `load`.
-    pub fn try_map<V, E>(&self, load: Load<V, E>) -> Result<Module<V>, E> {
-        let mut parameter = |leaf: &str, of: &Parameter<W>| -> Result<Parameter<V>, E> {
-            let value = load(&format!("{}.{leaf}", self.name), &of.shape)?;
-            Ok(Parameter { shape: of.shape.clone(), value })
-        };
-        let body = match &self.body {
-            Body::Conv2d(Conv2d { weight, bias, stride, padding }) => Body::Conv2d(Conv2d {
-                weight: parameter("weight", weight)?,
-                bias: bias.as_ref().map(|bias| parameter("bias", bias)).transpose()?,
-                stride: *stride,
-                padding: *padding,
-            }),
-            Body::GroupNorm(GroupNorm { weight, bias, num_groups, eps }) => {
-                Body::GroupNorm(GroupNorm {
-                    weight: parameter("weight", weight)?,
-                    bias: parameter("bias", bias)?,
-                    num_groups: *num_groups,
-                    eps: *eps,
-                })
-            }
-            Body::Linear(Linear { weight, bias }) => Body::Linear(Linear {
-                weight: parameter("weight", weight)?,
-                bias: parameter("bias", bias)?,
-            }),
-            Body::Sequence(steps) => Body::Sequence(try_map_steps(steps, load)?),
-            Body::Residual(residual) => Body::Residual(residual.try_map(load)?),
-            Body::Attention(attention) => {
-                let Attention { group_norm, to_q, to_k, to_v, to_out } = &**attention;
-                Body::Attention(Box::new(Attention {
-                    group_norm: group_norm.try_map(load)?,
-                    to_q: to_q.try_map(load)?,
-                    to_k: to_k.try_map(load)?,
-                    to_v: to_v.try_map(load)?,
-                    to_out: to_out.try_map(load)?,
-                }))
-            }
-            Body::CausalConv3d(CausalConv3d { weight, bias, padding }) => {
-                Body::CausalConv3d(CausalConv3d {
-                    weight: parameter("weight", weight)?,
-                    bias: parameter("bias", bias)?,
-                    padding: *padding,
-                })
-            }
-            Body::RmsNorm(RmsNorm { gamma }) => {
-                Body::RmsNorm(RmsNorm { gamma: parameter("gamma", gamma)? })
-            }
-            Body::QkvAttention(attention) => {
-                let QkvAttention { norm, to_qkv, proj } = &**attention;
-                Body::QkvAttention(Box::new(QkvAttention {
-                    norm: norm.try_map(load)?,
-                    to_qkv: to_qkv.try_map(load)?,
-                    proj: proj.try_map(load)?,
-                }))
-            }
-            Body::AvgDown3D(shortcut) => Body::AvgDown3D(*shortcut),
-            Body::DupUp3D(shortcut) => Body::DupUp3D(*shortcut),
-        };
-        Ok(Module { name: self.name.clone(), class: self.class, body })
     }
 }
 
@@ -337,24 +344,4 @@ impl<W> Residual<W> {
     fn children(&self) -> impl Iterator<Item = &Module<W>> {
         self.hidden.iter().flat_map(Step::modules).chain(self.shortcut.as_deref())
     }
-
-    fn try_map<V, E>(&self, load: Load<V, E>) -> Result<Residual<V>, E> {
-        Ok(Residual {
-            hidden: try_map_steps(&self.hidden, load)?,
-            shortcut: match &self.shortcut {
-                Some(shortcut) => Some(Box::new(shortcut.try_map(load)?)),
-                None => None,
-            },
-            order: self.order,
-        })
-    }
-}
-
-fn try_map_steps<W, V, E>(steps: &[Step<W>], load: Load<V, E>) -> Result<Vec<Step<V>>, E> {
-    let map = |step: &Step<W>| match step {
-        Step::Module(module) => module.try_map(load).map(Step::Module),
-        Step::Function(function) => Ok(Step::Function(*function)),
-        Step::Residual(residual) => residual.try_map(load).map(Step::Residual),
-    };
-    steps.iter().map(map).collect()
 }

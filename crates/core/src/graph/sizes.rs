@@ -26,6 +26,10 @@ impl<W> Module<W> {
             Body::RmsNorm(_) | Body::QkvAttention(_) => (side > 0).then_some(side),
             Body::AvgDown3D(shortcut) => (side > 0 && side.is_multiple_of(shortcut.factor_s))
                 .then_some(side / shortcut.factor_s),
+            Body::GroupedConv2d(_)
+            | Body::RmsNormOfPixels(_)
+            | Body::BatchNorm2d(_)
+            | Body::MultiscaleAttention(_) => (side > 0).then_some(side),
             Body::DupUp3D(shortcut) => (side > 0).then_some(side * shortcut.factor_s),
         }
     }
@@ -45,6 +49,11 @@ impl<W> Residual<W> {
         if let Some(shortcut) = &self.shortcut {
             shortcut.out_side(side)?;
         }
+        // Squares of pixels that become channels have to be whole.
+        if self.shortcut_functions.contains(&Function::PixelUnshuffle2x) && !side.is_multiple_of(2)
+        {
+            return None;
+        }
         out_side(&self.hidden, side)
     }
 }
@@ -58,6 +67,10 @@ impl Function {
             Self::UpsampleNearest2x => 2 * side,
             Self::Patchify(patch) => side / patch,
             Self::Unpatchify(patch) => side * patch,
+            Self::PixelUnshuffle2x => side / 2,
+            Self::PixelShuffle2x => 2 * side,
+            Self::GroupMeans(_) | Self::RepeatChannels(_) | Self::GateBySilu => side,
+            Self::ChannelsLast | Self::ChannelsFirst => side,
         }
     }
 }

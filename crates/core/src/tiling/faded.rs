@@ -1,4 +1,5 @@
-//! Tiles whose ends fade into each other, each overlapping a quarter of the next: `AutoencoderKL`'s.
+//! Tiles whose ends fade into each other, each overlapping a quarter of the next: `AutoencoderKL`'s. Those of
+//! `AutoencoderDC` overlap an eighth.
 
 use ndarray::{Array4, ArrayView4, Axis, Slice, Zip, concatenate, s};
 
@@ -49,6 +50,8 @@ pub(super) fn decoded_with(
 pub(super) struct Cuts {
     /// The side of a tile before the model.
     from: usize,
+    /// How far apart tiles begin there.
+    step: usize,
     /// Over how much the tiles that come out are blended.
     overlap: usize,
     /// How much of each is kept.
@@ -57,7 +60,13 @@ pub(super) struct Cuts {
 
 impl Cuts {
     pub fn new(from: usize, to: usize) -> Self {
-        Self { from, overlap: to / 4, kept: to - to / 4 }
+        Self::overlapping(from, to, 4)
+    }
+
+    /// Each overlaps one of so many `parts` of the next.
+    pub fn overlapping(from: usize, to: usize, parts: usize) -> Self {
+        let step = from - from / parts;
+        Self { from, step, overlap: to / parts, kept: to - to / parts }
     }
 
     /// Every tile through `run`, blended with the one above and then with the one on its left, both
@@ -69,7 +78,7 @@ impl Cuts {
         run: &mut impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
     ) -> Result<Array4<f32>> {
         let (_, _, height, width) = input.dim();
-        let (step, overlap) = (self.from / 4 * 3, self.overlap);
+        let (step, overlap) = (self.step, self.overlap);
         let kept = |tile: &Array4<f32>| {
             let kept = Slice::from(..self.kept as isize);
             let mut tile = tile.view();

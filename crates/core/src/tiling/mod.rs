@@ -21,7 +21,7 @@ use faded::{Cuts, joined};
 use masked::Masked;
 
 /// How tiles are cut: by their side in pixels and in latents. Each overlaps a quarter of the next, and
-/// those of `AutoencoderTiny` an eighth.
+/// those of `AutoencoderTiny` and `AutoencoderDC` an eighth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tiling {
@@ -37,6 +37,8 @@ enum Rule {
     /// Where a picture is larger than a tile, the end of each fades into the next.
     #[default]
     Faded,
+    /// The same, with half the overlap.
+    FadedByAnEighth,
     /// Each is laid over those before it by a mask, also where there is but one.
     Masked(Masked),
     /// As the first, around what the class does to a whole picture.
@@ -93,19 +95,25 @@ impl Tiling {
             let tile_latent_min_size = size / downsampling;
             return Ok(Self { tile_sample_min_size: size, tile_latent_min_size, rule });
         }
-        let step = 4 * downsampling;
+        let is_dc = matches!(config, VaeConfig::AutoencoderDC(_));
+        let (parts, part) = if is_dc { (8, "an eighth") } else { (4, "a quarter") };
+        let step = parts * downsampling;
         if size == 0 || !size.is_multiple_of(step) {
             return Err(Error::option(
                 subject,
                 format!("expected a multiple of {step} pixels, found {size}"),
                 format!(
                     "name another with `tile_size`: this model's latents are {downsampling} pixels \
-                     wide, and tiles overlap by a quarter"
+                     wide, and tiles overlap by {part}"
                 ),
             ));
         }
         let tile_latent_min_size = size / downsampling;
-        let rule = Clips::of(config)?.map_or(Rule::Faded, Rule::Clips);
+        let rule = match Clips::of(config)? {
+            Some(clips) => Rule::Clips(clips),
+            None if is_dc => Rule::FadedByAnEighth,
+            None => Rule::Faded,
+        };
         Ok(Self { tile_sample_min_size: size, tile_latent_min_size, rule })
     }
 
@@ -225,6 +233,10 @@ impl Splitting {
                 let (from, to) = tiling.sides();
                 Some(Tiles::Faded(Cuts::new(from, to)))
             }
+            Some(tiling @ Tiling { rule: Rule::FadedByAnEighth, .. }) => {
+                let (from, to) = tiling.sides();
+                Some(Tiles::Faded(Cuts::overlapping(from, to, 8)))
+            }
             Some(tiling @ Tiling { rule: Rule::Clips(rule), .. }) => {
                 Some(Tiles::Faded(rule.of_sample(tiling.sides())))
             }
@@ -245,6 +257,7 @@ impl Splitting {
             let tiles = match tiling.rule {
                 Rule::Masked(rule) => Tiles::Masked(rule.of_latents(from)),
                 Rule::Faded => Tiles::Faded(Cuts::new(from, to)),
+                Rule::FadedByAnEighth => Tiles::Faded(Cuts::overlapping(from, to, 8)),
                 Rule::Clips(rule) => Tiles::Clips(rule, (to, from)),
             };
             (tiles, (tiling, from))
@@ -292,107 +305,4 @@ enum Tiles {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ndarray::s;
-
-    fn config(sample_size: &str) -> VaeConfig {
-        let four = |name| format!("[\"{name}\", \"{name}\"]");
-        let json = format!(
-            r#"{{"down_block_types": {}, "up_block_types": {}, "block_out_channels": [32, 32],
-                "sample_size": {sample_size}}}"#,
-            four("DownEncoderBlock2D"),
-            four("UpDecoderBlock2D"),
-        );
-        VaeConfig::from_json(&json, "a test").unwrap()
-    }
-
-    fn counting(shape: (usize, usize, usize, usize)) -> Array4<f32> {
-        let count = shape.0 * shape.1 * shape.2 * shape.3;
-        Array4::from_shape_vec(shape, (0..count).map(|i| i as f32).collect()).unwrap()
-    }
-
-    /// Half a picture a side, like a model without weights.
-    fn halved(part: ArrayView4<f32>) -> Result<Array4<f32>> {
-        Ok(part.slice(s![.., .., ..;2, ..;2]).to_owned())
-    }
-
-    #[test]
-    fn tiles_of_what_looks_at_single_pixels_give_the_whole() {
-        let tiling = Some(Tiling::new(&config("16"), None).unwrap());
-        let splitting = Splitting { tiling, slicing: false };
-        for (height, width) in [(16, 16), (18, 16), (24, 40), (26, 50), (14, 34)] {
-            let sample = counting((1, 2, height, width));
-            let mut parts = 0;
-            let moments = splitting.moments(sample.view(), Dtype::F32, |part| {
-                parts += 1;
-                halved(part)
-            });
-            assert_eq!(moments.unwrap(), halved(sample.view()).unwrap(), "{height} x {width}");
-            let tiled = height.max(width) > 16;
-            assert_eq!(splitting.splits_sample(&sample.view()), tiled);
-            assert_eq!(parts, if tiled { height.div_ceil(12) * width.div_ceil(12) } else { 1 });
-        }
-    }
-
-    #[test]
-    fn seams_fade_from_one_tile_into_the_next() {
-        let tiling = Some(Tiling::new(&config("16"), None).unwrap());
-        let splitting = Splitting { tiling, slicing: false };
-        let mut number = 0.0;
-        let latents = Array4::zeros((1, 1, 8, 12));
-        let decoded = splitting.decoded(latents.view(), Dtype::F32, |tile, _| {
-            number += 1.0;
-            Ok(Array4::from_elem((1, 1, 2 * tile.dim().2, 2 * tile.dim().3), number))
-        });
-        // Tiles 1 and 2 above, 3 and 4 below; all are 16 wide, and 12 of them are kept.
-        let decoded = decoded.unwrap();
-        assert_eq!(decoded.dim(), (1, 1, 16, 24));
-        let row: Vec<f32> = decoded.slice(s![0, 0, 0, 10..18]).to_vec();
-        assert_eq!(row, [1.0, 1.0, 1.0, 1.25, 1.5, 1.75, 2.0, 2.0]);
-        let column: Vec<f32> = decoded.slice(s![0, 0, 10..16, 0]).to_vec();
-        assert_eq!(column, [1.0, 1.0, 1.0, 1.5, 2.0, 2.5]);
-    }
-
-    #[test]
-    fn slices_are_single_pictures_and_come_back_in_order() {
-        let sample = counting((3, 1, 4, 4));
-        let run = |splitting: Splitting| {
-            let mut sizes = Vec::new();
-            let joined = splitting.decoded(sample.view(), Dtype::F32, |part, _| {
-                sizes.push(part.dim().0);
-                Ok(part.to_owned())
-            });
-            assert_eq!(joined.unwrap(), sample);
-            sizes
-        };
-        assert_eq!(run(Splitting { tiling: None, slicing: true }), [1, 1, 1]);
-        assert_eq!(run(Splitting::default()), [3]);
-    }
-
-    #[test]
-    fn sizes_that_do_not_meet_are_refused() {
-        assert!(Tiling::new(&config("16"), Some(8)).is_ok());
-        for (config, size) in [("16", Some(12)), ("16", Some(0)), ("12", None), ("[16, 16]", None)]
-        {
-            let error = Tiling::new(&self::config(config), size).unwrap_err();
-            assert!(error.next().contains("`tile_size`"), "{error:?}");
-        }
-        assert!(Tiling::new(&config("[16, 16]"), Some(16)).is_ok());
-    }
-
-    #[test]
-    fn a_class_that_diffusers_does_not_split_is_refused() {
-        let text = r#"{"_class_name": "AsymmetricAutoencoderKL"}"#;
-        let config = VaeConfig::from_json(text, "a test").unwrap();
-        let refused = [
-            Splitting::new(&config, Some(Some(64)), false),
-            Splitting::new(&config, Some(None), true),
-            Splitting::new(&config, None, true),
-        ];
-        for error in refused.map(|splitting| splitting.unwrap_err()) {
-            assert!(error.to_string().contains("for AsymmetricAutoencoderKL"), "{error}");
-        }
-        assert_eq!(Splitting::new(&config, None, false).unwrap(), Splitting::default());
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! One search for what brings the reference's picture to the user's.
 
+use std::borrow::Cow;
+
 use super::super::codes::Cause;
 use super::super::colour_fit::fitted;
 use super::super::competition::{Competition, Explanation};
@@ -125,6 +127,18 @@ impl<'a> Search<'a> {
         }
         self.add(explanation(after), before, after);
         Ok(())
+    }
+
+    /// `picture`, saved as theirs was.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no memory for it.
+    pub fn saved<'b>(&self, picture: &'b Rgb8) -> Result<Cow<'b, Rgb8>> {
+        match self.coding {
+            Some(coding) => coded_as(picture, coding).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(picture)),
+        }
     }
 
     fn add(&mut self, explanation: Explanation, before: f64, after: f64) {

@@ -211,7 +211,48 @@ fn nearest_to_theirs(
         }
     };
     let found = least(left, low, high, STEPS);
-    failed.map_or(Ok(found), Err)
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    found.map(|found| refined(evidence, latents, found, (high - low) / 20.0, search)).transpose()
+}
+
+/// `near`, moved by what least squares ask for: levels follow such a number nearly as a line so near to it. Pictures
+/// are held against theirs saved as theirs was, so that what saving took away bends nothing.
+fn refined(
+    evidence: &Evidence,
+    latents: impl Fn(f64) -> Array4<f32>,
+    near: f64,
+    step: f64,
+    search: &Search,
+) -> Result<f64> {
+    let level = |level: &u8| f64::from(*level);
+    let mut here = picture_of(evidence, latents(near))?;
+    let there = picture_of(evidence, latents(near + step))?;
+    let moves: Vec<f64> = there
+        .data()
+        .iter()
+        .zip(here.data())
+        .map(|(there, here)| level(there) - level(here))
+        .collect();
+    let across: f64 = moves.iter().map(|moves| moves * moves).sum();
+    let mut number = near;
+    for last in [false, true] {
+        let saved = search.saved(&here)?;
+        let left = search.theirs.data().iter().zip(saved.data()).zip(&moves);
+        let along: f64 =
+            left.map(|((theirs, saved), moves)| moves * (level(theirs) - level(saved))).sum();
+        let steps = along / across;
+        // NaN where nothing moves.
+        if steps.is_nan() || steps.abs() > 1.0 {
+            break;
+        }
+        number += step * steps;
+        if !last {
+            here = picture_of(evidence, latents(number))?;
+        }
+    }
+    Ok(number)
 }
 
 fn picture_of(evidence: &Evidence, latents: Array4<f32>) -> Result<Rgb8> {

@@ -32,10 +32,12 @@ pub(crate) const WRONG_CLASS: Cause = Cause {
               AutoencoderKL and AutoencoderKLFlux2: FLUX.2's latents are patched, and normalised by \
               statistics in the checkpoint. A TAESD is of AutoencoderTiny, whatever VAE it stands \
               for. An AsymmetricAutoencoderKL has an AutoencoderKL's encoder and another decoder. \
-              AutoencoderKLWan and AutoencoderKLQwenImage are of clips.",
+              AutoencoderKLWan and AutoencoderKLQwenImage are of clips. AutoencoderDC is DC-AE, \
+              Sana's; Sana's TAESD is not.",
     rule: "_class_name is none of AutoencoderKL, FlaxAutoencoderKL, AutoencoderKLFlux2, \
-           AutoencoderTiny, AsymmetricAutoencoderKL, AutoencoderKLWan and AutoencoderKLQwenImage, or \
-           the files have tensors that only another class has, or lack those and have other shapes.",
+           AutoencoderTiny, AsymmetricAutoencoderKL, AutoencoderKLWan, AutoencoderKLQwenImage and \
+           AutoencoderDC, or the files have tensors that only another class has, or lack those and \
+           have other shapes.",
     remedy: "take config and weights of one model; for a class that is not run, use a tool for it",
     diffusers: "AutoModel.from_pretrained picks the class by itself",
     comfyui: "the loader picks the class by the weights",
@@ -84,7 +86,8 @@ pub(super) fn wrong_channels(contents: &Contents) -> Option<Finding> {
         | Class::AutoencoderKLFlux2
         | Class::AsymmetricAutoencoderKL
         | Class::AutoencoderKLWan
-        | Class::AutoencoderKLQwenImage => "decoder.conv_in",
+        | Class::AutoencoderKLQwenImage
+        | Class::AutoencoderDC => "decoder.conv_in",
         Class::AutoencoderTiny => "decoder.layers.0",
     };
     let found = width_of(contents, &format!("{first}.weight"), 1)?;

@@ -46,6 +46,7 @@ Class = Literal[
     "AsymmetricAutoencoderKL",
     "AutoencoderKLWan",
     "AutoencoderKLQwenImage",
+    "AutoencoderDC",
 ]
 """A class of diffusers' `models/autoencoders/`, as `_class_name` names it."""
 
@@ -70,6 +71,10 @@ Family = Literal[
     "wan2.1",
     "wan2.2",
     "qwen-image",
+    "sana",
+    "dc-ae-f32-mix",
+    "dc-ae-f64-mix",
+    "dc-ae-f128-mix",
     "unknown",
 ]
 """A family of published VAEs that share graph and scaling."""
@@ -313,6 +318,52 @@ class AutoencoderKLQwenImageConfig:
     """Standard deviation of each latent channel."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderDCConfig:
+    """The fields of diffusers' `AutoencoderDC.__init__` (`models/autoencoders/autoencoder_dc.py`, diffusers
+    0.42.1), validated as `super::AutoencoderKLConfig` is. Fields that may be one word for all levels are lists
+    here, from the picture inwards."""
+
+    in_channels: int
+    """Channels of the picture, given and decoded."""
+    latent_channels: int
+    """Channels of the latents."""
+    attention_head_dim: int
+    """Channels of one head of attention."""
+    encoder_block_types: list[str]
+    """`ResBlock` or `EfficientViTBlock` for each level of the encoder."""
+    decoder_block_types: list[str]
+    """The same of the decoder."""
+    encoder_block_out_channels: list[int]
+    """Channels of each level of the encoder."""
+    decoder_block_out_channels: list[int]
+    """The same of the decoder."""
+    encoder_layers_per_block: list[int]
+    """Blocks in each level of the encoder; the first may have none, and then halves the picture at once."""
+    decoder_layers_per_block: list[int]
+    """The same of the decoder."""
+    encoder_qkv_multiscales: list[list[int]]
+    """Sides of the kernels that attention in each level of the encoder looks through beside single pixels."""
+    decoder_qkv_multiscales: list[list[int]]
+    """The same of the decoder."""
+    upsample_block_type: str
+    """`interpolate`, or anything else for a pixel shuffle."""
+    downsample_block_type: str
+    """`pixel_unshuffle`, or anything else for a convolution of stride 2."""
+    decoder_norm_types: list[str]
+    """The norm of each level of the decoder: `rms_norm`, or in residual blocks `batch_norm`."""
+    decoder_act_fns: list[Activation]
+    """The activation of each level of the decoder."""
+    encoder_out_shortcut: bool
+    """Whether means of the last level's channels are added to the latents."""
+    decoder_in_shortcut: bool
+    """Whether repeated latents are added to the first channels of the decoder."""
+    decoder_conv_act_fn: Activation
+    """The activation before the decoder's last convolution."""
+    scaling_factor: float
+    """What latents are multiplied by before diffusion."""
+
+
 VaeConfig = (
     AutoencoderKLConfig
     | AutoencoderKLFlux2Config
@@ -320,6 +371,7 @@ VaeConfig = (
     | AsymmetricAutoencoderKLConfig
     | AutoencoderKLWanConfig
     | AutoencoderKLQwenImageConfig
+    | AutoencoderDCConfig
 )
 """A `config.json`, read for the class that it names. In JSON it has that class's fields."""
 
@@ -331,7 +383,7 @@ Dtype = Literal["f32", "f16", "bf16"]
 @dataclass(frozen=True, kw_only=True)
 class Tiling:
     """How tiles are cut: by their side in pixels and in latents. Each overlaps a quarter of the next, and those of
-    `AutoencoderTiny` an eighth."""
+    `AutoencoderTiny` and `AutoencoderDC` an eighth."""
 
     tile_sample_min_size: int
     tile_latent_min_size: int

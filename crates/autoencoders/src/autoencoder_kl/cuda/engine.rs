@@ -4,11 +4,13 @@ use std::cell::RefCell;
 
 use tch::{Device, Kind, Tensor};
 
+use super::deferred::{Deferred, State, Weight};
 use super::operations::{Normalize, Operations, Sums};
-use crate::autoencoder_kl::engine::{Engine, First, Kernel, Layer};
+use crate::autoencoder_kl::engine::{BatchNorm, Engine, First, Groups, Kernel, Layer, Shuffle};
 use crate::autoencoder_kl::libtorch::{Attempt, copied, to_values};
 use crate::autoencoder_kl::pending::Layout;
 use crate::autoencoder_kl::reference::{self, Reference};
+use crate::autoencoder_kl::shuffles;
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
 use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
@@ -22,32 +24,6 @@ pub(in crate::autoencoder_kl) struct Fused {
     operations: Operations,
     /// Why libtorch computes what the kernels are for.
     pub without_kernels: Option<String>,
-}
-
-/// A tensor and the operations on it that are pending.
-#[derive(Debug)]
-pub(in crate::autoencoder_kl) struct Deferred {
-    state: RefCell<State>,
-    layout: Layout,
-}
-
-#[derive(Debug)]
-struct State {
-    /// (N, H, W, C), contiguous
-    hidden: Tensor,
-    /// (C) in f32, of the convolution that made `hidden`
-    bias: Option<Tensor>,
-    /// Of `hidden` without `bias`.
-    sums: Sums,
-    /// In place of `bias`.
-    normalize: Option<Normalize>,
-}
-
-/// A weight in the engine's dtype, channels last; of vectors (norms and biases) also f32.
-#[derive(Debug)]
-pub(in crate::autoencoder_kl) struct Weight {
-    tensor: Tensor,
-    f32: Option<Tensor>,
 }
 
 impl Fused {
@@ -116,30 +92,6 @@ impl Fused {
             state: RefCell::new(State { hidden, bias: None, sums, normalize: None }),
             layout: Layout::Image,
         })
-    }
-}
-
-impl Deferred {
-    /// The same values in another order for diffusers: here pixels always lie one after another.
-    fn laid_out_as(&self, layout: Layout) -> Self {
-        Self { state: RefCell::new(self.state.borrow().alias()), layout }
-    }
-
-    fn ready(hidden: Tensor, layout: Layout) -> Self {
-        let state = State { hidden, bias: None, sums: Sums::Later, normalize: None };
-        Self { state: RefCell::new(state), layout }
-    }
-}
-
-impl State {
-    /// The same tensors, once more.
-    fn alias(&self) -> Self {
-        Self {
-            hidden: self.hidden.shallow_clone(),
-            bias: self.bias.as_ref().map(Tensor::shallow_clone),
-            sums: self.sums.alias(),
-            normalize: self.normalize.as_ref().map(Normalize::alias),
-        }
     }
 }
 
@@ -225,10 +177,10 @@ impl Engine for Fused {
         Ok(Deferred { state: RefCell::new(normed), layout: xs.layout })
     }
 
-    fn linear(&self, xs: &Deferred, layer: Layer<Weight>, at: &str) -> Result<Deferred> {
+    fn linear(&self, xs: &Deferred, layer: Kernel<Weight>, at: &str) -> Result<Deferred> {
         let hidden = self.materialized(xs, at)?;
-        let hidden =
-            hidden.f_linear(&layer.weight.tensor, Some(&layer.bias.tensor)).attempt(|| at)?;
+        let bias = layer.bias.map(|bias| &bias.tensor);
+        let hidden = hidden.f_linear(&layer.weight.tensor, bias).attempt(|| at)?;
         Ok(Deferred::ready(hidden, xs.layout))
     }
 
@@ -366,6 +318,66 @@ impl Engine for Fused {
         self.as_reference(xs, |reference, image| reference.unpatchify(image, patch, at))
     }
 
+    fn grouped_conv2d(
+        &self,
+        xs: &Deferred,
+        kernel: Kernel<Weight>,
+        shape: Groups,
+        at: &str,
+    ) -> Result<Deferred> {
+        let (weight, bias) = (&kernel.weight.tensor, kernel.bias.map(|bias| &bias.tensor));
+        self.as_reference(xs, |reference, image| {
+            reference.grouped_conv2d(image, Kernel { weight, bias }, shape, at)
+        })
+    }
+
+    /// Channels lie last as they are.
+    fn rms_norm_of_pixels(
+        &self,
+        xs: &Deferred,
+        layer: Layer<Weight>,
+        eps: f64,
+        at: &str,
+    ) -> Result<Deferred> {
+        let layer = Layer { weight: &layer.weight.tensor, bias: &layer.bias.tensor };
+        let normed = shuffles::rms_norm_of_pixels(&self.materialized(xs, at)?, layer, eps);
+        Ok(Deferred::ready(normed.attempt(|| at)?, xs.layout))
+    }
+
+    fn batch_norm(&self, xs: &Deferred, norm: BatchNorm<Weight>, at: &str) -> Result<Deferred> {
+        let norm = BatchNorm {
+            layer: Layer { weight: &norm.layer.weight.tensor, bias: &norm.layer.bias.tensor },
+            running_mean: &norm.running_mean.tensor,
+            running_var: &norm.running_var.tensor,
+            eps: norm.eps,
+        };
+        self.as_reference(xs, |reference, image| reference.batch_norm(image, norm, at))
+    }
+
+    fn shuffled(&self, xs: &Deferred, shuffle: Shuffle, at: &str) -> Result<Deferred> {
+        match shuffle {
+            Shuffle::ChannelsLast => Ok(xs.laid_out_as(Layout::Pixels)),
+            Shuffle::ChannelsFirst => Ok(xs.laid_out_as(Layout::Image)),
+            other => self.as_reference(xs, |reference, image| reference.shuffled(image, other, at)),
+        }
+    }
+
+    fn stacked(&self, parts: [Deferred; 3], at: &str) -> Result<Deferred> {
+        let [query, key, value] = parts.map(|part| self.materialized(&part, at));
+        let stacked = Tensor::f_cat(&[query?, key?, value?], 3).attempt(|| at)?;
+        Ok(Deferred::ready(stacked, Layout::Image))
+    }
+
+    fn multiscale_attention(
+        &self,
+        scales: Vec<Deferred>,
+        head_dim: usize,
+        at: &str,
+    ) -> Result<Deferred> {
+        let scales = scales.iter().map(|xs| self.lower(xs)).collect::<Result<Vec<_>>>()?;
+        self.lift(&shuffles::multiscale_attention(&scales, head_dim as i64).attempt(|| at)?)
+    }
+
     fn values(&self, xs: &Deferred) -> Result<(Vec<usize>, Vec<f32>)> {
         let at = "copying a result from libtorch";
         let hidden = self.materialized(xs, at)?;
@@ -377,6 +389,7 @@ impl Engine for Fused {
                 hidden.f_reshape([n, h * w, c]).and_then(|tokens| tokens.f_transpose(1, 2))
             }
             Layout::Tokens => hidden.f_reshape([n, h * w, c]),
+            Layout::Pixels => Ok(hidden),
         };
         let laid_out = laid_out.attempt(|| at)?;
         let shape = laid_out.size().iter().map(|&size| size as usize).collect();

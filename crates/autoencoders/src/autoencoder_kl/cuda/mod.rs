@@ -6,6 +6,7 @@
 //! `kernels.cu` cannot be had, on the CPU among others, libtorch computes the same.
 
 mod bindings;
+mod deferred;
 mod engine;
 mod kernels;
 mod nvrtc;

@@ -84,7 +84,7 @@ class OfObject:
         output = self._called(self._given.encode, sample)
         if hasattr(output, "latent_dist"):
             return _values(output.latent_dist.mode())
-        return _values(getattr(output, "latents", output))
+        return _values(trip.without_posterior(output))
 
     def decode(self, latents: Array) -> Array:
         output = self._called(self._given.decode, latents)

@@ -76,6 +76,11 @@ class Returned(Exception):
     """The model returned something else than its class does."""
 
 
+def without_posterior(output: Any) -> Any:
+    """The latents of an encoder's output: `latents` of AutoencoderTiny's, `latent` of AutoencoderDC's, else all of it."""
+    return getattr(output, "latents", getattr(output, "latent", output))
+
+
 def encode(model: Model, sample: Array) -> tuple[Array, Optional[Posterior]]:
     """Latents of the mode, (1, C, h, w) and unscaled, and the posterior where the class has one.
 
@@ -85,7 +90,8 @@ def encode(model: Model, sample: Array) -> tuple[Array, Optional[Posterior]]:
     output = model.call("encode", tensor(model, sample))
     distribution = getattr(output, "latent_dist", None)
     if distribution is None:
-        return _returned(model, "encode", getattr(output, "latents", output), "an output with `latent_dist` or `latents`"), None
+        wanted = "an output with `latent_dist`, `latents` or `latent`"
+        return _returned(model, "encode", without_posterior(output), wanted), None
     draw, noise = _draw(distribution)
     parts = [
         _returned(model, "encode", getattr(distribution, name, None), f"a posterior with `{name}`")
