@@ -52,7 +52,7 @@ impl Checkpoint {
     }
 }
 
-fn of_file(path: &Path) -> Result<String> {
+pub(super) fn of_file(path: &Path) -> Result<String> {
     let failed = |error: std::io::Error| {
         Error::checkpoint(path, io_reason(&error), "check the disk, and that nobody replaced it")
     };

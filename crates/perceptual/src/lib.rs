@@ -1,0 +1,30 @@
+//! Distances between pictures as a trained network sees them: LPIPS (Zhang et al. 2018), version 0.1, as the Python
+//! package `lpips` 0.1.4 computes it (`lpips/lpips.py`, `lpips/pretrained_networks.py`), in f32 and without libtorch.
+//!
+//! The networks' weights are the user's files: torchvision's of AlexNet, VGG16 or SqueezeNet 1.1, and the authors'
+//! heads. [`WeightFiles::find`] knows them by name, [`Lpips::open`] loads them:
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use vae_fidelity_kernels::threads::Threads;
+//! use vae_fidelity_perceptual::{Lpips, Net, WeightFiles};
+//! # let (a, b) = (ndarray::Array4::zeros((1, 3, 64, 64)), ndarray::Array4::zeros((1, 3, 64, 64)));
+//!
+//! let files = WeightFiles::find(Path::new("metric-weights"), Net::Alex)?.expect("alexnet-*.pth and alex.pth");
+//! let lpips = Lpips::open(Net::Alex, &files, Threads::available())?;
+//! // Samples (1, 3, H, W) in [-1, 1].
+//! let (a, b) = (lpips.features(a.view())?, lpips.features(b.view())?);
+//! println!("{:.4}", lpips.distance(&a, &b));
+//! # Ok::<(), vae_fidelity_files::Error>(())
+//! ```
+
+// A module uses only those above it.
+mod net;
+mod pooling;
+mod trunk;
+mod weight_files;
+mod lpips;
+
+pub use lpips::{Features, Lpips};
+pub use net::Net;
+pub use weight_files::WeightFiles;

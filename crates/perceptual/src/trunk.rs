@@ -1,0 +1,151 @@
+//! A network with its weights, run on the CPU's kernels.
+
+use vae_fidelity_core::config::Activation;
+use vae_fidelity_files::error::Result;
+use vae_fidelity_kernels::direct;
+use vae_fidelity_kernels::memory::Workspace;
+use vae_fidelity_kernels::norm::{Normalize, normalize};
+use vae_fidelity_kernels::shuffles::stacked;
+use vae_fidelity_kernels::tensor::NhwcTensor;
+use vae_fidelity_kernels::threads::Threads;
+use vae_fidelity_kernels::winograd;
+
+use crate::net::{Net, Step};
+use crate::pooling::max_pool;
+
+/// A convolution with ReLU behind it.
+#[derive(Debug)]
+struct Conv {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    inputs: usize,
+    outputs: usize,
+    side: usize,
+    stride: usize,
+    padding: usize,
+}
+
+#[derive(Debug)]
+enum Layer {
+    Conv(Conv),
+    MaxPool { side: usize, ceil: bool },
+    Fire { squeeze: Conv, expand1x1: Conv, expand3x3: Conv },
+    Tap,
+}
+
+/// torchvision's `features` of one of the networks.
+#[derive(Debug)]
+pub(crate) struct Trunk {
+    layers: Vec<Layer>,
+    threads: Threads,
+    workspace: Workspace,
+}
+
+impl Trunk {
+    /// `tensor` gives the values of a tensor by torchvision's name and its shape.
+    ///
+    /// # Errors
+    ///
+    /// As `tensor`.
+    pub fn load(
+        net: Net,
+        threads: Threads,
+        tensor: &mut impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
+    ) -> Result<Self> {
+        let mut conv = |name: String, inputs, outputs, side, stride, padding| -> Result<Conv> {
+            let weight = tensor(&format!("{name}.weight"), &[outputs, inputs, side, side])?;
+            let bias = tensor(&format!("{name}.bias"), &[outputs])?;
+            Ok(Conv { weight, bias, inputs, outputs, side, stride, padding })
+        };
+        let mut layers = Vec::new();
+        for step in net.steps() {
+            layers.push(match step {
+                Step::Conv { at, inputs, outputs, side, stride, padding } => Layer::Conv(conv(
+                    format!("features.{at}"),
+                    inputs,
+                    outputs,
+                    side,
+                    stride,
+                    padding,
+                )?),
+                Step::MaxPool { side, ceil } => Layer::MaxPool { side, ceil },
+                Step::Fire { at, inputs, squeezed, expanded } => {
+                    let name = |part: &str| format!("features.{at}.{part}");
+                    Layer::Fire {
+                        squeeze: conv(name("squeeze"), inputs, squeezed, 1, 1, 0)?,
+                        expand1x1: conv(name("expand1x1"), squeezed, expanded, 1, 1, 0)?,
+                        expand3x3: conv(name("expand3x3"), squeezed, expanded, 3, 1, 1)?,
+                    }
+                }
+                Step::Tap => Layer::Tap,
+            });
+        }
+        Ok(Self { layers, threads, workspace: Workspace::default() })
+    }
+
+    /// What is compared, of a picture (3, `height`, `width`) of values as the network takes them; `None` where the
+    /// picture is too small for it.
+    pub fn features(
+        &self,
+        (height, width): (usize, usize),
+        planes: &[f32],
+    ) -> Option<Vec<NhwcTensor>> {
+        let memory = &self.workspace.activations;
+        let mut features = Vec::new();
+        let mut xs = NhwcTensor::from_chw(memory, height, width, 3, planes);
+        for layer in &self.layers {
+            xs = match layer {
+                Layer::Conv(conv) => self.convolved(conv, &xs)?,
+                &Layer::MaxPool { side, ceil } => {
+                    max_pool(self.threads, &xs, (side, ceil), memory)?
+                }
+                Layer::Fire { squeeze, expand1x1, expand3x3 } => {
+                    let squeezed = self.convolved(squeeze, &xs)?;
+                    let [one, three] =
+                        [expand1x1, expand3x3].map(|of| self.convolved(of, &squeezed));
+                    stacked(self.threads, &[&one?, &three?], memory)
+                }
+                Layer::Tap => {
+                    features.push(xs.copied(memory));
+                    continue;
+                }
+            };
+        }
+        Some(features)
+    }
+
+    /// With ReLU; `None` where the kernel does not fit into `xs`.
+    fn convolved(&self, conv: &Conv, xs: &NhwcTensor) -> Option<NhwcTensor> {
+        let Conv { weight, bias, inputs, outputs, side, stride, padding } = conv;
+        let (inputs, outputs, side, stride, padding) =
+            (*inputs, *outputs, *side, *stride, *padding);
+        let made = if (side, stride, padding) == (3, 1, 1) {
+            let params = winograd::Conv2dParams {
+                weight,
+                bias,
+                inputs,
+                outputs,
+                normalize: None,
+                upsample: false,
+            };
+            winograd::convolve(self.threads, params, xs, None, &self.workspace)
+        } else {
+            let steps =
+                |length: usize| Some((length + 2 * padding).checked_sub(side)? / stride + 1);
+            let size = (steps(xs.height)?, steps(xs.width)?);
+            let params = direct::Conv2dParams {
+                weight,
+                bias,
+                inputs,
+                outputs,
+                side,
+                stride,
+                padding,
+                normalize: None,
+            };
+            direct::convolve(self.threads, params, xs, size, &self.workspace)
+        };
+        let relu = Normalize { activation: Some(Activation::Relu), ..Normalize::identity(&made) };
+        Some(normalize(self.threads, &made, &relu, &self.workspace.activations))
+    }
+}

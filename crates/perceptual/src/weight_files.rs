@@ -1,0 +1,125 @@
+//! Which files of a folder hold a network's weights, by the names under which they were published.
+
+use std::path::{Path, PathBuf};
+
+use vae_fidelity_files::error::{Error, Result, io_reason};
+
+use crate::net::Net;
+
+/// Endings of files that hold tensors.
+const ENDINGS: [&str; 5] = ["pth", "pt", "bin", "ckpt", "safetensors"];
+
+/// The weights of one network and of its heads, which may lie in one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightFiles {
+    /// torchvision's: `alexnet-owt-7be5be79.pth`, `vgg16-397923af.pth` or `squeezenet1_1-b8a52dc0.pth`, or what
+    /// begins so; or the whole of it, `lpips_alex.safetensors`.
+    pub trunk: PathBuf,
+    /// The heads of version 0.1: `alex.pth`, `vgg.pth` or `squeeze.pth` of the package `lpips`.
+    pub heads: PathBuf,
+}
+
+impl WeightFiles {
+    /// The files of `net` in `folder`, or in a folder `lpips` or `v0.1` of it; `None` where one of the two is not
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read, and when two files are named as one of them.
+    pub fn find(folder: &Path, net: Net) -> Result<Option<Self>> {
+        let mut files = listed(folder)?;
+        for inner in ["lpips", "v0.1"].map(|name| folder.join(name)) {
+            if inner.is_dir() {
+                files.extend(listed(&inner)?);
+            }
+        }
+        files.sort();
+        let whole = |stem: &str| {
+            stem.replace('-', "_").strip_prefix("lpips_").is_some_and(|rest| rest == net.name())
+        };
+        if let Some(file) = only(&files, whole, net)? {
+            return Ok(Some(Self { trunk: file.clone(), heads: file }));
+        }
+        let of_trunk =
+            |stem: &str| stem == net.trunk() || stem.starts_with(&format!("{}-", net.trunk()));
+        let of_heads = |stem: &str| stem == net.name();
+        let (trunk, heads) = (only(&files, of_trunk, net)?, only(&files, of_heads, net)?);
+        Ok(trunk.zip(heads).map(|(trunk, heads)| Self { trunk, heads }))
+    }
+}
+
+fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error: std::io::Error| {
+        Error::option(
+            folder.display(),
+            io_reason(&error),
+            "name the folder with the metrics' weights",
+        )
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        if ENDINGS.contains(&ending.as_str()) && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// The only one of `files` that is named so.
+fn only(files: &[PathBuf], is_named: impl Fn(&str) -> bool, net: Net) -> Result<Option<PathBuf>> {
+    let stem =
+        |path: &&PathBuf| path.file_stem().is_some_and(|stem| is_named(&stem.to_string_lossy()));
+    let mut found = files.iter().filter(stem);
+    let first = found.next();
+    if let (Some(first), Some(second)) = (first, found.next()) {
+        let problem = format!("the weights of {net} may be this or {}", first.display());
+        return Err(Error::option(
+            second.display(),
+            problem,
+            "take one of the two out of the folder",
+        ));
+    }
+    Ok(first.cloned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(names: &[&str], net: Net) -> Result<Option<WeightFiles>> {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let found = WeightFiles::find(folder.path(), net)?;
+        let inside = |path: PathBuf| path.strip_prefix(folder.path()).unwrap().to_owned();
+        Ok(found
+            .map(|files| WeightFiles { trunk: inside(files.trunk), heads: inside(files.heads) }))
+    }
+
+    #[test]
+    fn published_names_are_known() {
+        let names =
+            ["alexnet-owt-7be5be79.pth", "v0.1/alex.pth", "vgg16-397923af.pth", "vgg.pth", "x.txt"];
+        let [alex, vgg, squeeze] = Net::ALL.map(|net| found(&names, net).unwrap());
+        let files = |trunk: &str, heads: &str| {
+            Some(WeightFiles { trunk: PathBuf::from(trunk), heads: PathBuf::from(heads) })
+        };
+        assert_eq!(alex, files("alexnet-owt-7be5be79.pth", "v0.1/alex.pth"));
+        assert_eq!(vgg, files("vgg16-397923af.pth", "vgg.pth"));
+        assert_eq!(squeeze, None);
+        let whole = found(&["lpips-alex.safetensors"], Net::Alex).unwrap();
+        assert_eq!(whole, files("lpips-alex.safetensors", "lpips-alex.safetensors"));
+        assert_eq!(found(&["vgg16-397923af.pth"], Net::Vgg).unwrap(), None);
+    }
+
+    #[test]
+    fn two_that_may_be_meant_are_named() {
+        let error = found(&["vgg.pth", "vgg.safetensors", "vgg16.pth"], Net::Vgg).unwrap_err();
+        assert!(error.to_string().contains("may be this or"), "{error}");
+    }
+}
