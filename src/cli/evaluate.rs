@@ -2,11 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use same_file::is_same_file;
 
 use crate::checkpoint::HubProgress;
-use crate::evaluation::{self, EvaluateOptions, Evaluated, EvaluationReport, Least, Protocol};
+use crate::evaluation::{
+    self, EvaluateOptions, Evaluated, EvaluationReport, Least, LpipsNets, Protocol,
+};
 use crate::output::write_atomically;
 use crate::pipeline::{Evaluation, evaluate};
 use crate::report::evaluation_page;
@@ -35,6 +38,7 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
             progress.around(|| console.note(format!("{}: {note}", pipeline.model().source)));
         });
     }
+    let lpips = lpips(args, &protocol, &progress, console)?;
     progress.step("listing the data set");
     let evaluated = evaluate(
         Evaluation {
@@ -45,6 +49,7 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
             options: EvaluateOptions {
                 shard: args.shard,
                 least: least(args.least),
+                lpips: Arc::new(lpips),
                 ..EvaluateOptions::default()
             },
         },
@@ -52,6 +57,29 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
     )?;
     drop(progress);
     finished(&evaluated, &args.out, &command_line(arguments), console)
+}
+
+/// The networks of LPIPS, and a note of those that are left out.
+fn lpips(
+    args: &EvaluateArgs,
+    protocol: &Protocol,
+    progress: &Progress,
+    console: Console,
+) -> Result<LpipsNets> {
+    let threads = args.execution.threads.map(|count| count as usize);
+    let folder = args.metric_weights.as_deref();
+    let (nets, left_out) = LpipsNets::open(folder, &protocol.metrics.lpips, threads)?;
+    if !left_out.is_empty() {
+        let left_out = left_out.join(", ");
+        let note = match folder {
+            Some(folder) => {
+                format!("left out, no weights of it in {}: {left_out}", folder.display())
+            }
+            None => format!("left out without --metric-weights: {left_out}"),
+        };
+        progress.around(|| console.note(note));
+    }
+    Ok(nets)
 }
 
 pub fn merge(args: &MergeArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {

@@ -38,6 +38,11 @@ pub struct EvaluateArgs {
     /// Only part I, from 0, of N; merge puts the folders of all parts together
     #[arg(long, value_name = "I/N", default_value = "0/1")]
     pub shard: Shard,
+    /// The folder with the weights of LPIPS, under the names by which they were published: torchvision's
+    /// alexnet-*.pth, vgg16-*.pth, squeezenet1_1-*.pth, and alex.pth, vgg.pth, squeeze.pth of the package lpips,
+    /// version 0.1. What is not there is left out
+    #[arg(long, value_name = "DIR")]
+    pub metric_weights: Option<PathBuf>,
     #[command(flatten)]
     pub least: LeastArgs,
     #[command(flatten)]

@@ -70,6 +70,7 @@ pub fn evaluate(what: Evaluation, progress: &(dyn Fn(Progress) + Sync)) -> Resul
             sha256: data.sha256().to_owned(),
         },
         models: pipelines.iter().map(Pipeline::identity).collect::<Result<_>>()?,
+        metric_weights: options.lpips.weights(),
     };
     let folder = Folder::open(out, &identity, options.shard)?;
     let run = RunRecord {

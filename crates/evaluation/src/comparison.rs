@@ -28,8 +28,14 @@ pub struct ModelComparison {
 type Get = fn(&PairMetrics) -> Option<f64>;
 
 /// Metrics that models are compared by.
-const METRICS: [(&str, Get); 3] =
-    [("psnr_db", |of| of.psnr_db), ("ssim", |of| of.ssim), ("ms_ssim", |of| of.ms_ssim)];
+const METRICS: [(&str, Get); 6] = [
+    ("psnr_db", |of| of.psnr_db),
+    ("ssim", |of| of.ssim),
+    ("ms_ssim", |of| of.ms_ssim),
+    ("lpips_alex", |of| of.lpips.alex),
+    ("lpips_vgg", |of| of.lpips.vgg),
+    ("lpips_squeeze", |of| of.lpips.squeeze),
+];
 
 /// Model `model` held against the first, where `first` and `other` are their rows in the same order.
 pub(crate) fn comparisons(

@@ -1,5 +1,6 @@
 //! A shard of a data set through every model, a part at a time.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, Builder};
 use std::time::Instant;
@@ -11,6 +12,7 @@ use crate::evaluated::Evaluated;
 use crate::folder::Folder;
 use crate::identity::Identity;
 use crate::judge::{Trip, judged, trip};
+use crate::lpips::{Input, LpipsNets};
 use crate::model::Model;
 use crate::prepare::{Prepared, prepare};
 use crate::protocol::Protocol;
@@ -37,6 +39,8 @@ pub struct EvaluateOptions {
     pub least: Least,
     /// For the report: all but the shard and the time.
     pub run: RunRecord,
+    /// For LPIPS; none by default.
+    pub lpips: Arc<LpipsNets>,
 }
 
 /// How far a run is.
@@ -226,9 +230,12 @@ impl Run<'_> {
             ..row
         };
         let mut rows = Vec::with_capacity(self.models);
+        let choices = self.identity.protocol.metrics.lpips;
+        let mut lpips = Input::new(&self.options.lpips, choices, prepared.sample.view());
         for (model, trip) in trips.iter().enumerate() {
             let result = trip.as_ref().map_err(Error::clone).and_then(|trip| {
-                judged(sized(row(model, "")), prepared, trip, &self.identity.protocol)
+                let row = sized(row(model, ""));
+                judged(row, prepared, trip, &self.identity.protocol, &mut lpips)
             });
             match result {
                 Ok((row, pair)) => {

@@ -60,6 +60,19 @@ pub struct ModelIdentity {
     pub config: serde_json::Value,
 }
 
+/// The files of weights that a metric has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MetricWeights {
+    /// The metric, such as `lpips_vgg`.
+    pub metric: String,
+    /// SHA-256 of each of its files.
+    pub sha256: Vec<String>,
+    /// The instructions that it is computed with, such as `avx2-fma`.
+    pub instructions: String,
+}
+
 /// What a run is about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +85,9 @@ pub struct Identity {
     pub data: DataIdentity,
     /// The VAEs.
     pub models: Vec<ModelIdentity>,
+    /// What metrics have, beside the protocol.
+    #[serde(default)]
+    pub metric_weights: Vec<MetricWeights>,
 }
 
 impl Identity {
@@ -110,6 +126,19 @@ impl Identity {
                 format!("{} pictures ({})", data.pictures, short(&data.sha256))
             };
             return Some(("data set", data(&self.data), data(&other.data)));
+        }
+        if self.metric_weights != other.metric_weights {
+            let metrics = |identity: &Self| match &identity.metric_weights[..] {
+                [] => "none".to_owned(),
+                all => {
+                    let named = |of: &MetricWeights| {
+                        let hashes: Vec<_> = of.sha256.iter().map(|sha256| short(sha256)).collect();
+                        format!("{} ({}, {})", of.metric, hashes.join(", "), of.instructions)
+                    };
+                    all.iter().map(named).collect::<Vec<_>>().join(", ")
+                }
+            };
+            return Some(("metrics' weights", metrics(self), metrics(other)));
         }
         let weights = |identity: &Self| -> Vec<(String, serde_json::Value)> {
             let models = identity.models.iter();

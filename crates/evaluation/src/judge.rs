@@ -6,6 +6,7 @@ use vae_fidelity_core::Dtype;
 use vae_fidelity_core::vae::Encoded;
 use vae_fidelity_files::error::{Error, Result};
 
+use crate::lpips::Input;
 use crate::model::Model;
 use crate::pair::Pair;
 use crate::prepare::Prepared;
@@ -62,6 +63,7 @@ pub(crate) fn judged(
     prepared: &Prepared,
     trip: &Trip,
     protocol: &Protocol,
+    lpips: &mut Input,
 ) -> Result<(Row, Pair)> {
     for (what, tensor) in [("latents", &trip.encoded.latents), ("decoded", &trip.decoded)] {
         let broken = tensor.iter().filter(|value| !value.is_finite()).count();
@@ -73,7 +75,8 @@ pub(crate) fn judged(
             ));
         }
     }
-    let pair = Pair::of(prepared.sample.view(), trip.decoded.view(), &protocol.metrics)?;
+    let mut pair = Pair::of(prepared.sample.view(), trip.decoded.view(), &protocol.metrics)?;
+    pair.metrics.lpips = lpips.distances(&pair, trip.decoded.view());
     let row = Row { metrics: Some(pair.metrics), error: None, ..row };
     Ok((row.with_latents(&trip.encoded), pair))
 }

@@ -22,6 +22,20 @@ pub struct PairMetrics {
     pub mae: f64,
     /// Largest absolute difference of the rounded pictures, in 8-bit values.
     pub max_abs_diff: u8,
+    /// LPIPS, of each network for which there are weights.
+    pub lpips: LpipsDistances,
+}
+
+/// LPIPS of one picture by each network, 0 where nothing differs; `None` where it was not asked for, there are no
+/// weights, or the picture is too small for it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LpipsDistances {
+    /// AlexNet's.
+    pub alex: Option<f64>,
+    /// VGG16's.
+    pub vgg: Option<f64>,
+    /// SqueezeNet's.
+    pub squeeze: Option<f64>,
 }
 
 /// What went in and what came back, rounded: the common part of both.
@@ -84,6 +98,7 @@ impl Pair {
             ms_ssim: ms_ssim(&input, &output),
             mae: sum as f64 / input.data().len() as f64,
             max_abs_diff: most,
+            lpips: LpipsDistances::default(),
         };
         Ok(Self { metrics, input, output })
     }

@@ -6,7 +6,7 @@ use vae_fidelity_files::error::{Error, Result};
 use crate::bootstrap::Interval;
 use crate::comparison::ModelComparison;
 use crate::duplicates::Duplicates;
-use crate::identity::EngineRecord;
+use crate::identity::{EngineRecord, MetricWeights};
 use crate::latents::LatentSummary;
 use crate::protocol::{Average, Protocol};
 use crate::summary::MetricSummary;
@@ -94,6 +94,9 @@ pub struct ProtocolRecord {
     pub choices: Protocol,
     /// What computed.
     pub engine: EngineRecord,
+    /// The files of weights that metrics have; a metric of the protocol without any was left out.
+    #[serde(default)]
+    pub metric_weights: Vec<MetricWeights>,
 }
 
 /// A picture that could not be judged.
@@ -148,6 +151,15 @@ pub struct Metrics {
     pub max_abs_diff: Option<MetricSummary>,
     /// Mean squared error in 8-bit values.
     pub mse: Option<MetricSummary>,
+    /// LPIPS by AlexNet; less is nearer.
+    #[serde(default)]
+    pub lpips_alex: Option<MetricSummary>,
+    /// LPIPS by VGG16.
+    #[serde(default)]
+    pub lpips_vgg: Option<MetricSummary>,
+    /// LPIPS by SqueezeNet.
+    #[serde(default)]
+    pub lpips_squeeze: Option<MetricSummary>,
 }
 
 impl Metrics {

@@ -76,6 +76,7 @@ pub(crate) fn report(
             hash: identity.protocol_hash()?,
             choices: identity.protocol.clone(),
             engine: identity.engine.clone(),
+            metric_weights: identity.metric_weights.clone(),
         },
         data_sha256: identity.data.sha256.clone(),
         pictures_sha256: pictures_sha256(first),
@@ -126,6 +127,9 @@ fn metrics(rows: &[&Row], bootstrap: Bootstrap) -> Metrics {
         ms_ssim: summary(|of| of.ms_ssim),
         mae: summary(|of| Some(of.mae)),
         max_abs_diff: summary(|of| Some(f64::from(of.max_abs_diff))),
+        lpips_alex: summary(|of| of.lpips.alex),
+        lpips_vgg: summary(|of| of.lpips.vgg),
+        lpips_squeeze: summary(|of| of.lpips.squeeze),
         mse,
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use vae_fidelity_files::error::Result;
 
 use crate::columns::{ColumnReader, read, written};
-use crate::pair::PairMetrics;
+use crate::pair::{LpipsDistances, PairMetrics};
 use crate::row::Row;
 
 const SCHEMA: &str = "message rows {
@@ -24,6 +24,9 @@ const SCHEMA: &str = "message rows {
     optional double ms_ssim;
     optional double mae;
     optional int64 max_abs_diff;
+    optional double lpips_alex;
+    optional double lpips_vgg;
+    optional double lpips_squeeze;
 }";
 
 /// The bytes of a parquet file with `rows`, without their channels.
@@ -49,7 +52,10 @@ pub(crate) fn rows_file(rows: &[Row]) -> Result<Vec<u8>> {
         columns.doubles(metric(|of| Some(of.mae)))?;
         columns.optional_numbers(
             rows.iter().map(|row| row.metrics.map(|of| u64::from(of.max_abs_diff))),
-        )
+        )?;
+        columns.doubles(metric(|of| of.lpips.alex))?;
+        columns.doubles(metric(|of| of.lpips.vgg))?;
+        columns.doubles(metric(|of| of.lpips.squeeze))
     })
 }
 
@@ -76,10 +82,15 @@ pub(crate) fn read_rows(path: &Path) -> Result<Vec<Row>> {
         let mut ms_ssim = columns.doubles()?.into_iter();
         let mut mae = columns.doubles()?.into_iter();
         let mut max_abs_diff = columns.numbers()?.into_iter();
+        let mut alex = columns.doubles()?.into_iter();
+        let mut vgg = columns.doubles()?.into_iter();
+        let mut squeeze = columns.doubles()?.into_iter();
         let row = |picture: Option<u64>| {
             let (mse, psnr_db) = (mse.next().flatten(), psnr_db.next().flatten());
             let (ssim, ms_ssim) = (ssim.next().flatten(), ms_ssim.next().flatten());
             let (mae, most) = (mae.next().flatten(), max_abs_diff.next().flatten());
+            let (alex, vgg) = (alex.next().flatten(), vgg.next().flatten());
+            let lpips = LpipsDistances { alex, vgg, squeeze: squeeze.next().flatten() };
             let metrics = mse.zip(mae).zip(most).map(|((mse, mae), most)| PairMetrics {
                 mse,
                 psnr_db,
@@ -87,6 +98,7 @@ pub(crate) fn read_rows(path: &Path) -> Result<Vec<Row>> {
                 ms_ssim,
                 mae,
                 max_abs_diff: most as u8,
+                lpips,
             });
             Row {
                 picture: picture.unwrap_or_default(),
@@ -122,6 +134,7 @@ mod tests {
                 ms_ssim: Some(1.0),
                 mae: 0.25,
                 max_abs_diff: 255,
+                lpips: LpipsDistances { vgg: Some(0.25), ..LpipsDistances::default() },
             }),
             ..Row::failed(7, "a/b.png", 1, String::new())
         };

@@ -55,6 +55,9 @@ fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
         ("MS-SSIM", "", 4, &metrics.ms_ssim),
         ("error", " of 255", 3, &metrics.mae),
         ("worst", " of 255", 1, &metrics.max_abs_diff),
+        ("LPIPS", " (alex)", 4, &metrics.lpips_alex),
+        ("LPIPS", " (vgg)", 4, &metrics.lpips_vgg),
+        ("LPIPS", " (squeeze)", 4, &metrics.lpips_squeeze),
     ] {
         if let Some(MetricSummary { pictures, mean, std, percentiles, confidence, .. }) = summary {
             let sure = confidence.map_or(String::new(), |of| interval(&of, digits));
@@ -100,6 +103,9 @@ fn named(metric: &str) -> (&str, &str) {
         "psnr_db" => ("PSNR", " dB"),
         "ssim" => ("SSIM", ""),
         "ms_ssim" => ("MS-SSIM", ""),
+        "lpips_alex" => ("LPIPS", " (alex)"),
+        "lpips_vgg" => ("LPIPS", " (vgg)"),
+        "lpips_squeeze" => ("LPIPS", " (squeeze)"),
         other => (other, ""),
     }
 }

@@ -7,14 +7,14 @@
 //! ```no_run
 //! use std::path::Path;
 //! use vae_fidelity_kernels::threads::Threads;
-//! use vae_fidelity_perceptual::{Lpips, Net, WeightFiles};
+//! use vae_fidelity_perceptual::{Lpips, Net, UnitLength, WeightFiles};
 //! # let (a, b) = (ndarray::Array4::zeros((1, 3, 64, 64)), ndarray::Array4::zeros((1, 3, 64, 64)));
 //!
 //! let files = WeightFiles::find(Path::new("metric-weights"), Net::Alex)?.expect("alexnet-*.pth and alex.pth");
 //! let lpips = Lpips::open(Net::Alex, &files, Threads::available())?;
 //! // Samples (1, 3, H, W) in [-1, 1].
 //! let (a, b) = (lpips.features(a.view())?, lpips.features(b.view())?);
-//! println!("{:.4}", lpips.distance(&a, &b));
+//! println!("{:.4}", lpips.distance(&a, &b, UnitLength::Lpips));
 //! # Ok::<(), vae_fidelity_files::Error>(())
 //! ```
 
@@ -25,6 +25,6 @@ mod trunk;
 mod weight_files;
 mod lpips;
 
-pub use lpips::{Features, Lpips};
+pub use lpips::{Features, Lpips, UnitLength};
 pub use net::Net;
 pub use weight_files::WeightFiles;

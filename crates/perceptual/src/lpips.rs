@@ -16,8 +16,25 @@ use crate::weight_files::WeightFiles;
 /// What is subtracted from each channel of a sample in [-1, 1], and what it is divided by (`ScalingLayer`).
 const SHIFT: [f32; 3] = [-0.030, -0.088, -0.188];
 const SCALE: [f32; 3] = [0.458, 0.448, 0.450];
-/// Added to the length of a pixel's features (`lpips.normalize_tensor`).
-const EPS: f64 = 1e-10;
+/// How the features of a pixel are brought to length 1, in which implementations differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitLength {
+    /// Over their length and 1e-10: the authors' package, and what was copied from it.
+    Lpips,
+    /// Over the root of their squares' sum and 1e-8: torchmetrics 1.9. Pixels without features count less.
+    Torchmetrics,
+}
+
+impl UnitLength {
+    /// What a pixel's features are divided by.
+    fn of(self, pixel: &[f32]) -> f64 {
+        let squares: f64 = pixel.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
+        match self {
+            Self::Lpips => squares.sqrt() + 1e-10,
+            Self::Torchmetrics => (squares + 1e-8).sqrt(),
+        }
+    }
+}
 
 /// SHA-256 of the values of all heads, of version 0.0: they were calibrated on samples that were not scaled.
 const VERSION_0_0: [&str; 3] = [
@@ -97,7 +114,7 @@ impl Lpips {
         &self.sha256
     }
 
-    /// What the network makes of `sample` (1, 3, H, W) in [-1, 1], clamped as a picture of it would be.
+    /// What the network makes of `sample` (1, 3, H, W), which is in [-1, 1] where it is a picture's.
     ///
     /// # Errors
     ///
@@ -112,7 +129,7 @@ impl Lpips {
         let mut planes = Vec::with_capacity(3 * height * width);
         for (channel, plane) in sample.index_axis(Axis(0), 0).outer_iter().enumerate() {
             let (shift, scale) = (SHIFT[channel], SCALE[channel]);
-            planes.extend(plane.iter().map(|value| (value.clamp(-1.0, 1.0) - shift) / scale));
+            planes.extend(plane.iter().map(|value| (value - shift) / scale));
         }
         let taps = self.trunk.features((height, width), &planes).ok_or_else(|| {
             let problem = format!("{width} x {height} pixels are too few for {}", self.net.trunk());
@@ -126,23 +143,20 @@ impl Lpips {
     /// # Panics
     ///
     /// When the two are of other sizes, or of another network than this one.
-    pub fn distance(&self, a: &Features, b: &Features) -> f64 {
+    pub fn distance(&self, a: &Features, b: &Features, unit_length: UnitLength) -> f64 {
         assert_eq!((a.taps.len(), b.taps.len()), (self.heads.len(), self.heads.len()));
         let taps = a.taps.iter().zip(&b.taps).zip(&self.heads);
-        taps.map(|((a, b), head)| tap_distance(a, b, head)).sum()
+        taps.map(|((a, b), head)| tap_distance(a, b, head, unit_length)).sum()
     }
 }
 
 /// The mean over pixels of the squares of what differs between the directions of two pixels' features, weighed.
-fn tap_distance(a: &NhwcTensor, b: &NhwcTensor, head: &[f32]) -> f64 {
+fn tap_distance(a: &NhwcTensor, b: &NhwcTensor, head: &[f32], unit_length: UnitLength) -> f64 {
     assert_eq!((a.height, a.width, a.channels), (b.height, b.width, b.channels));
-    let length = |pixel: &[f32]| {
-        pixel.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt() + EPS
-    };
     let pixels = a.values().chunks_exact(a.pitch).zip(b.values().chunks_exact(b.pitch));
     let sum: f64 = pixels
         .map(|(a, b)| {
-            let (by_a, by_b) = (length(a), length(b));
+            let (by_a, by_b) = (unit_length.of(a), unit_length.of(b));
             let values = a.iter().zip(b).zip(head);
             values
                 .map(|((&a, &b), &weight)| {
@@ -211,7 +225,7 @@ mod tests {
     fn distance(net: Net, threads: usize, [a, b]: &[Array4<f32>; 2]) -> f64 {
         let lpips = by_recipe(net, threads);
         let features = |sample: &Array4<f32>| lpips.features(sample.view()).unwrap();
-        lpips.distance(&features(a), &features(b))
+        lpips.distance(&features(a), &features(b), UnitLength::Lpips)
     }
 
     #[test]

@@ -5,7 +5,7 @@ use ndarray::Array4;
 use serde_json::Value;
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_kernels::threads::Threads;
-use vae_fidelity_perceptual::{Lpips, Net};
+use vae_fidelity_perceptual::{Lpips, Net, UnitLength};
 
 /// Of a distance; what Python's own kernels move on other processors is as much.
 const TOLERANCE: f64 = 2e-5;
@@ -45,7 +45,8 @@ fn distances_are_those_of_the_authors_package() {
                 let picture = picture(height, width, which);
                 lpips.features(picture.view()).unwrap()
             });
-            let (found, expected) = (lpips.distance(&a, &b), row["distance"].as_f64().unwrap());
+            let found = lpips.distance(&a, &b, UnitLength::Lpips);
+            let expected = row["distance"].as_f64().unwrap();
             let off = (found / expected - 1.0).abs();
             assert!(off <= TOLERANCE, "{net} {width} x {height}: {found}, expected {expected}");
         }

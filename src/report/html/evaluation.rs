@@ -46,11 +46,14 @@ pub fn evaluation_page(evaluated: &Evaluated, command: &str) -> Result<Vec<u8>> 
 /// A metric of a picture: its name, and how many digits it is shown with.
 type Metric = (&'static str, usize, fn(&PairMetrics) -> Option<f64>);
 
-const METRICS: [Metric; 4] = [
+const METRICS: [Metric; 7] = [
     ("PSNR, dB", 1, |of| of.psnr_db),
     ("SSIM", 3, |of| of.ssim),
     ("MS-SSIM", 4, |of| of.ms_ssim),
     ("mean error, of 255", 1, |of| Some(of.mae)),
+    ("LPIPS (alex)", 4, |of| of.lpips.alex),
+    ("LPIPS (vgg)", 4, |of| of.lpips.vgg),
+    ("LPIPS (squeeze)", 4, |of| of.lpips.squeeze),
 ];
 
 /// One metric over all pictures, a histogram for each model over one axis.

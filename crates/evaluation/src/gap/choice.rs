@@ -3,7 +3,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::protocol::{FilterChoice, Input, Metrics, Posterior, Protocol, Resize, Take};
+use crate::protocol::{
+    FilterChoice, Input, LpipsChoices, LpipsValues, Metrics, Posterior, Protocol, Resize, Take,
+    UnitLengthChoice,
+};
 
 /// All that decides an evaluation's numbers, where each part is of one of two sides.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,13 +28,16 @@ impl Setup {
             Take::Mode => Posterior { take: Take::Mode, seed: 0 },
             Take::Draw => protocol.posterior,
         };
-        Self {
-            pictures: side,
-            model: side,
-            input: protocol.input,
-            posterior,
-            metrics: protocol.metrics,
-        }
+        // Which LPIPS moves no other metric, and is not computed anew.
+        let none = LpipsChoices {
+            values: LpipsValues::Rounded,
+            unit_length: UnitLengthChoice::Lpips,
+            alex: false,
+            vgg: false,
+            squeeze: false,
+        };
+        let metrics = Metrics { lpips: none, ..protocol.metrics };
+        Self { pictures: side, model: side, input: protocol.input, posterior, metrics }
     }
 
     /// Whether the same pictures go through the same model in the same way; only what is computed of them
@@ -168,7 +174,7 @@ impl Choice {
     /// What `protocol` has here, in its file's words; `None` for what is in no protocol.
     pub(super) fn value(self, protocol: &Protocol) -> Option<String> {
         let Input { resize, filter, size, exif } = protocol.input;
-        let Metrics { rounding, psnr_values, psnr_average, ssim } = protocol.metrics;
+        let Metrics { rounding, psnr_values, psnr_average, ssim, lpips: _ } = protocol.metrics;
         let Posterior { take, seed } = protocol.posterior;
         Some(match self {
             Self::Pictures | Self::Model => return None,

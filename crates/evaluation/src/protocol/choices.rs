@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vae_fidelity_core::metrics::{Covariance, SsimBorder, SsimWindow};
+use vae_fidelity_perceptual::UnitLength;
 use vae_fidelity_pixels::{Exif, Filter};
 
 /// From a picture's file to the sample that the encoder is given.
@@ -122,6 +123,8 @@ pub struct Metrics {
     pub psnr_average: Average,
     /// SSIM.
     pub ssim: Ssim,
+    /// LPIPS.
+    pub lpips: LpipsChoices,
 }
 
 /// How a value in [-1, 1] becomes 8 bits.
@@ -187,6 +190,55 @@ pub enum Zero {
     Black,
     /// Values are in [-1, 1], as a VAE's sample has them.
     Grey,
+}
+
+/// LPIPS as it is computed, where the weights of its networks are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LpipsChoices {
+    /// What it is of.
+    pub values: LpipsValues,
+    /// How the features of a pixel are brought to length 1.
+    pub unit_length: UnitLengthChoice,
+    /// Whether AlexNet's is computed.
+    pub alex: bool,
+    /// Whether VGG16's is.
+    pub vgg: bool,
+    /// Whether SqueezeNet's is.
+    pub squeeze: bool,
+}
+
+/// What LPIPS is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum LpipsValues {
+    /// Values of 8 bits.
+    Rounded,
+    /// Floats as the decoder gives them, beyond [-1, 1] too.
+    Floats,
+}
+
+/// In which implementations of LPIPS differ: at pixels that hardly have features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum UnitLengthChoice {
+    /// Over their length and 1e-10: the package lpips, and what was copied from it.
+    Lpips,
+    /// Over the root of their squares' sum and 1e-8: torchmetrics 1.9.
+    Torchmetrics,
+}
+
+impl UnitLengthChoice {
+    /// As the crate for LPIPS names it.
+    pub fn unit_length(self) -> UnitLength {
+        match self {
+            Self::Lpips => UnitLength::Lpips,
+            Self::Torchmetrics => UnitLength::Torchmetrics,
+        }
+    }
 }
 
 /// How sure a mean is: by how much it moves where pictures are drawn anew, with replacement.

@@ -5,8 +5,8 @@ mod published;
 mod record;
 
 pub use choices::{
-    Average, Confidence, ExifChoice, FilterChoice, Input, Metrics, Posterior, Resize, Rounding,
-    Ssim, Take, ValuesChoice, Zero,
+    Average, Confidence, ExifChoice, FilterChoice, Input, LpipsChoices, LpipsValues, Metrics,
+    Posterior, Resize, Rounding, Ssim, Take, UnitLengthChoice, ValuesChoice, Zero,
 };
 pub use published::NAMES;
 pub use record::Protocol;
