@@ -144,7 +144,7 @@ impl RunArgs {
 }
 
 /// How many threads are started at most: far more than run at once bring nothing, and each takes memory.
-fn most_threads() -> usize {
+pub fn most_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).max(64)
 }
 

@@ -11,6 +11,8 @@ mod decode_flux2;
 mod engines;
 #[cfg(feature = "evaluate")]
 mod evaluate;
+#[cfg(feature = "evaluate")]
+mod evaluate_lpips;
 mod explain;
 #[cfg(feature = "evaluate")]
 mod explain_gap;

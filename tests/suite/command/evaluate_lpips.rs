@@ -1,0 +1,125 @@
+//! LPIPS in `evaluate`: which weights are found, that they are part of what a run is about, and that nothing of how
+//! it runs changes a number. That the numbers are the authors' is tested where they are computed.
+
+use vae_fidelity::recipe::Recipe;
+
+use super::evaluate::{evaluate, same};
+use super::sandbox::{Sandbox, picture};
+
+/// torchvision's AlexNet: place, inputs, outputs, side of the kernel.
+const ALEX: [(usize, usize, usize, usize); 5] =
+    [(0, 3, 64, 11), (3, 64, 192, 5), (6, 192, 384, 3), (8, 384, 256, 3), (10, 256, 256, 3)];
+
+/// A file of tensors whose values follow from their names.
+fn safetensors(tensors: &[(String, Vec<usize>)]) -> Vec<u8> {
+    let recipe = Recipe { hash: Recipe::HASH.to_owned(), ..Recipe::default() };
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape) in tensors {
+        let begin = data.len();
+        recipe.values(name, shape).iter().for_each(|value| data.extend(value.abs().to_le_bytes()));
+        let tensor = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()]});
+        header.insert(name.clone(), tensor);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+}
+
+fn trunk() -> Vec<(String, Vec<usize>)> {
+    let of = |(at, inputs, outputs, side): (usize, usize, usize, usize)| {
+        let name = |kind: &str| format!("features.{at}.{kind}");
+        [(name("weight"), vec![outputs, inputs, side, side]), (name("bias"), vec![outputs])]
+    };
+    ALEX.into_iter().flat_map(of).collect()
+}
+
+fn heads(channels: [usize; 5]) -> Vec<(String, Vec<usize>)> {
+    let named = channels.into_iter().enumerate();
+    named.map(|(at, count)| (format!("lin{at}.model.1.weight"), vec![1, count, 1, 1])).collect()
+}
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for index in 0..3 {
+        sandbox.write(&format!("data/{index}.png"), picture(72, 64, 40 * index));
+    }
+    sandbox.write("data/small.png", picture(24, 24, 7));
+    sandbox.write("weights/alexnet-owt-recipe.safetensors", safetensors(&trunk()));
+    sandbox.write("weights/v0.1/alex.safetensors", safetensors(&heads([64, 192, 384, 256, 256])));
+    sandbox
+}
+
+const WEIGHTS: [&str; 2] = ["--metric-weights", "weights"];
+
+#[test]
+fn what_has_weights_is_computed_and_the_rest_is_left_out_and_named() {
+    let sandbox = sandbox();
+    let ran = evaluate(&sandbox, "out", &[&WEIGHTS[..], &["--json"]].concat()).exits(0);
+    ran.check(
+        ran.stderr.contains("left out, no weights of it in weights: lpips_vgg, lpips_squeeze"),
+        "expected what is left out",
+    );
+    let report = ran.object();
+    let metrics = &report["models"][0]["metrics"];
+    assert_eq!(metrics["psnr_db"]["pictures"], 4);
+    // One is too small for AlexNet.
+    assert_eq!(metrics["lpips_alex"]["pictures"], 3);
+    assert!(metrics["lpips_alex"]["mean"].as_f64().unwrap() > 0.0, "{metrics}");
+    assert!(metrics["lpips_vgg"].is_null() && metrics["lpips_squeeze"].is_null(), "{metrics}");
+    let weights = report["protocol"]["metric_weights"].as_array().unwrap();
+    assert_eq!(weights.len(), 1);
+    assert_eq!(weights[0]["metric"], "lpips_alex");
+    assert_eq!(weights[0]["sha256"].as_array().unwrap().len(), 2);
+    let page = String::from_utf8(sandbox.read("out/report.html")).unwrap();
+    assert!(page.contains("LPIPS (alex)") && !page.contains("<th scope=\"col\">LPIPS (vgg)"));
+}
+
+#[test]
+fn without_weights_it_is_left_out_and_a_protocol_without_it_has_no_note() {
+    let sandbox = sandbox();
+    let ran = evaluate(&sandbox, "out", &[]).exits(0);
+    ran.check(ran.stderr.contains("left out without --metric-weights: lpips_alex"), "expected it");
+    let text = String::from_utf8(sandbox.read("out/protocol.toml")).unwrap();
+    let none = ["alex", "vgg", "squeeze"]
+        .into_iter()
+        .fold(text, |text, net| text.replace(&format!("{net} = true"), &format!("{net} = false")));
+    sandbox.write("none.toml", none);
+    let ran = evaluate(&sandbox, "none", &["--protocol", "none.toml"]).exits(0);
+    ran.check(!ran.stderr.contains("left out"), "expected no word of it");
+}
+
+#[test]
+fn shards_and_threads_change_no_bit() {
+    let sandbox = sandbox();
+    evaluate(&sandbox, "whole", &[&WEIGHTS[..], &["--threads", "1"]].concat()).exits(0);
+    for (shard, out) in [("0/2", "first"), ("1/2", "second")] {
+        let more = [&WEIGHTS[..], &["--threads", "2", "--shard", shard]].concat();
+        evaluate(&sandbox, out, &more).exits(0);
+    }
+    sandbox.run(&["merge", "second", "first", "--out", "merged"]).exits(0);
+    same(&sandbox, "whole", "merged");
+}
+
+#[test]
+fn runs_with_other_weights_are_told_apart() {
+    let sandbox = sandbox();
+    evaluate(&sandbox, "first", &[&WEIGHTS[..], &["--shard", "0/2"]].concat()).exits(0);
+    evaluate(&sandbox, "second", &["--shard", "1/2"]).exits(0);
+    let ran = sandbox.run(&["merge", "first", "second", "--out", "merged"]).exits(2);
+    ran.check(ran.stderr.contains("metrics' weights"), "expected in what they differ");
+    let ran = evaluate(&sandbox, "first", &["--shard", "0/2"]).exits(2);
+    ran.check(ran.stderr.contains("metrics' weights"), "expected what it was begun with");
+}
+
+#[test]
+fn a_file_that_is_another_is_named_with_what_it_lacks() {
+    let sandbox = sandbox();
+    sandbox.write("weights/v0.1/alex.safetensors", safetensors(&heads([64, 128, 256, 512, 512])));
+    let ran = evaluate(&sandbox, "out", &WEIGHTS).exits(2);
+    ran.check(
+        ran.stderr.contains("lin1.model.1.weight: expected [1, 192, 1, 1]"),
+        "expected where",
+    );
+    sandbox.write("weights/v0.1/alex.safetensors", "no tensors");
+    evaluate(&sandbox, "out", &WEIGHTS).exits(2).notes("alex.safetensors");
+    evaluate(&sandbox, "out", &["--metric-weights", "nowhere"]).exits(2).notes("nowhere");
+}
