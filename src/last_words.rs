@@ -62,11 +62,41 @@ fn out_of_memory(size: usize) -> ! {
     end("memory", &parts, next)
 }
 
+/// What the first thread has of stack from the start on: several times what a command line takes to read.
+const STACK_BYTES: usize = 512 << 10;
+
+/// Has the first thread's stack grow now. It grows when it is used, and where the system then refuses that, nothing
+/// can be said any more.
+fn grow_stack() {
+    // SAFETY: what is mapped is of no use to anybody else, and unmapped; the limit is the system's to fill in.
+    let is_wide = unsafe {
+        let mut limit: libc::rlimit = MaybeUninit::zeroed().assume_init();
+        let known = libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) == 0;
+        let (nowhere, flags) = (std::ptr::null_mut(), libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let length = 2 * STACK_BYTES;
+        let mapped = libc::mmap(nowhere, length, libc::PROT_NONE, flags, -1, 0);
+        if mapped == libc::MAP_FAILED {
+            out_of_memory(length);
+        }
+        libc::munmap(mapped, length);
+        known && limit.rlim_cur >= 4 * STACK_BYTES as libc::rlim_t
+    };
+    if is_wide {
+        use_stack();
+    }
+}
+
+#[inline(never)]
+fn use_stack() {
+    std::hint::black_box(&mut [0u8; STACK_BYTES]);
+}
+
 /// Prepares all of it for a run with `arguments`.
 pub fn prepare(arguments: &[OsString]) {
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|a| a == "--json");
     JSON.store(json, Ordering::Relaxed);
     watch_mapped_files();
+    grow_stack();
     // SAFETY: the handler calls nothing that a signal handler may not call, and both structures are
     // zeroed and filled in as the system asks. Refusals leave what was there.
     unsafe {

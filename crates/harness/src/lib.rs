@@ -28,6 +28,7 @@ mod judge;
 mod layers;
 mod locate;
 mod manifest;
+mod progress;
 mod posterior;
 mod posterior_stats;
 mod report;
@@ -43,8 +44,9 @@ pub use export::{ExportSize, TensorFormat};
 pub use fault::{Fault, Location};
 pub use layers::{Agreement, LayerComparison, StageComparison};
 pub use manifest::{Case, CaseTiling, Origin, Posterior, PosteriorKind};
+pub use progress::Progress;
 pub use report::{CaseReport, Check, NotRun, Outcome, SCHEMA_VERSION, Step, SuiteReport, Summary};
-pub use suite::{Progress, Suite};
+pub use suite::Suite;
 pub use tensor::Golden;
 pub use tolerances::layer_rounding;
 

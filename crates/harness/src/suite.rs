@@ -11,6 +11,7 @@ use super::case_files::CaseFiles;
 use super::compare::{Criterion, Tolerance};
 use super::manifest::{Case, Manifest, Origin, broken, broken_by};
 use super::posterior::std_tolerance;
+use super::progress::Progress;
 use super::report::{CaseReport, NotRun, Step, SuiteReport};
 use super::tolerances::Tolerances;
 use vae_fidelity_checkpoint::{Checkpoint, Source};
@@ -32,17 +33,6 @@ pub struct Suite {
     pub(super) failures: Option<PathBuf>,
     preprocess: Preprocess,
     progress: Box<dyn Fn(&Progress<'_>)>,
-}
-
-/// A case that is about to run.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress<'a> {
-    /// The case.
-    pub case: &'a Case,
-    /// Its number among the cases to run, from 1.
-    pub number: usize,
-    /// Cases to run.
-    pub total: usize,
 }
 
 /// Goldens of classes that have a crate of their own: in the repository, folders in that of the suite.

@@ -8,6 +8,10 @@
 //!   input.
 //! - [`extreme`]: the largest absolute value, for what half precision would lose.
 //! - [`attention`]: one head, without storing the scores.
+//! - [`linear_attention`]: attention without a softmax, in time that grows as the pixels do.
+//! - [`grouped`]: convolutions in groups of channels, such as depthwise ones.
+//! - [`clips`]: norms over channels, and shortcuts that exchange channels for pixels.
+//! - [`shuffles`]: channels moved to pixels and back, their means, repeats and gates.
 //!
 //! **Layout.** An activation is one image, NHWC with N = 1: the channels of a pixel are contiguous and
 //! padded with zeros to a multiple of 32, the pitch ([`NhwcTensor`](tensor::NhwcTensor)). Weights are as

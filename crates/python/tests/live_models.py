@@ -41,6 +41,12 @@ def _trained(build: Callable[[], Any]) -> Callable[[], Any]:
     return trained
 
 
+def _dc(**fields: Any) -> Any:
+    """Of three levels, the innermost with attention."""
+    blocks = ("ResBlock", "ResBlock", "EfficientViTBlock")
+    return AutoencoderDC(latent_channels=8, attention_head_dim=8, encoder_block_types=blocks, decoder_block_types=blocks, **fields)
+
+
 # Trained weights, and weights as PyTorch draws them, which amplify what layers round.
 MODELS: dict[str, Callable[[], Any]] = {
     "AutoencoderKL": lambda: AutoencoderKL.from_pretrained(BUILTIN),
@@ -48,11 +54,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "AutoencoderKLFlux2": _seeded(lambda: AutoencoderKLFlux2(block_out_channels=(32, 32, 64, 64), sample_size=64)),
     "AutoencoderTiny": _seeded(lambda: AutoencoderTiny(encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4)),
     "AutoencoderDC": _seeded(
-        lambda: AutoencoderDC(
-            latent_channels=8,
-            attention_head_dim=8,
-            encoder_block_types=("ResBlock", "ResBlock", "EfficientViTBlock"),
-            decoder_block_types=("ResBlock", "ResBlock", "EfficientViTBlock"),
+        lambda: _dc(
             encoder_block_out_channels=(16, 32, 32),
             decoder_block_out_channels=(16, 32, 32),
             encoder_layers_per_block=(1, 1, 1),
@@ -63,11 +65,7 @@ MODELS: dict[str, Callable[[], Any]] = {
         )
     ),
     "AutoencoderDC, batch norms": _trained(
-        lambda: AutoencoderDC(
-            latent_channels=8,
-            attention_head_dim=8,
-            encoder_block_types=("ResBlock", "ResBlock", "EfficientViTBlock"),
-            decoder_block_types=("ResBlock", "ResBlock", "EfficientViTBlock"),
+        lambda: _dc(
             encoder_block_out_channels=(8, 16, 32),
             decoder_block_out_channels=(8, 16, 32),
             encoder_layers_per_block=(0, 1, 1),

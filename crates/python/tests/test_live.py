@@ -58,14 +58,15 @@ def test_the_list_is_as_long_as_is_claimed():
     assert set(MISSED) <= {fault.name for fault in live_faults.FAULTS}
 
 
+# diffusers refuses the first, and batch norms in training mode are a fault: test_live_behaviour has it.
+NOT_SOUND = (("AsymmetricAutoencoderKL", "sliced"), ("AutoencoderDC, batch norms", "in a training loop"))
 # Classes that amplify rounding, and dtypes, take turns: a hundred runs of a few seconds.
 SOUND = [
     (model, way, dtype)
     for at, model in enumerate(MODELS)
     for way in WAYS
     for dtype in (DTYPES if at < 2 or way == "as loaded" else (DTYPES[at % 3], DTYPES[(at + 1) % 3]))
-    # diffusers refuses it.
-    if (model, way) != ("AsymmetricAutoencoderKL", "sliced")
+    if (model, way) not in NOT_SOUND
 ]
 
 

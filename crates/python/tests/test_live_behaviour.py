@@ -70,6 +70,15 @@ def test_nothing_of_the_model_is_changed(name, raises, monkeypatch):
         assert "ZeroDivisionError" in found.title and report.picture is None
 
 
+def test_batch_norms_in_training_mode_are_named_and_their_statistics_left():
+    vae = MODELS["AutoencoderDC, batch norms"]().train()
+    before = state(vae)
+    report = vae_fidelity.check(vae, PHOTO, **SIZE)
+    assert is_same(before, state(vae))
+    [found] = [each for each in report.findings if each.code.startswith("live-")]
+    assert (found.code, found.layer) == ("live-training-mode", "decoder.up_blocks.1.1.norm")
+
+
 @pytest.mark.parametrize("name", OF_CLIPS)
 def test_what_a_model_remembers_of_a_clip_is_left(name):
     vae = MODELS[name]()

@@ -5,8 +5,8 @@
 
 Each class is built on torch's meta device with its defaults, and a file with its names and shapes is written
 without values (a sparse file), alone and behind `vae.`. Those that are run have to be taken for what they are:
-of AutoencoderKL's many models one has to be asked for, AsymmetricAutoencoderKL's defaults are nobody's,
-AutoencoderKLFlux2's are FLUX.2, AutoencoderTiny's are TAESD, and those of Wan and Qwen-Image are one graph.
+of AutoencoderKL's many models one has to be asked for, AsymmetricAutoencoderKL's and AutoencoderDC's defaults are
+nobody's, AutoencoderKLFlux2's are FLUX.2, AutoencoderTiny's are TAESD, and those of Wan and Qwen-Image are one graph.
 """
 
 import inspect
@@ -86,7 +86,7 @@ def main():
         for (name, _), answer in zip(jobs, answers):
             error = answer.get("error", "no error")
             # Defaults of no published family: that, and not another class, is the question.
-            is_run = name in ("AutoencoderKL", "AsymmetricAutoencoderKL")
+            is_run = name in ("AutoencoderKL", "AsymmetricAutoencoderKL", "AutoencoderDC")
             expected = "no published family" if is_run else ALSO.get(name, name)
             right = expected in error and ("not run yet" in error) != is_run
             if name in ("AutoencoderKLFlux2", "AutoencoderTiny", "AutoencoderKLWan", "AutoencoderKLQwenImage"):

@@ -156,7 +156,7 @@ def value(draw, command, flag):
     if flag in ("--repo", "--vae", "--model"):
         return draw.choice(SOURCES) if draw.random() < 0.4 else "model"
     if command in ("evaluate", "merge") and flag == "--out":
-        return draw.choice(["new", "new", "new", "result-a", *RESULTS, *OUTPUTS])
+        return draw.choice([*RESULTS, *OUTPUTS]) if draw.random() < 0.4 else "new"
     if flag == "--data":
         return draw.choice(DATA)
     if flag == "--protocol":

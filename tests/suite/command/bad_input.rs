@@ -293,7 +293,7 @@ mod configs {
         refused_config("[8, 8, 8, 8]", "[]", &["block_out_channels"]);
         refused_config("\"latent_channels\": 4", "\"latent_channels\": 0", &["latent_channels"]);
         refused_config("0.18215", "0", &["scaling_factor"]);
-        refused_config("AutoencoderKL\"", "AutoencoderDC\"", &["AutoencoderDC"]);
+        refused_config("AutoencoderKL\"", "AutoencoderOobleck\"", &["AutoencoderOobleck"]);
     }
 
     #[test]

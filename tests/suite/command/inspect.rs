@@ -260,9 +260,9 @@ fn configs_that_do_not_belong_are_found() {
         sandbox.write("config.json", changed.to_string());
         report(&sandbox, &["vae", "--config", "config.json"], 1)
     };
-    let found = with(&|config| config["_class_name"] = "AutoencoderDC".into());
+    let found = with(&|config| config["_class_name"] = "AutoencoderOobleck".into());
     only(&found, "wrong-class", "error");
-    assert_eq!(found["config"]["other_class"], "AutoencoderDC");
+    assert_eq!(found["config"]["other_class"], "AutoencoderOobleck");
     assert_eq!(found["tensors"]["found"], 188);
     let found = with(&|config| config["latent_channels"] = 4.into());
     assert_eq!(codes(&found)[0].0, "wrong-family-channels");

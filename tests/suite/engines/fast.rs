@@ -246,6 +246,21 @@ mod beside_the_reference_engine {
         }
     }
 
+    /// The outermost level of a model whose first convolution makes the picture smaller.
+    #[test]
+    fn a_level_without_blocks_hands_on_what_it_is_given() {
+        one_thread();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/dc/models/dc-mix-small");
+        let checkpoint = Checkpoint::open(&Source::parse(path, None).unwrap(), None).unwrap();
+        let input = ArrayD::from_elem(vec![1, 16, 4, 4], 0.25f32);
+        let reference = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
+        let fast = FastAutoencoderKL::load(&checkpoint, Some(1)).unwrap();
+        for vae in [&reference as &dyn Vae, &fast] {
+            let found = vae.forward_module("encoder.down_blocks.0", input.view()).unwrap().unwrap();
+            assert_eq!(found, input);
+        }
+    }
+
     /// What `--dtype f16` does on the fast engine is what `--forecast` does on libtorch.
     #[test]
     fn half_precision_is_rounded_to_as_the_forecast_rounds() {

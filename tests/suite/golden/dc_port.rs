@@ -3,13 +3,13 @@
 //! are sums.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
-use ndarray::{Array2, Array4, ArrayView2, Axis, s};
-use vae_fidelity::checkpoint::expected_tensors;
+use ndarray::{Array4, ArrayView2, Axis, s};
 use vae_fidelity::config::{Activation as ActFn, AutoencoderDCConfig};
 use vae_fidelity::trace::{Activation, Trace};
 use vae_fidelity::{Checkpoint, Result, VaeConfig};
+
+use super::images::{Image, Weights, add_bias, convolved, weights, zeros};
 
 /// What is wrong with it: mistakes that ports have been seen to make, or can make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,12 +61,10 @@ pub enum Fault {
     NotUnscaled,
 }
 
-pub(super) type Image = Array4<f64>;
-
 pub struct DcPort {
     pub(super) config: VaeConfig,
     pub(super) fields: AutoencoderDCConfig,
-    pub(super) weights: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
+    pub(super) weights: Weights,
     pub(super) fault: Fault,
     pub(super) trace: RefCell<Option<Trace>>,
 }
@@ -75,12 +73,7 @@ impl DcPort {
     pub fn load(checkpoint: &Checkpoint, fault: Fault) -> Result<Self> {
         let config = checkpoint.config().clone();
         let VaeConfig::AutoencoderDC(fields) = config.clone() else { panic!("another class") };
-        let mut weights = BTreeMap::new();
-        for spec in expected_tensors(&config) {
-            let values = checkpoint.tensor(&spec.name)?.to_f32();
-            let values = values.into_iter().map(f64::from).collect();
-            weights.insert(spec.name, (spec.shape, values));
-        }
+        let weights = weights(checkpoint)?;
         Ok(Self { config, fields, weights, fault, trace: RefCell::new(None) })
     }
 
@@ -127,34 +120,21 @@ impl DcPort {
         let circular = self.fault == Fault::CircularPadding && inputs == 1;
         let source = |at: usize, length: usize| match circular {
             true => Some((at + before * (length - 1)) % length),
-            false => at.checked_sub(before).filter(|at| *at < length),
+            false => zeros(before)(at, length),
         };
-        let terms = inputs * side * side;
-        let kernels = ArrayView2::from_shape((outputs, terms), weight).unwrap();
+        let kernels = ArrayView2::from_shape((outputs, inputs * side * side), weight).unwrap();
         let (rows, columns) = (height.div_ceil(stride), width.div_ceil(stride));
         let mut y = Array4::zeros((n, outputs, rows, columns));
         for (image, group) in (0..n).flat_map(|image| (0..groups).map(move |group| (image, group)))
         {
-            // (terms, pixels): what each kernel meets.
-            let mut met = Array2::zeros((terms, rows * columns));
-            for (at, mut met) in met.outer_iter_mut().enumerate() {
-                let (from, down, right) = (at / side / side, at / side % side, at % side);
-                let plane = x.slice(s![image, group * inputs + from, .., ..]);
-                for (pixel, met) in met.iter_mut().enumerate() {
-                    let row = source(pixel / columns * stride + down, height);
-                    let column = source(pixel % columns * stride + right, width);
-                    *met = row.zip(column).map_or(0.0, |place| plane[place]);
-                }
-            }
+            let given = x.slice(s![image, group * inputs..(group + 1) * inputs, .., ..]);
             let here = group * each..(group + 1) * each;
-            let sums = kernels.slice(s![here.clone(), ..]).dot(&met);
-            let sums = sums.to_shape((each, rows, columns)).unwrap();
+            let kernels = kernels.slice(s![here.clone(), ..]);
+            let sums = convolved(kernels, given, (side, stride), (rows, columns), source);
             y.slice_mut(s![image, here, .., ..]).assign(&sums);
         }
         if let Some((_, bias)) = self.weights.get(&format!("{name}.bias")) {
-            for (mut channel, bias) in y.axis_iter_mut(Axis(1)).zip(bias) {
-                channel += *bias;
-            }
+            add_bias(&mut y, bias);
         }
         y
     }
@@ -285,7 +265,7 @@ pub(super) fn silu(x: Image) -> Image {
 fn layers_are_what_they_are_by_hand() {
     let config = VaeConfig::from_json(r#"{"_class_name": "AutoencoderDC"}"#, "a test").unwrap();
     let VaeConfig::AutoencoderDC(fields) = config.clone() else { unreachable!() };
-    let (weights, trace) = (BTreeMap::new(), RefCell::new(None));
+    let (weights, trace) = (Weights::new(), RefCell::new(None));
     let mut port = DcPort { config, fields, weights, fault: Fault::None, trace };
     let nine = |times: f64| (1..=9).map(|at| times * f64::from(at)).collect::<Vec<_>>();
     // Two channels, each with kernels of its own.

@@ -5,7 +5,8 @@ use vae_fidelity::config::Activation as ActFn;
 use vae_fidelity::trace::{Stage, Trace};
 use vae_fidelity::{Dtype, Encoded, Result, Vae, VaeConfig};
 
-use super::dc_port::{DcPort, Fault, Image, silu};
+use super::dc_port::{DcPort, Fault, silu};
+use super::images::{Image, narrow, wide};
 
 impl DcPort {
     fn res_block(&self, name: &str, act_fn: ActFn, x: &Image) -> Image {
@@ -172,14 +173,6 @@ impl DcPort {
         let x = self.end("decoder.conv_out", &self.act(self.fields.decoder_conv_act_fn, x));
         self.record("decoder", x)
     }
-}
-
-fn wide(x: ArrayView4<f32>) -> Image {
-    x.mapv(f64::from)
-}
-
-fn narrow(x: &Image) -> Array4<f32> {
-    x.mapv(|x| x as f32)
 }
 
 impl Vae for DcPort {

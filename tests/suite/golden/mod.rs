@@ -2,6 +2,7 @@
 
 mod candidate;
 mod damaged;
+mod images;
 mod dc;
 mod dc_port;
 mod dc_port_vae;

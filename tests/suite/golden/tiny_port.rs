@@ -3,13 +3,13 @@
 //! are sums.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
-use ndarray::{Array2, Array4, ArrayD, ArrayView2, ArrayView4, ArrayViewD, Axis, Ix4, s};
-use vae_fidelity::checkpoint::expected_tensors;
+use ndarray::{Array4, ArrayD, ArrayView2, ArrayView4, ArrayViewD, Axis, Ix4, s};
 use vae_fidelity::config::{Activation as ActFn, AutoencoderTinyConfig};
 use vae_fidelity::trace::{Activation, Stage, Trace};
 use vae_fidelity::{Checkpoint, Dtype, Encoded, Result, Vae, VaeConfig};
+
+use super::images::{Image, Weights, add_bias, convolved, narrow, weights, wide, zeros};
 
 /// What is wrong with it: mistakes that ports have been seen to make, or can make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,23 +42,16 @@ pub enum Fault {
 pub struct TinyPort {
     config: VaeConfig,
     fields: AutoencoderTinyConfig,
-    weights: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
+    weights: Weights,
     fault: Fault,
     trace: RefCell<Option<Trace>>,
 }
-
-type Image = Array4<f64>;
 
 impl TinyPort {
     pub fn load(checkpoint: &Checkpoint, fault: Fault) -> Result<Self> {
         let config = checkpoint.config().clone();
         let VaeConfig::AutoencoderTiny(fields) = config.clone() else { panic!("another class") };
-        let mut weights = BTreeMap::new();
-        for spec in expected_tensors(&config) {
-            let values = checkpoint.tensor(&spec.name)?.to_f32();
-            let values = values.into_iter().map(f64::from).collect();
-            weights.insert(spec.name, (spec.shape, values));
-        }
+        let weights = weights(checkpoint)?;
         Ok(Self { config, fields, weights, fault, trace: RefCell::new(None) })
     }
 
@@ -92,22 +85,10 @@ impl TinyPort {
         let kernels = ArrayView2::from_shape((shape[0], inputs * 9), weight).unwrap();
         let mut y = Array4::zeros((n, shape[0], rows, columns));
         for (x, mut y) in x.outer_iter().zip(y.outer_iter_mut()) {
-            // (terms, pixels): what each kernel meets.
-            let met = Array2::from_shape_fn((inputs * 9, rows * columns), |(at, pixel)| {
-                let (from, down, right) = (at / 9, at / 3 % 3, at % 3);
-                let row = pixel / columns * stride + down;
-                let column = pixel % columns * stride + right;
-                match (row.checked_sub(before), column.checked_sub(before)) {
-                    (Some(row), Some(column)) => *x.get((from, row, column)).unwrap_or(&0.0),
-                    _ => 0.0,
-                }
-            });
-            let sums = kernels.dot(&met);
-            y.assign(&sums.to_shape((shape[0], rows, columns)).unwrap());
+            y.assign(&convolved(kernels, x, (3, stride), (rows, columns), zeros(before)));
         }
-        for (mut plane, bias) in y.axis_iter_mut(Axis(1)).zip(bias.iter().flat_map(|bias| &bias.1))
-        {
-            plane += *bias;
+        if let Some((_, bias)) = bias {
+            add_bias(&mut y, bias);
         }
         self.record(name, "Conv2d", y)
     }
@@ -189,14 +170,6 @@ fn relu(x: Image) -> Image {
     x.mapv(|x| x.max(0.0))
 }
 
-fn wide(x: ArrayView4<f32>) -> Image {
-    x.mapv(f64::from)
-}
-
-fn narrow(x: &Image) -> Array4<f32> {
-    x.mapv(|x| x as f32)
-}
-
 impl Vae for TinyPort {
     fn config(&self) -> &VaeConfig {
         &self.config
@@ -258,7 +231,7 @@ fn a_convolution_is_what_it_is_by_hand() {
             Ok(VaeConfig::AutoencoderTiny(fields)) => fields,
             _ => unreachable!(),
         },
-        weights: BTreeMap::new(),
+        weights: Weights::new(),
         fault: Fault::None,
         trace: RefCell::new(None),
     };

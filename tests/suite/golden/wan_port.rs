@@ -3,12 +3,12 @@
 //! weights, and convolutions are sums.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use ndarray::{Array2, Array4, Axis, concatenate, s};
-use vae_fidelity::checkpoint::expected_tensors;
 use vae_fidelity::trace::{Activation, Trace};
 use vae_fidelity::{Checkpoint, Result, VaeConfig};
+
+use super::images::{Image, Weights, add_bias, convolved, weights, zeros};
 
 /// What is wrong with it: mistakes that ports have been seen to make, or can make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,15 +45,13 @@ pub enum Fault {
     NotDenormalised,
 }
 
-pub(super) type Image = Array4<f64>;
-
 pub struct WanPort {
     pub(super) config: VaeConfig,
     pub(super) patch: usize,
     temperal_downsample: Vec<bool>,
     pub(super) levels: usize,
     pub(super) statistics: Vec<(f32, f32)>,
-    weights: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
+    weights: Weights,
     pub(super) fault: Fault,
     pub(super) trace: RefCell<Option<Trace>>,
 }
@@ -66,12 +64,7 @@ impl WanPort {
             VaeConfig::AutoencoderKLQwenImage(qwen) => qwen.as_wan(),
             _ => panic!("another class"),
         };
-        let mut weights = BTreeMap::new();
-        for spec in expected_tensors(&config) {
-            let values = checkpoint.tensor(&spec.name)?.to_f32();
-            let values = values.into_iter().map(f64::from).collect();
-            weights.insert(spec.name, (spec.shape, values));
-        }
+        let weights = weights(checkpoint)?;
         let pairs = wan.latents_mean.iter().zip(&wan.latents_std);
         Ok(Self {
             patch: wan.patch(),
@@ -122,22 +115,10 @@ impl WanPort {
         let (rows, columns) = (height / stride, width / stride);
         let mut y = Array4::zeros((n, shape[0], rows, columns));
         for (x, mut y) in x.outer_iter().zip(y.outer_iter_mut()) {
-            // (terms, pixels): what each kernel meets.
-            let met = Array2::from_shape_fn((terms, rows * columns), |(at, pixel)| {
-                let (from, down, right) = (at / side / side, at / side % side, at % side);
-                let row = pixel / columns * stride + down;
-                let column = pixel % columns * stride + right;
-                match (row.checked_sub(before), column.checked_sub(before)) {
-                    (Some(row), Some(column)) => *x.get((from, row, column)).unwrap_or(&0.0),
-                    _ => 0.0,
-                }
-            });
-            let sums = kernels.dot(&met);
-            y.assign(&sums.to_shape((shape[0], rows, columns)).unwrap());
+            let view = kernels.view();
+            y.assign(&convolved(view, x, (side, stride), (rows, columns), zeros(before)));
         }
-        for (mut plane, bias) in y.axis_iter_mut(Axis(1)).zip(bias) {
-            plane += *bias;
-        }
+        add_bias(&mut y, bias);
         self.record(name, y)
     }
 
@@ -332,7 +313,7 @@ fn a_convolution_is_what_it_is_by_hand() {
         temperal_downsample: Vec::new(),
         levels: 1,
         statistics: Vec::new(),
-        weights: BTreeMap::new(),
+        weights: Weights::new(),
         fault: Fault::None,
         trace: RefCell::new(None),
     };

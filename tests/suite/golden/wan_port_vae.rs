@@ -4,7 +4,8 @@ use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD, Axis, Ix4, s};
 use vae_fidelity::trace::{Stage, Trace};
 use vae_fidelity::{Dtype, Encoded, Result, Vae, VaeConfig};
 
-use super::wan_port::{Fault, Image, WanPort};
+use super::images::{Image, narrow, wide};
+use super::wan_port::{Fault, WanPort};
 
 impl WanPort {
     /// (c, pw, ph), or what it is taken for.
@@ -62,14 +63,6 @@ impl WanPort {
         }
         changed
     }
-}
-
-fn wide(x: ArrayView4<f32>) -> Image {
-    x.mapv(f64::from)
-}
-
-fn narrow(x: &Image) -> Array4<f32> {
-    x.mapv(|x| x as f32)
 }
 
 impl Vae for WanPort {

@@ -61,13 +61,15 @@ impl<E: Engine> Model<E> {
 /// Fails if `shape` is no input of the module.
 fn check_input<W>(module: &Module<W>, layout: Layout, shape: &[usize]) -> Result<()> {
     let (channels, least) = (module.in_channels(), module.least_side());
+    // A level without blocks hands on what it is given.
+    let is_taken = |found: usize| channels == 0 || found == channels;
     let fits = match (layout, shape) {
         (Layout::Image, &[_, found, height, width]) => {
-            found == channels && height >= least && width >= least
+            is_taken(found) && height >= least && width >= least
         }
         (Layout::Flat, &[_, found, _])
         | (Layout::Tokens, &[_, _, found])
-        | (Layout::Pixels, &[_, _, _, found]) => found == channels,
+        | (Layout::Pixels, &[_, _, _, found]) => is_taken(found),
         _ => false,
     };
     if fits && !shape.contains(&0) {

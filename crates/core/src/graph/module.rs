@@ -305,7 +305,7 @@ impl<W> Module<W> {
         }
     }
 
-    /// Channels of what the module is given.
+    /// Channels of what the module is given; 0 of one without any layer, which hands on whatever it is given.
     pub fn in_channels(&self) -> usize {
         match &self.body {
             Body::Conv2d(conv) => conv.weight.shape[1],

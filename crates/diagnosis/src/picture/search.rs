@@ -122,8 +122,8 @@ impl<'a> Search<'a> {
         let explanation =
             |after| Explanation::new(cause, what, levels(before), levels(after)).fitted(free);
         // What saving took away is left by the true cause as well, unless its picture is saved likewise.
-        if let Some(coding) = self.coding.filter(|_| explanation(after).tells()) {
-            after = after.max(psnr(&coded_as(candidate, coding)?, self.theirs));
+        if self.coding.is_some() && explanation(after).tells() {
+            after = after.max(psnr(&*self.saved(candidate)?, self.theirs));
         }
         self.add(explanation(after), before, after);
         Ok(())
