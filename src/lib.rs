@@ -34,7 +34,7 @@
 //! # Features
 //!
 //! - `cli` (default): the command `vae-fidelity`, as `cli::run`.
-//! - `evaluate` (default): data sets, as `evaluation`, and the commands `evaluate`, `merge` and
+//! - `evaluate` (default): data sets, as `evaluation`, LPIPS, as `perceptual`, and the commands `evaluate`, `merge` and
 //!   `explain-gap`.
 //! - `tch`: the model on libtorch 2.13, and CUDA.
 //!
@@ -58,6 +58,8 @@ pub use vae_fidelity_diagnosis as diagnosis;
 pub use vae_fidelity_evaluation as evaluation;
 pub use vae_fidelity_files::{error, input, memory, output, printable};
 pub use vae_fidelity_harness as golden;
+#[cfg(feature = "evaluate")]
+pub use vae_fidelity_perceptual as perceptual;
 pub use vae_fidelity_pixels as pixels;
 pub use vae_fidelity_probe as probe;
 

@@ -20,7 +20,7 @@ use super::console::Console;
 use super::evaluate_args::{EvaluateArgs, MergeArgs};
 use super::outcome::Outcome;
 use super::progress::Progress;
-use super::run_args::{check_working_directory, most_threads};
+use super::run_args::check_working_directory;
 use super::shared_args::LeastArgs;
 
 pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
@@ -66,9 +66,9 @@ fn lpips(
     progress: &Progress,
     console: Console,
 ) -> Result<LpipsNets> {
-    let threads = args.execution.threads.map(|count| (count as usize).min(most_threads()));
     let folder = args.metric_weights.as_deref();
-    let (nets, left_out) = LpipsNets::open(folder, &protocol.metrics.lpips, threads)?;
+    let threads = args.execution.threads_at_most();
+    let (nets, left_out) = LpipsNets::open(folder, &protocol.metrics.lpips.nets(), threads)?;
     if !left_out.is_empty() {
         let left_out = left_out.join(", ");
         let note = match folder {

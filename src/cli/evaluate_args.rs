@@ -98,6 +98,9 @@ pub struct ExplainGapArgs {
     /// At most this many pictures, evenly through the data set
     #[arg(long, value_name = "COUNT", default_value = "64", value_parser = at_least_one)]
     pub sample: usize,
+    /// The folder with the weights of LPIPS, as for evaluate; without it LPIPS is left out
+    #[arg(long, value_name = "DIR")]
+    pub metric_weights: Option<PathBuf>,
     #[command(flatten)]
     pub execution: ExecutionArgs,
 }

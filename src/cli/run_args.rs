@@ -112,10 +112,15 @@ impl ExecutionArgs {
         if let Some(dtype) = self.dtype.dtype() {
             builder = builder.dtype(dtype);
         }
-        if let Some(threads) = self.threads {
-            builder = builder.threads((threads as usize).min(most_threads()));
+        if let Some(threads) = self.threads_at_most() {
+            builder = builder.threads(threads);
         }
         builder
+    }
+
+    /// How many threads are asked for, as far as the machine is of use for them.
+    pub fn threads_at_most(&self) -> Option<usize> {
+        self.threads.map(|threads| (threads as usize).min(most_threads()))
     }
 
     /// What these flags leave without effect.
@@ -144,7 +149,7 @@ impl RunArgs {
 }
 
 /// How many threads are started at most: far more than run at once bring nothing, and each takes memory.
-pub fn most_threads() -> usize {
+fn most_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).max(64)
 }
 

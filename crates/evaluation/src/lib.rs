@@ -51,7 +51,7 @@ pub use duplicates::Duplicates;
 pub use evaluate::{EvaluateOptions, Progress, evaluate};
 pub use evaluated::Evaluated;
 pub use folder::Folder;
-pub use gap::{Choice, Effect, GapReport, GapSide, MetricGap, ResultName, explain_gap};
+pub use gap::{Choice, Effect, GapNets, GapReport, GapSide, MetricGap, ResultName, explain_gap};
 pub use identity::{DataIdentity, EngineRecord, Identity, MetricWeights, ModelIdentity};
 pub use latents::{ChannelSummary, LatentSummary, Suggestion};
 pub use lpips::LpipsNets;

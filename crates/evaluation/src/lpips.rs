@@ -17,26 +17,21 @@ use crate::protocol::{LpipsChoices, LpipsValues};
 pub struct LpipsNets(Vec<Lpips>);
 
 impl LpipsNets {
-    /// Those that `choices` ask for and whose weights lie in `folder`, under the names by which they were published;
-    /// and the metrics that are left out, as results call them. `threads` compute, all that the process may have by
-    /// default; they change no bit.
+    /// Those of `asked` whose weights lie in `folder`, under the names by which they were published; and the metrics
+    /// that are left out, as results call them. `threads` compute, all that the process may have by default; they
+    /// change no bit.
     ///
     /// # Errors
     ///
     /// When the folder or one of the files cannot be read, or a file is another than its name says.
     pub fn open(
         folder: Option<&Path>,
-        choices: &LpipsChoices,
+        asked: &[Net],
         threads: Option<usize>,
     ) -> Result<(Self, Vec<String>)> {
         let threads = threads.map_or_else(Threads::available, Threads::new);
-        let asked = Net::ALL.into_iter().filter(|net| match net {
-            Net::Alex => choices.alex,
-            Net::Vgg => choices.vgg,
-            Net::Squeeze => choices.squeeze,
-        });
         let (mut nets, mut left_out) = (Vec::new(), Vec::new());
-        for net in asked {
+        for &net in asked {
             let files = folder.map(|folder| WeightFiles::find(folder, net)).transpose()?.flatten();
             match files {
                 Some(files) => nets.push(Lpips::open(net, &files, threads)?),
@@ -57,7 +52,8 @@ impl LpipsNets {
     }
 }
 
-fn metric(net: Net) -> String {
+/// What results call LPIPS by `net`.
+pub(crate) fn metric(net: Net) -> String {
     format!("lpips_{net}")
 }
 

@@ -3,6 +3,7 @@
 use ndarray::{ArrayView4, s};
 use vae_fidelity_core::metrics::{SsimRule, Values, ms_ssim};
 use vae_fidelity_files::error::Result;
+use vae_fidelity_perceptual::Net;
 use vae_fidelity_pixels::Rgb8;
 
 use crate::protocol::{Metrics, Rounding, ValuesChoice, Zero};
@@ -36,6 +37,17 @@ pub struct LpipsDistances {
     pub vgg: Option<f64>,
     /// SqueezeNet's.
     pub squeeze: Option<f64>,
+}
+
+impl LpipsDistances {
+    /// The one by `net`.
+    pub fn of(&self, net: Net) -> Option<f64> {
+        match net {
+            Net::Alex => self.alex,
+            Net::Vgg => self.vgg,
+            Net::Squeeze => self.squeeze,
+        }
+    }
 }
 
 /// What went in and what came back, rounded: the common part of both.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vae_fidelity_files::error::{Error, Result};
+use vae_fidelity_perceptual::Net;
 
 use crate::bootstrap::Interval;
 use crate::comparison::ModelComparison;
@@ -169,6 +170,16 @@ impl Metrics {
             Average::MeanOfPsnr => self.psnr_db.as_ref().map(|of| of.mean),
             Average::PsnrOfMeanMse => self.psnr_of_mean_mse_db.and_then(|of| of.mean),
         }
+    }
+
+    /// The mean of LPIPS by `net`.
+    pub(crate) fn lpips(&self, net: Net) -> Option<f64> {
+        let summary = match net {
+            Net::Alex => &self.lpips_alex,
+            Net::Vgg => &self.lpips_vgg,
+            Net::Squeeze => &self.lpips_squeeze,
+        };
+        summary.as_ref().map(|of| of.mean)
     }
 }
 

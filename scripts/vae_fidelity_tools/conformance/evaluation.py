@@ -5,8 +5,8 @@
 
 Photographs that packages carry are cropped by seed and written as folders, as webdataset's tar archives and
 as the parquet files of `datasets`. Each protocol's transforms, posterior, rounding and metric functions
-(scikit-image's and torchmetrics', called as the scripts call them) run on diffusers' AutoencoderKL; statistics
-of latents are numpy's in f64. Exits with 1 where a number differs, and says which.
+(scikit-image's, torchmetrics' and the package lpips's, called as the scripts call them) run on diffusers'
+AutoencoderKL; statistics of latents are numpy's in f64. Exits with 1 where a number differs, and says which.
 """
 
 import hashlib
@@ -17,73 +17,27 @@ import sys
 import tempfile
 from pathlib import Path
 
-import datasets
+import lpips
 import numpy as np
 import pyarrow.parquet
 import torch
 import torch.nn.functional as F
-import webdataset
 from diffusers import AutoencoderKL
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image.lpips import _NoTrainLpips
 from torchmetrics.image import StructuralSimilarityIndexMeasure
 
 from vae_fidelity_tools import arguments
 from vae_fidelity_tools.checkout import ROOT
-from vae_fidelity_tools.pictures.photographs import photograph
+from vae_fidelity_tools.conformance import perceptual_weights
+from vae_fidelity_tools.pictures.data_sets import photographs, write_folder, write_nulls, write_parquet, write_tars
 
 MODEL = ROOT / "golden" / "models" / "builtin"
-NAMES = ("astronaut", "coffee", "chelsea", "china", "flower", "rocket")
 
 # Engines round differently: a value that lies between two levels may be rounded to either.
-PSNR_DB, SSIM = 1e-4, 1e-4
+PSNR_DB, SSIM, LPIPS = 1e-4, 1e-4, 1e-4
 LATENTS = 5e-3
-
-
-def photographs(count):
-    """(name, bytes of a file): crops of many sizes, JPEG and PNG in turn."""
-    rng = np.random.default_rng(20260101)
-    for index in range(count):
-        picture = photograph(NAMES[index % len(NAMES)])
-        width, height = (int(rng.integers(min(side, 140), min(side, 640) + 1)) for side in picture.size)
-        left, top = int(rng.integers(picture.width - width + 1)), int(rng.integers(picture.height - height + 1))
-        crop = picture.crop((left, top, left + width, top + height))
-        crop.info.clear()
-        out = io.BytesIO()
-        ending = ("jpg", "png", "webp")[index % 3]
-        crop.save(out, {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}[ending], quality=93)
-        yield f"{index:04}.{ending}", out.getvalue()
-
-
-def write_folder(pictures, folder):
-    for index, (name, data) in enumerate(pictures):
-        path = folder / ("train" if index % 2 else "val/n01") / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-
-def write_tars(pictures, folder):
-    folder.mkdir()
-    with webdataset.ShardWriter(str(folder / "shard-%04d.tar"), maxcount=3, verbose=0) as sink:
-        for name, data in pictures:
-            key, ending = name.split(".")
-            sink.write({"__key__": key, ending: data, "cls": b"7", "json": {"name": name}})
-
-
-def write_parquet(pictures, folder):
-    folder.mkdir()
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
-    rows = {"image": [{"bytes": data, "path": name} for name, data in pictures], "label": list(range(len(pictures)))}
-    datasets.Dataset.from_dict(rows, features=features).to_parquet(str(folder / "train.parquet"), batch_size=2)
-
-
-def write_nulls(pictures, folder):
-    """Two columns of pictures, one of them with holes: ids name the column."""
-    folder.mkdir()
-    features = datasets.Features({"image": datasets.Image(), "mask": datasets.Image()})
-    cells = [{"bytes": data, "path": None} for _, data in pictures]
-    masks = [cell if index % 2 else None for index, cell in enumerate(cells)]
-    datasets.Dataset.from_dict({"image": cells, "mask": masks}, features=features).to_parquet(str(folder / "x.parquet"))
 
 
 def center_crop_arr(picture, size):
@@ -182,6 +136,39 @@ def of_own(x, y):
     )
 
 
+def lpips_of_levels(model, x, y):
+    a, b = (to_tensor(Image.fromarray(levels(tensor, half_up=False))) for tensor in (x, y))
+    return model(a, b, normalize=True).item()
+
+
+def lpips_of_floats(model, x, y):
+    return model(x, y).item()
+
+
+def lpips_of_dc_ae(model, x, y):
+    a, b = (((255 * (tensor * 0.5 + 0.5)) + 0.5).clamp(0, 255).to(torch.uint8) for tensor in (x, y))
+    return model(a / 255, b / 255, normalize=True).item()
+
+
+NETS = ("alex", "vgg", "squeeze")
+# Name: (package, networks, of what).
+LPIPS_OF = {
+    "vae-fidelity": (lpips.LPIPS, NETS, lpips_of_levels),
+    "vae-fidelity-256": (lpips.LPIPS, NETS, lpips_of_levels),
+    "llamagen": (None, (), None),
+    "lightningdit": (lpips.LPIPS, ("vgg",), lpips_of_floats),
+    "dc-ae": (_NoTrainLpips, ("alex",), lpips_of_dc_ae),
+    "lavinal712": (lpips.LPIPS, ("vgg",), lpips_of_floats),
+}
+
+
+def lpips_models(name, weights):
+    """{network: Python's LPIPS} of a protocol."""
+    package, nets, _ = LPIPS_OF[name]
+    quiet = {"verbose": False} if package is lpips.LPIPS else {}
+    return {net: perceptual_weights.load(package(net=net, pnet_rand=True, **quiet), weights) for net in nets}
+
+
 BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 # Name: (transform to [0, 1], whether the posterior is drawn from, PSNR and SSIM).
 PROTOCOLS = {
@@ -257,7 +244,8 @@ def check_latents(name, summary, latents):
 def check_summary(name, report, rows):
     """Means and percentiles are numpy's of the rows."""
     metrics, wrong = report["models"][0]["metrics"], []
-    for key in ("psnr_db", "ssim", "mae", "max_abs_diff", "mse"):
+    of_nets = [f"lpips_{net}" for net in LPIPS_OF[name][1]]
+    for key in ("psnr_db", "ssim", "mae", "max_abs_diff", "mse", *of_nets):
         values = np.array([row[key] for row in rows if row[key] is not None], dtype=np.float64)
         expected = {"mean": values.mean(), "std": values.std(), "min": values.min(), "max": values.max()}
         for field, value in expected.items():
@@ -271,8 +259,10 @@ def check_summary(name, report, rows):
 
 
 def check_protocol(binary, vae, name, data, pictures, folder):
-    report, rows = evaluate(binary, data, folder / name, "--protocol", name)
+    weights = folder / "weights"
+    report, rows = evaluate(binary, data, folder / name, "--protocol", name, "--metric-weights", weights)
     transform, drawn, metrics = PROTOCOLS[name]
+    models = lpips_models(name, weights)
     wrong, latents = [], []
     for row in rows:
         picture = Image.open(io.BytesIO(pictures[row["id"].rsplit("/", 1)[-1]])).convert("RGB")
@@ -282,6 +272,13 @@ def check_protocol(binary, vae, name, data, pictures, folder):
         psnr, ssim = metrics(x, y)
         wrong += differs(f"{name} {row['id']} psnr_db", row["psnr_db"], psnr, PSNR_DB)
         wrong += differs(f"{name} {row['id']} ssim", row["ssim"], ssim, SSIM)
+        for net in NETS:
+            if net not in models:
+                wrong += [] if row[f"lpips_{net}"] is None else [f"{name}: LPIPS ({net}), which is not its own"]
+                continue
+            with torch.no_grad():
+                distance = LPIPS_OF[name][2](models[net], x, y)
+            wrong += differs(f"{name} {row['id']} lpips_{net}", row[f"lpips_{net}"], distance, LPIPS)
     if len(rows) != len(pictures):
         wrong.append(f"{name}: {len(rows)} rows of {len(pictures)} pictures")
     return wrong + check_latents(name, report["models"][0]["latents"], latents) + check_summary(name, report, rows)
@@ -353,6 +350,7 @@ def main():
     wrong = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        perceptual_weights.write(folder / "weights")
         wrong += check_containers(binary, pictures, folder)
         wrong += check_table(binary, pictures, folder)
         for protocol in PROTOCOLS:

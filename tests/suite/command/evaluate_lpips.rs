@@ -4,6 +4,7 @@
 use vae_fidelity::recipe::Recipe;
 
 use super::evaluate::{evaluate, same};
+use super::explain_gap::{adds_up, choices, explain_gap, metric};
 use super::sandbox::{Sandbox, picture};
 
 /// torchvision's AlexNet: place, inputs, outputs, side of the kernel.
@@ -32,9 +33,38 @@ fn trunk() -> Vec<(String, Vec<usize>)> {
     ALEX.into_iter().flat_map(of).collect()
 }
 
-fn heads(channels: [usize; 5]) -> Vec<(String, Vec<usize>)> {
-    let named = channels.into_iter().enumerate();
-    named.map(|(at, count)| (format!("lin{at}.model.1.weight"), vec![1, count, 1, 1])).collect()
+/// SqueezeNet 1.1's: place, inputs, squeezed, expanded.
+const FIRES: [(usize, usize, usize, usize); 8] = [
+    (3, 64, 16, 64),
+    (4, 128, 16, 64),
+    (6, 128, 32, 128),
+    (7, 256, 32, 128),
+    (9, 256, 48, 192),
+    (10, 384, 48, 192),
+    (11, 384, 64, 256),
+    (12, 512, 64, 256),
+];
+
+fn squeeze_trunk() -> Vec<(String, Vec<usize>)> {
+    let conv = |name: String, outputs: usize, inputs: usize, side: usize| {
+        let weight = vec![outputs, inputs, side, side];
+        [(format!("{name}.weight"), weight), (format!("{name}.bias"), vec![outputs])]
+    };
+    let fire = |(at, inputs, squeezed, expanded): (usize, usize, usize, usize)| {
+        let name = |kind: &str| format!("features.{at}.{kind}");
+        [
+            conv(name("squeeze"), squeezed, inputs, 1),
+            conv(name("expand1x1"), expanded, squeezed, 1),
+            conv(name("expand3x3"), expanded, squeezed, 3),
+        ]
+    };
+    let first = conv("features.0".to_owned(), 64, 3, 3);
+    first.into_iter().chain(FIRES.into_iter().flat_map(fire).flatten()).collect()
+}
+
+fn heads(channels: &[usize]) -> Vec<(String, Vec<usize>)> {
+    let named = channels.iter().enumerate();
+    named.map(|(at, count)| (format!("lin{at}.model.1.weight"), vec![1, *count, 1, 1])).collect()
 }
 
 fn sandbox() -> Sandbox {
@@ -44,7 +74,7 @@ fn sandbox() -> Sandbox {
     }
     sandbox.write("data/small.png", picture(24, 24, 7));
     sandbox.write("weights/alexnet-owt-recipe.safetensors", safetensors(&trunk()));
-    sandbox.write("weights/v0.1/alex.safetensors", safetensors(&heads([64, 192, 384, 256, 256])));
+    sandbox.write("weights/v0.1/alex.safetensors", safetensors(&heads(&[64, 192, 384, 256, 256])));
     sandbox
 }
 
@@ -113,7 +143,7 @@ fn runs_with_other_weights_are_told_apart() {
 #[test]
 fn a_file_that_is_another_is_named_with_what_it_lacks() {
     let sandbox = sandbox();
-    sandbox.write("weights/v0.1/alex.safetensors", safetensors(&heads([64, 128, 256, 512, 512])));
+    sandbox.write("weights/v0.1/alex.safetensors", safetensors(&heads(&[64, 128, 256, 512, 512])));
     let ran = evaluate(&sandbox, "out", &WEIGHTS).exits(2);
     ran.check(
         ran.stderr.contains("lin1.model.1.weight: expected [1, 192, 1, 1]"),
@@ -122,4 +152,65 @@ fn a_file_that_is_another_is_named_with_what_it_lacks() {
     sandbox.write("weights/v0.1/alex.safetensors", "no tensors");
     evaluate(&sandbox, "out", &WEIGHTS).exits(2).notes("alex.safetensors");
     evaluate(&sandbox, "out", &["--metric-weights", "nowhere"]).exits(2).notes("nowhere");
+}
+
+/// Two evaluations: `a` with AlexNet's LPIPS, `b` with SqueezeNet's of floats.
+fn two_networks() -> Sandbox {
+    let sandbox = sandbox();
+    sandbox.write("weights/squeezenet1_1-recipe.safetensors", safetensors(&squeeze_trunk()));
+    let heads = heads(&[64, 128, 256, 384, 384, 512, 512]);
+    sandbox.write("weights/squeeze.safetensors", safetensors(&heads));
+    evaluate(&sandbox, "all", &WEIGHTS).exits(0);
+    let text = String::from_utf8(sandbox.read("all/protocol.toml")).unwrap();
+    let lpips = text.split("[metrics.lpips]").nth(1).unwrap();
+    let with = |lpips: String| text.replace(text.split("[metrics.lpips]").nth(1).unwrap(), &lpips);
+    let only = |net: &str| {
+        ["alex", "vgg", "squeeze"]
+            .into_iter()
+            .filter(|of| *of != net)
+            .fold(lpips.to_owned(), |text, net| {
+                text.replace(&format!("{net} = true"), &format!("{net} = false"))
+            })
+    };
+    sandbox.write("a.toml", with(only("alex")));
+    sandbox.write("b.toml", with(only("squeeze").replace("\"rounded\"", "\"floats\"")));
+    for name in ["a", "b"] {
+        let protocol = format!("{name}.toml");
+        evaluate(&sandbox, name, &[&WEIGHTS[..], &["--protocol", &protocol]].concat()).exits(0);
+    }
+    sandbox
+}
+
+#[test]
+fn which_network_it_was_explains_a_gap() {
+    let sandbox = two_networks();
+    let report =
+        explain_gap(&sandbox, &[&["a", "b", "--json"], &WEIGHTS[..]].concat()).exits(0).object();
+    let lpips = metric(&report, "lpips");
+    assert_eq!(choices(lpips)[0], "metrics.lpips", "{lpips}");
+    let effect = &lpips["effects"][0];
+    assert_eq!((&effect["a"], &effect["b"]), (&"alex".into(), &"squeeze".into()));
+    assert!(choices(lpips).contains(&"metrics.lpips.values"), "{lpips}");
+    adds_up(lpips);
+    assert!(lpips["not_explained"].as_f64().unwrap().abs() < 1e-9, "{lpips}");
+    // Which network it is decides nothing of PSNR, and the small picture has none by AlexNet.
+    assert!(report["metrics"].as_array().unwrap().iter().all(|of| {
+        of["metric"] == "lpips" || choices(of).iter().all(|choice| !choice.contains("lpips"))
+    }));
+    let text = explain_gap(&sandbox, &[&["a", "all"], &WEIGHTS[..]].concat()).exits(0);
+    text.says("(alex)").says("no gap to speak of");
+}
+
+#[test]
+fn a_gap_without_the_networks_leaves_lpips_out_and_says_so() {
+    let sandbox = two_networks();
+    let ran = explain_gap(&sandbox, &["a", "b", "--json"]).exits(0);
+    ran.notes("left out, for want of their weights: lpips_alex, lpips_squeeze");
+    let report = ran.object();
+    assert!(report["metrics"].as_array().unwrap().iter().all(|of| of["metric"] != "lpips"));
+    let heads = heads(&[64, 128, 256, 384, 384, 512, 512]);
+    let heads: Vec<_> = heads.into_iter().rev().collect();
+    sandbox.write("weights/squeeze.safetensors", safetensors(&heads));
+    let ran = explain_gap(&sandbox, &[&["a", "b"], &WEIGHTS[..]].concat()).exits(2);
+    ran.notes("the weights of lpips_squeeze are others than B's");
 }

@@ -17,23 +17,23 @@ fn evaluated(a: &[&str], b: &[&str]) -> Sandbox {
 }
 
 /// By the engine that evaluated.
-fn explain_gap(sandbox: &Sandbox, more: &[&str]) -> Ran {
+pub fn explain_gap(sandbox: &Sandbox, more: &[&str]) -> Ran {
     let run = ["explain-gap", "--device", "cpu", "--engine", "fast"];
     sandbox.run(&[&run[..], more].concat())
 }
 
-fn metric<'a>(report: &'a Value, name: &str) -> &'a Value {
+pub fn metric<'a>(report: &'a Value, name: &str) -> &'a Value {
     let metrics = report["metrics"].as_array().unwrap();
     metrics.iter().find(|of| of["metric"] == name).unwrap_or_else(|| panic!("no {name}: {report}"))
 }
 
-fn choices(metric: &Value) -> Vec<&str> {
+pub fn choices(metric: &Value) -> Vec<&str> {
     let effects = metric["effects"].as_array().unwrap();
     effects.iter().map(|of| of["choice"].as_str().unwrap()).collect()
 }
 
 /// That effects add up to the sample's gap.
-fn adds_up(metric: &Value) {
+pub fn adds_up(metric: &Value) {
     let effects = metric["effects"].as_array().unwrap();
     let sum: f64 = effects.iter().map(|of| of["effect"].as_f64().unwrap()).sum();
     let of = |field: &str| metric[field].as_f64().unwrap();

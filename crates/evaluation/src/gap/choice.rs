@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use vae_fidelity_perceptual::Net;
 
+use super::nets::GapNets;
 use crate::protocol::{
-    FilterChoice, Input, LpipsChoices, LpipsValues, Metrics, Posterior, Protocol, Resize, Take,
-    UnitLengthChoice,
+    FilterChoice, Input, LpipsChoices, Metrics, Posterior, Protocol, Resize, Take,
 };
 
 /// All that decides an evaluation's numbers, where each part is of one of two sides.
@@ -18,26 +19,29 @@ pub(super) struct Setup {
     pub input: Input,
     pub posterior: Posterior,
     pub metrics: Metrics,
+    /// The network whose distance is LPIPS, where the two results have none in common.
+    pub net: Option<Net>,
 }
 
 impl Setup {
     /// All of `side`, whose protocol is given.
-    pub fn of(side: usize, protocol: &Protocol) -> Self {
+    pub fn of(side: usize, protocol: &Protocol, nets: &GapNets) -> Self {
         let posterior = match protocol.posterior.take {
             // A seed that nothing is drawn by decides nothing.
             Take::Mode => Posterior { take: Take::Mode, seed: 0 },
             Take::Draw => protocol.posterior,
         };
-        // Which LPIPS moves no other metric, and is not computed anew.
-        let none = LpipsChoices {
-            values: LpipsValues::Rounded,
-            unit_length: UnitLengthChoice::Lpips,
-            alex: false,
-            vgg: false,
-            squeeze: false,
+        // Whatever is computed, is for both.
+        let all = nets.all();
+        let lpips = LpipsChoices {
+            alex: all.contains(&Net::Alex),
+            vgg: all.contains(&Net::Vgg),
+            squeeze: all.contains(&Net::Squeeze),
+            ..protocol.metrics.lpips
         };
-        let metrics = Metrics { lpips: none, ..protocol.metrics };
-        Self { pictures: side, model: side, input: protocol.input, posterior, metrics }
+        let metrics = Metrics { lpips, ..protocol.metrics };
+        let (input, net) = (protocol.input, nets.other(side));
+        Self { pictures: side, model: side, input, posterior, metrics, net }
     }
 
     /// Whether the same pictures go through the same model in the same way; only what is computed of them
@@ -85,11 +89,17 @@ pub enum Choice {
     SsimRange,
     /// `metrics.ssim.zero`.
     SsimZero,
+    /// `metrics.lpips.values`.
+    LpipsValues,
+    /// `metrics.lpips.unit_length`.
+    LpipsUnitLength,
+    /// Which network, where the two results have none in common.
+    LpipsNet,
 }
 
 impl Choice {
     /// All there are, along the data's way.
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 20] = [
         Self::Pictures,
         Self::Model,
         Self::Exif,
@@ -107,6 +117,9 @@ impl Choice {
         Self::SsimCovariance,
         Self::SsimRange,
         Self::SsimZero,
+        Self::LpipsValues,
+        Self::LpipsUnitLength,
+        Self::LpipsNet,
     ];
 
     /// Its name in a protocol's file, else what it is.
@@ -129,6 +142,9 @@ impl Choice {
             Self::SsimCovariance => "metrics.ssim.covariance",
             Self::SsimRange => "metrics.ssim.range",
             Self::SsimZero => "metrics.ssim.zero",
+            Self::LpipsValues => "metrics.lpips.values",
+            Self::LpipsUnitLength => "metrics.lpips.unit_length",
+            Self::LpipsNet => "metrics.lpips",
         }
     }
 
@@ -168,13 +184,18 @@ impl Choice {
             Self::SsimCovariance => setup.metrics.ssim.covariance = to.metrics.ssim.covariance,
             Self::SsimRange => setup.metrics.ssim.range = to.metrics.ssim.range,
             Self::SsimZero => setup.metrics.ssim.zero = to.metrics.ssim.zero,
+            Self::LpipsValues => setup.metrics.lpips.values = to.metrics.lpips.values,
+            Self::LpipsUnitLength => {
+                setup.metrics.lpips.unit_length = to.metrics.lpips.unit_length;
+            }
+            Self::LpipsNet => setup.net = to.net,
         }
     }
 
     /// What `protocol` has here, in its file's words; `None` for what is in no protocol.
     pub(super) fn value(self, protocol: &Protocol) -> Option<String> {
         let Input { resize, filter, size, exif } = protocol.input;
-        let Metrics { rounding, psnr_values, psnr_average, ssim, lpips: _ } = protocol.metrics;
+        let Metrics { rounding, psnr_values, psnr_average, ssim, lpips } = protocol.metrics;
         let Posterior { take, seed } = protocol.posterior;
         Some(match self {
             Self::Pictures | Self::Model => return None,
@@ -194,6 +215,11 @@ impl Choice {
             Self::SsimCovariance => word(ssim.covariance),
             Self::SsimRange => ssim.range.to_string(),
             Self::SsimZero => word(ssim.zero),
+            Self::LpipsValues => word(lpips.values),
+            Self::LpipsUnitLength => word(lpips.unit_length),
+            Self::LpipsNet => {
+                lpips.nets().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            }
         })
     }
 }
@@ -222,7 +248,9 @@ mod tests {
     use super::*;
 
     fn setup(side: usize, name: &str) -> Setup {
-        Setup::of(side, &Protocol::named(name).unwrap())
+        let none = crate::report::Metrics::default();
+        let none = GapNets::of([&none, &none]);
+        Setup::of(side, &Protocol::named(name).unwrap(), &none)
     }
 
     #[test]

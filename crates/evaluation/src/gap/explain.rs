@@ -4,30 +4,32 @@ use vae_fidelity_files::error::{Error, Result};
 
 use super::choice::{Choice, Setup};
 use super::measured::{METRICS, Mean, Metric, measured};
+use super::nets::{GapNets, check_weights, left_out_note};
 use super::report::{Effect, GapReport, MetricGap};
 use super::side::GapSide;
+use crate::lpips::LpipsNets;
 use crate::pair::PairMetrics;
-use crate::protocol::Average;
 use crate::report::{EvaluationVerdict, ModelResult, SCHEMA_VERSION};
 
 /// The share of a gap that has to be explained.
 const EXPLAINED: f64 = 0.95;
-/// A gap below this is none: the last digit that a paper prints.
-const SMALLEST: f64 = 0.005;
 
 /// Which choices make the results of two evaluations differ, and by how much each: on at most `sample`
 /// pictures of each, every choice is changed from `a`'s to `b`'s, one after the other, along the data's way
 /// and against it. A choice's effect is the mean of the two; together they are the sample's gap.
-/// `progress` is told how many trips of how many are done.
+/// `nets` are those of [`GapNets`]; LPIPS by one that is not there is left out, and said to be. `progress` is told how
+/// many trips of how many are done.
 ///
 /// # Errors
 ///
-/// When a result is of a shard alone or has no such model, when no picture of the sample can be judged, and
-/// with [`vae_fidelity_files::ErrorKind::Cancelled`] after a model was cancelled.
+/// When a result is of a shard alone or has no such model, when `nets` have other weights than a result's, when no
+/// picture of the sample can be judged, and with [`vae_fidelity_files::ErrorKind::Cancelled`] after a model was
+/// cancelled.
 pub fn explain_gap(
     a: &GapSide,
     b: &GapSide,
     sample: usize,
+    nets: &LpipsNets,
     progress: &dyn Fn(usize, usize),
 ) -> Result<GapReport> {
     let sides = [a, b];
@@ -36,8 +38,11 @@ pub fn explain_gap(
     let same_model = models[0].weights_sha256 == models[1].weights_sha256
         && a.model.vae().config() == b.model.vae().config();
     let protocols = sides.map(|side| &side.result.protocol.choices);
-    let start = Setup::of(0, protocols[0]);
-    let mut end = Setup::of(1, protocols[1]);
+    check_weights(nets, sides)?;
+    let of_lpips = GapNets::of(models.map(|model| &model.metrics));
+    let start = Setup::of(0, protocols[0], &of_lpips);
+    let mut end = Setup::of(1, protocols[1], &of_lpips);
+    let recorded_by = [start, end];
     if same_pictures {
         end.pictures = 0;
     }
@@ -49,21 +54,19 @@ pub fn explain_gap(
     let backwards = path(start, &end, choices.iter().rev());
     let setups = [forwards, backwards].concat();
     let samples = sides.map(|side| evenly(side.data.entries().len(), sample));
-    let (rows, left_out) = measured(sides, &samples, &setups, progress)?;
+    let (rows, left_out) = measured(sides, &samples, &setups, nets, progress)?;
     if rows.iter().any(Vec::is_empty) {
         let next = "run `evaluate` on it, which says what is wrong with each picture";
         return Err(Error::option("the sample", "no picture of it can be judged", next));
     }
-    let averages: Vec<Average> = setups.iter().map(|setup| setup.metrics.psnr_average).collect();
     let metrics: Vec<MetricGap> = METRICS
         .into_iter()
-        .filter_map(|Metric { name, recorded, mean }| {
-            let recorded = [0, 1]
-                .map(|side| recorded(&models[side].metrics, protocols[side].metrics.psnr_average));
+        .filter_map(|Metric { name, recorded, mean, smallest }| {
+            let recorded = [0, 1].map(|side| recorded(&models[side].metrics, &recorded_by[side]));
             let [Some(from), Some(to)] = recorded else { return None };
-            let values = means(mean, &rows, &averages)?;
+            let values = means(mean, &rows, &setups)?;
             let effects = effects(&choices, &values, protocols, models);
-            Some(gap(name, [from, to], &values, effects))
+            Some(gap(name, [from, to], &values, effects, smallest))
         })
         .collect();
     let verdict_reasons: Vec<String> =
@@ -77,7 +80,7 @@ pub fn explain_gap(
         sampled: rows.first().map_or(0, Vec::len) as u64,
         left_out: left_out as u64,
         metrics,
-        notes: engine_note(sides).into_iter().collect(),
+        notes: engine_note(sides).into_iter().chain(left_out_note(&of_lpips, nets)).collect(),
     })
 }
 
@@ -98,8 +101,8 @@ fn evenly(length: usize, sample: usize) -> Vec<usize> {
     (0..count).map(|at| at * length / count).collect()
 }
 
-fn means(mean: Mean, rows: &[Vec<PairMetrics>], averages: &[Average]) -> Option<Vec<f64>> {
-    rows.iter().zip(averages).map(|(rows, &average)| mean(rows, average)).collect()
+fn means(mean: Mean, rows: &[Vec<PairMetrics>], setups: &[Setup]) -> Option<Vec<f64>> {
+    rows.iter().zip(setups).map(|(rows, setup)| mean(rows, setup)).collect()
 }
 
 /// `values` are those of the way there, and of the way in the other order.
@@ -136,10 +139,16 @@ fn effects(
     effects
 }
 
-fn gap(name: &str, [a, b]: [f64; 2], values: &[f64], effects: Vec<Effect>) -> MetricGap {
+fn gap(
+    name: &str,
+    [a, b]: [f64; 2],
+    values: &[f64],
+    effects: Vec<Effect>,
+    smallest: f64,
+) -> MetricGap {
     let of_sample = [values[0], values[values.len() - 1]];
     let (gap, sampled) = (b - a, of_sample[1] - of_sample[0]);
-    let explained_share = (gap.abs() >= SMALLEST).then(|| 1.0 - (gap - sampled).abs() / gap.abs());
+    let explained_share = (gap.abs() >= smallest).then(|| 1.0 - (gap - sampled).abs() / gap.abs());
     MetricGap {
         metric: name.to_owned(),
         a,

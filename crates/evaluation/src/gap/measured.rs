@@ -6,46 +6,89 @@ use super::choice::Setup;
 use super::side::GapSide;
 use crate::data::Reader;
 use crate::judge::{Trip, trip};
-use crate::pair::{Pair, PairMetrics, decibels};
-use crate::prepare::prepare;
-use crate::protocol::Average;
+use crate::lpips::{Input, LpipsNets};
+use crate::pair::{LpipsDistances, Pair, PairMetrics, decibels};
+use crate::prepare::{Prepared, prepare};
+use crate::protocol::{Average, LpipsChoices, LpipsValues, Rounding};
 use crate::report::Metrics;
 
-/// A metric's mean over pictures, as the result has it.
-pub(super) type Mean = fn(&[PairMetrics], Average) -> Option<f64>;
+/// A metric's mean over pictures, as a result of this setup has it.
+pub(super) type Mean = fn(&[PairMetrics], &Setup) -> Option<f64>;
 
 /// A metric that is held against itself.
 pub(super) struct Metric {
     /// As results call it.
     pub name: &'static str,
     /// The mean that a result has.
-    pub recorded: fn(&Metrics, Average) -> Option<f64>,
+    pub recorded: fn(&Metrics, &Setup) -> Option<f64>,
     /// The same of rows.
     pub mean: Mean,
+    /// A gap below this is none: about the last digit that a paper prints.
+    pub smallest: f64,
 }
 
 /// All of them.
-pub(super) const METRICS: [Metric; 4] = [
-    Metric { name: "psnr_db", recorded: Metrics::averaged_psnr_db, mean: psnr_db },
+pub(super) const METRICS: [Metric; 8] = [
+    Metric {
+        name: "psnr_db",
+        recorded: |of, setup| of.averaged_psnr_db(setup.metrics.psnr_average),
+        mean: psnr_db,
+        smallest: 0.005,
+    },
     Metric {
         name: "ssim",
         recorded: |of, _| of.ssim.as_ref().map(|of| of.mean),
         mean: |rows, _| mean(rows.iter().filter_map(|row| row.ssim)),
+        smallest: 0.005,
     },
     Metric {
         name: "ms_ssim",
         recorded: |of, _| of.ms_ssim.as_ref().map(|of| of.mean),
         mean: |rows, _| mean(rows.iter().filter_map(|row| row.ms_ssim)),
+        smallest: 0.005,
     },
     Metric {
         name: "mae",
         recorded: |of, _| of.mae.as_ref().map(|of| of.mean),
         mean: |rows, _| mean(rows.iter().map(|row| row.mae)),
+        smallest: 0.005,
     },
+    lpips(
+        "lpips_alex",
+        |of, _| of.lpips_alex.as_ref().map(|of| of.mean),
+        |rows, _| mean(rows.iter().filter_map(|row| row.lpips.alex)),
+    ),
+    lpips(
+        "lpips_vgg",
+        |of, _| of.lpips_vgg.as_ref().map(|of| of.mean),
+        |rows, _| mean(rows.iter().filter_map(|row| row.lpips.vgg)),
+    ),
+    lpips(
+        "lpips_squeeze",
+        |of, _| of.lpips_squeeze.as_ref().map(|of| of.mean),
+        |rows, _| mean(rows.iter().filter_map(|row| row.lpips.squeeze)),
+    ),
+    // Of two networks.
+    lpips(
+        "lpips",
+        |of, setup| setup.net.and_then(|net| of.lpips(net)),
+        |rows, setup| {
+            let net = setup.net?;
+            mean(rows.iter().filter_map(|row| row.lpips.of(net)))
+        },
+    ),
 ];
 
-fn psnr_db(rows: &[PairMetrics], average: Average) -> Option<f64> {
-    match average {
+const fn lpips(
+    name: &'static str,
+    recorded: fn(&Metrics, &Setup) -> Option<f64>,
+    mean: Mean,
+) -> Metric {
+    Metric { name, recorded, mean, smallest: 0.0005 }
+}
+
+fn psnr_db(rows: &[PairMetrics], setup: &Setup) -> Option<f64> {
+    match setup.metrics.psnr_average {
         Average::MeanOfPsnr => mean(rows.iter().filter_map(|row| row.psnr_db)),
         Average::PsnrOfMeanMse => {
             mean(rows.iter().map(|row| row.mse)).filter(|mse| *mse > 0.0).map(decibels)
@@ -68,6 +111,7 @@ pub(super) fn measured(
     sides: [&GapSide; 2],
     samples: &[Vec<usize>; 2],
     setups: &[Setup],
+    nets: &LpipsNets,
     told: &dyn Fn(usize, usize),
 ) -> Result<(Vec<Vec<PairMetrics>>, usize)> {
     let mut trips: Vec<Setup> = Vec::new();
@@ -95,12 +139,16 @@ pub(super) fn measured(
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
                 judged => judged.ok(),
             };
+            let mut known = KnownDistances::default();
             for (setup, rows) in setups.iter().zip(&mut rows) {
                 if setup.has_trip_of(of) {
                     let pair = judged.as_ref().filter(|(_, trip)| is_finite(trip));
                     let pair = pair.and_then(|(prepared, trip)| {
                         let decoded = trip.decoded.view();
-                        Pair::of(prepared.sample.view(), decoded, &setup.metrics).ok()
+                        let mut pair =
+                            Pair::of(prepared.sample.view(), decoded, &setup.metrics).ok()?;
+                        pair.metrics.lpips = known.of(setup, nets, prepared, trip, &pair);
+                        Some(pair)
                     });
                     rows.push(pair.map(|pair| pair.metrics));
                 }
@@ -110,6 +158,34 @@ pub(super) fn measured(
         }
     }
     Ok(kept(setups, samples, rows))
+}
+
+/// LPIPS of one picture that came back, which takes longer than all else: computed once for setups that make the same
+/// of it.
+#[derive(Default)]
+struct KnownDistances(Vec<(LpipsChoices, Rounding, LpipsDistances)>);
+
+impl KnownDistances {
+    fn of(
+        &mut self,
+        setup: &Setup,
+        nets: &LpipsNets,
+        prepared: &Prepared,
+        trip: &Trip,
+        pair: &Pair,
+    ) -> LpipsDistances {
+        let (choices, rounding) = (setup.metrics.lpips, setup.metrics.rounding);
+        let is_same = |known: &&(LpipsChoices, Rounding, LpipsDistances)| {
+            known.0 == choices && (known.1 == rounding || choices.values == LpipsValues::Floats)
+        };
+        if let Some((.., distances)) = self.0.iter().find(is_same) {
+            return *distances;
+        }
+        let mut input = Input::new(nets, choices, prepared.sample.view());
+        let distances = input.distances(pair, trip.decoded.view());
+        self.0.push((choices, rounding, distances));
+        distances
+    }
 }
 
 fn is_finite(trip: &Trip) -> bool {

@@ -43,10 +43,12 @@ fn of_metric(f: &mut fmt::Formatter<'_>, of: &MetricGap) -> fmt::Result {
         "psnr_db" => ("PSNR", " dB", 3),
         "ssim" => ("SSIM", "", 4),
         "ms_ssim" => ("MS-SSIM", "", 4),
-        _ => ("error", " of 255", 3),
+        "mae" => ("error", " of 255", 3),
+        _ => ("LPIPS", "", 4),
     };
+    let net = of.metric.strip_prefix("lpips_").map_or(String::new(), |net| format!(" ({net})"));
     let MetricGap { a, b, gap, .. } = of;
-    writeln!(f, "{name:<8} {a:.digits$}{unit} and {b:.digits$}{unit}: {gap:+.digits$}{unit}")?;
+    writeln!(f, "{name:<8} {a:.digits$}{unit} and {b:.digits$}{unit}: {gap:+.digits$}{unit}{net}")?;
     for effect in &of.effects {
         let (choice, from, to) = (&effect.choice, &effect.a, &effect.b);
         write!(f, "         {:+.digits$}{unit}  {choice}: {from} to {to}", effect.effect)?;

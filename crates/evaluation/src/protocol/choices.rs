@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vae_fidelity_core::metrics::{Covariance, SsimBorder, SsimWindow};
-use vae_fidelity_perceptual::UnitLength;
+use vae_fidelity_perceptual::{Net, UnitLength};
 use vae_fidelity_pixels::{Exif, Filter};
 
 /// From a picture's file to the sample that the encoder is given.
@@ -207,6 +207,18 @@ pub struct LpipsChoices {
     pub vgg: bool,
     /// Whether SqueezeNet's is.
     pub squeeze: bool,
+}
+
+impl LpipsChoices {
+    /// The networks that are asked for.
+    pub fn nets(&self) -> Vec<Net> {
+        let is_asked = |net: &Net| match net {
+            Net::Alex => self.alex,
+            Net::Vgg => self.vgg,
+            Net::Squeeze => self.squeeze,
+        };
+        Net::ALL.into_iter().filter(is_asked).collect()
+    }
 }
 
 /// What LPIPS is of.

@@ -1,0 +1,101 @@
+//! Which networks' LPIPS two results are held against each other by.
+
+use vae_fidelity_files::error::{Error, Result};
+use vae_fidelity_perceptual::Net;
+
+use super::side::GapSide;
+use crate::lpips::{LpipsNets, metric};
+use crate::report::Metrics;
+use crate::sha256::short;
+
+/// The networks of LPIPS by which two results can be held against each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GapNets {
+    common: Vec<Net>,
+    other: Option<[Net; 2]>,
+}
+
+impl GapNets {
+    /// Those that both results have; where there is none and each has one, these two: which it is, is a choice then.
+    pub fn of(results: [&Metrics; 2]) -> Self {
+        Self::between(
+            results.map(|of| Net::ALL.into_iter().filter(|&net| of.lpips(net).is_some()).collect()),
+        )
+    }
+
+    fn between([a, b]: [Vec<Net>; 2]) -> Self {
+        let common: Vec<Net> = a.iter().copied().filter(|net| b.contains(net)).collect();
+        let other = match (&common[..], &a[..], &b[..]) {
+            ([], &[a], &[b]) => Some([a, b]),
+            _ => None,
+        };
+        Self { common, other }
+    }
+
+    /// All that have to be computed.
+    pub fn all(&self) -> Vec<Net> {
+        self.common.iter().copied().chain(self.other.into_iter().flatten()).collect()
+    }
+
+    /// The network of a side, where the two have none in common.
+    pub(super) fn other(&self, side: usize) -> Option<Net> {
+        self.other.map(|nets| nets[side])
+    }
+}
+
+/// Refuses weights that are others than a result's.
+///
+/// # Errors
+///
+/// With the network, and whose result it is.
+pub(super) fn check_weights(nets: &LpipsNets, sides: [&GapSide; 2]) -> Result<()> {
+    for found in nets.weights() {
+        for (name, side) in ["A", "B"].into_iter().zip(sides) {
+            let recorded = &side.result.protocol.metric_weights;
+            let Some(expected) = recorded.iter().find(|of| of.metric == found.metric) else {
+                continue;
+            };
+            if expected.sha256 != found.sha256 {
+                let list = |hashes: &[String]| {
+                    hashes.iter().map(|hash| short(hash)).collect::<Vec<_>>().join(", ")
+                };
+                let problem = format!(
+                    "the weights of {} are others than {name}'s: expected SHA-256 {}, found {}",
+                    found.metric,
+                    list(&expected.sha256),
+                    list(&found.sha256)
+                );
+                let next = "name the folder that it was evaluated with, or leave the option out";
+                return Err(Error::option("--metric-weights", problem, next));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is not explained for want of weights.
+pub(super) fn left_out_note(wanted: &GapNets, nets: &LpipsNets) -> Option<String> {
+    let there = nets.weights();
+    let is_missing = |name: &String| !there.iter().any(|of| of.metric == *name);
+    let missing: Vec<String> = wanted.all().into_iter().map(metric).filter(is_missing).collect();
+    (!missing.is_empty())
+        .then(|| format!("left out, for want of their weights: {}", missing.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_a_choice_only_where_none_is_common() {
+        let of = |a: &[Net], b: &[Net]| GapNets::between([a.to_vec(), b.to_vec()]);
+        let common = of(&Net::ALL, &[Net::Vgg]);
+        assert_eq!((common.all(), common.other(0)), (vec![Net::Vgg], None));
+        let other = of(&[Net::Alex], &[Net::Vgg]);
+        assert_eq!(other.all(), [Net::Alex, Net::Vgg]);
+        assert_eq!([0, 1].map(|side| other.other(side)), [Some(Net::Alex), Some(Net::Vgg)]);
+        // Which of two it would be, nobody says.
+        assert!(of(&[Net::Alex, Net::Vgg], &[Net::Squeeze]).all().is_empty());
+        assert!(of(&[], &[Net::Vgg]).all().is_empty());
+    }
+}
