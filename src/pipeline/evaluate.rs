@@ -71,6 +71,7 @@ pub fn evaluate(what: Evaluation, progress: &(dyn Fn(Progress) + Sync)) -> Resul
         },
         models: pipelines.iter().map(Pipeline::identity).collect::<Result<_>>()?,
         metric_weights: options.lpips.weights(),
+        metric_instructions: options.lpips.instructions(protocol),
     };
     let folder = Folder::open(out, &identity, options.shard)?;
     let run = RunRecord {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::{Bootstrap, Interval};
-use crate::pair::PairMetrics;
+use crate::metric::Metric;
 use crate::row::Row;
 
 /// By how much a metric of one model lies above the first one's, over the pictures that both have.
@@ -25,18 +25,6 @@ pub struct ModelComparison {
     pub higher: f64,
 }
 
-type Get = fn(&PairMetrics) -> Option<f64>;
-
-/// Metrics that models are compared by.
-const METRICS: [(&str, Get); 6] = [
-    ("psnr_db", |of| of.psnr_db),
-    ("ssim", |of| of.ssim),
-    ("ms_ssim", |of| of.ms_ssim),
-    ("lpips_alex", |of| of.lpips.alex),
-    ("lpips_vgg", |of| of.lpips.vgg),
-    ("lpips_squeeze", |of| of.lpips.squeeze),
-];
-
 /// Model `model` held against the first, where `first` and `other` are their rows in the same order.
 pub(crate) fn comparisons(
     model: usize,
@@ -44,10 +32,10 @@ pub(crate) fn comparisons(
     other: &[&Row],
     bootstrap: Bootstrap,
 ) -> Vec<ModelComparison> {
-    let of = |(name, get): (&str, Get)| {
+    let of = |metric: Metric| {
+        let get = |row: &Row| metric.of(row.metrics.as_ref()?);
         let pairs = first.iter().zip(other);
-        let both =
-            |(a, b): (&&Row, &&Row)| Some((get(a.metrics.as_ref()?)?, get(b.metrics.as_ref()?)?));
+        let both = |(a, b): (&&Row, &&Row)| Some((get(a)?, get(b)?));
         let differences: Vec<f64> = pairs.filter_map(both).map(|(a, b)| b - a).collect();
         let count = differences.len();
         let wins: f64 = differences
@@ -59,7 +47,7 @@ pub(crate) fn comparisons(
             })
             .sum();
         (count > 0).then(|| ModelComparison {
-            metric: name.to_owned(),
+            metric: metric.name().to_owned(),
             model,
             pictures: count,
             mean_difference: differences.iter().sum::<f64>() / count as f64,
@@ -67,5 +55,5 @@ pub(crate) fn comparisons(
             higher: wins / count as f64,
         })
     };
-    METRICS.into_iter().filter_map(of).collect()
+    Metric::ALL.into_iter().filter_map(of).collect()
 }

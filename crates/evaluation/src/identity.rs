@@ -69,8 +69,6 @@ pub struct MetricWeights {
     pub metric: String,
     /// SHA-256 of each of its files.
     pub sha256: Vec<String>,
-    /// The instructions that it is computed with, such as `avx2-fma`.
-    pub instructions: String,
 }
 
 /// What a run is about.
@@ -85,9 +83,12 @@ pub struct Identity {
     pub data: DataIdentity,
     /// The VAEs.
     pub models: Vec<ModelIdentity>,
-    /// What metrics have, beside the protocol.
+    /// The files that metrics have.
     #[serde(default)]
     pub metric_weights: Vec<MetricWeights>,
+    /// The instructions that metrics are computed with, such as `avx2-fma`; `None` where none depends on them.
+    #[serde(default)]
+    pub metric_instructions: Option<String>,
 }
 
 impl Identity {
@@ -99,8 +100,9 @@ impl Identity {
     pub fn protocol_hash(&self) -> Result<String> {
         let EngineRecord { name, version, device, arithmetic, instructions, threads } =
             &self.engine;
+        let metrics = self.metric_instructions.as_deref().unwrap_or_default();
         self.protocol.hash(&format!(
-            "{name}\n{version}\n{device}\n{arithmetic}\n{instructions:?}\n{threads:?}\n"
+            "{name}\n{version}\n{device}\n{arithmetic}\n{instructions:?}\n{threads:?}\n{metrics}\n"
         ))
     }
 
@@ -127,13 +129,17 @@ impl Identity {
             };
             return Some(("data set", data(&self.data), data(&other.data)));
         }
+        if self.metric_instructions != other.metric_instructions {
+            let named = |of: &Self| of.metric_instructions.clone().unwrap_or("none".to_owned());
+            return Some(("metrics' instructions", named(self), named(other)));
+        }
         if self.metric_weights != other.metric_weights {
             let metrics = |identity: &Self| match &identity.metric_weights[..] {
                 [] => "none".to_owned(),
                 all => {
                     let named = |of: &MetricWeights| {
                         let hashes: Vec<_> = of.sha256.iter().map(|sha256| short(sha256)).collect();
-                        format!("{} ({}, {})", of.metric, hashes.join(", "), of.instructions)
+                        format!("{} ({})", of.metric, hashes.join(", "))
                     };
                     all.iter().map(named).collect::<Vec<_>>().join(", ")
                 }

@@ -19,6 +19,7 @@ mod prepare;
 mod pair;
 mod moments;
 mod row;
+mod metric;
 mod columns;
 mod rows_file;
 mod table_file;
@@ -56,6 +57,7 @@ pub use identity::{DataIdentity, EngineRecord, Identity, MetricWeights, ModelIde
 pub use latents::{ChannelSummary, LatentSummary, Suggestion};
 pub use lpips::LpipsNets;
 pub use merge::merge;
+pub use metric::Metric;
 pub use model::Model;
 pub use moments::ChannelMoments;
 pub use pair::{LpipsDistances, PairMetrics};

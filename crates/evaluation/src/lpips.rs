@@ -9,8 +9,9 @@ use vae_fidelity_perceptual::{Features, Lpips, Net, WeightFiles};
 use vae_fidelity_pixels::Rgb8;
 
 use crate::identity::MetricWeights;
+use crate::metric::Metric;
 use crate::pair::{LpipsDistances, Pair};
-use crate::protocol::{LpipsChoices, LpipsValues};
+use crate::protocol::{LpipsChoices, LpipsValues, Protocol};
 
 /// The networks of LPIPS that are there.
 #[derive(Debug, Default)]
@@ -28,33 +29,39 @@ impl LpipsNets {
         folder: Option<&Path>,
         asked: &[Net],
         threads: Option<usize>,
-    ) -> Result<(Self, Vec<String>)> {
+    ) -> Result<(Self, Vec<&'static str>)> {
         let threads = threads.map_or_else(Threads::available, Threads::new);
         let (mut nets, mut left_out) = (Vec::new(), Vec::new());
         for &net in asked {
             let files = folder.map(|folder| WeightFiles::find(folder, net)).transpose()?.flatten();
             match files {
                 Some(files) => nets.push(Lpips::open(net, &files, threads)?),
-                None => left_out.push(metric(net)),
+                None => left_out.push(Metric::Lpips(net).name()),
             }
         }
         Ok((Self(nets), left_out))
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The instructions of this processor that these and the other metrics of `protocol` are computed with; `None`
+    /// where none depends on them.
+    pub fn instructions(&self, protocol: &Protocol) -> Option<String> {
+        let depend = protocol.metrics.depend_on_instructions() || !self.is_empty();
+        depend.then(|| Instructions::detected().to_owned())
+    }
+
     /// What tells a run with them from one with others.
     pub fn weights(&self) -> Vec<MetricWeights> {
         let of = |lpips: &Lpips| MetricWeights {
-            metric: metric(lpips.net()),
+            metric: Metric::Lpips(lpips.net()).name().to_owned(),
             sha256: lpips.weights_sha256().iter().map(|(_, sha256)| sha256.clone()).collect(),
-            instructions: Instructions::detected().to_owned(),
         };
         self.0.iter().map(of).collect()
     }
-}
-
-/// What results call LPIPS by `net`.
-pub(crate) fn metric(net: Net) -> String {
-    format!("lpips_{net}")
 }
 
 /// One picture as it went in, which is computed once for all models.
@@ -90,7 +97,7 @@ impl<'a> Input<'a> {
         let features = |sample: &Array4<f32>| -> Vec<Option<Features>> {
             self.nets.0.iter().map(|lpips| lpips.features(sample.view()).ok()).collect()
         };
-        if self.nets.0.is_empty() {
+        if self.nets.is_empty() {
             return distances;
         }
         let known = match self.known.take().filter(|known| known.size == (width, height)) {

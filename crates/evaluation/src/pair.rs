@@ -1,15 +1,14 @@
 //! What went in against what came back, by the choices of a protocol.
 
 use ndarray::{ArrayView4, s};
-use vae_fidelity_core::metrics::{SsimRule, Values, ms_ssim};
+use vae_fidelity_core::metrics::{SsimRule, Values, Visibility, ms_ssim, ssimulacra2};
 use vae_fidelity_files::error::Result;
-use vae_fidelity_perceptual::Net;
 use vae_fidelity_pixels::Rgb8;
 
 use crate::protocol::{Metrics, Rounding, ValuesChoice, Zero};
 
 /// The metrics of one picture.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PairMetrics {
     /// Mean squared error over all channels, in 8-bit values.
     pub mse: f64,
@@ -23,6 +22,12 @@ pub struct PairMetrics {
     pub mae: f64,
     /// Largest absolute difference of the rounded pictures, in 8-bit values.
     pub max_abs_diff: u8,
+    /// SSIMULACRA 2 of the rounded pictures, 100 where nothing differs; `None` where it was not asked for, or a side is
+    /// under 8 pixels.
+    pub ssimulacra2: Option<f64>,
+    /// Butteraugli's distance of the rounded pictures, 0 where nothing differs and 1 where it can just be seen; `None`
+    /// as above.
+    pub butteraugli: Option<f64>,
     /// LPIPS, of each network for which there are weights.
     pub lpips: LpipsDistances,
 }
@@ -37,17 +42,6 @@ pub struct LpipsDistances {
     pub vgg: Option<f64>,
     /// SqueezeNet's.
     pub squeeze: Option<f64>,
-}
-
-impl LpipsDistances {
-    /// The one by `net`.
-    pub fn of(&self, net: Net) -> Option<f64> {
-        match net {
-            Net::Alex => self.alex,
-            Net::Vgg => self.vgg,
-            Net::Squeeze => self.squeeze,
-        }
-    }
 }
 
 /// What went in and what came back, rounded: the common part of both.
@@ -103,7 +97,12 @@ impl Pair {
         let (sum, most) = differences.fold((0u64, 0), |(sum, most), difference| {
             (sum + u64::from(difference), most.max(difference))
         });
+        let asked = |is_asked: bool, of: fn(&Rgb8, &Rgb8) -> Option<f64>| {
+            is_asked.then(|| of(&input, &output)).flatten()
+        };
         let metrics = PairMetrics {
+            ssimulacra2: asked(choices.ssimulacra2, ssimulacra2),
+            butteraugli: asked(choices.butteraugli, butteraugli),
             mse,
             psnr_db: (mse > 0.0).then(|| decibels(mse)),
             ssim,
@@ -114,6 +113,11 @@ impl Pair {
         };
         Ok(Self { metrics, input, output })
     }
+}
+
+/// `None` where a side is too small.
+fn butteraugli(a: &Rgb8, b: &Rgb8) -> Option<f64> {
+    Some(Visibility::of(a, b).ok()??.score())
 }
 
 /// PSNR in dB of a mean squared error in 8-bit values.

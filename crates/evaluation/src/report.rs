@@ -9,6 +9,7 @@ use crate::comparison::ModelComparison;
 use crate::duplicates::Duplicates;
 use crate::identity::{EngineRecord, MetricWeights};
 use crate::latents::LatentSummary;
+use crate::metric::Metric;
 use crate::protocol::{Average, Protocol};
 use crate::summary::MetricSummary;
 
@@ -98,6 +99,9 @@ pub struct ProtocolRecord {
     /// The files of weights that metrics have; a metric of the protocol without any was left out.
     #[serde(default)]
     pub metric_weights: Vec<MetricWeights>,
+    /// The instructions that metrics are computed with, such as `avx2-fma`; `None` where none depends on them.
+    #[serde(default)]
+    pub metric_instructions: Option<String>,
 }
 
 /// A picture that could not be judged.
@@ -152,6 +156,12 @@ pub struct Metrics {
     pub max_abs_diff: Option<MetricSummary>,
     /// Mean squared error in 8-bit values.
     pub mse: Option<MetricSummary>,
+    /// SSIMULACRA 2: 100 where nothing differs, 90 where hardly anything is seen, 70 for high quality, 50 for medium.
+    #[serde(default)]
+    pub ssimulacra2: Option<MetricSummary>,
+    /// Butteraugli's distance: 0 where nothing differs, 1 where it can just be seen.
+    #[serde(default)]
+    pub butteraugli: Option<MetricSummary>,
     /// LPIPS by AlexNet; less is nearer.
     #[serde(default)]
     pub lpips_alex: Option<MetricSummary>,
@@ -164,22 +174,27 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// One of them over the pictures.
+    pub fn summary(&self, metric: Metric) -> Option<&MetricSummary> {
+        match metric {
+            Metric::Psnr => &self.psnr_db,
+            Metric::Ssim => &self.ssim,
+            Metric::MsSsim => &self.ms_ssim,
+            Metric::Ssimulacra2 => &self.ssimulacra2,
+            Metric::Butteraugli => &self.butteraugli,
+            Metric::Lpips(Net::Alex) => &self.lpips_alex,
+            Metric::Lpips(Net::Vgg) => &self.lpips_vgg,
+            Metric::Lpips(Net::Squeeze) => &self.lpips_squeeze,
+        }
+        .as_ref()
+    }
+
     /// PSNR in dB, averaged as a protocol says.
     pub(crate) fn averaged_psnr_db(&self, average: Average) -> Option<f64> {
         match average {
             Average::MeanOfPsnr => self.psnr_db.as_ref().map(|of| of.mean),
             Average::PsnrOfMeanMse => self.psnr_of_mean_mse_db.and_then(|of| of.mean),
         }
-    }
-
-    /// The mean of LPIPS by `net`.
-    pub(crate) fn lpips(&self, net: Net) -> Option<f64> {
-        let summary = match net {
-            Net::Alex => &self.lpips_alex,
-            Net::Vgg => &self.lpips_vgg,
-            Net::Squeeze => &self.lpips_squeeze,
-        };
-        summary.as_ref().map(|of| of.mean)
     }
 }
 

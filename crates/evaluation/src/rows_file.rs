@@ -5,10 +5,12 @@ use std::path::Path;
 use vae_fidelity_files::error::Result;
 
 use crate::columns::{ColumnReader, read, written};
-use crate::pair::{LpipsDistances, PairMetrics};
+use crate::metric::Metric;
+use crate::pair::PairMetrics;
 use crate::row::Row;
 
-const SCHEMA: &str = "message rows {
+/// Beside a column of each [`Metric`].
+const SCHEMA: &str = "
     required int64 picture;
     optional binary id (STRING);
     required int64 model;
@@ -19,15 +21,15 @@ const SCHEMA: &str = "message rows {
     optional int64 height;
     optional binary error (STRING);
     optional double mse;
-    optional double psnr_db;
-    optional double ssim;
-    optional double ms_ssim;
     optional double mae;
     optional int64 max_abs_diff;
-    optional double lpips_alex;
-    optional double lpips_vgg;
-    optional double lpips_squeeze;
-}";
+";
+
+fn schema() -> String {
+    let metrics: String =
+        Metric::ALL.map(|metric| format!("    optional double {};\n", metric.name())).concat();
+    format!("message rows {{{SCHEMA}{metrics}}}")
+}
 
 /// The bytes of a parquet file with `rows`, without their channels.
 pub(crate) fn rows_file(rows: &[Row]) -> Result<Vec<u8>> {
@@ -35,7 +37,7 @@ pub(crate) fn rows_file(rows: &[Row]) -> Result<Vec<u8>> {
     let metric = |of: fn(&PairMetrics) -> Option<f64>| {
         rows.iter().map(move |row| row.metrics.as_ref().and_then(of))
     };
-    written(SCHEMA, |columns| {
+    written(&schema(), |columns| {
         columns.numbers(rows.iter().map(|row| row.picture))?;
         columns.texts(rows.iter().map(|row| Some(row.id.as_str())))?;
         columns.numbers(rows.iter().map(|row| row.model.into()))?;
@@ -46,16 +48,13 @@ pub(crate) fn rows_file(rows: &[Row]) -> Result<Vec<u8>> {
         columns.optional_numbers(rows.iter().map(|row| side(row.size).1.map(u64::from)))?;
         columns.texts(rows.iter().map(|row| row.error.as_deref()))?;
         columns.doubles(metric(|of| Some(of.mse)))?;
-        columns.doubles(metric(|of| of.psnr_db))?;
-        columns.doubles(metric(|of| of.ssim))?;
-        columns.doubles(metric(|of| of.ms_ssim))?;
         columns.doubles(metric(|of| Some(of.mae)))?;
         columns.optional_numbers(
             rows.iter().map(|row| row.metrics.map(|of| u64::from(of.max_abs_diff))),
         )?;
-        columns.doubles(metric(|of| of.lpips.alex))?;
-        columns.doubles(metric(|of| of.lpips.vgg))?;
-        columns.doubles(metric(|of| of.lpips.squeeze))
+        Metric::ALL.into_iter().try_for_each(|metric| {
+            columns.doubles(rows.iter().map(|row| metric.of(row.metrics.as_ref()?)))
+        })
     })
 }
 
@@ -65,7 +64,7 @@ pub(crate) fn rows_file(rows: &[Row]) -> Result<Vec<u8>> {
 ///
 /// When it cannot be read, or is no such file.
 pub(crate) fn read_rows(path: &Path) -> Result<Vec<Row>> {
-    read(path, SCHEMA, |columns: &mut ColumnReader| {
+    read(path, &schema(), |columns: &mut ColumnReader| {
         let pictures = columns.numbers()?;
         let mut ids = columns.texts()?.into_iter();
         let mut models = columns.numbers()?.into_iter();
@@ -77,28 +76,24 @@ pub(crate) fn read_rows(path: &Path) -> Result<Vec<Row>> {
         let (mut source_sizes, mut sizes) = (sides()?, sides()?);
         let mut errors = columns.texts()?.into_iter();
         let mut mse = columns.doubles()?.into_iter();
-        let mut psnr_db = columns.doubles()?.into_iter();
-        let mut ssim = columns.doubles()?.into_iter();
-        let mut ms_ssim = columns.doubles()?.into_iter();
         let mut mae = columns.doubles()?.into_iter();
         let mut max_abs_diff = columns.numbers()?.into_iter();
-        let mut alex = columns.doubles()?.into_iter();
-        let mut vgg = columns.doubles()?.into_iter();
-        let mut squeeze = columns.doubles()?.into_iter();
+        let mut others = Vec::with_capacity(Metric::ALL.len());
+        for _ in Metric::ALL {
+            others.push(columns.doubles()?.into_iter());
+        }
         let row = |picture: Option<u64>| {
-            let (mse, psnr_db) = (mse.next().flatten(), psnr_db.next().flatten());
-            let (ssim, ms_ssim) = (ssim.next().flatten(), ms_ssim.next().flatten());
-            let (mae, most) = (mae.next().flatten(), max_abs_diff.next().flatten());
-            let (alex, vgg) = (alex.next().flatten(), vgg.next().flatten());
-            let lpips = LpipsDistances { alex, vgg, squeeze: squeeze.next().flatten() };
+            let (mse, mae) = (mse.next().flatten(), mae.next().flatten());
+            let most = max_abs_diff.next().flatten();
+            let mut metrics = PairMetrics::default();
+            for (metric, values) in Metric::ALL.into_iter().zip(&mut others) {
+                *metric.place(&mut metrics) = values.next().flatten();
+            }
             let metrics = mse.zip(mae).zip(most).map(|((mse, mae), most)| PairMetrics {
                 mse,
-                psnr_db,
-                ssim,
-                ms_ssim,
                 mae,
                 max_abs_diff: most as u8,
-                lpips,
+                ..metrics
             });
             Row {
                 picture: picture.unwrap_or_default(),
@@ -119,6 +114,7 @@ pub(crate) fn read_rows(path: &Path) -> Result<Vec<Row>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pair::LpipsDistances;
 
     #[test]
     fn rows_come_back_as_they_were_written() {
@@ -130,11 +126,11 @@ mod tests {
             metrics: Some(PairMetrics {
                 mse: 0.1 + 0.2,
                 psnr_db: Some(f64::MIN_POSITIVE),
-                ssim: None,
                 ms_ssim: Some(1.0),
                 mae: 0.25,
                 max_abs_diff: 255,
                 lpips: LpipsDistances { vgg: Some(0.25), ..LpipsDistances::default() },
+                ..PairMetrics::default()
             }),
             ..Row::failed(7, "a/b.png", 1, String::new())
         };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::bootstrap::Interval;
+use crate::metric::Metric;
 use crate::report::{EvaluationReport, ModelResult};
 use crate::sha256::short;
 use crate::summary::MetricSummary;
@@ -23,10 +24,11 @@ impl fmt::Display for EvaluationReport {
             of_model(f, model)?;
             for other in self.comparisons.iter().filter(|other| other.model == index) {
                 let sure = other.confidence.map_or(String::new(), |of| interval(&of, 4));
-                let (name, unit) = named(&other.metric);
+                let (name, after) = Metric::named(&other.metric)
+                    .map_or((other.metric.as_str(), ""), |of| (of.title(), of.after()));
                 writeln!(
                     f,
-                    "against  {}: {name} {:+.4}{unit}{sure}, higher in {:.1} % of {} pictures",
+                    "against  {}: {name} {:+.4}{after}{sure}, higher in {:.1} % of {} pictures",
                     self.models[0].source,
                     other.mean_difference,
                     other.higher * 100.0,
@@ -49,28 +51,31 @@ impl fmt::Display for EvaluationReport {
 
 fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
     let metrics = &model.metrics;
-    for (name, unit, digits, summary) in [
-        ("PSNR", " dB", 2, &metrics.psnr_db),
-        ("SSIM", "", 4, &metrics.ssim),
-        ("MS-SSIM", "", 4, &metrics.ms_ssim),
-        ("error", " of 255", 3, &metrics.mae),
-        ("worst", " of 255", 1, &metrics.max_abs_diff),
-        ("LPIPS", " (alex)", 4, &metrics.lpips_alex),
-        ("LPIPS", " (vgg)", 4, &metrics.lpips_vgg),
-        ("LPIPS", " (squeeze)", 4, &metrics.lpips_squeeze),
-    ] {
-        if let Some(MetricSummary { pictures, mean, std, percentiles, confidence, .. }) = summary {
-            let sure = confidence.map_or(String::new(), |of| interval(&of, digits));
-            let (low, high) = (percentiles.p5, percentiles.p95);
-            write!(
-                f,
-                "{name:<8} {mean:.digits$}{unit}{sure}, std {std:.digits$}, 5 % below {low:.digits$}, \
-                 5 % above {high:.digits$}"
-            )?;
-            match *pictures == model.judged {
-                true => writeln!(f)?,
-                false => writeln!(f, ", of {pictures} pictures")?,
-            }
+    let own = [
+        ("error", " of 255", 3, metrics.mae.as_ref()),
+        ("worst", " of 255", 1, metrics.max_abs_diff.as_ref()),
+    ];
+    let of = |metric: Metric| {
+        let (name, after) = match metric {
+            Metric::Ssimulacra2 => ("", " SSIMULACRA 2"),
+            Metric::Butteraugli => ("", " Butteraugli"),
+            of => (of.title(), of.after()),
+        };
+        (name, after, metric.digits(), metrics.summary(metric))
+    };
+    for (name, after, digits, summary) in Metric::ALL.into_iter().map(of).chain(own) {
+        let Some(summary) = summary else { continue };
+        let MetricSummary { pictures, mean, std, percentiles, confidence, .. } = summary;
+        let sure = confidence.map_or(String::new(), |of| interval(&of, digits));
+        let (low, high) = (percentiles.p5, percentiles.p95);
+        write!(
+            f,
+            "{name:<8} {mean:.digits$}{after}{sure}, std {std:.digits$}, 5 % below {low:.digits$}, \
+             5 % above {high:.digits$}"
+        )?;
+        match *pictures == model.judged {
+            true => writeln!(f)?,
+            false => writeln!(f, ", of {pictures} pictures")?,
         }
     }
     if let Some(psnr) = metrics.psnr_of_mean_mse_db.and_then(|of| of.mean) {
@@ -95,19 +100,6 @@ fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
         writeln!(f, "         dead channels: {:?}", latents.dead_channels)?;
     }
     Ok(())
-}
-
-/// A metric as it is spoken of, and its unit.
-fn named(metric: &str) -> (&str, &str) {
-    match metric {
-        "psnr_db" => ("PSNR", " dB"),
-        "ssim" => ("SSIM", ""),
-        "ms_ssim" => ("MS-SSIM", ""),
-        "lpips_alex" => ("LPIPS", " (alex)"),
-        "lpips_vgg" => ("LPIPS", " (vgg)"),
-        "lpips_squeeze" => ("LPIPS", " (squeeze)"),
-        other => (other, ""),
-    }
 }
 
 fn interval(Interval { low, high }: &Interval, digits: usize) -> String {

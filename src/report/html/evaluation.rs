@@ -1,11 +1,13 @@
 //! A data set and its models as a page: a table, distributions, latents, and the worst pictures.
 
+use std::collections::BTreeMap;
+
 use minijinja::{Value, context};
 use serde::Serialize;
 
 use super::page::{embedded_png, filled};
 use crate::error::Result;
-use crate::evaluation::{Evaluated, PairMetrics, Row, WorstPicture};
+use crate::evaluation::{Evaluated, Metric, PairMetrics, Row, WorstPicture};
 
 /// Parts of a histogram.
 const BINS: usize = 40;
@@ -27,12 +29,17 @@ pub fn evaluation_page(evaluated: &Evaluated, command: &str) -> Result<Vec<u8>> 
     // What is wrong with a picture is the same for every model.
     let mut errors: Vec<&str> = failures.iter().map(|of| of.error.as_str()).collect();
     errors.dedup();
+    let metrics = evaluated.report.models.iter().map(|model| &model.metrics);
+    let there: Vec<Metric> = Metric::ALL
+        .into_iter()
+        .filter(|&metric| metrics.clone().any(|of| of.summary(metric).is_some()))
+        .collect();
     let context = context! {
         bins => BINS,
-        distributions => METRICS
-            .iter()
-            .filter_map(|metric| Distribution::of(metric, &evaluated.rows, models))
-            .collect::<Vec<_>>(),
+        // Those of the protocol that have no column of their own.
+        columns => there.iter().copied().filter(|of| !FIRST.contains(of)).map(Column::of).collect::<Vec<_>>(),
+        labels => Metric::ALL.map(|of| (of.name(), of.label())).into_iter().collect::<BTreeMap<_, _>>(),
+        distributions => distributions(&evaluated.rows, models),
         scatters => (1..models)
             .filter_map(|model| Scatter::of(&evaluated.rows, model))
             .collect::<Vec<_>>(),
@@ -43,23 +50,37 @@ pub fn evaluation_page(evaluated: &Evaluated, command: &str) -> Result<Vec<u8>> 
     filled(include_str!("evaluation.html"), &evaluated.report, command, context)
 }
 
-/// A metric of a picture: its name, and how many digits it is shown with.
-type Metric = (&'static str, usize, fn(&PairMetrics) -> Option<f64>);
+/// A metric as the page's tables show it.
+#[derive(Serialize)]
+struct Column {
+    name: &'static str,
+    label: String,
+    digits: usize,
+}
 
-const METRICS: [Metric; 7] = [
-    ("PSNR, dB", 1, |of| of.psnr_db),
-    ("SSIM", 3, |of| of.ssim),
-    ("MS-SSIM", 4, |of| of.ms_ssim),
-    ("mean error, of 255", 1, |of| Some(of.mae)),
-    ("LPIPS (alex)", 4, |of| of.lpips.alex),
-    ("LPIPS (vgg)", 4, |of| of.lpips.vgg),
-    ("LPIPS (squeeze)", 4, |of| of.lpips.squeeze),
-];
+impl Column {
+    fn of(metric: Metric) -> Self {
+        Self { name: metric.name(), label: metric.label(), digits: metric.digits() }
+    }
+}
+
+/// Metrics with a column of their own.
+const FIRST: [Metric; 3] = [Metric::Psnr, Metric::Ssim, Metric::MsSsim];
+
+fn distributions(rows: &[Row], models: usize) -> Vec<Distribution> {
+    let of = |metric: Metric| {
+        // A bound of a range needs fewer digits than a mean.
+        let digits = metric.digits().saturating_sub(usize::from(metric != Metric::MsSsim));
+        Distribution::of(metric.label(), digits, rows, models, |row| metric.of(row))
+    };
+    let mae = Distribution::of("mean error, of 255".to_owned(), 1, rows, models, |of| Some(of.mae));
+    Metric::ALL.into_iter().filter_map(of).chain(mae).collect()
+}
 
 /// One metric over all pictures, a histogram for each model over one axis.
 #[derive(Serialize)]
 struct Distribution {
-    name: &'static str,
+    name: String,
     digits: usize,
     least: f64,
     most: f64,
@@ -70,7 +91,13 @@ struct Distribution {
 }
 
 impl Distribution {
-    fn of((name, digits, get): &Metric, rows: &[Row], models: usize) -> Option<Self> {
+    fn of(
+        name: String,
+        digits: usize,
+        rows: &[Row],
+        models: usize,
+        get: impl Fn(&PairMetrics) -> Option<f64>,
+    ) -> Option<Self> {
         let values: Vec<(usize, f64)> = rows
             .iter()
             .filter_map(|row| Some((row.model as usize, get(row.metrics.as_ref()?)?)))
@@ -88,7 +115,7 @@ impl Distribution {
             counts.into_iter().map(|count| count as f64 / highest as f64 * 100.0).collect()
         };
         let models = counts.into_iter().map(heights).collect();
-        Some(Self { name, digits: *digits, least, most, highest, models })
+        Some(Self { name, digits, least, most, highest, models })
     }
 }
 

@@ -3,11 +3,12 @@
 use vae_fidelity_files::error::{Error, Result};
 
 use super::choice::{Choice, Setup};
-use super::measured::{METRICS, Mean, Metric, measured};
+use super::measured::{Compared, measured};
 use super::nets::{GapNets, check_weights, left_out_note};
 use super::report::{Effect, GapReport, MetricGap};
 use super::side::GapSide;
 use crate::lpips::LpipsNets;
+use crate::metric::Metric;
 use crate::pair::PairMetrics;
 use crate::report::{EvaluationVerdict, ModelResult, SCHEMA_VERSION};
 
@@ -40,9 +41,15 @@ pub fn explain_gap(
     let protocols = sides.map(|side| &side.result.protocol.choices);
     check_weights(nets, sides)?;
     let of_lpips = GapNets::of(models.map(|model| &model.metrics));
-    let start = Setup::of(0, protocols[0], &of_lpips);
+    let mut start = Setup::of(0, protocols[0], &of_lpips);
     let mut end = Setup::of(1, protocols[1], &of_lpips);
     let recorded_by = [start, end];
+    // What only one of them has is not computed.
+    let both = |metric| models.iter().all(|model| model.metrics.summary(metric).is_some());
+    for setup in [&mut start, &mut end] {
+        setup.metrics.ssimulacra2 = both(Metric::Ssimulacra2);
+        setup.metrics.butteraugli = both(Metric::Butteraugli);
+    }
     if same_pictures {
         end.pictures = 0;
     }
@@ -59,14 +66,14 @@ pub fn explain_gap(
         let next = "run `evaluate` on it, which says what is wrong with each picture";
         return Err(Error::option("the sample", "no picture of it can be judged", next));
     }
-    let metrics: Vec<MetricGap> = METRICS
-        .into_iter()
-        .filter_map(|Metric { name, recorded, mean, smallest }| {
-            let recorded = [0, 1].map(|side| recorded(&models[side].metrics, &recorded_by[side]));
+    let metrics: Vec<MetricGap> = Compared::all()
+        .filter_map(|metric| {
+            let recorded =
+                [0, 1].map(|side| metric.recorded(&models[side].metrics, &recorded_by[side]));
             let [Some(from), Some(to)] = recorded else { return None };
-            let values = means(mean, &rows, &setups)?;
+            let values = means(metric, &rows, &setups)?;
             let effects = effects(&choices, &values, protocols, models);
-            Some(gap(name, [from, to], &values, effects, smallest))
+            Some(gap(metric, [from, to], &values, effects))
         })
         .collect();
     let verdict_reasons: Vec<String> =
@@ -101,8 +108,8 @@ fn evenly(length: usize, sample: usize) -> Vec<usize> {
     (0..count).map(|at| at * length / count).collect()
 }
 
-fn means(mean: Mean, rows: &[Vec<PairMetrics>], setups: &[Setup]) -> Option<Vec<f64>> {
-    rows.iter().zip(setups).map(|(rows, setup)| mean(rows, setup)).collect()
+fn means(metric: Compared, rows: &[Vec<PairMetrics>], setups: &[Setup]) -> Option<Vec<f64>> {
+    rows.iter().zip(setups).map(|(rows, setup)| metric.mean(rows, setup)).collect()
 }
 
 /// `values` are those of the way there, and of the way in the other order.
@@ -139,18 +146,13 @@ fn effects(
     effects
 }
 
-fn gap(
-    name: &str,
-    [a, b]: [f64; 2],
-    values: &[f64],
-    effects: Vec<Effect>,
-    smallest: f64,
-) -> MetricGap {
+fn gap(metric: Compared, [a, b]: [f64; 2], values: &[f64], effects: Vec<Effect>) -> MetricGap {
     let of_sample = [values[0], values[values.len() - 1]];
     let (gap, sampled) = (b - a, of_sample[1] - of_sample[0]);
-    let explained_share = (gap.abs() >= smallest).then(|| 1.0 - (gap - sampled).abs() / gap.abs());
+    let explained_share =
+        (gap.abs() >= metric.smallest()).then(|| 1.0 - (gap - sampled).abs() / gap.abs());
     MetricGap {
-        metric: name.to_owned(),
+        metric: metric.name().to_owned(),
         a,
         b,
         gap,

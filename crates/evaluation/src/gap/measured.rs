@@ -7,91 +7,67 @@ use super::side::GapSide;
 use crate::data::Reader;
 use crate::judge::{Trip, trip};
 use crate::lpips::{Input, LpipsNets};
+use crate::metric::Metric;
 use crate::pair::{LpipsDistances, Pair, PairMetrics, decibels};
 use crate::prepare::{Prepared, prepare};
 use crate::protocol::{Average, LpipsChoices, LpipsValues, Rounding};
 use crate::report::Metrics;
 
-/// A metric's mean over pictures, as a result of this setup has it.
-pub(super) type Mean = fn(&[PairMetrics], &Setup) -> Option<f64>;
-
 /// A metric that is held against itself.
-pub(super) struct Metric {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Compared {
+    /// One that is the same in both.
+    Of(Metric),
+    /// The mean absolute error.
+    Mae,
+    /// LPIPS, by the network of each setup.
+    Lpips,
+}
+
+impl Compared {
+    /// All there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Metric::ALL.into_iter().map(Self::Of).chain([Self::Mae, Self::Lpips])
+    }
+
     /// As results call it.
-    pub name: &'static str,
-    /// The mean that a result has.
-    pub recorded: fn(&Metrics, &Setup) -> Option<f64>,
-    /// The same of rows.
-    pub mean: Mean,
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Of(metric) => metric.name(),
+            Self::Mae => "mae",
+            Self::Lpips => "lpips",
+        }
+    }
+
     /// A gap below this is none: about the last digit that a paper prints.
-    pub smallest: f64,
-}
+    pub fn smallest(self) -> f64 {
+        match self {
+            Self::Of(Metric::Lpips(_)) | Self::Lpips => 0.0005,
+            Self::Of(Metric::Ssimulacra2) => 0.05,
+            Self::Of(_) | Self::Mae => 0.005,
+        }
+    }
 
-/// All of them.
-pub(super) const METRICS: [Metric; 8] = [
-    Metric {
-        name: "psnr_db",
-        recorded: |of, setup| of.averaged_psnr_db(setup.metrics.psnr_average),
-        mean: psnr_db,
-        smallest: 0.005,
-    },
-    Metric {
-        name: "ssim",
-        recorded: |of, _| of.ssim.as_ref().map(|of| of.mean),
-        mean: |rows, _| mean(rows.iter().filter_map(|row| row.ssim)),
-        smallest: 0.005,
-    },
-    Metric {
-        name: "ms_ssim",
-        recorded: |of, _| of.ms_ssim.as_ref().map(|of| of.mean),
-        mean: |rows, _| mean(rows.iter().filter_map(|row| row.ms_ssim)),
-        smallest: 0.005,
-    },
-    Metric {
-        name: "mae",
-        recorded: |of, _| of.mae.as_ref().map(|of| of.mean),
-        mean: |rows, _| mean(rows.iter().map(|row| row.mae)),
-        smallest: 0.005,
-    },
-    lpips(
-        "lpips_alex",
-        |of, _| of.lpips_alex.as_ref().map(|of| of.mean),
-        |rows, _| mean(rows.iter().filter_map(|row| row.lpips.alex)),
-    ),
-    lpips(
-        "lpips_vgg",
-        |of, _| of.lpips_vgg.as_ref().map(|of| of.mean),
-        |rows, _| mean(rows.iter().filter_map(|row| row.lpips.vgg)),
-    ),
-    lpips(
-        "lpips_squeeze",
-        |of, _| of.lpips_squeeze.as_ref().map(|of| of.mean),
-        |rows, _| mean(rows.iter().filter_map(|row| row.lpips.squeeze)),
-    ),
-    // Of two networks.
-    lpips(
-        "lpips",
-        |of, setup| setup.net.and_then(|net| of.lpips(net)),
-        |rows, setup| {
-            let net = setup.net?;
-            mean(rows.iter().filter_map(|row| row.lpips.of(net)))
-        },
-    ),
-];
+    /// The mean that a result of `setup` has.
+    pub fn recorded(self, metrics: &Metrics, setup: &Setup) -> Option<f64> {
+        match self {
+            Self::Of(Metric::Psnr) => metrics.averaged_psnr_db(setup.metrics.psnr_average),
+            Self::Of(metric) => metrics.summary(metric).map(|of| of.mean),
+            Self::Mae => metrics.mae.as_ref().map(|of| of.mean),
+            Self::Lpips => metrics.summary(Metric::Lpips(setup.net?)).map(|of| of.mean),
+        }
+    }
 
-const fn lpips(
-    name: &'static str,
-    recorded: fn(&Metrics, &Setup) -> Option<f64>,
-    mean: Mean,
-) -> Metric {
-    Metric { name, recorded, mean, smallest: 0.0005 }
-}
-
-fn psnr_db(rows: &[PairMetrics], setup: &Setup) -> Option<f64> {
-    match setup.metrics.psnr_average {
-        Average::MeanOfPsnr => mean(rows.iter().filter_map(|row| row.psnr_db)),
-        Average::PsnrOfMeanMse => {
-            mean(rows.iter().map(|row| row.mse)).filter(|mse| *mse > 0.0).map(decibels)
+    /// The same of rows.
+    pub fn mean(self, rows: &[PairMetrics], setup: &Setup) -> Option<f64> {
+        let of = |metric: Metric| mean(rows.iter().filter_map(|row| metric.of(row)));
+        match self {
+            Self::Of(Metric::Psnr) if setup.metrics.psnr_average == Average::PsnrOfMeanMse => {
+                mean(rows.iter().map(|row| row.mse)).filter(|mse| *mse > 0.0).map(decibels)
+            }
+            Self::Of(metric) => of(metric),
+            Self::Mae => mean(rows.iter().map(|row| row.mae)),
+            Self::Lpips => of(Metric::Lpips(setup.net?)),
         }
     }
 }

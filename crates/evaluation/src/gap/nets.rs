@@ -4,7 +4,8 @@ use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_perceptual::Net;
 
 use super::side::GapSide;
-use crate::lpips::{LpipsNets, metric};
+use crate::lpips::LpipsNets;
+use crate::metric::Metric;
 use crate::report::Metrics;
 use crate::sha256::short;
 
@@ -18,9 +19,9 @@ pub struct GapNets {
 impl GapNets {
     /// Those that both results have; where there is none and each has one, these two: which it is, is a choice then.
     pub fn of(results: [&Metrics; 2]) -> Self {
-        Self::between(
-            results.map(|of| Net::ALL.into_iter().filter(|&net| of.lpips(net).is_some()).collect()),
-        )
+        Self::between(results.map(|of| {
+            Net::ALL.into_iter().filter(|&net| of.summary(Metric::Lpips(net)).is_some()).collect()
+        }))
     }
 
     fn between([a, b]: [Vec<Net>; 2]) -> Self {
@@ -76,8 +77,9 @@ pub(super) fn check_weights(nets: &LpipsNets, sides: [&GapSide; 2]) -> Result<()
 /// What is not explained for want of weights.
 pub(super) fn left_out_note(wanted: &GapNets, nets: &LpipsNets) -> Option<String> {
     let there = nets.weights();
-    let is_missing = |name: &String| !there.iter().any(|of| of.metric == *name);
-    let missing: Vec<String> = wanted.all().into_iter().map(metric).filter(is_missing).collect();
+    let is_missing = |name: &&str| !there.iter().any(|of| of.metric == *name);
+    let wanted = wanted.all().into_iter().map(|net| Metric::Lpips(net).name());
+    let missing: Vec<&str> = wanted.filter(is_missing).collect();
     (!missing.is_empty())
         .then(|| format!("left out, for want of their weights: {}", missing.join(", ")))
 }

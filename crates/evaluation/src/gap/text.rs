@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::report::{GapReport, MetricGap, ResultName};
+use crate::metric::Metric;
 use crate::sha256::short;
 
 impl fmt::Display for GapReport {
@@ -39,16 +40,16 @@ impl fmt::Display for ResultName {
 }
 
 fn of_metric(f: &mut fmt::Formatter<'_>, of: &MetricGap) -> fmt::Result {
-    let (name, unit, digits) = match of.metric.as_str() {
-        "psnr_db" => ("PSNR", " dB", 3),
-        "ssim" => ("SSIM", "", 4),
-        "ms_ssim" => ("MS-SSIM", "", 4),
-        "mae" => ("error", " of 255", 3),
-        _ => ("LPIPS", "", 4),
+    let metric = Metric::named(&of.metric);
+    let (name, unit, digits) = match metric {
+        Some(Metric::Psnr) => ("PSNR", " dB", 3),
+        Some(metric) => (metric.title(), metric.unit(), metric.digits()),
+        None if of.metric == "mae" => ("error", " of 255", 3),
+        None => ("LPIPS", "", 4),
     };
-    let net = of.metric.strip_prefix("lpips_").map_or(String::new(), |net| format!(" ({net})"));
     let MetricGap { a, b, gap, .. } = of;
-    writeln!(f, "{name:<8} {a:.digits$}{unit} and {b:.digits$}{unit}: {gap:+.digits$}{unit}{net}")?;
+    let after = metric.map_or(unit, Metric::after);
+    writeln!(f, "{name:<8} {a:.digits$}{unit} and {b:.digits$}{unit}: {gap:+.digits$}{after}")?;
     for effect in &of.effects {
         let (choice, from, to) = (&effect.choice, &effect.a, &effect.b);
         write!(f, "         {:+.digits$}{unit}  {choice}: {from} to {to}", effect.effect)?;

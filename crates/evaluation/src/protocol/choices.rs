@@ -121,6 +121,10 @@ pub struct Metrics {
     pub psnr_values: ValuesChoice,
     /// How PSNR is averaged over pictures: which of the two is called `psnr`.
     pub psnr_average: Average,
+    /// Whether SSIMULACRA 2 is computed.
+    pub ssimulacra2: bool,
+    /// Whether Butteraugli's distance is.
+    pub butteraugli: bool,
     /// SSIM.
     pub ssim: Ssim,
     /// LPIPS.
@@ -207,6 +211,13 @@ pub struct LpipsChoices {
     pub vgg: bool,
     /// Whether SqueezeNet's is.
     pub squeeze: bool,
+}
+
+impl Metrics {
+    /// Whether what is asked for, LPIPS apart, depends on a processor's instructions.
+    pub(crate) fn depend_on_instructions(&self) -> bool {
+        self.ssimulacra2 || self.butteraugli
+    }
 }
 
 impl LpipsChoices {
