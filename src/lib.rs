@@ -34,8 +34,8 @@
 //! # Features
 //!
 //! - `cli` (default): the command `vae-fidelity`, as `cli::run`.
-//! - `evaluate` (default): data sets, as `evaluation`, LPIPS, as `perceptual`, and the commands `evaluate`, `merge` and
-//!   `explain-gap`.
+//! - `evaluate` (default): data sets, as `evaluation`, LPIPS and DISTS, as `perceptual`, and the commands `evaluate`,
+//!   `merge` and `explain-gap`.
 //! - `tch`: the model on libtorch 2.13, and CUDA.
 //!
 //! # Stability

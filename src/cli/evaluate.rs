@@ -8,7 +8,7 @@ use same_file::is_same_file;
 
 use crate::checkpoint::HubProgress;
 use crate::evaluation::{
-    self, EvaluateOptions, Evaluated, EvaluationReport, Least, LpipsNets, Protocol,
+    self, EvaluateOptions, Evaluated, EvaluationReport, Least, Protocol, TrainedMetrics,
 };
 use crate::output::write_atomically;
 use crate::pipeline::{Evaluation, evaluate};
@@ -38,7 +38,7 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
             progress.around(|| console.note(format!("{}: {note}", pipeline.model().source)));
         });
     }
-    let lpips = lpips(args, &protocol, &progress, console)?;
+    let trained = trained(args, &protocol, &progress, console)?;
     progress.step("listing the data set");
     let evaluated = evaluate(
         Evaluation {
@@ -49,7 +49,7 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
             options: EvaluateOptions {
                 shard: args.shard,
                 least: least(args.least),
-                lpips: Arc::new(lpips),
+                trained: Arc::new(trained),
                 ..EvaluateOptions::default()
             },
         },
@@ -59,16 +59,17 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
     finished(&evaluated, &args.out, &command_line(arguments), console)
 }
 
-/// The networks of LPIPS, and a note of those that are left out.
-fn lpips(
+/// The metrics by trained networks, and a note of those that are left out.
+fn trained(
     args: &EvaluateArgs,
     protocol: &Protocol,
     progress: &Progress,
     console: Console,
-) -> Result<LpipsNets> {
+) -> Result<TrainedMetrics> {
     let folder = args.metric_weights.as_deref();
     let threads = args.execution.threads_at_most();
-    let (nets, left_out) = LpipsNets::open(folder, &protocol.metrics.lpips.nets(), threads)?;
+    let (there, left_out) =
+        TrainedMetrics::open(folder, &TrainedMetrics::asked(protocol), threads)?;
     if !left_out.is_empty() {
         let left_out = left_out.join(", ");
         let note = match folder {
@@ -79,7 +80,7 @@ fn lpips(
         };
         progress.around(|| console.note(note));
     }
-    Ok(nets)
+    Ok(there)
 }
 
 pub fn merge(args: &MergeArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {

@@ -38,9 +38,9 @@ pub struct EvaluateArgs {
     /// Only part I, from 0, of N; merge puts the folders of all parts together
     #[arg(long, value_name = "I/N", default_value = "0/1")]
     pub shard: Shard,
-    /// The folder with the weights of LPIPS, under the names by which they were published: torchvision's
-    /// alexnet-*.pth, vgg16-*.pth, squeezenet1_1-*.pth, and alex.pth, vgg.pth, squeeze.pth of the package lpips,
-    /// version 0.1. What is not there is left out
+    /// The folder with the weights of LPIPS and DISTS, under the names by which they were published: torchvision's
+    /// alexnet-*.pth, vgg16-*.pth, squeezenet1_1-*.pth, alex.pth, vgg.pth, squeeze.pth of the package lpips, version
+    /// 0.1, and DISTS_pytorch/weights.pt. What is not there is left out
     #[arg(long, value_name = "DIR")]
     pub metric_weights: Option<PathBuf>,
     #[command(flatten)]
@@ -98,7 +98,7 @@ pub struct ExplainGapArgs {
     /// At most this many pictures, evenly through the data set
     #[arg(long, value_name = "COUNT", default_value = "64", value_parser = at_least_one)]
     pub sample: usize,
-    /// The folder with the weights of LPIPS, as for evaluate; without it LPIPS is left out
+    /// The folder with the weights of LPIPS and DISTS, as for evaluate; without it they are left out
     #[arg(long, value_name = "DIR")]
     pub metric_weights: Option<PathBuf>,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::evaluation::{EvaluationReport, GapNets, LpipsNets};
+use crate::evaluation::{EvaluationReport, GapNets, TrainedMetrics};
 use crate::pipeline::{EvaluatedSide, explain_gap, read_result};
 use crate::{Pipeline, Result};
 
@@ -27,7 +27,7 @@ pub fn run(args: &ExplainGapArgs, console: Console) -> Result<Outcome> {
     // Two protocols of one VAE, mostly.
     let second = if repos[0] == repos[1] { None } else { Some(load(repos[1])?) };
     let pipelines = [&first, second.as_ref().unwrap_or(&first)];
-    let nets = nets(args, &results)?;
+    let trained = trained(args, &results)?;
     progress.step("listing the data sets");
     let data =
         [0, 1].map(|side| of_side(&args.data, side).unwrap_or(Path::new(&results[side].run.data)));
@@ -37,7 +37,7 @@ pub fn run(args: &ExplainGapArgs, console: Console) -> Result<Outcome> {
         data: data[side],
         pipeline: pipelines[side],
     });
-    let report = explain_gap(&sides[0], &sides[1], args.sample, &nets, &|done, total| {
+    let report = explain_gap(&sides[0], &sides[1], args.sample, &trained, &|done, total| {
         progress.of_pictures(done, 0, total);
     })?;
     drop(progress);
@@ -46,15 +46,15 @@ pub fn run(args: &ExplainGapArgs, console: Console) -> Result<Outcome> {
     Ok(report.verdict.into())
 }
 
-/// The networks of LPIPS that the two results are held against each other by.
-fn nets(args: &ExplainGapArgs, results: &[EvaluationReport; 2]) -> Result<LpipsNets> {
+/// The metrics by trained networks that the two results are held against each other by.
+fn trained(args: &ExplainGapArgs, results: &[EvaluationReport; 2]) -> Result<TrainedMetrics> {
     let (a, b) = (
         results[0].model(args.model_a, "`model_a`")?,
         results[1].model(args.model_b, "`model_b`")?,
     );
     let asked = GapNets::of([&a.metrics, &b.metrics]).all();
     let folder = args.metric_weights.as_deref();
-    Ok(LpipsNets::open(folder, &asked, args.execution.threads_at_most())?.0)
+    Ok(TrainedMetrics::open(folder, &asked, args.execution.threads_at_most())?.0)
 }
 
 /// The first of one is both sides'.

@@ -70,8 +70,8 @@ pub fn evaluate(what: Evaluation, progress: &(dyn Fn(Progress) + Sync)) -> Resul
             sha256: data.sha256().to_owned(),
         },
         models: pipelines.iter().map(Pipeline::identity).collect::<Result<_>>()?,
-        metric_weights: options.lpips.weights(),
-        metric_instructions: options.lpips.instructions(protocol),
+        metric_weights: options.trained.weights(),
+        metric_instructions: options.trained.instructions(protocol),
     };
     let folder = Folder::open(out, &identity, options.shard)?;
     let run = RunRecord {

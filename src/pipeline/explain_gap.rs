@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::loaded::Pipeline;
-use crate::evaluation::{self, DataSet, EvaluationReport, GapReport, GapSide, LpipsNets};
+use crate::evaluation::{self, DataSet, EvaluationReport, GapReport, GapSide, TrainedMetrics};
 use crate::input::read_text;
 use crate::{Error, ErrorKind, Result};
 
@@ -54,8 +54,8 @@ pub fn read_result(path: &Path) -> Result<EvaluationReport> {
     Ok(result)
 }
 
-/// Which choices make two results differ, and by how much each, on at most `sample` pictures of each. `nets` compute
-/// LPIPS, those of [`evaluation::GapNets`]; without one LPIPS by it is left out, and said to be. `progress` is told how many trips of how many are done.
+/// Which choices make two results differ, and by how much each, on at most `sample` pictures of each. `trained`
+/// are those of [`evaluation::GapNets`]; one that is not there is left out, and said to be. `progress` is told how many trips of how many are done.
 ///
 /// # Errors
 ///
@@ -64,14 +64,14 @@ pub fn explain_gap(
     a: &EvaluatedSide,
     b: &EvaluatedSide,
     sample: usize,
-    nets: &LpipsNets,
+    trained: &TrainedMetrics,
     progress: &dyn Fn(usize, usize),
 ) -> Result<GapReport> {
     let data = [opened(a)?, opened(b)?];
     check_weights(a)?;
     check_weights(b)?;
     let sides = [a.with(&data[0]), b.with(&data[1])];
-    let report = evaluation::explain_gap(&sides[0], &sides[1], sample, nets, progress)?;
+    let report = evaluation::explain_gap(&sides[0], &sides[1], sample, trained, progress)?;
     for side in [a, b] {
         side.pipeline.checkpoint.check_unchanged()?;
     }

@@ -12,7 +12,6 @@ use crate::evaluated::Evaluated;
 use crate::folder::Folder;
 use crate::identity::Identity;
 use crate::judge::{Trip, judged, trip};
-use crate::lpips::{Input, LpipsNets};
 use crate::model::Model;
 use crate::prepare::{Prepared, prepare};
 use crate::protocol::Protocol;
@@ -21,6 +20,7 @@ use crate::results::{Least, report};
 use crate::row::Row;
 use crate::sha256::sha256;
 use crate::shard::Shard;
+use crate::trained::{Input, TrainedMetrics};
 use crate::unchanged::check_unchanged;
 use crate::worst::Worst;
 
@@ -39,8 +39,8 @@ pub struct EvaluateOptions {
     pub least: Least,
     /// For the report: all but the shard and the time.
     pub run: RunRecord,
-    /// For LPIPS; none by default.
-    pub lpips: Arc<LpipsNets>,
+    /// For LPIPS and DISTS; none by default.
+    pub trained: Arc<TrainedMetrics>,
 }
 
 /// How far a run is.
@@ -231,11 +231,11 @@ impl Run<'_> {
         };
         let mut rows = Vec::with_capacity(self.models);
         let choices = self.identity.protocol.metrics.lpips;
-        let mut lpips = Input::new(&self.options.lpips, choices, prepared.sample.view());
+        let mut trained = Input::new(&self.options.trained, choices, prepared.sample.view());
         for (model, trip) in trips.iter().enumerate() {
             let result = trip.as_ref().map_err(Error::clone).and_then(|trip| {
                 let row = sized(row(model, ""));
-                judged(row, prepared, trip, &self.identity.protocol, &mut lpips)
+                judged(row, prepared, trip, &self.identity.protocol, &mut trained)
             });
             match result {
                 Ok((row, pair)) => {

@@ -6,12 +6,12 @@ use vae_fidelity_core::Dtype;
 use vae_fidelity_core::vae::Encoded;
 use vae_fidelity_files::error::{Error, Result};
 
-use crate::lpips::Input;
 use crate::model::Model;
 use crate::pair::Pair;
 use crate::prepare::Prepared;
 use crate::protocol::{Posterior, Protocol, Take};
 use crate::row::Row;
+use crate::trained::Input;
 
 /// What a model made of a picture.
 pub(crate) struct Trip {
@@ -63,7 +63,7 @@ pub(crate) fn judged(
     prepared: &Prepared,
     trip: &Trip,
     protocol: &Protocol,
-    lpips: &mut Input,
+    trained: &mut Input,
 ) -> Result<(Row, Pair)> {
     for (what, tensor) in [("latents", &trip.encoded.latents), ("decoded", &trip.decoded)] {
         let broken = tensor.iter().filter(|value| !value.is_finite()).count();
@@ -76,7 +76,8 @@ pub(crate) fn judged(
         }
     }
     let mut pair = Pair::of(prepared.sample.view(), trip.decoded.view(), &protocol.metrics)?;
-    pair.metrics.lpips = lpips.distances(&pair, trip.decoded.view());
+    let distances = trained.distances(&pair, trip.decoded.view());
+    (pair.metrics.lpips, pair.metrics.dists) = (distances.lpips, distances.dists);
     let row = Row { metrics: Some(pair.metrics), error: None, ..row };
     Ok((row.with_latents(&trip.encoded), pair))
 }

@@ -19,11 +19,13 @@ pub enum Metric {
     Butteraugli,
     /// [`PairMetrics::lpips`], by a network.
     Lpips(Net),
+    /// [`PairMetrics::dists`].
+    Dists,
 }
 
 impl Metric {
     /// All of them, in the order of everything that lists them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Psnr,
         Self::Ssim,
         Self::MsSsim,
@@ -32,6 +34,7 @@ impl Metric {
         Self::Lpips(Net::Alex),
         Self::Lpips(Net::Vgg),
         Self::Lpips(Net::Squeeze),
+        Self::Dists,
     ];
 
     /// The one whose [`name`](Self::name) that is.
@@ -50,6 +53,7 @@ impl Metric {
             Self::Lpips(Net::Alex) => "lpips_alex",
             Self::Lpips(Net::Vgg) => "lpips_vgg",
             Self::Lpips(Net::Squeeze) => "lpips_squeeze",
+            Self::Dists => "dists",
         }
     }
 
@@ -62,6 +66,7 @@ impl Metric {
             Self::Ssimulacra2 => "SSIMULACRA 2",
             Self::Butteraugli => "Butteraugli",
             Self::Lpips(_) => "LPIPS",
+            Self::Dists => "DISTS",
         }
     }
 
@@ -96,8 +101,13 @@ impl Metric {
         match self {
             Self::Psnr | Self::Ssimulacra2 => 2,
             Self::Butteraugli => 3,
-            Self::Ssim | Self::MsSsim | Self::Lpips(_) => 4,
+            Self::Ssim | Self::MsSsim | Self::Lpips(_) | Self::Dists => 4,
         }
+    }
+
+    /// Whether it takes the weights of a network, which are the user's.
+    pub fn takes_weights(self) -> bool {
+        matches!(self, Self::Lpips(_) | Self::Dists)
     }
 
     /// A picture's.
@@ -116,6 +126,7 @@ impl Metric {
             Self::Lpips(Net::Alex) => &mut metrics.lpips.alex,
             Self::Lpips(Net::Vgg) => &mut metrics.lpips.vgg,
             Self::Lpips(Net::Squeeze) => &mut metrics.lpips.squeeze,
+            Self::Dists => &mut metrics.dists,
         }
     }
 }

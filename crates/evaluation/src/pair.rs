@@ -30,6 +30,9 @@ pub struct PairMetrics {
     pub butteraugli: Option<f64>,
     /// LPIPS, of each network for which there are weights.
     pub lpips: LpipsDistances,
+    /// DISTS of the rounded pictures, 0 where nothing differs; `None` where it was not asked for, or there are no
+    /// weights.
+    pub dists: Option<f64>,
 }
 
 /// LPIPS of one picture by each network, 0 where nothing differs; `None` where it was not asked for, there are no
@@ -110,6 +113,7 @@ impl Pair {
             mae: sum as f64 / input.data().len() as f64,
             max_abs_diff: most,
             lpips: LpipsDistances::default(),
+            dists: None,
         };
         Ok(Self { metrics, input, output })
     }

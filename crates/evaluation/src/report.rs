@@ -171,6 +171,9 @@ pub struct Metrics {
     /// LPIPS by SqueezeNet.
     #[serde(default)]
     pub lpips_squeeze: Option<MetricSummary>,
+    /// DISTS; less is nearer.
+    #[serde(default)]
+    pub dists: Option<MetricSummary>,
 }
 
 impl Metrics {
@@ -185,6 +188,7 @@ impl Metrics {
             Metric::Lpips(Net::Alex) => &self.lpips_alex,
             Metric::Lpips(Net::Vgg) => &self.lpips_vgg,
             Metric::Lpips(Net::Squeeze) => &self.lpips_squeeze,
+            Metric::Dists => &self.dists,
         }
         .as_ref()
     }

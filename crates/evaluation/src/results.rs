@@ -133,6 +133,7 @@ fn metrics(rows: &[&Row], bootstrap: Bootstrap) -> Metrics {
         lpips_alex: summary(|of| of.lpips.alex),
         lpips_vgg: summary(|of| of.lpips.vgg),
         lpips_squeeze: summary(|of| of.lpips.squeeze),
+        dists: summary(|of| of.dists),
         mse,
     }
 }

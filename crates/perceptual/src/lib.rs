@@ -1,8 +1,9 @@
-//! Distances between pictures as a trained network sees them: LPIPS (Zhang et al. 2018), version 0.1, as the Python
-//! package `lpips` 0.1.4 computes it (`lpips/lpips.py`, `lpips/pretrained_networks.py`), in f32 and without libtorch.
+//! Distances between pictures as a trained network sees them, in f32 and without libtorch: LPIPS (Zhang et al. 2018),
+//! version 0.1, as the Python package `lpips` 0.1.4 computes it (`lpips/lpips.py`, `lpips/pretrained_networks.py`),
+//! and DISTS (Ding et al. 2020) as `DISTS_pytorch` 0.1 does (`DISTS_pt.py`).
 //!
 //! The networks' weights are the user's files: torchvision's of AlexNet, VGG16 or SqueezeNet 1.1, and the authors'
-//! heads. [`WeightFiles::find`] knows them by name, [`Lpips::open`] loads them:
+//! own. [`WeightFiles::find`] knows them by name, [`Lpips::open`] loads them:
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -23,8 +24,11 @@ mod net;
 mod pooling;
 mod trunk;
 mod weight_files;
+mod sample;
 mod lpips;
+mod dists;
 
+pub use dists::{Dists, DistsFeatures};
 pub use lpips::{Features, Lpips, UnitLength};
 pub use net::Net;
 pub use weight_files::WeightFiles;

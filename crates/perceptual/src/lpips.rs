@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{ArrayView4, Axis};
+use ndarray::ArrayView4;
 use sha2::{Digest, Sha256};
 use vae_fidelity_checkpoint::StateDict;
 use vae_fidelity_files::error::{Error, Result};
@@ -10,12 +10,14 @@ use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Threads;
 
 use crate::net::Net;
+use crate::sample::{checked, planes, too_small};
 use crate::trunk::Trunk;
 use crate::weight_files::WeightFiles;
 
 /// What is subtracted from each channel of a sample in [-1, 1], and what it is divided by (`ScalingLayer`).
 const SHIFT: [f32; 3] = [-0.030, -0.088, -0.188];
 const SCALE: [f32; 3] = [0.458, 0.448, 0.450];
+
 /// How the features of a pixel are brought to length 1, in which implementations differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnitLength {
@@ -96,7 +98,7 @@ impl Lpips {
         threads: Threads,
         mut tensor: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
     ) -> Result<Self> {
-        let trunk = Trunk::load(net, threads, &mut tensor)?;
+        let trunk = Trunk::load(net.steps(), threads, &mut tensor)?;
         let heads = net.channels().iter().enumerate();
         let heads = heads
             .map(|(at, &channels)| tensor(&format!("lin{at}.model.1.weight"), &[1, channels, 1, 1]))
@@ -121,21 +123,10 @@ impl Lpips {
     /// When it is no sample of one picture in RGB, or is too small for the network: AlexNet takes 31 pixels a side
     /// or more.
     pub fn features(&self, sample: ArrayView4<f32>) -> Result<Features> {
-        let (pictures, channels, height, width) = sample.dim();
-        if (pictures, channels) != (1, 3) {
-            let problem = format!("expected (1, 3, H, W), found {:?}", sample.shape());
-            return Err(Error::tensor("a sample for LPIPS", problem, "give one picture in RGB"));
-        }
-        let mut planes = Vec::with_capacity(3 * height * width);
-        for (channel, plane) in sample.index_axis(Axis(0), 0).outer_iter().enumerate() {
-            let (shift, scale) = (SHIFT[channel], SCALE[channel]);
-            planes.extend(plane.iter().map(|value| (value - shift) / scale));
-        }
-        let taps = self.trunk.features((height, width), &planes).ok_or_else(|| {
-            let problem = format!("{width} x {height} pixels are too few for {}", self.net.trunk());
-            Error::tensor("a sample for LPIPS", problem, "take larger pictures")
-        })?;
-        Ok(Features { taps })
+        let size = checked("LPIPS", sample)?;
+        let planes = planes(sample, |channel, value| (value - SHIFT[channel]) / SCALE[channel]);
+        let taps = self.trunk.features(size, &planes);
+        Ok(Features { taps: taps.ok_or_else(|| too_small(self.net.trunk(), size))? })
     }
 
     /// How far apart two pictures of one size are: 0 where they are the same, about 1 at most.

@@ -21,6 +21,8 @@ pub(crate) enum Step {
     Conv { at: usize, inputs: usize, outputs: usize, side: usize, stride: usize, padding: usize },
     /// The largest of `side` x `side` values, every two; with `ceil` windows may reach over the edge.
     MaxPool { side: usize, ceil: bool },
+    /// DISTS's: the root of a weighted mean of 3 x 3 squares, every two, zeros around.
+    L2Pool,
     /// SqueezeNet's: a convolution of 1 x 1 to `squeezed` channels, and of these two of 1 x 1 and of 3 x 3 to
     /// `expanded` each, all with ReLU.
     Fire { at: usize, inputs: usize, squeezed: usize, expanded: usize },
@@ -109,6 +111,15 @@ fn vgg() -> Vec<Step> {
     steps
 }
 
+/// VGG16 as DISTS has it.
+pub(crate) fn dists_steps() -> Vec<Step> {
+    let pooled = |step| match step {
+        Step::MaxPool { .. } => Step::L2Pool,
+        step => step,
+    };
+    vgg().into_iter().map(pooled).collect()
+}
+
 fn squeeze() -> Vec<Step> {
     let pool = Step::MaxPool { side: 3, ceil: true };
     let fire = |at, inputs, squeezed, expanded| Step::Fire { at, inputs, squeezed, expanded };
@@ -153,7 +164,7 @@ mod tests {
                         assert_eq!(inputs, channels, "{net} {step:?}");
                         channels = 2 * expanded;
                     }
-                    Step::MaxPool { .. } => {}
+                    Step::MaxPool { .. } | Step::L2Pool => {}
                     Step::Tap => taps.push(channels),
                 }
             }

@@ -1,4 +1,4 @@
-//! `torch.nn.functional.max_pool2d` of stride 2 without padding.
+//! Pooling of stride 2: `torch.nn.functional.max_pool2d` without padding, and DISTS's of squares.
 
 use vae_fidelity_kernels::memory::Memory;
 use vae_fidelity_kernels::tensor::NhwcTensor;
@@ -40,6 +40,44 @@ pub(crate) fn max_pool(
         memory.keep_within_limit();
     });
     Some(out)
+}
+
+/// The weights of a row or a column of a window: a Hann window of five without its zeros, whose sum is 1.
+const HANN: [f32; 3] = [0.25, 0.5, 0.25];
+
+/// `L2pooling` of `DISTS_pytorch`: the root of a weighted mean of 3 x 3 squares, zeros around.
+pub(crate) fn l2_pool(threads: Threads, tensor: &NhwcTensor, memory: &Memory) -> NhwcTensor {
+    let (height, width) = (tensor.height.div_ceil(STRIDE), tensor.width.div_ceil(STRIDE));
+    let mut out = NhwcTensor::uninit(memory, height, width, tensor.channels);
+    let pitch = out.pitch;
+    threads.for_each_part(out.values_mut(), width * pitch, |y, out| {
+        for (x, out) in out.chunks_exact_mut(pitch).enumerate() {
+            out.fill(0.0);
+            for (row, by_row) in inside(y, tensor.height) {
+                for (column, by_column) in inside(x, tensor.width) {
+                    let (at, weight) = (row * tensor.width + column, by_row * by_column);
+                    for (sum, &value) in out.iter_mut().zip(&tensor.values()[at * pitch..][..pitch])
+                    {
+                        *sum += weight * (value * value);
+                    }
+                }
+            }
+            // What pads the channels stays 0.
+            let channels = &mut out[..tensor.channels];
+            channels.iter_mut().for_each(|value| *value = (*value + 1e-12).sqrt());
+        }
+        memory.keep_within_limit();
+    });
+    out
+}
+
+/// Which of the three places of window `at` lie inside of `length`, with their weights.
+fn inside(at: usize, length: usize) -> impl Iterator<Item = (usize, f32)> {
+    let places = HANN.into_iter().enumerate();
+    places.filter_map(move |(offset, weight)| {
+        let place = (STRIDE * at + offset).checked_sub(1).filter(|&place| place < length)?;
+        Some((place, weight))
+    })
 }
 
 #[cfg(test)]

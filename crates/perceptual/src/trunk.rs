@@ -10,8 +10,8 @@ use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Threads;
 use vae_fidelity_kernels::winograd;
 
-use crate::net::{Net, Step};
-use crate::pooling::max_pool;
+use crate::net::Step;
+use crate::pooling::{l2_pool, max_pool};
 
 /// A convolution with ReLU behind it.
 #[derive(Debug)]
@@ -29,11 +29,12 @@ struct Conv {
 enum Layer {
     Conv(Conv),
     MaxPool { side: usize, ceil: bool },
+    L2Pool,
     Fire { squeeze: Conv, expand1x1: Conv, expand3x3: Conv },
     Tap,
 }
 
-/// torchvision's `features` of one of the networks.
+/// torchvision's `features` of a network, as far as they are compared.
 #[derive(Debug)]
 pub(crate) struct Trunk {
     layers: Vec<Layer>,
@@ -42,13 +43,13 @@ pub(crate) struct Trunk {
 }
 
 impl Trunk {
-    /// `tensor` gives the values of a tensor by torchvision's name and its shape.
+    /// With the weights of `steps`: `tensor` gives the values of a tensor by torchvision's name and its shape.
     ///
     /// # Errors
     ///
     /// As `tensor`.
     pub fn load(
-        net: Net,
+        steps: Vec<Step>,
         threads: Threads,
         tensor: &mut impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
     ) -> Result<Self> {
@@ -58,7 +59,7 @@ impl Trunk {
             Ok(Conv { weight, bias, inputs, outputs, side, stride, padding })
         };
         let mut layers = Vec::new();
-        for step in net.steps() {
+        for step in steps {
             layers.push(match step {
                 Step::Conv { at, inputs, outputs, side, stride, padding } => Layer::Conv(conv(
                     format!("features.{at}"),
@@ -69,6 +70,7 @@ impl Trunk {
                     padding,
                 )?),
                 Step::MaxPool { side, ceil } => Layer::MaxPool { side, ceil },
+                Step::L2Pool => Layer::L2Pool,
                 Step::Fire { at, inputs, squeezed, expanded } => {
                     let name = |part: &str| format!("features.{at}.{part}");
                     Layer::Fire {
@@ -83,22 +85,24 @@ impl Trunk {
         Ok(Self { layers, threads, workspace: Workspace::default() })
     }
 
+    /// A picture (3, `height`, `width`) as a tensor of its kind.
+    pub fn tensor(&self, (height, width): (usize, usize), planes: &[f32]) -> NhwcTensor {
+        NhwcTensor::from_chw(&self.workspace.activations, height, width, 3, planes)
+    }
+
     /// What is compared, of a picture (3, `height`, `width`) of values as the network takes them; `None` where the
     /// picture is too small for it.
-    pub fn features(
-        &self,
-        (height, width): (usize, usize),
-        planes: &[f32],
-    ) -> Option<Vec<NhwcTensor>> {
+    pub fn features(&self, size: (usize, usize), planes: &[f32]) -> Option<Vec<NhwcTensor>> {
         let memory = &self.workspace.activations;
         let mut features = Vec::new();
-        let mut xs = NhwcTensor::from_chw(memory, height, width, 3, planes);
+        let mut xs = self.tensor(size, planes);
         for layer in &self.layers {
             xs = match layer {
                 Layer::Conv(conv) => self.convolved(conv, &xs)?,
                 &Layer::MaxPool { side, ceil } => {
                     max_pool(self.threads, &xs, (side, ceil), memory)?
                 }
+                Layer::L2Pool => l2_pool(self.threads, &xs, memory),
                 Layer::Fire { squeeze, expand1x1, expand3x3 } => {
                     let squeezed = self.convolved(squeeze, &xs)?;
                     let [one, three] =

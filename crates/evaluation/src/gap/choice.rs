@@ -5,6 +5,7 @@ use serde_json::Value;
 use vae_fidelity_perceptual::Net;
 
 use super::nets::GapNets;
+use crate::metric::Metric;
 use crate::protocol::{
     FilterChoice, Input, LpipsChoices, Metrics, Posterior, Protocol, Resize, Take,
 };
@@ -34,12 +35,12 @@ impl Setup {
         // Whatever is computed, is for both.
         let all = nets.all();
         let lpips = LpipsChoices {
-            alex: all.contains(&Net::Alex),
-            vgg: all.contains(&Net::Vgg),
-            squeeze: all.contains(&Net::Squeeze),
+            alex: all.contains(&Metric::Lpips(Net::Alex)),
+            vgg: all.contains(&Metric::Lpips(Net::Vgg)),
+            squeeze: all.contains(&Metric::Lpips(Net::Squeeze)),
             ..protocol.metrics.lpips
         };
-        let metrics = Metrics { lpips, ..protocol.metrics };
+        let metrics = Metrics { lpips, dists: all.contains(&Metric::Dists), ..protocol.metrics };
         let (input, net) = (protocol.input, nets.other(side));
         Self { pictures: side, model: side, input, posterior, metrics, net }
     }

@@ -7,10 +7,10 @@ use super::measured::{Compared, measured};
 use super::nets::{GapNets, check_weights, left_out_note};
 use super::report::{Effect, GapReport, MetricGap};
 use super::side::GapSide;
-use crate::lpips::LpipsNets;
 use crate::metric::Metric;
 use crate::pair::PairMetrics;
 use crate::report::{EvaluationVerdict, ModelResult, SCHEMA_VERSION};
+use crate::trained::TrainedMetrics;
 
 /// The share of a gap that has to be explained.
 const EXPLAINED: f64 = 0.95;
@@ -18,19 +18,19 @@ const EXPLAINED: f64 = 0.95;
 /// Which choices make the results of two evaluations differ, and by how much each: on at most `sample`
 /// pictures of each, every choice is changed from `a`'s to `b`'s, one after the other, along the data's way
 /// and against it. A choice's effect is the mean of the two; together they are the sample's gap.
-/// `nets` are those of [`GapNets`]; LPIPS by one that is not there is left out, and said to be. `progress` is told how
+/// `trained` are those of [`GapNets`]; one that is not there is left out, and said to be. `progress` is told how
 /// many trips of how many are done.
 ///
 /// # Errors
 ///
-/// When a result is of a shard alone or has no such model, when `nets` have other weights than a result's, when no
+/// When a result is of a shard alone or has no such model, when `trained` have other weights than a result's, when no
 /// picture of the sample can be judged, and with [`vae_fidelity_files::ErrorKind::Cancelled`] after a model was
 /// cancelled.
 pub fn explain_gap(
     a: &GapSide,
     b: &GapSide,
     sample: usize,
-    nets: &LpipsNets,
+    trained: &TrainedMetrics,
     progress: &dyn Fn(usize, usize),
 ) -> Result<GapReport> {
     let sides = [a, b];
@@ -39,7 +39,7 @@ pub fn explain_gap(
     let same_model = models[0].weights_sha256 == models[1].weights_sha256
         && a.model.vae().config() == b.model.vae().config();
     let protocols = sides.map(|side| &side.result.protocol.choices);
-    check_weights(nets, sides)?;
+    check_weights(trained, sides)?;
     let of_lpips = GapNets::of(models.map(|model| &model.metrics));
     let mut start = Setup::of(0, protocols[0], &of_lpips);
     let mut end = Setup::of(1, protocols[1], &of_lpips);
@@ -61,7 +61,7 @@ pub fn explain_gap(
     let backwards = path(start, &end, choices.iter().rev());
     let setups = [forwards, backwards].concat();
     let samples = sides.map(|side| evenly(side.data.entries().len(), sample));
-    let (rows, left_out) = measured(sides, &samples, &setups, nets, progress)?;
+    let (rows, left_out) = measured(sides, &samples, &setups, trained, progress)?;
     if rows.iter().any(Vec::is_empty) {
         let next = "run `evaluate` on it, which says what is wrong with each picture";
         return Err(Error::option("the sample", "no picture of it can be judged", next));
@@ -87,7 +87,7 @@ pub fn explain_gap(
         sampled: rows.first().map_or(0, Vec::len) as u64,
         left_out: left_out as u64,
         metrics,
-        notes: engine_note(sides).into_iter().chain(left_out_note(&of_lpips, nets)).collect(),
+        notes: engine_note(sides).into_iter().chain(left_out_note(&of_lpips, trained)).collect(),
     })
 }
 

@@ -6,12 +6,12 @@ use super::choice::Setup;
 use super::side::GapSide;
 use crate::data::Reader;
 use crate::judge::{Trip, trip};
-use crate::lpips::{Input, LpipsNets};
 use crate::metric::Metric;
-use crate::pair::{LpipsDistances, Pair, PairMetrics, decibels};
+use crate::pair::{Pair, PairMetrics, decibels};
 use crate::prepare::{Prepared, prepare};
 use crate::protocol::{Average, LpipsChoices, LpipsValues, Rounding};
 use crate::report::Metrics;
+use crate::trained::{Distances, Input, TrainedMetrics};
 
 /// A metric that is held against itself.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ impl Compared {
     /// A gap below this is none: about the last digit that a paper prints.
     pub fn smallest(self) -> f64 {
         match self {
-            Self::Of(Metric::Lpips(_)) | Self::Lpips => 0.0005,
+            Self::Of(Metric::Lpips(_) | Metric::Dists) | Self::Lpips => 0.0005,
             Self::Of(Metric::Ssimulacra2) => 0.05,
             Self::Of(_) | Self::Mae => 0.005,
         }
@@ -87,7 +87,7 @@ pub(super) fn measured(
     sides: [&GapSide; 2],
     samples: &[Vec<usize>; 2],
     setups: &[Setup],
-    nets: &LpipsNets,
+    trained: &TrainedMetrics,
     told: &dyn Fn(usize, usize),
 ) -> Result<(Vec<Vec<PairMetrics>>, usize)> {
     let mut trips: Vec<Setup> = Vec::new();
@@ -123,7 +123,9 @@ pub(super) fn measured(
                         let decoded = trip.decoded.view();
                         let mut pair =
                             Pair::of(prepared.sample.view(), decoded, &setup.metrics).ok()?;
-                        pair.metrics.lpips = known.of(setup, nets, prepared, trip, &pair);
+                        let distances = known.of(setup, trained, prepared, trip, &pair);
+                        (pair.metrics.lpips, pair.metrics.dists) =
+                            (distances.lpips, distances.dists);
                         Some(pair)
                     });
                     rows.push(pair.map(|pair| pair.metrics));
@@ -136,28 +138,29 @@ pub(super) fn measured(
     Ok(kept(setups, samples, rows))
 }
 
-/// LPIPS of one picture that came back, which takes longer than all else: computed once for setups that make the same
-/// of it.
+/// What trained networks make of one picture that came back, which takes longer than all else: computed once for
+/// setups that make the same of it.
 #[derive(Default)]
-struct KnownDistances(Vec<(LpipsChoices, Rounding, LpipsDistances)>);
+struct KnownDistances(Vec<(LpipsChoices, Rounding, Distances)>);
 
 impl KnownDistances {
     fn of(
         &mut self,
         setup: &Setup,
-        nets: &LpipsNets,
+        trained: &TrainedMetrics,
         prepared: &Prepared,
         trip: &Trip,
         pair: &Pair,
-    ) -> LpipsDistances {
+    ) -> Distances {
         let (choices, rounding) = (setup.metrics.lpips, setup.metrics.rounding);
-        let is_same = |known: &&(LpipsChoices, Rounding, LpipsDistances)| {
-            known.0 == choices && (known.1 == rounding || choices.values == LpipsValues::Floats)
+        let of_floats = choices.values == LpipsValues::Floats && !setup.metrics.dists;
+        let is_same = |known: &&(LpipsChoices, Rounding, Distances)| {
+            known.0 == choices && (known.1 == rounding || of_floats)
         };
         if let Some((.., distances)) = self.0.iter().find(is_same) {
             return *distances;
         }
-        let mut input = Input::new(nets, choices, prepared.sample.view());
+        let mut input = Input::new(trained, choices, prepared.sample.view());
         let distances = input.distances(pair, trip.decoded.view());
         self.0.push((choices, rounding, distances));
         distances

@@ -1,27 +1,31 @@
-//! Which networks' LPIPS two results are held against each other by.
+//! Which trained networks two results are held against each other by.
 
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_perceptual::Net;
 
 use super::side::GapSide;
-use crate::lpips::LpipsNets;
 use crate::metric::Metric;
 use crate::report::Metrics;
 use crate::sha256::short;
+use crate::trained::TrainedMetrics;
 
-/// The networks of LPIPS by which two results can be held against each other.
+/// The metrics by trained networks by which two results can be held against each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GapNets {
     common: Vec<Net>,
+    dists: bool,
     other: Option<[Net; 2]>,
 }
 
 impl GapNets {
-    /// Those that both results have; where there is none and each has one, these two: which it is, is a choice then.
+    /// Those that both results have; where there is no LPIPS among them and each has one, these two: which network it
+    /// is, is a choice then.
     pub fn of(results: [&Metrics; 2]) -> Self {
-        Self::between(results.map(|of| {
-            Net::ALL.into_iter().filter(|&net| of.summary(Metric::Lpips(net)).is_some()).collect()
-        }))
+        let has = |of: &Metrics, metric| of.summary(metric).is_some();
+        let nets = results
+            .map(|of| Net::ALL.into_iter().filter(|&net| has(of, Metric::Lpips(net))).collect());
+        let dists = results.into_iter().all(|of| has(of, Metric::Dists));
+        Self { dists, ..Self::between(nets) }
     }
 
     fn between([a, b]: [Vec<Net>; 2]) -> Self {
@@ -30,12 +34,13 @@ impl GapNets {
             ([], &[a], &[b]) => Some([a, b]),
             _ => None,
         };
-        Self { common, other }
+        Self { common, dists: false, other }
     }
 
     /// All that have to be computed.
-    pub fn all(&self) -> Vec<Net> {
-        self.common.iter().copied().chain(self.other.into_iter().flatten()).collect()
+    pub fn all(&self) -> Vec<Metric> {
+        let nets = self.common.iter().copied().chain(self.other.into_iter().flatten());
+        nets.map(Metric::Lpips).chain(self.dists.then_some(Metric::Dists)).collect()
     }
 
     /// The network of a side, where the two have none in common.
@@ -49,8 +54,8 @@ impl GapNets {
 /// # Errors
 ///
 /// With the network, and whose result it is.
-pub(super) fn check_weights(nets: &LpipsNets, sides: [&GapSide; 2]) -> Result<()> {
-    for found in nets.weights() {
+pub(super) fn check_weights(trained: &TrainedMetrics, sides: [&GapSide; 2]) -> Result<()> {
+    for found in trained.weights() {
         for (name, side) in ["A", "B"].into_iter().zip(sides) {
             let recorded = &side.result.protocol.metric_weights;
             let Some(expected) = recorded.iter().find(|of| of.metric == found.metric) else {
@@ -75,10 +80,10 @@ pub(super) fn check_weights(nets: &LpipsNets, sides: [&GapSide; 2]) -> Result<()
 }
 
 /// What is not explained for want of weights.
-pub(super) fn left_out_note(wanted: &GapNets, nets: &LpipsNets) -> Option<String> {
-    let there = nets.weights();
+pub(super) fn left_out_note(wanted: &GapNets, trained: &TrainedMetrics) -> Option<String> {
+    let there = trained.weights();
     let is_missing = |name: &&str| !there.iter().any(|of| of.metric == *name);
-    let wanted = wanted.all().into_iter().map(|net| Metric::Lpips(net).name());
+    let wanted = wanted.all().into_iter().map(Metric::name);
     let missing: Vec<&str> = wanted.filter(is_missing).collect();
     (!missing.is_empty())
         .then(|| format!("left out, for want of their weights: {}", missing.join(", ")))
@@ -92,9 +97,9 @@ mod tests {
     fn a_network_is_a_choice_only_where_none_is_common() {
         let of = |a: &[Net], b: &[Net]| GapNets::between([a.to_vec(), b.to_vec()]);
         let common = of(&Net::ALL, &[Net::Vgg]);
-        assert_eq!((common.all(), common.other(0)), (vec![Net::Vgg], None));
+        assert_eq!((common.all(), common.other(0)), (vec![Metric::Lpips(Net::Vgg)], None));
         let other = of(&[Net::Alex], &[Net::Vgg]);
-        assert_eq!(other.all(), [Net::Alex, Net::Vgg]);
+        assert_eq!(other.all(), [Net::Alex, Net::Vgg].map(Metric::Lpips));
         assert_eq!([0, 1].map(|side| other.other(side)), [Some(Net::Alex), Some(Net::Vgg)]);
         // Which of two it would be, nobody says.
         assert!(of(&[Net::Alex, Net::Vgg], &[Net::Squeeze]).all().is_empty());

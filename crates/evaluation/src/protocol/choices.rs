@@ -127,6 +127,8 @@ pub struct Metrics {
     pub butteraugli: bool,
     /// SSIM.
     pub ssim: Ssim,
+    /// Whether DISTS is computed of the rounded pictures, where its weights are there.
+    pub dists: bool,
     /// LPIPS.
     pub lpips: LpipsChoices,
 }
@@ -214,7 +216,7 @@ pub struct LpipsChoices {
 }
 
 impl Metrics {
-    /// Whether what is asked for, LPIPS apart, depends on a processor's instructions.
+    /// Whether what is asked for, beside what takes weights, depends on a processor's instructions.
     pub(crate) fn depend_on_instructions(&self) -> bool {
         self.ssimulacra2 || self.butteraugli
     }

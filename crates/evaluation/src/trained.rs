@@ -1,0 +1,175 @@
+//! Metrics by trained networks, those for which there are weights.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array4, ArrayView4, s};
+use vae_fidelity_files::error::Result;
+use vae_fidelity_kernels::threads::{Instructions, Threads};
+use vae_fidelity_perceptual::{Dists, DistsFeatures, Features, Lpips, Net, WeightFiles};
+use vae_fidelity_pixels::Rgb8;
+
+use crate::identity::MetricWeights;
+use crate::metric::Metric;
+use crate::pair::{LpipsDistances, Pair};
+use crate::protocol::{LpipsChoices, LpipsValues, Protocol};
+
+/// LPIPS's networks and DISTS's, those that are there.
+#[derive(Debug, Default)]
+pub struct TrainedMetrics {
+    lpips: Vec<Lpips>,
+    dists: Option<Dists>,
+}
+
+impl TrainedMetrics {
+    /// Those of `asked` that take weights, and whose weights lie in `folder`, under the names by which they were
+    /// published; and the metrics that are left out, as results call them. `threads` compute, all that the process
+    /// may have by default; they change no bit.
+    ///
+    /// # Errors
+    ///
+    /// When the folder or one of the files cannot be read, or a file is another than its name says.
+    pub fn open(
+        folder: Option<&Path>,
+        asked: &[Metric],
+        threads: Option<usize>,
+    ) -> Result<(Self, Vec<&'static str>)> {
+        let threads = threads.map_or_else(Threads::available, Threads::new);
+        let (mut there, mut left_out) = (Self::default(), Vec::new());
+        for metric in asked.iter().filter(|metric| metric.takes_weights()) {
+            let found = |folder| match metric {
+                Metric::Lpips(net) => WeightFiles::find(folder, *net),
+                _ => WeightFiles::find_dists(folder),
+            };
+            match (folder.map(found).transpose()?.flatten(), metric) {
+                (None, _) => left_out.push(metric.name()),
+                (Some(files), Metric::Lpips(net)) => {
+                    there.lpips.push(Lpips::open(*net, &files, threads)?);
+                }
+                (Some(files), _) => there.dists = Some(Dists::open(&files, threads)?),
+            }
+        }
+        Ok((there, left_out))
+    }
+
+    /// What `protocol` asks for that takes weights.
+    pub fn asked(protocol: &Protocol) -> Vec<Metric> {
+        let metrics = &protocol.metrics;
+        let nets = metrics.lpips.nets().into_iter().map(Metric::Lpips);
+        nets.chain(metrics.dists.then_some(Metric::Dists)).collect()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lpips.is_empty() && self.dists.is_none()
+    }
+
+    /// The instructions of this processor that these and the other metrics of `protocol` are computed with; `None`
+    /// where none depends on them.
+    pub fn instructions(&self, protocol: &Protocol) -> Option<String> {
+        let depend = protocol.metrics.depend_on_instructions() || !self.is_empty();
+        depend.then(|| Instructions::detected().to_owned())
+    }
+
+    /// What tells a run with them from one with others.
+    pub fn weights(&self) -> Vec<MetricWeights> {
+        let of = |metric: Metric, files: &[(PathBuf, String)]| MetricWeights {
+            metric: metric.name().to_owned(),
+            sha256: files.iter().map(|(_, sha256)| sha256.clone()).collect(),
+        };
+        let lpips = self.lpips.iter().map(|net| of(Metric::Lpips(net.net()), net.weights_sha256()));
+        lpips
+            .chain(self.dists.iter().map(|dists| of(Metric::Dists, dists.weights_sha256())))
+            .collect()
+    }
+}
+
+/// One picture as it went in, which is computed once for all models.
+pub(crate) struct Input<'a> {
+    trained: &'a TrainedMetrics,
+    choices: LpipsChoices,
+    sample: ArrayView4<'a, f32>,
+    known: Option<Known>,
+}
+
+/// What each network makes of as much of a picture as has this width and height; `None` of one for which that is too
+/// small.
+struct Known {
+    size: (usize, usize),
+    seen: Seen,
+}
+
+/// What the networks make of a picture.
+struct Seen {
+    lpips: Vec<Option<Features>>,
+    dists: Option<DistsFeatures>,
+}
+
+/// How far apart two pictures are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Distances {
+    pub lpips: LpipsDistances,
+    pub dists: Option<f64>,
+}
+
+impl<'a> Input<'a> {
+    /// Of `sample` (1, 3, H, W).
+    pub fn new(
+        trained: &'a TrainedMetrics,
+        choices: LpipsChoices,
+        sample: ArrayView4<'a, f32>,
+    ) -> Self {
+        Self { trained, choices, sample, known: None }
+    }
+
+    /// How far `decoded` (1, 3, H, W) is from it, which were compared as `pair`.
+    pub fn distances(&mut self, pair: &Pair, decoded: ArrayView4<f32>) -> Distances {
+        let mut distances = Distances::default();
+        if self.trained.is_empty() {
+            return distances;
+        }
+        let size = (pair.input.width(), pair.input.height());
+        let known = match self.known.take().filter(|known| known.size == size) {
+            Some(known) => known,
+            None => Known { size, seen: self.seen(&pair.input, self.sample) },
+        };
+        let seen = self.seen(&pair.output, decoded);
+        let both = known.seen.lpips.iter().zip(&seen.lpips);
+        for (lpips, (a, b)) in self.trained.lpips.iter().zip(both) {
+            let (Some(a), Some(b)) = (a, b) else { continue };
+            let place = match lpips.net() {
+                Net::Alex => &mut distances.lpips.alex,
+                Net::Vgg => &mut distances.lpips.vgg,
+                Net::Squeeze => &mut distances.lpips.squeeze,
+            };
+            *place = finite(lpips.distance(a, b, self.choices.unit_length.unit_length()));
+        }
+        let both = known.seen.dists.as_ref().zip(seen.dists.as_ref());
+        let dists = self.trained.dists.as_ref().zip(both);
+        distances.dists = dists.and_then(|(dists, (a, b))| finite(dists.distance(a, b)));
+        self.known = Some(known);
+        distances
+    }
+
+    fn seen(&self, picture: &Rgb8, sample: ArrayView4<f32>) -> Seen {
+        let rounded = unit(picture);
+        let floats = || sample.slice(s![.., .., ..picture.height(), ..picture.width()]).to_owned();
+        let floats = (self.choices.values == LpipsValues::Floats).then(floats);
+        let of_lpips = floats.as_ref().unwrap_or(&rounded).view();
+        let lpips = self.trained.lpips.iter().map(|lpips| lpips.features(of_lpips).ok()).collect();
+        let dists =
+            self.trained.dists.as_ref().and_then(|dists| dists.features(rounded.view()).ok());
+        Seen { lpips, dists }
+    }
+}
+
+fn finite(distance: f64) -> Option<f64> {
+    Some(distance).filter(|distance| distance.is_finite())
+}
+
+/// The levels of a picture in [-1, 1].
+fn unit(picture: &Rgb8) -> Array4<f32> {
+    let (width, levels) = (picture.width(), picture.data());
+    Array4::from_shape_fn((1, 3, picture.height(), width), |(_, c, y, x)| {
+        f32::from(levels[(y * width + x) * 3 + c]) / 255.0 * 2.0 - 1.0
+    })
+}
