@@ -205,7 +205,7 @@ fn which_network_it_was_explains_a_gap() {
 fn a_gap_without_the_networks_leaves_lpips_out_and_says_so() {
     let sandbox = two_networks();
     let ran = explain_gap(&sandbox, &["a", "b", "--json"]).exits(0);
-    ran.notes("left out, for want of their weights: lpips_alex, lpips_squeeze");
+    let ran = ran.notes("left out, for want of their weights: lpips_alex, lpips_squeeze");
     let report = ran.object();
     assert!(report["metrics"].as_array().unwrap().iter().all(|of| of["metric"] != "lpips"));
     let heads = heads(&[64, 128, 256, 384, 384, 512, 512]);
