@@ -57,7 +57,7 @@ fn picture_seed(seed: u64, id: &str) -> u64 {
 ///
 /// # Errors
 ///
-/// When NaN or infinity was encoded or decoded.
+/// When NaN or infinity was encoded or decoded, and when there is no memory to compare it.
 pub(crate) fn judged(
     row: Row,
     prepared: &Prepared,
@@ -76,7 +76,7 @@ pub(crate) fn judged(
         }
     }
     let mut pair = Pair::of(prepared.sample.view(), trip.decoded.view(), &protocol.metrics)?;
-    let distances = trained.distances(&pair, trip.decoded.view());
+    let distances = trained.distances(&pair, trip.decoded.view())?;
     (pair.metrics.lpips, pair.metrics.dists) = (distances.lpips, distances.dists);
     let row = Row { metrics: Some(pair.metrics), error: None, ..row };
     Ok((row.with_latents(&trip.encoded), pair))

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array4, ArrayView4, s};
-use vae_fidelity_files::error::Result;
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
+use vae_fidelity_files::memory::available_bytes;
 use vae_fidelity_kernels::threads::{Instructions, Threads};
 use vae_fidelity_perceptual::{Dists, DistsFeatures, Features, Lpips, Net, WeightFiles};
 use vae_fidelity_pixels::Rgb8;
@@ -56,6 +57,33 @@ impl TrainedMetrics {
         let metrics = &protocol.metrics;
         let nets = metrics.lpips.nets().into_iter().map(Metric::Lpips);
         nets.chain(metrics.dists.then_some(Metric::Dists)).collect()
+    }
+
+    /// Checks that there is memory for two pictures of this (width, height), of which `kept` says whether the first
+    /// one's features are there.
+    ///
+    /// # Errors
+    ///
+    /// With [`ErrorKind::Memory`], what is needed and what there is.
+    fn check_memory(&self, size: (usize, usize), kept: bool) -> Result<()> {
+        let lpips = self.lpips.iter().map(|lpips| lpips.held(size));
+        let held = lpips.chain(self.dists.iter().map(|dists| dists.held(size)));
+        let (kept_bytes, working) =
+            held.fold((0, 0), |(kept, working), of| (kept + of.kept, of.working.max(working)));
+        let needed = kept_bytes * if kept { 1 } else { 2 } + working;
+        let Some(available) = available_bytes().filter(|available| *available < needed) else {
+            return Ok(());
+        };
+        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+        let (width, height) = size;
+        let problem = format!(
+            "LPIPS and DISTS of {width} x {height} pixels take {}, of which the system can give {}",
+            mib(needed),
+            mib(available)
+        );
+        let next =
+            "take a protocol with a size, such as vae-fidelity-256, or leave `metric_weights` out";
+        Err(Error::new(ErrorKind::Memory, "memory", problem, next))
     }
 
     /// Whether there is none.
@@ -122,13 +150,19 @@ impl<'a> Input<'a> {
     }
 
     /// How far `decoded` (1, 3, H, W) is from it, which were compared as `pair`.
-    pub fn distances(&mut self, pair: &Pair, decoded: ArrayView4<f32>) -> Distances {
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for it.
+    pub fn distances(&mut self, pair: &Pair, decoded: ArrayView4<f32>) -> Result<Distances> {
         let mut distances = Distances::default();
         if self.trained.is_empty() {
-            return distances;
+            return Ok(distances);
         }
         let size = (pair.input.width(), pair.input.height());
-        let known = match self.known.take().filter(|known| known.size == size) {
+        let known = self.known.take().filter(|known| known.size == size);
+        self.trained.check_memory(size, known.is_some())?;
+        let known = match known {
             Some(known) => known,
             None => Known { size, seen: self.seen(&pair.input, self.sample) },
         };
@@ -147,7 +181,7 @@ impl<'a> Input<'a> {
         let dists = self.trained.dists.as_ref().zip(both);
         distances.dists = dists.and_then(|(dists, (a, b))| finite(dists.distance(a, b)));
         self.known = Some(known);
-        distances
+        Ok(distances)
     }
 
     fn seen(&self, picture: &Rgb8, sample: ArrayView4<f32>) -> Seen {

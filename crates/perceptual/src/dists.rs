@@ -8,7 +8,7 @@ use vae_fidelity_files::error::Result;
 use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Threads;
 
-use crate::net::dists_steps;
+use crate::net::{Held, dists_steps, held};
 use crate::sample::{checked, planes, too_small};
 use crate::trunk::Trunk;
 use crate::weight_files::WeightFiles;
@@ -75,6 +75,11 @@ impl Dists {
     /// The files of the weights, with the SHA-256 of each in hexadecimal.
     pub fn weights_sha256(&self) -> &[(PathBuf, String)] {
         &self.sha256
+    }
+
+    /// How much is held of a picture of this (width, height).
+    pub fn held(&self, (width, height): (usize, usize)) -> Held {
+        held(&dists_steps(), (height, width))
     }
 
     /// What is compared of `sample` (1, 3, H, W), which is in [-1, 1] where it is a picture's.

@@ -30,5 +30,5 @@ mod dists;
 
 pub use dists::{Dists, DistsFeatures};
 pub use lpips::{Features, Lpips, UnitLength};
-pub use net::Net;
+pub use net::{Held, Net};
 pub use weight_files::WeightFiles;

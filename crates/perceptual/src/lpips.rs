@@ -9,7 +9,7 @@ use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Threads;
 
-use crate::net::Net;
+use crate::net::{Held, Net, held};
 use crate::sample::{checked, planes, too_small};
 use crate::trunk::Trunk;
 use crate::weight_files::WeightFiles;
@@ -114,6 +114,11 @@ impl Lpips {
     /// The files of the weights, with the SHA-256 of each in hexadecimal.
     pub fn weights_sha256(&self) -> &[(PathBuf, String)] {
         &self.sha256
+    }
+
+    /// How much the network holds of a picture of this (width, height).
+    pub fn held(&self, (width, height): (usize, usize)) -> Held {
+        held(&self.net.steps(), (height, width))
     }
 
     /// What the network makes of `sample` (1, 3, H, W), which is in [-1, 1] where it is a picture's.

@@ -71,6 +71,46 @@ impl Net {
     }
 }
 
+/// How much a network holds of one picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Bytes of what is compared, which stay until it is.
+    pub kept: u64,
+    /// The most bytes that are there beside them while it is computed.
+    pub working: u64,
+}
+
+/// Of a picture of this height and width, through `steps`.
+pub(crate) fn held(steps: &[Step], (height, width): (usize, usize)) -> Held {
+    // Channels are padded to the width of vectors.
+    let bytes = |height: usize, width: usize, channels: usize| {
+        4 * (height as u64) * (width as u64) * (channels.next_multiple_of(32) as u64)
+    };
+    let (mut height, mut width, mut channels) = (height, width, 3);
+    let mut held = Held::default();
+    for step in steps {
+        let before = bytes(height, width, channels);
+        // A result, and what ReLU makes of it.
+        let mut copies = 2;
+        match *step {
+            Step::Conv { outputs, stride, .. } => {
+                (height, width) = (height.div_ceil(stride), width.div_ceil(stride));
+                channels = outputs;
+            }
+            Step::MaxPool { .. } | Step::L2Pool => {
+                (height, width, copies) = (height.div_ceil(2), width.div_ceil(2), 1);
+            }
+            Step::Fire { expanded, .. } => channels = 2 * expanded,
+            Step::Tap => {
+                held.kept += before;
+                continue;
+            }
+        }
+        held.working = held.working.max(before + copies * bytes(height, width, channels));
+    }
+    held
+}
+
 impl fmt::Display for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -149,6 +189,15 @@ fn squeeze() -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_held_grows_with_the_picture() {
+        let of = |side| held(&vgg(), (side, side));
+        // 64 channels of all pixels, 128 of a quarter, 256 of a sixteenth, and so on.
+        assert_eq!(of(256).kept, 4 * 256 * 256 * (64 + 32 + 16 + 8 + 2));
+        assert_eq!(of(256).working, 4 * 256 * 256 * 64 * 3);
+        assert_eq!(of(512).kept, 4 * of(256).kept);
+    }
 
     #[test]
     fn channels_fit_from_step_to_step_and_are_those_that_are_compared() {

@@ -123,7 +123,7 @@ pub(super) fn measured(
                         let decoded = trip.decoded.view();
                         let mut pair =
                             Pair::of(prepared.sample.view(), decoded, &setup.metrics).ok()?;
-                        let distances = known.of(setup, trained, prepared, trip, &pair);
+                        let distances = known.of(setup, trained, prepared, trip, &pair).ok()?;
                         (pair.metrics.lpips, pair.metrics.dists) =
                             (distances.lpips, distances.dists);
                         Some(pair)
@@ -151,19 +151,19 @@ impl KnownDistances {
         prepared: &Prepared,
         trip: &Trip,
         pair: &Pair,
-    ) -> Distances {
+    ) -> Result<Distances> {
         let (choices, rounding) = (setup.metrics.lpips, setup.metrics.rounding);
         let of_floats = choices.values == LpipsValues::Floats && !setup.metrics.dists;
         let is_same = |known: &&(LpipsChoices, Rounding, Distances)| {
             known.0 == choices && (known.1 == rounding || of_floats)
         };
         if let Some((.., distances)) = self.0.iter().find(is_same) {
-            return *distances;
+            return Ok(*distances);
         }
         let mut input = Input::new(trained, choices, prepared.sample.view());
-        let distances = input.distances(pair, trip.decoded.view());
+        let distances = input.distances(pair, trip.decoded.view())?;
         self.0.push((choices, rounding, distances));
-        distances
+        Ok(distances)
     }
 }
 

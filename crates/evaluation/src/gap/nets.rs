@@ -72,7 +72,7 @@ pub(super) fn check_weights(trained: &TrainedMetrics, sides: [&GapSide; 2]) -> R
                     list(&found.sha256)
                 );
                 let next = "name the folder that it was evaluated with, or leave the option out";
-                return Err(Error::option("--metric-weights", problem, next));
+                return Err(Error::option("`metric_weights`", problem, next));
             }
         }
     }
