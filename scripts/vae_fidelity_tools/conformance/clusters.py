@@ -110,8 +110,8 @@ def main():
         (folder / "models" / "vae").symlink_to(ROOT / "golden" / "models" / "builtin")
         write_folder(list(photographs(PICTURES)), folder / "data")
         whole = folder / "whole"
-        command = ["vae-fidelity", "evaluate", "data", "--repo", "models/vae", "--protocol", "vae-fidelity-256", "--out", whole]
-        ran(command, folder)
+        command = ["vae-fidelity", "evaluate", "data", "--repo", folder / "models" / "vae", "--out", whole]
+        ran([*command, "--protocol", "vae-fidelity-256"], folder)
         expected = without_run(whole)
         for way in (slurm, kubernetes):
             if without_run(way(folder)) != expected:
