@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::page::{embedded_png, filled};
 use crate::error::Result;
-use crate::evaluation::{Evaluated, Metric, PairMetrics, Row, WorstPicture};
+use crate::evaluation::{Evaluated, EvaluationReport, Metric, PairMetrics, Row, WorstPicture};
 
 /// Parts of a histogram.
 const BINS: usize = 40;
@@ -29,15 +29,9 @@ pub fn evaluation_page(evaluated: &Evaluated, command: &str) -> Result<Vec<u8>> 
     // What is wrong with a picture is the same for every model.
     let mut errors: Vec<&str> = failures.iter().map(|of| of.error.as_str()).collect();
     errors.dedup();
-    let metrics = evaluated.report.models.iter().map(|model| &model.metrics);
-    let there: Vec<Metric> = Metric::ALL
-        .into_iter()
-        .filter(|&metric| metrics.clone().any(|of| of.summary(metric).is_some()))
-        .collect();
     let context = context! {
         bins => BINS,
-        // Those of the protocol that have no column of their own.
-        columns => there.iter().copied().filter(|of| !FIRST.contains(of)).map(Column::of).collect::<Vec<_>>(),
+        lines => lines(&evaluated.report),
         labels => Metric::ALL.map(|of| (of.name(), of.label())).into_iter().collect::<BTreeMap<_, _>>(),
         distributions => distributions(&evaluated.rows, models),
         scatters => (1..models)
@@ -50,22 +44,32 @@ pub fn evaluation_page(evaluated: &Evaluated, command: &str) -> Result<Vec<u8>> 
     filled(include_str!("evaluation.html"), &evaluated.report, command, context)
 }
 
-/// A metric as the page's tables show it.
+/// A metric as the page's table shows it.
 #[derive(Serialize)]
-struct Column {
+struct Line {
     name: &'static str,
     label: String,
     digits: usize,
 }
 
-impl Column {
+impl Line {
     fn of(metric: Metric) -> Self {
         Self { name: metric.name(), label: metric.label(), digits: metric.digits() }
     }
 }
 
-/// Metrics with a column of their own.
-const FIRST: [Metric; 3] = [Metric::Psnr, Metric::Ssim, Metric::MsSsim];
+/// The lines of the table: metrics that a model has, and two more.
+fn lines(report: &EvaluationReport) -> Vec<Line> {
+    let is_there = |metric: &Metric| {
+        report.models.iter().any(|model| model.metrics.summary(*metric).is_some())
+    };
+    let mut lines: Vec<Line> = Metric::ALL.into_iter().filter(is_there).map(Line::of).collect();
+    let more = |name, label: &str, digits| Line { name, label: label.to_owned(), digits };
+    let psnr = usize::from(is_there(&Metric::Psnr));
+    lines.insert(psnr, more("psnr_of_mean_mse_db", "PSNR of mean MSE, dB", 2));
+    lines.push(more("mae", "Mean error, of 255", 3));
+    lines
+}
 
 fn distributions(rows: &[Row], models: usize) -> Vec<Distribution> {
     let of = |metric: Metric| {

@@ -100,7 +100,10 @@ fn what_has_weights_is_computed_and_the_rest_is_left_out_and_named() {
     assert_eq!(weights[0]["metric"], "lpips_alex");
     assert_eq!(weights[0]["sha256"].as_array().unwrap().len(), 2);
     let page = String::from_utf8(sandbox.read("out/report.html")).unwrap();
-    assert!(page.contains("LPIPS (alex)") && !page.contains("<th scope=\"col\">LPIPS (vgg)"));
+    assert!(
+        page.contains("<th scope=\"row\">LPIPS (alex)")
+            && !page.contains("<th scope=\"row\">LPIPS (vgg)")
+    );
 }
 
 #[test]
