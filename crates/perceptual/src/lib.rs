@@ -22,13 +22,21 @@
 // A module uses only those above it.
 mod net;
 mod pooling;
+mod conv;
 mod trunk;
 mod weight_files;
 mod sample;
 mod lpips;
 mod dists;
+mod frechet;
+mod inception_input;
+mod inception_net;
+mod inception;
 
 pub use dists::{Dists, DistsFeatures};
+pub use frechet::FeatureStatistics;
+pub use inception::{FEATURES, Inception};
+pub use inception_input::InceptionInput;
 pub use lpips::{Features, Lpips, UnitLength};
 pub use net::{Held, Net};
 pub use weight_files::WeightFiles;
