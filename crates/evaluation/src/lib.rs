@@ -27,6 +27,7 @@ mod channels_file;
 mod identity;
 mod shard;
 mod trained;
+mod features;
 mod bootstrap;
 mod summary;
 mod latents;

@@ -7,7 +7,7 @@ use vae_fidelity_perceptual::Net;
 use super::nets::GapNets;
 use crate::metric::Metric;
 use crate::protocol::{
-    FilterChoice, Input, LpipsChoices, Metrics, Posterior, Protocol, Resize, Take,
+    FilterChoice, Input, LpipsChoices, Metrics, Posterior, Protocol, Resize, RfidChoice, Take,
 };
 
 /// All that decides an evaluation's numbers, where each part is of one of two sides.
@@ -40,7 +40,13 @@ impl Setup {
             squeeze: all.contains(&Metric::Lpips(Net::Squeeze)),
             ..protocol.metrics.lpips
         };
-        let metrics = Metrics { lpips, dists: all.contains(&Metric::Dists), ..protocol.metrics };
+        let metrics = Metrics {
+            lpips,
+            dists: all.contains(&Metric::Dists),
+            // Of a sample it is another.
+            rfid: RfidChoice::None,
+            ..protocol.metrics
+        };
         let (input, net) = (protocol.input, nets.other(side));
         Self { pictures: side, model: side, input, posterior, metrics, net }
     }
