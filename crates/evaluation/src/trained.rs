@@ -138,7 +138,7 @@ impl TrainedMetrics {
     pub fn weights(&self) -> Vec<MetricWeights> {
         let of = |metric: Metric, files: &[(PathBuf, String)]| MetricWeights {
             metric: metric.name().to_owned(),
-            sha256: files.iter().map(|(_, sha256)| sha256.clone()).chain(rfid).collect(),
+            sha256: files.iter().map(|(_, sha256)| sha256.clone()).collect(),
         };
         let rfid = self.inception.iter().map(|(inception, _)| MetricWeights {
             metric: RFID.to_owned(),
@@ -147,6 +147,7 @@ impl TrainedMetrics {
         let lpips = self.lpips.iter().map(|net| of(Metric::Lpips(net.net()), net.weights_sha256()));
         lpips
             .chain(self.dists.iter().map(|dists| of(Metric::Dists, dists.weights_sha256())))
+            .chain(rfid)
             .collect()
     }
 }
