@@ -44,8 +44,13 @@ class OfRecipe(torch_fidelity_inception.FeatureExtractorInceptionV3):
         return super().load_state_dict(by_recipe(self.state_dict()), **options)
 
 
+def weights():
+    """The state dict that both packages' files have."""
+    return networks()["state"]
+
+
 def networks():
-    """{package: from levels (1, 3, H, W) to features (1, 2048)}."""
+    """{package: from levels (1, 3, H, W) to features (1, 2048)}, and the `state` of both."""
     packages = (torch_fidelity_inception, pytorch_fid.inception)
     fetches = [package.load_state_dict_from_url for package in packages]
     try:
@@ -58,6 +63,7 @@ def networks():
         for package, fetch in zip(packages, fetches):
             package.load_state_dict_from_url = fetch
     return {
+        "state": of_torch_fidelity.state_dict(),
         "pytorch-fid": lambda levels: of_pytorch_fid(levels.float() / 255)[0].flatten(1),
         "torch-fidelity": lambda levels: of_torch_fidelity(levels)[0],
     }
@@ -79,7 +85,9 @@ def rows(count, phase):
 
 def measured():
     found = {"features": [], "distances": []}
-    for name, extract in networks().items():
+    both = networks()
+    for name in ("pytorch-fid", "torch-fidelity"):
+        extract = both[name]
         for height, width in SIZES:
             with torch.no_grad():
                 features = extract(picture(height, width, 0))[0].double().numpy()
@@ -96,6 +104,12 @@ def measured():
         distances = {"pytorch-fid": float(of_scipy), "torch-fidelity": of_eigenvalues["frechet_inception_distance"]}
         found["distances"].append({"rows": count, "others": count + 11, **distances})
     return found
+
+
+def distance(a, b):
+    """The Fréchet distance of two lists of features (1, 2048), as torch-fidelity computes it."""
+    statistics = [torch_fidelity.metric_fid.fid_features_to_statistics(torch.cat(of)) for of in (a, b)]
+    return torch_fidelity.metric_fid.fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"]
 
 
 def differences(kept, found):

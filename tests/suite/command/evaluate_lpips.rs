@@ -11,13 +11,18 @@ use super::sandbox::{Sandbox, picture};
 const ALEX: [(usize, usize, usize, usize); 5] =
     [(0, 3, 64, 11), (3, 64, 192, 5), (6, 192, 384, 3), (8, 384, 256, 3), (10, 256, 256, 3)];
 
-/// A file of tensors whose values follow from their names.
+/// The same without signs, as heads are.
 fn safetensors(tensors: &[(String, Vec<usize>)]) -> Vec<u8> {
+    by_recipe(tensors, f32::abs)
+}
+
+/// A file of tensors whose values follow from their names, each changed by `of`.
+pub fn by_recipe(tensors: &[(String, Vec<usize>)], of: fn(f32) -> f32) -> Vec<u8> {
     let recipe = Recipe { hash: Recipe::HASH.to_owned(), ..Recipe::default() };
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
     for (name, shape) in tensors {
         let begin = data.len();
-        recipe.values(name, shape).iter().for_each(|value| data.extend(value.abs().to_le_bytes()));
+        recipe.values(name, shape).iter().for_each(|value| data.extend(of(*value).to_le_bytes()));
         let tensor = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()]});
         header.insert(name.clone(), tensor);
     }
