@@ -9,7 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -114,12 +114,7 @@ def work(variant, gist_path, temporary, start, out):
     models = reference_script.Models(gist, temporary, plant)
     runs = {}
     for case in variant.cases:
-        given = start[case.name]
-        runs[case.name] = reference_script.run(gist, models.of(case), IMAGES, case, given)
-        if case.dtype == "f16":
-            # Pixels are judged over the whole way, on which the encoder's rounding goes through the decoder.
-            whole_way = reference_script.run(gist, models.of(case), IMAGES, case, replace(given, latents=None))
-            runs[case.name].picture = whole_way.picture
+        runs[case.name] = reference_script.judged(gist, models.of(case), IMAGES, case, start[case.name])
     Path(out).write_bytes(pickle.dumps(runs))
 
 

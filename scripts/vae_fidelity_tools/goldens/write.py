@@ -10,7 +10,8 @@ and, for any diffusers AutoencoderKL and any pictures, a suite of the same layou
 It runs the gist's own functions in the gist's order and keeps what they pass along, then runs the
 gist's command line on the same input and demands the same picture. `--check` writes nothing: it
 recomputes, and compares bit for bit where the machine is of the kind that wrote the goldens, within
-golden/tolerances.json elsewhere. golden/README.md describes the files.
+golden/tolerances.json elsewhere, where each step starts from the goldens, as cases are judged and tolerances
+were measured. golden/README.md describes the files.
 """
 
 import json
@@ -37,6 +38,7 @@ from vae_fidelity_tools.goldens.store import (
     difference,
     manifest_json,
     manifest_row,
+    read_tensor,
     refuse_degenerate,
     tensors_of,
     tolerance,
@@ -76,8 +78,12 @@ class Writer:
         self.gist = reference_script.load_gist(gist_path)
         self.models = reference_script.Models(self.gist, temporary)
 
-    def run(self, case):
-        run = reference_script.run(self.gist, self.models.of(case), IMAGES, case)
+    def run(self, case, start=None):
+        """A case from its picture on; with `start`, as it is judged."""
+        vae = self.models.of(case)
+        if start:
+            return reference_script.judged(self.gist, vae, IMAGES, case, start)
+        run = reference_script.run(self.gist, vae, IMAGES, case)
         refuse_degenerate(case.name, run)
         return run
 
@@ -164,7 +170,6 @@ def check_part(writer, cases, all_cases, suite, part):
     rows = {row["name"]: row for row in manifest["cases"]}
     found = [f"{name}: in the manifest, but no longer a case" for name in set(rows) - {case.name for case in all_cases}]
     for number, case in enumerate(cases, 1):
-        run = writer.run(case)
         row, folder = rows.get(case.name), out / "cases" / case.name
         written_on = manifest | (row or {}).get("written_on", {})
         same = all(written_on.get(key) == value for key, value in here.items())
@@ -172,10 +177,17 @@ def check_part(writer, cases, all_cases, suite, part):
         if row is None:
             wrong = ["not in the manifest"]
         else:
+            run = writer.run(case, None if same else stored_start(folder, row["tensors"]))
             wrong = check_case(case, run, row, folder, tolerances)
         found += [f"{case.name}: {line}" for line in wrong]
         print(f"[{number}/{len(cases)}] {case.name} {'; '.join(wrong) or agree}", flush=True)
     return found
+
+
+def stored_start(folder, tensors):
+    """What the steps of a case start from, where it is judged within tolerances."""
+    latents, noise = (tensors.get(name) and read_tensor(folder, name, tensors[name]) for name in ("latents", "noise"))
+    return reference_script.Run(None, None, latents, None, None, noise)
 
 
 def check_case(case, run, row, folder, tolerances):
