@@ -13,9 +13,13 @@ use crate::pooling::{l2_pool, max_pool};
 #[derive(Debug)]
 enum Layer {
     Conv(Conv),
-    MaxPool { side: usize, ceil: bool },
+    MaxPool {
+        side: usize,
+        ceil: bool,
+    },
     L2Pool,
-    Fire { squeeze: Conv, expand1x1: Conv, expand3x3: Conv },
+    /// Its convolutions in the order in which they run.
+    Fire(Box<[Conv; 3]>),
     Tap,
 }
 
@@ -66,11 +70,11 @@ impl Trunk {
                 Step::L2Pool => Layer::L2Pool,
                 Step::Fire { at, inputs, squeezed, expanded } => {
                     let name = |part: &str| format!("features.{at}.{part}");
-                    Layer::Fire {
-                        squeeze: conv(name("squeeze"), inputs, squeezed, 1, 1, 0)?,
-                        expand1x1: conv(name("expand1x1"), squeezed, expanded, 1, 1, 0)?,
-                        expand3x3: conv(name("expand3x3"), squeezed, expanded, 3, 1, 1)?,
-                    }
+                    Layer::Fire(Box::new([
+                        conv(name("squeeze"), inputs, squeezed, 1, 1, 0)?,
+                        conv(name("expand1x1"), squeezed, expanded, 1, 1, 0)?,
+                        conv(name("expand3x3"), squeezed, expanded, 3, 1, 1)?,
+                    ]))
                 }
                 Step::Tap => Layer::Tap,
             });
@@ -96,7 +100,8 @@ impl Trunk {
                     max_pool(self.threads, &xs, (side, ceil), memory)?
                 }
                 Layer::L2Pool => l2_pool(self.threads, &xs, memory),
-                Layer::Fire { squeeze, expand1x1, expand3x3 } => {
+                Layer::Fire(convs) => {
+                    let [squeeze, expand1x1, expand3x3] = &**convs;
                     let squeezed = self.convolved(squeeze, &xs)?;
                     let [one, three] =
                         [expand1x1, expand3x3].map(|of| self.convolved(of, &squeezed));
