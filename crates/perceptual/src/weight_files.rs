@@ -28,11 +28,7 @@ impl WeightFiles {
     /// When the folder cannot be read, and when two files are named as one of them.
     pub fn find(folder: &Path, net: Net) -> Result<Option<Self>> {
         let mut files = listed(folder)?;
-        for inner in ["lpips", "v0.1"].map(|name| folder.join(name)) {
-            if inner.is_dir() {
-                files.extend(listed(&inner)?);
-            }
-        }
+        files.extend(listed_inside(folder, ["lpips", "v0.1"])?);
         files.sort();
         let whole = |stem: &str| {
             stem.replace('-', "_").strip_prefix("lpips_").is_some_and(|rest| rest == net.name())
@@ -40,16 +36,11 @@ impl WeightFiles {
         if let Some(file) = only(&files, whole, net.name())? {
             return Ok(Some(Self { trunk: file.clone(), heads: file }));
         }
-        let of_trunk =
-            |stem: &str| stem == net.trunk() || stem.starts_with(&format!("{}-", net.trunk()));
         let of_heads = |stem: &str| stem == net.name();
-        let (trunk, heads) =
-            (only(&files, of_trunk, net.trunk())?, only(&files, of_heads, net.name())?);
+        let (trunk, heads) = (trunk(&files, net)?, only(&files, of_heads, net.name())?);
         Ok(trunk.zip(heads).map(|(trunk, heads)| Self { trunk, heads }))
     }
-}
 
-impl WeightFiles {
     /// The files of DISTS in `folder`: torchvision's VGG16, and as `heads` the `weights.pt` of the package
     /// `DISTS_pytorch`, in a folder of that name or `dists`, or named `dists` or `dists_weights` itself; `None` where
     /// one of the two is not there.
@@ -62,21 +53,35 @@ impl WeightFiles {
         let named = |stem: &str| matches!(&*stem.replace('-', "_"), "dists" | "dists_weights");
         let mut own = files.clone();
         own.retain(|path| stem_of(path).is_some_and(|stem| named(&stem)));
-        for inner in ["DISTS_pytorch", "dists"].map(|name| folder.join(name)) {
-            if inner.is_dir() {
-                let weights = |path: &PathBuf| stem_of(path).is_some_and(|stem| stem == "weights");
-                own.extend(listed(&inner)?.into_iter().filter(weights));
-            }
-        }
+        let mut inside = listed_inside(folder, ["DISTS_pytorch", "dists"])?;
+        inside.retain(|path| stem_of(path).is_some_and(|stem| stem == "weights"));
+        own.extend(inside);
         own.sort();
-        let of_trunk = |stem: &str| stem == "vgg16" || stem.starts_with("vgg16-");
-        let (trunk, heads) = (only(&files, of_trunk, "vgg16")?, only(&own, |_| true, "DISTS")?);
+        let (trunk, heads) = (trunk(&files, Net::Vgg)?, only(&own, |_| true, "DISTS")?);
         Ok(trunk.zip(heads).map(|(trunk, heads)| Self { trunk, heads }))
     }
 }
 
 fn stem_of(path: &Path) -> Option<String> {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
+}
+
+/// torchvision's file of a network.
+fn trunk(files: &[PathBuf], net: Net) -> Result<Option<PathBuf>> {
+    let name = net.trunk();
+    let is_named = |stem: &str| stem == name || stem.starts_with(&format!("{name}-"));
+    only(files, is_named, name)
+}
+
+/// The files of those folders in `folder` that are there.
+fn listed_inside(folder: &Path, names: [&str; 2]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for inner in names.map(|name| folder.join(name)) {
+        if inner.is_dir() {
+            files.extend(listed(&inner)?);
+        }
+    }
+    Ok(files)
 }
 
 fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
