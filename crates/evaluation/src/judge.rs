@@ -76,8 +76,7 @@ pub(crate) fn judged(
         }
     }
     let mut pair = Pair::of(prepared.sample.view(), trip.decoded.view(), &protocol.metrics)?;
-    let distances = trained.distances(&pair, trip.decoded.view())?;
-    (pair.metrics.lpips, pair.metrics.dists) = (distances.lpips, distances.dists);
+    trained.distances(&pair, trip.decoded.view())?.give_to(&mut pair.metrics);
     let row = Row { metrics: Some(pair.metrics), error: None, ..row };
     Ok((row.with_latents(&trip.encoded), pair))
 }

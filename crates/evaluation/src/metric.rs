@@ -105,6 +105,14 @@ impl Metric {
         }
     }
 
+    /// The network of LPIPS.
+    pub fn net(self) -> Option<Net> {
+        match self {
+            Self::Lpips(net) => Some(net),
+            _ => None,
+        }
+    }
+
     /// Whether it takes the weights of a network, which are the user's.
     pub fn takes_weights(self) -> bool {
         matches!(self, Self::Lpips(_) | Self::Dists)

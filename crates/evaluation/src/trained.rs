@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array4, ArrayView4, s};
+use ndarray::{ArrayView4, s};
+use vae_fidelity_core::Dtype;
+use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::memory::available_bytes;
 use vae_fidelity_kernels::threads::{Instructions, Threads};
-use vae_fidelity_perceptual::{Dists, DistsFeatures, Features, Lpips, Net, WeightFiles};
+use vae_fidelity_perceptual::{Dists, DistsFeatures, Features, Lpips, WeightFiles};
 use vae_fidelity_pixels::Rgb8;
 
 use crate::identity::MetricWeights;
 use crate::metric::Metric;
-use crate::pair::{LpipsDistances, Pair};
+use crate::pair::{Pair, PairMetrics};
 use crate::protocol::{LpipsChoices, LpipsValues, Protocol};
 
 /// LPIPS's networks and DISTS's, those that are there.
@@ -132,11 +134,15 @@ struct Seen {
     dists: Option<DistsFeatures>,
 }
 
-/// How far apart two pictures are.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Distances {
-    pub lpips: LpipsDistances,
-    pub dists: Option<f64>,
+/// How far apart two pictures are, by each metric whose network they are large enough for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Distances(Vec<(Metric, f64)>);
+
+impl Distances {
+    /// Makes them those of a picture.
+    pub fn give_to(&self, metrics: &mut PairMetrics) {
+        self.0.iter().for_each(|&(metric, of)| *metric.place(metrics) = Some(of));
+    }
 }
 
 impl<'a> Input<'a> {
@@ -170,40 +176,27 @@ impl<'a> Input<'a> {
         let both = known.seen.lpips.iter().zip(&seen.lpips);
         for (lpips, (a, b)) in self.trained.lpips.iter().zip(both) {
             let (Some(a), Some(b)) = (a, b) else { continue };
-            let place = match lpips.net() {
-                Net::Alex => &mut distances.lpips.alex,
-                Net::Vgg => &mut distances.lpips.vgg,
-                Net::Squeeze => &mut distances.lpips.squeeze,
-            };
-            *place = finite(lpips.distance(a, b, self.choices.unit_length.unit_length()));
+            let distance = lpips.distance(a, b, self.choices.unit_length.unit_length());
+            distances.0.push((Metric::Lpips(lpips.net()), distance));
         }
         let both = known.seen.dists.as_ref().zip(seen.dists.as_ref());
-        let dists = self.trained.dists.as_ref().zip(both);
-        distances.dists = dists.and_then(|(dists, (a, b))| finite(dists.distance(a, b)));
+        if let Some((dists, (a, b))) = self.trained.dists.as_ref().zip(both) {
+            distances.0.push((Metric::Dists, dists.distance(a, b)));
+        }
+        distances.0.retain(|(_, distance)| distance.is_finite());
         self.known = Some(known);
         Ok(distances)
     }
 
     fn seen(&self, picture: &Rgb8, sample: ArrayView4<f32>) -> Seen {
-        let rounded = unit(picture);
-        let floats = || sample.slice(s![.., .., ..picture.height(), ..picture.width()]).to_owned();
-        let floats = (self.choices.values == LpipsValues::Floats).then(floats);
-        let of_lpips = floats.as_ref().unwrap_or(&rounded).view();
+        let rounded = normalize(picture, Dtype::F32);
+        let of_lpips = match self.choices.values {
+            LpipsValues::Rounded => rounded.view(),
+            LpipsValues::Floats => sample.slice(s![.., .., ..picture.height(), ..picture.width()]),
+        };
         let lpips = self.trained.lpips.iter().map(|lpips| lpips.features(of_lpips).ok()).collect();
         let dists =
             self.trained.dists.as_ref().and_then(|dists| dists.features(rounded.view()).ok());
         Seen { lpips, dists }
     }
-}
-
-fn finite(distance: f64) -> Option<f64> {
-    Some(distance).filter(|distance| distance.is_finite())
-}
-
-/// The levels of a picture in [-1, 1].
-fn unit(picture: &Rgb8) -> Array4<f32> {
-    let (width, levels) = (picture.width(), picture.data());
-    Array4::from_shape_fn((1, 3, picture.height(), width), |(_, c, y, x)| {
-        f32::from(levels[(y * width + x) * 3 + c]) / 255.0 * 2.0 - 1.0
-    })
 }

@@ -32,7 +32,7 @@ impl Setup {
             Take::Mode => Posterior { take: Take::Mode, seed: 0 },
             Take::Draw => protocol.posterior,
         };
-        // Whatever is computed, is for both.
+        // Whatever is computed, is for both; what only one of them has is not.
         let all = nets.all();
         let lpips = LpipsChoices {
             alex: all.contains(&Metric::Lpips(Net::Alex)),
@@ -40,7 +40,13 @@ impl Setup {
             squeeze: all.contains(&Metric::Lpips(Net::Squeeze)),
             ..protocol.metrics.lpips
         };
-        let metrics = Metrics { lpips, dists: all.contains(&Metric::Dists), ..protocol.metrics };
+        let metrics = Metrics {
+            lpips,
+            ssimulacra2: all.contains(&Metric::Ssimulacra2),
+            butteraugli: all.contains(&Metric::Butteraugli),
+            dists: all.contains(&Metric::Dists),
+            ..protocol.metrics
+        };
         let (input, net) = (protocol.input, nets.other(side));
         Self { pictures: side, model: side, input, posterior, metrics, net }
     }
@@ -252,9 +258,7 @@ mod tests {
     fn setup(side: usize, name: &str) -> Setup {
         let none = crate::report::Metrics::default();
         let none = GapNets::of([&none, &none]);
-        let mut setup = Setup::of(side, &Protocol::named(name).unwrap(), &none);
-        (setup.metrics.ssimulacra2, setup.metrics.butteraugli) = (false, false);
-        setup
+        Setup::of(side, &Protocol::named(name).unwrap(), &none)
     }
 
     #[test]

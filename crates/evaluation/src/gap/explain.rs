@@ -7,7 +7,6 @@ use super::measured::{Compared, measured};
 use super::nets::{GapNets, check_weights, left_out_note};
 use super::report::{Effect, GapReport, MetricGap};
 use super::side::GapSide;
-use crate::metric::Metric;
 use crate::pair::PairMetrics;
 use crate::report::{EvaluationVerdict, ModelResult, SCHEMA_VERSION};
 use crate::trained::TrainedMetrics;
@@ -41,15 +40,9 @@ pub fn explain_gap(
     let protocols = sides.map(|side| &side.result.protocol.choices);
     check_weights(trained, sides)?;
     let of_lpips = GapNets::of(models.map(|model| &model.metrics));
-    let mut start = Setup::of(0, protocols[0], &of_lpips);
+    let start = Setup::of(0, protocols[0], &of_lpips);
     let mut end = Setup::of(1, protocols[1], &of_lpips);
     let recorded_by = [start, end];
-    // What only one of them has is not computed.
-    let both = |metric| models.iter().all(|model| model.metrics.summary(metric).is_some());
-    for setup in [&mut start, &mut end] {
-        setup.metrics.ssimulacra2 = both(Metric::Ssimulacra2);
-        setup.metrics.butteraugli = both(Metric::Butteraugli);
-    }
     if same_pictures {
         end.pictures = 0;
     }

@@ -124,8 +124,7 @@ pub(super) fn measured(
                         let mut pair =
                             Pair::of(prepared.sample.view(), decoded, &setup.metrics).ok()?;
                         let distances = known.of(setup, trained, prepared, trip, &pair).ok()?;
-                        (pair.metrics.lpips, pair.metrics.dists) =
-                            (distances.lpips, distances.dists);
+                        distances.give_to(&mut pair.metrics);
                         Some(pair)
                     });
                     rows.push(pair.map(|pair| pair.metrics));
@@ -158,11 +157,11 @@ impl KnownDistances {
             known.0 == choices && (known.1 == rounding || of_floats)
         };
         if let Some((.., distances)) = self.0.iter().find(is_same) {
-            return Ok(*distances);
+            return Ok(distances.clone());
         }
         let mut input = Input::new(trained, choices, prepared.sample.view());
         let distances = input.distances(pair, trip.decoded.view())?;
-        self.0.push((choices, rounding, distances));
+        self.0.push((choices, rounding, distances.clone()));
         Ok(distances)
     }
 }

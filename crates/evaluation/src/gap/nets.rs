@@ -9,11 +9,10 @@ use crate::report::Metrics;
 use crate::sha256::short;
 use crate::trained::TrainedMetrics;
 
-/// The metrics by trained networks by which two results can be held against each other.
+/// The metrics by which two results can be held against each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GapNets {
-    common: Vec<Net>,
-    dists: bool,
+    common: Vec<Metric>,
     other: Option<[Net; 2]>,
 }
 
@@ -21,26 +20,26 @@ impl GapNets {
     /// Those that both results have; where there is no LPIPS among them and each has one, these two: which network it
     /// is, is a choice then.
     pub fn of(results: [&Metrics; 2]) -> Self {
-        let has = |of: &Metrics, metric| of.summary(metric).is_some();
-        let nets = results
-            .map(|of| Net::ALL.into_iter().filter(|&net| has(of, Metric::Lpips(net))).collect());
-        let dists = results.into_iter().all(|of| has(of, Metric::Dists));
-        Self { dists, ..Self::between(nets) }
+        Self::between(results.map(|of| {
+            Metric::ALL.into_iter().filter(|&metric| of.summary(metric).is_some()).collect()
+        }))
     }
 
-    fn between([a, b]: [Vec<Net>; 2]) -> Self {
-        let common: Vec<Net> = a.iter().copied().filter(|net| b.contains(net)).collect();
-        let other = match (&common[..], &a[..], &b[..]) {
+    fn between(results: [Vec<Metric>; 2]) -> Self {
+        let nets = |of: &[Metric]| -> Vec<Net> { of.iter().filter_map(|of| of.net()).collect() };
+        let [a, b] = &results;
+        let common: Vec<Metric> = a.iter().copied().filter(|metric| b.contains(metric)).collect();
+        let other = match (&nets(&common)[..], &nets(a)[..], &nets(b)[..]) {
             ([], &[a], &[b]) => Some([a, b]),
             _ => None,
         };
-        Self { common, dists: false, other }
+        Self { common, other }
     }
 
     /// All that have to be computed.
     pub fn all(&self) -> Vec<Metric> {
-        let nets = self.common.iter().copied().chain(self.other.into_iter().flatten());
-        nets.map(Metric::Lpips).chain(self.dists.then_some(Metric::Dists)).collect()
+        let other = self.other.into_iter().flatten().map(Metric::Lpips);
+        self.common.iter().copied().chain(other).collect()
     }
 
     /// The network of a side, where the two have none in common.
@@ -83,8 +82,8 @@ pub(super) fn check_weights(trained: &TrainedMetrics, sides: [&GapSide; 2]) -> R
 pub(super) fn left_out_note(wanted: &GapNets, trained: &TrainedMetrics) -> Option<String> {
     let there = trained.weights();
     let is_missing = |name: &&str| !there.iter().any(|of| of.metric == *name);
-    let wanted = wanted.all().into_iter().map(Metric::name);
-    let missing: Vec<&str> = wanted.filter(is_missing).collect();
+    let wanted = wanted.all().into_iter().filter(|metric| metric.takes_weights());
+    let missing: Vec<&str> = wanted.map(Metric::name).filter(is_missing).collect();
     (!missing.is_empty())
         .then(|| format!("left out, for want of their weights: {}", missing.join(", ")))
 }
@@ -95,7 +94,9 @@ mod tests {
 
     #[test]
     fn a_network_is_a_choice_only_where_none_is_common() {
-        let of = |a: &[Net], b: &[Net]| GapNets::between([a.to_vec(), b.to_vec()]);
+        let of = |a: &[Net], b: &[Net]| {
+            GapNets::between([a, b].map(|nets| nets.iter().copied().map(Metric::Lpips).collect()))
+        };
         let common = of(&Net::ALL, &[Net::Vgg]);
         assert_eq!((common.all(), common.other(0)), (vec![Metric::Lpips(Net::Vgg)], None));
         let other = of(&[Net::Alex], &[Net::Vgg]);
