@@ -112,8 +112,13 @@ def of_lightningdit(x, y):
     return 20 * torch.log10(255.0 / torch.sqrt(mse)).item(), ssim(y, x).item()
 
 
+def dc_ae_levels(tensor):
+    """(1, 3, H, W) in 8 bits."""
+    return ((255 * (tensor * 0.5 + 0.5)) + 0.5).clamp(0, 255).to(torch.uint8)
+
+
 def of_dc_ae(x, y):
-    a, b = (((255 * (tensor * 0.5 + 0.5)) + 0.5).clamp(0, 255).to(torch.uint8) for tensor in (x, y))
+    a, b = dc_ae_levels(x), dc_ae_levels(y)
     mse = (a.float() - b.float()).square().mean()
     ssim = StructuralSimilarityIndexMeasure(data_range=(0.0, 255.0))
     ssim.update(a, b)
@@ -136,9 +141,13 @@ def of_own(x, y):
     )
 
 
+def in_unit(tensor):
+    """Its levels in [0, 1]."""
+    return to_tensor(Image.fromarray(levels(tensor, half_up=False)))
+
+
 def lpips_of_levels(model, x, y):
-    a, b = (to_tensor(Image.fromarray(levels(tensor, half_up=False))) for tensor in (x, y))
-    return model(a, b, normalize=True).item()
+    return model(in_unit(x), in_unit(y), normalize=True).item()
 
 
 def lpips_of_floats(model, x, y):
@@ -146,13 +155,11 @@ def lpips_of_floats(model, x, y):
 
 
 def lpips_of_dc_ae(model, x, y):
-    a, b = (((255 * (tensor * 0.5 + 0.5)) + 0.5).clamp(0, 255).to(torch.uint8) for tensor in (x, y))
-    return model(a / 255, b / 255, normalize=True).item()
+    return model(dc_ae_levels(x) / 255, dc_ae_levels(y) / 255, normalize=True).item()
 
 
 def dists_of_levels(model, x, y):
-    a, b = (to_tensor(Image.fromarray(levels(tensor, half_up=False))) for tensor in (x, y))
-    return model(a, b).item()
+    return model(in_unit(x), in_unit(y)).item()
 
 
 NETS = ("alex", "vgg", "squeeze")

@@ -9,7 +9,6 @@ a file; the heads are what it gives without their signs, since published ones ar
 """
 
 import json
-import re
 import sys
 
 import lpips
@@ -34,37 +33,22 @@ def picture(height, width, which):
     return torch.from_numpy((levels.astype(np.float32) / np.float32(127.5) - np.float32(1))[None])
 
 
-def by_recipe(net):
-    """LPIPS with one network, all of whose weights follow from their names."""
-    model = lpips.LPIPS(net=net, pnet_rand=True, pretrained=False, verbose=False)
-    state = model.state_dict()
-    for name, tensor in state.items():
-        if name.startswith("net."):
-            torchvisions = "features." + re.sub(r"^net\.slice\d+\.", "", name)
-            tensor.copy_(torch.from_numpy(values(torchvisions, list(tensor.shape))))
-        elif name.startswith("lin") and not name.startswith("lins."):
-            tensor.copy_(torch.from_numpy(np.abs(values(name, list(tensor.shape)))))
-    return model.eval()
-
-
-def dists_by_recipe():
-    model = perceptual_weights.dists()
-    for name, parameter in model.named_parameters():
-        torchvisions = name if name in ("alpha", "beta") else "features." + name.split(".", 1)[1]
-        tensor = torch.from_numpy(values(torchvisions, list(parameter.shape)))
-        parameter.data = tensor.abs() if name in ("alpha", "beta") else tensor
-    return model.eval()
+def tensor(name, shape):
+    """By its name; of heads without their signs."""
+    of = values(name, shape)
+    return torch.from_numpy(of if name.startswith("features.") else np.abs(of))
 
 
 def measured():
     rows = []
     for net in ("alex", "vgg", "squeeze"):
-        model = by_recipe(net)
+        model = lpips.LPIPS(net=net, pnet_rand=True, pretrained=False, verbose=False)
+        perceptual_weights.fill(model, tensor)
         for height, width in SIZES:
             with torch.no_grad():
                 distance = model(picture(height, width, 0), picture(height, width, 1)).item()
             rows.append({"net": net, "height": height, "width": width, "distance": distance})
-    model = dists_by_recipe()
+    model = perceptual_weights.fill_dists(perceptual_weights.dists(), tensor)
     for height, width in SIZES:
         a, b = ((picture(height, width, which) + 1) / 2 for which in (0, 1))
         with torch.no_grad():

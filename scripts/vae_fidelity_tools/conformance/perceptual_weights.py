@@ -98,22 +98,33 @@ def dists():
 
 def load_dists(folder):
     """The same with the weights of `folder`."""
-    model = dists()
     own = torch.load(folder / "DISTS_pytorch" / "weights.pt", map_location="cpu")
-    state = torch.load(folder / FILES["vgg"], map_location="cpu")
-    for name, tensor in model.named_parameters():
-        tensor.data = own[name].data if name in own else state["features." + name.split(".", 1)[1]]
+    state = torch.load(folder / FILES["vgg"], map_location="cpu") | own
+    return fill_dists(dists(), lambda name, shape: state[name])
+
+
+def fill_dists(model, tensor):
+    """DISTS with what `tensor` says of each name, torchvision's or its own, and shape."""
+    for name, parameter in model.named_parameters():
+        known = name if name in ("alpha", "beta") else "features." + name.split(".", 1)[1]
+        parameter.data = tensor(known, list(parameter.shape)).data
+    return model.eval()
+
+
+def fill(model, tensor):
+    """LPIPS with what `tensor` says of each name, torchvision's or a head's, and shape."""
+    for name, value in model.state_dict().items():
+        if name.startswith("net."):
+            value.copy_(tensor("features." + name.split(".", 2)[2], list(value.shape)))
+        elif name.startswith("lin") and not name.startswith("lins."):
+            value.copy_(tensor(name, list(value.shape)))
     return model.eval()
 
 
 def load(model, folder):
     """`model`, an LPIPS without trained weights, with those of `folder`."""
-    state, expected = state_of(folder, model.pnet_type), model.state_dict()
-    for name, tensor in expected.items():
-        if name.startswith("net.slice"):
-            tensor.copy_(state.pop("features." + name.split(".", 2)[2]))
-        elif name.startswith("lin") and not name.startswith("lins."):
-            tensor.copy_(state.pop(name))
+    state = state_of(folder, model.pnet_type)
+    fill(model, lambda name, shape: state.pop(name))
     if state:
         raise SystemExit(f"LPIPS ({model.pnet_type}) has no {', '.join(state)}")
-    return model.eval()
+    return model

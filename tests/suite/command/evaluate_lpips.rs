@@ -5,24 +5,24 @@ use vae_fidelity::recipe::Recipe;
 
 use super::evaluate::{evaluate, same};
 use super::explain_gap::{adds_up, choices, explain_gap, metric};
-use super::sandbox::{Sandbox, picture};
+use super::sandbox::{Sandbox, Tensor, picture, safetensors_of};
 
 /// torchvision's AlexNet: place, inputs, outputs, side of the kernel.
 const ALEX: [(usize, usize, usize, usize); 5] =
     [(0, 3, 64, 11), (3, 64, 192, 5), (6, 192, 384, 3), (8, 384, 256, 3), (10, 256, 256, 3)];
 
-/// A file of tensors whose values follow from their names.
-fn safetensors(tensors: &[(String, Vec<usize>)]) -> Vec<u8> {
+/// Tensors whose values follow from their names.
+fn by_recipe(named: &[(String, Vec<usize>)]) -> Vec<Tensor> {
     let recipe = Recipe { hash: Recipe::HASH.to_owned(), ..Recipe::default() };
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
-    for (name, shape) in tensors {
-        let begin = data.len();
-        recipe.values(name, shape).iter().for_each(|value| data.extend(value.abs().to_le_bytes()));
-        let tensor = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()]});
-        header.insert(name.clone(), tensor);
-    }
-    let header = serde_json::to_vec(&header).unwrap();
-    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+    let of = |(name, shape): &(String, Vec<usize>)| {
+        let values: Vec<f32> = recipe.values(name, shape).into_iter().map(f32::abs).collect();
+        Tensor::new(name, shape, &values)
+    };
+    named.iter().map(of).collect()
+}
+
+fn safetensors(named: &[(String, Vec<usize>)]) -> Vec<u8> {
+    safetensors_of(&by_recipe(named))
 }
 
 fn trunk() -> Vec<(String, Vec<usize>)> {
@@ -211,9 +211,9 @@ fn a_gap_without_the_networks_leaves_lpips_out_and_says_so() {
     let ran = ran.notes("left out, for want of their weights: lpips_alex, lpips_squeeze");
     let report = ran.object();
     assert!(report["metrics"].as_array().unwrap().iter().all(|of| of["metric"] != "lpips"));
-    let heads = heads(&[64, 128, 256, 384, 384, 512, 512]);
-    let heads: Vec<_> = heads.into_iter().rev().collect();
-    sandbox.write("weights/squeeze.safetensors", safetensors(&heads));
+    let mut heads = by_recipe(&heads(&[64, 128, 256, 384, 384, 512, 512]));
+    heads[0].values[0] += 1.0;
+    sandbox.write("weights/squeeze.safetensors", safetensors_of(&heads));
     let ran = explain_gap(&sandbox, &[&["a", "b"], &WEIGHTS[..]].concat()).exits(2);
     ran.notes("the weights of lpips_squeeze are others than B's");
 }
