@@ -68,8 +68,10 @@ fn trained(
 ) -> Result<TrainedMetrics> {
     let folder = args.metric_weights.as_deref();
     let threads = args.execution.threads_at_most();
-    let (there, left_out) =
+    let (there, mut left_out) =
         TrainedMetrics::open(folder, &TrainedMetrics::asked(protocol), threads)?;
+    let (there, without_rfid) = there.with_inception(folder, protocol.metrics.rfid, threads)?;
+    left_out.extend(without_rfid.then_some("rfid"));
     if !left_out.is_empty() {
         let left_out = left_out.join(", ");
         let note = match folder {

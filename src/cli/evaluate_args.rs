@@ -38,9 +38,9 @@ pub struct EvaluateArgs {
     /// Only part I, from 0, of N; merge puts the folders of all parts together
     #[arg(long, value_name = "I/N", default_value = "0/1")]
     pub shard: Shard,
-    /// The folder with the weights of LPIPS and DISTS, under the names by which they were published: torchvision's
-    /// alexnet-*.pth, vgg16-*.pth, squeezenet1_1-*.pth, alex.pth, vgg.pth, squeeze.pth of the package lpips, version
-    /// 0.1, and DISTS_pytorch/weights.pt. What is not there is left out
+    /// The folder with the weights of LPIPS, DISTS and rFID, under the names by which they were published:
+    /// torchvision's alexnet-*.pth, vgg16-*.pth, squeezenet1_1-*.pth, alex.pth, vgg.pth, squeeze.pth of the package
+    /// lpips, version 0.1, DISTS_pytorch/weights.pt, and pt_inception-2015-12-05-*.pth. What is not there is left out
     #[arg(long, value_name = "DIR")]
     pub metric_weights: Option<PathBuf>,
     #[command(flatten)]

@@ -9,7 +9,8 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 use crate::data::{DataSet, Reader};
 use crate::evaluated::Evaluated;
-use crate::folder::Folder;
+use crate::features::Features;
+use crate::folder::{Folder, finished_features};
 use crate::identity::Identity;
 use crate::judge::{Trip, judged, trip};
 use crate::model::Model;
@@ -87,18 +88,23 @@ pub fn evaluate(
 ) -> Result<Evaluated> {
     let started = Instant::now();
     let mut worst = Worst::default();
-    let rows = match folder.is_finished() {
+    let run = Run { data, identity, folder, options, models: models.len() };
+    let (rows, features) = match folder.is_finished() {
         true => {
             let rows = folder.rows()?;
             check_unchanged(folder.path(), data, &rows)?;
             rows.iter().try_for_each(|row| worst.add(row, None))?;
-            rows
+            let features = identity
+                .has_features()
+                .then(|| finished_features(folder.path(), models.len()))
+                .transpose()?;
+            (rows, features)
         }
         false => {
-            let run = Run { data, identity, folder, options, models: models.len() };
             let rows = run.rows(models, &mut worst, progress)?;
-            folder.write_rows(&rows)?;
-            rows
+            let features = run.features()?;
+            folder.write_rows(&rows, features.as_ref())?;
+            (rows, features)
         }
     };
     folder.tidy(&worst)?;
@@ -107,7 +113,7 @@ pub fn evaluate(
         seconds: started.elapsed().as_secs_f64(),
         ..options.run.clone()
     };
-    let report = report(identity, &rows, &options.least, run)?;
+    let report = report(identity, &rows, features.as_ref(), &options.least, run)?;
     folder.write_report(&report)?;
     let worst = worst.pictures(|name| folder.worst_picture(name))?;
     Ok(Evaluated { report, rows, worst })
@@ -171,6 +177,19 @@ impl Run<'_> {
         Ok(done)
     }
 
+    /// Those of all parts, which are done.
+    fn features(&self) -> Result<Option<Features>> {
+        if !self.identity.has_features() {
+            return Ok(None);
+        }
+        let parts = self.options.shard.range(self.data.entries().len()).len().div_ceil(PART);
+        let mut features = Features::of(self.models);
+        for part in 0..parts {
+            features.extend(&self.folder.part_features(part, self.models)?);
+        }
+        Ok(Some(features))
+    }
+
     fn read(&self, pictures: &[usize], to_models: &SyncSender<Read>) {
         let mut reader = Reader::new(self.data);
         for &index in pictures {
@@ -197,20 +216,26 @@ impl Run<'_> {
         let mut done = 0;
         for (part, pictures) in parts {
             let mut rows = Vec::with_capacity(pictures.len() * self.models);
+            let mut features = self.identity.has_features().then(|| Features::of(self.models));
             for _ in *pictures {
                 // The models ended early, and say why.
                 let Ok(ran) = ran.recv() else { return Ok(all) };
-                rows.extend(self.judged(&ran, worst)?);
+                rows.extend(self.judged(&ran, worst, features.as_mut())?);
                 done += 1;
                 told(done);
             }
-            self.folder.commit(*part, &rows, worst)?;
+            self.folder.commit(*part, &rows, features.as_ref(), worst)?;
             all.extend(rows);
         }
         Ok(all)
     }
 
-    fn judged(&self, Ran { read, trips }: &Ran, worst: &mut Worst) -> Result<Vec<Row>> {
+    fn judged(
+        &self,
+        Ran { read, trips }: &Ran,
+        worst: &mut Worst,
+        features: Option<&mut Features>,
+    ) -> Result<Vec<Row>> {
         let id = &self.data.entries()[read.index].id;
         let row = |model: usize, error: &str| Row {
             sha256: read.sha256.clone(),
@@ -229,7 +254,7 @@ impl Run<'_> {
             size: Some(pair(prepared.size())),
             ..row
         };
-        let mut rows = Vec::with_capacity(self.models);
+        let (mut rows, mut pairs) = (Vec::with_capacity(self.models), Vec::new());
         let choices = self.identity.protocol.metrics.lpips;
         let mut trained = Input::new(&self.options.trained, choices, prepared.sample.view());
         for (model, trip) in trips.iter().enumerate() {
@@ -241,9 +266,14 @@ impl Run<'_> {
                 Ok((row, pair)) => {
                     worst.add(&row, Some(&pair))?;
                     rows.push(row);
+                    pairs.push(pair);
                 }
                 Err(error) => rows.push(sized(row(model, &error.to_string()))),
             }
+        }
+        // Sets are of the same pictures for every model.
+        if let Some(features) = features.filter(|_| pairs.len() == self.models) {
+            features.push(&self.options.trained.features(&pairs));
         }
         Ok(rows)
     }

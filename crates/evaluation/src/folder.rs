@@ -9,6 +9,7 @@ use vae_fidelity_files::input::{read_bytes, read_text};
 use vae_fidelity_files::output::{write_all_atomically, write_atomically, write_error};
 
 use crate::channels_file::{channels_file, read_channels};
+use crate::features::Features;
 use crate::identity::Identity;
 use crate::report::{EvaluationReport, SCHEMA_VERSION};
 use crate::row::Row;
@@ -21,6 +22,7 @@ const PARTS: &str = "parts";
 const WORST_FOLDER: &str = "worst";
 const ROWS: &str = "rows.parquet";
 const LATENTS: &str = "latents.parquet";
+const FEATURES_FOLDER: &str = "features";
 
 /// Far above any picture of the worst.
 const MAX_PICTURE_BYTES: u64 = 1 << 30;
@@ -141,15 +143,33 @@ impl Folder {
             .map(|what| self.path.join(PARTS).join(format!("{part:07}.{what}.parquet")))
     }
 
-    /// Puts `rows` on the disk as part `part`, with the pictures of `worst` that are new. After a stop it
-    /// is there as a whole or not at all: its rows come last.
-    pub(crate) fn commit(&self, part: usize, rows: &[Row], worst: &mut Worst) -> Result<()> {
+    /// The features of part `part`, which is done, of as many models.
+    pub(crate) fn part_features(&self, part: usize, models: usize) -> Result<Features> {
+        Features::read(&self.features_file(part), models)
+    }
+
+    fn features_file(&self, part: usize) -> PathBuf {
+        self.path.join(PARTS).join(format!("{part:07}.features.npy"))
+    }
+
+    /// Puts `rows` and `features` on the disk as part `part`, with the pictures of `worst` that are new. After a
+    /// stop it is there as a whole or not at all: its rows come last.
+    pub(crate) fn commit(
+        &self,
+        part: usize,
+        rows: &[Row],
+        features: Option<&Features>,
+        worst: &mut Worst,
+    ) -> Result<()> {
         for (name, png) in worst.files() {
             if let Some(png) = png {
                 write_atomically(&self.worst_file(&name), png)?;
             }
         }
         let [rows_path, channels_path] = self.part_files(part);
+        if let Some(features) = features {
+            write_atomically(&self.features_file(part), &features.npy()?)?;
+        }
         write_atomically(&channels_path, &channels_file(rows)?)?;
         write_atomically(&rows_path, &rows_file(rows)?)?;
         worst.written();
@@ -180,8 +200,15 @@ impl Folder {
         finished_rows(&self.path)
     }
 
-    /// Writes all rows.
-    pub(crate) fn write_rows(&self, rows: &[Row]) -> Result<()> {
+    /// Writes all rows and features.
+    pub(crate) fn write_rows(&self, rows: &[Row], features: Option<&Features>) -> Result<()> {
+        if let Some(features) = features {
+            let folder = self.path.join(FEATURES_FOLDER);
+            fs::create_dir_all(&folder).map_err(|error| write_error(&folder, &error))?;
+            for (name, bytes) in features.files()? {
+                write_atomically(&folder.join(name), &bytes)?;
+            }
+        }
         write_atomically(&self.path.join(LATENTS), &channels_file(rows)?)?;
         write_atomically(&self.path.join(ROWS), &rows_file(rows)?)
     }
@@ -224,6 +251,15 @@ pub(crate) fn finished_rows(path: &Path) -> Result<Vec<Row>> {
     let mut rows = read_rows(&path.join(ROWS))?;
     read_channels(&path.join(LATENTS), &mut rows)?;
     Ok(rows)
+}
+
+/// The features of the folder at `path`, of as many models.
+///
+/// # Errors
+///
+/// When they are not all there, or cannot be read.
+pub(crate) fn finished_features(path: &Path, models: usize) -> Result<Features> {
+    Features::read_files(&path.join(FEATURES_FOLDER), models)
 }
 
 /// Whether all rows of the folder at `path` are there.

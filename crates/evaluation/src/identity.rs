@@ -60,6 +60,9 @@ pub struct ModelIdentity {
     pub config: serde_json::Value,
 }
 
+/// What results call the Fréchet inception distance.
+pub const RFID: &str = "rfid";
+
 /// The files of weights that a metric has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -92,6 +95,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether features are kept, for distances between sets.
+    pub fn has_features(&self) -> bool {
+        self.metric_weights.iter().any(|of| of.metric == RFID)
+    }
+
     /// The protocol's hash, in which the engine is.
     ///
     /// # Errors

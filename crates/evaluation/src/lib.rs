@@ -27,6 +27,7 @@ mod channels_file;
 mod identity;
 mod shard;
 mod trained;
+mod features;
 mod bootstrap;
 mod summary;
 mod latents;
@@ -64,7 +65,7 @@ pub use prepare::{Prepared, prepare};
 pub use protocol::Protocol;
 pub use report::{
     EvaluationReport, EvaluationVerdict, Failure, Metrics, ModelResult, ProtocolRecord,
-    PsnrOfMeanMse, RunRecord, SCHEMA_VERSION,
+    PsnrOfMeanMse, Rfid, RunRecord, SCHEMA_VERSION,
 };
 pub use results::Least;
 pub use row::Row;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 use crate::evaluated::Evaluated;
-use crate::folder::{Folder, State, finished_rows, is_finished, worst_picture};
+use crate::features::Features;
+use crate::folder::{Folder, State, finished_features, finished_rows, is_finished, worst_picture};
 use crate::report::{EvaluationReport, RunRecord};
 use crate::results::{Least, report};
 use crate::row::Row;
@@ -54,8 +55,20 @@ pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> R
     let mut owners: Vec<Option<(usize, Option<String>)>> =
         vec![None; identity.data.pictures as usize];
     let mut rows: Vec<Row> = Vec::new();
+    let mut features: Vec<Features> = Vec::new();
+    // Of each picture that every model judged: which shard has its features, and where.
+    let mut places: Vec<(u64, usize, usize)> = Vec::new();
     for (index, (folder, state)) in states.iter().enumerate() {
         let own = finished_rows(folder)?;
+        if identity.has_features() {
+            let judged = judged_by_all(&own, identity.models.len());
+            let of_shard = finished_features(folder, identity.models.len())?;
+            if of_shard.pictures() != judged.len() {
+                return Err(other_features(folder, of_shard.pictures(), judged.len()));
+            }
+            places.extend(judged.into_iter().enumerate().map(|(at, of)| (of, index, at)));
+            features.push(of_shard);
+        }
         for row in own.iter().filter(|row| row.model == 0) {
             let owner = owners.get_mut(row.picture as usize).ok_or_else(|| outside(folder, row))?;
             if let Some((earlier, sha256)) = owner {
@@ -68,11 +81,17 @@ pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> R
     }
     check_complete(&owners, &states)?;
     rows.sort_by_key(|row| (row.picture, row.model));
+    places.sort_unstable();
+    let features = identity.has_features().then(|| {
+        let mut all = Features::of(identity.models.len());
+        places.iter().for_each(|&(_, shard, at)| all.push_from(&features[shard], at));
+        all
+    });
 
     let folder = Folder::open(out, identity, Shard::WHOLE)?;
     let mut worst = Worst::default();
     rows.iter().try_for_each(|row| worst.add(row, None))?;
-    folder.write_rows(&rows)?;
+    folder.write_rows(&rows, features.as_ref())?;
     folder.tidy(&worst)?;
     let pictures = worst.pictures(|name| {
         let picture = name.split(['-', '.']).nth(1).and_then(|text| text.parse::<usize>().ok());
@@ -81,9 +100,22 @@ pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> R
         folder.write_worst_picture(name, &png)?;
         Ok(png)
     })?;
-    let report = report(identity, &rows, least, run_record(&states, version)?)?;
+    let report = report(identity, &rows, features.as_ref(), least, run_record(&states, version)?)?;
     folder.write_report(&report)?;
     Ok(Evaluated { report, rows, worst: pictures })
+}
+
+/// The pictures of `rows` that every model judged, in order.
+fn judged_by_all(rows: &[Row], models: usize) -> Vec<u64> {
+    let of_picture = rows.chunk_by(|a, b| a.picture == b.picture);
+    let judged = of_picture
+        .filter(|rows| rows.len() == models && rows.iter().all(|row| row.metrics.is_some()));
+    judged.map(|rows| rows[0].picture).collect()
+}
+
+fn other_features(folder: &Path, found: usize, expected: usize) -> Error {
+    let problem = format!("has features of {found} pictures, and rows of {expected}");
+    Error::new(ErrorKind::Option, folder.display(), problem, "run its `evaluate` anew")
 }
 
 /// What the shards' own reports say of how they went.

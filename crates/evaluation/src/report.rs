@@ -174,6 +174,20 @@ pub struct Metrics {
     /// DISTS; less is nearer.
     #[serde(default)]
     pub dists: Option<MetricSummary>,
+    /// The Fréchet inception distance of all that came back to all that went in.
+    #[serde(default)]
+    pub rfid: Option<Rfid>,
+}
+
+/// A distance between two sets of pictures. It says little of few, and is only held against one of as many.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Rfid {
+    /// How many pictures each of the sets has: those that every model judged.
+    pub pictures: usize,
+    /// The distance.
+    pub value: f64,
 }
 
 impl Metrics {

@@ -5,12 +5,13 @@ use vae_fidelity_files::error::Result;
 use crate::bootstrap::{Bootstrap, Interval};
 use crate::comparison::comparisons;
 use crate::duplicates::Duplicates;
+use crate::features::Features;
 use crate::identity::Identity;
 use crate::latents::LatentSummary;
 use crate::pair::{PairMetrics, decibels};
 use crate::report::{
     EvaluationReport, EvaluationVerdict, Failure, Metrics, ModelResult, ProtocolRecord,
-    PsnrOfMeanMse, RunRecord, SCHEMA_VERSION,
+    PsnrOfMeanMse, Rfid, RunRecord, SCHEMA_VERSION,
 };
 use crate::row::Row;
 use crate::sha256::sha256;
@@ -30,14 +31,16 @@ pub struct Least {
     pub ms_ssim: Option<f64>,
 }
 
-/// Sums `rows` up, which are in order of pictures, and for each of them of models.
+/// Sums `rows` up, which are in order of pictures, and for each of them of models; and `features` of those that every
+/// model judged.
 ///
 /// # Errors
 ///
-/// As [`crate::Protocol::hash`].
+/// As [`crate::Protocol::hash`], and when a feature is not finite.
 pub(crate) fn report(
     identity: &Identity,
     rows: &[Row],
+    features: Option<&Features>,
     least: &Least,
     run: RunRecord,
 ) -> Result<EvaluationReport> {
@@ -49,6 +52,7 @@ pub(crate) fn report(
     let failed: Vec<&Row> = rows.iter().filter(|row| row.error.is_some()).collect();
     let mut pictures: Vec<u64> = failed.iter().map(|row| row.picture).collect();
     pictures.dedup();
+    let mut rfid = rfid(features)?.into_iter();
     let models: Vec<ModelResult> = identity
         .models
         .iter()
@@ -61,7 +65,7 @@ pub(crate) fn report(
                 .iter()
                 .filter(|row| row.metrics.is_some_and(|of| of.psnr_db.is_none()))
                 .count(),
-            metrics: metrics(rows, bootstrap),
+            metrics: Metrics { rfid: rfid.next().flatten(), ..metrics(rows, bootstrap) },
             latents: LatentSummary::of(rows, &model.config, bootstrap),
         })
         .collect();
@@ -108,6 +112,14 @@ fn pictures_sha256(rows: &[&Row]) -> String {
     sha256(lines.as_bytes())
 }
 
+/// Of each model.
+fn rfid(features: Option<&Features>) -> Result<Vec<Option<Rfid>>> {
+    let Some(features) = features else { return Ok(Vec::new()) };
+    let pictures = features.pictures();
+    let of = |value: Option<f64>| value.map(|value| Rfid { pictures, value });
+    Ok(features.frechet_distances()?.into_iter().map(of).collect())
+}
+
 fn metrics(rows: &[&Row], bootstrap: Bootstrap) -> Metrics {
     let values = |get: fn(&PairMetrics) -> Option<f64>| -> Vec<f64> {
         rows.iter().filter_map(|row| row.metrics.as_ref().and_then(get)).collect()
@@ -134,6 +146,7 @@ fn metrics(rows: &[&Row], bootstrap: Bootstrap) -> Metrics {
         lpips_vgg: summary(|of| of.lpips.vgg),
         lpips_squeeze: summary(|of| of.lpips.squeeze),
         dists: summary(|of| of.dists),
+        rfid: None,
         mse,
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::bootstrap::Interval;
 use crate::metric::Metric;
-use crate::report::{EvaluationReport, ModelResult};
+use crate::report::{EvaluationReport, ModelResult, Rfid};
 use crate::sha256::short;
 use crate::summary::MetricSummary;
 
@@ -77,6 +77,9 @@ fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
             true => writeln!(f)?,
             false => writeln!(f, ", of {pictures} pictures")?,
         }
+    }
+    if let Some(Rfid { pictures, value }) = metrics.rfid {
+        writeln!(f, "rFID     {value:.3} of {pictures} pictures")?;
     }
     if let Some(psnr) = metrics.psnr_of_mean_mse_db.and_then(|of| of.mean) {
         writeln!(f, "         {psnr:.2} dB is the PSNR of the mean squared error")?;

@@ -8,19 +8,22 @@ use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::memory::available_bytes;
 use vae_fidelity_kernels::threads::{Instructions, Threads};
-use vae_fidelity_perceptual::{Dists, DistsFeatures, Features, Lpips, WeightFiles};
+use vae_fidelity_perceptual::{
+    Dists, DistsFeatures, Features, Inception, InceptionInput, Lpips, WeightFiles,
+};
 use vae_fidelity_pixels::Rgb8;
 
-use crate::identity::MetricWeights;
+use crate::identity::{MetricWeights, RFID};
 use crate::metric::Metric;
 use crate::pair::{Pair, PairMetrics};
-use crate::protocol::{LpipsChoices, LpipsValues, Protocol};
+use crate::protocol::{LpipsChoices, LpipsValues, Protocol, RfidChoice};
 
 /// LPIPS's networks and DISTS's, those that are there.
 #[derive(Debug, Default)]
 pub struct TrainedMetrics {
     lpips: Vec<Lpips>,
     dists: Option<Dists>,
+    inception: Option<(Inception, InceptionInput)>,
 }
 
 impl TrainedMetrics {
@@ -52,6 +55,39 @@ impl TrainedMetrics {
             }
         }
         Ok((there, left_out))
+    }
+
+    /// These and the network of the Fréchet inception distance, if it is asked for and its weights lie in `folder`;
+    /// and whether it is left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`TrainedMetrics::open`].
+    pub fn with_inception(
+        self,
+        folder: Option<&Path>,
+        choice: RfidChoice,
+        threads: Option<usize>,
+    ) -> Result<(Self, bool)> {
+        let threads = threads.map_or_else(Threads::available, Threads::new);
+        let Some(input) = choice.input() else { return Ok((self, false)) };
+        let Some(file) = folder.map(WeightFiles::find_inception).transpose()?.flatten() else {
+            return Ok((self, true));
+        };
+        let inception = Some((Inception::open(&file, threads)?, input));
+        Ok((Self { inception, ..self }, false))
+    }
+
+    /// The features of what went in and of what came back in each of `pairs`, which are of one picture; none without
+    /// the network.
+    pub(crate) fn features(&self, pairs: &[Pair]) -> Vec<Vec<f32>> {
+        let Some(((inception, how), first)) = self.inception.as_ref().zip(pairs.first()) else {
+            return Vec::new();
+        };
+        let of = |picture: &Rgb8| {
+            inception.features((picture.width(), picture.height()), picture.data(), *how)
+        };
+        [&first.input].into_iter().chain(pairs.iter().map(|pair| &pair.output)).map(of).collect()
     }
 
     /// What `protocol` asks for that takes weights.
@@ -90,7 +126,7 @@ impl TrainedMetrics {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.lpips.is_empty() && self.dists.is_none()
+        self.lpips.is_empty() && self.dists.is_none() && self.inception.is_none()
     }
 
     /// The instructions of this processor that these and the other metrics of `protocol` are computed with; `None`
@@ -106,9 +142,14 @@ impl TrainedMetrics {
             metric: metric.name().to_owned(),
             sha256: files.iter().map(|(_, sha256)| sha256.clone()).collect(),
         };
+        let rfid = self.inception.iter().map(|(inception, _)| MetricWeights {
+            metric: RFID.to_owned(),
+            sha256: inception.weights_sha256().map(str::to_owned).into_iter().collect(),
+        });
         let lpips = self.lpips.iter().map(|net| of(Metric::Lpips(net.net()), net.weights_sha256()));
         lpips
             .chain(self.dists.iter().map(|dists| of(Metric::Dists, dists.weights_sha256())))
+            .chain(rfid)
             .collect()
     }
 }
@@ -162,7 +203,7 @@ impl<'a> Input<'a> {
     /// When there is no memory for it.
     pub fn distances(&mut self, pair: &Pair, decoded: ArrayView4<f32>) -> Result<Distances> {
         let mut distances = Distances::default();
-        if self.trained.is_empty() {
+        if self.trained.lpips.is_empty() && self.trained.dists.is_none() {
             return Ok(distances);
         }
         let size = (pair.input.width(), pair.input.height());

@@ -12,10 +12,10 @@ use super::threads::{Threads, at_least, for_each_part_with};
 /// Output pixels that a thread computes at once.
 const BLOCK: usize = 96;
 
-/// A convolution with a square kernel; a linear layer is one of side 1.
+/// A convolution; a linear layer is one whose kernel is a pixel.
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2dParams<'a> {
-    /// (outputs, inputs, side, side), as `torch.nn.Conv2d` has them.
+    /// (outputs, inputs, height, width), as `torch.nn.Conv2d` has them.
     pub weight: &'a [f32],
     /// (outputs).
     pub bias: &'a [f32],
@@ -24,14 +24,21 @@ pub struct Conv2dParams<'a> {
     /// Output channels.
     pub outputs: usize,
     /// Height and width of the kernel.
-    pub side: usize,
+    pub kernel: (usize, usize),
     /// Input pixels between neighboring output pixels, in both directions.
     pub stride: usize,
     /// Rows of zeros above the input and columns of zeros on its left; below and on the right the
     /// input is padded with as many as the output's size needs.
-    pub padding: usize,
+    pub padding: (usize, usize),
     /// Applied to the input while it is read; padding is zero after it.
     pub normalize: Option<&'a Normalize>,
+}
+
+impl Conv2dParams<'_> {
+    /// How many pixels the kernel has.
+    fn places(&self) -> usize {
+        self.kernel.0 * self.kernel.1
+    }
 }
 
 /// `torch.nn.functional.conv2d` of `input` to an output of `height` x `width` pixels.
@@ -62,7 +69,7 @@ impl WithSimd for Run<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> NhwcTensor {
         let Self { threads, params, input, height, width, workspace } = self;
         let mut out = NhwcTensor::uninit(&workspace.activations, height, width, params.outputs);
-        let depth = params.side * params.side * params.inputs;
+        let depth = params.places() * params.inputs;
         let weights = packed::<S>(params, depth, workspace);
         let bias = zero_padded(params.bias);
         let block = BLOCK * out.pitch;
@@ -78,7 +85,7 @@ impl WithSimd for Run<'_> {
 
 /// Weights as (panel of output channels, place in the kernel, input channel, column of the panel).
 fn packed<S: Simd>(params: Conv2dParams, depth: usize, workspace: &Workspace) -> Buffer {
-    let (columns, places) = (columns::<S>(), params.side * params.side);
+    let (columns, places) = (columns::<S>(), params.places());
     let mut buffer = workspace.scratch_buffer(params.outputs.div_ceil(columns) * depth * columns);
     let weights = buffer.values_mut();
     weights.fill(0.0);
@@ -116,8 +123,8 @@ impl WithSimd for Block<'_> {
         for pixel in out.chunks_exact_mut(pitch) {
             pixel.copy_from_slice(bias);
         }
-        let depth = params.side * params.side * params.inputs;
-        let contiguous = params.side == 1 && params.stride == 1 && params.normalize.is_none();
+        let depth = params.places() * params.inputs;
+        let contiguous = params.places() == 1 && params.stride == 1 && params.normalize.is_none();
         let shape = Shape {
             rows,
             depth,
@@ -145,8 +152,9 @@ impl WithSimd for Block<'_> {
 #[inline(always)]
 fn gather(params: Conv2dParams, input: &NhwcTensor, y: usize, x: usize, out: &mut [f32]) {
     for (place, values) in out.chunks_exact_mut(params.inputs).enumerate() {
-        let row = (y * params.stride + place / params.side).wrapping_sub(params.padding);
-        let column = (x * params.stride + place % params.side).wrapping_sub(params.padding);
+        let (above, left) = params.padding;
+        let row = (y * params.stride + place / params.kernel.1).wrapping_sub(above);
+        let column = (x * params.stride + place % params.kernel.1).wrapping_sub(left);
         if row >= input.height || column >= input.width {
             values.fill(0.0);
             continue;

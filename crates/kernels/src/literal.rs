@@ -3,14 +3,14 @@
 use super::memory::Memory;
 use super::tensor::NhwcTensor;
 
-/// A convolution of any size; `pad` zeros above and to the left, as many as needed elsewhere.
+/// A convolution of any size; `above` and `left` rows and columns of zeros there, as many as needed elsewhere.
 pub fn convolve(
     input: &NhwcTensor,
     weight: &[f32],
     bias: &[f32],
-    side: usize,
+    (rows, columns): (usize, usize),
     stride: usize,
-    pad: usize,
+    (above, left): (usize, usize),
     (height, width): (usize, usize),
 ) -> NhwcTensor {
     let outputs = bias.len();
@@ -20,15 +20,15 @@ pub fn convolve(
         for x in 0..width {
             for (output, bias) in bias.iter().enumerate() {
                 let mut sum = f64::from(*bias);
-                for (ky, kx) in (0..side * side).map(|place| (place / side, place % side)) {
+                for (ky, kx) in (0..rows * columns).map(|at| (at / columns, at % columns)) {
                     let (row, column) = (y * stride + ky, x * stride + kx);
-                    let inside = row >= pad && column >= pad;
-                    if !inside || row - pad >= input.height || column - pad >= input.width {
+                    let inside = row >= above && column >= left;
+                    if !inside || row - above >= input.height || column - left >= input.width {
                         continue;
                     }
-                    let pixel = ((row - pad) * input.width + column - pad) * input.pitch;
+                    let pixel = ((row - above) * input.width + column - left) * input.pitch;
                     for channel in 0..input.channels {
-                        let at = ((output * input.channels + channel) * side + ky) * side + kx;
+                        let at = ((output * input.channels + channel) * rows + ky) * columns + kx;
                         sum += f64::from(input.values()[pixel + channel]) * f64::from(weight[at]);
                     }
                 }

@@ -71,7 +71,7 @@ fn winograd_equals_the_literal_sum() {
             let seen =
                 if upsample { input.upsample_nearest_2x(memory) } else { input.copied(memory) };
             let size = (seen.height, seen.width);
-            let mut slow = literal::convolve(&seen, &weight, &bias, 3, 1, 1, size);
+            let mut slow = literal::convolve(&seen, &weight, &bias, (3, 3), 1, (1, 1), size);
             let onto = image(size.0, size.1, outputs, 25);
             if add {
                 norm::add(THREADS, &mut slow, &onto);
@@ -143,25 +143,28 @@ fn sums_far_from_zero_keep_their_spread() {
 #[test]
 fn direct_convolution_equals_the_literal_sum() {
     let workspace = used();
-    // Height, width, in, out, side, stride, padding.
+    // Height, width, in, out, kernel, stride, padding.
     let layers = [
-        (7, 5, 3, 20, 3, 1, 1),
-        (40, 6, 4, 33, 3, 1, 1),
-        (9, 11, 20, 8, 3, 2, 0),
-        (8, 6, 5, 7, 1, 1, 0),
-        (13, 13, 40, 16, 1, 1, 0),
+        (7, 5, 3, 20, (3, 3), 1, (1, 1)),
+        (40, 6, 4, 33, (3, 3), 1, (1, 1)),
+        (9, 11, 20, 8, (3, 3), 2, (0, 0)),
+        (8, 6, 5, 7, (1, 1), 1, (0, 0)),
+        (13, 13, 40, 16, (1, 1), 1, (0, 0)),
+        (6, 9, 33, 40, (1, 7), 1, (0, 3)),
+        (9, 6, 20, 8, (7, 1), 1, (3, 0)),
     ];
-    for (height, width, inputs, outputs, side, stride, padding) in layers {
+    for (height, width, inputs, outputs, kernel, stride, padding) in layers {
         let input = image(height, width, inputs, 4);
-        let (weight, bias) = (values(outputs * inputs * side * side, 5), values(outputs, 6));
+        let places = kernel.0 * kernel.1;
+        let (weight, bias) = (values(outputs * inputs * places, 5), values(outputs, 6));
         let size = if stride == 2 { (height / 2, width / 2) } else { (height, width) };
-        let slow = literal::convolve(&input, &weight, &bias, side, stride, padding, size);
+        let slow = literal::convolve(&input, &weight, &bias, kernel, stride, padding, size);
         let params = direct::Conv2dParams {
             weight: &weight,
             bias: &bias,
             inputs,
             outputs,
-            side,
+            kernel,
             stride,
             padding,
             normalize: None,

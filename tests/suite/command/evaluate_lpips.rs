@@ -11,18 +11,19 @@ use super::sandbox::{Sandbox, Tensor, picture, safetensors_of};
 const ALEX: [(usize, usize, usize, usize); 5] =
     [(0, 3, 64, 11), (3, 64, 192, 5), (6, 192, 384, 3), (8, 384, 256, 3), (10, 256, 256, 3)];
 
-/// Tensors whose values follow from their names.
-fn by_recipe(named: &[(String, Vec<usize>)]) -> Vec<Tensor> {
+/// Tensors whose values follow from their names, each changed by `of`.
+pub fn by_recipe(named: &[(String, Vec<usize>)], of: fn(f32) -> f32) -> Vec<Tensor> {
     let recipe = Recipe { hash: Recipe::HASH.to_owned(), ..Recipe::default() };
     let of = |(name, shape): &(String, Vec<usize>)| {
-        let values: Vec<f32> = recipe.values(name, shape).into_iter().map(f32::abs).collect();
+        let values: Vec<f32> = recipe.values(name, shape).into_iter().map(of).collect();
         Tensor::new(name, shape, &values)
     };
     named.iter().map(of).collect()
 }
 
+/// A file of the same without signs, as heads are.
 fn safetensors(named: &[(String, Vec<usize>)]) -> Vec<u8> {
-    safetensors_of(&by_recipe(named))
+    safetensors_of(&by_recipe(named, f32::abs))
 }
 
 fn trunk() -> Vec<(String, Vec<usize>)> {
@@ -115,7 +116,10 @@ fn without_weights_it_is_left_out_and_a_protocol_without_it_has_no_note() {
     let none = ["alex", "vgg", "squeeze"]
         .into_iter()
         .fold(text, |text, net| text.replace(&format!("{net} = true"), &format!("{net} = false")));
-    sandbox.write("none.toml", none.replace("dists = true", "dists = false"));
+    sandbox.write(
+        "none.toml",
+        none.replace("dists = true", "dists = false").replace("\"pytorch-fid\"", "\"none\""),
+    );
     let ran = evaluate(&sandbox, "none", &["--protocol", "none.toml"]).exits(0);
     ran.check(!ran.stderr.contains("left out"), "expected no word of it");
 }
@@ -211,7 +215,7 @@ fn a_gap_without_the_networks_leaves_lpips_out_and_says_so() {
     let ran = ran.notes("left out, for want of their weights: lpips_alex, lpips_squeeze");
     let report = ran.object();
     assert!(report["metrics"].as_array().unwrap().iter().all(|of| of["metric"] != "lpips"));
-    let mut heads = by_recipe(&heads(&[64, 128, 256, 384, 384, 512, 512]));
+    let mut heads = by_recipe(&heads(&[64, 128, 256, 384, 384, 512, 512]), f32::abs);
     heads[0].values[0] += 1.0;
     sandbox.write("weights/squeeze.safetensors", safetensors_of(&heads));
     let ran = explain_gap(&sandbox, &[&["a", "b"], &WEIGHTS[..]].concat()).exits(2);

@@ -13,6 +13,7 @@ mod engines;
 mod evaluate;
 #[cfg(feature = "evaluate")]
 mod evaluate_lpips;
+mod evaluate_rfid;
 mod explain;
 #[cfg(feature = "evaluate")]
 mod explain_gap;

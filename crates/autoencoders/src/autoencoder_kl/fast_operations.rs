@@ -66,9 +66,9 @@ impl Engine for Fast {
                 bias: &bias,
                 inputs,
                 outputs,
-                side,
+                kernel: (side, side),
                 stride,
-                padding,
+                padding: (padding, padding),
                 normalize: xs.normalize_of(number),
             };
             let size =
@@ -113,9 +113,9 @@ impl Engine for Fast {
                 bias: &bias,
                 inputs: image.channels,
                 outputs: bias.len(),
-                side: 1,
+                kernel: (1, 1),
                 stride: 1,
-                padding: 0,
+                padding: (0, 0),
                 normalize: xs.normalize_of(number),
             };
             let size = (image.height, image.width);

@@ -7,7 +7,7 @@ use vae_fidelity_perceptual::Net;
 use super::nets::GapNets;
 use crate::metric::Metric;
 use crate::protocol::{
-    FilterChoice, Input, LpipsChoices, Metrics, Posterior, Protocol, Resize, Take,
+    FilterChoice, Input, LpipsChoices, Metrics, Posterior, Protocol, Resize, RfidChoice, Take,
 };
 
 /// All that decides an evaluation's numbers, where each part is of one of two sides.
@@ -45,6 +45,8 @@ impl Setup {
             ssimulacra2: all.contains(&Metric::Ssimulacra2),
             butteraugli: all.contains(&Metric::Butteraugli),
             dists: all.contains(&Metric::Dists),
+            // Of a sample it is another.
+            rfid: RfidChoice::None,
             ..protocol.metrics
         };
         let (input, net) = (protocol.input, nets.other(side));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vae_fidelity_core::metrics::{Covariance, SsimBorder, SsimWindow};
-use vae_fidelity_perceptual::{Net, UnitLength};
+use vae_fidelity_perceptual::{InceptionInput, Net, UnitLength};
 use vae_fidelity_pixels::{Exif, Filter};
 
 /// From a picture's file to the sample that the encoder is given.
@@ -129,6 +129,9 @@ pub struct Metrics {
     pub ssim: Ssim,
     /// Whether DISTS is computed of the rounded pictures, where its weights are there.
     pub dists: bool,
+    /// Whether and how the Fréchet inception distance of what came back to what went in is computed, of rounded
+    /// pictures and where its weights are there.
+    pub rfid: RfidChoice,
     /// LPIPS.
     pub lpips: LpipsChoices,
 }
@@ -219,6 +222,30 @@ impl Metrics {
     /// Whether what is asked for, beside what takes weights, depends on a processor's instructions.
     pub(crate) fn depend_on_instructions(&self) -> bool {
         self.ssimulacra2 || self.butteraugli
+    }
+}
+
+/// Whose Fréchet inception distance it is: they bring pictures to 299 x 299 in two ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum RfidChoice {
+    /// None is computed.
+    None,
+    /// pytorch-fid's: by torch's bilinear interpolation.
+    PytorchFid,
+    /// torch-fidelity's, and that of the scripts on TensorFlow: by TensorFlow's of 2015.
+    TorchFidelity,
+}
+
+impl RfidChoice {
+    /// As the crate for the network names it.
+    pub fn input(self) -> Option<InceptionInput> {
+        match self {
+            Self::None => None,
+            Self::PytorchFid => Some(InceptionInput::PytorchFid),
+            Self::TorchFidelity => Some(InceptionInput::TorchFidelity),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ mod record;
 
 pub use choices::{
     Average, Confidence, ExifChoice, FilterChoice, Input, LpipsChoices, LpipsValues, Metrics,
-    Posterior, Resize, Rounding, Ssim, Take, UnitLengthChoice, ValuesChoice, Zero,
+    Posterior, Resize, RfidChoice, Rounding, Ssim, Take, UnitLengthChoice, ValuesChoice, Zero,
 };
 pub use published::NAMES;
 pub use record::Protocol;

@@ -1,0 +1,69 @@
+//! The Fréchet inception distance in `evaluate`: that it is of the set, however the set is cut, and which file has its
+//! weights. That the number is that of the packages is tested where it is computed, and by the scripts.
+
+use vae_fidelity::perceptual::Inception;
+use vae_fidelity_kernels::threads::Threads;
+
+use super::evaluate::{evaluate, same};
+use super::evaluate_lpips::by_recipe;
+use super::sandbox::{Sandbox, picture, safetensors_of};
+
+const WEIGHTS: [&str; 2] = ["--metric-weights", "weights"];
+
+/// Four pictures and one that is none, and InceptionV3 by recipe.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for index in 0..4 {
+        sandbox.write(&format!("data/{index}.png"), picture(40, 56, 40 * index));
+    }
+    sandbox.write("data/1-broken.png", "none");
+    let mut tensors = Vec::new();
+    Inception::with_weights(Threads::new(1), |name, shape| {
+        tensors.push((name.to_owned(), shape.to_vec()));
+        Ok(vec![1.0; shape.iter().product()])
+    })
+    .unwrap();
+    let file = "weights/pt_inception-2015-12-05-recipe.safetensors";
+    sandbox.write(file, safetensors_of(&by_recipe(&tensors, |value| value)));
+    sandbox
+}
+
+#[test]
+fn it_is_of_all_pictures_that_were_judged_and_shards_change_no_bit() {
+    let sandbox = sandbox();
+    let report =
+        evaluate(&sandbox, "whole", &[&WEIGHTS[..], &["--json"]].concat()).exits(2).object();
+    let rfid = &report["models"][0]["metrics"]["rfid"];
+    assert_eq!(rfid["pictures"], 4);
+    assert!(rfid["value"].as_f64().unwrap() > 0.0, "{rfid}");
+    let weights = report["protocol"]["metric_weights"].as_array().unwrap();
+    assert!(weights.iter().any(|of| of["metric"] == "rfid"), "{weights:?}");
+    for (shard, out) in [("0/3", "first"), ("1/3", "second"), ("2/3", "third")] {
+        let ran = evaluate(&sandbox, out, &[&WEIGHTS[..], &["--shard", shard]].concat());
+        ran.check(
+            [Some(0), Some(2)].contains(&ran.code),
+            "expected a shard, with the broken picture or without",
+        );
+    }
+    sandbox.run(&["merge", "third", "first", "second", "--out", "merged"]).exits(2);
+    same(&sandbox, "whole", "merged");
+    for name in ["features/input.npy", "features/model-0.npy"] {
+        let [whole, merged] =
+            ["whole", "merged"].map(|folder| sandbox.read(&format!("{folder}/{name}")));
+        assert!(whole.starts_with(b"\x93NUMPY") && whole == merged, "{name}");
+        assert_eq!(whole.len(), 128 + 4 * 4 * 2048);
+    }
+    // Again, from what is there.
+    let again = evaluate(&sandbox, "whole", &[&WEIGHTS[..], &["--json"]].concat()).exits(2);
+    assert_eq!(&again.object()["models"][0]["metrics"]["rfid"], rfid);
+    let page = String::from_utf8(sandbox.read("whole/report.html")).unwrap();
+    assert!(page.contains("<th scope=\"row\">rFID</th>"));
+}
+
+#[test]
+fn a_program_is_not_taken_for_weights() {
+    let sandbox = Sandbox::new();
+    sandbox.write("data/0.png", picture(40, 56, 0));
+    sandbox.write("weights/inception-2015-12-05.pt", "PK");
+    evaluate(&sandbox, "out", &WEIGHTS).exits(2).notes("is TorchScript");
+}
