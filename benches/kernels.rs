@@ -75,9 +75,9 @@ fn direct_convolution(
         bias: &bias,
         inputs,
         outputs,
-        side: kernel,
+        kernel: (kernel, kernel),
         stride,
-        padding: if stride == 1 { kernel / 2 } else { 0 },
+        padding: if stride == 1 { (kernel / 2, kernel / 2) } else { (0, 0) },
         normalize: None,
     };
     let (workspace, out) = (Workspace::default(), side / stride);

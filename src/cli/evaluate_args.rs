@@ -32,7 +32,7 @@ pub struct EvaluateArgs {
     #[arg(long, short_alias = 'o', alias = "output", value_name = "DIR")]
     pub out: PathBuf,
     /// Every choice that changes a number: vae-fidelity (pictures as check sees them), vae-fidelity-256,
-    /// llamagen, lightningdit, dc-ae, lavinal712, or a TOML file
+    /// llamagen, lightningdit, dc-ae, lavinal712, torch-fidelity, or a TOML file
     #[arg(long, value_name = "NAME|F.toml", default_value = "vae-fidelity")]
     pub protocol: String,
     /// Only part I, from 0, of N; merge puts the folders of all parts together

@@ -6,7 +6,17 @@ use ndarray::{ArrayD, ArrayView2, ArrayView3};
 use vae_fidelity_core::tensor_file::{read_named, to_npy};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_kernels::threads::Threads;
-use vae_fidelity_perceptual::{FEATURES, FeatureStatistics};
+use vae_fidelity_perceptual::{FEATURES, FeatureStatistics, KernelDistance, PrecisionRecall};
+
+use crate::protocol;
+
+/// How a set of pictures lies to another; `None` of what was not asked for, or of too few pictures.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SetDistances {
+    pub frechet: Option<f64>,
+    pub kernel: Option<KernelDistance>,
+    pub precision_recall: Option<PrecisionRecall>,
+}
 
 /// Features of a set of pictures, in their order: of what went in, and of what each model made of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,19 +53,29 @@ impl Features {
         self.sets.iter_mut().zip(&other.sets).for_each(|(set, other)| set.extend(other));
     }
 
-    /// The Fréchet distance of what each model made of the pictures to these; `None` for fewer than two.
+    /// How what each model made of the pictures lies to these, by what `asked` has.
     ///
     /// # Errors
     ///
     /// When a feature is not finite.
-    pub fn frechet_distances(&self) -> Result<Vec<Option<f64>>> {
+    pub fn distances(&self, asked: &protocol::Metrics) -> Result<Vec<SetDistances>> {
+        let (threads, width) = (Threads::available(), FEATURES);
+        let (input, models) = (&self.sets[0], &self.sets[1..]);
         if self.pictures() < 2 {
-            return Ok(vec![None; self.sets.len() - 1]);
+            return Ok(vec![SetDistances::default(); models.len()]);
         }
-        let statistics =
-            |set: &Vec<f32>| FeatureStatistics::of(set, FEATURES, Threads::available());
-        let input = statistics(&self.sets[0])?;
-        self.sets[1..].iter().map(|set| Ok(Some(input.distance(&statistics(set)?)))).collect()
+        let statistics = FeatureStatistics::of(input, width, threads)?;
+        let of = |set: &Vec<f32>| {
+            let own = FeatureStatistics::of(set, width, threads)?;
+            let kernel = || KernelDistance::between(set, input, width, threads);
+            let covered = || PrecisionRecall::of(set, input, width, threads);
+            Ok(SetDistances {
+                frechet: Some(statistics.distance(&own)),
+                kernel: asked.kid.then(kernel).flatten(),
+                precision_recall: asked.precision_recall.then(covered).flatten(),
+            })
+        };
+        models.iter().map(of).collect()
     }
 
     /// The bytes of one `.npy` file, (sets, pictures, 2048).
@@ -125,6 +145,7 @@ fn broken(what: impl std::fmt::Display, found: impl std::fmt::Display) -> Error 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Protocol;
 
     fn features(pictures: usize, models: usize) -> Features {
         let mut features = Features::of(models);
@@ -163,7 +184,10 @@ mod tests {
         (2..5).for_each(|at| rest.push_from(&whole, at));
         other.extend(&rest);
         assert_eq!(other, whole);
-        assert_eq!(features(1, 1).frechet_distances().unwrap(), [None]);
-        assert!(whole.frechet_distances().unwrap()[0].unwrap() > 0.0);
+        let asked = Protocol::named("torch-fidelity").unwrap().metrics;
+        assert_eq!(features(1, 1).distances(&asked).unwrap()[0].frechet, None);
+        let found = whole.distances(&asked).unwrap()[0];
+        assert!(found.frechet.unwrap() > 0.0 && found.precision_recall.is_some());
+        assert_eq!(found.kernel, None);
     }
 }

@@ -177,6 +177,15 @@ pub struct Metrics {
     /// The Fréchet inception distance of all that came back to all that went in.
     #[serde(default)]
     pub rfid: Option<Rfid>,
+    /// The kernel inception distance between the same.
+    #[serde(default)]
+    pub kid: Option<Kid>,
+    /// The share of what came back that lies where the originals do, as the network sees them.
+    #[serde(default)]
+    pub precision: Option<Share>,
+    /// The share of the originals that lies where what came back does.
+    #[serde(default)]
+    pub recall: Option<Share>,
 }
 
 /// A distance between two sets of pictures. It says little of few, and is only held against one of as many.
@@ -187,6 +196,32 @@ pub struct Rfid {
     /// How many pictures each of the sets has: those that every model judged.
     pub pictures: usize,
     /// The distance.
+    pub value: f64,
+}
+
+/// A distance between two sets of pictures that does not depend on how many they are, of 1,000 at least: over 100 pairs
+/// of subsets, as torch-fidelity draws them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Kid {
+    /// How many pictures each of the sets has: those that every model judged.
+    pub pictures: usize,
+    /// The mean over subsets; it may be a little under 0.
+    pub mean: f64,
+    /// The deviation between subsets.
+    pub std: f64,
+}
+
+/// How much of a set of pictures another one covers: what is no further from one of its pictures than the third
+/// neighbour of that.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// How many pictures each of the sets has: those that every model judged.
+    pub pictures: usize,
+    /// In [0, 1].
     pub value: f64,
 }
 

@@ -5,13 +5,13 @@ use vae_fidelity_files::error::Result;
 use crate::bootstrap::{Bootstrap, Interval};
 use crate::comparison::comparisons;
 use crate::duplicates::Duplicates;
-use crate::features::Features;
+use crate::features::{Features, SetDistances};
 use crate::identity::Identity;
 use crate::latents::LatentSummary;
 use crate::pair::{PairMetrics, decibels};
 use crate::report::{
-    EvaluationReport, EvaluationVerdict, Failure, Metrics, ModelResult, ProtocolRecord,
-    PsnrOfMeanMse, Rfid, RunRecord, SCHEMA_VERSION,
+    EvaluationReport, EvaluationVerdict, Failure, Kid, Metrics, ModelResult, ProtocolRecord,
+    PsnrOfMeanMse, Rfid, RunRecord, SCHEMA_VERSION, Share,
 };
 use crate::row::Row;
 use crate::sha256::sha256;
@@ -52,7 +52,10 @@ pub(crate) fn report(
     let failed: Vec<&Row> = rows.iter().filter(|row| row.error.is_some()).collect();
     let mut pictures: Vec<u64> = failed.iter().map(|row| row.picture).collect();
     pictures.dedup();
-    let mut rfid = rfid(features)?.into_iter();
+    let asked = &identity.protocol.metrics;
+    let of_sets = features.map(|of| of.distances(asked)).transpose()?.unwrap_or_default();
+    let in_sets = features.map_or(0, Features::pictures);
+    let mut of_sets = of_sets.into_iter();
     let models: Vec<ModelResult> = identity
         .models
         .iter()
@@ -65,7 +68,7 @@ pub(crate) fn report(
                 .iter()
                 .filter(|row| row.metrics.is_some_and(|of| of.psnr_db.is_none()))
                 .count(),
-            metrics: Metrics { rfid: rfid.next().flatten(), ..metrics(rows, bootstrap) },
+            metrics: with_sets(metrics(rows, bootstrap), of_sets.next(), in_sets),
             latents: LatentSummary::of(rows, &model.config, bootstrap),
         })
         .collect();
@@ -112,12 +115,17 @@ fn pictures_sha256(rows: &[&Row]) -> String {
     sha256(lines.as_bytes())
 }
 
-/// Of each model.
-fn rfid(features: Option<&Features>) -> Result<Vec<Option<Rfid>>> {
-    let Some(features) = features else { return Ok(Vec::new()) };
-    let pictures = features.pictures();
-    let of = |value: Option<f64>| value.map(|value| Rfid { pictures, value });
-    Ok(features.frechet_distances()?.into_iter().map(of).collect())
+/// `metrics` with what is of all `pictures` together.
+fn with_sets(metrics: Metrics, of_sets: Option<SetDistances>, pictures: usize) -> Metrics {
+    let Some(SetDistances { frechet, kernel, precision_recall }) = of_sets else { return metrics };
+    let share = |value| Share { pictures, value };
+    Metrics {
+        rfid: frechet.map(|value| Rfid { pictures, value }),
+        kid: kernel.map(|of| Kid { pictures, mean: of.mean, std: of.std }),
+        precision: precision_recall.map(|of| share(of.precision)),
+        recall: precision_recall.map(|of| share(of.recall)),
+        ..metrics
+    }
 }
 
 fn metrics(rows: &[&Row], bootstrap: Bootstrap) -> Metrics {
@@ -147,6 +155,9 @@ fn metrics(rows: &[&Row], bootstrap: Bootstrap) -> Metrics {
         lpips_squeeze: summary(|of| of.lpips.squeeze),
         dists: summary(|of| of.dists),
         rfid: None,
+        kid: None,
+        precision: None,
+        recall: None,
         mse,
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::bootstrap::Interval;
 use crate::metric::Metric;
-use crate::report::{EvaluationReport, ModelResult, Rfid};
+use crate::report::{EvaluationReport, Kid, ModelResult, Rfid};
 use crate::sha256::short;
 use crate::summary::MetricSummary;
 
@@ -80,6 +80,13 @@ fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
     }
     if let Some(Rfid { pictures, value }) = metrics.rfid {
         writeln!(f, "rFID     {value:.3} of {pictures} pictures")?;
+    }
+    if let Some(Kid { pictures, mean, std }) = metrics.kid {
+        writeln!(f, "KID      {mean:.6}, std {std:.6} between subsets of {pictures} pictures")?;
+    }
+    if let Some((precision, recall)) = metrics.precision.zip(metrics.recall) {
+        let (precision, recall) = (precision.value, recall.value);
+        writeln!(f, "         precision {precision:.3}, recall {recall:.3}")?;
     }
     if let Some(psnr) = metrics.psnr_of_mean_mse_db.and_then(|of| of.mean) {
         writeln!(f, "         {psnr:.2} dB is the PSNR of the mean squared error")?;

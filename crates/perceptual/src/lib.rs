@@ -1,7 +1,8 @@
 //! Distances between pictures as a trained network sees them, in f32 and without libtorch: LPIPS (Zhang et al. 2018),
 //! version 0.1, as the Python package `lpips` 0.1.4 computes it (`lpips/lpips.py`, `lpips/pretrained_networks.py`),
 //! and DISTS (Ding et al. 2020) as `DISTS_pytorch` 0.1 does (`DISTS_pt.py`). And between sets of pictures: the Fréchet
-//! inception distance (Heusel et al. 2017) as pytorch-fid 0.3.0 or torch-fidelity 0.4.0 have it.
+//! inception distance (Heusel et al. 2017) as pytorch-fid 0.3.0 or torch-fidelity 0.4.0 have it, the kernel inception
+//! distance (Bińkowski et al. 2018), and precision and recall (Kynkäänniemi et al. 2019), as torch-fidelity does.
 //!
 //! The networks' weights are the user's files: torchvision's of AlexNet, VGG16 or SqueezeNet 1.1, and the authors'
 //! own. [`WeightFiles::find`] knows them by name, [`Lpips::open`] loads them:
@@ -30,6 +31,8 @@ mod sample;
 mod lpips;
 mod dists;
 mod frechet;
+mod kernel_distance;
+mod precision_recall;
 mod inception_input;
 mod inception_net;
 mod inception;
@@ -38,6 +41,8 @@ pub use dists::{Dists, DistsFeatures};
 pub use frechet::FeatureStatistics;
 pub use inception::{FEATURES, Inception};
 pub use inception_input::InceptionInput;
+pub use kernel_distance::{KernelDistance, SUBSET_SIZE};
 pub use lpips::{Features, Lpips, UnitLength};
 pub use net::{Held, Net};
+pub use precision_recall::{NEIGHBORHOOD, PrecisionRecall};
 pub use weight_files::WeightFiles;

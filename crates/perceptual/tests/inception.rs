@@ -5,7 +5,9 @@ use serde_json::Value;
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_kernels::threads::Threads;
-use vae_fidelity_perceptual::{FEATURES, FeatureStatistics, Inception, InceptionInput};
+use vae_fidelity_perceptual::{
+    FEATURES, FeatureStatistics, Inception, InceptionInput, KernelDistance, PrecisionRecall,
+};
 
 /// Of the largest feature, and of a distance; what Python's own kernels move on other processors is as much.
 const TOLERANCE: f64 = 1e-4;
@@ -74,11 +76,46 @@ fn distances_are_those_of_both_packages() {
     assert_eq!(distances.len(), 2);
     for row in distances {
         let count = |name: &str| row[name].as_u64().unwrap() as usize;
-        let of = |count: usize, phase| FeatureStatistics::of(&rows(count, phase), 48, Threads::new(2)).unwrap();
+        let of = |count: usize, phase| {
+            FeatureStatistics::of(&rows(count, phase), 48, Threads::new(2)).unwrap()
+        };
         let (a, b) = (of(count("rows"), 0), of(count("others"), 1));
         for (found, name) in [(a.distance(&b), "pytorch-fid"), (b.distance(&a), "torch-fidelity")] {
             let expected = row[name].as_f64().unwrap();
             assert!((found / expected - 1.0).abs() <= TOLERANCE, "{name}: {found}, not {expected}");
+        }
+    }
+}
+
+/// The same, of which no two of the first 9,973 are alike.
+fn scattered(count: usize, phase: usize) -> Vec<f32> {
+    let value = |row: usize, column: usize| {
+        let level =
+            (row * 37 + column * column * 11 + row * row * (3 + column) + phase * 61) % 9973;
+        (level as f32 + (2500 * phase) as f32) / 4096.0
+    };
+    (0..count).flat_map(|row| (0..48).map(move |column| value(row, column))).collect()
+}
+
+#[test]
+fn what_is_of_sets_is_torch_fidelitys() {
+    let golden = golden();
+    let sets = golden["sets"].as_array().unwrap();
+    assert_eq!(sets.len(), 2);
+    let threads = Threads::new(2);
+    for row in sets {
+        let count = |name: &str| row[name].as_u64().unwrap() as usize;
+        let (one, other) = (scattered(count("rows"), 0), scattered(count("others"), 1));
+        let found = PrecisionRecall::of(&one, &other, 48, threads).unwrap();
+        let number = |name: &str| row[name].as_f64();
+        assert!((found.precision - number("precision").unwrap()).abs() < 1e-6, "{found:?}");
+        assert!((found.recall - number("recall").unwrap()).abs() < 1e-6, "{found:?}");
+        let kernel = KernelDistance::between(&one, &other, 48, threads);
+        assert_eq!(kernel.is_some(), number("kid").is_some());
+        let Some(kernel) = kernel else { continue };
+        for (found, name) in [(kernel.mean, "kid"), (kernel.std, "kid_std")] {
+            let expected = number(name).unwrap();
+            assert!((found / expected - 1.0).abs() < TOLERANCE, "{name}: {found}, not {expected}");
         }
     }
 }

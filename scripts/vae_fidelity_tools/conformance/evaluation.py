@@ -168,6 +168,7 @@ NETS = ("alex", "vgg", "squeeze")
 # Name: (package, networks, of what).
 LPIPS_OF = {
     "vae-fidelity": (lpips.LPIPS, NETS, lpips_of_levels),
+    "torch-fidelity": (lpips.LPIPS, NETS, lpips_of_levels),
     "vae-fidelity-256": (lpips.LPIPS, NETS, lpips_of_levels),
     "llamagen": (None, (), None),
     "lightningdit": (lpips.LPIPS, ("vgg",), lpips_of_floats),
@@ -186,6 +187,7 @@ def lpips_models(name, weights):
 # How pictures become 8 bits where it is not by 127.5 and half up.
 ROUNDED = {
     "vae-fidelity": lambda tensor: levels(tensor, half_up=False),
+    "torch-fidelity": lambda tensor: levels(tensor, half_up=False),
     "vae-fidelity-256": lambda tensor: levels(tensor, half_up=False),
     "lavinal712": lambda tensor: (((tensor + 1) / 2).clamp(0, 1) * 255).permute(0, 2, 3, 1).to(torch.uint8).numpy()[0],
 }
@@ -194,6 +196,7 @@ BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 # Name: (transform to [0, 1], whether the posterior is drawn from, PSNR and SSIM).
 PROTOCOLS = {
     "vae-fidelity": (lambda p: to_tensor(as_check(p)), False, of_own),
+    "torch-fidelity": (lambda p: to_tensor(as_check(p)), False, of_own),
     "vae-fidelity-256": (lambda p: to_tensor(resize_crop(p, 256, BICUBIC)), False, of_own),
     "llamagen": (lambda p: to_tensor(center_crop_arr(p, 256)), True, of_llamagen),
     "lightningdit": (lambda p: resize_crop_tensor(p, 256), True, of_lightningdit),
@@ -281,22 +284,23 @@ def check_summary(name, report, rows):
 
 def check_rfid(binary, name, data, folder, sets):
     """By the engine that gives torch's bits: of few pictures, a level that lies between two is 0.1 % of the distance."""
-    weights = folder / "weights-of-rfid"
-    weights.mkdir(exist_ok=True)
-    file = weights / perceptual_weights.FILES["inception"]
-    if not file.exists():
-        file.symlink_to(folder / "weights" / file.name)
-    options = ("--protocol", name, "--metric-weights", weights)
+    options = ("--protocol", name, "--metric-weights", folder / "weights-of-rfid")
     report, _ = evaluate(binary, data, folder / f"{name}-rfid", *options, engine="reference")
     expected = inception.distance(*sets)
-    return differs(f"{name} rfid", report["models"][0]["metrics"]["rfid"]["value"], expected, RFID * expected)
+    metrics = report["models"][0]["metrics"]
+    wrong = differs(f"{name} rfid", metrics["rfid"]["value"], expected, RFID * expected)
+    if name == "torch-fidelity":
+        for share, of in inception.covered(*sets).items():
+            if share in ("precision", "recall"):
+                wrong += differs(f"{name} {share}", metrics[share]["value"], of, 0)
+    return wrong
 
 
 def check_protocol(binary, vae, name, data, pictures, folder, extractors):
     weights = folder / "weights"
     report, rows = evaluate(binary, data, folder / name, "--protocol", name, "--metric-weights", weights)
     transform, drawn, metrics = PROTOCOLS[name]
-    extract, sets = extractors["torch-fidelity" if name == "llamagen" else "pytorch-fid"], ([], [])
+    extract, sets = extractors["torch-fidelity" if name in ("llamagen", "torch-fidelity") else "pytorch-fid"], ([], [])
     models, dists = lpips_models(name, weights), perceptual_weights.load_dists(weights)
     wrong, latents = [], []
     for row in rows:
@@ -393,6 +397,9 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         perceptual_weights.write(folder / "weights")
+        inception_file = folder / "weights" / perceptual_weights.FILES["inception"]
+        (folder / "weights-of-rfid").mkdir()
+        inception_file.rename(folder / "weights-of-rfid" / inception_file.name)
         wrong += check_containers(binary, pictures, folder)
         wrong += check_table(binary, pictures, folder)
         extractors = inception.networks()

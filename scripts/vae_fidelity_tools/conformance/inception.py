@@ -4,6 +4,8 @@
     scripts/python.sh -m vae_fidelity_tools.conformance.inception            # crates/perceptual/tests/inception.json is theirs
     scripts/python.sh -m vae_fidelity_tools.conformance.inception --write    # writes it
 
+torch-fidelity's kernel distance, precision and recall, too.
+
 The weights are golden/README.md's recipe, by the names of both packages' files.
 """
 
@@ -16,6 +18,7 @@ import pytorch_fid.inception
 import torch
 import torch_fidelity.feature_extractor_inceptionv3 as torch_fidelity_inception
 import torch_fidelity.metric_fid
+from torch_fidelity import metric_kid, metric_prc
 
 from vae_fidelity_tools import arguments
 from vae_fidelity_tools.checkout import ROOT
@@ -83,8 +86,15 @@ def rows(count, phase):
     return (levels.astype(np.float32) + column.astype(np.float32) * np.float32(phase)) / np.float32(64)
 
 
+def scattered(count, phase):
+    """The same, of which no two of the first 9,973 are alike."""
+    row, column = np.meshgrid(np.arange(count), np.arange(48), indexing="ij")
+    levels = (row * 37 + column * column * 11 + row * row * (3 + column) + phase * 61) % 9973
+    return (levels.astype(np.float32) + np.float32(2500 * phase)) / np.float32(4096)
+
+
 def measured():
-    found = {"features": [], "distances": []}
+    found = {"features": [], "distances": [], "sets": []}
     both = networks()
     for name in ("pytorch-fid", "torch-fidelity"):
         extract = both[name]
@@ -103,7 +113,21 @@ def measured():
         of_eigenvalues = torch_fidelity.metric_fid.fid_statistics_to_metric(*statistics, False)
         distances = {"pytorch-fid": float(of_scipy), "torch-fidelity": of_eigenvalues["frechet_inception_distance"]}
         found["distances"].append({"rows": count, "others": count + 11, **distances})
+    for count, others in ((200, 180), (1020, 1100)):
+        a, b = torch.from_numpy(scattered(count, 0)), torch.from_numpy(scattered(others, 1))
+        covered = metric_prc.prc_features_to_metric(a, b, verbose=False)
+        row = {"rows": count, "others": others, "precision": covered["precision"], "recall": covered["recall"]}
+        if count >= 1000:
+            kernel = metric_kid.kid_features_to_metric(a, b, verbose=False)
+            row["kid"] = kernel[metric_kid.KEY_METRIC_KID_MEAN]
+            row["kid_std"] = kernel[metric_kid.KEY_METRIC_KID_STD]
+        found["sets"].append(row)
     return found
+
+
+def covered(a, b):
+    """{"precision": ..., "recall": ...} of lists of features (1, 2048), of what went in and of what came back."""
+    return metric_prc.prc_features_to_metric(torch.cat(b), torch.cat(a), verbose=False)
 
 
 def distance(a, b):
@@ -118,6 +142,8 @@ def differences(kept, found):
         yield from (abs(a - b) / most for a, b in zip(one["kept"], other["kept"]))
     for one, other in zip(kept["distances"], found["distances"]):
         yield from (abs(one[name] / other[name] - 1) for name in ("pytorch-fid", "torch-fidelity"))
+    for one, other in zip(kept["sets"], found["sets"]):
+        yield from (abs(one[name] - other[name]) for name in one)
 
 
 def main():
@@ -128,7 +154,9 @@ def main():
     if args.write:
         lines = ",\n".join("    " + json.dumps(row) for row in found["features"])
         distances = ",\n".join("    " + json.dumps(row) for row in found["distances"])
-        GOLDEN.write_text(f'{{\n  "features": [\n{lines}\n  ],\n  "distances": [\n{distances}\n  ]\n}}\n')
+        sets = ",\n".join("    " + json.dumps(row) for row in found["sets"])
+        lists = [f'  "features": [\n{lines}\n  ]', f'  "distances": [\n{distances}\n  ]', f'  "sets": [\n{sets}\n  ]']
+        GOLDEN.write_text("{\n" + ",\n".join(lists) + "\n}\n")
         print(GOLDEN.relative_to(ROOT))
         return
     off = list(differences(json.loads(GOLDEN.read_text()), found))

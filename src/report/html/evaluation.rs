@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::page::{embedded_png, filled};
 use crate::error::Result;
-use crate::evaluation::{Evaluated, EvaluationReport, Metric, PairMetrics, Row, WorstPicture};
+use crate::evaluation::{
+    Evaluated, EvaluationReport, Metric, Metrics, PairMetrics, Row, WorstPicture,
+};
 
 /// Parts of a histogram.
 const BINS: usize = 40;
@@ -68,8 +70,15 @@ fn lines(report: &EvaluationReport) -> Vec<Line> {
     let psnr = usize::from(is_there(&Metric::Psnr));
     lines.insert(psnr, more("psnr_of_mean_mse_db", "PSNR of mean MSE, dB", 2));
     lines.push(more("mae", "Mean error, of 255", 3));
-    let has_rfid = report.models.iter().any(|model| model.metrics.rfid.is_some());
-    lines.extend(has_rfid.then(|| more("rfid", "rFID", 3)));
+    let any = |has: fn(&Metrics) -> bool| report.models.iter().any(|of| has(&of.metrics));
+    let of_sets = [
+        ("rfid", "rFID", 3, any(|of| of.rfid.is_some())),
+        ("kid", "KID", 6, any(|of| of.kid.is_some())),
+        ("precision", "Precision", 3, any(|of| of.precision.is_some())),
+        ("recall", "Recall", 3, any(|of| of.recall.is_some())),
+    ];
+    let of_sets = of_sets.into_iter().filter(|(_, _, _, is_there)| *is_there);
+    lines.extend(of_sets.map(|(name, label, digits, _)| more(name, label, digits)));
     lines
 }
 

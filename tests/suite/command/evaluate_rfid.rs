@@ -1,6 +1,7 @@
 //! The Fréchet inception distance in `evaluate`: that it is of the set, however the set is cut, and which file has its
 //! weights. That the number is that of the packages is tested where it is computed, and by the scripts.
 
+use serde_json::Value;
 use vae_fidelity::perceptual::Inception;
 use vae_fidelity_kernels::threads::Threads;
 
@@ -66,4 +67,21 @@ fn a_program_is_not_taken_for_weights() {
     sandbox.write("data/0.png", picture(40, 56, 0));
     sandbox.write("weights/inception-2015-12-05.pt", "PK");
     evaluate(&sandbox, "out", &WEIGHTS).exits(2).notes("is TorchScript");
+}
+
+#[test]
+fn precision_and_recall_are_torch_fidelitys_and_kid_takes_more_pictures() {
+    let sandbox = sandbox();
+    let asked = [&WEIGHTS[..], &["--protocol", "torch-fidelity"]].concat();
+    let ran = evaluate(&sandbox, "out", &asked).exits(2);
+    ran.check(ran.stdout.contains("         precision "), "expected both shares");
+    let report: Value = serde_json::from_slice(&sandbox.read("out/result.json")).unwrap();
+    let metrics = &report["models"][0]["metrics"];
+    for share in ["precision", "recall"] {
+        assert_eq!(metrics[share]["pictures"], 4);
+        assert!((0.0..=1.0).contains(&metrics[share]["value"].as_f64().unwrap()), "{metrics}");
+    }
+    assert_eq!(metrics["kid"], Value::Null);
+    let page = String::from_utf8(sandbox.read("out/report.html")).unwrap();
+    assert!(page.contains("<th scope=\"row\">Recall</th>") && !page.contains("KID"));
 }

@@ -47,6 +47,8 @@ impl Setup {
             dists: all.contains(&Metric::Dists),
             // Of a sample it is another.
             rfid: RfidChoice::None,
+            kid: false,
+            precision_recall: false,
             ..protocol.metrics
         };
         let (input, net) = (protocol.input, nets.other(side));

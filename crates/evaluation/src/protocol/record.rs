@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::input::read_text;
 
-use super::choices::{Confidence, FilterChoice, Input, Metrics, Posterior, Resize};
+use super::choices::{Confidence, FilterChoice, Input, Metrics, Posterior, Resize, RfidChoice};
 use super::published;
 use crate::sha256::sha256;
 
@@ -95,6 +95,10 @@ impl Protocol {
         if input.resize == Resize::ShortSideTensor && input.filter != FilterChoice::Bilinear {
             return Some("input.filter: short-side-tensor is bilinear only".to_owned());
         }
+        if metrics.rfid == RfidChoice::None && (metrics.kid || metrics.precision_recall) {
+            let problem = "metrics.rfid: kid and precision-recall are of its features, found none";
+            return Some(problem.to_owned());
+        }
         let range = metrics.ssim.range;
         if !(range.is_finite() && range > 0.0) {
             return Some(format!("metrics.ssim.range: expected more than 0, found {range}"));
@@ -168,5 +172,8 @@ mod tests {
         assert!(Protocol::from_toml(&with, "x").unwrap_err().to_string().contains("noise"));
         let tensor = text.replace("resize = \"adm\"", "resize = \"short-side-tensor\"");
         assert!(Protocol::from_toml(&tensor, "x").unwrap_err().to_string().contains("bilinear"));
+        let text = Protocol::named("torch-fidelity").unwrap().to_toml().unwrap();
+        let without = text.replace("rfid = \"torch-fidelity\"", "rfid = \"none\"");
+        assert!(Protocol::from_toml(&without, "x").unwrap_err().to_string().contains("features"));
     }
 }
