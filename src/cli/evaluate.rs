@@ -1,10 +1,8 @@
 //! `evaluate` and `merge`: VAEs judged by a data set.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-use same_file::is_same_file;
 
 use crate::checkpoint::HubProgress;
 use crate::evaluation::{
@@ -13,7 +11,7 @@ use crate::evaluation::{
 use crate::output::write_atomically;
 use crate::pipeline::{Evaluation, evaluate};
 use crate::report::evaluation_page;
-use crate::{Error, Pipeline, Result};
+use crate::{Pipeline, Result};
 
 use super::check::command_line;
 use super::console::Console;
@@ -44,7 +42,7 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
         Evaluation {
             data: &args.data,
             protocol: &protocol,
-            pipelines: &pipelines,
+            pipelines: &pipelines.iter().collect::<Vec<_>>(),
             out: &args.out,
             options: EvaluateOptions {
                 shard: args.shard,
@@ -68,10 +66,7 @@ fn trained(
 ) -> Result<TrainedMetrics> {
     let folder = args.metric_weights.as_deref();
     let threads = args.execution.threads_at_most();
-    let (there, mut left_out) =
-        TrainedMetrics::open(folder, &TrainedMetrics::asked(protocol), threads)?;
-    let (there, without_rfid) = there.with_inception(folder, protocol.metrics.rfid, threads)?;
-    left_out.extend(without_rfid.then_some("rfid"));
+    let (there, left_out) = TrainedMetrics::of_protocol(folder, protocol, threads)?;
     if !left_out.is_empty() {
         let left_out = left_out.join(", ");
         let note = match folder {
@@ -87,14 +82,6 @@ fn trained(
 
 pub fn merge(args: &MergeArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     check_working_directory()?;
-    // To be told from others, a file is opened, and a pipe would wait for who writes into it.
-    let is_out = |folder: &&PathBuf| {
-        args.out.is_dir() && folder.is_dir() && is_same_file(folder, &args.out).unwrap_or(false)
-    };
-    if let Some(input) = args.folders.iter().find(is_out) {
-        let problem = format!("--out is one of the shards, {}", input.display());
-        return Err(Error::output(&args.out, problem, "name a new folder"));
-    }
     let version = env!("CARGO_PKG_VERSION");
     let evaluated = evaluation::merge(&args.folders, &args.out, &least(args.least), version)?;
     finished(&evaluated, &args.out, &command_line(arguments), console)

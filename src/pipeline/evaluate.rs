@@ -19,7 +19,7 @@ pub struct Evaluation<'a> {
     /// Every choice that changes a number.
     pub protocol: &'a Protocol,
     /// The VAEs; all of them run in one way.
-    pub pipelines: &'a [Pipeline],
+    pub pipelines: &'a [&'a Pipeline],
     /// The folder that is written: new, or of the same evaluation.
     pub out: &'a Path,
     /// What else is asked for.
@@ -43,7 +43,7 @@ pub struct Evaluation<'a> {
 ///     Evaluation {
 ///         data: Path::new("val2017"),
 ///         protocol: &Protocol::named("vae-fidelity-256")?,
-///         pipelines: &[Pipeline::builder().repo("stabilityai/sd-vae-ft-mse").build()?],
+///         pipelines: &[&Pipeline::builder().repo("stabilityai/sd-vae-ft-mse").build()?],
 ///         out: Path::new("ft-mse-on-coco"),
 ///         options: EvaluateOptions::default(),
 ///     },
@@ -69,7 +69,7 @@ pub fn evaluate(what: Evaluation, progress: &(dyn Fn(Progress) + Sync)) -> Resul
             pictures: data.entries().len() as u64,
             sha256: data.sha256().to_owned(),
         },
-        models: pipelines.iter().map(Pipeline::identity).collect::<Result<_>>()?,
+        models: pipelines.iter().map(|of| of.identity()).collect::<Result<_>>()?,
         metric_weights: options.trained.weights(),
         metric_instructions: options.trained.instructions(protocol),
     };
@@ -82,7 +82,7 @@ pub fn evaluate(what: Evaluation, progress: &(dyn Fn(Progress) + Sync)) -> Resul
     };
     let options = EvaluateOptions { run, ..options };
     let models: Vec<&dyn evaluation::Model> =
-        pipelines.iter().map(|pipeline| pipeline as &dyn evaluation::Model).collect();
+        pipelines.iter().map(|pipeline| *pipeline as &dyn evaluation::Model).collect();
     let evaluated = evaluation::evaluate(&data, &models, &identity, &folder, &options, progress)?;
     pipelines.iter().try_for_each(|pipeline| pipeline.checkpoint.check_unchanged())?;
     Ok(evaluated)

@@ -24,6 +24,12 @@ const NAMED: usize = 12;
 /// When a folder is about something else than the others, a shard is missing, not finished or there
 /// twice, and when `out` cannot be written.
 pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> Result<Evaluated> {
+    let there = out.canonicalize().ok();
+    let is_out = |folder: &&PathBuf| there.is_some() && folder.canonicalize().ok() == there;
+    if let Some(input) = folders.iter().find(is_out) {
+        let problem = format!("--out is one of the shards, {}", input.display());
+        return Err(Error::output(out, problem, "name a new folder"));
+    }
     let mut states = Vec::with_capacity(folders.len());
     for folder in folders {
         states.push((folder.as_path(), State::read(folder)?));

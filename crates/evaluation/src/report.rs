@@ -140,6 +140,7 @@ pub struct ModelResult {
 /// The metrics of one model; what no picture has is `None`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "ModelMetrics"))]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
     /// PSNR in dB, over the pictures' own.

@@ -16,7 +16,7 @@ use vae_fidelity_pixels::Rgb8;
 use crate::identity::{MetricWeights, RFID};
 use crate::metric::Metric;
 use crate::pair::{Pair, PairMetrics};
-use crate::protocol::{LpipsChoices, LpipsValues, Protocol, RfidChoice};
+use crate::protocol::{LpipsChoices, LpipsValues, Protocol};
 
 /// LPIPS's networks and DISTS's, those that are there.
 #[derive(Debug, Default)]
@@ -57,25 +57,29 @@ impl TrainedMetrics {
         Ok((there, left_out))
     }
 
-    /// These and the network of the Fréchet inception distance, if it is asked for and its weights lie in `folder`;
-    /// and whether it is left out.
+    /// All that `protocol` asks for, the network of the Fréchet inception distance too.
     ///
     /// # Errors
     ///
     /// As [`TrainedMetrics::open`].
-    pub fn with_inception(
-        self,
+    pub fn of_protocol(
         folder: Option<&Path>,
-        choice: RfidChoice,
+        protocol: &Protocol,
         threads: Option<usize>,
-    ) -> Result<(Self, bool)> {
-        let threads = threads.map_or_else(Threads::available, Threads::new);
-        let Some(input) = choice.input() else { return Ok((self, false)) };
-        let Some(file) = folder.map(WeightFiles::find_inception).transpose()?.flatten() else {
-            return Ok((self, true));
-        };
-        let inception = Some((Inception::open(&file, threads)?, input));
-        Ok((Self { inception, ..self }, false))
+    ) -> Result<(Self, Vec<&'static str>)> {
+        let metrics = &protocol.metrics;
+        let nets = metrics.lpips.nets().into_iter().map(Metric::Lpips);
+        let asked: Vec<Metric> = nets.chain(metrics.dists.then_some(Metric::Dists)).collect();
+        let (mut there, mut left_out) = Self::open(folder, &asked, threads)?;
+        let Some(input) = metrics.rfid.input() else { return Ok((there, left_out)) };
+        match folder.map(WeightFiles::find_inception).transpose()?.flatten() {
+            None => left_out.push(RFID),
+            Some(file) => {
+                let threads = threads.map_or_else(Threads::available, Threads::new);
+                there.inception = Some((Inception::open(&file, threads)?, input));
+            }
+        }
+        Ok((there, left_out))
     }
 
     /// The features of what went in and of what came back in each of `pairs`, which are of one picture; none without
@@ -88,13 +92,6 @@ impl TrainedMetrics {
             inception.features((picture.width(), picture.height()), picture.data(), *how)
         };
         [&first.input].into_iter().chain(pairs.iter().map(|pair| &pair.output)).map(of).collect()
-    }
-
-    /// What `protocol` asks for that takes weights.
-    pub fn asked(protocol: &Protocol) -> Vec<Metric> {
-        let metrics = &protocol.metrics;
-        let nets = metrics.lpips.nets().into_iter().map(Metric::Lpips);
-        nets.chain(metrics.dists.then_some(Metric::Dists)).collect()
     }
 
     /// Checks that there is memory for two pictures of this (width, height), of which `kept` says whether the first

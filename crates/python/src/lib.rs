@@ -11,6 +11,7 @@ mod turn;
 mod checked;
 mod decoded;
 mod pipeline;
+mod evaluation;
 mod reference;
 mod checkpoint;
 mod goldens;
@@ -37,6 +38,8 @@ mod _native {
     use super::checked::Checked;
     #[pymodule_export]
     use super::checkpoint::Checkpoint;
+    #[pymodule_export]
+    use super::evaluation::{evaluate, merge};
     #[pymodule_export]
     use super::goldens::run_goldens;
     #[pymodule_export]

@@ -33,7 +33,7 @@ pub fn with_progress<T: Send + 'static>(
     py: Python<'_>,
     progress: Option<Py<PyAny>>,
     cancel: impl Fn() + Send,
-    work: impl FnOnce(&dyn Fn(String)) -> Result<T> + Send + 'static,
+    work: impl FnOnce(&(dyn Fn(String) + Sync)) -> Result<T> + Send + 'static,
 ) -> PyResult<T> {
     let (tell, told) = channel();
     let worker = move || {

@@ -26,6 +26,7 @@ REPORTS = (
     "ExplainReport",
     "TraceReport",
     "SuiteReport",
+    "EvaluationReport",
 )
 PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 COLUMNS = 116
@@ -34,7 +35,7 @@ HEAD = '''"""What the functions of this package report: the JSON of the command 
 
 Generated from docs/src/reference/schema.json by vae_fidelity_tools.wheel.reports. Fields and values may be
 added; none is renamed or removed. A field that the JSON leaves out is `None`; one whose name is a keyword of
-Python ends in `_`.
+Python ends in `_`, and a dash in a name is a `_`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from typing import Any, Literal
 
 def wrapped(text, indent):
     """`text` as a docstring."""
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)  # Rust
     text = re.sub(r"\[(`[^`]*`)\](\([^)]*\))?", r"\1", text)  # links of rustdoc
     text = " ".join(text.replace("\\", "\\\\").split())
     lines = textwrap.wrap(f'"""{text}"""', COLUMNS - len(indent), break_long_words=False, break_on_hyphens=False)
@@ -143,7 +145,7 @@ class Classes:
         lines = ["@dataclass(frozen=True, kw_only=True)", f"class {name}:", wrapped(description or name, "    "), ""]
         for field, inner in schema["properties"].items():
             annotation = self.of(inner)
-            safe = f"{field}_" if keyword.iskeyword(field) else field
+            safe = f"{field}_" if keyword.iskeyword(field) else field.replace("-", "_")
             if field not in schema.get("required", []):
                 optional = annotation if annotation.split(" | ")[-1] == "None" else f"{annotation} | None"
                 lines.append(f"    {safe}: {optional} = None")

@@ -19,6 +19,7 @@ from vae_fidelity import live, reports
 from vae_fidelity._check import check
 from vae_fidelity._checkpoint import Checkpoint, open_checkpoint
 from vae_fidelity._errors import OutOfMemory, VaeFidelityError
+from vae_fidelity._evaluate import Evaluation, evaluate, merge
 from vae_fidelity._functions import compare, explain, inspect, metrics, preprocess
 from vae_fidelity._native import __version__
 from vae_fidelity._pipeline import Pipeline
@@ -28,6 +29,7 @@ from vae_fidelity.live.compare import ModelComparison, compare_models
 __all__ = [
     "Checkpoint",
     "Decoded",
+    "Evaluation",
     "ModelComparison",
     "OutOfMemory",
     "Pipeline",
@@ -37,9 +39,11 @@ __all__ = [
     "check",
     "compare",
     "compare_models",
+    "evaluate",
     "explain",
     "inspect",
     "live",
+    "merge",
     "metrics",
     "open_checkpoint",
     "preprocess",

@@ -42,7 +42,10 @@ def _fits(kind: Any, value: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(_fits(each, value) for each in typing.get_args(kind))
     if _is_record(kind):
-        return isinstance(value, dict) and all(
+        if not isinstance(value, dict):
+            return False
+        value = _named(value)
+        return all(
             name in value and (typing.get_origin(each) is not Literal or _fits(each, value[name]))
             for name, (_, each, needed) in _fields(kind).items()
             if needed
@@ -66,10 +69,11 @@ def from_json(kind: type[T], value: Any) -> T:
         # A new form of an old field stays as it is.
         return typing.cast(T, from_json(max(fitting, key=lambda each: _known(each, value)), value) if fitting else value)
     if _is_record(kind) and isinstance(value, dict):
+        named = _named(value)
         known = {
-            name: from_json(each, value[of_json])
+            name: from_json(each, named[of_json])
             for of_json, (name, each, _) in _fields(typing.cast(Any, kind)).items()
-            if of_json in value
+            if of_json in named
         }
         return kind(**known)
     return value if kind is not float or value is None else typing.cast(T, float(value))
@@ -77,4 +81,9 @@ def from_json(kind: type[T], value: Any) -> T:
 
 def _known(kind: Any, value: Any) -> int:
     """How many of the names in `value` a record has."""
-    return sum(name in _fields(kind) for name in value) if _is_record(kind) else 0
+    return sum(name in _fields(kind) for name in _named(value)) if _is_record(kind) else 0
+
+
+def _named(value: Any) -> dict[str, Any]:
+    """With the names that Python has for choices of a protocol, `psnr-values` for one."""
+    return {name.replace("-", "_"): each for name, each in value.items()}

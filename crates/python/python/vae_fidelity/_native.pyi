@@ -9,6 +9,7 @@ _Path = Union[str, os.PathLike[str]]
 _Latents = Union[_Path, npt.NDArray[np.float32]]
 _Decoded = tuple[str, str, Optional[npt.NDArray[np.uint8]], Optional[npt.NDArray[np.float32]]]
 
+_Summed = tuple[str, str, list[str]]
 _Repo = Union[str, tuple[str, Optional[str], bytes]]
 
 __all__ = [
@@ -19,9 +20,11 @@ __all__ = [
     "__version__",
     "classes",
     "compare",
+    "evaluate",
     "expected_tensors",
     "explain",
     "inspect",
+    "merge",
     "metrics",
     "modules",
     "multiple_of",
@@ -45,6 +48,30 @@ def inspect(
     offline: bool = False,
 ) -> str: ...
 def compare(a: _Path, b: _Path) -> str: ...
+def evaluate(
+    data: _Path,
+    pipelines: list[Pipeline],
+    *,
+    out: _Path,
+    protocol: _Path,
+    shard: str,
+    call: str,
+    metric_weights: Optional[_Path] = None,
+    threads: Optional[int] = None,
+    min_psnr: Optional[float] = None,
+    min_ssim: Optional[float] = None,
+    min_ms_ssim: Optional[float] = None,
+    progress: Optional[Callable[[str], object]] = None,
+) -> _Summed: ...
+def merge(
+    folders: list[_Path],
+    *,
+    out: _Path,
+    call: str,
+    min_psnr: Optional[float] = None,
+    min_ssim: Optional[float] = None,
+    min_ms_ssim: Optional[float] = None,
+) -> _Summed: ...
 def classes() -> list[tuple[str, bool]]: ...
 def multiple_of(config: str) -> int: ...
 def expected_tensors(config: str) -> list[tuple[str, list[int]]]: ...

@@ -2,7 +2,7 @@
 
 Generated from docs/src/reference/schema.json by vae_fidelity_tools.wheel.reports. Fields and values may be
 added; none is renamed or removed. A field that the JSON leaves out is `None`; one whose name is a keyword of
-Python ends in `_`.
+Python ends in `_`, and a dash in a name is a `_`.
 """
 
 from __future__ import annotations
@@ -1352,9 +1352,7 @@ class Tolerance:
     units of the tensor itself, `rtol` is a plain ratio. Neither is a quality threshold: they cover what other
     kernels round differently, are measured, and are no bigger than that. Do not raise one because a check fails on
     the machine that wrote the goldens: there the criterion is bit equality. NaN and infinity are never within
-    tolerance, on either side, and a tolerance cannot hold them. ``` use vae_fidelity_harness::Tolerance; let
-    tolerance = Tolerance::new(1e-6, 1e-4).unwrap(); assert!(tolerance.allows(1.00005, 1.0));
-    assert!(!tolerance.allows(1.0002, 1.0)); assert!(!tolerance.allows(f32::NAN, f32::NAN)); ```"""
+    tolerance, on either side, and a tolerance cannot hold them."""
 
     atol: float
     rtol: float
@@ -1662,9 +1660,7 @@ class CriterionWithinWithin:
     units of the tensor itself, `rtol` is a plain ratio. Neither is a quality threshold: they cover what other
     kernels round differently, are measured, and are no bigger than that. Do not raise one because a check fails on
     the machine that wrote the goldens: there the criterion is bit equality. NaN and infinity are never within
-    tolerance, on either side, and a tolerance cannot hold them. ``` use vae_fidelity_harness::Tolerance; let
-    tolerance = Tolerance::new(1e-6, 1e-4).unwrap(); assert!(tolerance.allows(1.00005, 1.0));
-    assert!(!tolerance.allows(1.0002, 1.0)); assert!(!tolerance.allows(f32::NAN, f32::NAN)); ```"""
+    tolerance, on either side, and a tolerance cannot hold them."""
 
     atol: float
     rtol: float
@@ -1838,3 +1834,527 @@ class SuiteReport:
     """The cases that were not run."""
     notes: list[str]
     """What else was noticed: files and folders of a candidate's that no case asks for."""
+
+
+EvaluationVerdict = Literal["pass", "fail"]
+"""Whether what was asked for is reached."""
+
+
+ExifChoice = Literal["ignore", "apply"]
+"""What is done with an EXIF orientation."""
+
+
+Resize = Literal["multiple-of", "adm", "short-side", "short-side-tensor", "stretch"]
+"""How a picture comes to its size."""
+
+
+FilterChoice = Literal["box", "bilinear", "bicubic", "lanczos"]
+"""A filter of Pillow's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input2:
+    """From a picture's file to the sample that the encoder is given."""
+
+    exif: ExifChoice
+    """What is done with the EXIF orientation, before anything else."""
+    resize: Resize
+    """How the picture comes to its size."""
+    filter: FilterChoice
+    """The filter of that; of `adm` after halving, which is by box."""
+    size: int
+    """Pixels a side; for `multiple-of` what both sides are taken down to a multiple of."""
+
+
+Take = Literal["mode", "draw"]
+"""See `Posterior::take`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posterior2:
+    """Which latents stand for a posterior."""
+
+    take: Take
+    """Its mode or a draw. A class without a posterior has one answer, which both take."""
+    seed: int
+    """Of a draw: the noise of a picture is seeded by this number and the picture's name."""
+
+
+Rounding = Literal["half-even", "half-up", "down"]
+"""How a value in [-1, 1] becomes 8 bits."""
+
+
+ValuesChoice = Literal["rounded", "clamped"]
+"""What a metric is of."""
+
+
+Average = Literal["mean-of-psnr", "psnr-of-mean-mse"]
+"""How PSNR is averaged over pictures."""
+
+
+SsimWindow = Literal["gaussian-11", "uniform-7"]
+"""What the statistics of a pixel are taken over."""
+
+
+SsimBorder = Literal["inside", "reflect"]
+"""Which windows count."""
+
+
+Covariance = Literal["population", "sample"]
+"""How a window's variances and covariance are estimated."""
+
+
+Zero = Literal["black", "grey"]
+"""Where values have their zero."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ssim:
+    """SSIM as it is computed."""
+
+    values: ValuesChoice
+    """What it is of."""
+    window: SsimWindow
+    """The window."""
+    border: SsimBorder
+    """Which windows count."""
+    covariance: Covariance
+    """How variances are estimated."""
+    range: float
+    """The range in its formula over the range that pixels have: 1 unless a script has it wrong."""
+    zero: Zero
+    """Where its values have their zero: its term for luminance depends on it."""
+
+
+RfidChoice = Literal["none", "pytorch-fid", "torch-fidelity"]
+"""Whose Fréchet inception distance it is: they bring pictures to 299 x 299 in two ways."""
+
+
+LpipsValues = Literal["rounded", "floats"]
+"""What LPIPS is of."""
+
+
+UnitLengthChoice = Literal["lpips", "torchmetrics"]
+"""In which implementations of LPIPS differ: at pixels that hardly have features."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LpipsChoices:
+    """LPIPS as it is computed, where the weights of its networks are there."""
+
+    values: LpipsValues
+    """What it is of."""
+    unit_length: UnitLengthChoice
+    """How the features of a pixel are brought to length 1."""
+    alex: bool
+    """Whether AlexNet's is computed."""
+    vgg: bool
+    """Whether VGG16's is."""
+    squeeze: bool
+    """Whether SqueezeNet's is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """From a decoded sample to numbers."""
+
+    rounding: Rounding
+    """How values become 8 bits, those that went in and those that came back alike. MS-SSIM, `mae`, and
+    `max_abs_diff` are of these."""
+    psnr_values: ValuesChoice
+    """What PSNR is of."""
+    psnr_average: Average
+    """How PSNR is averaged over pictures: which of the two is called `psnr`."""
+    ssimulacra2: bool
+    """Whether SSIMULACRA 2 is computed."""
+    butteraugli: bool
+    """Whether Butteraugli's distance is."""
+    ssim: Ssim
+    """SSIM."""
+    dists: bool
+    """Whether DISTS is computed of the rounded pictures, where its weights are there."""
+    rfid: RfidChoice
+    """Whether and how the Fréchet inception distance of what came back to what went in is computed, of rounded
+    pictures and where its weights are there."""
+    kid: bool
+    """Whether the kernel inception distance is, of the same features."""
+    precision_recall: bool
+    """Whether improved precision and recall are, of the same features: minutes for 50,000 pictures."""
+    lpips: LpipsChoices
+    """LPIPS."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confidence:
+    """How sure a mean is: by how much it moves where pictures are drawn anew, with replacement."""
+
+    resamples: int
+    """How often."""
+    seed: int
+    """Of the random numbers."""
+    level: float
+    """The share of the resampled means that an interval holds, such as 0.95."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """Every choice that changes a number, with a name."""
+
+    name: str
+    """What it is called; no part of the hash."""
+    source: str
+    """Whose it is, and where it was read; no part of the hash."""
+    input: Input2
+    """From a picture's file to the encoder's sample."""
+    posterior: Posterior2
+    """Which latents stand for the posterior."""
+    metrics: Metrics
+    """From the decoded sample to numbers."""
+    confidence: Confidence
+    """How intervals are drawn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRecord:
+    """What computed the numbers."""
+
+    name: str
+    """Which implementation, such as `fast`."""
+    version: str
+    """Its version."""
+    device: str
+    """The kind of device, such as `cpu`."""
+    arithmetic: str
+    """How values of the dtype come about, such as `f32`."""
+    instructions: str | None
+    """The instructions that kernels use, such as `avx2`; `None` where they are not this project's."""
+    threads: int | None
+    """How many threads, where their number changes results; `None` where it does not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricWeights:
+    """The files of weights that a metric has."""
+
+    metric: str
+    """The metric, such as `lpips_vgg`."""
+    sha256: list[str]
+    """SHA-256 of each of its files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolRecord:
+    """How numbers came about."""
+
+    name: str
+    """What the protocol is called."""
+    hash: str
+    """SHA-256 of its choices and of `engine`: results with the same one may be compared."""
+    choices: Protocol
+    """Every choice."""
+    engine: EngineRecord
+    """What computed."""
+    metric_weights: list[MetricWeights]
+    """The files of weights that metrics have; a metric of the protocol without any was left out."""
+    metric_instructions: str | None
+    """The instructions that metrics are computed with, such as `avx2-fma`; `None` where none depends on them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A picture that could not be judged."""
+
+    id: str
+    """Its name in the data set."""
+    model: int
+    """Which model could not judge it."""
+    error: str
+    """Why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicates:
+    """Pictures whose files are the same, byte for byte. Each counts in every mean."""
+
+    pictures: int
+    """How many pictures are the same as one before them."""
+    groups: list[list[str]]
+    """Names of the same pictures, the first 20 groups; `rows.parquet` has every picture's SHA-256."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Percentiles:
+    """Values below which 1, 5, 25, ... per cent of the pictures lie, between neighbours in a straight line."""
+
+    p1: float
+    p5: float
+    p25: float
+    p50: float
+    p75: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """Between which two numbers a statistic lies."""
+
+    low: float
+    """The lower end."""
+    high: float
+    """The upper end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSummary:
+    """One metric over all pictures that have it."""
+
+    pictures: int
+    """How many pictures have it."""
+    mean: float
+    """Mean."""
+    std: float
+    """Standard deviation of the population."""
+    min: float
+    """Smallest value."""
+    max: float
+    """Largest value."""
+    percentiles: Percentiles
+    """Below which values how many pictures lie."""
+    confidence: Interval | None
+    """Where the mean lies, by bootstrap; `None` for one picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PsnrOfMeanMse:
+    """A number of all pictures together."""
+
+    mean: float | None
+    """In dB; `None` where nothing differs."""
+    confidence: Interval | None
+    """Where it lies, by bootstrap; `None` for one picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rfid:
+    """A distance between two sets of pictures. It says little of few, and is only held against one of as many."""
+
+    pictures: int
+    """How many pictures each of the sets has: those that every model judged."""
+    value: float
+    """The distance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kid:
+    """A distance between two sets of pictures that does not depend on how many they are, of 1,000 at least: over
+    100 pairs of subsets, as torch-fidelity draws them."""
+
+    pictures: int
+    """How many pictures each of the sets has: those that every model judged."""
+    mean: float
+    """The mean over subsets; it may be a little under 0."""
+    std: float
+    """The deviation between subsets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """How much of a set of pictures another one covers: what is no further from one of its pictures than the third
+    neighbour of that."""
+
+    pictures: int
+    """How many pictures each of the sets has: those that every model judged."""
+    value: float
+    """In [0, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelMetrics:
+    """The metrics of one model; what no picture has is `None`."""
+
+    psnr_db: MetricSummary | None
+    """PSNR in dB, over the pictures' own."""
+    psnr_of_mean_mse_db: PsnrOfMeanMse | None
+    """PSNR in dB of the mean squared error over all pictures, the other average in use."""
+    ssim: MetricSummary | None
+    """SSIM as the protocol has it."""
+    ms_ssim: MetricSummary | None
+    """MS-SSIM of pictures of 176 pixels a side or more."""
+    mae: MetricSummary | None
+    """Mean absolute error in 8-bit values."""
+    max_abs_diff: MetricSummary | None
+    """Largest absolute difference in 8-bit values."""
+    mse: MetricSummary | None
+    """Mean squared error in 8-bit values."""
+    ssimulacra2: MetricSummary | None
+    """SSIMULACRA 2: 100 where nothing differs, 90 where hardly anything is seen, 70 for high quality, 50 for
+    medium."""
+    butteraugli: MetricSummary | None
+    """Butteraugli's distance: 0 where nothing differs, 1 where it can just be seen."""
+    lpips_alex: MetricSummary | None
+    """LPIPS by AlexNet; less is nearer."""
+    lpips_vgg: MetricSummary | None
+    """LPIPS by VGG16."""
+    lpips_squeeze: MetricSummary | None
+    """LPIPS by SqueezeNet."""
+    dists: MetricSummary | None
+    """DISTS; less is nearer."""
+    rfid: Rfid | None
+    """The Fréchet inception distance of all that came back to all that went in."""
+    kid: Kid | None
+    """The kernel inception distance between the same."""
+    precision: Share | None
+    """The share of what came back that lies where the originals do, as the network sees them."""
+    recall: Share | None
+    """The share of the originals that lies where what came back does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """What the data asks for, and what the config says."""
+
+    measured: float | None
+    """Of these pictures."""
+    confidence: Interval | None
+    """Where it lies, by bootstrap over pictures; `None` for one picture."""
+    config: float | None
+    """The config's; `None` where it has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelSummary:
+    """One channel of the latents over all pictures."""
+
+    mean: float
+    """Mean."""
+    std: float
+    """Standard deviation of the population."""
+    min: float
+    """Smallest value."""
+    max: float
+    """Largest value."""
+    kurtosis: float | None
+    """See `LatentSummary::kurtosis`."""
+    kl: float | None
+    """See `LatentSummary::kl`."""
+    config_mean: float | None
+    """The config's mean for this channel; `None` where it has none."""
+    config_std: float | None
+    """The config's deviation for this channel; `None` where it has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentSummary:
+    """Latents over all pictures, as the model makes them: not scaled. Of what the protocol takes, mode or draw."""
+
+    values: int
+    """Number of values."""
+    mean: float
+    """Mean."""
+    std: float
+    """Standard deviation of the population."""
+    min: float
+    """Smallest value."""
+    max: float
+    """Largest value."""
+    kurtosis: float | None
+    """Fourth central moment over the square of the variance: 3 for a normal distribution."""
+    kl: float | None
+    """Divergence of the posterior from a standard normal distribution, in nats a value; `None` where there is no
+    posterior."""
+    scaling_factor: Suggestion
+    """`1 / std`, which gives latents unit variance, beside the config's."""
+    shift_factor: Suggestion
+    """The mean, which is subtracted before scaling, beside the config's."""
+    dead_channels: list[int]
+    """Channels whose posterior's mean has a variance under 0.01 over the data; where there is no posterior, under
+    0.01 of the largest channel's."""
+    channels: list[ChannelSummary]
+    """Each channel. Their means and deviations are what `latents_mean` and `latents_std` of a config say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelResult:
+    """One model over all pictures."""
+
+    source: str
+    """What the user called it."""
+    weights_sha256: str
+    """SHA-256 of its file of weights; of several, of a list of theirs; of weights in no file, of theirs."""
+    judged: int
+    """How many pictures it judged."""
+    identical: int
+    """In how many of them what came back is what went in, to the last bit of what PSNR is of. They have no PSNR."""
+    metrics: ModelMetrics
+    """Each metric."""
+    latents: LatentSummary | None
+    """Its latents; `None` where no picture was judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelComparison:
+    """By how much a metric of one model lies above the first one's, over the pictures that both have."""
+
+    metric: str
+    """Which metric."""
+    model: int
+    """Place of the model in the list, from 1: it is held against model 0."""
+    pictures: int
+    """How many pictures both have."""
+    mean_difference: float
+    """Mean of the differences."""
+    confidence: Interval | None
+    """Where that lies, by bootstrap over pictures; 0 outside of it is a difference that is there."""
+    higher: float
+    """Share of the pictures in which the metric is higher than the first model's; equal ones count half."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """How a run went; nothing of it is a result."""
+
+    shards: list[str]
+    """The shards, such as `0/1` for one that is the whole."""
+    data: str
+    """The data set's path."""
+    seconds: float
+    """Seconds since the last start, over all shards."""
+    machines: list[str]
+    """On what kind of machine, such as `linux x86_64`; one for each shard."""
+    version: str
+    """Which version wrote this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationReport:
+    """What a data set says of models: `result.json`, and a line of `evaluate --json`. Only `run` may differ between
+    two runs of one protocol, data set and models."""
+
+    schema_version: int
+    """1; fields may be added without a change of it."""
+    verdict: EvaluationVerdict
+    """Whether what was asked for is reached."""
+    verdict_reasons: list[str]
+    """Why not; empty where it is."""
+    protocol: ProtocolRecord
+    """How the numbers came about."""
+    data_sha256: str
+    """SHA-256 of the names and lengths of all pictures of the data set, those of other shards too."""
+    pictures_sha256: str
+    """SHA-256 of the SHA-256 of each picture that this is about, in their order: two results with the same one are
+    of the same pictures, byte for byte."""
+    pictures: int
+    """How many pictures this is about."""
+    errors: int
+    """How many of them could not be judged, by one model at least."""
+    failures: list[Failure]
+    """The first 20 of those, for each model that could not judge them; `rows.parquet` has all."""
+    duplicates: Duplicates
+    """Pictures that are there more than once."""
+    models: list[ModelResult]
+    """Each model."""
+    comparisons: list[ModelComparison]
+    """Each model after the first, held against the first."""
+    run: RunRecord
+    """How this run went."""
