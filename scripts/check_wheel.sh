@@ -42,6 +42,8 @@ rm -rf "$work/site"
 .venv/bin/python "${pip[@]}" --no-deps --target "$work/site" "$wheel"
 PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" --numprocesses 2 "${chosen[@]}" \
   "$package"/tests/test_{torch,readings,live,live_behaviour,compare_models}.py
+# Which starts processes of its own.
+PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" "$package/tests/test_ray.py"
 
 # The nodes for ComfyUI, without ComfyUI; scripts has the names that its VAEs have.
 PYTHONPATH=$work/site:scripts .venv/bin/python "${pytest[@]}" integrations/comfyui/tests

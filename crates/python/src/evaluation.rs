@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use vae_fidelity::evaluation::{
@@ -16,6 +18,9 @@ use super::json::json;
 use super::pipeline::Pipeline;
 use super::turn::Turn;
 use super::{errors, options, waiting};
+
+/// How long a call that was ended waits for the layer in work.
+const LONGEST_END: Duration = Duration::from_secs(20);
 
 /// A result as JSON and as text, and the metrics that were left out for want of their weights.
 type Summed = (String, String, Vec<&'static str>);
@@ -43,8 +48,14 @@ pub fn evaluate(
     let turns: Vec<Turn> = pipelines.iter().map(|of| Turn::new(of.loaded())).collect();
     check_apart(&turns).map_err(|error| errors::raised(py, &error))?;
     let cancels: Vec<_> = turns.iter().map(Turn::cancel).collect();
-    let cancel = move || cancels.iter().for_each(|cancel| cancel());
+    let (at_work, ended) = channel::<()>();
+    let cancel = move || {
+        cancels.iter().for_each(|cancel| cancel());
+        // The folder is this call's until then.
+        let _ = ended.recv_timeout(LONGEST_END);
+    };
     waiting::with_progress(py, progress, cancel, move |tell| {
+        let _at_work = at_work;
         let protocol = Protocol::named(&protocol.to_string_lossy())?;
         let shard: Shard = options::parsed("shard", &shard)?;
         let folder = metric_weights.as_deref();

@@ -382,3 +382,66 @@ def test_a_probe_needs_no_picture(builtin):
     assert report.schema_version == 1 and report.model.source == "builtin" and len(steps) > 3
     with pytest.raises(vae_fidelity.VaeFidelityError, match="100"):
         builtin.probe(size=100)
+
+
+def test_a_data_set_is_evaluated_as_by_the_command(tmp_path, pixels):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "photo.png").write_bytes(PHOTO.read_bytes())
+    (data / "none.png").write_text("none")
+    said = []
+    found = vae_fidelity.evaluate(data, out=tmp_path / "out", protocol="vae-fidelity-256", progress=said.append)
+    assert said[-1] == "2 of 2 pictures"
+    assert (found.pictures, found.errors, found.failures[0].id) == (2, 1, "none.png")
+    assert found.protocol.choices.metrics.psnr_values == "rounded"
+    assert found.left_out == ["lpips_alex", "lpips_vgg", "lpips_squeeze", "dists", "rfid"]
+    assert json.loads(found.to_json()) == json.loads((tmp_path / "out/result.json").read_text())
+    assert "photo.png" in (tmp_path / "out/report.html").read_text()
+    ran = command("evaluate", data, "--out", tmp_path / "ran", "--protocol", "vae-fidelity-256", "--json")
+    assert ran.returncode == 2
+    of_command = json.loads(ran.stdout)
+    for result in (of_command, own := json.loads(found.to_json())):
+        result.pop("run")
+    assert own == of_command
+    assert str(found).startswith(command("evaluate", data, "--out", tmp_path / "ran", "--protocol", "vae-fidelity-256").stdout[:40])
+
+
+def test_shards_are_put_together(tmp_path):
+    data = ROOT / "golden/images"
+    pipelines = [vae_fidelity.Pipeline("builtin", threads=1), vae_fidelity.Pipeline("golden/models/builtin", threads=2)]
+    shards = [
+        vae_fidelity.evaluate(data, pipelines, out=tmp_path / f"{at}", protocol="vae-fidelity-256", shard=f"{at}/2").out
+        for at in range(2)
+    ]
+    merged = vae_fidelity.merge(reversed(shards), out=tmp_path / "merged", min_psnr=90)
+    whole = vae_fidelity.evaluate(data, pipelines, out=tmp_path / "whole", protocol="vae-fidelity-256")
+    assert (merged.verdict, whole.verdict) == ("fail", "pass")
+    assert merged.models == whole.models and merged.comparisons == whole.comparisons
+    assert (merged.out / "rows.parquet").read_bytes() == (whole.out / "rows.parquet").read_bytes()
+    for wrong in (shards[:1], [shards[0], shards[0]]):
+        with pytest.raises(vae_fidelity.VaeFidelityError):
+            vae_fidelity.merge(wrong, out=tmp_path / "wrong")
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="one of the shards"):
+        vae_fidelity.merge(shards, out=shards[0])
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="given before"):
+        vae_fidelity.evaluate(data, [pipelines[0]] * 2, out=tmp_path / "twice")
+
+
+def test_an_evaluation_is_ended_and_goes_on(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for index in range(36):
+        (data / f"{index:02}.png").write_bytes(PHOTO.read_bytes())
+
+    class Stop(Exception):
+        pass
+
+    def stop(line):
+        if line.startswith("34 of"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        vae_fidelity.evaluate(data, out=tmp_path / "out", protocol="vae-fidelity-256", progress=stop)
+    said = []
+    found = vae_fidelity.evaluate(data, out=tmp_path / "out", protocol="vae-fidelity-256", progress=said.append)
+    assert said[1] == "32 of 36 pictures" and found.pictures == 36

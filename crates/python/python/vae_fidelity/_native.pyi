@@ -1,4 +1,5 @@
 import os
+from collections.abc import Sequence
 from typing import Callable, Optional, Union, final
 
 import numpy as np
@@ -64,7 +65,7 @@ def evaluate(
     progress: Optional[Callable[[str], object]] = None,
 ) -> _Summed: ...
 def merge(
-    folders: list[_Path],
+    folders: Sequence[_Path],
     *,
     out: _Path,
     call: str,
