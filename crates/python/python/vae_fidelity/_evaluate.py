@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -11,7 +9,7 @@ from typing import Any, Optional, Union
 
 from vae_fidelity import _native
 from vae_fidelity._errors import VaeFidelityError
-from vae_fidelity._from_json import from_json
+from vae_fidelity._from_json import with_behind
 from vae_fidelity._numbers import check_counts, check_least
 from vae_fidelity._pipeline import Pipeline
 from vae_fidelity._progress import Progress, Shown
@@ -34,12 +32,7 @@ class Evaluation(EvaluationReport):
     @classmethod
     def _of(cls, summed: tuple[str, str, list[str]], out: Path) -> Evaluation:
         report, text, left_out = summed
-        read = from_json(EvaluationReport, json.loads(report))
-        made = cls(**{field.name: getattr(read, field.name) for field in dataclasses.fields(read)})
-        behind = {"_text": text, "_json": report, "out": pathlib.Path(out), "left_out": left_out}
-        for name, value in behind.items():
-            object.__setattr__(made, name, value)
-        return made
+        return with_behind(cls, report, _text=text, _json=report, out=pathlib.Path(out), left_out=left_out)
 
     def to_json(self) -> str:
         """The line that `vae-fidelity evaluate --json` prints."""

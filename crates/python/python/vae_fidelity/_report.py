@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import json
 import os
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_fidelity import _native
-from vae_fidelity._from_json import from_json
+from vae_fidelity._from_json import from_json, with_behind
 from vae_fidelity.reports import CheckReport, DecodeReport
 
 
@@ -35,12 +34,7 @@ class Decoded(DecodeReport):
         picture: Optional[npt.NDArray[np.uint8]],
         decoded: Optional[npt.NDArray[np.float32]],
     ) -> Decoded:
-        read = from_json(DecodeReport, json.loads(report))
-        made = cls(**{field.name: getattr(read, field.name) for field in dataclasses.fields(read)})
-        behind = {"_text": text, "_json": report, "picture": picture, "decoded_array": decoded}
-        for name, value in behind.items():
-            object.__setattr__(made, name, value)
-        return made
+        return with_behind(cls, report, _text=text, _json=report, picture=picture, decoded_array=decoded)
 
     def to_json(self) -> str:
         """The line that `vae-fidelity decode --json` prints."""
@@ -64,11 +58,7 @@ class Report(CheckReport):
 
     @classmethod
     def _of(cls, checked: _native.Checked, call: str) -> Report:
-        read = from_json(CheckReport, json.loads(checked.json()))
-        report = cls(**{field.name: getattr(read, field.name) for field in dataclasses.fields(read)})
-        object.__setattr__(report, "_checked", checked)
-        object.__setattr__(report, "_call", call)
-        return report
+        return with_behind(cls, checked.json(), _checked=checked, _call=call)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _without_arrays, (self.to_json(),)
