@@ -296,7 +296,12 @@ fn run_models(
         if let Ok(prepared) = &read.prepared {
             let id = &data.entries()[read.index].id;
             for model in models {
-                match trip(*model, prepared, id, protocol.posterior) {
+                let trip = trip(*model, prepared, id, protocol.posterior);
+                let trip = match protocol.metrics.equivariance {
+                    true => trip.and_then(|trip| trip.with_equivariance(*model)),
+                    false => trip,
+                };
+                match trip {
                     Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
                     trip => trips.push(trip),
                 }

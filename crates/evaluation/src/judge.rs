@@ -6,6 +6,7 @@ use vae_fidelity_core::Dtype;
 use vae_fidelity_core::vae::Encoded;
 use vae_fidelity_files::error::{Error, Result};
 
+use crate::equivariance::Equivariance;
 use crate::model::Model;
 use crate::pair::Pair;
 use crate::prepare::Prepared;
@@ -17,6 +18,19 @@ use crate::trained::Input;
 pub(crate) struct Trip {
     encoded: Encoded,
     pub decoded: Array4<f32>,
+    equivariance: Option<Equivariance>,
+}
+
+impl Trip {
+    /// The same with what becomes of its latents when they are turned and halved.
+    ///
+    /// # Errors
+    ///
+    /// When the model cannot decode them.
+    pub fn with_equivariance(self, model: &dyn Model) -> Result<Self> {
+        let equivariance = Some(Equivariance::of(model.vae(), self.encoded.latents.view())?);
+        Ok(Self { equivariance, ..self })
+    }
 }
 
 /// Sends `prepared` through `model`.
@@ -43,7 +57,7 @@ pub(crate) fn trip(
     // Scaled and back, as `check` does it and a pipeline would.
     let scaled = vae.scale(encoded.latents.view())?;
     let decoded = vae.decode(vae.unscale(scaled.view())?.view())?;
-    Ok(Trip { encoded, decoded })
+    Ok(Trip { encoded, decoded, equivariance: None })
 }
 
 /// The seed of one picture's noise: the first eight bytes of a SHA-256 of the protocol's seed and the
@@ -77,6 +91,10 @@ pub(crate) fn judged(
     }
     let mut pair = Pair::of(prepared.sample.view(), trip.decoded.view(), &protocol.metrics)?;
     trained.distances(&pair, trip.decoded.view())?.give_to(&mut pair.metrics);
+    if let Some(of) = &trip.equivariance {
+        [pair.metrics.rotation_psnr_db, pair.metrics.scaling_psnr_db] =
+            of.psnr_db(prepared.sample.view(), protocol.metrics.rounding)?;
+    }
     let row = Row { metrics: Some(pair.metrics), error: None, ..row };
     Ok((row.with_latents(&trip.encoded), pair))
 }

@@ -40,6 +40,7 @@ mod worst;
 mod evaluated;
 mod folder;
 mod model;
+mod equivariance;
 mod judge;
 mod unchanged;
 mod evaluate;

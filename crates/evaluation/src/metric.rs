@@ -21,11 +21,15 @@ pub enum Metric {
     Lpips(Net),
     /// [`PairMetrics::dists`].
     Dists,
+    /// [`PairMetrics::rotation_psnr_db`].
+    Rotation,
+    /// [`PairMetrics::scaling_psnr_db`].
+    Scaling,
 }
 
 impl Metric {
     /// All of them, in the order of everything that lists them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Psnr,
         Self::Ssim,
         Self::MsSsim,
@@ -35,6 +39,8 @@ impl Metric {
         Self::Lpips(Net::Vgg),
         Self::Lpips(Net::Squeeze),
         Self::Dists,
+        Self::Rotation,
+        Self::Scaling,
     ];
 
     /// The one whose [`name`](Self::name) that is.
@@ -54,6 +60,8 @@ impl Metric {
             Self::Lpips(Net::Vgg) => "lpips_vgg",
             Self::Lpips(Net::Squeeze) => "lpips_squeeze",
             Self::Dists => "dists",
+            Self::Rotation => "rotation_psnr_db",
+            Self::Scaling => "scaling_psnr_db",
         }
     }
 
@@ -67,13 +75,15 @@ impl Metric {
             Self::Butteraugli => "Butteraugli",
             Self::Lpips(_) => "LPIPS",
             Self::Dists => "DISTS",
+            Self::Rotation => "PSNR of turned latents",
+            Self::Scaling => "PSNR of halved latents",
         }
     }
 
     /// What follows its numbers: a space and the unit, or nothing.
     pub fn unit(self) -> &'static str {
         match self {
-            Self::Psnr => " dB",
+            Self::Psnr | Self::Rotation | Self::Scaling => " dB",
             _ => "",
         }
     }
@@ -91,7 +101,7 @@ impl Metric {
     /// At the head of a column of its numbers.
     pub fn label(self) -> String {
         match self {
-            Self::Psnr => "PSNR, dB".to_owned(),
+            Self::Psnr | Self::Rotation | Self::Scaling => format!("{}, dB", self.title()),
             of => format!("{}{}", of.title(), of.after()),
         }
     }
@@ -99,7 +109,7 @@ impl Metric {
     /// How many digits after the point say something of a mean.
     pub fn digits(self) -> usize {
         match self {
-            Self::Psnr | Self::Ssimulacra2 => 2,
+            Self::Psnr | Self::Ssimulacra2 | Self::Rotation | Self::Scaling => 2,
             Self::Butteraugli => 3,
             Self::Ssim | Self::MsSsim | Self::Lpips(_) | Self::Dists => 4,
         }
@@ -116,6 +126,11 @@ impl Metric {
     /// Whether it takes the weights of a network, which are the user's.
     pub fn takes_weights(self) -> bool {
         matches!(self, Self::Lpips(_) | Self::Dists)
+    }
+
+    /// Whether latents have to be decoded once more for it.
+    pub fn is_of_changed_latents(self) -> bool {
+        matches!(self, Self::Rotation | Self::Scaling)
     }
 
     /// A picture's.
@@ -135,6 +150,8 @@ impl Metric {
             Self::Lpips(Net::Vgg) => &mut metrics.lpips.vgg,
             Self::Lpips(Net::Squeeze) => &mut metrics.lpips.squeeze,
             Self::Dists => &mut metrics.dists,
+            Self::Rotation => &mut metrics.rotation_psnr_db,
+            Self::Scaling => &mut metrics.scaling_psnr_db,
         }
     }
 }

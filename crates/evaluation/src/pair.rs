@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayView4, s};
 use vae_fidelity_core::metrics::{SsimRule, Values, Visibility, ms_ssim, ssimulacra2};
-use vae_fidelity_files::error::Result;
+use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_pixels::Rgb8;
 
 use crate::protocol::{Metrics, Rounding, ValuesChoice, Zero};
@@ -33,6 +33,11 @@ pub struct PairMetrics {
     /// DISTS of the rounded pictures, 0 where nothing differs; `None` where it was not asked for, or there are no
     /// weights.
     pub dists: Option<f64>,
+    /// PSNR in dB of what latents turned by 90 degrees decode to, beside the picture turned so; `None` where it was not
+    /// asked for, and where nothing differs.
+    pub rotation_psnr_db: Option<f64>,
+    /// The same of latents at half their size, beside the picture at half its own; `None` of odd sides, too.
+    pub scaling_psnr_db: Option<f64>,
 }
 
 /// LPIPS of one picture by each network, 0 where nothing differs; `None` where it was not asked for, there are no
@@ -114,6 +119,8 @@ impl Pair {
             max_abs_diff: most,
             lpips: LpipsDistances::default(),
             dists: None,
+            rotation_psnr_db: None,
+            scaling_psnr_db: None,
         };
         Ok(Self { metrics, input, output })
     }
@@ -122,6 +129,31 @@ impl Pair {
 /// `None` where a side is too small.
 fn butteraugli(a: &Rgb8, b: &Rgb8) -> Option<f64> {
     Some(Visibility::of(a, b).ok()??.score())
+}
+
+/// PSNR in dB of two samples (1, 3, H, W), rounded, in the area that both have at the top left; `None` where nothing
+/// differs.
+///
+/// # Errors
+///
+/// When a value is no number, or there is no such area.
+pub(crate) fn psnr_db(
+    a: ArrayView4<f32>,
+    b: ArrayView4<f32>,
+    rounding: Rounding,
+) -> Result<Option<f64>> {
+    let (height, width) = (a.dim().2.min(b.dim().2), a.dim().3.min(b.dim().3));
+    if b.iter().any(|value| !value.is_finite()) {
+        let next = "run `check` on the picture";
+        return Err(Error::tensor("decoded", "latents that were changed decode to NaN", next));
+    }
+    let of = |tensor: ArrayView4<f32>| {
+        rounded(tensor.slice_move(s![.., .., ..height, ..width]), rounding)
+    };
+    let (a, b) = (of(a)?, of(b)?);
+    let square = |(a, b): (&u8, &u8)| u64::from(a.abs_diff(*b)).pow(2);
+    let squares: u64 = a.data().iter().zip(b.data()).map(square).sum();
+    Ok((squares > 0).then(|| decibels(squares as f64 / a.data().len() as f64)))
 }
 
 /// PSNR in dB of a mean squared error in 8-bit values.

@@ -175,6 +175,12 @@ pub struct Metrics {
     /// DISTS; less is nearer.
     #[serde(default)]
     pub dists: Option<MetricSummary>,
+    /// PSNR in dB of what latents turned by 90 degrees decode to, beside pictures turned so.
+    #[serde(default)]
+    pub rotation_psnr_db: Option<MetricSummary>,
+    /// PSNR in dB of what latents at half their size decode to, beside pictures at half theirs.
+    #[serde(default)]
+    pub scaling_psnr_db: Option<MetricSummary>,
     /// The Fréchet inception distance of all that came back to all that went in.
     #[serde(default)]
     pub rfid: Option<Rfid>,
@@ -239,6 +245,8 @@ impl Metrics {
             Metric::Lpips(Net::Vgg) => &self.lpips_vgg,
             Metric::Lpips(Net::Squeeze) => &self.lpips_squeeze,
             Metric::Dists => &self.dists,
+            Metric::Rotation => &self.rotation_psnr_db,
+            Metric::Scaling => &self.scaling_psnr_db,
         }
         .as_ref()
     }

@@ -154,6 +154,8 @@ fn metrics(rows: &[&Row], bootstrap: Bootstrap) -> Metrics {
         lpips_vgg: summary(|of| of.lpips.vgg),
         lpips_squeeze: summary(|of| of.lpips.squeeze),
         dists: summary(|of| of.dists),
+        rotation_psnr_db: summary(|of| of.rotation_psnr_db),
+        scaling_psnr_db: summary(|of| of.scaling_psnr_db),
         rfid: None,
         kid: None,
         precision: None,

@@ -13,7 +13,7 @@ mod engines;
 mod evaluate;
 #[cfg(feature = "evaluate")]
 mod evaluate_lpips;
-mod evaluate_rfid;
+mod evaluate_sets;
 mod explain;
 #[cfg(feature = "evaluate")]
 mod explain_gap;

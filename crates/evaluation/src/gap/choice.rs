@@ -45,6 +45,7 @@ impl Setup {
             ssimulacra2: all.contains(&Metric::Ssimulacra2),
             butteraugli: all.contains(&Metric::Butteraugli),
             dists: all.contains(&Metric::Dists),
+            equivariance: false,
             // Of a sample it is another.
             rfid: RfidChoice::None,
             kid: false,

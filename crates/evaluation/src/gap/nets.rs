@@ -21,7 +21,9 @@ impl GapNets {
     /// is, is a choice then.
     pub fn of(results: [&Metrics; 2]) -> Self {
         Self::between(results.map(|of| {
-            Metric::ALL.into_iter().filter(|&metric| of.summary(metric).is_some()).collect()
+            let is_explained = |metric: &Metric| !metric.is_of_changed_latents();
+            let all = Metric::ALL.into_iter().filter(is_explained);
+            all.filter(|&metric| of.summary(metric).is_some()).collect()
         }))
     }
 

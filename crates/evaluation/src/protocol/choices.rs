@@ -129,6 +129,9 @@ pub struct Metrics {
     pub ssim: Ssim,
     /// Whether DISTS is computed of the rounded pictures, where its weights are there.
     pub dists: bool,
+    /// Whether latents are turned and halved, decoded, and held against pictures turned and halved: EQ-VAE's
+    /// equivariance. One and a quarter more decoded pictures for each.
+    pub equivariance: bool,
     /// Whether and how the Fréchet inception distance of what came back to what went in is computed, of rounded
     /// pictures and where its weights are there.
     pub rfid: RfidChoice,

@@ -1973,6 +1973,9 @@ class Metrics:
     """SSIM."""
     dists: bool
     """Whether DISTS is computed of the rounded pictures, where its weights are there."""
+    equivariance: bool
+    """Whether latents are turned and halved, decoded, and held against pictures turned and halved: EQ-VAE's
+    equivariance. One and a quarter more decoded pictures for each."""
     rfid: RfidChoice
     """Whether and how the Fréchet inception distance of what came back to what went in is computed, of rounded
     pictures and where its weights are there."""
@@ -2200,6 +2203,10 @@ class ModelMetrics:
     """LPIPS by SqueezeNet."""
     dists: MetricSummary | None
     """DISTS; less is nearer."""
+    rotation_psnr_db: MetricSummary | None
+    """PSNR in dB of what latents turned by 90 degrees decode to, beside pictures turned so."""
+    scaling_psnr_db: MetricSummary | None
+    """PSNR in dB of what latents at half their size decode to, beside pictures at half theirs."""
     rfid: Rfid | None
     """The Fréchet inception distance of all that came back to all that went in."""
     kid: Kid | None

@@ -1,7 +1,9 @@
-//! The Fréchet inception distance in `evaluate`: that it is of the set, however the set is cut, and which file has its
-//! weights. That the number is that of the packages is tested where it is computed, and by the scripts.
+//! What `evaluate` says of sets, the Fréchet inception distance for one: that it is of the set, however the set is cut,
+//! and which file has its weights; and equivariance. That the numbers are those of the packages is tested where they are
+//! computed, and by the scripts.
 
 use serde_json::Value;
+use vae_fidelity::evaluation::Protocol;
 use vae_fidelity::perceptual::Inception;
 use vae_fidelity_kernels::threads::Threads;
 
@@ -84,4 +86,27 @@ fn precision_and_recall_are_torch_fidelitys_and_kid_takes_more_pictures() {
     assert_eq!(metrics["kid"], Value::Null);
     let page = String::from_utf8(sandbox.read("out/report.html")).unwrap();
     assert!(page.contains("<th scope=\"row\">Recall</th>") && !page.contains("KID"));
+}
+
+#[test]
+fn equivariance_is_of_latents_that_can_be_turned_and_halved() {
+    let sandbox = Sandbox::new();
+    // Latents of 6 x 8, and of 5 x 7, which have no half.
+    sandbox.write("data/even.png", picture(64, 48, 0));
+    sandbox.write("data/odd.png", picture(56, 40, 90));
+    let mut protocol = Protocol::named("vae-fidelity").unwrap();
+    protocol.metrics.equivariance = true;
+    sandbox.write("own.toml", protocol.to_toml().unwrap());
+    let ran = evaluate(&sandbox, "out", &["--protocol", "own.toml", "--json"]).exits(0);
+    let report = ran.object();
+    let metrics = &report["models"][0]["metrics"];
+    assert_eq!(metrics["rotation_psnr_db"]["pictures"], 2);
+    assert_eq!(metrics["scaling_psnr_db"]["pictures"], 1);
+    let of = |name: &str| metrics[name]["mean"].as_f64().unwrap();
+    assert!(of("rotation_psnr_db") > 0.0 && of("scaling_psnr_db") > 0.0);
+    let page = String::from_utf8(sandbox.read("out/report.html")).unwrap();
+    assert!(page.contains("PSNR of turned latents, dB"));
+    // Results are held against each other by all else.
+    let gap = sandbox.run(&["explain-gap", "out", "out", "--repo", "model", "--json"]).exits(0);
+    assert!(!gap.stdout.contains("rotation"), "{}", gap.stdout);
 }
