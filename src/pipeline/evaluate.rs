@@ -1,15 +1,26 @@
 //! VAEs judged by a data set.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::Array4;
 
 use super::loaded::Pipeline;
+use crate::evaluation::protocol::Resize;
 use crate::evaluation::{
     self, DataIdentity, DataSet, EngineRecord, EvaluateOptions, Evaluated, Folder, Identity,
-    ModelIdentity, Progress, Protocol, RunRecord,
+    ModelIdentity, Progress, Protocol, RunRecord, Workers,
 };
-use crate::{Error, ErrorKind, Result, Vae};
+use crate::{Error, ErrorKind, Execution, Result, Vae};
+
+/// VAEs of up to so many weights are small; Stable Diffusion's has 84 million.
+const SMALL_PARAMETERS: usize = 30_000_000;
+
+/// Pictures of up to so many pixels a side are small.
+const SMALL_SIDE: usize = 512;
+
+/// Pictures that are worked on at once, at most.
+const MOST_AT_ONCE: usize = 16;
 
 /// What is evaluated, and how.
 #[derive(Debug)]
@@ -80,10 +91,25 @@ pub fn evaluate(what: Evaluation, progress: &(dyn Fn(Progress) + Sync)) -> Resul
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..options.run
     };
-    let options = EvaluateOptions { run, ..options };
+    let mut options = EvaluateOptions { run, ..options };
     let models: Vec<&dyn evaluation::Model> =
         pipelines.iter().map(|pipeline| *pipeline as &dyn evaluation::Model).collect();
-    let evaluated = evaluation::evaluate(&data, &models, &identity, &folder, &options, progress)?;
+    let copies = match are_small(pipelines, protocol) {
+        true => copies(pipelines)?,
+        false => None,
+    };
+    let workers = match copies {
+        None => Workers::Caller(&models),
+        Some(copies) => {
+            // Each of them has a thread already.
+            options.trained = match Arc::try_unwrap(options.trained) {
+                Ok(trained) => Arc::new(trained.on(1)),
+                Err(shared) => shared,
+            };
+            Workers::Threads(copies)
+        }
+    };
+    let evaluated = evaluation::evaluate(&data, workers, &identity, &folder, &options, progress)?;
     pipelines.iter().try_for_each(|pipeline| pipeline.checkpoint.check_unchanged())?;
     Ok(evaluated)
 }
@@ -116,6 +142,60 @@ fn check_size(pipeline: &Pipeline, protocol: &Protocol) -> Result<()> {
         ),
         "give a protocol with another input.size",
     ))
+}
+
+/// Whether pictures and VAEs are so small that a picture of its own for each thread is faster than one for all, and
+/// that there is memory for it: pictures of one size, not a photograph each as it is.
+fn are_small(pipelines: &[&Pipeline], protocol: &Protocol) -> bool {
+    let of_one_size = protocol.input.resize != Resize::MultipleOf;
+    let are_small = pipelines.iter().all(|of| of.model.parameters <= SMALL_PARAMETERS);
+    of_one_size && protocol.input.size <= SMALL_SIDE && are_small
+}
+
+/// For each thread its own models; `None` where they run otherwise.
+///
+/// # Errors
+///
+/// When one cannot be loaded again.
+fn copies(pipelines: &[&Pipeline]) -> Result<Option<Vec<Vec<SendModel>>>> {
+    let runs: Option<Vec<(usize, Execution)>> =
+        pipelines.iter().map(|pipeline| pipeline.execution.several()).collect();
+    let Some(runs) = runs else { return Ok(None) };
+    let threads = runs.iter().map(|(threads, _)| *threads).min().unwrap_or(1).min(MOST_AT_ONCE);
+    let copy = |(pipeline, (_, execution)): (&&Pipeline, &(usize, Execution))| {
+        let vae = pipeline.split_alike(execution.load(&pipeline.checkpoint)?)?;
+        let is_tiled = pipeline.model.splitting.tiling.is_some();
+        Ok(Box::new(Copy { vae, execution: execution.clone(), is_tiled }) as SendModel)
+    };
+    let copies = || pipelines.iter().zip(&runs).map(copy).collect();
+    (0..threads).map(|_| copies()).collect::<Result<_>>().map(Some)
+}
+
+type SendModel = Box<dyn evaluation::Model + Send>;
+
+/// A pipeline's VAE once more, on one thread.
+struct Copy {
+    vae: Box<dyn Vae>,
+    execution: Execution,
+    is_tiled: bool,
+}
+
+impl evaluation::Model for Copy {
+    fn vae(&self) -> &dyn Vae {
+        self.vae.as_ref()
+    }
+
+    fn noise(&self, seed: u64, (width, height): (usize, usize)) -> Result<Array4<f32>> {
+        self.execution.noise(self.vae.config(), seed.into(), width, height)
+    }
+
+    fn check_memory(&self, size: (usize, usize)) -> Result<()> {
+        match self.is_tiled {
+            // Each tile is as small as it is made.
+            true => Ok(()),
+            false => self.execution.check_memory(self.vae.config(), size),
+        }
+    }
 }
 
 impl Pipeline {

@@ -1,7 +1,7 @@
 //! A shard of a data set through every model, a part at a time.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Builder};
 use std::time::Instant;
 
@@ -14,8 +14,8 @@ use crate::folder::{Folder, finished_features};
 use crate::identity::Identity;
 use crate::judge::{Trip, judged, trip};
 use crate::model::Model;
+use crate::pair::Pair;
 use crate::prepare::{Prepared, prepare};
-use crate::protocol::Protocol;
 use crate::report::RunRecord;
 use crate::results::{Least, report};
 use crate::row::Row;
@@ -23,6 +23,7 @@ use crate::sha256::sha256;
 use crate::shard::Shard;
 use crate::trained::{Input, TrainedMetrics};
 use crate::unchanged::check_unchanged;
+use crate::workers::{InOrder, Workers};
 use crate::worst::Worst;
 
 /// Pictures of a part: what a stop loses at most.
@@ -57,6 +58,8 @@ pub struct Progress {
 
 /// A picture on its way to the models.
 struct Read {
+    /// Among those of this run.
+    place: usize,
     index: usize,
     sha256: Option<String>,
     prepared: Result<Prepared>,
@@ -68,11 +71,18 @@ struct Ran {
     trips: Vec<Result<Trip>>,
 }
 
-/// Sends the pictures of a shard of `data` through `models`, goes on where an earlier run in `folder`
-/// was stopped, and sums the rows up. `progress` is told after each picture.
+/// A picture on its way to the disk.
+struct Judged {
+    rows: Vec<Row>,
+    /// Of the rows that have metrics.
+    pairs: Vec<Pair>,
+    features: Option<Vec<Vec<f32>>>,
+}
+
+/// Has `workers` send the pictures of a shard of `data` through their models, goes on where an earlier run in
+/// `folder` was stopped, and sums the rows up. `progress` is told after each picture.
 ///
-/// Three threads work at once: one reads and resizes, the caller's runs the models, one computes metrics
-/// and writes. A picture that cannot be judged becomes a row with its error.
+/// One more thread reads and resizes. A picture that cannot be judged becomes a row with its error.
 ///
 /// # Errors
 ///
@@ -80,7 +90,7 @@ struct Ran {
 /// with [`ErrorKind::Cancelled`] after a model was cancelled.
 pub fn evaluate(
     data: &DataSet,
-    models: &[&dyn Model],
+    workers: Workers,
     identity: &Identity,
     folder: &Folder,
     options: &EvaluateOptions,
@@ -88,7 +98,8 @@ pub fn evaluate(
 ) -> Result<Evaluated> {
     let started = Instant::now();
     let mut worst = Worst::default();
-    let run = Run { data, identity, folder, options, models: models.len() };
+    let models = workers.models();
+    let run = Run { data, identity, folder, options, models };
     let (rows, features) = match folder.is_finished() {
         true => {
             let rows = folder.rows()?;
@@ -96,12 +107,12 @@ pub fn evaluate(
             rows.iter().try_for_each(|row| worst.add(row, None))?;
             let features = identity
                 .has_features()
-                .then(|| finished_features(folder.path(), models.len()))
+                .then(|| finished_features(folder.path(), models))
                 .transpose()?;
             (rows, features)
         }
         false => {
-            let rows = run.rows(models, &mut worst, progress)?;
+            let rows = run.rows(workers, &mut worst, progress)?;
             let features = run.features()?;
             folder.write_rows(&rows, features.as_ref())?;
             (rows, features)
@@ -130,7 +141,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn rows(
         &self,
-        models: &[&dyn Model],
+        workers: Workers,
         worst: &mut Worst,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Vec<Row>> {
@@ -152,25 +163,43 @@ impl Run<'_> {
             progress(Progress { done: before + more, before, total: pictures.len() });
         };
         told(0);
-        let protocol = &self.identity.protocol;
         let new = thread::scope(|scope| {
             let (to_models, read) = sync_channel(WAITING);
-            let (to_metrics, ran) = sync_channel(WAITING);
             let todo: Vec<usize> = left.iter().flat_map(|(_, part)| *part).copied().collect();
             let reading = move || self.read(&todo, &to_models);
             Builder::new().spawn_scoped(scope, reading).map_err(|error| no_thread(&error))?;
             let parts = &left;
-            let judging = move || self.judge(parts, &ran, worst, &told);
-            let metrics =
-                Builder::new().spawn_scoped(scope, judging).map_err(|error| no_thread(&error))?;
-            let result = run_models(self.data, models, protocol, &read, &to_metrics);
-            // The other two end when nobody listens or speaks any more.
-            drop((read, to_metrics));
-            let judged = metrics.join().unwrap_or_else(|_| {
-                let next = "please report this as a bug";
-                Err(Error::new(ErrorKind::Output, "metrics", "the thread panicked", next))
-            });
-            result.and(judged)
+            match workers {
+                Workers::Caller(models) => {
+                    let (to_metrics, ran) = sync_channel::<Ran>(WAITING);
+                    let judged = ran.into_iter().map(|ran| self.judged(&ran));
+                    let judging = move || self.commit(parts, judged, worst, &told);
+                    let metrics = Builder::new().spawn_scoped(scope, judging);
+                    let metrics = metrics.map_err(|error| no_thread(&error))?;
+                    let sent = self.run_models(models, read, to_metrics);
+                    let judged = metrics.join().unwrap_or_else(|_| Err(panicked()));
+                    sent.and(judged)
+                }
+                Workers::Threads(lists) => {
+                    let (to_disk, judged) = sync_channel(lists.len());
+                    let read = Arc::new(Mutex::new(read));
+                    let mut threads = Vec::with_capacity(lists.len());
+                    for models in lists {
+                        let (read, to_disk) = (read.clone(), to_disk.clone());
+                        let work = move || self.work(&models, &read, &to_disk);
+                        let thread = Builder::new().spawn_scoped(scope, work);
+                        threads.push(thread.map_err(|error| no_thread(&error))?);
+                    }
+                    // So that the reader and this thread see when all of them have ended.
+                    drop((read, to_disk));
+                    let done = self.commit(parts, InOrder::new(judged), worst, &told);
+                    let ended: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+                    if ended.iter().any(std::thread::Result::is_err) {
+                        return Err(panicked());
+                    }
+                    done
+                }
+            }
         })?;
         done.extend(new);
         done.sort_by_key(|row| (row.picture, row.model));
@@ -192,23 +221,85 @@ impl Run<'_> {
 
     fn read(&self, pictures: &[usize], to_models: &SyncSender<Read>) {
         let mut reader = Reader::new(self.data);
-        for &index in pictures {
+        for (place, &index) in pictures.iter().enumerate() {
             let entry = &self.data.entries()[index];
             let bytes = reader.read(entry);
             let sha256 = bytes.as_ref().ok().map(|bytes| sha256(bytes));
             let input = &self.identity.protocol.input;
             let prepared = bytes.and_then(|bytes| prepare(&entry.id, bytes, input));
-            if to_models.send(Read { index, sha256, prepared }).is_err() {
+            if to_models.send(Read { place, index, sha256, prepared }).is_err() {
                 return;
             }
         }
     }
 
-    /// The rows of the `parts` that are left, each put on the disk when it is whole.
-    fn judge(
+    /// Sends what is read through `models`, until there is no more or nobody listens.
+    fn run_models(
+        &self,
+        models: &[&dyn Model],
+        read: Receiver<Read>,
+        to_metrics: SyncSender<Ran>,
+    ) -> Result<()> {
+        for read in read {
+            if to_metrics.send(self.ran(models.iter().copied(), read)?).is_err() {
+                // The metrics ended early, and say why.
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes pictures until there are no more, or one ends the run.
+    fn work(
+        &self,
+        models: &[Box<dyn Model + Send + '_>],
+        read: &Mutex<Receiver<Read>>,
+        to_disk: &SyncSender<(usize, Result<Judged>)>,
+    ) {
+        loop {
+            let next = read.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(read) = next else { return };
+            let place = read.place;
+            let models = models.iter().map(|model| &**model as &dyn Model);
+            let judged = self.ran(models, read).and_then(|ran| self.judged(&ran));
+            let is_last = judged.is_err();
+            if to_disk.send((place, judged)).is_err() || is_last {
+                return;
+            }
+        }
+    }
+
+    /// What `models` make of a picture.
+    ///
+    /// # Errors
+    ///
+    /// When one was cancelled.
+    fn ran<'m>(&self, models: impl Iterator<Item = &'m dyn Model>, read: Read) -> Result<Ran> {
+        let protocol = &self.identity.protocol;
+        let mut trips = Vec::with_capacity(self.models);
+        if let Ok(prepared) = &read.prepared {
+            let id = &self.data.entries()[read.index].id;
+            for model in models {
+                let trip = trip(model, prepared, id, protocol.posterior);
+                let trip = match protocol.metrics.equivariance {
+                    true => trip.and_then(|trip| trip.with_equivariance(model)),
+                    false => trip,
+                };
+                match trip {
+                    Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                    trip => trips.push(trip),
+                }
+            }
+        }
+        Ok(Ran { read, trips })
+    }
+
+    /// The rows of the `parts` that are left, each put on the disk when it is whole. `judged` are their pictures, in
+    /// order; where it ends early, others say why.
+    fn commit(
         &self,
         parts: &[(usize, &[usize])],
-        ran: &Receiver<Ran>,
+        mut judged: impl Iterator<Item = Result<Judged>>,
         worst: &mut Worst,
         told: &(dyn Fn(usize) + Sync),
     ) -> Result<Vec<Row>> {
@@ -218,9 +309,15 @@ impl Run<'_> {
             let mut rows = Vec::with_capacity(pictures.len() * self.models);
             let mut features = self.identity.has_features().then(|| Features::of(self.models));
             for _ in *pictures {
-                // The models ended early, and say why.
-                let Ok(ran) = ran.recv() else { return Ok(all) };
-                rows.extend(self.judged(&ran, worst, features.as_mut())?);
+                let Some(judged) = judged.next().transpose()? else { return Ok(all) };
+                let mut pairs = judged.pairs.iter();
+                for row in &judged.rows {
+                    worst.add(row, row.metrics.and_then(|_| pairs.next()))?;
+                }
+                if let Some((features, of)) = features.as_mut().zip(judged.features) {
+                    features.push(&of);
+                }
+                rows.extend(judged.rows);
                 done += 1;
                 told(done);
             }
@@ -230,12 +327,7 @@ impl Run<'_> {
         Ok(all)
     }
 
-    fn judged(
-        &self,
-        Ran { read, trips }: &Ran,
-        worst: &mut Worst,
-        features: Option<&mut Features>,
-    ) -> Result<Vec<Row>> {
+    fn judged(&self, Ran { read, trips }: &Ran) -> Result<Judged> {
         let id = &self.data.entries()[read.index].id;
         let row = |model: usize, error: &str| Row {
             sha256: read.sha256.clone(),
@@ -245,7 +337,8 @@ impl Run<'_> {
             Ok(prepared) => prepared,
             Err(error) => {
                 let error = error.to_string();
-                return Ok((0..self.models).map(|model| row(model, &error)).collect());
+                let rows = (0..self.models).map(|model| row(model, &error)).collect();
+                return Ok(Judged { rows, pairs: Vec::new(), features: None });
             }
         };
         let pair = |(width, height): (usize, usize)| (width as u32, height as u32);
@@ -264,7 +357,6 @@ impl Run<'_> {
             });
             match result {
                 Ok((row, pair)) => {
-                    worst.add(&row, Some(&pair))?;
                     rows.push(row);
                     pairs.push(pair);
                 }
@@ -272,45 +364,17 @@ impl Run<'_> {
             }
         }
         // Sets are of the same pictures for every model.
-        if let Some(features) = features.filter(|_| pairs.len() == self.models) {
-            features.push(&self.options.trained.features(&pairs));
-        }
-        Ok(rows)
+        let has_features = self.identity.has_features() && pairs.len() == self.models;
+        let features = has_features.then(|| self.options.trained.features(&pairs));
+        Ok(Judged { rows, pairs, features })
     }
+}
+
+fn panicked() -> Error {
+    Error::new(ErrorKind::Output, "metrics", "the thread panicked", "please report this as a bug")
 }
 
 fn no_thread(error: &std::io::Error) -> Error {
     let problem = format!("no thread could be started: {error}");
     Error::new(ErrorKind::Memory, "evaluate", problem, "end other programs, or raise ulimit -u")
-}
-
-fn run_models(
-    data: &DataSet,
-    models: &[&dyn Model],
-    protocol: &Protocol,
-    read: &Receiver<Read>,
-    to_metrics: &SyncSender<Ran>,
-) -> Result<()> {
-    for read in read {
-        let mut trips = Vec::with_capacity(models.len());
-        if let Ok(prepared) = &read.prepared {
-            let id = &data.entries()[read.index].id;
-            for model in models {
-                let trip = trip(*model, prepared, id, protocol.posterior);
-                let trip = match protocol.metrics.equivariance {
-                    true => trip.and_then(|trip| trip.with_equivariance(*model)),
-                    false => trip,
-                };
-                match trip {
-                    Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-                    trip => trips.push(trip),
-                }
-            }
-        }
-        if to_metrics.send(Ran { read, trips }).is_err() {
-            // The metrics ended early, and say why.
-            return Ok(());
-        }
-    }
-    Ok(())
 }

@@ -82,6 +82,17 @@ impl TrainedMetrics {
         Ok((there, left_out))
     }
 
+    /// The same, each picture's computed on so many threads.
+    #[must_use]
+    pub fn on(self, threads: usize) -> Self {
+        let threads = Threads::new(threads);
+        Self {
+            lpips: self.lpips.into_iter().map(|lpips| lpips.on(threads)).collect(),
+            dists: self.dists.map(|dists| dists.on(threads)),
+            inception: self.inception.map(|(inception, how)| (inception.on(threads), how)),
+        }
+    }
+
     /// The features of what went in and of what came back in each of `pairs`, which are of one picture; none without
     /// the network.
     pub(crate) fn features(&self, pairs: &[Pair]) -> Vec<Vec<f32>> {

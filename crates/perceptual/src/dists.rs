@@ -72,6 +72,12 @@ impl Dists {
         Ok(Self { trunk, alpha, beta, sha256: Vec::new() })
     }
 
+    /// The same, computed on so many threads.
+    #[must_use]
+    pub fn on(self, threads: Threads) -> Self {
+        Self { trunk: self.trunk.on(threads), ..self }
+    }
+
     /// The files of the weights, with the SHA-256 of each in hexadecimal.
     pub fn weights_sha256(&self) -> &[(PathBuf, String)] {
         &self.sha256

@@ -60,6 +60,12 @@ impl Inception {
         Ok(Self { blocks, threads, workspace: Workspace::default(), sha256: None })
     }
 
+    /// The same, computed on so many threads.
+    #[must_use]
+    pub fn on(self, threads: Threads) -> Self {
+        Self { threads, ..self }
+    }
+
     /// SHA-256 of the file of the weights, in hexadecimal; `None` where there is none.
     pub fn weights_sha256(&self) -> Option<&str> {
         self.sha256.as_deref()

@@ -106,6 +106,12 @@ impl Lpips {
         Ok(Self { net, trunk, heads, sha256: Vec::new() })
     }
 
+    /// The same, computed on so many threads.
+    #[must_use]
+    pub fn on(self, threads: Threads) -> Self {
+        Self { trunk: self.trunk.on(threads), ..self }
+    }
+
     /// Which network it has.
     pub fn net(&self) -> Net {
         self.net

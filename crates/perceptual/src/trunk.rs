@@ -82,6 +82,11 @@ impl Trunk {
         Ok(Self { layers, threads, workspace: Workspace::default() })
     }
 
+    /// The same on so many threads.
+    pub fn on(self, threads: Threads) -> Self {
+        Self { threads, ..self }
+    }
+
     /// A picture (3, `height`, `width`) as a tensor of its kind.
     pub fn tensor(&self, (height, width): (usize, usize), planes: &[f32]) -> NhwcTensor {
         NhwcTensor::from_chw(&self.workspace.activations, height, width, 3, planes)

@@ -312,3 +312,20 @@ fn a_list_names_pictures_from_where_it_lies() {
     assert_eq!((report["pictures"].clone(), report["errors"].clone()), (3.into(), 1.into()));
     assert_eq!(report["failures"][0]["id"], "gone.png");
 }
+
+#[test]
+fn a_picture_for_each_thread_changes_no_bit() {
+    let sandbox = Sandbox::new();
+    data(&sandbox, 41);
+    sandbox.write("data/b/none.png", "none");
+    let mut protocol = Protocol::named("vae-fidelity-256").unwrap();
+    protocol.input.size = 16;
+    protocol.metrics.equivariance = true;
+    sandbox.write("small.toml", protocol.to_toml().unwrap());
+    for threads in ["1", "2", "5"] {
+        let small = ["--protocol", "small.toml", "--threads", threads];
+        evaluate(&sandbox, threads, &small).exits(2).notes("expected an image, found text");
+    }
+    same(&sandbox, "1", "2");
+    same(&sandbox, "1", "5");
+}

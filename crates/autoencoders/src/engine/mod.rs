@@ -18,7 +18,7 @@ use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::vae::Vae;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
-use vae_fidelity_kernels::threads::Instructions;
+use vae_fidelity_kernels::threads::{Instructions, Threads};
 
 /// An implementation of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +122,15 @@ impl Execution {
     pub fn instructions(&self) -> Option<&'static str> {
         let own = self.engine == Engine::Fast && self.device == Device::CPU;
         own.then(Instructions::detected)
+    }
+
+    /// How this runs as several models at once, each on one thread, and how many they are: as many as compute one
+    /// together. `None` where that is another way to run: on anything but this project's kernels without a limit of
+    /// memory, and where there is one thread.
+    pub fn several(&self) -> Option<(usize, Self)> {
+        let own = self.instructions().is_some() && self.max_memory.is_none();
+        let threads = self.threads.map_or_else(Threads::available, Threads::new).count;
+        (own && threads > 1).then(|| (threads, Self { threads: Some(1), ..self.clone() }))
     }
 
     /// How many threads compute, where their number changes what is computed: not on this project's
