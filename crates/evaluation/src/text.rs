@@ -59,6 +59,8 @@ fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
         let (name, after) = match metric {
             Metric::Ssimulacra2 => ("", " SSIMULACRA 2"),
             Metric::Butteraugli => ("", " Butteraugli"),
+            Metric::Rotation => ("", " dB of turned latents"),
+            Metric::Scaling => ("", " dB of halved latents"),
             of => (of.title(), of.after()),
         };
         (name, after, metric.digits(), metrics.summary(metric))
