@@ -87,16 +87,16 @@ def test_what_an_actor_refuses_is_said_as_everywhere(cluster, data, tmp_path):
         vae_fidelity.ray.evaluate(data, vae_fidelity.Pipeline(), out=tmp_path / "out")
 
 
-class Check:
-    def __init__(self):
-        self.pipeline = vae_fidelity.Pipeline("builtin", threads=1)
-
-    def __call__(self, batch):
-        reports = [self.pipeline.check(picture) for picture in batch["bytes"]]
-        return {"path": batch["path"], "psnr_db": [report.metrics.psnr_db for report in reports]}
-
-
 def test_a_data_set_of_ray_is_mapped(cluster, data):
+    # Here, so that Ray sends it: an actor cannot import this file.
+    class Check:
+        def __init__(self):
+            self.pipeline = vae_fidelity.Pipeline("builtin", threads=1)
+
+        def __call__(self, batch):
+            reports = [self.pipeline.check(picture) for picture in batch["bytes"]]
+            return {"path": batch["path"], "psnr_db": [report.metrics.psnr_db for report in reports]}
+
     pictures = ray.data.read_binary_files([str(data / f"{index:02}.png") for index in range(4)], include_paths=True)
     rows = pictures.map_batches(Check, batch_size=2, compute=ray.data.ActorPoolStrategy(size=1)).take_all()
     found = {Path(row["path"]).name: row["psnr_db"] for row in rows}
