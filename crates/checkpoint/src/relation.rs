@@ -25,6 +25,11 @@ pub enum Relation {
         /// That tensor's name.
         with: String,
     },
+    /// B is this value throughout, and A is not.
+    Constant {
+        /// The value.
+        value: f32,
+    },
     /// Outputs and inputs change places.
     Transposed,
     /// Rows and columns of each kernel change places.
@@ -87,7 +92,8 @@ impl Relation {
             return Some(Self::Exchanged { with });
         }
         let [a_values, b_values] = [a.to_f32(), b.to_f32()];
-        other_bits(&a_values, &b_values)
+        constant(&a_values, &b_values)
+            .or_else(|| other_bits(&a_values, &b_values))
             .or_else(|| factor(&a_values, &b_values))
             .or_else(|| quantised(b, &a_values, &b_values))
     }
@@ -97,6 +103,7 @@ impl Relation {
         match self {
             Self::Factor { factor } => format!("times {factor:.3}"),
             Self::Exchanged { .. } => "exchanged".to_owned(),
+            Self::Constant { value } => format!("set to {value} throughout"),
             Self::Transposed => "transposed".to_owned(),
             Self::KernelTransposed => "with rows and columns of kernels exchanged".to_owned(),
             Self::KernelFlipped => "with kernels turned by 180 degrees".to_owned(),
@@ -214,6 +221,13 @@ fn mixed(bits: u64) -> u64 {
 
 fn same_values(a: &StoredTensor, b: &StoredTensor, dtype: Dtype) -> bool {
     in_any_order(a, dtype).is_some_and(|sum| in_any_order(b, dtype) == Some(sum))
+}
+
+fn constant(a: &[f32], b: &[f32]) -> Option<Relation> {
+    let is_throughout =
+        |of: &[f32]| of.first().filter(|first| of.iter().all(|value| value == *first)).copied();
+    let value = is_throughout(b).filter(|_| is_throughout(a).is_none())?;
+    Some(Relation::Constant { value })
 }
 
 /// What brought the same values into another order.
@@ -338,6 +352,14 @@ mod tests {
 
     fn relation(shape: &[usize], a: &[f32], b: &[f32]) -> Option<Relation> {
         Relation::of(&stored(shape, a), &stored(shape, b), || None)
+    }
+
+    #[test]
+    fn a_tensor_that_was_zeroed_is_no_other_training() {
+        let a = weights(144, 1);
+        let zeroed = relation(&[4, 4, 3, 3], &a, &[0.0; 144]);
+        assert_eq!(zeroed, Some(Relation::Constant { value: 0.0 }));
+        assert_eq!(zeroed.unwrap().to_string(), "set to 0 throughout");
     }
 
     #[test]
