@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::by_values::ByValues;
 use super::contents::{Contents, TensorInfo};
 use super::mixture::Mixture;
-use super::relation::{ByValues, Related, Relation, coarser};
+use super::relation::{Related, Relation, coarser};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::metrics::ValueDifference;
 
