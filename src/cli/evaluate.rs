@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::checkpoint::HubProgress;
 use crate::evaluation::{
@@ -47,7 +46,7 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
             options: EvaluateOptions {
                 shard: args.shard,
                 least: least(args.least),
-                trained: Arc::new(trained),
+                trained,
                 ..EvaluateOptions::default()
             },
         },

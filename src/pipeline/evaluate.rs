@@ -1,7 +1,6 @@
 //! VAEs judged by a data set.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use ndarray::Array4;
 
@@ -94,7 +93,7 @@ pub fn evaluate(what: Evaluation, progress: &(dyn Fn(Progress) + Sync)) -> Resul
     let mut options = EvaluateOptions { run, ..options };
     let models: Vec<&dyn evaluation::Model> =
         pipelines.iter().map(|pipeline| *pipeline as &dyn evaluation::Model).collect();
-    let copies = match are_small(pipelines, protocol) {
+    let copies = match !folder.is_finished() && are_small(pipelines, protocol) {
         true => copies(pipelines)?,
         false => None,
     };
@@ -102,10 +101,7 @@ pub fn evaluate(what: Evaluation, progress: &(dyn Fn(Progress) + Sync)) -> Resul
         None => Workers::Caller(&models),
         Some(copies) => {
             // Each of them has a thread already.
-            options.trained = match Arc::try_unwrap(options.trained) {
-                Ok(trained) => Arc::new(trained.on(1)),
-                Err(shared) => shared,
-            };
+            options.trained = options.trained.on(1);
             Workers::Threads(copies)
         }
     };
@@ -163,40 +159,13 @@ fn copies(pipelines: &[&Pipeline]) -> Result<Option<Vec<Vec<SendModel>>>> {
     let Some(runs) = runs else { return Ok(None) };
     let threads = runs.iter().map(|(threads, _)| *threads).min().unwrap_or(1).min(MOST_AT_ONCE);
     let copy = |(pipeline, (_, execution)): (&&Pipeline, &(usize, Execution))| {
-        let vae = pipeline.split_alike(execution.load(&pipeline.checkpoint)?)?;
-        let is_tiled = pipeline.model.splitting.tiling.is_some();
-        Ok(Box::new(Copy { vae, execution: execution.clone(), is_tiled }) as SendModel)
+        Ok(Box::new(pipeline.again(execution.clone())?) as SendModel)
     };
     let copies = || pipelines.iter().zip(&runs).map(copy).collect();
     (0..threads).map(|_| copies()).collect::<Result<_>>().map(Some)
 }
 
 type SendModel = Box<dyn evaluation::Model + Send>;
-
-/// A pipeline's VAE once more, on one thread.
-struct Copy {
-    vae: Box<dyn Vae>,
-    execution: Execution,
-    is_tiled: bool,
-}
-
-impl evaluation::Model for Copy {
-    fn vae(&self) -> &dyn Vae {
-        self.vae.as_ref()
-    }
-
-    fn noise(&self, seed: u64, (width, height): (usize, usize)) -> Result<Array4<f32>> {
-        self.execution.noise(self.vae.config(), seed.into(), width, height)
-    }
-
-    fn check_memory(&self, size: (usize, usize)) -> Result<()> {
-        match self.is_tiled {
-            // Each tile is as small as it is made.
-            true => Ok(()),
-            false => self.execution.check_memory(self.vae.config(), size),
-        }
-    }
-}
 
 impl Pipeline {
     /// What computes, for an evaluation.

@@ -101,6 +101,19 @@ impl Pipeline {
         Ok(Some(self.split_alike(self.execution.load(&checkpoint)?)?))
     }
 
+    /// The same VAE loaded once more, to be run so.
+    pub(super) fn again(&self, execution: Execution) -> Result<Self> {
+        Ok(Self {
+            checkpoint: self.checkpoint.clone(),
+            vae: self.split_alike(execution.load(&self.checkpoint)?)?,
+            execution,
+            model: self.model.clone(),
+            notes: self.notes.clone(),
+            load: self.load,
+            weights: self.weights.clone(),
+        })
+    }
+
     /// What a run is held against where its arithmetic is in doubt, loaded by `load`.
     pub(super) fn reference<'a>(
         &self,

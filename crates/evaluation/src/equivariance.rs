@@ -28,12 +28,18 @@ impl Equivariance {
         })
     }
 
+    /// What was decoded, with its name.
+    pub fn decoded(&self) -> impl Iterator<Item = (&'static str, &Array4<f32>)> {
+        let halved = self.halved.iter().map(|of| ("halved latents, decoded", of));
+        [("turned latents, decoded", &self.turned)].into_iter().chain(halved)
+    }
+
     /// PSNR in dB, turned and halved, against `sample` changed in the same way; `None` where nothing differs, and where
     /// a side cannot be halved.
     ///
     /// # Errors
     ///
-    /// When a value is no number, or nothing can be compared.
+    /// When nothing can be compared.
     pub fn psnr_db(&self, sample: ArrayView4<f32>, rounding: Rounding) -> Result<[Option<f64>; 2]> {
         let of_turned = psnr_db(turned(sample).view(), self.turned.view(), rounding)?;
         let of_halved = match (halved(sample), &self.halved) {

@@ -33,7 +33,7 @@ const PART: usize = 32;
 const WAITING: usize = 1;
 
 /// What is asked of a run beside its [`Identity`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct EvaluateOptions {
     /// Which part of the data set.
     pub shard: Shard,
@@ -42,7 +42,7 @@ pub struct EvaluateOptions {
     /// For the report: all but the shard and the time.
     pub run: RunRecord,
     /// For LPIPS and DISTS; none by default.
-    pub trained: Arc<TrainedMetrics>,
+    pub trained: TrainedMetrics,
 }
 
 /// How far a run is.

@@ -79,7 +79,9 @@ pub(crate) fn judged(
     protocol: &Protocol,
     trained: &mut Input,
 ) -> Result<(Row, Pair)> {
-    for (what, tensor) in [("latents", &trip.encoded.latents), ("decoded", &trip.decoded)] {
+    let tensors = [("latents", &trip.encoded.latents), ("decoded", &trip.decoded)].into_iter();
+    let of_changed = trip.equivariance.iter().flat_map(Equivariance::decoded);
+    for (what, tensor) in tensors.chain(of_changed) {
         let broken = tensor.iter().filter(|value| !value.is_finite()).count();
         if broken > 0 {
             return Err(Error::tensor(

@@ -1,7 +1,6 @@
 //! VAEs judged by a data set.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -35,7 +34,7 @@ pub fn evaluate(
     data: PathBuf,
     pipelines: Vec<PyRef<'_, Pipeline>>,
     out: PathBuf,
-    protocol: PathBuf,
+    protocol: String,
     shard: String,
     call: String,
     metric_weights: Option<PathBuf>,
@@ -56,7 +55,7 @@ pub fn evaluate(
     };
     waiting::with_progress(py, progress, cancel, move |tell| {
         let _at_work = at_work;
-        let protocol = Protocol::named(&protocol.to_string_lossy())?;
+        let protocol = Protocol::named(&protocol)?;
         let shard: Shard = options::parsed("shard", &shard)?;
         let folder = metric_weights.as_deref();
         let (trained, left_out) = TrainedMetrics::of_protocol(folder, &protocol, threads)?;
@@ -72,7 +71,7 @@ pub fn evaluate(
             options: EvaluateOptions {
                 shard,
                 least: Least { psnr_db: min_psnr, ssim: min_ssim, ms_ssim: min_ms_ssim },
-                trained: Arc::new(trained),
+                trained,
                 ..EvaluateOptions::default()
             },
         };

@@ -103,7 +103,7 @@ def evaluate(
             data,
             [of._native for of in pipelines],
             out=out,
-            protocol=protocol,
+            protocol=os.fspath(protocol),
             shard=shard,
             call=_call("evaluate", os.fspath(data), asked),
             metric_weights=metric_weights,

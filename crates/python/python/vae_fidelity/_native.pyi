@@ -54,7 +54,7 @@ def evaluate(
     pipelines: list[Pipeline],
     *,
     out: _Path,
-    protocol: _Path,
+    protocol: str,
     shard: str,
     call: str,
     metric_weights: Optional[_Path] = None,
