@@ -23,6 +23,7 @@ from PIL import Image
 from vae_fidelity_tools import arguments, checkout
 from vae_fidelity_tools.checkout import MODELS, program
 from vae_fidelity_tools.conformance import perceptual_weights
+from vae_fidelity_tools.conformance.evaluation_protocols import BICUBIC, resize_crop
 from vae_fidelity_tools.goldens.recipe import repository
 from vae_fidelity_tools.measurement.round_trips import TUNED, machine, timed
 from vae_fidelity_tools.pictures.data_sets import photographs, write_folder
@@ -44,11 +45,7 @@ class Pictures(torch.utils.data.Dataset):
     def __getitem__(self, index):
         with Image.open(self.paths[index]) as opened:
             picture = opened.convert("RGB")
-        scale = SIDE / min(picture.size)
-        size = [max(SIDE, round(side * scale)) for side in picture.size]
-        picture = picture.resize(size, Image.Resampling.BICUBIC)
-        left, top = ((side - SIDE) // 2 for side in picture.size)
-        levels = np.asarray(picture.crop((left, top, left + SIDE, top + SIDE)))
+        levels = np.asarray(resize_crop(picture, SIDE, BICUBIC))
         return torch.from_numpy(levels.transpose(2, 0, 1).copy())
 
 

@@ -19,7 +19,7 @@ from typing import Any, Optional, Union
 from vae_fidelity import _evaluate
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._evaluate import Evaluation, Path
-from vae_fidelity._numbers import check_counts
+from vae_fidelity._numbers import check_counts, check_least
 from vae_fidelity._pipeline import Pipeline
 
 __all__ = ["evaluate"]
@@ -68,6 +68,8 @@ def evaluate(
         VaeFidelityError: if nothing can be judged.
     """
     check_counts(workers=workers, shards=shards, threads=threads)
+    least = {"min_psnr": min_psnr, "min_ssim": min_ssim, "min_ms_ssim": min_ms_ssim}
+    check_least(**least)
     given: list[Any] = [repo] if isinstance(repo, (str, os.PathLike, Pipeline)) else list(repo)
     if any(isinstance(of, Pipeline) for of in given):
         problem = "expected names of VAEs, found a Pipeline, which stays where it was loaded"
@@ -97,7 +99,6 @@ def evaluate(
     for part in done.iter_rows():
         if part["error"]:
             raise VaeFidelityError(*json.loads(part["error"]))
-    least = {"min_psnr": min_psnr, "min_ssim": min_ssim, "min_ms_ssim": min_ms_ssim}
     evaluation = _evaluate.merge(folders, out=out, **least)
     for folder in folders:
         shutil.rmtree(folder)
