@@ -102,6 +102,7 @@ impl Pipeline {
     }
 
     /// The same VAE loaded once more, to be run so.
+    #[cfg(feature = "evaluate")]
     pub(super) fn again(&self, execution: Execution) -> Result<Self> {
         Ok(Self {
             checkpoint: self.checkpoint.clone(),
