@@ -15,6 +15,10 @@ const RESERVED: usize = 1 << if cfg!(test) { 30 } else { usize::BITS / 8 * 5 };
 /// Alignment of blocks in bytes, so that huge pages can back them.
 const STEP: usize = 2 << 20;
 
+/// Bytes that are kept from one run to the next, in which a small model's runs take place: what is given back
+/// has to be cleared again.
+const KEPT: usize = 64 << 20;
+
 /// Buffers of fewer bytes come from the allocator.
 const LARGE: usize = 1 << 20;
 
@@ -92,10 +96,13 @@ impl Memory {
         })
     }
 
-    /// Returns the pages of free blocks to the system.
+    /// Returns the pages of free blocks to the system, but for the first [`KEPT`] bytes.
     pub fn release(&self) {
         let free = self.arena.free();
-        free.iter().for_each(|(start, end)| self.arena.discard(*start, *end));
+        let beyond = free.iter().map(|(start, end)| (*start.max(&KEPT), *end));
+        beyond
+            .filter(|(start, end)| start < end)
+            .for_each(|(start, end)| self.arena.discard(start, end));
     }
 
     /// Memory in which even the smallest buffer holds `value` at first.
@@ -229,5 +236,24 @@ impl Buffer {
                 std::slice::from_raw_parts_mut(block.arena.at(block.start), block.len)
             },
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_small_model_takes_is_kept_and_the_rest_is_given_back() {
+        let memory = Memory::default();
+        let len = (KEPT + STEP) / size_of::<f32>();
+        memory.buffer(len).values_mut().fill(1.0);
+        memory.release();
+        let buffer = memory.buffer(len);
+        let inside = KEPT / size_of::<f32>();
+        assert_eq!(buffer.values()[inside - 1..=inside], [1.0, 0.0]);
+        // What is in use is not given back.
+        memory.release();
+        assert_eq!(buffer.values()[0], 1.0);
     }
 }

@@ -175,9 +175,11 @@ impl NhwcTensor {
         channels: usize,
         planes: &[f32],
     ) -> Self {
-        let mut tensor = Self::zeros(memory, height, width, channels);
+        let mut tensor = Self::raw(memory, height, width, channels);
         let (pixels, pitch) = (tensor.pixels(), tensor.pitch);
         for (y, row) in tensor.values_mut().chunks_exact_mut(width * pitch).enumerate() {
+            // While the row is in the cache anyway.
+            row.fill(0.0);
             for channel in 0..channels {
                 let plane = &planes[channel * pixels + y * width..][..width];
                 for (value, pixel) in plane.iter().zip(row.chunks_exact_mut(pitch)) {

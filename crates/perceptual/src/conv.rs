@@ -6,7 +6,7 @@ use vae_fidelity_kernels::memory::Workspace;
 use vae_fidelity_kernels::norm::{Normalize, normalize};
 use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Threads;
-use vae_fidelity_kernels::winograd;
+use vae_fidelity_kernels::winograd::{self, KeptWeights};
 
 /// A convolution with ReLU behind it, as `torch.nn.Conv2d` has it.
 #[derive(Debug)]
@@ -21,9 +21,24 @@ pub(crate) struct Conv {
     pub stride: usize,
     /// Rows of zeros above and below, columns on the left and on the right.
     pub padding: (usize, usize),
+    /// The transformed weights, where they are kept for the next picture.
+    pub kept: Option<KeptWeights>,
 }
 
 impl Conv {
+    /// Whether it is computed by Winograd's algorithm.
+    fn is_winograd(&self) -> bool {
+        (self.kernel, self.stride, self.padding) == ((3, 3), 1, (1, 1))
+    }
+
+    /// Bytes that its transformed weights take at most.
+    pub fn transformed_bytes(&self) -> usize {
+        match self.is_winograd() {
+            true => self.weight.len() / 9 * 64 * size_of::<f32>(),
+            false => 0,
+        }
+    }
+
     /// `None` where the kernel does not fit into `xs`.
     pub fn apply(
         &self,
@@ -31,9 +46,9 @@ impl Conv {
         xs: &NhwcTensor,
         workspace: &Workspace,
     ) -> Option<NhwcTensor> {
-        let Self { weight, bias, inputs, outputs, kernel, stride, padding } = self;
+        let Self { weight, bias, inputs, outputs, kernel, stride, padding, kept } = self;
         let (inputs, outputs, stride) = (*inputs, *outputs, *stride);
-        let made = if (*kernel, stride, *padding) == ((3, 3), 1, (1, 1)) {
+        let made = if self.is_winograd() {
             let params = winograd::Conv2dParams {
                 weight,
                 bias,
@@ -42,7 +57,7 @@ impl Conv {
                 normalize: None,
                 upsample: false,
             };
-            winograd::convolve(threads, params, xs, None, workspace)
+            winograd::convolve_again(threads, params, xs, None, workspace, kept.as_ref())
         } else {
             let steps = |length: usize, kernel: usize, padding: usize| {
                 Some((length + 2 * padding).checked_sub(kernel)? / stride + 1)

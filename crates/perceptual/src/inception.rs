@@ -151,5 +151,5 @@ fn folded(
         kernel.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
         bias.push((f64::from(shift[channel]) - f64::from(mean[channel]) * factor) as f32);
     }
-    Ok(Conv { weight, bias, inputs, outputs, kernel, stride, padding })
+    Ok(Conv { weight, bias, inputs, outputs, kernel, stride, padding, kept: None })
 }

@@ -5,10 +5,15 @@ use vae_fidelity_kernels::memory::Workspace;
 use vae_fidelity_kernels::shuffles::stacked;
 use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::Threads;
+use vae_fidelity_kernels::winograd::KeptWeights;
 
 use crate::conv::Conv;
 use crate::net::Step;
 use crate::pooling::{l2_pool, max_pool};
+
+/// Bytes that a network's transformed weights may take at most where they are kept: AlexNet's and SqueezeNet's are,
+/// VGG16's are not.
+const KEPT_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
 enum Layer {
@@ -21,6 +26,24 @@ enum Layer {
     /// Its convolutions in the order in which they run.
     Fire(Box<[Conv; 3]>),
     Tap,
+}
+
+impl Layer {
+    fn convs(&self) -> &[Conv] {
+        match self {
+            Self::Conv(conv) => std::slice::from_ref(conv),
+            Self::Fire(convs) => &**convs,
+            Self::MaxPool { .. } | Self::L2Pool | Self::Tap => &[],
+        }
+    }
+
+    fn convs_mut(&mut self) -> &mut [Conv] {
+        match self {
+            Self::Conv(conv) => std::slice::from_mut(conv),
+            Self::Fire(convs) => &mut **convs,
+            Self::MaxPool { .. } | Self::L2Pool | Self::Tap => &mut [],
+        }
+    }
 }
 
 /// torchvision's `features` of a network, as far as they are compared.
@@ -53,6 +76,7 @@ impl Trunk {
                 kernel: (side, side),
                 stride,
                 padding: (padding, padding),
+                kept: None,
             })
         };
         let mut layers = Vec::new();
@@ -78,6 +102,11 @@ impl Trunk {
                 }
                 Step::Tap => Layer::Tap,
             });
+        }
+        let bytes: usize = layers.iter().flat_map(Layer::convs).map(Conv::transformed_bytes).sum();
+        if bytes <= KEPT_BYTES {
+            let convs = layers.iter_mut().flat_map(Layer::convs_mut);
+            convs.for_each(|conv| conv.kept = Some(KeptWeights::default()));
         }
         Ok(Self { layers, threads, workspace: Workspace::default() })
     }

@@ -53,6 +53,8 @@ pub(super) struct Scratch {
     pub points: Buffer,
     /// (point, tile, output channel of a chunk).
     pub products: Buffer,
+    /// Whether the products that are never computed are zero.
+    pub cleared: bool,
 }
 
 impl Layer<'_> {
@@ -62,10 +64,15 @@ impl Layer<'_> {
         columns: usize,
     ) -> [usize; 3] {
         let (tall, wide) = (self.blocks.rows, self.blocks.columns);
-        let points = Strides::new(tall * wide, self.input.pitch + SKEW);
-        let products = Strides::new(tall * wide, CHUNK * columns);
+        let [points, products] = self.strides(columns);
         let patch = (tall * TILE + 2) * (wide * TILE + 2) * CHANNEL_ALIGNMENT;
         [patch, POINTS * POINTS * points.point, POINTS * POINTS * products.point]
+    }
+
+    /// Those of points and of products.
+    fn strides(&self, columns: usize) -> [Strides; 2] {
+        let tiles = self.blocks.rows * self.blocks.columns;
+        [self.input.pitch + SKEW, CHUNK * columns].map(|tile| Strides::new(tiles, tile))
     }
 }
 
@@ -103,8 +110,8 @@ where
         let place = Place::new::<TILE>(layer.blocks, task, target);
         let (inputs, tiles) = (layer.params.inputs, place.tall * place.wide);
         let (columns, layout) = (columns::<S>(), layer.layout);
-        let point_strides = Strides::new(tiles, layer.input.pitch + SKEW);
-        let product_strides = Strides::new(tiles, CHUNK * columns);
+        // Those of the largest block, so that products which are never computed stay where they are.
+        let [point_strides, product_strides] = layer.strides(columns);
         let used = |point: usize| {
             let is_zero = [point / POINTS, point % POINTS].contains(&T::MINUS_ONE);
             !(layer.params.upsample && is_zero)
@@ -118,8 +125,10 @@ where
             let points = &mut points[first..];
             transform_input::<S, T, POINTS, TILE>(simd, place, patch, points, point_strides);
         }
-        for point in (0..POINTS * POINTS).filter(|point| !used(*point)) {
-            products[point * product_strides.point..][..product_strides.point].fill(0.0);
+        if !std::mem::replace(&mut scratch.cleared, true) {
+            for point in (0..POINTS * POINTS).filter(|point| !used(*point)) {
+                products[point * product_strides.point..][..product_strides.point].fill(0.0);
+            }
         }
         for first in (0..layout.panels).step_by(CHUNK) {
             let panels = CHUNK.min(layout.panels - first);

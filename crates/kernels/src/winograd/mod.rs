@@ -149,5 +149,6 @@ fn scratch<S: Simd, const POINTS: usize, const TILE: usize>(
 ) -> Scratch {
     let [patch, points, products] = layer.scratch_lengths::<POINTS, TILE>(columns::<S>());
     let buffer = |len| -> Buffer { workspace.scratch_buffer(len) };
-    Scratch { patch: buffer(patch), points: buffer(points), products: buffer(products) }
+    let (patch, points, products) = (buffer(patch), buffer(points), buffer(products));
+    Scratch { patch, points, products, cleared: false }
 }
