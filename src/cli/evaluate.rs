@@ -16,12 +16,14 @@ use super::check::command_line;
 use super::console::Console;
 use super::evaluate_args::{EvaluateArgs, MergeArgs};
 use super::outcome::Outcome;
+use super::places::{self, ReadFiles};
 use super::progress::Progress;
 use super::run_args::check_working_directory;
 use super::shared_args::LeastArgs;
 
 pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     check_working_directory()?;
+    places::check_folder("--out", &args.out, &ReadFiles::of([]))?;
     let protocol = Protocol::named(&args.protocol)?;
     args.execution.notes().iter().for_each(|note| console.note(note));
     let progress = Progress::new(1, console);
@@ -81,6 +83,7 @@ fn trained(
 
 pub fn merge(args: &MergeArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     check_working_directory()?;
+    places::check_folder("--out", &args.out, &ReadFiles::of([]))?;
     let version = env!("CARGO_PKG_VERSION");
     let evaluated = evaluation::merge(&args.folders, &args.out, &least(args.least), version)?;
     finished(&evaluated, &args.out, &command_line(arguments), console)
@@ -109,6 +112,7 @@ fn least(args: LeastArgs) -> Least {
 
 fn finished(evaluated: &Evaluated, out: &Path, command: &str, console: Console) -> Result<Outcome> {
     let page = evaluation_page(evaluated, command)?;
+    // The folder has no links: an evaluation refuses them.
     write_atomically(&out.join("report.html"), &console.page(&page))?;
     let report = &evaluated.report;
     console.result(report, report)?;

@@ -13,6 +13,7 @@ use super::args::{ExportArgs, GoldenArgs, VerifyArgs};
 use super::console::Console;
 use super::objects::{ExportReport, GoldenList, kind};
 use super::outcome::Outcome;
+use super::places::{self, ReadFiles};
 use super::progress::Progress;
 
 pub fn list(args: &GoldenArgs, console: Console) -> Result<Outcome> {
@@ -92,6 +93,7 @@ fn family_of(device: DeviceChoice) -> &'static str {
 }
 
 pub fn export(args: &ExportArgs, console: Console) -> Result<Outcome> {
+    places::check_folder("DIR", &args.folder, &ReadFiles::of([]))?;
     let suite = open(&args.suite)?;
     let ExportSize { cases, models, bytes } = suite.export_size(args.format)?;
     let megabytes = bytes as f64 / 1e6;

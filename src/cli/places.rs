@@ -30,6 +30,13 @@ pub fn check_in(
     check_each_writable(outputs)
 }
 
+/// Errors for a folder of outputs, which may not exist yet, that lies in the hub's cache.
+pub fn check_folder(flag: &str, folder: &Path, reads: &ReadFiles) -> Result<()> {
+    refuse_overlap(&[(flag, &folder.join("a file of it"))], reads).map_err(|error| {
+        Error::output(folder, error.problem().to_owned(), "name a folder elsewhere")
+    })
+}
+
 /// As [`check`], for places whose folders do not exist yet.
 fn refuse_overlap(outputs: &[(&str, &Path)], reads: &ReadFiles) -> Result<()> {
     let inputs = reads.identities();

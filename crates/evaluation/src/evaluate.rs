@@ -273,7 +273,8 @@ impl Run<'_> {
     ///
     /// # Errors
     ///
-    /// When one was cancelled.
+    /// When one was cancelled, and when there is too little memory: that is of this machine and no result, and goes
+    /// on where there is more.
     fn ran<'m>(&self, models: impl Iterator<Item = &'m dyn Model>, read: Read) -> Result<Ran> {
         let protocol = &self.identity.protocol;
         let mut trips = Vec::with_capacity(self.models);
@@ -287,6 +288,9 @@ impl Run<'_> {
                 };
                 match trip {
                     Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                    Err(error) if error.kind() == ErrorKind::Memory => {
+                        return Err(too_little_memory(id, &error));
+                    }
                     trip => trips.push(trip),
                 }
             }
@@ -368,6 +372,16 @@ impl Run<'_> {
         let features = has_features.then(|| self.options.trained.features(&pairs));
         Ok(Judged { rows, pairs, features })
     }
+}
+
+fn too_little_memory(id: &str, error: &Error) -> Error {
+    let problem = format!("{}: {}", error.subject(), error.problem());
+    Error::new(
+        ErrorKind::Memory,
+        id,
+        problem,
+        "run it again with more memory, where it goes on; or leave the picture out of the data set",
+    )
 }
 
 fn panicked() -> Error {

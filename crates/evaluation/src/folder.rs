@@ -15,7 +15,7 @@ use crate::report::{EvaluationReport, SCHEMA_VERSION};
 use crate::row::Row;
 use crate::rows_file::{read_rows, rows_file};
 use crate::shard::Shard;
-use crate::worst::Worst;
+use crate::worst::{Worst, is_file_name};
 
 const STATE: &str = "evaluation.json";
 const PARTS: &str = "parts";
@@ -79,6 +79,7 @@ impl Folder {
     pub fn open(path: &Path, identity: &Identity, shard: Shard) -> Result<Self> {
         let failed = |error: std::io::Error| write_error(path, &error);
         fs::create_dir_all(path).map_err(failed)?;
+        refuse_links(path)?;
         let begun = path.join(STATE).exists();
         if !begun {
             let other = fs::read_dir(path).map_err(failed)?.filter_map(|entry| entry.ok());
@@ -188,7 +189,7 @@ impl Folder {
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".png") && !kept.contains(&name) {
+            if is_file_name(&name) && !kept.contains(&name) {
                 fs::remove_file(entry.path()).map_err(failed)?;
             }
         }
@@ -274,6 +275,25 @@ pub(crate) fn worst_picture(path: &Path, name: &str) -> Result<Vec<u8>> {
         let next = "remove its folder and run again";
         Error::new(ErrorKind::Output, file.display(), problem, next)
     })
+}
+
+/// Refuses links among what a run writes and removes in the folder at `path`: it would write and remove what they
+/// lead to.
+fn refuse_links(path: &Path) -> Result<()> {
+    for folder in ["", PARTS, WORST_FOLDER, FEATURES_FOLDER] {
+        let folder = path.join(folder);
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.filter_map(|entry| entry.ok()) {
+            if entry.file_type().is_ok_and(|of| of.is_symlink()) {
+                return Err(Error::output(
+                    &entry.path(),
+                    "expected a file or folder of an evaluation, found a symbolic link",
+                    "remove the link, or name another folder",
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_same(path: &Path, state: &State, identity: &Identity, shard: Shard) -> Result<()> {

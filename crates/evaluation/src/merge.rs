@@ -24,10 +24,14 @@ const NAMED: usize = 12;
 /// When a folder is about something else than the others, a shard is missing, not finished or there
 /// twice, and when `out` cannot be written.
 pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> Result<Evaluated> {
-    let there = out.canonicalize().ok();
-    let is_out = |folder: &&PathBuf| there.is_some() && folder.canonicalize().ok() == there;
-    if let Some(input) = folders.iter().find(is_out) {
-        let problem = format!("--out is one of the shards, {}", input.display());
+    let absolute = std::path::absolute(out).unwrap_or_default();
+    let there = absolute.ancestors().find_map(|above| above.canonicalize().ok());
+    let is_in = |folder: &&PathBuf| {
+        let folder = folder.canonicalize().ok();
+        folder.zip(there.as_ref()).is_some_and(|(folder, there)| there.starts_with(folder))
+    };
+    if let Some(input) = folders.iter().find(is_in) {
+        let problem = format!("--out is one of the shards, {}, or lies in it", input.display());
         return Err(Error::output(out, problem, "name a new folder"));
     }
     let mut states = Vec::with_capacity(folders.len());

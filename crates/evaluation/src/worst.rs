@@ -82,6 +82,15 @@ pub(crate) fn file_name(model: u32, picture: u64) -> String {
     format!("{model}-{picture:09}.png")
 }
 
+/// Whether a file is called as one of these pictures is.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    let numbers = name.strip_suffix(".png").and_then(|stem| stem.split_once('-'));
+    let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|of| of.is_ascii_digit());
+    numbers.is_some_and(|(model, picture)| {
+        all_digits(model) && picture.len() >= 9 && all_digits(picture)
+    })
+}
+
 fn side_by_side(input: &Rgb8, output: &Rgb8) -> Result<Vec<u8>> {
     let bytes = input.width() * 3;
     let rows = input.data().chunks_exact(bytes).zip(output.data().chunks_exact(bytes));

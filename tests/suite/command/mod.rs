@@ -13,6 +13,7 @@ mod engines;
 mod evaluate;
 #[cfg(feature = "evaluate")]
 mod evaluate_lpips;
+mod evaluate_places;
 mod evaluate_sets;
 mod explain;
 #[cfg(feature = "evaluate")]
