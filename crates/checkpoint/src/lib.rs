@@ -58,6 +58,7 @@ mod weights_sha256;
 mod state_dict;
 mod resolved_config;
 mod contents;
+mod arithmetic;
 mod by_values;
 mod relation;
 mod mixture;

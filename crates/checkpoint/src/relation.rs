@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use half::{bf16, f16};
 use serde::Serialize;
 
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::metrics::Grid;
 use vae_fidelity_core::stored_tensor::StoredTensor;
 
+use super::arithmetic::{constant, line, other_bits, quantised};
 use super::by_values::{in_any_order, mixed};
 
 /// What explains how a tensor of B differs from A's of the same name.
@@ -21,6 +20,11 @@ pub enum Relation {
     Factor {
         /// The factor.
         factor: f64,
+    },
+    /// B is A and this.
+    Moved {
+        /// What was added to each value.
+        by: f64,
     },
     /// B is another tensor of A.
     Exchanged {
@@ -72,13 +76,6 @@ pub struct Related {
     pub tensors: Vec<String>,
 }
 
-/// What is left of a difference where something explains it, as a share of it.
-const LEFT: f64 = 0.1;
-/// A factor this near to 1 is none.
-const FACTOR: f64 = 0.005;
-/// More than this apart, as a share of A, is no quantisation.
-const COARSE: f64 = 0.5;
-
 impl Relation {
     /// The first that makes `b` of `a`; both have one shape. `exchanged` finds a tensor of A by its values.
     pub(super) fn of(
@@ -96,7 +93,7 @@ impl Relation {
         let [a_values, b_values] = [a.to_f32(), b.to_f32()];
         constant(&a_values, &b_values)
             .or_else(|| other_bits(&a_values, &b_values))
-            .or_else(|| factor(&a_values, &b_values))
+            .or_else(|| line(&a_values, &b_values))
             .or_else(|| quantised(b, &a_values, &b_values))
     }
 
@@ -104,6 +101,8 @@ impl Relation {
     fn how(&self) -> String {
         match self {
             Self::Factor { factor } => format!("times {factor:.3}"),
+            Self::Moved { by } if *by < 0.0 => format!("minus {:.3}", -by),
+            Self::Moved { by } => format!("plus {by:.3}"),
             Self::Exchanged { .. } => "exchanged".to_owned(),
             Self::Constant { value } => format!("set to {value} throughout"),
             Self::Transposed => "transposed".to_owned(),
@@ -125,9 +124,17 @@ impl Relation {
     /// The relations of many tensors, by name, put together: the most frequent first.
     pub(super) fn summed(relations: &[(&str, &Self)]) -> Vec<Related> {
         let mut by_how: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        let source = |name: &str| {
+            let of = relations.iter().find(|(of, _)| *of == name);
+            of.and_then(|(_, relation)| match relation {
+                Self::Exchanged { with } => Some(with.as_str()),
+                _ => None,
+            })
+        };
         for (name, relation) in relations {
             let how = match relation {
-                Self::Exchanged { with } => exchange(name, with),
+                Self::Exchanged { with } if source(with) == Some(name) => exchange(name, with),
+                Self::Exchanged { with } => copied(name, with),
                 relation => relation.how(),
             };
             by_how.entry(how).or_default().push(name);
@@ -146,14 +153,35 @@ impl Relation {
 impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exchanged { with } => write!(f, "exchanged with {with}"),
+            Self::Exchanged { with } => write!(f, "with the values of {with}"),
             relation => f.write_str(&relation.how()),
         }
     }
 }
 
-/// `to_q and to_v exchanged`: the parts in which two names differ, in a fixed order.
+/// `to_q and to_v exchanged`, in a fixed order.
 fn exchange(name: &str, with: &str) -> String {
+    match differing(name, with).into_iter().collect::<Vec<_>>().as_slice() {
+        [one, other] => format!("{one} and {other} exchanged"),
+        _ => "with other tensors' values".to_owned(),
+    }
+}
+
+/// `decoder with encoder's values`: what they were copied from is as it was.
+fn copied(name: &str, from: &str) -> String {
+    let parts: Vec<&str> = differing(name, from).into_iter().collect();
+    let mine = |part: &&str| name.split('.').any(|of| of == *part);
+    match parts.as_slice() {
+        [one, other] if mine(one) != mine(other) => {
+            let (to, from) = if mine(one) { (one, other) } else { (other, one) };
+            format!("{to} with {from}'s values")
+        }
+        _ => "with other tensors' values".to_owned(),
+    }
+}
+
+/// The parts in which two names differ.
+fn differing<'a>(name: &'a str, with: &'a str) -> BTreeSet<&'a str> {
     let [mine, theirs]: [Vec<&str>; 2] = [name, with].map(|name| name.split('.').collect());
     let mut differing = BTreeSet::new();
     if mine.len() == theirs.len() {
@@ -162,10 +190,7 @@ fn exchange(name: &str, with: &str) -> String {
             differing.extend([*a, *b]);
         }
     }
-    match differing.into_iter().collect::<Vec<_>>().as_slice() {
-        [one, other] => format!("{one} and {other} exchanged"),
-        _ => "with other tensors' values".to_owned(),
-    }
+    differing
 }
 
 /// The type of fewer digits.
@@ -175,13 +200,6 @@ pub(super) fn coarser(a: Dtype, b: Dtype) -> Dtype {
 
 fn same_values(a: &StoredTensor, b: &StoredTensor, dtype: Dtype) -> bool {
     in_any_order(a, dtype).is_some_and(|sum| in_any_order(b, dtype) == Some(sum))
-}
-
-fn constant(a: &[f32], b: &[f32]) -> Option<Relation> {
-    let is_throughout =
-        |of: &[f32]| of.first().filter(|first| of.iter().all(|value| value == *first)).copied();
-    let value = is_throughout(b).filter(|_| is_throughout(a).is_none())?;
-    Some(Relation::Constant { value })
 }
 
 /// What brought the same values into another order.
@@ -245,51 +263,11 @@ impl Order {
     }
 }
 
-/// Each value's bits, of one 16-bit type, as the other's.
-fn other_bits(a: &[f32], b: &[f32]) -> Option<Relation> {
-    let is = |misread: fn(f32) -> f32| {
-        let same = |(&a, &b): (&f32, &f32)| {
-            let misread = misread(a);
-            misread == b || (misread.is_nan() && b.is_nan())
-        };
-        a.iter().zip(b).all(same)
-    };
-    if is(|value| f16::from_bits(bf16::from_f32(value).to_bits()).to_f32()) {
-        return Some(Relation::OtherBits { bits_of: Dtype::Bf16, read_as: Dtype::F16 });
-    }
-    is(|value| bf16::from_bits(f16::from_f32(value).to_bits()).to_f32())
-        .then_some(Relation::OtherBits { bits_of: Dtype::F16, read_as: Dtype::Bf16 })
-}
-
-/// Sums of squares of A, of B - A, and of A times B.
-fn sums(a: &[f32], b: &[f32]) -> (f64, f64, f64) {
-    a.iter().zip(b).fold((0.0, 0.0, 0.0), |(square, apart, product), (&a, &b)| {
-        let (a, b) = (f64::from(a), f64::from(b));
-        (square + a * a, apart + (b - a) * (b - a), product + a * b)
-    })
-}
-
-fn factor(a: &[f32], b: &[f32]) -> Option<Relation> {
-    let (square, apart, product) = sums(a, b);
-    let factor = product / square;
-    let scaled: f64 =
-        a.iter().zip(b).map(|(&a, &b)| (f64::from(b) - factor * f64::from(a)).powi(2)).sum();
-    // Written so that NaN explains nothing.
-    let explains = (factor - 1.0).abs() >= FACTOR && scaled <= LEFT * LEFT * apart;
-    // One value has its factor always.
-    (explains && a.len() > 1 && factor != 0.0).then_some(Relation::Factor { factor })
-}
-
-fn quantised(b: &StoredTensor, a_values: &[f32], b_values: &[f32]) -> Option<Relation> {
-    let (square, apart, _) = sums(a_values, b_values);
-    let near = apart <= COARSE * COARSE * square;
-    let grid = if near { Grid::of(b) } else { None };
-    grid.map(|Grid { group, levels }| Relation::Quantised { group, levels })
-}
-
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
+
+    use half::{bf16, f16};
 
     use super::*;
     use crate::by_values::ByValues;
@@ -315,6 +293,19 @@ mod tests {
         let zeroed = relation(&[4, 4, 3, 3], &a, &[0.0; 144]);
         assert_eq!(zeroed, Some(Relation::Constant { value: 0.0 }));
         assert_eq!(zeroed.unwrap().to_string(), "set to 0 throughout");
+    }
+
+    /// Norms are near 1, where a factor of next to nothing leaves little as well.
+    #[test]
+    fn norms_less_one_are_no_factor() {
+        let a: Vec<f32> = weights(64, 1).iter().map(|value| 1.0 + value).collect();
+        let less: Vec<f32> = a.iter().map(|value| value - 1.0).collect();
+        let found = relation(&[64], &a, &less).unwrap();
+        assert!(matches!(found, Relation::Moved { by } if (by + 1.0).abs() < 1e-6), "{found:?}");
+        assert_eq!(found.to_string(), "minus 1.000");
+        // Of ones, too.
+        let found = relation(&[64], &[1.0; 64], &weights(64, 2));
+        assert_eq!(found, None);
     }
 
     #[test]
@@ -369,7 +360,13 @@ mod tests {
         let found = by_values.find("x.norm1.weight", &other, Dtype::F32);
         assert_eq!(found.as_deref(), Some("x.norm2.weight"));
         assert_eq!(by_values.find("x.norm2.weight", &other, Dtype::F32), None);
-        assert_eq!(exchange("x.norm1.weight", "x.norm2.weight"), "norm1 and norm2 exchanged");
+        let exchanged = |with: &str| Relation::Exchanged { with: with.to_owned() };
+        let (one, two) = ("x.norm1.weight", "x.norm2.weight");
+        let how = |relations: &[(&str, &Relation)]| Relation::summed(relations)[0].how.clone();
+        let both = [(one, &exchanged(two)), (two, &exchanged(one))];
+        assert_eq!(how(&both), "norm1 and norm2 exchanged");
+        // What it was copied from is as it was.
+        assert_eq!(how(&both[..1]), "norm1 with norm2's values");
         // Norms that are all ones are any other's.
         by_values.add("y", &stored(&[2], &[1.0, 1.0]), Dtype::F32);
         assert_eq!(by_values.find("z", &stored(&[2], &[1.0, 1.0]), Dtype::F32), None);

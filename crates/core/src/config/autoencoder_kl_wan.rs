@@ -164,14 +164,7 @@ impl AutoencoderKLWanConfig {
                 let problem = format!("expected {expected} numbers, as z_dim says, found {found}");
                 return Err(fields.bad(name, problem));
             }
-            let usable = |number: &f64| {
-                (*number as f32).is_finite() && (name == "latents_mean" || *number as f32 > 0.0)
-            };
-            if let Some(found) = list.iter().find(|number| !usable(number)) {
-                let wanted =
-                    if name == "latents_mean" { "finite numbers" } else { "numbers above 0" };
-                return Err(fields.bad(name, format!("expected {wanted}, found {found}")));
-            }
+            fields.check_statistics(name, list)?;
         }
         Ok(())
     }

@@ -202,12 +202,26 @@ impl<'a> Fields<'a> {
     /// Fails unless latents, which are scaled in f32, can be multiplied and divided by `factor`.
     pub fn check_scaling_factor(&self, factor: f64) -> Result<()> {
         let scaling = factor as f32;
-        match scaling.is_finite() && scaling != 0.0 {
+        match scaling.is_finite() && scaling.recip().is_finite() {
             true => Ok(()),
             false => Err(self.bad(
                 "scaling_factor",
                 format!("expected a finite f32 other than 0, found {factor}"),
             )),
+        }
+    }
+
+    /// Fails unless latents, which are normalised in f32, can be moved by `latents_mean` and divided by
+    /// `latents_std`, whichever `name` says that `numbers` are.
+    pub fn check_statistics(&self, name: &str, numbers: &[f64]) -> Result<()> {
+        let is_std = name == "latents_std";
+        let usable = |number: f32| number.is_finite() && (!is_std || number >= f32::MIN_POSITIVE);
+        match numbers.iter().find(|&&number| !usable(number as f32)) {
+            None => Ok(()),
+            Some(found) => {
+                let wanted = if is_std { "numbers above 0" } else { "finite numbers" };
+                Err(self.bad(name, format!("expected {wanted} of f32, found {found}")))
+            }
         }
     }
 

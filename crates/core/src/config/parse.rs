@@ -91,8 +91,14 @@ impl AutoencoderKLConfig {
                     ),
                 ));
             }
+            fields.check_statistics(name, list)?;
         }
-        Ok(())
+        match self.shift_factor {
+            Some(shift) if !(shift as f32).is_finite() => {
+                Err(fields.bad("shift_factor", format!("expected a finite f32, found {shift}")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

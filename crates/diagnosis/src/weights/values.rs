@@ -45,9 +45,10 @@ pub(crate) const WEIGHTS_NON_FINITE: Cause = Cause {
 pub(crate) const WEIGHTS_ZERO: Cause = Cause {
     code: Code::WeightsZero,
     severity: Severity::Error,
-    title: "tensors that should carry weights are all zero",
-    meaning: "A layer of zeros passes nothing on: grey, or missing detail.",
-    rule: "A layer's weight, or the factor of a norm, is zero throughout.",
+    title: "tensors that should carry weights are zero, or one value throughout",
+    meaning: "A layer of zeros passes nothing on: grey, or missing detail. One of another value passes on \
+              sums alone.",
+    rule: "A layer's weight is one value throughout, or the factor of a norm is zero.",
     remedy: "fetch the file again, and check what converted it",
     diffusers: "compare with the original file's tensors",
     comfyui: "load another copy of the VAE",
@@ -116,17 +117,21 @@ pub(super) fn non_finite(tensors: &[Measured]) -> Option<Finding> {
     Some(finding.evidence("values", total))
 }
 
-/// Weights of layers, and the factors of norms, that are zero throughout. Biases may be.
+/// Weights of layers that are one value throughout, and factors of norms that are zero. Biases may be.
 pub(super) fn zero(tensors: &[Measured]) -> Option<Finding> {
-    let is_zero = |t: &&Measured| {
-        t.info.name.ends_with(".weight") && t.statistics.is_some_and(|s| s.is_zero())
+    let is_zero = |t: &Measured| t.statistics.is_some_and(|s| s.is_zero());
+    let is_constant = |t: &Measured| {
+        t.info.shape.len() >= 2 && t.statistics.is_some_and(|s| s.constant && s.values > 1)
     };
-    let names: Vec<&str> = tensors.iter().filter(is_zero).map(|t| t.info.name.as_str()).collect();
+    let weights = tensors.iter().filter(|t| t.info.name.ends_with(".weight"));
+    let found: Vec<&Measured> = weights.filter(|t| is_zero(t) || is_constant(t)).collect();
+    let names: Vec<&str> = found.iter().map(|t| t.info.name.as_str()).collect();
     let first = names.first()?;
-    let all = tensors.iter().filter_map(|t| t.statistics).all(|s| s.is_zero());
-    let title = match all {
-        true => "every tensor is zero".to_owned(),
-        false => format!("{} zero throughout", counted(&names, "tensor")),
+    let all_zero = tensors.iter().filter(|t| t.statistics.is_some()).all(is_zero);
+    let title = match found.iter().all(|t| is_zero(t)) {
+        _ if all_zero => "every tensor is zero".to_owned(),
+        true => format!("{} zero throughout", counted(&names, "tensor")),
+        false => format!("{} one value throughout", counted(&names, "tensor")),
     };
     Some(named(&WEIGHTS_ZERO, title, &names).at(layer(first)))
 }
