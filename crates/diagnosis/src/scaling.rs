@@ -8,6 +8,7 @@ use super::decided_by::DecidedBy;
 use super::evidence::LatentsScale;
 use super::finding::Finding;
 use super::fit::Line;
+use super::latents::LATENTS_DIFFER;
 use super::severity::Severity;
 use vae_fidelity_core::config::Family;
 use vae_fidelity_core::dtype::Dtype;
@@ -335,9 +336,41 @@ pub(super) fn per_channel(
     let squares: f64 = lines.iter().map(|line| line.residual.powi(2)).sum();
     let by_channel = (squares / channels.max(1) as f64).sqrt();
     let one_line = whole.residual <= 0.1 * whole.spread[1];
-    (!one_line && by_channel <= BY_CHANNEL * whole.residual).then(|| {
-        let title = "your latents are normalised per channel, and the config has neither \
-                     latents_mean nor latents_std";
-        vec![finding(title.to_owned())]
+    if one_line || by_channel > BY_CHANNEL * whole.residual {
+        return None;
+    }
+    // One factor for all channels and each about its own mean is not what a mean and a spread for each make.
+    let factor = slopes.iter().sum::<f64>() / channels as f64;
+    let same_slope = slopes.iter().all(|slope| (slope / factor - 1.0).abs() <= 0.05);
+    let about_means = lines.iter().all(|line| {
+        let expected = (line.mean[0] - affine.shift) * affine.factor;
+        (line.mean[1] - expected).abs() <= 0.05 * line.spread[1].max(1e-9)
+    });
+    if same_slope && about_means {
+        let by = factor / affine.factor;
+        let title =
+            format!("your latents are spread {by:.3} times as far about each channel's own mean");
+        let remedy = "leave out what spreads them: a factor moves the means too";
+        return Some(vec![
+            Finding::new(&LATENTS_DIFFER, title)
+                .evidence("factor", by)
+                .evidence("slopes", &slopes)
+                .evidence("offsets", &offsets)
+                .remedy(remedy),
+        ]);
+    }
+    let (least, most) = bounds(&slopes);
+    let (lowest, highest) = bounds(&offsets);
+    let title = format!(
+        "your latents have a line of their own in each channel, times {least:.4} to {most:.4} and \
+         {lowest:+.4} to {highest:+.4}, as normalisation per channel makes them, and the config has \
+         neither latents_mean nor latents_std"
+    );
+    Some(vec![finding(title)])
+}
+
+fn bounds(values: &[f64]) -> (f64, f64) {
+    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| {
+        (least.min(*value), most.max(*value))
     })
 }

@@ -97,6 +97,13 @@ fn what_was_done_to_latents_is_told_without_the_original() {
     let mut turned = latents.clone();
     turned.swap_axes(2, 3);
     found(&turned, "layout-scrambled", "with rows and columns exchanged");
+    found(&latents.mapv(|z| -z), "scaling-factor-mismatch", "have the opposite sign");
+    found(&latents.mapv(|z| z * 1e-38), "latents-differ", "as good as constant");
+    found(
+        &turned.mapv(|z| z * factor),
+        "scaling-factor-mismatch",
+        "with rows and columns exchanged",
+    );
     let mut bad = latents.clone();
     bad[[0, 1, 2, 3]] = f32::NAN;
     found(&bad, "non-finite-output", "1 values of your latents");

@@ -30,6 +30,7 @@ mod hub;
 mod inspect;
 mod inspect_pair;
 mod latents_files;
+mod latents_shapes;
 #[cfg(target_os = "linux")]
 mod limits;
 mod lost_files;

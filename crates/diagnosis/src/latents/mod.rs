@@ -1,6 +1,7 @@
 //! The user's latents beside the expected ones: scale, shift, statistics, draw, layout, and what
 //! happened to the picture before.
 
+mod channels;
 pub(super) mod noise;
 pub(super) mod normalised;
 pub(super) mod repeated;
@@ -19,7 +20,7 @@ use super::evidence::{Evidence, LatentsScale};
 use super::finding::Finding;
 use super::non_finite::NON_FINITE_OUTPUT;
 use repeated::repeated;
-use shape::{as_nchw, turned};
+use shape::{as_nchw, read_as, turned};
 use vae_fidelity_core::scaling::Scaling;
 use vae_fidelity_files::error::Result;
 use values::finite;
@@ -52,8 +53,12 @@ pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged
         (true, LatentsScale::Scaled) => "this run's draw",
         (true, LatentsScale::Raw) => "this run's draw, unscaled",
     };
+    let what = match read_as(tensor, evidence.encoded.latents.dim()) {
+        Some(form) => format!("{what}, of {form}"),
+        None => what.to_owned(),
+    };
     let expected = affine.apply(&evidence.encoded.latents);
-    let difference = Difference::of_tensors(&expected, &found, what);
+    let difference = Difference::of_tensors(&expected, &found, &what);
     if let Some(finding) = evidence.known(repeated(&expected, &found)) {
         return Ok(Judged::from(finding).at(difference));
     }

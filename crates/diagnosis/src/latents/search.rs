@@ -101,8 +101,10 @@ impl<'a> Search<'a> {
             // Known only where it is all but exact: pictures are alike when mirrored.
             if line.correlation > 0.99 {
                 let explanation =
-                    Explanation::new(&LAYOUT_SCRAMBLED, what, self.before, line.residual);
+                    Explanation::new(&LAYOUT_SCRAMBLED, what.clone(), self.before, line.residual);
                 self.competition.offer(explanation.number("correlation", line.correlation));
+                // A wrong factor beside it is said.
+                self.lines.push((what, line));
             }
         }
     }

@@ -19,6 +19,7 @@ use super::super::reading::readings;
 use super::super::region::Region;
 use super::super::scaling;
 use super::super::severity::Severity;
+use super::channels::odd_channels;
 use super::noise::{ENOUGH, coarseness, noise, posterior_noise};
 use super::search::{PRECISE, ROUNDING, Search};
 use vae_fidelity_core::dtype::Dtype;
@@ -65,6 +66,12 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
             .and_then(|findings| evidence.all_known(findings))
     {
         return Ok(findings.into());
+    }
+    // A draw is wider than some channels are.
+    let odd = odd_channels(affine, expected, found, None)
+        .or_else(|| odd_channels(affine, expected, found, std));
+    if let Some(finding) = evidence.known(odd) {
+        return Ok(finding.into());
     }
     let Some(line) = Line::through(expected, found) else { return Ok(Judged::default()) };
     let residual = line.residual / line.spread[1];

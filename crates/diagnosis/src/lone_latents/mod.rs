@@ -5,7 +5,7 @@ mod patched;
 mod reencoding;
 mod rows;
 
-use ndarray::Array4;
+use ndarray::{Array4, Axis};
 
 use super::compared::{ComparedFile, UserFile};
 use super::evidence::{Evidence, LatentsScale, UserFiles};
@@ -15,6 +15,7 @@ use super::latents::LATENTS_DIFFER;
 use super::non_finite::NON_FINITE_OUTPUT;
 use super::passes_nothing::dead_decoder;
 use super::scaling::unscaled;
+use super::severity::Severity;
 use super::{overflow, picture};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::{denormalize, normalize};
@@ -60,10 +61,11 @@ pub fn unscaled_latents(
 pub fn diagnose_latents(evidence: &LatentsEvidence) -> Result<LatentsDiagnosis> {
     let mut diagnosis =
         LatentsDiagnosis { findings: evidence.weights.to_vec(), ..Default::default() };
-    if let Some(finding) = not_latents(evidence.given) {
+    if let Some(finding) = not_latents(evidence.vae, evidence.scale, evidence.given) {
         diagnosis.findings.push(finding);
         return Ok(diagnosis);
     }
+    diagnosis.findings.extend(constant_channels(evidence.given));
     let decoded = denormalize(evidence.decoded.view(), Dtype::F32)?;
     let sample = normalize(&decoded, Dtype::F32);
     let encoded = Encoded { moments: None, std: None, latents: evidence.unscaled.clone() };
@@ -110,15 +112,53 @@ pub fn diagnose_latents(evidence: &LatentsEvidence) -> Result<LatentsDiagnosis> 
     Ok(diagnosis)
 }
 
+/// Latents whose spread is this share of what it should be are as good as constant.
+const NOTHING: f64 = 1e-3;
+
 /// What no decoder can make anything of.
-fn not_latents(given: &Array4<f32>) -> Option<Finding> {
+fn not_latents(vae: &dyn Vae, scale: LatentsScale, given: &Array4<f32>) -> Option<Finding> {
     let non_finite = given.iter().filter(|value| !value.is_finite()).count();
     if non_finite > 0 {
         let title = format!("{non_finite} values of your latents are NaN or infinite");
         return Some(Finding::new(&NON_FINITE_OUTPUT, title).evidence("non_finite", non_finite));
     }
-    (spread(given) == 0.0).then(|| {
+    let found = spread(given);
+    if found == 0.0 {
         let title = "your latents are one constant: what made them did not reach the file";
-        Finding::new(&LATENTS_DIFFER, title)
+        return Some(Finding::new(&LATENTS_DIFFER, title));
+    }
+    // Scaled latents have a spread of about 1.
+    let expected = match (scale, vae.config().scaling_factor()) {
+        (LatentsScale::Raw, Some(factor)) => 1.0 / factor,
+        _ => 1.0,
+    };
+    (found < NOTHING * expected).then(|| {
+        let title = format!(
+            "your latents are as good as constant: their spread is {found:.1e}, where those of pictures have \
+             about {expected:.2}"
+        );
+        Finding::new(&LATENTS_DIFFER, title).evidence("spread", found)
     })
+}
+
+/// Channels that are one value throughout while others are not, which no encoder with weights makes.
+fn constant_channels(given: &Array4<f32>) -> Option<Finding> {
+    let all = given.axis_iter(Axis(1)).enumerate();
+    let constant: Vec<(usize, f32)> = all
+        .filter_map(|(channel, values)| {
+            let first = *values.first()?;
+            values.iter().all(|value| *value == first).then_some((channel, first))
+        })
+        .collect();
+    let channels: Vec<usize> = constant.iter().map(|(channel, _)| *channel).collect();
+    let (first, value) = *constant.first()?;
+    if given.dim().2 * given.dim().3 < 2 || channels.len() == given.dim().1 {
+        return None;
+    }
+    let title = match channels.len() {
+        1 => format!("channel {first} of your latents is {value} throughout"),
+        several => format!("{several} channels of your latents are one value each throughout"),
+    };
+    let finding = Finding::new(&LATENTS_DIFFER, title).severity(Severity::Warning);
+    Some(finding.evidence("channels", channels))
 }

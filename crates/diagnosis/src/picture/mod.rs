@@ -240,7 +240,8 @@ fn of_one_size(
     }
     let title = match &blurred {
         Some(sigma) => format!(
-            "your picture is the reference's, blurred by about {sigma} pixels after decoding"
+            "your picture is the reference's, blurred by about {sigma} pixels: after decoding, or in the \
+             decoder, by upsampling that interpolates where this model repeats pixels"
         ),
         None if one_colour.is_some() => {
             "your picture is one colour all over, and what this VAE decodes is not".to_owned()
