@@ -10,6 +10,7 @@ use crate::bytes::Bytes;
 use crate::checksum::Checksum;
 use crate::entry::{Encoding, Entry};
 use vae_fidelity_core::ElementType;
+use vae_fidelity_files::printable::shortened;
 
 /// `{"state_dict": {"state_dict": ...}}` is followed this far. A pickle may contain itself.
 const MAX_NESTING: usize = 8;
@@ -37,7 +38,10 @@ pub(super) fn entries<'a>(
     for (name, value) in found.values {
         let entry = match machine.node(value) {
             Some(Node::Tensor(tensor)) => {
-                entry(tensor, file, &find).map_err(|problem| format!("{name}: {problem}"))?
+                entry(tensor, file, &find).map_err(|problem| match name.as_str() {
+                    "" => problem,
+                    name => format!("{}: {problem}", shortened(name)),
+                })?
             }
             Some(Node::Opaque(module, class)) => {
                 Entry::unreadable(file, format!("an object of {module}.{class}, which is not run"))
