@@ -16,12 +16,14 @@ use super::check::command_line;
 use super::console::Console;
 use super::evaluate_args::{EvaluateArgs, MergeArgs};
 use super::outcome::Outcome;
+use super::places::refuse_dash;
 use super::progress::Progress;
 use super::run_args::check_working_directory;
 use super::shared_args::LeastArgs;
 
 pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     check_working_directory()?;
+    refuse_dash("--out", &args.out)?;
     let protocol = Protocol::named(&args.protocol)?;
     args.execution.notes().iter().for_each(|note| console.note(note));
     let progress = Progress::new(1, console);
@@ -81,6 +83,7 @@ fn trained(
 
 pub fn merge(args: &MergeArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     check_working_directory()?;
+    refuse_dash("--out", &args.out)?;
     let version = env!("CARGO_PKG_VERSION");
     let evaluated = evaluation::merge(&args.folders, &args.out, &least(args.least), version)?;
     finished(&evaluated, &args.out, &command_line(arguments), console)
@@ -112,6 +115,18 @@ fn finished(evaluated: &Evaluated, out: &Path, command: &str, console: Console) 
     write_atomically(&out.join("report.html"), &console.page(&page))?;
     let report = &evaluated.report;
     console.result(report, report)?;
+    if report.errors > 0 && !console.json {
+        let first = report.failures.first();
+        let first = first.map_or(String::new(), |failure| format!(": {}", failure.error));
+        console.failure(
+            "image",
+            &format!(
+                "{} of {} pictures could not be judged{first}",
+                report.errors, report.pictures
+            ),
+            &format!("mend them or leave them out, and run it again; {} names them", out.display()),
+        )?;
+    }
     Ok(outcome(report))
 }
 

@@ -13,6 +13,7 @@ use super::args::{ExportArgs, GoldenArgs, VerifyArgs};
 use super::console::Console;
 use super::objects::{ExportReport, GoldenList, kind};
 use super::outcome::Outcome;
+use super::places::refuse_dash;
 use super::progress::Progress;
 
 pub fn list(args: &GoldenArgs, console: Console) -> Result<Outcome> {
@@ -39,7 +40,8 @@ pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
     if !args.tf32 {
         // The goldens are f32's, and TF32 keeps 10 of its 23 bits. libtorch has no function for it that
         // tch wraps, and looks at this when it first uses CUDA.
-        // SAFETY: no other thread runs: `cli::run` asks its caller for that in a build with libtorch.
+        // SAFETY: no other thread of the process reads or sets variables: `cli::run` asks its caller for that in a
+        // build with libtorch.
         unsafe { std::env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
     }
     let suite = open(&args.suite)?;
@@ -92,6 +94,7 @@ fn family_of(device: DeviceChoice) -> &'static str {
 }
 
 pub fn export(args: &ExportArgs, console: Console) -> Result<Outcome> {
+    refuse_dash("DIR", &args.folder)?;
     let suite = open(&args.suite)?;
     let ExportSize { cases, models, bytes } = suite.export_size(args.format)?;
     let megabytes = bytes as f64 / 1e6;
