@@ -198,7 +198,7 @@ pub fn from_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
                 "save the field that holds the values: numpy.save(F, array[\"NAME\"])",
             ));
         }
-        other => return Err(unreadable(path, None, &shortened(other))),
+        other => return Err(unreadable(path, None, shortened(other))),
     };
     if shape.len() > MAX_AXES {
         return Err(broken(path, too_many_axes(shape.len())));

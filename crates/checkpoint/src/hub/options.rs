@@ -364,7 +364,8 @@ mod tests {
         assert_eq!(endpoint("http://127.0.0.1:80/hub//").unwrap(), "http://127.0.0.1:80/hub");
         assert!(endpoint("http://[::1]:8080/hub").is_ok() && endpoint("http://[::1]").is_ok());
         for port in ["0", "99999", "80a", ""] {
-            let problem = endpoint(&format!("http://a:{port}/hub")).unwrap_err().to_string();
+            let address = format!("http://a:{port}/hub");
+            let problem = options(&[("HF_ENDPOINT", &address)]).unwrap_err().to_string();
             assert!(problem.contains("from 1 to 65535"), "{problem}");
         }
         for wrong in ["huggingface.co", "https://", "ftp://a", "https://me:secret@a"] {
