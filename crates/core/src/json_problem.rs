@@ -32,8 +32,8 @@ const WORDS: [(&str, &str); 13] = [
 pub fn of(error: &Error) -> String {
     let at = format!("line {}, column {}", error.line(), error.column());
     match error.classify() {
-        Category::Syntax => format!("is no JSON: {at} is where it goes wrong"),
-        Category::Eof => format!("is JSON that is cut off: it ends at {at}"),
+        Category::Syntax => format!("is not valid JSON from {at} on"),
+        Category::Eof => format!("is not valid JSON: it is cut off at {at}"),
         Category::Io | Category::Data => {
             let text = error.to_string();
             let text = text.split(" at line ").next().unwrap_or_default();
@@ -73,8 +73,8 @@ mod tests {
             shard: u32,
         }
         for (text, expected) in [
-            ("{", "is JSON that is cut off: it ends at line 1, column 1"),
-            ("nonsense", "is no JSON: line 1, column 2 is where it goes wrong"),
+            ("{", "is not valid JSON: it is cut off at line 1, column 1"),
+            ("nonsense", "is not valid JSON from line 1, column 2 on"),
             (r#"{"foo": 1}"#, "unknown field foo (line 1, column 6)"),
             ("{}", "missing field shard (line 1, column 2)"),
             (
