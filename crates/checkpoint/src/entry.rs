@@ -19,9 +19,6 @@ use vae_fidelity_core::stored_tensor::StoredTensor;
 use vae_fidelity_files::error::Error;
 use vae_fidelity_files::printable::shown_shape;
 
-/// What an expanded tensor may take: more than latents of any picture do.
-const MAX_EXPANDED_BYTES: usize = 1 << 28;
-
 /// How the values of a tensor are written in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -119,7 +116,7 @@ impl Entry {
     /// them: `strides` and `offset` count values.
     ///
     /// Errors, in words, when it would reach outside the storage, and when it repeats the values of its storage
-    /// (an expanded tensor) more often than memory bears, which costs a file nothing.
+    /// (an expanded tensor) to more than `expanded` bytes, which costs a file nothing.
     pub fn strided(
         file: &Arc<Bytes>,
         encoding: Encoding,
@@ -127,6 +124,7 @@ impl Entry {
         offset: usize,
         shape: Vec<usize>,
         strides: Vec<usize>,
+        expanded: usize,
     ) -> Result<Self, String> {
         let Some(width) = encoding.width() else {
             return Ok(Self::contiguous(file, encoding, shape, 0..0));
@@ -152,8 +150,8 @@ impl Entry {
         if last.is_none_or(|last| last >= held) {
             return Err(outside());
         }
-        if count > held && count.checked_mul(width).is_none_or(|bytes| bytes > MAX_EXPANDED_BYTES) {
-            return Err(said("repeat too often"));
+        if count > held && count.checked_mul(width).is_none_or(|bytes| bytes > expanded) {
+            return Err(said("would, without repeating values, reach outside"));
         }
         let start = storage.start + offset * width;
         if in_c_order(&shape, &strides) {

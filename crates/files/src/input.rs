@@ -34,7 +34,12 @@ pub fn open_regular(path: &Path) -> Result<File, String> {
 
 /// What to do where `path` is there and cannot be read; `None` where it can, or is not there.
 pub fn next_to_read(path: &Path) -> Option<&'static str> {
-    let error = File::open(path).err()?;
+    let error = match std::fs::metadata(path) {
+        // Opening a pipe waits for its writer.
+        Ok(metadata) if !metadata.is_file() => return None,
+        Ok(_) => File::open(path).err()?,
+        Err(error) => error,
+    };
     match error.kind() {
         ErrorKind::PermissionDenied => Some("let yourself read it, and the folders above it"),
         ErrorKind::NotADirectory => Some("check the path: a part of it is a file"),
