@@ -62,16 +62,30 @@ fn out_of_memory(size: usize) -> ! {
     end("memory", &parts, next)
 }
 
+/// Says that the command can run neither on the first thread, whose stack is too small, nor on another.
+pub fn no_stack() -> ! {
+    let problem = "memory: the stack may not grow as large as the command needs, and no thread can be started";
+    end("memory", &[problem], "raise the limit on the stack (ulimit -s 8192)")
+}
+
 /// What the first thread has of stack from the start on: several times what a command line takes to read.
 const STACK_BYTES: usize = 512 << 10;
+
+/// Whether the system lets the first thread's stack grow as large as the command needs (ulimit -s).
+pub fn has_wide_stack() -> bool {
+    // SAFETY: the limit is the system's to fill in.
+    unsafe {
+        let mut limit: libc::rlimit = MaybeUninit::zeroed().assume_init();
+        let known = libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) == 0;
+        known && limit.rlim_cur >= 4 * STACK_BYTES as libc::rlim_t
+    }
+}
 
 /// Has the first thread's stack grow now. It grows when it is used, and where the system then refuses that, nothing
 /// can be said any more.
 fn grow_stack() {
-    // SAFETY: what is mapped is of no use to anybody else, and unmapped; the limit is the system's to fill in.
-    let is_wide = unsafe {
-        let mut limit: libc::rlimit = MaybeUninit::zeroed().assume_init();
-        let known = libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) == 0;
+    // SAFETY: what is mapped is of no use to anybody else, and unmapped.
+    unsafe {
         let (nowhere, flags) = (std::ptr::null_mut(), libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         let length = 2 * STACK_BYTES;
         let mapped = libc::mmap(nowhere, length, libc::PROT_NONE, flags, -1, 0);
@@ -79,9 +93,8 @@ fn grow_stack() {
             out_of_memory(length);
         }
         libc::munmap(mapped, length);
-        known && limit.rlim_cur >= 4 * STACK_BYTES as libc::rlim_t
-    };
-    if is_wide {
+    }
+    if has_wide_stack() {
         use_stack();
     }
 }

@@ -4,6 +4,8 @@
 mod large_blocks;
 
 #[cfg(unix)]
+mod interruption;
+#[cfg(unix)]
 mod last_words;
 
 use std::ffi::OsString;
@@ -19,8 +21,29 @@ fn main() -> ExitCode {
     last_words::prepare(&arguments);
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     keep_freed_memory();
-    leave(vae_fidelity::cli::run(arguments))
+    #[cfg(unix)]
+    interruption::watch();
+    leave(run(arguments))
 }
+
+/// On the first thread, which takes the least memory and time; where the system keeps its stack small (ulimit -s), on
+/// one with a stack of its own.
+fn run(arguments: Vec<OsString>) -> u8 {
+    #[cfg(unix)]
+    if !last_words::has_wide_stack() {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let Ok(running) = thread.spawn(move || vae_fidelity::cli::run(arguments)) else {
+            last_words::no_stack();
+        };
+        // It catches its own panics.
+        return running.join().unwrap_or(2);
+    }
+    vae_fidelity::cli::run(arguments)
+}
+
+/// What most systems give the first thread.
+#[cfg(unix)]
+const STACK_BYTES: usize = 8 << 20;
 
 /// Keeps up to 64 MiB of what is freed, as libraries for Python are told to by those who tune them: clearing
 /// pages anew takes a fifteenth of a small VAE's time.

@@ -40,7 +40,7 @@ fn write(args: &CiArgs, cases: &Cases, console: Console) -> Result<()> {
     if let Some(path) = &args.sarif {
         let log = serde_json::to_vec_pretty(&sarif::log(cases, console));
         let log = log.map_err(|error| unwritten(path, &error))?;
-        files.push((path, console.page(&log)));
+        files.push((path, console.json_page(&log)));
     }
     if let Some(path) = &args.table {
         files.push((path, table(path, cases, console)?));

@@ -8,6 +8,8 @@ use super::flags;
 use super::folders::Folders;
 use super::objects::ErrorReport;
 use crate::diagnosis::Finding;
+use crate::error::io_reason;
+use crate::output::wait_if_ending;
 use crate::printable::{printable, printable_but, printable_json};
 use crate::report::findings_text;
 use crate::{Error, ErrorKind, Result};
@@ -15,7 +17,8 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
-const FAINT: Style = Style::new().dimmed();
+/// How a word before what is worth knowing looks.
+pub const FAINT: Style = Style::new().dimmed();
 
 /// How to print; parsed from the command line.
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +39,17 @@ impl Console<'_> {
         }
     }
 
-    /// The bytes of a page as [`Self::shown`] shows them.
+    /// The bytes of a page as [`Self::shown`] shows them, without what a terminal or an editor would act on.
     pub fn page(&self, page: &[u8]) -> Vec<u8> {
-        self.shown(&String::from_utf8_lossy(page)).into_bytes()
+        let page = self.shown(&String::from_utf8_lossy(page));
+        printable_but(&page, |c| matches!(c, '\n' | '\t')).into_owned().into_bytes()
+    }
+
+    /// As [`Self::page`], for JSON of several lines.
+    pub fn json_page(&self, page: &[u8]) -> Vec<u8> {
+        let page = self.shown(&String::from_utf8_lossy(page));
+        let lines: Vec<_> = page.split('\n').map(printable_json).collect();
+        lines.join("\n").into_bytes()
     }
 
     /// A result: one line of JSON, or `text` unless quiet.
@@ -96,6 +107,7 @@ impl Console<'_> {
         input: Option<&Path>,
         findings: &[Finding],
     ) -> Result<()> {
+        wait_if_ending();
         let [message, next] = [message, next].map(|text| self.shown(text));
         if !self.json {
             let _ = writeln!(
@@ -141,12 +153,13 @@ fn tamed(text: &str) -> String {
     tamed + &printable_but(rest, |c| c == '\n')
 }
 
-fn written(result: io::Result<()>) -> Result<()> {
+/// What writing to standard output came to; a reader that went away is no error.
+pub fn written(result: io::Result<()>) -> Result<()> {
     match result {
         Err(error) if error.kind() != IoErrorKind::BrokenPipe => Err(Error::new(
             ErrorKind::Output,
             "standard output",
-            format!("cannot be written: {error}"),
+            format!("cannot be written: {}", io_reason(&error)),
             "redirect it to another place",
         )),
         _ => Ok(()),

@@ -116,6 +116,18 @@ fn finished(evaluated: &Evaluated, out: &Path, command: &str, console: Console) 
     write_atomically(&out.join("report.html"), &console.page(&page))?;
     let report = &evaluated.report;
     console.result(report, report)?;
+    if report.errors > 0 && !console.json {
+        let first = report.failures.first();
+        let first = first.map_or(String::new(), |failure| format!(": {}", failure.error));
+        console.failure(
+            "image",
+            &format!(
+                "{} of {} pictures could not be judged{first}",
+                report.errors, report.pictures
+            ),
+            &format!("mend them or leave them out, and run it again; {} names them", out.display()),
+        )?;
+    }
     Ok(outcome(report))
 }
 

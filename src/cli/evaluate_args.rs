@@ -90,10 +90,10 @@ pub struct ExplainGapArgs {
     #[arg(long, aliases = ["vae", "model"], value_name = "SOURCE")]
     pub repo: Vec<String>,
     /// Which of A's models, from 0
-    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    #[arg(long, value_name = "INDEX", default_value_t = 0, value_parser = index)]
     pub model_a: usize,
     /// Which of B's models, from 0
-    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    #[arg(long, value_name = "INDEX", default_value_t = 0, value_parser = index)]
     pub model_b: usize,
     /// At most this many pictures, evenly through the data set
     #[arg(long, value_name = "COUNT", default_value = "64", value_parser = at_least_one)]
@@ -110,4 +110,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(count @ 1..) => Ok(count),
         _ => Err("expected a whole number of at least 1".to_owned()),
     }
+}
+
+fn index(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number of at least 0".to_owned())
 }

@@ -40,7 +40,8 @@ pub fn verify(args: &VerifyArgs, console: Console) -> Result<Outcome> {
     if !args.tf32 {
         // The goldens are f32's, and TF32 keeps 10 of its 23 bits. libtorch has no function for it that
         // tch wraps, and looks at this when it first uses CUDA.
-        // SAFETY: no other thread runs: `cli::run` asks its caller for that in a build with libtorch.
+        // SAFETY: no other thread of the process reads or sets variables: `cli::run` asks its caller for that in a
+        // build with libtorch.
         unsafe { std::env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
     }
     let suite = open(&args.suite)?;

@@ -46,6 +46,7 @@ mod source_args;
 mod table;
 mod trace;
 mod trace_args;
+mod usage;
 mod user_files;
 mod version;
 
@@ -55,10 +56,7 @@ pub use schema::json_schema;
 use std::ffi::OsString;
 use std::io::Write;
 
-use crate::Result;
-use crate::printable::{printable, printable_but};
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue, ErrorKind as UsageErrorKind};
 
 pub use args::command;
 use args::{Cli, Command, GoldenCommand};
@@ -73,7 +71,7 @@ use outcome::Outcome;
 /// Prints to standard output and standard error, and shows progress where the latter is a terminal.
 /// A wrong command line, an error and a bug each become a message and an exit code: nothing
 /// panics or exits the process. Replaces the process's panic hook. In a build with the feature `tch`,
-/// `golden verify` sets an environment variable: there no other thread may be running.
+/// `golden verify` sets an environment variable: there no other thread may read or set one.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // Whoever asked for JSON gets it for a wrong command line and for a bug, too.
@@ -81,7 +79,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let console = Console { json, quiet: false, strip: None };
     let outcome = panic::caught(|| match Cli::try_parse_from(&arguments) {
         Ok(cli) => dispatch(cli, json, &arguments),
-        Err(usage) => explain_usage(&usage, console),
+        Err(usage) => usage::explain(&usage, &arguments, console),
     });
     let outcome = outcome.unwrap_or_else(|place| {
         // Nothing more can be done if stdout is gone as well.
@@ -123,63 +121,6 @@ fn not_judged(error: &crate::Error, console: Console) -> Outcome {
     if let Err(error) = console.error(error, None) {
         // stdout is full or closed: stderr is what is left.
         let _ = Console { json: false, ..console }.error(&error, None);
-    }
-    Outcome::NotJudged
-}
-
-/// Flags of other programs, and what to say here in their place.
-const OF_OTHERS: [(&str, &str); 3] = [
-    ("--size", "give --width W and --height H"),
-    ("--resolution", "give --width W and --height H"),
-    ("--image-size", "give --width W and --height H"),
-];
-
-/// What the unknown argument of `usage` would be here.
-fn meant(usage: &clap::Error) -> Option<(&'static str, &'static str)> {
-    let Some(ContextValue::String(argument)) = usage.get(ContextKind::InvalidArg) else {
-        return None;
-    };
-    let name = argument.split('=').next()?;
-    OF_OTHERS.into_iter().find(|(known, _)| *known == name)
-}
-
-/// Help, the version, or what is wrong with the command line.
-fn explain_usage(usage: &clap::Error, console: Console) -> Outcome {
-    match usage.kind() {
-        UsageErrorKind::DisplayHelp | UsageErrorKind::DisplayVersion => {
-            let text = usage.render();
-            let mut stdout = anstream::stdout().lock();
-            // As for `Console::result`, a reader that went away is no error.
-            let _ = write!(stdout, "{}", text.ansi()).and_then(|()| stdout.flush());
-            return Outcome::Passed;
-        }
-        UsageErrorKind::UnknownArgument if meant(usage).is_some() => {
-            let (argument, next) = meant(usage).unwrap_or_default();
-            let message = format!("unexpected argument '{argument}'");
-            // The exit code tells it even if nobody reads it.
-            let _ = console.failure("option", &message, next);
-        }
-        _ if !console.json => {
-            // It repeats arguments, which a shell may have made of files' names.
-            let text = usage.render();
-            let plain = printable_but(&text.to_string(), |c| c == '\n').into_owned();
-            let _ = match plain == text.to_string() {
-                true => write!(anstream::stderr(), "{}", text.ansi()),
-                false => write!(anstream::stderr(), "{plain}"),
-            };
-        }
-        _ => {
-            let text = usage.render().to_string();
-            let paragraph = text.split("\n\n").next().unwrap_or_default();
-            let words: Vec<&str> = paragraph.split_whitespace().collect();
-            let message = words.join(" ");
-            let message = message.strip_prefix("error: ").unwrap_or(&message);
-            let message = printable(message);
-            let printed: Result<()> =
-                console.failure("option", &message, "see vae-fidelity --help");
-            // The exit code tells it even if nobody reads stdout.
-            let _ = printed;
-        }
     }
     Outcome::NotJudged
 }

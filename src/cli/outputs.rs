@@ -1,5 +1,6 @@
 //! Where `check` writes, settled before anything slow runs.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::report::SavedFile;
@@ -43,6 +44,7 @@ impl Outputs {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
+        refuse_one_name(images, &outputs)?;
         let mut named: Vec<(&str, &Path)> = outputs.iter().flat_map(Self::named).collect();
         named.extend(args.ci.named()?);
         places::check_in(args.out_dir.as_deref(), &named, reads)?;
@@ -134,6 +136,23 @@ fn refuse_contradictions(args: &CheckArgs, images: &[PathBuf]) -> Result<()> {
         ("--min-ms-ssim", args.least.min_ms_ssim.is_some()),
     ];
     args.run.model.execution.dtype.refuse_without_picture(&needs_picture)
+}
+
+/// Errors for two of `images` whose decoded pictures would have one name.
+fn refuse_one_name(images: &[PathBuf], outputs: &[Outputs]) -> Result<()> {
+    let mut earlier: HashMap<&Path, &Path> = HashMap::new();
+    for (image, outputs) in images.iter().zip(outputs) {
+        let Some(picture) = outputs.picture.as_deref() else { continue };
+        if let Some(other) = earlier.insert(picture, image) {
+            let [image, other] = [image.as_path(), other].map(Path::display);
+            return Err(Error::output(
+                picture,
+                format!("the decoded pictures of {other} and {image} are one file"),
+                "judge inputs of one name one by one, each with an --out-dir of its own",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn picture(args: &CheckArgs, image: &Path) -> Result<Option<PathBuf>> {

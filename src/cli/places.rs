@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{HubPlaces, OpenOptions, ReadPlaces, Source};
+use crate::error::io_reason;
 use crate::output::{check_writable, resolve};
 use crate::pixels::ImageFormat;
 use crate::{Error, Result};
@@ -24,17 +25,41 @@ pub fn check_in(
     reads: &ReadFiles,
 ) -> Result<()> {
     refuse_overlap(outputs, reads)?;
+    outputs.iter().try_for_each(|&(flag, path)| {
+        refuse_dash(flag, path)?;
+        match flag {
+            "--save-latents" | "--save-decoded" => {
+                check_ending(flag, path, "safetensors", &["safetensors"])
+            }
+            "--save-trace" => check_ending(flag, path, "JSON", &["json"]),
+            _ => Ok(()),
+        }
+    })?;
     if let Some(folder) = out_dir {
+        refuse_dash("--out-dir", folder)?;
         create_out_dir(folder)?;
     }
     check_each_writable(outputs)
 }
 
-/// Errors for a folder of outputs, which may not exist yet, that lies in the hub's cache.
+/// Errors for a folder of outputs, which may not exist yet, that is `-` or lies in the hub's cache.
 pub fn check_folder(flag: &str, folder: &Path, reads: &ReadFiles) -> Result<()> {
+    refuse_dash(flag, folder)?;
     refuse_overlap(&[(flag, &folder.join("a file of it"))], reads).map_err(|error| {
         Error::output(folder, error.problem().to_owned(), "name a folder elsewhere")
     })
+}
+
+/// Errors for `-`, by which other programs mean standard output: there the result is printed.
+pub fn refuse_dash(flag: &str, path: &Path) -> Result<()> {
+    match path.as_os_str() == "-" {
+        true => Err(Error::option(
+            format!("{flag} -"),
+            "expected a name: nothing is written to standard output but the result",
+            "name it; ./- is one of that name",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// As [`check`], for places whose folders do not exist yet.
@@ -137,11 +162,11 @@ impl ReadFiles {
 /// Creates what `--out-dir` names, where it is missing.
 fn create_out_dir(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| {
-        Error::output(
-            folder,
-            format!("the folder cannot be made: {error}"),
-            "name another folder with --out-dir",
-        )
+        let problem = match folder.ancestors().find(|above| above.exists() && !above.is_dir()) {
+            Some(file) => format!("expected a folder, found the file {}", file.display()),
+            None => format!("the folder cannot be made: {}", io_reason(&error)),
+        };
+        Error::output(folder, problem, "name another folder with --out-dir")
     })
 }
 

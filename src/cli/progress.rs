@@ -1,6 +1,7 @@
 //! What is being done, on stderr, while somebody watches.
 
-use std::fmt::Write;
+use std::fmt::Write as FormatWrite;
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ use crate::checkpoint::{HubProgress, HubStep};
 use crate::printable::shown;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::console::Console;
+use super::console::{Console, FAINT};
 
 const STEP: &str = "{spinner} {msg}{layers} [{elapsed}]";
 #[cfg(feature = "evaluate")]
@@ -24,6 +25,7 @@ const DOWNLOAD: &str =
 pub struct Progress {
     bar: ProgressBar,
     images: usize,
+    quiet: bool,
     /// Counts the layers that begin.
     layers: Cancellation,
     /// How many had begun when the step did.
@@ -42,6 +44,7 @@ impl Progress {
         let progress = Self {
             bar,
             images,
+            quiet: console.quiet,
             layers: Cancellation::default(),
             before: Arc::new(AtomicUsize::new(0)),
         };
@@ -63,7 +66,7 @@ impl Progress {
         let Ok(style) = ProgressStyle::with_template(STEP) else { return };
         self.bar.set_style(style.with_key(
             "layers",
-            move |_: &ProgressState, to: &mut dyn Write| {
+            move |_: &ProgressState, to: &mut dyn FormatWrite| {
                 let begun = layers.checks().saturating_sub(before.load(Ordering::Relaxed));
                 if begun > 0 {
                     // Nobody is left to tell.
@@ -94,8 +97,10 @@ impl Progress {
     }
 
     /// Shows how a download goes: how much is here, how fast it comes, and the time left.
+    ///
+    /// That a request is made again is said where nobody sees a line, too: it may take a minute.
     pub fn of_hub(&self) -> HubProgress {
-        let bar = self.bar.clone();
+        let (bar, quiet) = (self.bar.clone(), self.quiet);
         let steps = bar.style();
         let current = Mutex::new(String::new());
         Arc::new(move |step| {
@@ -107,6 +112,16 @@ impl Progress {
                         "waiting for another process that downloads {}",
                         shown(file)
                     ));
+                }
+                HubStep::Retrying { reason, wait } => {
+                    let again =
+                        format!("{}; trying again in {} s", shown(reason), wait.as_secs_f32());
+                    match bar.is_hidden() {
+                        true if quiet => {}
+                        // Nobody is left to tell when stderr is gone.
+                        true => drop(writeln!(anstream::stderr(), "{FAINT}note:{FAINT:#} {again}")),
+                        false => bar.set_message(again),
+                    }
                 }
                 HubStep::Downloading { file, received, total } => {
                     if *current != file {

@@ -63,7 +63,7 @@ pub struct ExecutionArgs {
     pub dtype: DtypeChoice,
     /// How many threads compute [default: libtorch's choice; for --engine fast on the CPU as many as
     /// the process may use]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     pub threads: Option<u32>,
     /// Which implementation runs the VAE; the default is reference where libtorch was built in
     #[arg(long, value_enum, default_value_t)]
@@ -77,7 +77,7 @@ pub struct SplittingArgs {
     #[arg(long)]
     pub tiling: bool,
     /// Side of a tile in pixels, a multiple of 32 for most models [default: the config's sample_size]
-    #[arg(long, value_name = "N", requires = "tiling", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", requires = "tiling", value_parser = tile_side, allow_negative_numbers = true)]
     pub tile_size: Option<usize>,
     /// With --engine fast: how much memory the process may take (8G, 512M) while it encodes and
     /// decodes; what does not fit lies in a file in TMPDIR. Same result to the bit, slower
@@ -215,6 +215,17 @@ fn seed(text: &str) -> std::result::Result<i128, String> {
         Ok(seed) if (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&seed) => Ok(seed),
         _ => Err("expected a whole number from -2^63 to 2^64 - 1, as torch takes".to_owned()),
     }
+}
+
+fn threads(text: &str) -> std::result::Result<u32, String> {
+    match text.parse() {
+        Ok(threads @ 1..=4096) => Ok(threads),
+        _ => Err("expected a whole number from 1 to 4096".to_owned()),
+    }
+}
+
+fn tile_side(text: &str) -> std::result::Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number of pixels".to_owned())
 }
 
 fn side(text: &str) -> std::result::Result<usize, String> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::output::write_error;
-use crate::printable::printable;
+use crate::printable::{printable, printable_json};
 use crate::{Error, Result};
 
 use super::cases::{Case, Cases, End};
@@ -98,7 +98,8 @@ fn csv(rows: &[Row]) -> std::io::Result<Vec<u8>> {
     for row in rows {
         writer.write_record(names.iter().map(|name| match value(row, name) {
             Value::Null => String::new(),
-            Value::String(text) => text.clone(),
+            // A spreadsheet shows it, and a terminal.
+            Value::String(text) => printable(text).into_owned(),
             other => other.to_string(),
         }))?;
     }
@@ -111,7 +112,8 @@ fn lines(rows: &[Row]) -> serde_json::Result<Vec<u8>> {
     let mut lines = Vec::new();
     for row in rows {
         let cells = names.iter().map(|name| (name.clone(), value(row, name).clone()));
-        serde_json::to_writer(&mut lines, &cells.collect::<Map<String, Value>>())?;
+        let line = serde_json::to_string(&cells.collect::<Map<String, Value>>())?;
+        lines.extend(printable_json(&line).as_bytes());
         lines.push(b'\n');
     }
     Ok(lines)

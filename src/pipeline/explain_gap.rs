@@ -6,6 +6,7 @@ use super::loaded::Pipeline;
 use crate::evaluation::{self, DataSet, EvaluationReport, GapReport, GapSide, TrainedMetrics};
 use crate::input::read_text;
 use crate::{Error, ErrorKind, Result};
+use vae_fidelity_core::json_problem;
 
 /// One of two evaluations, and where what it is about lies now.
 #[derive(Debug)]
@@ -46,9 +47,13 @@ pub fn read_result(path: &Path) -> Result<EvaluationReport> {
         true => path.join("result.json"),
         false => PathBuf::from(path),
     };
-    let text = read_text(&path_in).map_err(broken)?;
-    let result: EvaluationReport = serde_json::from_str(&text)
-        .map_err(|error| broken(format!("is no result of an evaluation: {error}")))?;
+    let text = read_text(&path_in).map_err(|problem| match path.exists() && !path_in.exists() {
+        true => broken("is a folder without a result.json".to_owned()),
+        false => broken(problem),
+    })?;
+    let result: EvaluationReport = serde_json::from_str(&text).map_err(|error| {
+        broken(format!("is no result of an evaluation: {}", json_problem::of(&error)))
+    })?;
     // Protocols are checked where they are read from TOML.
     result.protocol.choices.check(&path.display().to_string())?;
     Ok(result)

@@ -14,7 +14,7 @@ use super::in_memory::InMemory;
 use super::mapped_files::Watched;
 use vae_fidelity_files::FileFormat;
 use vae_fidelity_files::error::{Error, Result, io_reason};
-use vae_fidelity_files::input::{LFS_POINTER, open_regular};
+use vae_fidelity_files::input::{LFS_POINTER, next_to_read, open_regular};
 
 /// What to do about a file that ends early or was damaged.
 pub(super) const FETCH_AGAIN: &str =
@@ -76,7 +76,9 @@ impl Bytes {
     /// Maps `path`, whatever its content. Fails if it cannot be read.
     pub fn map(path: &Path) -> Result<Self> {
         let refused = |problem: String| {
-            Error::checkpoint(path, problem, "check the path, and that the file can be read")
+            let next =
+                next_to_read(path).unwrap_or("check the path, and that the file can be read");
+            Error::checkpoint(path, problem, next)
         };
         let file = open_regular(path).map_err(refused)?;
         let stamp = stamp_of(&file).map_err(|error| refused(io_reason(&error)))?;

@@ -64,7 +64,8 @@ impl Contents {
     /// # Errors
     ///
     /// Returns an error if there is nothing to look into: if files are missing, of an unknown format or
-    /// broken in a way that has no [`DamageKind`], if no tensor is of a VAE, or if the config is invalid.
+    /// broken in a way that has no [`DamageKind`] (a file that ends early is a finding, wherever it ends; one with bytes
+    /// behind its last tensor is no file of any reader), if no tensor is of a VAE, or if the config is invalid.
     pub fn open(source: &Source, options: &OpenOptions) -> Result<Self> {
         options.check()?;
         let mut notes = Vec::new();

@@ -63,7 +63,7 @@ fn ends_early(file: &Arc<Bytes>) -> Option<String> {
     if pickle::is_pickled(bytes) {
         return pickle::ends_early(file);
     }
-    let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
+    let Some((length, rest @ [_, ..])) = bytes.split_first_chunk::<8>() else {
         return Some(format!("has {held} bytes, fewer than any file of weights"));
     };
     let length = u64::from_le_bytes(*length);

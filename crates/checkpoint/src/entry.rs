@@ -17,6 +17,7 @@ use vae_fidelity_core::element_type::ElementType;
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_core::stored_tensor::StoredTensor;
 use vae_fidelity_files::error::Error;
+use vae_fidelity_files::printable::shown_shape;
 
 /// How the values of a tensor are written in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,8 +115,8 @@ impl Entry {
     /// A tensor that picks values out of `storage` (a range of bytes of `file`), as torch writes
     /// them: `strides` and `offset` count values.
     ///
-    /// Errors, in words, when it would reach outside the storage, and when it has more values than
-    /// its storage (an expanded tensor): reading it would take more memory than the file does.
+    /// Errors, in words, when it would reach outside the storage, and when it repeats the values of its storage
+    /// (an expanded tensor) to more than `expanded` bytes, which costs a file nothing.
     pub fn strided(
         file: &Arc<Bytes>,
         encoding: Encoding,
@@ -123,6 +124,7 @@ impl Entry {
         offset: usize,
         shape: Vec<usize>,
         strides: Vec<usize>,
+        expanded: usize,
     ) -> Result<Self, String> {
         let Some(width) = encoding.width() else {
             return Ok(Self::contiguous(file, encoding, shape, 0..0));
@@ -131,24 +133,25 @@ impl Entry {
             return Err(format!("shape {shape:?} has other dimensions than strides {strides:?}"));
         }
         let held = storage.len() / width;
-        let outside = || {
+        let said = |what: &str| {
+            let [shape, strides] = [&shape, &strides].map(|numbers| shown_shape(numbers));
             format!(
-                "shape {shape:?}, strides {strides:?} and offset {offset} reach outside a storage of \
-                 {held} values"
+                "shape {shape}, strides {strides} and offset {offset} {what} a storage of {held} values"
             )
         };
+        let outside = || said("reach outside");
         let count = product(&shape).ok_or_else(outside)?;
         if count == 0 {
             return Ok(Self::contiguous(file, encoding, shape, storage.start..storage.start));
-        }
-        if count > held {
-            return Err(outside());
         }
         let last = shape.iter().zip(&strides).try_fold(offset, |last, (&size, &stride)| {
             last.checked_add((size - 1).checked_mul(stride)?)
         });
         if last.is_none_or(|last| last >= held) {
             return Err(outside());
+        }
+        if count > held && count.checked_mul(width).is_none_or(|bytes| bytes > expanded) {
+            return Err(said("would, without repeating values, reach outside"));
         }
         let start = storage.start + offset * width;
         if in_c_order(&shape, &strides) {

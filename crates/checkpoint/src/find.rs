@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use vae_fidelity_core::config::VaeConfig;
+use vae_fidelity_core::json_problem;
 use vae_fidelity_core::recipe::Recipe;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::input;
@@ -205,12 +206,13 @@ fn config_beside(file: &Path) -> Option<PathBuf> {
 
 pub(super) fn read_text(path: &Path, kind: ErrorKind) -> Result<String> {
     input::read_text(path).map_err(|problem| {
-        Error::new(
-            kind,
-            path.display(),
-            problem,
-            "a VAE needs its config.json: fetch it, or pass one with `config`",
-        )
+        let next = match input::next_to_read(path) {
+            Some(next) => next,
+            None if kind != ErrorKind::Config => bytes::FETCH_AGAIN,
+            None if path.exists() => "name the config.json of the VAE with `config`",
+            None => "a VAE needs its config.json: fetch it, or pass one with `config`",
+        };
+        Error::new(kind, path.display(), problem, next)
     })
 }
 
@@ -254,7 +256,8 @@ pub(super) fn read_recipe(path: &Path) -> Result<Recipe> {
     let broken = |problem: String| {
         Error::checkpoint(path, problem, "restore the file from this crate's golden/models")
     };
-    let recipe: Recipe = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
+    let recipe: Recipe =
+        serde_json::from_str(&text).map_err(|error| broken(json_problem::of(&error)))?;
     if recipe.schema_version != 1 || recipe.hash != Recipe::HASH {
         return Err(broken(format!(
             "expected schema_version 1 and hash {}, found {} and {}",

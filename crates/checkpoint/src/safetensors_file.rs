@@ -8,17 +8,23 @@ use safetensors::SafeTensors;
 use super::bytes::{Bytes, FETCH_AGAIN, READ};
 use super::damage;
 use super::entry::{Encoding, Entry};
+use vae_fidelity_core::safetensors_header::{self, MAX_AXES, too_many_axes};
 use vae_fidelity_files::error::{Error, Result};
+use vae_fidelity_files::printable::shortened;
 
 /// Every tensor of the file whose bytes are `file`; `origin` names it in errors.
 pub(super) fn entries(file: &Arc<Bytes>, origin: &Path) -> Result<Vec<(String, Entry)>> {
     let bytes = file.as_slice();
     let (header_len, metadata) =
         SafeTensors::read_metadata(bytes).map_err(|error| why_unreadable(origin, bytes, &error))?;
+    let tensors = metadata.tensors();
+    if let Some((name, info)) = tensors.iter().find(|(_, info)| info.shape.len() > MAX_AXES) {
+        let problem = format!("{}: {}", shortened(name), too_many_axes(info.shape.len()));
+        return Err(Error::checkpoint(origin, problem, FETCH_AGAIN));
+    }
     // The crate has checked that the tensors fill the rest of the file without gap or overlap.
     let data_start = header_len + 8;
-    Ok(metadata
-        .tensors()
+    Ok(tensors
         .into_iter()
         .map(|(name, info)| {
             let (start, end) = info.data_offsets;
@@ -66,6 +72,11 @@ fn why_unreadable(origin: &Path, bytes: &[u8], error: &safetensors::SafeTensorEr
     }
     broken(match damage::cut_tensors(bytes) {
         Some(cut) => format!("{cut}: truncated"),
-        None => format!("is not a valid safetensors file: {error}"),
+        None => {
+            format!(
+                "is not a valid safetensors file: {}",
+                safetensors_header::problem(bytes, error)
+            )
+        }
     })
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::tensor_files::TensorFile;
 
+use vae_fidelity_core::json_problem;
 use vae_fidelity_files::FileFormat;
 use vae_fidelity_files::error::{Error, Result, io_reason};
 use vae_fidelity_files::input::read_text;
@@ -116,8 +117,9 @@ struct Index {
 pub(super) fn shard_names(index: &Path) -> Result<BTreeSet<String>> {
     let broken = |problem: String| broken_index(index, problem);
     let text = read_text(index).map_err(broken)?;
-    let parsed: Index = serde_json::from_str(&text)
-        .map_err(|error| broken(format!("is not an index of shards: {error}")))?;
+    let parsed: Index = serde_json::from_str(&text).map_err(|error| {
+        broken(format!("is not an index of shards: {}", json_problem::of(&error)))
+    })?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
     if names.is_empty() {
         return Err(broken("names no files".into()));

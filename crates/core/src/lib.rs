@@ -19,6 +19,9 @@ pub mod trace;
 pub mod tiling;
 pub mod vae;
 pub mod tensor_file;
+mod npy_header;
+pub mod json_problem;
+pub mod safetensors_header;
 pub mod stored_tensor;
 pub mod metrics;
 

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::path::Path;
 
-use ndarray::{ArrayD, ArrayView4, ArrayViewD, IxDyn, ShapeBuilder};
+use ndarray::{ArrayD, ArrayView4, ArrayViewD, IxDyn, ShapeBuilder, StrideShape};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype as StoredDtype, SafeTensors};
 
 use crate::element_type::ElementType;
+use crate::npy_header;
+use crate::safetensors_header::{self, MAX_AXES, too_many_axes};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::input::{MAX_TENSOR_BYTES, read_bytes};
+use vae_fidelity_files::printable::{shortened, shown_shape};
 
 /// One tensor of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,15 +129,15 @@ pub fn to_npy(values: ArrayViewD<f32>) -> Vec<u8> {
 /// All tensors of the safetensors file that `bytes` are, sorted by name; `path` names it in errors.
 pub fn from_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<FileTensor>> {
     let file = SafeTensors::deserialize(bytes)
-        .map_err(|error| broken(path, format!("is not a whole safetensors file: {error}")))?;
+        .map_err(|error| broken(path, safetensors_header::problem(bytes, &error)))?;
     let mut tensors = file
         .iter()
         .map(|(name, view)| {
             let refused = || unreadable(path, Some(name), view.dtype());
             let stored = ElementType::of_safetensors(view.dtype()).ok_or_else(refused)?;
             let values = stored.values(view.data()).ok_or_else(refused)?;
-            let values = ArrayD::from_shape_vec(view.shape(), values)
-                .map_err(|error| broken(path, format!("{name}: {error}")))?;
+            let values = array(IxDyn(view.shape()), values)
+                .map_err(|problem| broken(path, format!("{}: {problem}", shortened(name))))?;
             Ok(tensor(Some(name.to_owned()), stored, values))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -158,11 +161,11 @@ fn tensor(name: Option<String>, stored: ElementType, exact: ArrayD<f64>) -> File
 /// The shape of the array in the `.npy` file that `bytes` are, where it holds whole numbers of more than a
 /// byte: sizes, boxes, indices, which are no values of a tensor here. `None` for any other.
 pub fn npy_shape_of_whole_numbers(bytes: &[u8]) -> Option<Vec<usize>> {
-    let (header, _) = npy_header(bytes)?;
-    let descr = npy_field(header, "descr")?.trim_matches(['\'', '"']);
+    let (header, _) = npy_header::split(bytes)?;
+    let descr = npy_header::field(header, "descr")?.trim_matches(['\'', '"']);
     let kind = descr.trim_start_matches(['<', '|', '>', '=']);
     let whole = kind != "u1" && kind.starts_with(['i', 'u', 'b']);
-    npy_shape(header).filter(|_| whole)
+    npy_header::shape(header).filter(|_| whole)
 }
 
 /// The array of the `.npy` file that `bytes` are; `path` names it in errors.
@@ -175,61 +178,53 @@ pub fn npy_shape_of_whole_numbers(bytes: &[u8]) -> Option<Vec<usize>> {
 /// As [`read`].
 pub fn from_npy(path: &Path, bytes: &[u8]) -> Result<FileTensor> {
     let not_npy = || broken(path, "is not an .npy file: its header does not read as one");
-    let (header, data) = npy_header(bytes).ok_or_else(not_npy)?;
-    let stored = npy_field(header, "descr").ok_or_else(not_npy)?.trim_matches(['\'', '"']);
-    let fortran = npy_field(header, "fortran_order").ok_or_else(not_npy)? == "True";
-    let shape = npy_shape(header).ok_or_else(not_npy)?;
+    let (header, data) = npy_header::split(bytes).ok_or_else(not_npy)?;
+    let stored = npy_header::field(header, "descr").ok_or_else(not_npy)?.trim_matches(['\'', '"']);
+    let fortran = npy_header::field(header, "fortran_order").ok_or_else(not_npy)? == "True";
+    let shape = npy_header::shape(header).ok_or_else(not_npy)?;
     let stored = match stored {
         "<f8" => ElementType::F64,
         "<f4" => ElementType::F32,
         "<f2" => ElementType::F16,
         "|u1" => ElementType::U8,
-        other => return Err(unreadable(path, None, other)),
+        other if other.starts_with('[') => {
+            return Err(Error::new(
+                ErrorKind::Tensor,
+                path.display(),
+                format!(
+                    "expected an array of numbers, found one with fields: {}",
+                    shortened(other)
+                ),
+                "save the field that holds the values: numpy.save(F, array[\"NAME\"])",
+            ));
+        }
+        other => return Err(unreadable(path, None, shortened(other))),
     };
+    if shape.len() > MAX_AXES {
+        return Err(broken(path, too_many_axes(shape.len())));
+    }
     let product = |product: usize, &side| product.checked_mul(side);
-    let wanted = shape.iter().try_fold(stored.size_bytes(), product);
+    let wanted = match shape.contains(&0) {
+        true => Some(0),
+        false => shape.iter().try_fold(stored.size_bytes(), product),
+    };
     if wanted != Some(data.len()) {
-        let found = data.len();
-        return Err(broken(path, format!("{shape:?} of {stored:?} does not fit {found} bytes")));
+        let (shape, found) = (shown_shape(&shape), data.len());
+        return Err(broken(path, format!("{shape} of {stored:?} does not fit {found} bytes")));
     }
     let values = stored.values(data).ok_or_else(|| unreadable(path, None, stored))?;
-    let values = ArrayD::from_shape_vec(IxDyn(&shape).set_f(fortran), values)
-        .map_err(|error| broken(path, error))?;
+    let values =
+        array(IxDyn(&shape).set_f(fortran), values).map_err(|problem| broken(path, problem))?;
     Ok(tensor(None, stored, values))
 }
 
-/// The sides that a header gives.
-fn npy_shape(header: &str) -> Option<Vec<usize>> {
-    npy_field(header, "shape")?
-        .trim_matches(['(', ')'])
-        .split(',')
-        .map(str::trim)
-        .filter(|side| !side.is_empty())
-        .map(|side| side.parse::<usize>().ok())
-        .collect()
-}
-
-/// The header's text, a Python dict, and the bytes after it.
-fn npy_header(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let rest = bytes.strip_prefix(b"\x93NUMPY")?;
-    let ([major, _minor], rest) = rest.split_first_chunk()?;
-    let (length, rest) = match major {
-        1 => rest.split_first_chunk().map(|(l, rest)| (u16::from_le_bytes(*l) as usize, rest))?,
-        2 | 3 => {
-            rest.split_first_chunk().map(|(l, rest)| (u32::from_le_bytes(*l) as usize, rest))?
-        }
-        _ => return None,
-    };
-    let (header, data) = rest.split_at_checked(length)?;
-    Some((std::str::from_utf8(header).ok()?, data))
-}
-
-/// What stands behind `'name':`, up to the comma that ends it; a tuple with its brackets.
-fn npy_field<'a>(header: &'a str, name: &str) -> Option<&'a str> {
-    let (_, value) = header.split_once(&format!("'{name}'"))?;
-    let value = value.trim_start().strip_prefix(':')?.trim_start();
-    let end = if value.starts_with('(') { value.find(')')? + 1 } else { value.find([',', '}'])? };
-    Some(value[..end].trim_end())
+/// `values` in `shape`. Their number fits; a shape of no values may have sides that no array has.
+fn array(
+    shape: impl Into<StrideShape<IxDyn>>,
+    values: Vec<f64>,
+) -> std::result::Result<ArrayD<f64>, &'static str> {
+    let problem = "expected the sides of an array that memory holds, found larger ones";
+    ArrayD::from_shape_vec(shape, values).map_err(|_| problem)
 }
 
 fn broken(path: &Path, problem: impl fmt::Display) -> Error {
@@ -237,7 +232,7 @@ fn broken(path: &Path, problem: impl fmt::Display) -> Error {
 }
 
 fn unreadable(path: &Path, name: Option<&str>, found: impl fmt::Debug) -> Error {
-    let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
+    let name = name.map(|name| format!("{}: ", shortened(name))).unwrap_or_default();
     Error::new(
         ErrorKind::Tensor,
         path.display(),
@@ -335,6 +330,13 @@ mod tests {
         for wrong in [header("<f4", "(-1,)"), header("<f4", "(2"), "{}".into(), "(".repeat(60000)] {
             assert!(problem(&npy(&wrong, &[])).contains("is not an .npy file"), "{wrong}");
         }
+        let empty = "(0, 18446744073709551615, 32, 32)";
+        assert!(problem(&npy(&header("<f4", empty), &[])).contains("that memory holds"));
+        let axes = format!("({})", "1, ".repeat(20_000));
+        assert!(problem(&npy(&header("<f4", &axes), &[0; 4])).contains("at most 64 axes"));
+        let fields = "{'descr': [('a', '<f4'), ('b', [('c', '<f4')])], 'fortran_order': False, 'shape': (1,), }";
+        let said = problem(&npy(fields, &[0; 8]));
+        assert!(said.contains("fields: [('a', '<f4'), ('b', [('c', '<f4')])]"), "{said}");
         for cut in 0..12 {
             let whole = npy(&header("<f4", "(1,)"), &[0; 4]);
             assert!(problem(&whole[..cut]).contains("is not an .npy file"));

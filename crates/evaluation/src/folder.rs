@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use vae_fidelity_core::json_problem;
 use vae_fidelity_files::error::{Error, ErrorKind, Result, io_reason};
 use vae_fidelity_files::input::{read_bytes, read_text};
 use vae_fidelity_files::output::{write_all_atomically, write_atomically, write_error};
@@ -60,7 +61,7 @@ impl State {
             refused(format!("expected a folder of an evaluation: {STATE} {problem}"))
         })?;
         let state: Self = serde_json::from_str(&text)
-            .map_err(|error| refused(format!("{STATE} cannot be read: {error}")))?;
+            .map_err(|error| refused(format!("{STATE}: {}", json_problem::of(&error))))?;
         match state.schema_version == SCHEMA_VERSION {
             true => Ok(state),
             false => Err(refused(format!("{STATE} has version {}", state.schema_version))),

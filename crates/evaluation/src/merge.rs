@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use vae_fidelity_core::json_problem;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 use crate::evaluated::Evaluated;
@@ -42,7 +43,7 @@ pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> R
     states.sort_by_key(|(_, state)| (state.shard.of, state.shard.index));
     let Some((first, rest)) = states.split_first() else {
         return Err(Error::option(
-            "`merge`",
+            "merge",
             "no folder was given",
             "name the folders of all shards",
         ));
@@ -139,7 +140,7 @@ fn run_record(states: &[(&Path, State)], version: &str) -> Result<RunRecord> {
         };
         let text = vae_fidelity_files::input::read_text(&file).map_err(refused)?;
         let report: EvaluationReport =
-            serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| refused(json_problem::of(&error)))?;
         run.shards.extend(report.run.shards);
         run.machines.extend(report.run.machines);
         run.seconds += report.run.seconds;
@@ -206,7 +207,7 @@ fn check_complete(
         .map(|shard| shard.to_string())
         .collect();
     Err(Error::option(
-        "`merge`",
+        "merge",
         format!(
             "{} of {} pictures are missing: those of shard {}",
             missing.len(),

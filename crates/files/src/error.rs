@@ -3,10 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::printable::shown;
+use crate::printable::{shortened_to, shown};
 
 /// A `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a problem quotes of a file may be of any length; a message is not.
+const LONGEST: usize = 2000;
 
 /// Which part of a run could not go on; [`ErrorKind::code`] is what the tool's JSON prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,7 +85,8 @@ impl Error {
         problem: impl fmt::Display,
         next: impl fmt::Display,
     ) -> Self {
-        Self { kind, subject: shown(subject), problem: shown(problem), next: shown(next) }
+        let problem = shortened_to(&shown(problem), LONGEST).into_owned();
+        Self { kind, subject: shown(subject), problem, next: shown(next) }
     }
 
     /// An error about an image file.
@@ -158,5 +162,15 @@ pub fn io_reason(error: &std::io::Error) -> String {
     match text.rfind(" (os error") {
         Some(end) => text[..end].to_lowercase(),
         None => text.to_lowercase(),
+    }
+}
+
+/// What to do about an error that lies in the process and not in the file; `None` for all others.
+pub fn next_by_number(error: &std::io::Error) -> Option<&'static str> {
+    // Rust has no kind for them. EMFILE and ENFILE are the same numbers on all of Unix.
+    match error.raw_os_error() {
+        Some(24) if cfg!(unix) => Some("raise the limit on open files (ulimit -n)"),
+        Some(23) if cfg!(unix) => Some("close other programs: the system has no open file left"),
+        _ => None,
     }
 }

@@ -1,10 +1,10 @@
 //! Regular files, read whole: never a pipe that waits for ever, nor a device without end.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use crate::error::io_reason;
+use crate::error::{io_reason, next_by_number};
 use crate::memory::reserve;
 
 /// Far above any `config.json`, recipe or index of shards.
@@ -30,6 +30,22 @@ pub fn open_regular(path: &Path) -> Result<File, String> {
         return Err("expected a regular file, found a pipe or device".into());
     }
     File::open(path).map_err(|error| io_reason(&error))
+}
+
+/// What to do where `path` is there and cannot be read; `None` where it can, or is not there.
+pub fn next_to_read(path: &Path) -> Option<&'static str> {
+    let error = match std::fs::metadata(path) {
+        // Opening a pipe waits for its writer.
+        Ok(metadata) if !metadata.is_file() => return None,
+        Ok(_) => File::open(path).err()?,
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::PermissionDenied => Some("let yourself read it, and the folders above it"),
+        ErrorKind::NotADirectory => Some("check the path: a part of it is a file"),
+        ErrorKind::InvalidFilename => Some("check the path: no name may be so long"),
+        _ => next_by_number(&error),
+    }
 }
 
 /// The bytes of `path`, of which there may be `most`.

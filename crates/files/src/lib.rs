@@ -10,7 +10,9 @@ pub mod printable;
 pub mod error;
 pub mod input;
 mod file_format;
+mod new_folder;
 pub mod output;
+mod unfinished;
 
 pub use error::{Error, ErrorKind, Result};
 pub use file_format::FileFormat;

@@ -1,16 +1,14 @@
 //! Files that are written whole or not at all.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind as IoErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use tempfile::{NamedTempFile, TempDir};
-
-use crate::error::{Error, Result, io_reason};
+use crate::error::{Error, Result, io_reason, next_by_number};
+pub use crate::new_folder::NewFolder;
+use crate::unfinished::UnfinishedFile;
+pub use crate::unfinished::{remove_unfinished, wait_if_ending};
 
 /// How many symbolic links in a row are followed.
 const MAX_LINKS: usize = 40;
@@ -38,14 +36,14 @@ pub fn write_all_atomically(files: &[(&Path, impl AsRef<[u8]>)]) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     for (staged, (path, _)) in staged.into_iter().zip(files) {
         let Some((temporary, target)) = staged else { continue };
-        temporary.persist(&target).map_err(|error| write_error(path, &error.error))?;
+        temporary.put_at(&target).map_err(|error| write_error(path, &error))?;
     }
     Ok(())
 }
 
 /// The bytes in a temporary file, and what it is to replace; `None` for a device, which has been
 /// written to.
-fn stage(path: &Path, bytes: &[u8]) -> Result<Option<(NamedTempFile<File>, PathBuf)>> {
+fn stage(path: &Path, bytes: &[u8]) -> Result<Option<(UnfinishedFile, PathBuf)>> {
     let target = check(path)?;
     let failed = |error: io::Error| write_error(path, &error);
     if !replaceable(&target) {
@@ -53,13 +51,13 @@ fn stage(path: &Path, bytes: &[u8]) -> Result<Option<(NamedTempFile<File>, PathB
         device.write_all(bytes).map_err(failed)?;
         return Ok(None);
     }
-    let mut temporary = temporary_beside(&target).map_err(failed)?;
-    temporary.write_all(bytes).map_err(failed)?;
+    let temporary = UnfinishedFile::create_in(parent(&target)).map_err(failed)?;
+    temporary.file().write_all(bytes).map_err(failed)?;
     if let Ok(metadata) = fs::metadata(&target) {
-        temporary.as_file().set_permissions(metadata.permissions()).map_err(failed)?;
+        temporary.file().set_permissions(metadata.permissions()).map_err(failed)?;
     }
     // A full disk may only be noticed when the data reaches it.
-    temporary.as_file().sync_data().map_err(failed)?;
+    temporary.file().sync_data().map_err(failed)?;
     Ok(Some((temporary, target)))
 }
 
@@ -69,8 +67,8 @@ fn stage(path: &Path, bytes: &[u8]) -> Result<Option<(NamedTempFile<File>, PathB
 ///
 /// # Errors
 ///
-/// Returns an error if `path` is a directory, a pipe, a socket, a device or a read-only file, or if its
-/// directory is missing or not writable.
+/// Returns an error if `path` is a directory, a pipe, a socket, a device or a read-only file, if its
+/// directory is missing or not writable, or if its name is longer than the disk takes.
 pub fn check_writable(path: &Path) -> Result<()> {
     check(path).map(drop)
 }
@@ -100,8 +98,14 @@ fn check(path: &Path) -> Result<PathBuf> {
     if !parent.is_dir() {
         return Err(missing_directory(path, parent));
     }
+    // The name of the file that is tried below is short.
+    if let Err(error) = fs::symlink_metadata(&target)
+        && error.kind() == IoErrorKind::InvalidFilename
+    {
+        return Err(write_error(path, &error));
+    }
     // Only trying tells: permissions, read-only mounts and quotas all have a say.
-    temporary_beside(&target).map_err(|error| write_error(path, &error))?;
+    UnfinishedFile::create_in(parent).map_err(|error| write_error(path, &error))?;
     Ok(target)
 }
 
@@ -153,161 +157,29 @@ fn unfit(metadata: &fs::Metadata) -> Option<&'static str> {
     None
 }
 
-fn parent(path: &Path) -> &Path {
+/// The folder of `path`, `.` for a name alone.
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str() != OsStr::new("") => parent,
         _ => Path::new("."),
     }
 }
 
-/// How the names of files and folders begin that are not finished.
-const UNFINISHED: &str = ".vae-fidelity-unfinished-";
-
-/// How old what another process left has to be, so that none is taken that is just being made.
-const LEFTOVER_AGE: Duration = Duration::from_secs(60);
-
-fn temporary_beside(target: &Path) -> io::Result<NamedTempFile<File>> {
-    clear_leftovers(parent(target));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(UNFINISHED).suffix(".tmp");
-    #[cfg(unix)]
+/// What is wrong where `parent`, the folder of the output `path`, is none.
+pub(crate) fn missing_directory(path: &Path, parent: &Path) -> Error {
+    if let Err(error) = fs::metadata(parent)
+        && !matches!(error.kind(), IoErrorKind::NotFound | IoErrorKind::NotADirectory)
     {
-        use std::os::unix::fs::PermissionsExt;
-        // The umask takes its share of these, as for any new file.
-        builder.permissions(fs::Permissions::from_mode(0o666));
+        return write_error(path, &error);
     }
-    let temporary = builder.tempfile_in(parent(target))?;
-    hold(temporary.as_file());
-    Ok(temporary)
-}
-
-/// Marks what is being written as somebody's, for as long as the process lives.
-fn hold(file: &File) {
-    // Where a disk has no locks, what is left lying stays.
-    let _ = fs4::FileExt::try_lock(file);
-}
-
-/// Removes what runs that were killed left unfinished in `folder`: old, and nobody's. Once for each
-/// folder: it is read whole.
-fn clear_leftovers(folder: &Path) {
-    static CLEARED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-    let mut cleared = CLEARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if !cleared.insert(folder.to_owned()) {
-        return;
+    // The folder itself, or one above it, may be a file.
+    if let Some(file) = parent.ancestors().find(|above| above.exists() && !above.is_dir()) {
+        return Error::output(
+            path,
+            format!("expected a directory, found the file {}", file.display()),
+            "name a place in a directory",
+        );
     }
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes());
-        let is_old = |metadata: fs::Metadata| {
-            !metadata.is_symlink()
-                && metadata
-                    .modified()
-                    .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFTOVER_AGE))
-        };
-        if !is_ours || !entry.metadata().is_ok_and(is_old) {
-            continue;
-        }
-        let path = entry.path();
-        // A pipe of this name would be waited for.
-        let Ok(kind) = entry.file_type() else { continue };
-        if !kind.is_file() && !kind.is_dir() {
-            continue;
-        }
-        let Ok(held) = File::open(&path) else { continue };
-        if fs4::FileExt::try_lock(&held).is_ok() {
-            // Whoever may not remove it leaves it to others.
-            let _ = match kind.is_dir() {
-                true => fs::remove_dir_all(&path),
-                false => fs::remove_file(&path),
-            };
-        }
-    }
-}
-
-/// A folder that appears whole or not at all: it is filled under another name beside its place.
-pub struct NewFolder {
-    temporary: TempDir,
-    /// See [`hold`].
-    _held: Option<File>,
-    target: PathBuf,
-}
-
-impl NewFolder {
-    /// Begins a folder that will appear at `target`.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `target` is anything but an empty folder, or if its parent is missing or not
-    /// writable.
-    pub fn create(target: &Path) -> Result<Self> {
-        let target = resolve(target)?;
-        let occupied = match fs::read_dir(&target) {
-            Ok(mut entries) => entries
-                .next()
-                .is_some()
-                .then_some("expected an empty or new folder, found one with files in it"),
-            Err(_) if target.exists() => Some("expected a folder, found a file"),
-            Err(_) => None,
-        };
-        if let Some(problem) = occupied {
-            return Err(Error::output(&target, problem, "name a new folder"));
-        }
-        let parent = parent(&target);
-        if !parent.is_dir() {
-            return Err(missing_directory(&target, parent));
-        }
-        clear_leftovers(parent);
-        let temporary = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .tempdir_in(parent)
-            .map_err(|error| write_error(&target, &error))?;
-        let held = File::open(temporary.path()).ok();
-        held.iter().for_each(hold);
-        Ok(Self { temporary, _held: held, target })
-    }
-
-    /// Where to write.
-    pub fn path(&self) -> &Path {
-        self.temporary.path()
-    }
-
-    /// Checks the free space of the disk.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error unless there is room for `bytes` and a reserve.
-    pub fn check_room(&self, bytes: u64) -> Result<()> {
-        let Ok(free) = fs4::available_space(self.path()) else { return Ok(()) };
-        let needed = bytes + bytes / 50 + (4 << 20);
-        if free >= needed {
-            return Ok(());
-        }
-        let megabytes = |bytes: u64| bytes / 1_000_000;
-        Err(Error::output(
-            &self.target,
-            format!("needs {} MB, the disk has {} MB free", megabytes(needed), megabytes(free)),
-            "free some disk space, choose another place, or ask for less",
-        ))
-    }
-
-    /// Puts the folder in its place.
-    pub fn finish(self) -> Result<()> {
-        let failed = |error: io::Error| write_error(&self.target, &error);
-        if self.target.is_dir() {
-            fs::remove_dir(&self.target).map_err(failed)?;
-        }
-        // Temporary folders are their owner's alone; this one gets what the umask leaves others.
-        let usual = self.path().join(".usual");
-        fs::create_dir(&usual).map_err(failed)?;
-        let permissions = fs::metadata(&usual).map_err(failed)?.permissions();
-        fs::remove_dir(&usual).map_err(failed)?;
-        fs::set_permissions(self.path(), permissions).map_err(failed)?;
-        fs::rename(self.path(), &self.target).map_err(failed)?;
-        let _ = self.temporary.keep();
-        Ok(())
-    }
-}
-
-fn missing_directory(path: &Path, parent: &Path) -> Error {
     Error::output(
         path,
         format!("the directory {} does not exist", parent.display()),
@@ -322,7 +194,8 @@ pub fn write_error(path: &Path, error: &io::Error) -> Error {
         IoErrorKind::ReadOnlyFilesystem => "choose a place on a writable disk",
         IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded => "free some disk space",
         IoErrorKind::FileTooLarge => "raise the limit on the size of files (ulimit -f)",
-        _ => "choose another place",
+        IoErrorKind::InvalidFilename => "choose a shorter name",
+        _ => next_by_number(error).unwrap_or("choose another place"),
     };
     Error::output(path, format!("cannot be written: {}", io_reason(error)), next)
 }

@@ -43,6 +43,34 @@ pub fn shown(value: impl Display) -> String {
     }
 }
 
+/// Longer texts of others are cut in messages.
+const LONGEST: usize = 120;
+
+/// `text` of a file, cut where it is longer than a message bears.
+pub fn shortened(text: &str) -> Cow<'_, str> {
+    shortened_to(text, LONGEST)
+}
+
+/// `text`, of which `most` characters are shown.
+pub(crate) fn shortened_to(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => {
+            let more = text[end..].chars().count();
+            Cow::Owned(format!("{}... ({more} characters more)", &text[..end]))
+        }
+    }
+}
+
+/// A shape as messages show it, cut where it has more axes than any tensor.
+pub fn shown_shape(shape: &[usize]) -> String {
+    const MOST: usize = 16;
+    match shape.len() {
+        ..=MOST => format!("{shape:?}"),
+        axes => format!("{:?} and {} axes more", &shape[..MOST], axes - MOST),
+    }
+}
+
 /// The line of JSON `json` with escapes of JSON's own for what a terminal would act on. (serde_json
 /// leaves characters above U+007E as they are, and they stand in strings only.)
 pub fn printable_json(json: &str) -> Cow<'_, str> {
@@ -75,6 +103,16 @@ mod tests {
         for plain in ["", "photo.png", "bücher/写真 1.png", "C:\\x"] {
             assert!(matches!(printable(plain), Cow::Borrowed(same) if same == plain));
         }
+    }
+
+    #[test]
+    fn what_is_long_is_cut() {
+        assert_eq!(shortened("short"), "short");
+        let long = "ü".repeat(100_000);
+        assert_eq!(shortened(&long).chars().filter(|&c| c == 'ü').count(), LONGEST);
+        assert!(shortened(&long).ends_with("(99880 characters more)"));
+        assert_eq!(shown_shape(&[1, 2]), "[1, 2]");
+        assert!(shown_shape(&[1; 20_000]).ends_with("1] and 19984 axes more"));
     }
 
     #[test]

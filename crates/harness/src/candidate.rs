@@ -16,6 +16,7 @@ use super::suite::Suite;
 use super::tensor::Golden;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::denormalize;
+use vae_fidelity_core::json_problem;
 use vae_fidelity_core::scaling::Scaling;
 use vae_fidelity_core::tensor_file::{self, FileTensor};
 use vae_fidelity_core::trace::{Activation, Stage, Trace};
@@ -271,7 +272,7 @@ fn from_json(path: &Path, stage: Stage) -> std::result::Result<Trace, String> {
     let wrong = |problem: String| format!("{}: {problem}", path.display());
     let text = input::read_text(path).map_err(wrong)?;
     let trace: CandidateTrace =
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| wrong(json_problem::of(&error)))?;
     if trace.schema_version != 1 {
         return Err(wrong(format!("expected schema_version 1, found {}", trace.schema_version)));
     }

@@ -260,7 +260,7 @@ impl Comparison {
                         ErrorKind::Golden,
                         golden.name(),
                         "its samples are not those of the tensor that its SHA-256 names",
-                        "write the goldens again: scripts/ holds their only writer",
+                        "take the folder golden anew from this crate's sources: git checkout golden",
                     ));
                 }
                 let seen = sampled.iter().filter(|&&(at, _)| !actual[at].is_finite()).count();

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -114,7 +115,7 @@ impl Suite {
         let folder = NewFolder::create(folder.as_ref())?;
         let size = self.export_size(format)?;
         folder.check_room(size.bytes)?;
-        let writer = Writer { suite: self, root: folder.path(), format };
+        let writer = Writer { suite: self, root: folder.path(), folder: &folder, format };
         let cases = self.chosen()?;
         let mut models: Vec<Value> = Vec::new();
         let mut rows = Vec::new();
@@ -134,8 +135,8 @@ impl Suite {
             "cases": rows,
         });
         let text = format!("{listing:#}\n");
-        fs_write(&folder.path().join("cases.json"), text.as_bytes())?;
-        fs_write(&folder.path().join("README.md"), README.as_bytes())?;
+        writer.write(&folder.path().join("cases.json"), text.as_bytes())?;
+        writer.write(&folder.path().join("README.md"), README.as_bytes())?;
         folder.finish()?;
         Ok(size)
     }
@@ -153,6 +154,7 @@ fn inputs_of(case: &Case) -> Vec<(&'static str, &[usize])> {
 struct Writer<'a> {
     suite: &'a Suite,
     root: &'a Path,
+    folder: &'a NewFolder,
     format: TensorFormat,
 }
 
@@ -216,7 +218,7 @@ impl Writer<'_> {
                     self.folder(&stem)?;
                     for (name, tensor) in blocks.tensors() {
                         let path = self.root.join(&stem).join(format!("{name}.npy"));
-                        fs_write(&path, &to_npy(tensor.view()))?;
+                        self.write(&path, &to_npy(tensor.view()))?;
                     }
                     listing[*ending] = json!(format!("{stem}/"));
                 }
@@ -225,7 +227,7 @@ impl Writer<'_> {
                     let golden = case.folder().join(&row.file);
                     let bytes = read_bytes(&golden, MAX_TENSOR_BYTES)
                         .map_err(|problem| broken(&golden, problem))?;
-                    fs_write(&self.root.join(&file), &bytes)?;
+                    self.write(&self.root.join(&file), &bytes)?;
                     listing[*ending] = json!(file);
                 }
             }
@@ -257,7 +259,7 @@ impl Writer<'_> {
         let mut fields = json!(config);
         fields["_class_name"] = json!(config.class().name());
         let text = format!("{fields:#}\n");
-        fs_write(&self.root.join(&at).join("config.json"), text.as_bytes())?;
+        self.write(&self.root.join(&at).join("config.json"), text.as_bytes())?;
         let specs = expected_tensors(config);
         let mut row = json!({
             "name": name,
@@ -274,13 +276,13 @@ impl Writer<'_> {
                     for spec in &specs {
                         let values = checkpoint.tensor(&spec.name)?.to_f32();
                         let path = self.root.join(&folder).join(format!("{}.npy", spec.name));
-                        fs_write(&path, &to_npy(view(spec, &values)?))?;
+                        self.write(&path, &to_npy(view(spec, &values)?))?;
                     }
                     row["weights_npy"] = json!(format!("{folder}/"));
                 }
                 _ => {
                     let file = format!("{at}/{WEIGHTS}");
-                    write_weights(&self.root.join(&file), &specs, &checkpoint)?;
+                    self.weights(&self.root.join(&file), &specs, &checkpoint)?;
                     row["weights"] = json!(file);
                 }
             }
@@ -301,15 +303,41 @@ impl Writer<'_> {
                 "npy" => to_npy(tensor.view().into_dyn()),
                 _ => to_safetensors(&[(name, tensor.view())])?,
             };
-            fs_write(&path, &bytes)?;
+            self.write(&path, &bytes)?;
             row[*ending] = json!(file);
         }
         Ok(row)
     }
 
+    fn weights(&self, path: &Path, specs: &[TensorSpec], checkpoint: &Checkpoint) -> Result<()> {
+        let weights = specs.iter().map(|spec| (&spec.name, Weight { checkpoint, spec }));
+        // Without it diffusers refuses the file.
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let written = safetensors::serialize_to_file(weights, Some(metadata), path);
+        written.map_err(|error| match error {
+            SafeTensorError::IoError(error) => self.failed(path, &error),
+            error => Error::output(path, error, "report this: the weights were checked before"),
+        })?;
+        // The library makes it its owner's alone; as readable as the config beside it is right.
+        let readable = fs::metadata(path.with_file_name("config.json"));
+        readable
+            .and_then(|config| fs::set_permissions(path, config.permissions()))
+            .map_err(|error| self.failed(path, &error))
+    }
+
     fn folder(&self, name: &str) -> Result<()> {
         let path: PathBuf = self.root.join(name);
-        fs::create_dir_all(&path).map_err(|error| write_error(&path, &error))
+        fs::create_dir_all(&path).map_err(|error| self.failed(&path, &error))
+    }
+
+    /// A plain write: the whole folder is put in place at once.
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        fs::write(path, bytes).map_err(|error| self.failed(path, &error))
+    }
+
+    /// Under the name that the user gave.
+    fn failed(&self, path: &Path, error: &io::Error) -> Error {
+        write_error(&self.folder.final_place(path), error)
     }
 }
 
@@ -340,28 +368,8 @@ impl View for Weight<'_> {
     }
 }
 
-fn write_weights(path: &Path, specs: &[TensorSpec], checkpoint: &Checkpoint) -> Result<()> {
-    let weights = specs.iter().map(|spec| (&spec.name, Weight { checkpoint, spec }));
-    // Without it diffusers refuses the file.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(weights, Some(metadata), path).map_err(|error| match error {
-        SafeTensorError::IoError(error) => write_error(path, &error),
-        error => Error::output(path, error, "report this: the weights were checked before"),
-    })?;
-    // The library makes it its owner's alone; as readable as the config beside it is right.
-    let readable = fs::metadata(path.with_file_name("config.json"));
-    readable
-        .and_then(|config| fs::set_permissions(path, config.permissions()))
-        .map_err(|error| write_error(path, &error))
-}
-
 fn view<'a>(spec: &TensorSpec, values: &'a [f32]) -> Result<ArrayViewD<'a, f32>> {
     ArrayViewD::from_shape(spec.shape.clone(), values).map_err(|error| {
         Error::tensor(&spec.name, error, "report this: the shape was checked when it was opened")
     })
-}
-
-/// A plain write: the whole folder is put in place at once.
-fn fs_write(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(path, bytes).map_err(|error| write_error(path, &error))
 }

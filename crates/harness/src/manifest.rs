@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::element_type::ElementType;
+use vae_fidelity_core::json_problem;
 use vae_fidelity_core::tiling::Splitting;
 use vae_fidelity_core::trace::Stage;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::input;
 
 const SCHEMA_VERSION: u32 = 1;
-const WRITE_AGAIN: &str =
-    "restore the goldens, or write them again: scripts/ holds their only writer";
+const WRITE_AGAIN: &str = "take the folder golden anew from this crate's sources (git checkout golden), or name another with `golden`";
 
 /// What wrote the goldens, and a row per case.
 #[derive(Debug, Clone, Deserialize)]
@@ -180,9 +180,17 @@ pub(super) enum Stored {
 
 impl Manifest {
     pub fn read(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            return Err(Error::new(
+                ErrorKind::Golden,
+                path.display(),
+                "expected a folder of goldens, found none: it has no manifest.json",
+                "name the folder golden of this crate's sources with `golden`",
+            ));
+        }
         let text = read_text(path)?;
         let mut manifest: Self =
-            serde_json::from_str(&text).map_err(|error| broken(path, error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| broken(path, json_problem::of(&error)))?;
         if manifest.schema_version != SCHEMA_VERSION {
             return Err(broken(
                 path,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::compare::{Criterion, Tolerance};
 use super::manifest::{broken, read_text};
 use vae_fidelity_core::dtype::Dtype;
+use vae_fidelity_core::json_problem;
 use vae_fidelity_files::error::Result;
 
 const SCHEMA_VERSION: u32 = 1;
@@ -104,7 +105,7 @@ impl Tolerances {
 
     fn parse(path: &Path, text: &str) -> Result<Self> {
         let tolerances: Self =
-            serde_json::from_str(text).map_err(|error| broken(path, error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| broken(path, json_problem::of(&error)))?;
         if tolerances.schema_version != SCHEMA_VERSION {
             let found = tolerances.schema_version;
             return Err(broken(

@@ -46,7 +46,11 @@ pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map_or("libjpeg failed", |text| text);
             let reason = text.strip_prefix("libjpeg fatal error: ").unwrap_or(text).to_lowercase();
-            Err(if reason.contains("not supported") || reason.contains("unsupported") {
+            // A marker that no writer writes is a byte that changed, whatever libjpeg calls it.
+            let is_damage = reason.contains("marker type");
+            let is_variant = reason.contains("not supported") || reason.contains("unsupported");
+            let reason = reason.replace("unsupported marker type", "an unknown marker,");
+            Err(if is_variant && !is_damage {
                 unsupported(path, ImageFormat::Jpeg, reason)
             } else {
                 broken(path, ImageFormat::Jpeg, reason)

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::format::{ImageFormat, SNIFFED_BYTES, Sniffed, sniff};
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated, unsupported};
 use super::stream::{Stream, length};
-use vae_fidelity_files::error::{Error, Result, io_reason};
+use vae_fidelity_files::error::{Error, Result, io_reason, next_by_number};
 use vae_fidelity_files::memory::reserve;
 
 /// The most that is read of a BMP, PPM or TGA file; the others are read as a stream.
@@ -41,8 +41,10 @@ pub fn open(path: &Path) -> Result<OpenedImage> {
         let next = "save it to a file first: the decoders go back and forth in it";
         return Err(Error::image(path, "expected a regular file, found a pipe or device", next));
     }
-    let file = File::open(path)
-        .map_err(|error| Error::image(path, io_reason(&error), "make the file readable"))?;
+    let file = File::open(path).map_err(|error| {
+        let next = next_by_number(&error).unwrap_or("make the file readable");
+        Error::image(path, io_reason(&error), next)
+    })?;
     from_stream(path, Box::new(file), metadata.len())
 }
 

@@ -49,7 +49,7 @@ pub(super) fn truncated(path: &Path, format: ImageFormat) -> Error {
 
 /// The file contradicts its format.
 pub(super) fn broken(path: &Path, format: ImageFormat, reason: impl std::fmt::Display) -> Error {
-    Error::image(path, format!("broken {format} file: {reason}"), "save the file again")
+    Error::image(path, format!("broken {format} file: {reason}"), "download or save it again")
 }
 
 /// A variant of the format that is not read here.

@@ -97,3 +97,40 @@ fn an_abort_is_no_verdict() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("error: the process was aborted") && said.contains("next: "), "{said}");
 }
+
+/// The command then runs on a thread of its own.
+#[test]
+fn a_limit_on_the_stack() {
+    let sandbox = Sandbox::new();
+    let arguments = ["check", "--repo", "model", "photo.png", "--engine", "fast"];
+    let ran = Ran::of(sandbox.shell("ulimit -s 1024; exec \"$0\" \"$@\"", &arguments)).exits(0);
+    ran.check(ran.stdout.contains("verdict"), "expected a verdict");
+}
+
+/// What is being written goes with the process; what `kill -9` leaves goes with the next run.
+#[test]
+fn a_signal_leaves_nothing_unfinished() {
+    let sandbox = Sandbox::new();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
+    let left = || {
+        let names = std::fs::read_dir(sandbox.path(".")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains("unfinished")).collect::<Vec<_>>()
+    };
+    let arguments = ["golden", "export", "out", "--golden", golden];
+    let run = |signal: &str| {
+        let script = format!("timeout -s {signal} 1 \"$0\" \"$@\"");
+        Ran::of(sandbox.shell(&script, &arguments))
+    };
+    for signal in ["INT", "TERM", "HUP"] {
+        let ran = run(signal);
+        ran.check(!sandbox.exists("out"), "expected no folder yet");
+        ran.check(left().is_empty(), "expected nothing left");
+        ran.check(!ran.stderr.contains("error:"), "expected no message");
+    }
+    run("KILL");
+    // The killed one may still be ending.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    sandbox.check(&["photo.png"]).exits(0);
+    assert!(left().is_empty(), "{:?}", left());
+}

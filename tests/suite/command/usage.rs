@@ -96,3 +96,46 @@ fn quiet_leaves_the_exit_code() {
     let ran = sandbox.run(&["compare", "-q", "photo.png", "photo.png", "--json"]).exits(0);
     ran.object();
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn help_that_cannot_be_printed_is_no_success() {
+    let sandbox = Sandbox::new();
+    for flag in ["--help", "--version"] {
+        let ran = Ran::of(sandbox.shell("\"$0\" \"$@\" > /dev/full", &[flag])).exits(2);
+        ran.check(ran.stderr.contains("no space left"), "expected why");
+    }
+}
+
+#[test]
+fn outputs_are_refused_before_the_run_where_their_names_cannot_be() {
+    let sandbox = Sandbox::new();
+    let long = format!("{}.png", "x".repeat(300));
+    for (flag, name, part) in [
+        ("--save-decoded", "x.npy", "writes safetensors"),
+        ("--save-latents", "x.pt", "writes safetensors"),
+        ("--save-trace", "x.txt", "writes JSON"),
+        ("--report", "-", "--report -"),
+        ("--out", long.as_str(), "too long"),
+        ("--out", "photo.png/x.png", "found the file photo.png"),
+    ] {
+        sandbox.refuses(&["photo.png", flag, name], &[part]);
+    }
+}
+
+/// Nor does a page or a table that is written.
+#[cfg(unix)]
+#[test]
+fn no_file_for_people_has_control_characters_of_a_name() {
+    let sandbox = Sandbox::new();
+    let name = "a\u{1b}[31m\u{7}\u{9b}.png";
+    sandbox.write(name, picture(40, 24, 3));
+    let files = ["--report", "r.html", "--table", "t.csv", "--sarif", "s.json", "--junit", "j.xml"];
+    sandbox.check(&[&[name][..], &files].concat()).exits(0);
+    for file in ["r.html", "t.csv", "s.json", "j.xml"] {
+        let text = String::from_utf8(sandbox.read(file)).unwrap();
+        let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+        assert!(!text.contains(acts), "{file}");
+    }
+    assert!(serde_json::from_slice::<serde_json::Value>(&sandbox.read("s.json")).is_ok());
+}

@@ -15,7 +15,7 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use super::deterministic::deterministic;
 use super::engine::Engine;
 use super::fast::Fast;
-use super::footprint::{Footprint, in_mib};
+use super::footprint::{Footprint, as_asked, in_mib};
 use super::model::Model;
 use super::pending::{Lazy, Pending};
 use super::watch::Watch;
@@ -116,7 +116,7 @@ impl FastAutoencoderKL {
         match limit.exceeded() {
             None => Ok(output),
             Some(taken) => Err(Error::option(
-                format!("`max_memory` {}", in_mib(bytes)),
+                format!("`max_memory` {}", as_asked(bytes)),
                 format!("could not be kept: {} were taken for {size}", in_mib(taken)),
                 "raise it, or lower `threads`",
             )),

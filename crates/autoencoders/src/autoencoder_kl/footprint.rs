@@ -93,7 +93,7 @@ impl Footprint {
     /// Fails if the limit is too small, if the system does not say how much memory the process takes,
     /// or if the disk is too full.
     pub fn limited(self, bytes: u64, threads: Threads, size: &str) -> Result<(File, Arc<Limit>)> {
-        let option = || format!("`max_memory` {}", in_mib(bytes));
+        let option = || format!("`max_memory` {}", as_asked(bytes));
         let Some(taken) = resident_bytes() else {
             return Err(Error::option(
                 option(),
@@ -358,6 +358,13 @@ fn in_memory(folder: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn in_memory(_: &Path) -> bool {
     false
+}
+
+/// A limit as it was most likely typed: in the largest unit of which it is a whole number.
+pub(super) fn as_asked(bytes: u64) -> String {
+    let units = [("T", 40), ("G", 30), ("M", 20), ("K", 10)];
+    let unit = units.into_iter().find(|(_, power)| bytes.trailing_zeros() >= *power && bytes > 0);
+    unit.map_or_else(|| bytes.to_string(), |(unit, power)| format!("{}{unit}", bytes >> power))
 }
 
 /// As people write it.

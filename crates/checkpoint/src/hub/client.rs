@@ -10,12 +10,14 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::failure::{Failure, Refusal};
-use super::options::HubOptions;
+use super::options::{HubOptions, HubStep};
 
 /// As many as `huggingface_hub` follows.
 const MAX_REDIRECTS: usize = 20;
 /// How often a request that may yet succeed is made again.
 pub(super) const MAX_RETRIES: u32 = 5;
+/// The same where it is known at once that nobody is there.
+const RETRIES_OF_NOBODY: u32 = 2;
 /// A hub that asks for more than this is not waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Far more than the list of any repository's files takes.
@@ -97,12 +99,24 @@ impl<'a> Client<'a> {
         self.send(path, Want::File(start), self.options.download_timeout)
     }
 
-    /// The time to wait before try number `tries`, from 1; `None` where waiting does not help.
-    pub fn wait(&self, failure: &Failure, tries: u32) -> Option<Duration> {
+    /// Waits until it is time for another try after `tries` of them, of which `retries` more than one are allowed;
+    /// false where waiting does not help.
+    pub fn waited(&self, failure: &Failure, tries: u32, retries: u32) -> bool {
         let (may_pass, asked) = failure.may_pass();
         let doubled = self.options.retry_wait * 2_u32.pow(tries.saturating_sub(1).min(3));
         let wait = asked.unwrap_or(doubled);
-        (may_pass && wait <= LONGEST_WAIT).then_some(wait)
+        let retries = match failure {
+            // A hub that starts anew is there soon; a wrong address never is.
+            Failure::Nobody(_) => retries.min(RETRIES_OF_NOBODY),
+            _ => retries,
+        };
+        let worthwhile = may_pass && wait <= LONGEST_WAIT && tries <= retries;
+        if worthwhile {
+            let reason = failure.reason(self.options);
+            self.options.tell(HubStep::Retrying { reason: &reason, wait });
+            sleep(wait);
+        }
+        worthwhile
     }
 
     /// The answer to `request`, which is sent again up to `retries` times where a failure may pass.
@@ -118,9 +132,8 @@ impl<'a> Client<'a> {
                 Err(failure) => failure,
             };
             tries += 1;
-            match self.wait(&failure, tries) {
-                Some(wait) if tries <= retries => sleep(wait),
-                _ => return Err(failure),
+            if !self.waited(&failure, tries, retries) {
+                return Err(failure);
             }
         }
     }

@@ -4,7 +4,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
 use std::time::Instant;
 
 use sha1::{Digest, Sha1};
@@ -226,9 +225,8 @@ impl<'a> Transfer<'a> {
                 Err(Stopped::There(failure)) => {
                     let worthwhile = self.received.saturating_sub(before) >= WORTHWHILE_BYTES;
                     tries = if worthwhile { 1 } else { tries + 1 };
-                    match self.client.wait(&failure, tries) {
-                        Some(wait) if tries <= MAX_RETRIES => sleep(wait),
-                        _ => return Err(failure.explain(self.asked)),
+                    if !self.client.waited(&failure, tries, MAX_RETRIES) {
+                        return Err(failure.explain(self.asked));
                     }
                 }
             }

@@ -16,6 +16,8 @@ pub(super) enum Failure {
     Refused(Refusal),
     /// There was no answer, or it broke off.
     Network(String),
+    /// It was known at once that nobody is there.
+    Nobody(String),
     /// Whoever is addressed is not trusted by this machine.
     Untrusted(String),
     /// An answer that no hub gives; the words say what came.
@@ -73,15 +75,25 @@ impl Failure {
     /// `error` in words that hold no address: those of a content server are signed, which is as
     /// good as a password.
     pub fn of(error: ureq::Error, timeout: Duration) -> Self {
+        let nobody = [
+            io::ErrorKind::ConnectionRefused,
+            io::ErrorKind::NetworkUnreachable,
+            io::ErrorKind::HostUnreachable,
+        ];
         Self::Network(match error {
             ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
                 "no connection within the time allowed".to_owned()
             }
             ureq::Error::Timeout(_) => format!("nothing came for {}", seconds(timeout)),
-            ureq::Error::HostNotFound => "its host name is not known here".to_owned(),
+            ureq::Error::HostNotFound => {
+                return Self::Nobody("its host name is not known here".to_owned());
+            }
             // A handshake that fails comes as an error of the connection.
             ureq::Error::Io(error) if is_of_tls(&error) => {
                 return Self::Untrusted(error.to_string());
+            }
+            ureq::Error::Io(error) if nobody.contains(&error.kind()) => {
+                return Self::Nobody(io_reason(&error));
             }
             ureq::Error::Io(error) => match error.kind() {
                 io::ErrorKind::UnexpectedEof => "the connection was cut".to_owned(),
@@ -112,7 +124,7 @@ impl Failure {
     /// Whether the same request may succeed later, and how long the server asks to wait for it.
     pub fn may_pass(&self) -> (bool, Option<Duration>) {
         match self {
-            Self::Network(_) => (true, None),
+            Self::Network(_) | Self::Nobody(_) => (true, None),
             Self::Refused(refusal) => {
                 let statuses = [408, 429, 500, 502, 503, 504];
                 (statuses.contains(&refusal.status), refusal.retry_after)
@@ -130,7 +142,9 @@ impl Failure {
     pub fn reason(&self, options: &HubOptions) -> String {
         let hub = &options.endpoint;
         match self {
-            Self::Network(reason) => format!("{hub} cannot be reached: {reason}"),
+            Self::Network(reason) | Self::Nobody(reason) => {
+                format!("{hub} cannot be reached: {reason}")
+            }
             Self::Untrusted(reason) => format!("{hub} cannot be trusted: {reason}"),
             Self::NoHub(what) => format!("{hub} does not answer as a hub does: it sent {what}"),
             Self::Refused(Refusal { status, message, .. }) => {
@@ -153,7 +167,7 @@ impl Failure {
         let reason = self.reason(options);
         let refusal = match self {
             Self::Refused(refusal) => refusal,
-            Self::Network(_) => {
+            Self::Network(_) | Self::Nobody(_) => {
                 return error(
                     reason,
                     "check the network, a proxy (HTTPS_PROXY) and HF_ENDPOINT, and run it again: \

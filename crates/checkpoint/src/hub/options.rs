@@ -70,6 +70,13 @@ pub enum HubStep<'a> {
         /// The file's path in the repository.
         file: &'a str,
     },
+    /// A request failed, and is made again after a wait.
+    Retrying {
+        /// Why it failed.
+        reason: &'a str,
+        /// How long is waited.
+        wait: Duration,
+    },
     /// A file is being downloaded.
     Downloading {
         /// The file's path in the repository.
@@ -257,6 +264,19 @@ fn variable_name(text: &str) -> (&str, usize) {
 fn checked_endpoint(endpoint: &str) -> Result<String> {
     let endpoint = endpoint.trim_end_matches('/');
     let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+    let authority = host.and_then(|host| host.split('/').next()).unwrap_or_default();
+    // The colons of an IPv6 address stand in brackets.
+    let port = authority.rsplit_once(']').map_or(authority, |(_, after)| after).rsplit_once(':');
+    if let Some((_, port)) = port
+        && !authority.contains('@')
+        && !matches!(port.parse::<u16>(), Ok(1..))
+    {
+        return Err(Error::option(
+            "HF_ENDPOINT",
+            format!("expected a port from 1 to 65535, found {port}"),
+            "set it to a hub's address with its port, or without one",
+        ));
+    }
     match host {
         // A name and password in an address would end up in messages.
         Some(host) if !host.is_empty() && !host.contains(['@', '?', '#', ' ']) => {
@@ -342,6 +362,12 @@ mod tests {
     fn an_endpoint_is_an_address_without_secrets() {
         let endpoint = |text| options(&[("HF_ENDPOINT", text)]).map(|options| options.endpoint);
         assert_eq!(endpoint("http://127.0.0.1:80/hub//").unwrap(), "http://127.0.0.1:80/hub");
+        assert!(endpoint("http://[::1]:8080/hub").is_ok() && endpoint("http://[::1]").is_ok());
+        for port in ["0", "99999", "80a", ""] {
+            let address = format!("http://a:{port}/hub");
+            let problem = options(&[("HF_ENDPOINT", &address)]).unwrap_err().to_string();
+            assert!(problem.contains("from 1 to 65535"), "{problem}");
+        }
         for wrong in ["huggingface.co", "https://", "ftp://a", "https://me:secret@a"] {
             assert!(!endpoint(wrong).unwrap_err().to_string().contains("secret"));
         }

@@ -21,6 +21,8 @@ pub use container::Container;
 use vae_fidelity_core::tensor_file::{self, FileTensor};
 use vae_fidelity_files::FileFormat;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
+use vae_fidelity_files::input::next_to_read;
+use vae_fidelity_files::printable::shown_shape;
 
 /// What is read here.
 const READ: &str = ".safetensors, ComfyUI's .latent, .npy, .npz and .pt";
@@ -117,7 +119,10 @@ enum Place {
 impl Opened {
     fn open(path: &Path) -> Result<Self> {
         let bytes = Arc::new(Bytes::map(path).map_err(|error| {
-            let next = format!("give the path of a file that can be read: {READ}");
+            let next = match next_to_read(path) {
+                Some(next) => next.to_owned(),
+                None => format!("give the path of a file that can be read: {READ}"),
+            };
             Error::new(ErrorKind::Tensor, path.display(), error.problem(), next)
         })?);
         let slice = bytes.as_slice();
@@ -225,8 +230,10 @@ impl Opened {
             ));
         };
         let (shape, values) = (stored.shape.clone(), stored.to_f32());
-        ArrayD::from_shape_vec(IxDyn(&shape), values)
-            .map_err(|error| broken(error.to_string(), FETCH_AGAIN))
+        ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|_| {
+            let problem = format!("{} is no shape that memory holds", shown_shape(&shape));
+            broken(problem, FETCH_AGAIN)
+        })
     }
 }
 

@@ -72,7 +72,11 @@ pub(super) fn read_tensors(file: &Arc<Bytes>, origin: &Path) -> Result<Pickled> 
             true => "save the tensor with torch.save, numpy.save or safetensors",
             false => "write the file again, or save the tensor as .safetensors",
         };
-        let problem = format!("is not a file of torch.save that can be read: {problem}");
+        let problem = match is_zip && problem.ends_with(NOT_TORCH) {
+            true => "is a zip archive with neither arrays (.npy) nor a pickle of torch.save in it"
+                .to_owned(),
+            false => format!("is not a file of torch.save that can be read: {problem}"),
+        };
         Error::checkpoint(origin, problem, next)
     })
 }

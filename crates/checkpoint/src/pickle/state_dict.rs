@@ -10,9 +10,13 @@ use crate::bytes::Bytes;
 use crate::checksum::Checksum;
 use crate::entry::{Encoding, Entry};
 use vae_fidelity_core::ElementType;
+use vae_fidelity_files::printable::shortened;
 
 /// `{"state_dict": {"state_dict": ...}}` is followed this far. A pickle may contain itself.
 const MAX_NESTING: usize = 8;
+
+/// What an expanded tensor may take: more than latents of any picture do.
+const MAX_EXPANDED_BYTES: usize = 1 << 28;
 
 /// What a file of pickles holds.
 pub(crate) struct Pickled {
@@ -37,7 +41,12 @@ pub(super) fn entries<'a>(
     for (name, value) in found.values {
         let entry = match machine.node(value) {
             Some(Node::Tensor(tensor)) => {
-                entry(tensor, file, &find).map_err(|problem| format!("{name}: {problem}"))?
+                entry(tensor, file, found.expanded, &find).map_err(|problem| {
+                    match name.as_str() {
+                        "" => problem,
+                        name => format!("{}: {problem}", shortened(name)),
+                    }
+                })?
             }
             Some(Node::Opaque(module, class)) => {
                 Entry::unreadable(file, format!("an object of {module}.{class}, which is not run"))
@@ -56,6 +65,8 @@ pub(super) struct Found<'a> {
     values: BTreeMap<String, Value<'a>>,
     /// Whether they are those of the dict that was asked for.
     pub at_key: bool,
+    /// How many bytes an expanded tensor may take. Weights are never expanded.
+    expanded: usize,
 }
 
 /// What is looked for in a pickle.
@@ -83,7 +94,7 @@ pub(super) fn find<'a>(machine: &Machine<'a>, wanted: Wanted) -> Result<Found<'a
         Some(dict) => behind_state_dict(machine, dict)?,
         None => root,
     };
-    Ok(Found { values: flattened(machine, at), at_key: wanted.is_some() })
+    Ok(Found { values: flattened(machine, at), at_key: wanted.is_some(), expanded: 0 })
 }
 
 /// The tensor that a pickle is, under an empty name; those of a list, by their place; or those of a dict.
@@ -105,7 +116,7 @@ fn tensors<'a>(machine: &Machine<'a>) -> Result<Found<'a>, String> {
         }
         _ => return Err("expected a tensor, found something else".into()),
     };
-    Ok(Found { values, at_key: false })
+    Ok(Found { values, at_key: false, expanded: MAX_EXPANDED_BYTES })
 }
 
 /// The pairs of a dict whose keys are names; `None` for anything but a dict. A later pair of the same
@@ -196,6 +207,7 @@ fn flattened<'a>(machine: &Machine<'a>, root: Value<'a>) -> BTreeMap<String, Val
 fn entry<'a>(
     tensor: &Tensor<'a>,
     file: &Arc<Bytes>,
+    expanded: usize,
     find: impl Fn(&Storage<'a>, usize) -> Result<Place, String>,
 ) -> Result<Entry, String> {
     let Tensor { storage, dtype, offset, shape, strides } = tensor;
@@ -205,7 +217,8 @@ fn entry<'a>(
         None => (encoding_of(storage.kind), width_of(storage.kind)?),
     };
     let (range, checksum) = find(storage, width)?;
-    let entry = Entry::strided(file, encoding, range, *offset, shape.clone(), strides.clone())?;
+    let entry =
+        Entry::strided(file, encoding, range, *offset, shape.clone(), strides.clone(), expanded)?;
     Ok(entry.with_checksum(checksum))
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::autoencoder_kl::Activation;
 use super::fields::Fields;
+use crate::json_problem;
 use vae_fidelity_files::error::Result;
 
 /// The block of two convolutions.
@@ -285,7 +286,10 @@ impl Fields<'_> {
         match self.take(name, || Value::from(default))? {
             Value::String(word) => Ok(vec![word; levels]),
             list => serde_json::from_value(list).map_err(|error| {
-                self.bad(name, format!("expected a word, or one a level: {error}"))
+                self.bad(
+                    name,
+                    format!("expected a word, or one a level: {}", json_problem::of(&error)),
+                )
             }),
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::autoencoder_kl::{Activation, SampleSize};
 use super::class::Class;
+use crate::json_problem;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// Far above any published VAE; keeps a broken config from asking for terabytes.
@@ -27,7 +28,7 @@ impl<'a> Fields<'a> {
             Error::new(
                 ErrorKind::Config,
                 origin,
-                format!("is not valid JSON: {error}"),
+                json_problem::of(&error),
                 "fetch the file again, or pass another with `config`",
             )
         })?;
@@ -91,8 +92,9 @@ impl<'a> Fields<'a> {
             return Ok(default());
         };
         let found = value.to_string();
-        serde_json::from_value(value)
-            .map_err(|error| self.bad(name, format!("{error} (found {})", shortened(&found))))
+        serde_json::from_value(value).map_err(|error| {
+            self.bad(name, format!("{} (found {})", json_problem::of(&error), shortened(&found)))
+        })
     }
 
     /// `act_fn`, of which `default` is the class's.
@@ -108,8 +110,10 @@ impl<'a> Fields<'a> {
             "mish" => Ok(Activation::Mish),
             "gelu" => Ok(Activation::Gelu),
             "relu" => Ok(Activation::Relu),
-            _ => Err(self
-                .bad(field, format!("expected silu, swish, mish, gelu or relu, found {name:?}"))),
+            _ => Err(self.bad(
+                field,
+                format!("expected silu, swish, mish, gelu or relu, found {:?}", shortened(name)),
+            )),
         }
     }
 
@@ -158,6 +162,7 @@ impl<'a> Fields<'a> {
         match types.iter().find(|block| *block != known) {
             None => Ok(()),
             Some(other) => {
+                let other = shortened(other);
                 Err(self.bad(name, format!("block type {other} is not supported, only {known} is")))
             }
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::activation::{Stage, Trace};
+use crate::json_problem;
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_files::input::{MAX_TRACE_BYTES, read_bytes};
 
@@ -58,7 +59,7 @@ impl TraceFile {
         let broken = |problem: String| Error::tensor(path.display(), problem, next);
         let bytes = read_bytes(path, MAX_TRACE_BYTES).map_err(broken)?;
         let trace: Self = serde_json::from_slice(&bytes)
-            .map_err(|error| broken(format!("is not a trace: {error}")))?;
+            .map_err(|error| broken(format!("is not a trace: {}", json_problem::of(&error))))?;
         if trace.schema_version != SCHEMA_VERSION {
             let found = trace.schema_version;
             return Err(broken(format!("expected schema_version {SCHEMA_VERSION}, found {found}")));
