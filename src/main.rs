@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     #[cfg(unix)]
     last_words::prepare(&arguments);
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(feature = "tch")))]
     keep_freed_memory();
     #[cfg(unix)]
     interruption::watch();
@@ -46,13 +46,14 @@ fn run(arguments: Vec<OsString>) -> u8 {
 const STACK_BYTES: usize = 8 << 20;
 
 /// Keeps up to 64 MiB of what is freed, as libraries for Python are told to by those who tune them: clearing
-/// pages anew takes a fifteenth of a small VAE's time.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+/// pages anew takes a fifteenth of a small VAE's time. With libtorch, `large_blocks` does it for tensors.
+#[cfg(all(target_os = "linux", target_env = "gnu", not(feature = "tch")))]
 fn keep_freed_memory() {
     // SAFETY: no other thread runs yet, and a refusal costs speed alone.
     unsafe {
         libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 20);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 4 << 20);
+        // As large as glibc lets it grow by itself, block after block.
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
     }
 }
 
