@@ -184,7 +184,7 @@ impl Manifest {
             return Err(Error::new(
                 ErrorKind::Golden,
                 path.display(),
-                "expected a folder of goldens, found none: it has no manifest.json",
+                "no such file, which every folder of goldens has",
                 "name the folder golden of this crate's sources with `golden`",
             ));
         }
