@@ -336,7 +336,7 @@ pub(super) fn per_channel(
     let squares: f64 = lines.iter().map(|line| line.residual.powi(2)).sum();
     let by_channel = (squares / channels.max(1) as f64).sqrt();
     let one_line = whole.residual <= 0.1 * whole.spread[1];
-    if one_line || by_channel > BY_CHANNEL * whole.residual {
+    if by_channel > BY_CHANNEL * whole.residual {
         return None;
     }
     // One factor for all channels and each about its own mean is not what a mean and a spread for each make.
@@ -346,8 +346,8 @@ pub(super) fn per_channel(
         let expected = (line.mean[0] - affine.shift) * affine.factor;
         (line.mean[1] - expected).abs() <= 0.05 * line.spread[1].max(1e-9)
     });
-    if same_slope && about_means {
-        let by = factor / affine.factor;
+    let by = factor / affine.factor;
+    if same_slope && about_means && (by - 1.0).abs() > FACTOR {
         let title =
             format!("your latents are spread {by:.3} times as far about each channel's own mean");
         let remedy = "leave out what spreads them: a factor moves the means too";
@@ -358,6 +358,9 @@ pub(super) fn per_channel(
                 .evidence("offsets", &offsets)
                 .remedy(remedy),
         ]);
+    }
+    if one_line {
+        return None;
     }
     let (least, most) = bounds(&slopes);
     let (lowest, highest) = bounds(&offsets);
