@@ -96,7 +96,7 @@ impl Memory {
         })
     }
 
-    /// Returns the pages of free blocks to the system, but for the first [`KEPT`] bytes.
+    /// Returns the pages of free blocks to the system, but for the first 64 MiB.
     pub fn release(&self) {
         let free = self.arena.free();
         let beyond = free.iter().map(|(start, end)| (*start.max(&KEPT), *end));
