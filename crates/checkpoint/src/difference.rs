@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::by_values::ByValues;
 use super::contents::{Contents, TensorInfo};
 use super::mixture::Mixture;
-use super::relation::{Related, Relation, coarser};
+use super::relate::{coarser, relate};
+use super::relation::{Related, Relation};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::metrics::ValueDifference;
 
@@ -101,7 +102,7 @@ impl CheckpointDifference {
                                 let known = by_values.get_or_insert_with(|| indexed(a, dtype));
                                 known.find(name, &in_b, dtype)
                             };
-                            Relation::of(&in_a, &in_b, exchanged)
+                            relate(&in_a, &in_b, exchanged)
                         };
                         let relation = if values.is_plain() { None } else { related() };
                         (Some(values), relation)

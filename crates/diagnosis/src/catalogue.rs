@@ -3,9 +3,10 @@
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::{
-    changes, cross_check, divergence, expected_loss, input, latents, live, non_finite, norm_groups,
-    overflow, padded, passes_nothing, picture, posterior, preprocessed, quantisation, reading,
-    recolouring, region, releases, resampling, round_trip, scaling, seams, sizes, tiles, weights,
+    changes, cross_check, divergence, expected_loss, input, latents, latents_differ, live,
+    non_finite, norm_groups, overflow, padded, passes_nothing, picture, posterior, preprocessed,
+    quantisation, reading, recolouring, region, releases, resampling, round_trip, scaling, seams,
+    sizes, tiles, weights,
 };
 
 impl Code {
@@ -45,7 +46,7 @@ impl Code {
             Self::SampleVsMode => &latents::noise::SAMPLE_VS_MODE,
             Self::PosteriorNoise => &latents::noise::POSTERIOR_NOISE,
             Self::PosteriorCollapsed => &posterior::POSTERIOR_COLLAPSED,
-            Self::LatentsDiffer => &latents::LATENTS_DIFFER,
+            Self::LatentsDiffer => &latents_differ::LATENTS_DIFFER,
             Self::ExpectedLoss => &expected_loss::EXPECTED_LOSS,
             Self::SymmetricDownsamplePadding => &padded::SYMMETRIC_DOWNSAMPLE_PADDING,
             Self::TileSeams => &seams::TILE_SEAMS,

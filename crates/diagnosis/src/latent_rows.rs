@@ -7,7 +7,8 @@ use super::compared::Judged;
 use super::evidence::Evidence;
 use super::finding::Finding;
 use super::fit::Line;
-use super::latents::{self, LATENTS_DIFFER};
+use super::latents;
+use super::latents_differ::LATENTS_DIFFER;
 use super::severity::Severity;
 use vae_fidelity_files::error::Result;
 

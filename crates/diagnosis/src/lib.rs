@@ -52,6 +52,7 @@ mod reading;
 mod sizes;
 mod natural;
 mod affine;
+mod latents_differ;
 mod scaling;
 mod posterior;
 mod draw;

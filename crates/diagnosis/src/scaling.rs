@@ -8,7 +8,7 @@ use super::decided_by::DecidedBy;
 use super::evidence::LatentsScale;
 use super::finding::Finding;
 use super::fit::Line;
-use super::latents::LATENTS_DIFFER;
+use super::latents_differ::LATENTS_DIFFER;
 use super::severity::Severity;
 use vae_fidelity_core::config::Family;
 use vae_fidelity_core::dtype::Dtype;

@@ -2,7 +2,7 @@
 //!
 //! An [`Error`] says which file, parameter or tensor it is about, what was expected and found, and what
 //! to do next. [`input`] reads regular files within a bound, [`output`] replaces a file in one step or
-//! leaves it as it was, and [`printable`] keeps what files say from acting on a terminal,
+//! leaves it as it was, [`new_folder`] does so with folders, [`printable`] keeps what files say from acting on a terminal,
 //! and [`memory`] makes the lack of it an error.
 
 pub mod memory;
@@ -10,9 +10,9 @@ pub mod printable;
 pub mod error;
 pub mod input;
 mod file_format;
-mod new_folder;
-pub mod output;
 mod unfinished;
+pub mod output;
+pub mod new_folder;
 
 pub use error::{Error, ErrorKind, Result};
 pub use file_format::FileFormat;

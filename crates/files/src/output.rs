@@ -6,7 +6,6 @@ use std::io::{self, ErrorKind as IoErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, io_reason, next_by_number};
-pub use crate::new_folder::NewFolder;
 use crate::unfinished::UnfinishedFile;
 pub use crate::unfinished::{remove_unfinished, wait_if_ending};
 

@@ -23,7 +23,8 @@ use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::tensor_file::{to_npy, to_safetensors};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::input::{MAX_TENSOR_BYTES, read_bytes};
-use vae_fidelity_files::output::{NewFolder, write_error};
+use vae_fidelity_files::new_folder::NewFolder;
+use vae_fidelity_files::output::write_error;
 
 /// Version of `cases.json`. Fields may be added, none renamed.
 const SCHEMA_VERSION: u32 = 1;

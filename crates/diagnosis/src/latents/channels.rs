@@ -5,7 +5,7 @@ use ndarray::{Array4, ArrayView3, Axis};
 use super::super::affine::Affine;
 use super::super::finding::Finding;
 use super::super::fit::{Line, rms_difference, spread};
-use super::values::LATENTS_DIFFER;
+use super::super::latents_differ::LATENTS_DIFFER;
 
 /// What another run leaves of a channel, as a share of its spread, and a draw in deviations of the posterior.
 const SAME: [f64; 2] = [0.02, 3.0];

@@ -25,8 +25,6 @@ use vae_fidelity_core::scaling::Scaling;
 use vae_fidelity_files::error::Result;
 use values::finite;
 
-pub(super) use values::LATENTS_DIFFER;
-
 /// What is wrong with the user's latents, if anything, and how far off they are.
 pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged> {
     let scaling = evidence.vae.scaling()?;

@@ -7,18 +7,17 @@ use ndarray::Array4;
 
 use super::super::affine::Affine;
 use super::super::changes::{explanations, resizings};
-use super::super::codes::{Cause, Code};
+use super::super::codes::Code;
 use super::super::compared::Judged;
 use super::super::competition::Outcome;
-use super::super::decided_by::DecidedBy;
 use super::super::evidence::Evidence;
 use super::super::finding::Finding;
 use super::super::fit::{Line, rms_difference, spread};
+use super::super::latents_differ::LATENTS_DIFFER;
 use super::super::legitimate::{self, QUALITY};
 use super::super::reading::readings;
 use super::super::region::Region;
 use super::super::scaling;
-use super::super::severity::Severity;
 use super::channels::odd_channels;
 use super::noise::{ENOUGH, coarseness, noise, posterior_noise};
 use super::search::{PRECISE, ROUNDING, Search};
@@ -26,22 +25,6 @@ use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
-
-pub(in super::super) const LATENTS_DIFFER: Cause = Cause {
-    code: Code::LatentsDiffer,
-    severity: Severity::Error,
-    title: "your latents are not this VAE's, and no rule says why",
-    meaning: "They were made from another picture, by other weights, or by a fault that has \
-              no rule here.",
-    rule: "Shapes agree, the relative RMS difference passes 2 % (or what the posterior's spread or \
-           JPEG or WebP at quality 75 make), and no other rule explains it.",
-    remedy: "compare layer by layer: check `against` a trace of your own run",
-    diffusers: "check that both sides load the same files: `repo` with the same revision",
-    comfyui: "check that both sides load the same VAE file",
-    ports: "save a trace of your encoder, and pass it with `against`",
-    sources: &[],
-    decided_by: &[DecidedBy::Latents],
-};
 
 /// Latents that correlate less than this are of no picture with other colours.
 const RELATED: f64 = 0.3;

@@ -11,7 +11,7 @@ use super::compared::{ComparedFile, UserFile};
 use super::evidence::{Evidence, LatentsScale, UserFiles};
 use super::finding::Finding;
 use super::fit::spread;
-use super::latents::LATENTS_DIFFER;
+use super::latents_differ::LATENTS_DIFFER;
 use super::non_finite::NON_FINITE_OUTPUT;
 use super::passes_nothing::dead_decoder;
 use super::scaling::unscaled;

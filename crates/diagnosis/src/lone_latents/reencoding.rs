@@ -14,9 +14,9 @@ use super::super::evidence::LatentsScale;
 use super::super::finding::Finding;
 use super::super::fit::{rms_difference, spread};
 use super::super::input::EXIF_IGNORED;
-use super::super::latents::LATENTS_DIFFER;
 use super::super::latents::normalised::undone;
 use super::super::latents::patched::another_form;
+use super::super::latents_differ::LATENTS_DIFFER;
 use super::super::layout::Layout;
 use super::super::scaling::{
     LATENT_STATS_IGNORED, SCALING_FACTOR_MISMATCH, known_factors, unscaled,
