@@ -178,7 +178,7 @@ def test_memory_that_is_not_there_is_a_memory_error(pixels):
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert ran.stdout.startswith("memory "), ran.stdout + ran.stderr
-    with pytest.raises(vae_fidelity.VaeFidelityError, match="`max_memory` 1M"):
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="`max_memory` 1: expected"):
         vae_fidelity.Pipeline(max_memory=1).check(pixels)
 
 
