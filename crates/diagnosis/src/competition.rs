@@ -35,8 +35,8 @@ const CLEARLY: f64 = 0.35;
 const EXPLAINED: f64 = 0.63;
 /// A share this small is as good as all.
 const ALL_OF_IT: f64 = 0.2;
-/// What something like the true cause leaves at most: of 14 faults that no rule knows (log-variances for means,
-/// clamped outputs, other activations, layers left out) the nearest explanation left 13 % or more.
+/// What something like the true cause leaves at most: of ten faults that no rule knows and that something explained in
+/// part (log-variances for means, a bounded output, another activation, layers left out) that left 13 % or more.
 const LIKE_IT: f64 = 0.1;
 /// What the true cause may leave of the difference where another run rounds otherwise: 26 dB. Other causes
 /// that do something alike (a factor of the latents, a line of the levels) leave more, mostly.

@@ -74,6 +74,12 @@ pub(super) fn rms_difference<'a>(
     if n == 0.0 { f64::INFINITY } else { (squares / n).sqrt() }
 }
 
+/// Mean of the values' squares, 0 of none.
+pub(super) fn mean_square<'a>(values: impl ExactSizeIterator<Item = &'a f32>) -> f64 {
+    let count = values.len().max(1) as f64;
+    values.map(|&value| f64::from(value).powi(2)).sum::<f64>() / count
+}
+
 /// Standard deviation of the finite values, 0 where there are none.
 pub(super) fn spread<'a>(values: impl IntoIterator<Item = &'a f32>) -> f64 {
     let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);

@@ -7,7 +7,7 @@ use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::evidence::LatentsScale;
 use super::finding::Finding;
-use super::fit::Line;
+use super::fit::{Line, mean_square};
 use super::latents_differ::LATENTS_DIFFER;
 use super::severity::Severity;
 use vae_fidelity_core::config::Family;
@@ -269,10 +269,7 @@ pub(super) fn per_channel(
     let whole = Line::through(expected, found)?;
     // A quiet channel may drown in the posterior's noise; one that it leaves alone has to be a line.
     let left = |(channel, line): (usize, &Line), [share, draws]: [f64; 2]| {
-        let squares = std.map_or(0.0, |std| {
-            let std = std.index_axis(Axis(1), channel);
-            std.iter().map(|&std| f64::from(std).powi(2)).sum::<f64>() / std.len().max(1) as f64
-        });
+        let squares = std.map_or(0.0, |std| mean_square(std.index_axis(Axis(1), channel).iter()));
         let noise = squares.sqrt() / line.spread[0].max(1e-12);
         line.residual <= share.max(draws * noise) * line.spread[1]
     };

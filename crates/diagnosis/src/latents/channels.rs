@@ -4,7 +4,7 @@ use ndarray::{Array4, ArrayView3, Axis};
 
 use super::super::affine::Affine;
 use super::super::finding::Finding;
-use super::super::fit::{Line, rms_difference, spread};
+use super::super::fit::{Line, mean_square, rms_difference, spread};
 use super::super::latents_differ::LATENTS_DIFFER;
 
 /// What another run leaves of a channel, as a share of its spread, and a draw in deviations of the posterior.
@@ -33,7 +33,7 @@ pub(super) fn odd_channels(
     let whole = spread(&expected);
     let noise = |channel: usize| {
         let factor = spread(of(&expected, channel)) / spread(of(raw, channel)).max(1e-12);
-        let squares = std.map_or(0.0, |std| mean_square(of(std, channel)));
+        let squares = std.map_or(0.0, |std| mean_square(of(std, channel).iter()));
         factor * squares.sqrt()
     };
     let rooms: Vec<f64> = (0..channels)
@@ -91,11 +91,6 @@ pub(super) fn odd_channels(
 
 fn of(tensor: &Array4<f32>, channel: usize) -> ArrayView3<'_, f32> {
     tensor.index_axis(Axis(1), channel)
-}
-
-fn mean_square(values: ArrayView3<f32>) -> f64 {
-    let sum: f64 = values.iter().map(|&value| f64::from(value).powi(2)).sum();
-    sum / values.len().max(1) as f64
 }
 
 /// What was done to a channel, whose line from what is expected this is.

@@ -20,7 +20,7 @@ use super::evidence::{Evidence, LatentsScale};
 use super::finding::Finding;
 use super::non_finite::NON_FINITE_OUTPUT;
 use repeated::repeated;
-use shape::{as_nchw, read_as, turned};
+use shape::{Form, as_nchw, turned};
 use vae_fidelity_core::scaling::Scaling;
 use vae_fidelity_files::error::Result;
 use values::finite;
@@ -51,8 +51,8 @@ pub(super) fn judged(evidence: &Evidence, tensor: &ArrayD<f32>) -> Result<Judged
         (true, LatentsScale::Scaled) => "this run's draw",
         (true, LatentsScale::Raw) => "this run's draw, unscaled",
     };
-    let what = match read_as(tensor, evidence.encoded.latents.dim()) {
-        Some(form) => format!("{what}, of {form}"),
+    let what = match Form::of(tensor.shape(), evidence.encoded.latents.dim()) {
+        Some(form) => format!("{what}, of {}", form.in_words()),
         None => what.to_owned(),
     };
     let expected = affine.apply(&evidence.encoded.latents);

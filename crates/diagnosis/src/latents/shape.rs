@@ -9,55 +9,81 @@ use super::super::finding::Finding;
 use super::super::fit::Line;
 use super::super::severity::Severity;
 use super::super::sizes::{WRONG_FAMILY_CHANNELS, other_size};
+use vae_fidelity_core::scaling::unpatched;
 use vae_fidelity_files::error::Result;
 
-/// How [`as_nchw`] reads a tensor that is not (N, C, h, w), where that is worth a word.
-pub(super) fn read_as(
-    tensor: &ArrayD<f32>,
-    (n, channels, height, width): (usize, usize, usize, usize),
-) -> Option<&'static str> {
-    let values = channels * height * width;
-    let shape = tensor.shape();
-    let even = height.is_multiple_of(2) && width.is_multiple_of(2);
-    // What comes last may be a batch of one's tokens without the batch.
-    let is_tokens = |tokens: usize, width: usize| {
-        shape == [n, tokens, width] || (n == 1 && shape == [tokens, width])
-    };
-    if shape == [n, 2 * channels, height, width] {
-        return Some("the means in a file that has log-variances behind them");
-    }
-    if even && is_tokens(height * width / 4, 4 * channels) {
-        return Some("tokens of 2 x 2 patches, as FLUX.1's pipelines pack them");
-    }
-    if is_tokens(height * width, channels) {
-        return Some("tokens, pixel after pixel");
-    }
-    (shape == [n * values] || shape == [n, values]).then_some("values in one row")
+/// A shape other than (N, C, h, w) that latents are kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// (N, 2 C, h, w): means and log-variances; also without the batch of one.
+    Moments,
+    /// (N, h w / 4, 4 C), likewise: diffusers' `FluxPipeline._pack_latents`.
+    Packed,
+    /// (N, h w, C), likewise.
+    Tokens,
+    /// (N C h w) or (N, C h w).
+    Row,
 }
 
-/// Tokens and rows of values as (N, C, h, w).
-fn unfolded(
-    tensor: &ArrayD<f32>,
-    (n, channels, height, width): (usize, usize, usize, usize),
-) -> Option<Array4<f32>> {
-    read_as(tensor, (n, channels, height, width))?;
-    let values = tensor.iter().copied().collect();
-    let last = *tensor.shape().last()?;
-    if last == 4 * channels && tensor.len() == n * channels * height * width {
-        // diffusers' `FluxPipeline._unpack_latents`.
-        let patches = ndarray::Array::from_shape_vec(
-            ndarray::IxDyn(&[n, height / 2, width / 2, channels, 2, 2]),
-            values,
-        );
-        let planes = patches.ok()?.permuted_axes(vec![0, 3, 1, 4, 2, 5]);
-        let planes = planes.as_standard_layout().to_owned();
-        return planes.into_shape_with_order((n, channels, height, width)).ok();
+impl Form {
+    /// That of a tensor of `shape`, where (N, C, h, w) is expected.
+    pub fn of(
+        shape: &[usize],
+        (n, channels, height, width): (usize, usize, usize, usize),
+    ) -> Option<Self> {
+        let values = channels * height * width;
+        let even = height.is_multiple_of(2) && width.is_multiple_of(2);
+        let is_tokens = |tokens: usize, width: usize| {
+            shape == [n, tokens, width] || (n == 1 && shape == [tokens, width])
+        };
+        let moments = [n, 2 * channels, height, width];
+        if shape == moments || (n == 1 && shape == &moments[1..]) {
+            return Some(Self::Moments);
+        }
+        if even && is_tokens(height * width / 4, 4 * channels) {
+            return Some(Self::Packed);
+        }
+        if is_tokens(height * width, channels) {
+            return Some(Self::Tokens);
+        }
+        (shape == [n * values] || shape == [n, values]).then_some(Self::Row)
     }
-    if last == channels {
-        let pixels = Array4::from_shape_vec((n, height, width, channels), values).ok()?;
-        return Some(pixels.permuted_axes([0, 3, 1, 2]).as_standard_layout().to_owned());
+
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Moments => "the means in a file that has log-variances behind them",
+            Self::Packed => "tokens of 2 x 2 patches, as FLUX.1's pipelines pack them",
+            Self::Tokens => "tokens, pixel after pixel",
+            Self::Row => "values in one row",
+        }
     }
-    Array4::from_shape_vec((n, channels, height, width), values).ok()
+
+    /// `tensor`, which has this form, as (N, C, h, w).
+    fn unfolded(
+        self,
+        tensor: &ArrayD<f32>,
+        (n, channels, height, width): (usize, usize, usize, usize),
+    ) -> Option<Array4<f32>> {
+        let shaped = |shape: (usize, usize, usize, usize)| {
+            Array4::from_shape_vec(shape, tensor.iter().copied().collect()).ok()
+        };
+        let channels_last = |pixels: Array4<f32>| {
+            pixels.permuted_axes([0, 3, 1, 2]).as_standard_layout().to_owned()
+        };
+        match self {
+            Self::Moments => Some(
+                shaped((n, 2 * channels, height, width))?
+                    .slice(s![.., ..channels, .., ..])
+                    .to_owned(),
+            ),
+            Self::Packed => {
+                let patches = shaped((n, height / 2, width / 2, 4 * channels))?;
+                unpatched(channels_last(patches), [2, 2]).ok()
+            }
+            Self::Tokens => shaped((n, height, width, channels)).map(channels_last),
+            Self::Row => shaped((n, channels, height, width)),
+        }
+    }
 }
 
 /// The user's tensor as the expected shape, or what is wrong with its shape.
@@ -73,9 +99,8 @@ pub(super) fn as_nchw(
     let other_size = |exchanged: bool| {
         Err(Box::new(other_size(title.clone(), exchanged, expected.shape(), tensor.shape())))
     };
-    if tensor.ndim() < 4
-        && let Some(read) = unfolded(tensor, shape)
-    {
+    let form = Form::of(tensor.shape(), shape);
+    if let Some(read) = form.and_then(|form| form.unfolded(tensor, shape)) {
         return Ok(read);
     }
     let Some(four) = four else { return other_size(false) };
@@ -85,10 +110,6 @@ pub(super) fn as_nchw(
     }
     if found == (n, height, width, channels) {
         return Ok(four.permuted_axes([0, 3, 1, 2]).as_standard_layout().to_owned());
-    }
-    // Moments: mean first.
-    if found == (n, 2 * channels, height, width) {
-        return Ok(four.slice(s![.., ..channels, .., ..]).to_owned());
     }
     if found == (n, channels, width, height) && evidence.knows(Code::LayoutScrambled) {
         return other_size(true);

@@ -52,7 +52,7 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
     }
     // A draw is wider than some channels are.
     let odd = odd_channels(affine, expected, found, None)
-        .or_else(|| odd_channels(affine, expected, found, std));
+        .or_else(|| odd_channels(affine, expected, found, Some(std?)));
     if let Some(finding) = evidence.known(odd) {
         return Ok(finding.into());
     }

@@ -40,7 +40,7 @@ const EXPLAINED: f64 = 0.45;
 const FOREIGN: f64 = 0.6;
 /// Latents that nothing explains are worth a word from here on, and from this many times what this VAE's own
 /// leave: 54 whole latents (27 photographs, two VAEs) came back to 0.15 and 1.66 times at most, parts that were cut
-/// out of larger ones to 0.6 and 9 times.
+/// out of larger ones to 0.9 and 19 times.
 const FAR: f64 = 0.25;
 const FAR_BESIDE_OWN: f64 = 3.0;
 /// Latents of fewer a side may be cut out of larger ones, which norms see otherwise.
@@ -169,15 +169,8 @@ impl Trips<'_> {
     /// brings them there beside it, or with its doubt. (Latents that were cut out of larger ones, where the
     /// picture is plain, come back nearer if they are made larger.)
     fn in_part(&self, finding: Finding, best: &Array4<f32>, enough: f64) -> Result<Finding> {
-        let least = NEARER * self.loss(&middle(best))?;
-        let mut nearest: Option<(f64, Undone)> = None;
-        for undone in rearranged(best) {
-            let left = self.loss(&middle(&undone.2))?;
-            if left <= least && nearest.as_ref().is_none_or(|(other, _)| left < *other) {
-                nearest = Some((left, undone));
-            }
-        }
-        if let Some((_, (cause, what, latents))) = nearest
+        let nearest = self.nearer(&middle(best), rearranged(best))?.into_iter().next();
+        if let Some((cause, what, latents)) = nearest
             && self.loss(&latents)? <= enough
         {
             let title = format!("{}; they also {what} ({})", finding.title, cause.code);
@@ -242,7 +235,6 @@ impl Trips<'_> {
 
     /// What may have happened to the axes, where undoing it brings a part of the latents back better.
     fn rearranged(&self, part: &Array4<f32>) -> Result<Vec<Undone>> {
-        let least = NEARER * self.loss(part)?;
         let LatentsEvidence { vae, scale, given, .. } = *self.evidence;
         let mut all = Vec::new();
         for (cause, what, latents) in rearranged(given) {
@@ -251,6 +243,12 @@ impl Trips<'_> {
         if let Scaling::PatchedBatchNorm(rule) = &self.scaling {
             all.extend(patched::reordered(rule, scale, given)?);
         }
+        self.nearer(part, all)
+    }
+
+    /// Those of `all` of which the middle comes back nearer than `part` does, the nearest first.
+    fn nearer(&self, part: &Array4<f32>, all: Vec<Undone>) -> Result<Vec<Undone>> {
+        let least = NEARER * self.loss(part)?;
         let mut candidates = Vec::new();
         for undone in all {
             let left = self.loss(&middle(&undone.2))?;
