@@ -112,15 +112,12 @@ pub fn evaluate(what: Evaluation, progress: &(dyn Fn(Progress) + Sync)) -> Resul
 
 /// Refuses a folder inside the data set: what is written there would be part of it the next time.
 fn refuse_inside(data: &Path, out: &Path) -> Result<()> {
-    let absolute = std::path::absolute(out).unwrap_or_default();
-    let there = absolute.ancestors().find_map(|above| above.canonicalize().ok());
-    match (data.canonicalize(), there) {
-        (Ok(data), Some(out_there)) if data.is_dir() && out_there.starts_with(&data) => {
-            let problem = format!("lies in the data set, {}", data.display());
-            Err(Error::output(out, problem, "name a folder elsewhere"))
-        }
-        _ => Ok(()),
+    if data.is_dir() && evaluation::lies_in(out, data) {
+        let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+        let problem = format!("lies in the data set, {}", data.display());
+        return Err(Error::output(out, problem, "name a folder elsewhere"));
     }
+    Ok(())
 }
 
 /// Refuses a protocol whose pictures the VAE cannot take.

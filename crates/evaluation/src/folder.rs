@@ -278,6 +278,14 @@ pub(crate) fn worst_picture(path: &Path, name: &str) -> Result<Vec<u8>> {
     })
 }
 
+/// Whether `path`, which may not exist yet, is or lies in `folder`, by whatever names.
+pub fn lies_in(path: &Path, folder: &Path) -> bool {
+    let absolute = std::path::absolute(path).unwrap_or_default();
+    let there = absolute.ancestors().find_map(|above| above.canonicalize().ok());
+    let folder = folder.canonicalize().ok();
+    folder.zip(there).is_some_and(|(folder, there)| there.starts_with(folder))
+}
+
 /// Refuses links among what a run writes and removes in the folder at `path`: it would write and remove what they
 /// lead to.
 fn refuse_links(path: &Path) -> Result<()> {

@@ -54,7 +54,7 @@ pub use data::{DataSet, Entry, Reader};
 pub use duplicates::Duplicates;
 pub use evaluate::{EvaluateOptions, Progress, evaluate};
 pub use evaluated::Evaluated;
-pub use folder::Folder;
+pub use folder::{Folder, lies_in};
 pub use gap::{Choice, Effect, GapNets, GapReport, GapSide, MetricGap, ResultName, explain_gap};
 pub use identity::{DataIdentity, EngineRecord, Identity, MetricWeights, ModelIdentity};
 pub use latents::{ChannelSummary, LatentSummary, Suggestion};

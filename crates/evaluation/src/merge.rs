@@ -7,7 +7,9 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 use crate::evaluated::Evaluated;
 use crate::features::Features;
-use crate::folder::{Folder, State, finished_features, finished_rows, is_finished, worst_picture};
+use crate::folder::{
+    Folder, State, finished_features, finished_rows, is_finished, lies_in, worst_picture,
+};
 use crate::report::{EvaluationReport, RunRecord};
 use crate::results::{Least, report};
 use crate::row::Row;
@@ -25,13 +27,7 @@ const NAMED: usize = 12;
 /// When a folder is about something else than the others, a shard is missing, not finished or there
 /// twice, and when `out` cannot be written.
 pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> Result<Evaluated> {
-    let absolute = std::path::absolute(out).unwrap_or_default();
-    let there = absolute.ancestors().find_map(|above| above.canonicalize().ok());
-    let is_in = |folder: &&PathBuf| {
-        let folder = folder.canonicalize().ok();
-        folder.zip(there.as_ref()).is_some_and(|(folder, there)| there.starts_with(folder))
-    };
-    if let Some(input) = folders.iter().find(is_in) {
+    if let Some(input) = folders.iter().find(|folder| lies_in(out, folder)) {
         let problem = format!("--out is one of the shards, {}, or lies in it", input.display());
         return Err(Error::output(out, problem, "name a new folder"));
     }
