@@ -34,7 +34,7 @@ impl Conv {
     /// Bytes that its transformed weights take at most.
     pub fn transformed_bytes(&self) -> usize {
         match self.is_winograd() {
-            true => self.weight.len() / 9 * 64 * size_of::<f32>(),
+            true => KeptWeights::bytes(self.weight.len()),
             false => 0,
         }
     }

@@ -11,10 +11,6 @@ use crate::conv::Conv;
 use crate::net::Step;
 use crate::pooling::{l2_pool, max_pool};
 
-/// Bytes that a network's transformed weights may take at most where they are kept: AlexNet's and SqueezeNet's are,
-/// VGG16's are not.
-const KEPT_BYTES: usize = 64 << 20;
-
 #[derive(Debug)]
 enum Layer {
     Conv(Conv),
@@ -104,7 +100,8 @@ impl Trunk {
             });
         }
         let bytes: usize = layers.iter().flat_map(Layer::convs).map(Conv::transformed_bytes).sum();
-        if bytes <= KEPT_BYTES {
+        // AlexNet's and SqueezeNet's are kept, VGG16's are not.
+        if bytes <= KeptWeights::MOST_BYTES {
             let convs = layers.iter_mut().flat_map(Layer::convs_mut);
             convs.for_each(|conv| conv.kept = Some(KeptWeights::default()));
         }

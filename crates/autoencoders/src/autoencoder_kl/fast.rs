@@ -25,11 +25,6 @@ use vae_fidelity_kernels::winograd::{self, KeptWeights};
 /// Values of a kernel of 3x3, of each input and output.
 const WINOGRAD_KERNEL: usize = 9;
 
-/// Bytes that a model's transformed weights may take at most where they are kept.
-const KEPT_BYTES: usize = 64 << 20;
-/// Values that tiles of 6x6 make of one.
-const TRANSFORMED: f64 = 64.0 / 9.0;
-
 /// By the name of the layer's weight.
 type Kept = Mutex<BTreeMap<String, Arc<KeptWeights>>>;
 
@@ -49,8 +44,8 @@ pub(super) struct Fast {
 impl Fast {
     pub fn new(checkpoint: &Checkpoint, threads: Threads) -> Self {
         let checkpoint = checkpoint.clone();
-        let bytes = checkpoint.parameters() as f64 * TRANSFORMED * size_of::<f32>() as f64;
-        let kept = (bytes <= KEPT_BYTES as f64).then(Kept::default);
+        let bytes = KeptWeights::bytes(checkpoint.parameters());
+        let kept = (bytes <= KeptWeights::MOST_BYTES).then(Kept::default);
         Self { checkpoint, threads, dtype: Dtype::F32, workspace: Workspace::default(), kept }
     }
 

@@ -59,6 +59,14 @@ struct Kept {
 }
 
 impl KeptWeights {
+    /// Bytes that the transformed weights of all layers of a model may take at most where they are kept.
+    pub const MOST_BYTES: usize = 64 << 20;
+
+    /// Bytes that so many weights take at most once they are transformed, to tiles of 6x6.
+    pub const fn bytes(weights: usize) -> usize {
+        (weights / 9).saturating_mul(64 * size_of::<f32>())
+    }
+
     /// The weights for tiles of `tile`, which `transform` fills where they are kept for the first time;
     /// `None` where they are not.
     pub(super) fn of(
