@@ -36,6 +36,8 @@ rm -rf "$work/empty" && python3 -m venv "$work/empty"
 pytest=(-m pytest --quiet --no-header -p no:cacheprovider)
 "$work/empty/bin/python" "${pytest[@]}" "$package/tests/test_api.py"
 "$work/empty/bin/python" "${pytest[@]}" --doctest-modules --pyargs vae_fidelity
+"$work/empty/bin/python" "${pip[@]}" --requirement scripts/requirements_daft.txt
+"$work/empty/bin/python" "${pytest[@]}" "$package/tests/test_daft.py"
 
 # Beside torch, diffusers and Pillow; on two cores, since what is small leaves torch's threads idle.
 rm -rf "$work/site"

@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import tarfile
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 import ray
 import vae_fidelity
@@ -39,7 +41,7 @@ def of_result(folder):
     """All but `run`, and the rows."""
     result = json.loads((folder / "result.json").read_text())
     result.pop("run")
-    return result, (folder / "rows.parquet").read_bytes(), (folder / "latents.parquet").read_bytes()
+    return result, *((folder / name).read_bytes() for name in ("rows.parquet", "latents.parquet", "maps.json"))
 
 
 def actors():
@@ -101,3 +103,33 @@ def test_a_data_set_of_ray_is_mapped(cluster, data):
     rows = pictures.map_batches(Check, batch_size=2, compute=ray.data.ActorPoolStrategy(size=1)).take_all()
     found = {Path(row["path"]).name: row["psnr_db"] for row in rows}
     assert found == {name: vae_fidelity.check(data / name).metrics.psnr_db for name in sorted(found)} and len(found) == 4
+
+
+def test_a_data_set_of_ray_has_the_result_of_its_pictures(cluster, data, tmp_path):
+    files = [str(data / f"{index:02}.png") for index in range(6)]
+    for name, blocks in (("one", 1), ("many", 5)):
+        pictures = ray.data.read_binary_files(files, include_paths=True, override_num_blocks=blocks)
+        found = vae_fidelity.ray.evaluate(pictures, out=tmp_path / name, workers=2, shards=3)
+        assert found.pictures == 6 and found.errors == 0
+    assert of_result(tmp_path / "one") == of_result(tmp_path / "many"), "how it is cut changes no bit"
+    archive = tmp_path / "one.data" / "pictures.tar"
+    vae_fidelity.evaluate(archive, out=tmp_path / "whole")
+    assert of_result(tmp_path / "one") == of_result(tmp_path / "whole")
+    with tarfile.open(archive) as members:
+        names = members.getnames()
+    assert names == [f"{index:09}{file}" for index, file in enumerate(files)]
+
+
+def test_pixels_and_structs_are_the_same_pictures(cluster, data, tmp_path):
+    files = [data / f"{index:02}.png" for index in range(3)]
+    pixels = ray.data.from_items([{"image": np.asarray(Image.open(file))} for file in files])
+    structs = ray.data.from_items([{"image": {"bytes": file.read_bytes(), "path": None}} for file in files])
+    errors = []
+    for name, pictures in (("pixels", pixels), ("structs", structs)):
+        vae_fidelity.ray.evaluate(pictures, out=tmp_path / name, workers=1, shards=1)
+        errors.append(parquet.read_table(tmp_path / name / "rows.parquet")["mse"].to_pylist())
+    assert errors[0] == errors[1] and len(errors[0]) == 3
+    for rows, found in (({"text": "none"}, "found columns text"), ({"image": np.zeros((8, 8, 3))}, "array of float64")):
+        with pytest.raises(vae_fidelity.VaeFidelityError, match=found):
+            vae_fidelity.ray.evaluate(ray.data.from_items([rows]), out=tmp_path / "none", workers=1)
+        assert not (tmp_path / "none").exists()

@@ -2,6 +2,7 @@
 
     import vae_fidelity.ray
     found = vae_fidelity.ray.evaluate("/shared/val2017", ["A", "B"], out="/shared/result")
+    found = vae_fidelity.ray.evaluate(ray.data.read_images("s3://bucket/val"), "A", out="/shared/result")
 
 The number of machines, which of them does what, and which of them dies on the way change no bit of the result.
 """
@@ -14,13 +15,17 @@ import os
 import pathlib
 import shutil
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from vae_fidelity import _evaluate
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._evaluate import Evaluation, Path
 from vae_fidelity._numbers import check_counts, check_least
 from vae_fidelity._pipeline import Pipeline
+from vae_fidelity._ray_pictures import is_data_set, write_archive
+
+if TYPE_CHECKING:
+    import ray.data
 
 __all__ = ["evaluate"]
 
@@ -28,7 +33,7 @@ _SHARDS_A_WORKER = 4
 
 
 def evaluate(
-    data: Path,
+    data: Union[Path, ray.data.Dataset],
     repo: Union[Path, Sequence[Path]] = "builtin",
     *,
     out: Path,
@@ -47,11 +52,13 @@ def evaluate(
     or its machine dies, Ray starts another one, which goes on where the shard was stopped. The result is that of
     `vae_fidelity.evaluate`, to the bit.
 
-    Every machine needs this package, and has to see `data`, `out` and the VAEs under the same paths. An actor of a
-    processor with other instructions than the rest computes other last bits, and is refused at the end.
+    Every machine needs this package, and has to see `data`, `out` and the VAEs under the same paths.
 
     Args:
-        data: As `vae_fidelity.evaluate` takes it.
+        data: As `vae_fidelity.evaluate` takes it; or a data set of Ray, whose rows have a picture's file as `bytes`, and
+            its `path` if it is known, or as `image` 8-bit pixels, a file's bytes, or both as Python's `datasets` has
+            them. Its pictures are written to `<out>.data/pictures.tar` first, in its order, and stay there for
+            `explain-gap`.
         repo: A VAE, or several: `builtin`, a path, or a repository's id.
         out: The folder that is written. Shards lie beside it, in `<out>.shards`, until they are put together.
         protocol: Every choice that changes a number: a built-in one's name, or a TOML file.
@@ -59,7 +66,8 @@ def evaluate(
         shards: Into how many parts the data set is cut; by default four for each actor. Started again after a stop
             with the same number, parts that are done are not done again.
         threads: How many threads, and so many processors, an actor has.
-        metric_weights: The folder with the weights of LPIPS, DISTS and rFID.
+        metric_weights: The folder with the weights of LPIPS, DISTS and rFID. What torch itself has downloaded is found
+            without it.
         min_psnr: Fail where the mean PSNR is below this, in dB.
         min_ssim: Fail where the mean SSIM is below this.
         min_ms_ssim: Fail where the mean MS-SSIM is below this.
@@ -79,9 +87,13 @@ def evaluate(
         ray.init()
     workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
     shards = shards or _SHARDS_A_WORKER * workers
+    source: Any = data
+    if is_data_set(data):
+        source = pathlib.Path(f"{os.path.abspath(out)}.data", "pictures.tar")
+        write_archive(data, source)
     folders = [_folder(out, shard, shards) for shard in range(shards)]
     asked = {
-        "data": _anywhere(data),
+        "data": _anywhere(source),
         "protocol": _anywhere(protocol),
         "metric_weights": None if metric_weights is None else _anywhere(metric_weights),
     }
