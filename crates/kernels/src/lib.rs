@@ -19,8 +19,8 @@
 //!
 //! **Threads and instructions.** [`Threads`](threads::Threads) says how many threads a call uses (it
 //! spawns them) and whether it uses the widest vectors that the processor has, detected at run time, or
-//! plain Rust. The number of threads changes no bit of a result; vectors of another width, or plain Rust,
-//! change its rounding.
+//! plain Rust. Neither changes a bit of a result: every sum has one order, products are added in one
+//! rounding (in software where the processor cannot), and `exp` is this crate's own.
 //!
 //! **Memory.** Tensors come from a [`Memory`](memory::Memory), which reuses what earlier layers have
 //! freed and may be backed by a file under a [`Limit`](limit::Limit) for the process.
@@ -75,6 +75,8 @@ pub mod attention;
 pub mod direct;
 pub mod winograd;
 
+#[cfg(test)]
+mod checksums;
 #[cfg(test)]
 mod literal;
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Normalize {
                 out.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x });
             }
             Some(Activation::Mish) => {
-                out.iter_mut().for_each(|x| *x *= x.exp().ln_1p().tanh());
+                out.iter_mut().for_each(|x| *x *= libm::tanhf(libm::log1pf(libm::expf(*x))));
             }
             Some(Activation::Gelu) => {
                 let root = std::f64::consts::FRAC_1_SQRT_2;

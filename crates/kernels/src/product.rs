@@ -3,8 +3,12 @@
 
 use pulp::Simd;
 
-/// Rows of the output that are accumulated in registers at once.
-pub(crate) const ROWS: usize = 6;
+/// Rows of the output that are accumulated in registers at once: AVX-512 has 32 of them, others have 16, or vectors
+/// half as long as AVX2's.
+#[inline(always)]
+const fn rows_at_once<S: Simd>() -> usize {
+    if S::F32_LANES == 16 { 12 } else { 6 }
+}
 
 /// Columns of the output that are accumulated in registers at once: two vectors.
 #[inline(always)]
@@ -31,8 +35,15 @@ pub(crate) struct Shape {
     pub ahead: usize,
 }
 
-/// Steps of depth for which one cache line is prefetched.
-const STEPS_A_LINE: usize = 4;
+/// Steps of depth in which one row of the next panel is prefetched, so that four times six rows or twice twelve fetch all
+/// of it.
+#[inline(always)]
+const fn steps_a_row<S: Simd>() -> usize {
+    24 / rows_at_once::<S>()
+}
+
+/// Values of a cache line.
+const LINE: usize = 16;
 
 /// `out` = `left` * `right`, or `out` += `left` * `right`.
 ///
@@ -55,26 +66,33 @@ pub(crate) fn product<S: Simd>(
     assert!(right.len() >= (panels - 1) * panel_stride + depth * columns);
     assert!(out.len() >= (rows - 1) * out_stride + panels * columns);
     // Rows in the outer loop: a row is read from memory once, and from the cache for the other panels.
-    for row in (0..rows).step_by(ROWS) {
+    let (most, steps) = (rows_at_once::<S>(), steps_a_row::<S>());
+    for row in (0..rows).step_by(most) {
         let left = &left[row * left_stride..];
         for panel in 0..panels {
             let right = &right[panel * panel_stride..];
             // The first tiles of rows prefetch a share each, the others nothing new.
-            let share = row / ROWS * (depth / STEPS_A_LINE) * columns;
-            let next = match shape.ahead > 0 && row < STEPS_A_LINE * ROWS {
+            let share = row / most * (depth / steps) * columns;
+            let next = match shape.ahead > 0 && row < steps * most {
                 true => right.as_ptr().wrapping_add(shape.ahead + share),
                 false => right.as_ptr(),
             };
             let out = &mut out[row * out_stride + panel * columns..];
             // SAFETY: the assertions above cover `rows` rows and `panels` panels.
             unsafe {
-                match rows - row {
+                match most.min(rows - row) {
                     1 => tile::<S, 1>(simd, shape, left, right, next, out),
                     2 => tile::<S, 2>(simd, shape, left, right, next, out),
                     3 => tile::<S, 3>(simd, shape, left, right, next, out),
                     4 => tile::<S, 4>(simd, shape, left, right, next, out),
                     5 => tile::<S, 5>(simd, shape, left, right, next, out),
-                    _ => tile::<S, ROWS>(simd, shape, left, right, next, out),
+                    6 => tile::<S, 6>(simd, shape, left, right, next, out),
+                    7 => tile::<S, 7>(simd, shape, left, right, next, out),
+                    8 => tile::<S, 8>(simd, shape, left, right, next, out),
+                    9 => tile::<S, 9>(simd, shape, left, right, next, out),
+                    10 => tile::<S, 10>(simd, shape, left, right, next, out),
+                    11 => tile::<S, 11>(simd, shape, left, right, next, out),
+                    _ => tile::<S, 12>(simd, shape, left, right, next, out),
                 }
             }
         }
@@ -124,11 +142,14 @@ unsafe fn tile<S: Simd, const M: usize>(
             }
         }
         let mut next = next;
-        let whole = shape.depth / STEPS_A_LINE * STEPS_A_LINE;
-        for start in (0..whole).step_by(STEPS_A_LINE) {
-            prefetch(next);
+        let steps = steps_a_row::<S>();
+        let whole = shape.depth / steps * steps;
+        for start in (0..whole).step_by(steps) {
+            for line in (0..2 * lanes).step_by(LINE) {
+                prefetch(next.wrapping_add(line));
+            }
             next = next.wrapping_add(2 * lanes);
-            for k in start..start + STEPS_A_LINE {
+            for k in start..start + steps {
                 add_products(
                     simd,
                     left.add(k),
@@ -168,8 +189,8 @@ unsafe fn add_products<S: Simd, const M: usize>(
         let second = right.add(S::F32_LANES).cast::<S::f32s>().read_unaligned();
         for (m, sums) in sums.iter_mut().enumerate() {
             let value = simd.splat_f32s(*left.add(m * stride));
-            sums[0] = simd.mul_add_e_f32s(value, first, sums[0]);
-            sums[1] = simd.mul_add_e_f32s(value, second, sums[1]);
+            sums[0] = simd.mul_add_f32s(value, first, sums[0]);
+            sums[1] = simd.mul_add_f32s(value, second, sums[1]);
         }
     }
 }

@@ -45,10 +45,21 @@ fn assert_close(fast: &NhwcTensor, slow: &NhwcTensor, most: f32) {
     }
 }
 
-/// Runs `work` in plain Rust, one value at a time, and in vectors as wide as this processor has.
-fn on_every_instruction_set<W: WithSimd>(work: impl Fn() -> W, check: impl Fn(W::Output)) {
-    check(pulp::Scalar.vectorize(work()));
-    check(pulp::Arch::new().dispatch(work()));
+/// Runs `work` in plain Rust, one value at a time, and in vectors of each width that this processor has: all give
+/// the same bits, which `check` is told.
+#[track_caller]
+fn on_every_instruction_set<W>(work: impl Fn() -> W, check: impl Fn(NhwcTensor))
+where
+    W: WithSimd<Output = NhwcTensor>,
+{
+    let plain = pulp::Scalar.vectorize(work());
+    let mut vectors = vec![pulp::Arch::new().dispatch(work())];
+    #[cfg(target_arch = "x86_64")]
+    vectors.extend(pulp::x86::V3::try_new().map(|avx2| Simd::vectorize(avx2, work())));
+    for made in vectors {
+        assert_close(&made, &plain, 0.0);
+    }
+    check(plain);
 }
 
 #[test]

@@ -6,8 +6,7 @@ use std::thread::Builder;
 
 use pulp::{Simd, WithSimd};
 
-/// How many threads kernels use, and which instructions. Results do not depend on the number of
-/// threads.
+/// How many threads kernels use, and which instructions. Results depend on neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Threads {
     /// At least 1.
@@ -19,20 +18,21 @@ pub struct Threads {
 /// The instructions that kernels compute with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instructions {
-    /// The widest vectors that [`pulp`] finds in this processor at run time: AVX2 with FMA on x86-64,
-    /// NEON on aarch64. Without either as [`Self::Plain`].
+    /// The widest vectors that [`pulp`] finds in this processor at run time: AVX-512, or AVX2 with FMA, on
+    /// x86-64, NEON on aarch64. Without any as [`Self::Plain`].
     Vectors,
-    /// One value at a time, in portable Rust: the reference for vectors.
+    /// One value at a time, in portable Rust: the reference for vectors, whose bits it has.
     Plain,
 }
 
 impl Instructions {
-    /// What [`Self::Vectors`] is on this processor: `avx2-fma`, `neon` or `plain`. Between them results
-    /// differ in the last bits.
+    /// What [`Self::Vectors`] is on this processor: `avx512`, `avx2-fma`, `neon` or `plain`.
     pub fn detected() -> &'static str {
         #[cfg(target_arch = "x86_64")]
-        if pulp::x86::V3::try_new().is_some() {
-            return "avx2-fma";
+        match pulp::Arch::new() {
+            pulp::Arch::V4(_) => return "avx512",
+            pulp::Arch::V3(_) => return "avx2-fma",
+            _ => {}
         }
         match cfg!(target_arch = "aarch64") {
             true => "neon",

@@ -174,7 +174,7 @@ impl Vae for FastAutoencoderKL {
         let dtype = self.dtype();
         let std = moments
             .slice(s![.., channels.., .., ..])
-            .mapv(|logvar| dtype.round(dtype.round(0.5 * logvar.clamp(-30.0, 20.0)).exp()));
+            .mapv(|logvar| dtype.round(libm::expf(dtype.round(0.5 * logvar.clamp(-30.0, 20.0)))));
         let mut latents = mean.to_owned();
         if let Some(noise) = noise {
             if noise.dim() != latents.dim() {

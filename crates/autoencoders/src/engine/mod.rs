@@ -18,7 +18,7 @@ use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::vae::Vae;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
-use vae_fidelity_kernels::threads::{Instructions, Threads};
+use vae_fidelity_kernels::threads::Threads;
 
 /// An implementation of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,18 +117,16 @@ impl Execution {
         self.dtype
     }
 
-    /// The instructions that this project's kernels run with on this processor; `None` where libtorch
-    /// chooses.
-    pub fn instructions(&self) -> Option<&'static str> {
-        let own = self.engine == Engine::Fast && self.device == Device::CPU;
-        own.then(Instructions::detected)
+    /// Whether this runs on this project's kernels, of which neither threads nor instructions change a bit.
+    fn is_own(&self) -> bool {
+        self.engine == Engine::Fast && self.device == Device::CPU
     }
 
     /// How this runs as several models at once, each on one thread, and how many they are: as many as compute one
     /// together. `None` where that is another way to run: on anything but this project's kernels without a limit of
     /// memory, and where there is one thread.
     pub fn several(&self) -> Option<(usize, Self)> {
-        let own = self.instructions().is_some() && self.max_memory.is_none();
+        let own = self.is_own() && self.max_memory.is_none();
         let threads = self.threads.map_or_else(Threads::available, Threads::new).count;
         (own && threads > 1).then(|| (threads, Self { threads: Some(1), ..self.clone() }))
     }
@@ -136,7 +134,7 @@ impl Execution {
     /// How many threads compute, where their number changes what is computed: not on this project's
     /// kernels. `None` also where it was not asked for.
     pub fn threads_that_matter(&self) -> Option<usize> {
-        self.threads.filter(|_| self.instructions().is_none())
+        self.threads.filter(|_| !self.is_own())
     }
 
     /// The same with at most `bytes` of memory for the process while it encodes and decodes.

@@ -113,7 +113,7 @@ impl Elementwise {
         match self {
             Self::ToUnitRange => round(round(x + 1.0) / 2.0),
             Self::FromUnitRange => round(round(x * 2.0) - 1.0),
-            Self::SoftClamp => round(round(round(x / 3.0).tanh()) * 3.0),
+            Self::SoftClamp => round(round(libm::tanhf(round(x / 3.0))) * 3.0),
             Self::Clamp => x.clamp(-1.0, 1.0),
         }
     }

@@ -352,7 +352,7 @@ fn transform_tile<S, T, const POINTS: usize, const TILE: usize>(
                 }
                 let off = simd.sub_f32s(value, shift);
                 sum = simd.add_f32s(sum, off);
-                squares = simd.mul_add_e_f32s(off, off, squares);
+                squares = simd.mul_add_f32s(off, off, squares);
             }
         }
     }

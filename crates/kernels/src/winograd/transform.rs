@@ -35,7 +35,7 @@ pub(super) struct F6x6;
 /// `by` * `a` + `b`
 #[inline(always)]
 fn plus<S: Simd>(simd: S, by: f32, a: S::f32s, b: S::f32s) -> S::f32s {
-    simd.mul_add_e_f32s(simd.splat_f32s(by), a, b)
+    simd.mul_add_f32s(simd.splat_f32s(by), a, b)
 }
 
 #[inline(always)]
