@@ -1,5 +1,6 @@
 //! `evaluate` and `merge`: VAEs judged by a data set.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use crate::evaluation::{
     self, EvaluateOptions, Evaluated, EvaluationReport, Least, Protocol, TrainedMetrics,
 };
 use crate::output::write_atomically;
+use crate::perceptual::WeightFolders;
 use crate::pipeline::{Evaluation, evaluate};
 use crate::report::evaluation_page;
 use crate::{Pipeline, Result};
@@ -65,12 +67,18 @@ fn trained(
     progress: &Progress,
     console: Console,
 ) -> Result<TrainedMetrics> {
-    let folder = args.metric_weights.as_deref();
+    let folders = WeightFolders::with_torch_hub(args.metric_weights.clone());
     let threads = args.execution.threads_at_most();
-    let (there, left_out) = TrainedMetrics::of_protocol(folder, protocol, threads)?;
+    let (there, left_out) = TrainedMetrics::of_protocol(&folders, protocol, threads)?;
+    let mut downloaded = there.files().iter().filter(|file| folders.is_downloaded(file)).peekable();
+    if downloaded.peek().is_some() {
+        let names: BTreeSet<String> = downloaded.map(|file| file.display().to_string()).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        progress.around(|| console.note(format!("weights that torch has downloaded: {names}")));
+    }
     if !left_out.is_empty() {
         let left_out = left_out.join(", ");
-        let note = match folder {
+        let note = match folders.own {
             Some(folder) => {
                 format!("left out, no weights of it in {}: {left_out}", folder.display())
             }

@@ -40,7 +40,8 @@ pub struct EvaluateArgs {
     pub shard: Shard,
     /// The folder with the weights of LPIPS, DISTS and rFID, under the names by which they were published:
     /// torchvision's alexnet-*.pth, vgg16-*.pth, squeezenet1_1-*.pth, alex.pth, vgg.pth, squeeze.pth of the package
-    /// lpips, version 0.1, DISTS_pytorch/weights.pt, and pt_inception-2015-12-05-*.pth. What is not there is left out
+    /// lpips, version 0.1, DISTS_pytorch/weights.pt, and pt_inception-2015-12-05-*.pth. What torch has downloaded is found without it; what is
+    /// nowhere is left out
     #[arg(long, value_name = "DIR")]
     pub metric_weights: Option<PathBuf>,
     #[command(flatten)]
@@ -98,7 +99,7 @@ pub struct ExplainGapArgs {
     /// At most this many pictures, evenly through the data set
     #[arg(long, value_name = "COUNT", default_value = "64", value_parser = at_least_one)]
     pub sample: usize,
-    /// The folder with the weights of LPIPS and DISTS, as for evaluate; without it they are left out
+    /// The folder with the weights of LPIPS and DISTS, as for evaluate; without them they are left out
     #[arg(long, value_name = "DIR")]
     pub metric_weights: Option<PathBuf>,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::evaluation::{EvaluationReport, GapNets, TrainedMetrics};
+use crate::perceptual::WeightFolders;
 use crate::pipeline::{EvaluatedSide, explain_gap, read_result};
 use crate::{Pipeline, Result};
 
@@ -53,8 +54,8 @@ fn trained(args: &ExplainGapArgs, results: &[EvaluationReport; 2]) -> Result<Tra
         results[1].model(args.model_b, "`model_b`")?,
     );
     let asked = GapNets::of([&a.metrics, &b.metrics]).all();
-    let folder = args.metric_weights.as_deref();
-    Ok(TrainedMetrics::open(folder, &asked, args.execution.threads_at_most())?.0)
+    let folders = WeightFolders::with_torch_hub(args.metric_weights.clone());
+    Ok(TrainedMetrics::open(&folders, &asked, args.execution.threads_at_most())?.0)
 }
 
 /// The first of one is both sides'.

@@ -81,7 +81,7 @@ pub fn evaluate(what: Evaluation, progress: &(dyn Fn(Progress) + Sync)) -> Resul
         },
         models: pipelines.iter().map(|of| of.identity()).collect::<Result<_>>()?,
         metric_weights: options.trained.weights(),
-        metric_instructions: options.trained.instructions(protocol),
+        metric_instructions: protocol.metrics.instructions(),
     };
     let folder = Folder::open(out, &identity, options.shard)?;
     let run = RunRecord {
@@ -175,7 +175,7 @@ impl Pipeline {
             // Which of several GPUs it is changes nothing.
             device: device.split(':').next().unwrap_or_default().to_owned(),
             arithmetic: execution.arithmetic(),
-            instructions: execution.instructions().map(str::to_owned),
+            instructions: None,
             threads: execution.threads_that_matter(),
         }
     }

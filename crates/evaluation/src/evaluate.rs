@@ -10,18 +10,18 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use crate::data::{DataSet, Reader};
 use crate::evaluated::Evaluated;
 use crate::features::Features;
-use crate::folder::{Folder, finished_features};
+use crate::folder::{Folder, finished_features, finished_maps};
 use crate::identity::Identity;
-use crate::judge::{Trip, judged, trip};
+use crate::judge::{Judged, Ran, Read, trip};
+use crate::maps::{Maps, add_maps, check_maps};
 use crate::model::Model;
-use crate::pair::Pair;
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::prepare;
 use crate::report::RunRecord;
 use crate::results::{Least, report};
 use crate::row::Row;
 use crate::sha256::sha256;
 use crate::shard::Shard;
-use crate::trained::{Input, TrainedMetrics};
+use crate::trained::TrainedMetrics;
 use crate::unchanged::check_unchanged;
 use crate::workers::{InOrder, Workers};
 use crate::worst::Worst;
@@ -56,29 +56,6 @@ pub struct Progress {
     pub total: usize,
 }
 
-/// A picture on its way to the models.
-struct Read {
-    /// Among those of this run.
-    place: usize,
-    index: usize,
-    sha256: Option<String>,
-    prepared: Result<Prepared>,
-}
-
-/// A picture on its way to the metrics.
-struct Ran {
-    read: Read,
-    trips: Vec<Result<Trip>>,
-}
-
-/// A picture on its way to the disk.
-struct Judged {
-    rows: Vec<Row>,
-    /// Of the rows that have metrics.
-    pairs: Vec<Pair>,
-    features: Option<Vec<Vec<f32>>>,
-}
-
 /// Has `workers` send the pictures of a shard of `data` through their models, goes on where an earlier run in
 /// `folder` was stopped, and sums the rows up. `progress` is told after each picture.
 ///
@@ -100,7 +77,7 @@ pub fn evaluate(
     let mut worst = Worst::default();
     let models = workers.models();
     let run = Run { data, identity, folder, options, models };
-    let (rows, features) = match folder.is_finished() {
+    let (rows, features, maps) = match folder.is_finished() {
         true => {
             let rows = folder.rows()?;
             check_unchanged(folder.path(), data, &rows)?;
@@ -109,13 +86,16 @@ pub fn evaluate(
                 .has_features()
                 .then(|| finished_features(folder.path(), models))
                 .transpose()?;
-            (rows, features)
+            let maps = finished_maps(folder.path(), models)?;
+            check_maps(folder.path(), &maps, &rows)?;
+            (rows, features, maps)
         }
         false => {
             let rows = run.rows(workers, &mut worst, progress)?;
-            let features = run.features()?;
-            folder.write_rows(&rows, features.as_ref())?;
-            (rows, features)
+            let (features, maps) = (run.features()?, run.maps()?);
+            check_maps(folder.path(), &maps, &rows)?;
+            folder.write_rows(&rows, features.as_ref(), &maps)?;
+            (rows, features, maps)
         }
     };
     folder.tidy(&worst)?;
@@ -124,7 +104,7 @@ pub fn evaluate(
         seconds: started.elapsed().as_secs_f64(),
         ..options.run.clone()
     };
-    let report = report(identity, &rows, features.as_ref(), &options.least, run)?;
+    let report = report(identity, &rows, features.as_ref(), &maps, &options.least, run)?;
     folder.write_report(&report)?;
     let worst = worst.pictures(|name| folder.worst_picture(name))?;
     Ok(Evaluated { report, rows, worst })
@@ -172,7 +152,7 @@ impl Run<'_> {
             match workers {
                 Workers::Caller(models) => {
                     let (to_metrics, ran) = sync_channel::<Ran>(WAITING);
-                    let judged = ran.into_iter().map(|ran| self.judged(&ran));
+                    let judged = ran.into_iter().map(|ran| Ok(self.judged(&ran)));
                     let judging = move || self.commit(parts, judged, worst, &told);
                     let metrics = Builder::new().spawn_scoped(scope, judging);
                     let metrics = metrics.map_err(|error| no_thread(&error))?;
@@ -211,12 +191,24 @@ impl Run<'_> {
         if !self.identity.has_features() {
             return Ok(None);
         }
-        let parts = self.options.shard.range(self.data.entries().len()).len().div_ceil(PART);
         let mut features = Features::of(self.models);
-        for part in 0..parts {
+        for part in 0..self.parts() {
             features.extend(&self.folder.part_features(part, self.models)?);
         }
         Ok(Some(features))
+    }
+
+    /// The same.
+    fn maps(&self) -> Result<Vec<Maps>> {
+        let mut maps = vec![Maps::none(); self.models];
+        for part in 0..self.parts() {
+            add_maps(&mut maps, &self.folder.part_maps(part, self.models)?);
+        }
+        Ok(maps)
+    }
+
+    fn parts(&self) -> usize {
+        self.options.shard.range(self.data.entries().len()).len().div_ceil(PART)
     }
 
     fn read(&self, pictures: &[usize], to_models: &SyncSender<Read>) {
@@ -261,7 +253,7 @@ impl Run<'_> {
             let Ok(read) = next else { return };
             let place = read.place;
             let models = models.iter().map(|model| &**model as &dyn Model);
-            let judged = self.ran(models, read).and_then(|ran| self.judged(&ran));
+            let judged = self.ran(models, read).map(|ran| self.judged(&ran));
             let is_last = judged.is_err();
             if to_disk.send((place, judged)).is_err() || is_last {
                 return;
@@ -312,6 +304,7 @@ impl Run<'_> {
         for (part, pictures) in parts {
             let mut rows = Vec::with_capacity(pictures.len() * self.models);
             let mut features = self.identity.has_features().then(|| Features::of(self.models));
+            let mut maps = vec![Maps::none(); self.models];
             for _ in *pictures {
                 let Some(judged) = judged.next().transpose()? else { return Ok(all) };
                 let mut pairs = judged.pairs.iter();
@@ -321,56 +314,20 @@ impl Run<'_> {
                 if let Some((features, of)) = features.as_mut().zip(judged.features) {
                     features.push(&of);
                 }
+                add_maps(&mut maps, &judged.maps);
                 rows.extend(judged.rows);
                 done += 1;
                 told(done);
             }
-            self.folder.commit(*part, &rows, features.as_ref(), worst)?;
+            self.folder.commit(*part, &rows, features.as_ref(), &maps, worst)?;
             all.extend(rows);
         }
         Ok(all)
     }
 
-    fn judged(&self, Ran { read, trips }: &Ran) -> Result<Judged> {
-        let id = &self.data.entries()[read.index].id;
-        let row = |model: usize, error: &str| Row {
-            sha256: read.sha256.clone(),
-            ..Row::failed(read.index as u64, id, model as u32, error.to_owned())
-        };
-        let prepared = match &read.prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                let error = error.to_string();
-                let rows = (0..self.models).map(|model| row(model, &error)).collect();
-                return Ok(Judged { rows, pairs: Vec::new(), features: None });
-            }
-        };
-        let pair = |(width, height): (usize, usize)| (width as u32, height as u32);
-        let sized = |row: Row| Row {
-            source_size: Some(pair(prepared.source)),
-            size: Some(pair(prepared.size())),
-            ..row
-        };
-        let (mut rows, mut pairs) = (Vec::with_capacity(self.models), Vec::new());
-        let choices = self.identity.protocol.metrics.lpips;
-        let mut trained = Input::new(&self.options.trained, choices, prepared.sample.view());
-        for (model, trip) in trips.iter().enumerate() {
-            let result = trip.as_ref().map_err(Error::clone).and_then(|trip| {
-                let row = sized(row(model, ""));
-                judged(row, prepared, trip, &self.identity.protocol, &mut trained)
-            });
-            match result {
-                Ok((row, pair)) => {
-                    rows.push(row);
-                    pairs.push(pair);
-                }
-                Err(error) => rows.push(sized(row(model, &error.to_string()))),
-            }
-        }
-        // Sets are of the same pictures for every model.
-        let has_features = self.identity.has_features() && pairs.len() == self.models;
-        let features = has_features.then(|| self.options.trained.features(&pairs));
-        Ok(Judged { rows, pairs, features })
+    fn judged(&self, ran: &Ran) -> Judged {
+        let id = &self.data.entries()[ran.read.index].id;
+        Judged::of(id, ran, self.identity, &self.options.trained)
     }
 }
 

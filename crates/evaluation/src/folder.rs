@@ -12,6 +12,7 @@ use vae_fidelity_files::output::{write_all_atomically, write_atomically, write_e
 use crate::channels_file::{channels_file, read_channels};
 use crate::features::Features;
 use crate::identity::Identity;
+use crate::maps::{Maps, read_maps};
 use crate::report::{EvaluationReport, SCHEMA_VERSION};
 use crate::row::Row;
 use crate::rows_file::{read_rows, rows_file};
@@ -23,6 +24,7 @@ const PARTS: &str = "parts";
 const WORST_FOLDER: &str = "worst";
 const ROWS: &str = "rows.parquet";
 const LATENTS: &str = "latents.parquet";
+const MAPS: &str = "maps.json";
 const FEATURES_FOLDER: &str = "features";
 
 /// Far above any picture of the worst.
@@ -154,13 +156,23 @@ impl Folder {
         self.path.join(PARTS).join(format!("{part:07}.features.npy"))
     }
 
-    /// Puts `rows` and `features` on the disk as part `part`, with the pictures of `worst` that are new. After a
+    /// The maps of part `part`, which is done, of as many models.
+    pub(crate) fn part_maps(&self, part: usize, models: usize) -> Result<Vec<Maps>> {
+        read_maps(&self.maps_file(part), models)
+    }
+
+    fn maps_file(&self, part: usize) -> PathBuf {
+        self.path.join(PARTS).join(format!("{part:07}.{MAPS}"))
+    }
+
+    /// Puts `rows`, `features` and `maps` on the disk as part `part`, with the pictures of `worst` that are new. After a
     /// stop it is there as a whole or not at all: its rows come last.
     pub(crate) fn commit(
         &self,
         part: usize,
         rows: &[Row],
         features: Option<&Features>,
+        maps: &[Maps],
         worst: &mut Worst,
     ) -> Result<()> {
         for (name, png) in worst.files() {
@@ -172,6 +184,7 @@ impl Folder {
         if let Some(features) = features {
             write_atomically(&self.features_file(part), &features.npy()?)?;
         }
+        write_atomically(&self.maps_file(part), &serde_json::to_vec(maps).map_err(bug)?)?;
         write_atomically(&channels_path, &channels_file(rows)?)?;
         write_atomically(&rows_path, &rows_file(rows)?)?;
         worst.written();
@@ -202,8 +215,13 @@ impl Folder {
         finished_rows(&self.path)
     }
 
-    /// Writes all rows and features.
-    pub(crate) fn write_rows(&self, rows: &[Row], features: Option<&Features>) -> Result<()> {
+    /// Writes all rows, features and maps.
+    pub(crate) fn write_rows(
+        &self,
+        rows: &[Row],
+        features: Option<&Features>,
+        maps: &[Maps],
+    ) -> Result<()> {
         if let Some(features) = features {
             let folder = self.path.join(FEATURES_FOLDER);
             fs::create_dir_all(&folder).map_err(|error| write_error(&folder, &error))?;
@@ -211,6 +229,7 @@ impl Folder {
                 write_atomically(&folder.join(name), &bytes)?;
             }
         }
+        write_atomically(&self.path.join(MAPS), &serde_json::to_vec(maps).map_err(bug)?)?;
         write_atomically(&self.path.join(LATENTS), &channels_file(rows)?)?;
         write_atomically(&self.path.join(ROWS), &rows_file(rows)?)
     }
@@ -262,6 +281,15 @@ pub(crate) fn finished_rows(path: &Path) -> Result<Vec<Row>> {
 /// When they are not all there, or cannot be read.
 pub(crate) fn finished_features(path: &Path, models: usize) -> Result<Features> {
     Features::read_files(&path.join(FEATURES_FOLDER), models)
+}
+
+/// The maps of the folder at `path`, of as many models.
+///
+/// # Errors
+///
+/// When they are not there, or cannot be read.
+pub(crate) fn finished_maps(path: &Path, models: usize) -> Result<Vec<Maps>> {
+    read_maps(&path.join(MAPS), models)
 }
 
 /// Whether all rows of the folder at `path` are there.

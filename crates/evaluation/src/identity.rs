@@ -21,7 +21,8 @@ pub struct EngineRecord {
     pub device: String,
     /// How values of the dtype come about, such as `f32`.
     pub arithmetic: String,
-    /// The instructions that kernels use, such as `avx2`; `None` where they are not this project's.
+    /// The instructions that results depend on; `None` on this project's kernels, where they depend on none, and
+    /// where libtorch chooses.
     pub instructions: Option<String>,
     /// How many threads, where their number changes results; `None` where it does not.
     pub threads: Option<usize>,
@@ -89,7 +90,7 @@ pub struct Identity {
     /// The files that metrics have.
     #[serde(default)]
     pub metric_weights: Vec<MetricWeights>,
-    /// The instructions that metrics are computed with, such as `avx2-fma`; `None` where none depends on them.
+    /// The instructions that SSIMULACRA 2 and Butteraugli are computed with, such as `avx2-fma`; `None` without them.
     #[serde(default)]
     pub metric_instructions: Option<String>,
 }

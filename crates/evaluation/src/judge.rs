@@ -7,12 +7,96 @@ use vae_fidelity_core::vae::Encoded;
 use vae_fidelity_files::error::{Error, Result};
 
 use crate::equivariance::Equivariance;
+use crate::identity::Identity;
+use crate::maps::Maps;
 use crate::model::Model;
 use crate::pair::Pair;
 use crate::prepare::Prepared;
 use crate::protocol::{Posterior, Protocol, Take};
 use crate::row::Row;
-use crate::trained::Input;
+use crate::trained::{Input, TrainedMetrics};
+
+/// A picture on its way to the models.
+pub(crate) struct Read {
+    /// Among those of this run.
+    pub place: usize,
+    /// Among those of the data set.
+    pub index: usize,
+    pub sha256: Option<String>,
+    pub prepared: Result<Prepared>,
+}
+
+/// A picture on its way to the metrics.
+pub(crate) struct Ran {
+    pub read: Read,
+    pub trips: Vec<Result<Trip>>,
+}
+
+/// A picture on its way to the disk.
+pub(crate) struct Judged {
+    pub rows: Vec<Row>,
+    /// Of the rows that have metrics.
+    pub pairs: Vec<Pair>,
+    /// Of each model; those of no picture where it could not judge this one.
+    pub maps: Vec<Maps>,
+    pub features: Option<Vec<Vec<f32>>>,
+}
+
+impl Judged {
+    /// The picture `id` by all models; what is wrong with it is in its rows.
+    pub fn of(
+        id: &str,
+        Ran { read, trips }: &Ran,
+        identity: &Identity,
+        trained: &TrainedMetrics,
+    ) -> Self {
+        let models = identity.models.len();
+        let row = |model: usize, error: &str| Row {
+            sha256: read.sha256.clone(),
+            ..Row::failed(read.index as u64, id, model as u32, error.to_owned())
+        };
+        let mut all = Self {
+            rows: Vec::with_capacity(models),
+            pairs: Vec::new(),
+            maps: vec![Maps::none(); models],
+            features: None,
+        };
+        let prepared = match &read.prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let error = error.to_string();
+                all.rows.extend((0..models).map(|model| row(model, &error)));
+                return all;
+            }
+        };
+        let pair = |(width, height): (usize, usize)| (width as u32, height as u32);
+        let sized = |row: Row| Row {
+            source_size: Some(pair(prepared.source)),
+            size: Some(pair(prepared.size())),
+            ..row
+        };
+        let choices = identity.protocol.metrics.lpips;
+        let mut input = Input::new(trained, choices, prepared.sample.view());
+        for (model, trip) in trips.iter().enumerate() {
+            let result = trip.as_ref().map_err(Error::clone).and_then(|trip| {
+                let row = sized(row(model, ""));
+                judged(row, prepared, trip, &identity.protocol, &mut input)
+            });
+            match result {
+                Ok((row, pair, maps)) => {
+                    all.rows.push(row);
+                    all.pairs.push(pair);
+                    all.maps[model] = maps;
+                }
+                Err(error) => all.rows.push(sized(row(model, &error.to_string()))),
+            }
+        }
+        // Sets are of the same pictures for every model.
+        let has_features = identity.has_features() && all.pairs.len() == models;
+        all.features = has_features.then(|| trained.features(&all.pairs));
+        all
+    }
+}
 
 /// What a model made of a picture.
 pub(crate) struct Trip {
@@ -67,18 +151,18 @@ fn picture_seed(seed: u64, id: &str) -> u64 {
     hash.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
 }
 
-/// The metrics of `trip`, in a row that has all but them.
+/// The metrics of `trip`, in a row that has all but them, and its maps.
 ///
 /// # Errors
 ///
 /// When NaN or infinity was encoded or decoded, and when there is no memory to compare it.
-pub(crate) fn judged(
+fn judged(
     row: Row,
     prepared: &Prepared,
     trip: &Trip,
     protocol: &Protocol,
     trained: &mut Input,
-) -> Result<(Row, Pair)> {
+) -> Result<(Row, Pair, Maps)> {
     let tensors = [("latents", &trip.encoded.latents), ("decoded", &trip.decoded)].into_iter();
     let of_changed = trip.equivariance.iter().flat_map(Equivariance::decoded);
     for (what, tensor) in tensors.chain(of_changed) {
@@ -98,5 +182,7 @@ pub(crate) fn judged(
             of.psnr_db(prepared.sample.view(), protocol.metrics.rounding)?;
     }
     let row = Row { metrics: Some(pair.metrics), error: None, ..row };
-    Ok((row.with_latents(&trip.encoded), pair))
+    let latents = trip.encoded.latents.view();
+    let maps = Maps::of(&pair, prepared.sample.view(), trip.decoded.view(), latents);
+    Ok((row.with_latents(&trip.encoded), pair, maps))
 }

@@ -8,8 +8,10 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use crate::evaluated::Evaluated;
 use crate::features::Features;
 use crate::folder::{
-    Folder, State, finished_features, finished_rows, is_finished, lies_in, worst_picture,
+    Folder, State, finished_features, finished_maps, finished_rows, is_finished, lies_in,
+    worst_picture,
 };
+use crate::maps::{Maps, add_maps, check_maps};
 use crate::report::{EvaluationReport, RunRecord};
 use crate::results::{Least, report};
 use crate::row::Row;
@@ -65,8 +67,12 @@ pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> R
     let mut features: Vec<Features> = Vec::new();
     // Of each picture that every model judged: which shard has its features, and where.
     let mut places: Vec<(u64, usize, usize)> = Vec::new();
+    let mut maps = vec![Maps::none(); identity.models.len()];
     for (index, (folder, state)) in states.iter().enumerate() {
         let own = finished_rows(folder)?;
+        let own_maps = finished_maps(folder, identity.models.len())?;
+        check_maps(folder, &own_maps, &own)?;
+        add_maps(&mut maps, &own_maps);
         if identity.has_features() {
             let judged = judged_by_all(&own, identity.models.len());
             let of_shard = finished_features(folder, identity.models.len())?;
@@ -98,7 +104,7 @@ pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> R
     let folder = Folder::open(out, identity, Shard::WHOLE)?;
     let mut worst = Worst::default();
     rows.iter().try_for_each(|row| worst.add(row, None))?;
-    folder.write_rows(&rows, features.as_ref())?;
+    folder.write_rows(&rows, features.as_ref(), &maps)?;
     folder.tidy(&worst)?;
     let pictures = worst.pictures(|name| {
         let picture = name.split(['-', '.']).nth(1).and_then(|text| text.parse::<usize>().ok());
@@ -107,7 +113,8 @@ pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> R
         folder.write_worst_picture(name, &png)?;
         Ok(png)
     })?;
-    let report = report(identity, &rows, features.as_ref(), least, run_record(&states, version)?)?;
+    let run = run_record(&states, version)?;
+    let report = report(identity, &rows, features.as_ref(), &maps, least, run)?;
     folder.write_report(&report)?;
     Ok(Evaluated { report, rows, worst: pictures })
 }

@@ -7,10 +7,12 @@ use vae_fidelity_perceptual::Net;
 use crate::bootstrap::Interval;
 use crate::comparison::ModelComparison;
 use crate::duplicates::Duplicates;
+use crate::error_map::ErrorMap;
 use crate::identity::{EngineRecord, MetricWeights};
 use crate::latents::LatentSummary;
 use crate::metric::Metric;
 use crate::protocol::{Average, Protocol};
+use crate::spectrum::Spectrum;
 use crate::summary::MetricSummary;
 
 /// Of `result.json`.
@@ -99,7 +101,7 @@ pub struct ProtocolRecord {
     /// The files of weights that metrics have; a metric of the protocol without any was left out.
     #[serde(default)]
     pub metric_weights: Vec<MetricWeights>,
-    /// The instructions that metrics are computed with, such as `avx2-fma`; `None` where none depends on them.
+    /// The instructions that SSIMULACRA 2 and Butteraugli are computed with, such as `avx2-fma`; `None` without them.
     #[serde(default)]
     pub metric_instructions: Option<String>,
 }
@@ -135,6 +137,12 @@ pub struct ModelResult {
     pub metrics: Metrics,
     /// Its latents; `None` where no picture was judged.
     pub latents: Option<LatentSummary>,
+    /// Energy over frequency; `None` where no picture was judged, or latents are smaller than 8 x 8.
+    #[serde(default)]
+    pub spectrum: Option<Spectrum>,
+    /// Where in the pictures the error lies; `None` where no picture was judged.
+    #[serde(default)]
+    pub error_map: Option<ErrorMap>,
 }
 
 /// The metrics of one model; what no picture has is `None`.

@@ -5,9 +5,11 @@ use vae_fidelity_files::error::Result;
 use crate::bootstrap::{Bootstrap, Interval};
 use crate::comparison::comparisons;
 use crate::duplicates::Duplicates;
+use crate::error_map::ErrorMap;
 use crate::features::{Features, SetDistances};
 use crate::identity::Identity;
 use crate::latents::LatentSummary;
+use crate::maps::Maps;
 use crate::pair::{PairMetrics, decibels};
 use crate::report::{
     EvaluationReport, EvaluationVerdict, Failure, Kid, Metrics, ModelResult, ProtocolRecord,
@@ -15,6 +17,7 @@ use crate::report::{
 };
 use crate::row::Row;
 use crate::sha256::sha256;
+use crate::spectrum::Spectrum;
 use crate::summary::MetricSummary;
 
 /// How many pictures that could not be judged are named.
@@ -32,7 +35,7 @@ pub struct Least {
 }
 
 /// Sums `rows` up, which are in order of pictures, and for each of them of models; and `features` of those that every
-/// model judged.
+/// model judged; and the `maps` of each model.
 ///
 /// # Errors
 ///
@@ -41,6 +44,7 @@ pub(crate) fn report(
     identity: &Identity,
     rows: &[Row],
     features: Option<&Features>,
+    maps: &[Maps],
     least: &Least,
     run: RunRecord,
 ) -> Result<EvaluationReport> {
@@ -60,7 +64,8 @@ pub(crate) fn report(
         .models
         .iter()
         .zip(&by_model)
-        .map(|(model, rows)| ModelResult {
+        .zip(maps)
+        .map(|((model, rows), maps)| ModelResult {
             source: model.source.clone(),
             weights_sha256: model.weights_sha256.clone(),
             judged: rows.iter().filter(|row| row.metrics.is_some()).count(),
@@ -70,6 +75,8 @@ pub(crate) fn report(
                 .count(),
             metrics: with_sets(metrics(rows, bootstrap), of_sets.next(), in_sets),
             latents: LatentSummary::of(rows, &model.config, bootstrap),
+            spectrum: Spectrum::of(&maps.spectra),
+            error_map: ErrorMap::of(&maps.errors),
         })
         .collect();
     let verdict_reasons = missed(&models, identity, least);

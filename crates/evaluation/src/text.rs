@@ -6,6 +6,7 @@ use crate::bootstrap::Interval;
 use crate::metric::Metric;
 use crate::report::{EvaluationReport, Kid, ModelResult, Rfid};
 use crate::sha256::short;
+use crate::spectrum::Spectrum;
 use crate::summary::MetricSummary;
 
 impl fmt::Display for EvaluationReport {
@@ -93,6 +94,11 @@ fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
     if let Some(psnr) = metrics.psnr_of_mean_mse_db.and_then(|of| of.mean) {
         writeln!(f, "         {psnr:.2} dB is the PSNR of the mean squared error")?;
     }
+    if let Some(map) = &model.error_map {
+        write!(f, "border   {:.3} of 255, root mean squared error", map.border_rmse)?;
+        let interior = map.interior_rmse.map(|of| format!(", {of:.3} inside"));
+        writeln!(f, "{}", interior.unwrap_or_default())?;
+    }
     let Some(latents) = &model.latents else { return Ok(()) };
     write!(f, "latents  mean {:.4}, std {:.4}", latents.mean, latents.std)?;
     write!(f, ", range [{:.4}, {:.4}]", latents.min, latents.max)?;
@@ -110,6 +116,14 @@ fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
     }
     if !latents.dead_channels.is_empty() {
         writeln!(f, "         dead channels: {:?}", latents.dead_channels)?;
+    }
+    if let Some(Spectrum { input, latents, .. }) = &model.spectrum {
+        let [latents, input] = [latents, input].map(|of| 100.0 * Spectrum::upper_half(of));
+        writeln!(
+            f,
+            "         {latents:.2} % of their energy in the upper half of the frequencies, {input:.2} % of \
+             the pictures'"
+        )?;
     }
     Ok(())
 }

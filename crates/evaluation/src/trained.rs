@@ -1,15 +1,15 @@
 //! Metrics by trained networks, those for which there are weights.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ndarray::{ArrayView4, s};
 use vae_fidelity_core::Dtype;
 use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::memory::available_bytes;
-use vae_fidelity_kernels::threads::{Instructions, Threads};
+use vae_fidelity_kernels::threads::Threads;
 use vae_fidelity_perceptual::{
-    Dists, DistsFeatures, Features, Inception, InceptionInput, Lpips, WeightFiles,
+    Dists, DistsFeatures, Features, Inception, InceptionInput, Lpips, WeightFolders,
 };
 use vae_fidelity_pixels::Rgb8;
 
@@ -24,34 +24,39 @@ pub struct TrainedMetrics {
     lpips: Vec<Lpips>,
     dists: Option<Dists>,
     inception: Option<(Inception, InceptionInput)>,
+    files: Vec<PathBuf>,
 }
 
 impl TrainedMetrics {
-    /// Those of `asked` that take weights, and whose weights lie in `folder`, under the names by which they were
-    /// published; and the metrics that are left out, as results call them. `threads` compute, all that the process
+    /// Those of `asked` that take weights, and whose weights lie in `folders`; and the metrics that are left out, as
+    /// results call them. `threads` compute, all that the process
     /// may have by default; they change no bit.
     ///
     /// # Errors
     ///
-    /// When the folder or one of the files cannot be read, or a file is another than its name says.
+    /// When a folder or one of the files cannot be read, or a file is another than its name says.
     pub fn open(
-        folder: Option<&Path>,
+        folders: &WeightFolders,
         asked: &[Metric],
         threads: Option<usize>,
     ) -> Result<(Self, Vec<&'static str>)> {
         let threads = threads.map_or_else(Threads::available, Threads::new);
         let (mut there, mut left_out) = (Self::default(), Vec::new());
         for metric in asked.iter().filter(|metric| metric.takes_weights()) {
-            let found = |folder| match metric {
-                Metric::Lpips(net) => WeightFiles::find(folder, *net),
-                _ => WeightFiles::find_dists(folder),
+            let found = match metric {
+                Metric::Lpips(net) => folders.lpips(*net)?,
+                _ => folders.dists()?,
             };
-            match (folder.map(found).transpose()?.flatten(), metric) {
+            match (found, metric) {
                 (None, _) => left_out.push(metric.name()),
                 (Some(files), Metric::Lpips(net)) => {
+                    there.files.extend([files.trunk.clone(), files.heads.clone()]);
                     there.lpips.push(Lpips::open(*net, &files, threads)?);
                 }
-                (Some(files), _) => there.dists = Some(Dists::open(&files, threads)?),
+                (Some(files), _) => {
+                    there.files.extend([files.trunk.clone(), files.heads.clone()]);
+                    there.dists = Some(Dists::open(&files, threads)?);
+                }
             }
         }
         Ok((there, left_out))
@@ -63,19 +68,20 @@ impl TrainedMetrics {
     ///
     /// As [`TrainedMetrics::open`].
     pub fn of_protocol(
-        folder: Option<&Path>,
+        folders: &WeightFolders,
         protocol: &Protocol,
         threads: Option<usize>,
     ) -> Result<(Self, Vec<&'static str>)> {
         let metrics = &protocol.metrics;
         let nets = metrics.lpips.nets().into_iter().map(Metric::Lpips);
         let asked: Vec<Metric> = nets.chain(metrics.dists.then_some(Metric::Dists)).collect();
-        let (mut there, mut left_out) = Self::open(folder, &asked, threads)?;
+        let (mut there, mut left_out) = Self::open(folders, &asked, threads)?;
         let Some(input) = metrics.rfid.input() else { return Ok((there, left_out)) };
-        match folder.map(WeightFiles::find_inception).transpose()?.flatten() {
+        match folders.inception()? {
             None => left_out.push(RFID),
             Some(file) => {
                 let threads = threads.map_or_else(Threads::available, Threads::new);
+                there.files.push(file.clone());
                 there.inception = Some((Inception::open(&file, threads)?, input));
             }
         }
@@ -90,6 +96,7 @@ impl TrainedMetrics {
             lpips: self.lpips.into_iter().map(|lpips| lpips.on(threads)).collect(),
             dists: self.dists.map(|dists| dists.on(threads)),
             inception: self.inception.map(|(inception, how)| (inception.on(threads), how)),
+            files: self.files,
         }
     }
 
@@ -132,16 +139,9 @@ impl TrainedMetrics {
         Err(Error::new(ErrorKind::Memory, "memory", problem, next))
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.lpips.is_empty() && self.dists.is_none() && self.inception.is_none()
-    }
-
-    /// The instructions of this processor that these and the other metrics of `protocol` are computed with; `None`
-    /// where none depends on them.
-    pub fn instructions(&self, protocol: &Protocol) -> Option<String> {
-        let depend = protocol.metrics.depend_on_instructions() || !self.is_empty();
-        depend.then(|| Instructions::detected().to_owned())
+    /// Where their weights lie; a file of several is there several times.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// What tells a run with them from one with others.

@@ -5,15 +5,15 @@
 //! distance (Bińkowski et al. 2018), and precision and recall (Kynkäänniemi et al. 2019), as torch-fidelity does.
 //!
 //! The networks' weights are the user's files: torchvision's of AlexNet, VGG16 or SqueezeNet 1.1, and the authors'
-//! own. [`WeightFiles::find`] knows them by name, [`Lpips::open`] loads them:
+//! own. [`WeightFolders::lpips`] knows them by name, [`Lpips::open`] loads them:
 //!
 //! ```no_run
-//! use std::path::Path;
 //! use vae_fidelity_kernels::threads::Threads;
-//! use vae_fidelity_perceptual::{Lpips, Net, UnitLength, WeightFiles};
+//! use vae_fidelity_perceptual::{Lpips, Net, UnitLength, WeightFolders};
 //! # let (a, b) = (ndarray::Array4::zeros((1, 3, 64, 64)), ndarray::Array4::zeros((1, 3, 64, 64)));
 //!
-//! let files = WeightFiles::find(Path::new("metric-weights"), Net::Alex)?.expect("alexnet-*.pth and alex.pth");
+//! let folders = WeightFolders::with_torch_hub(Some("metric-weights".into()));
+//! let files = folders.lpips(Net::Alex)?.expect("alexnet-*.pth and alex.pth");
 //! let lpips = Lpips::open(Net::Alex, &files, Threads::available())?;
 //! // Samples (1, 3, H, W) in [-1, 1].
 //! let (a, b) = (lpips.features(a.view())?, lpips.features(b.view())?);
@@ -45,4 +45,4 @@ pub use kernel_distance::{KernelDistance, SUBSET_SIZE};
 pub use lpips::{Features, Lpips, UnitLength};
 pub use net::{Held, Net};
 pub use precision_recall::{NEIGHBORHOOD, PrecisionRecall};
-pub use weight_files::WeightFiles;
+pub use weight_files::{WeightFiles, WeightFolders};

@@ -52,6 +52,15 @@ impl Net {
         }
     }
 
+    /// torchvision's file, as torch downloads it.
+    pub(crate) fn published(self) -> &'static str {
+        match self {
+            Self::Alex => "alexnet-owt-7be5be79.pth",
+            Self::Vgg => "vgg16-397923af.pth",
+            Self::Squeeze => "squeezenet1_1-b8a52dc0.pth",
+        }
+    }
+
     /// torchvision's `features`, as far as they are compared.
     pub(crate) fn steps(self) -> Vec<Step> {
         match self {

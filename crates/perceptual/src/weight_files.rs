@@ -19,14 +19,38 @@ pub struct WeightFiles {
     pub heads: PathBuf,
 }
 
-impl WeightFiles {
-    /// The files of `net` in `folder`, or in a folder `lpips` or `v0.1` of it; `None` where one of the two is not
-    /// there.
+/// Where the files of weights are looked for: in a folder of the user's, and then among what torch has downloaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WeightFolders {
+    /// A folder of the user's, whose files have the names by which they were published, or names that begin so.
+    pub own: Option<PathBuf>,
+    /// `hub/checkpoints` of torch's cache, where torchvision, pytorch-fid and torch-fidelity keep what they download, by
+    /// its whole name.
+    pub torch_hub: Option<PathBuf>,
+}
+
+impl WeightFolders {
+    /// `own`, and torch's cache by the environment: in `TORCH_HOME`, or in `torch` of `XDG_CACHE_HOME` or of `~/.cache`
+    /// (`torch.hub.get_dir`).
+    pub fn with_torch_hub(own: Option<PathBuf>) -> Self {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let cache = || match variable("XDG_CACHE_HOME") {
+            Some(cache) => Some(PathBuf::from(cache)),
+            None => Some(std::env::home_dir()?.join(".cache")),
+        };
+        let torch = variable("TORCH_HOME").map(PathBuf::from);
+        let torch = torch.or_else(|| Some(cache()?.join("torch")));
+        Self { own, torch_hub: torch.map(|torch| torch.join("hub").join("checkpoints")) }
+    }
+
+    /// The files of `net`: its trunk and its heads, those of the user's folder also in a folder `lpips` or `v0.1` of it;
+    /// `None` where one of the two is nowhere.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be read, and when two files are named as one of them.
-    pub fn find(folder: &Path, net: Net) -> Result<Option<Self>> {
+    /// When the user's folder cannot be read, and when two of its files are named as one of them.
+    pub fn lpips(&self, net: Net) -> Result<Option<WeightFiles>> {
+        let Some(folder) = &self.own else { return Ok(None) };
         let mut files = listed(folder)?;
         files.extend(listed_inside(folder, ["lpips", "v0.1"])?);
         files.sort();
@@ -34,21 +58,21 @@ impl WeightFiles {
             stem.replace('-', "_").strip_prefix("lpips_").is_some_and(|rest| rest == net.name())
         };
         if let Some(file) = only(&files, whole, net.name())? {
-            return Ok(Some(Self { trunk: file.clone(), heads: file }));
+            return Ok(Some(WeightFiles { trunk: file.clone(), heads: file }));
         }
         let of_heads = |stem: &str| stem == net.name();
-        let (trunk, heads) = (trunk(&files, net)?, only(&files, of_heads, net.name())?);
-        Ok(trunk.zip(heads).map(|(trunk, heads)| Self { trunk, heads }))
+        let (trunk, heads) = (self.trunk(&files, net)?, only(&files, of_heads, net.name())?);
+        Ok(trunk.zip(heads).map(|(trunk, heads)| WeightFiles { trunk, heads }))
     }
 
-    /// The files of DISTS in `folder`: torchvision's VGG16, and as `heads` the `weights.pt` of the package
-    /// `DISTS_pytorch`, in a folder of that name or `dists`, or named `dists` or `dists_weights` itself; `None` where
-    /// one of the two is not there.
+    /// The files of DISTS: torchvision's VGG16, and as heads the `weights.pt` of the package `DISTS_pytorch`, in a folder
+    /// of that name or `dists`, or named `dists` or `dists_weights` itself; `None` where one of the two is nowhere.
     ///
     /// # Errors
     ///
-    /// As [`WeightFiles::find`].
-    pub fn find_dists(folder: &Path) -> Result<Option<Self>> {
+    /// As [`WeightFolders::lpips`].
+    pub fn dists(&self) -> Result<Option<WeightFiles>> {
+        let Some(folder) = &self.own else { return Ok(None) };
         let files = listed(folder)?;
         let named = |stem: &str| matches!(&*stem.replace('-', "_"), "dists" | "dists_weights");
         let mut own = files.clone();
@@ -57,27 +81,24 @@ impl WeightFiles {
         inside.retain(|path| stem_of(path).is_some_and(|stem| stem == "weights"));
         own.extend(inside);
         own.sort();
-        let (trunk, heads) = (trunk(&files, Net::Vgg)?, only(&own, |_| true, "DISTS")?);
-        Ok(trunk.zip(heads).map(|(trunk, heads)| Self { trunk, heads }))
+        let (trunk, heads) = (self.trunk(&files, Net::Vgg)?, only(&own, |_| true, "DISTS")?);
+        Ok(trunk.zip(heads).map(|(trunk, heads)| WeightFiles { trunk, heads }))
     }
-}
 
-impl WeightFiles {
-    /// The file of the Fréchet inception distance's network in `folder`: `pt_inception-2015-12-05-6726825d.pth` of
-    /// pytorch-fid or `weights-inception-2015-12-05-6726825d.pth` of torch-fidelity, or what begins so; `None` where
-    /// neither is there.
+    /// The file of the Fréchet inception distance's network: `pt_inception-2015-12-05-6726825d.pth` of pytorch-fid or
+    /// `weights-inception-2015-12-05-6726825d.pth` of torch-fidelity, or in the user's folder what begins so; `None`
+    /// where neither is anywhere.
     ///
     /// # Errors
     ///
-    /// As [`WeightFiles::find`], and when only `inception-2015-12-05.pt` is there, which is TorchScript.
-    pub fn find_inception(folder: &Path) -> Result<Option<PathBuf>> {
+    /// As [`WeightFolders::lpips`], and when the user's folder has only `inception-2015-12-05.pt`, which is TorchScript.
+    pub fn inception(&self) -> Result<Option<PathBuf>> {
+        let downloaded =
+            || INCEPTION.iter().find_map(|name| self.downloaded(&format!("{name}-6726825d.pth")));
+        let Some(folder) = &self.own else { return Ok(downloaded()) };
         let files = listed(folder)?;
-        let begins = |stem: &str| {
-            ["pt_inception-2015-12-05", "weights-inception-2015-12-05"]
-                .iter()
-                .any(|known| stem.starts_with(known))
-        };
-        let found = only(&files, begins, "InceptionV3")?;
+        let begins = |stem: &str| INCEPTION.iter().any(|known| stem.starts_with(known));
+        let found = only(&files, begins, "InceptionV3")?.or_else(downloaded);
         let script = only(&files, |stem| stem == "inception-2015-12-05", "InceptionV3")?;
         match script.filter(|_| found.is_none()) {
             None => Ok(found),
@@ -88,17 +109,31 @@ impl WeightFiles {
             )),
         }
     }
+
+    /// Whether a file lies in torch's cache.
+    pub fn is_downloaded(&self, file: &Path) -> bool {
+        self.torch_hub.as_deref().is_some_and(|folder| file.parent() == Some(folder))
+    }
+
+    /// torchvision's file of a network.
+    fn trunk(&self, files: &[PathBuf], net: Net) -> Result<Option<PathBuf>> {
+        let name = net.trunk();
+        let is_named = |stem: &str| stem == name || stem.starts_with(&format!("{name}-"));
+        Ok(only(files, is_named, name)?.or_else(|| self.downloaded(net.published())))
+    }
+
+    /// A file of torch's cache.
+    fn downloaded(&self, name: &str) -> Option<PathBuf> {
+        let file = self.torch_hub.as_ref()?.join(name);
+        file.is_file().then_some(file)
+    }
 }
+
+/// What the two packages call InceptionV3's weights; they are the same.
+const INCEPTION: [&str; 2] = ["pt_inception-2015-12-05", "weights-inception-2015-12-05"];
 
 fn stem_of(path: &Path) -> Option<String> {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
-}
-
-/// torchvision's file of a network.
-fn trunk(files: &[PathBuf], net: Net) -> Result<Option<PathBuf>> {
-    let name = net.trunk();
-    let is_named = |stem: &str| stem == name || stem.starts_with(&format!("{name}-"));
-    only(files, is_named, name)
 }
 
 /// The files of those folders in `folder` that are there.
@@ -150,6 +185,10 @@ fn only(files: &[PathBuf], is_named: impl Fn(&str) -> bool, of: &str) -> Result<
 mod tests {
     use super::*;
 
+    fn own_folder(folder: &Path) -> WeightFolders {
+        WeightFolders { own: Some(folder.to_owned()), torch_hub: None }
+    }
+
     fn found(names: &[&str], net: Net) -> Result<Option<WeightFiles>> {
         let folder = tempfile::tempdir().unwrap();
         for name in names {
@@ -157,7 +196,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        let found = WeightFiles::find(folder.path(), net)?;
+        let found = own_folder(folder.path()).lpips(net)?;
         let inside = |path: PathBuf| path.strip_prefix(folder.path()).unwrap().to_owned();
         Ok(found
             .map(|files| WeightFiles { trunk: inside(files.trunk), heads: inside(files.heads) }))
@@ -191,12 +230,12 @@ mod tests {
         let own = write("DISTS_pytorch/weights.pt");
         // Whose weights that is, nobody knows.
         write("weights.pt");
-        assert_eq!(WeightFiles::find_dists(folder.path()).unwrap(), None);
+        assert_eq!(own_folder(folder.path()).dists().unwrap(), None);
         let trunk = write("vgg16-397923af.pth");
-        let found = WeightFiles::find_dists(folder.path()).unwrap();
+        let found = own_folder(folder.path()).dists().unwrap();
         assert_eq!(found, Some(WeightFiles { trunk, heads: own }));
         write("dists.safetensors");
-        let error = WeightFiles::find_dists(folder.path()).unwrap_err().to_string();
+        let error = own_folder(folder.path()).dists().unwrap_err().to_string();
         assert!(error.contains("the weights of DISTS may be this or"), "{error}");
     }
 
@@ -204,20 +243,52 @@ mod tests {
     fn the_file_of_either_package_is_known_and_torchscript_is_not_taken() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
-        assert_eq!(WeightFiles::find_inception(folder.path()).unwrap(), None);
+        assert_eq!(own_folder(folder.path()).inception().unwrap(), None);
         write("inception-2015-12-05.pt");
-        let error = WeightFiles::find_inception(folder.path()).unwrap_err().to_string();
+        let error = own_folder(folder.path()).inception().unwrap_err().to_string();
         assert!(error.contains("TorchScript"), "{error}");
         write("pt_inception-2015-12-05-6726825d.pth");
-        let found = WeightFiles::find_inception(folder.path()).unwrap();
+        let found = own_folder(folder.path()).inception().unwrap();
         assert_eq!(found, Some(folder.path().join("pt_inception-2015-12-05-6726825d.pth")));
         write("weights-inception-2015-12-05-6726825d.pth");
-        assert!(WeightFiles::find_inception(folder.path()).is_err());
+        assert!(own_folder(folder.path()).inception().is_err());
     }
 
     #[test]
     fn two_that_may_be_meant_are_named() {
         let error = found(&["vgg.pth", "vgg.safetensors", "vgg16.pth"], Net::Vgg).unwrap_err();
         assert!(error.to_string().contains("may be this or"), "{error}");
+    }
+
+    #[test]
+    fn what_torch_has_downloaded_is_taken_where_the_users_folder_has_none() {
+        let (own, hub) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let write = |folder: &Path, name: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, "").unwrap();
+            path
+        };
+        let folders = WeightFolders {
+            own: Some(own.path().to_owned()),
+            torch_hub: Some(hub.path().to_owned()),
+        };
+        assert_eq!(folders.inception().unwrap(), None);
+        let trunk = write(hub.path(), "alexnet-owt-7be5be79.pth");
+        write(hub.path(), "alexnet-owt-4df8aa71.pth");
+        write(hub.path(), "weights-inception-2015-12-05-6726825d.pth");
+        let of_fid = write(hub.path(), "pt_inception-2015-12-05-6726825d.pth");
+        assert_eq!(folders.lpips(Net::Alex).unwrap(), None, "its heads are nowhere");
+        let heads = write(own.path(), "alex.pth");
+        let both = WeightFiles { trunk: trunk.clone(), heads: heads.clone() };
+        assert_eq!(folders.lpips(Net::Alex).unwrap(), Some(both));
+        assert!(folders.is_downloaded(&trunk) && !folders.is_downloaded(&heads));
+        assert_eq!(folders.inception().unwrap(), Some(of_fid.clone()));
+        assert_eq!(
+            WeightFolders { own: None, ..folders.clone() }.inception().unwrap(),
+            Some(of_fid)
+        );
+        let nearer = write(own.path(), "alexnet-owt-7be5be79.pth");
+        let both = WeightFiles { trunk: nearer, heads };
+        assert_eq!(folders.lpips(Net::Alex).unwrap(), Some(both));
     }
 }

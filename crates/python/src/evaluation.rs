@@ -9,6 +9,7 @@ use vae_fidelity::evaluation::{
     EvaluateOptions, Evaluated, Least, Protocol, Shard, TrainedMetrics,
 };
 use vae_fidelity::output::write_atomically;
+use vae_fidelity::perceptual::WeightFolders;
 use vae_fidelity::pipeline::Evaluation;
 use vae_fidelity::report::evaluation_page;
 use vae_fidelity::{Error, Result};
@@ -57,8 +58,8 @@ pub fn evaluate(
         let _at_work = at_work;
         let protocol = Protocol::named(&protocol)?;
         let shard: Shard = options::parsed("shard", &shard)?;
-        let folder = metric_weights.as_deref();
-        let (trained, left_out) = TrainedMetrics::of_protocol(folder, &protocol, threads)?;
+        let folders = WeightFolders::with_torch_hub(metric_weights);
+        let (trained, left_out) = TrainedMetrics::of_protocol(&folders, &protocol, threads)?;
         let running = Turn::begin_all(&turns)?;
         let pipelines: Vec<&vae_fidelity::Pipeline> =
             running.iter().map(|of| &*of.pipeline).collect();

@@ -45,7 +45,7 @@ def ran(command, folder, **variables):
 def without_run(folder):
     report = json.loads((folder / "result.json").read_text())
     del report["run"]
-    return report, (folder / "rows.parquet").read_bytes(), (folder / "latents.parquet").read_bytes()
+    return report, *((folder / name).read_bytes() for name in ("rows.parquet", "latents.parquet", "maps.json"))
 
 
 def slurm(folder):

@@ -6,7 +6,8 @@
 Photographs that packages carry are cropped by seed and written as folders, as webdataset's tar archives and
 as the parquet files of `datasets`. Each protocol's transforms, posterior, rounding and metric functions
 (scikit-image's, torchmetrics' and the package lpips's, called as the scripts call them) run on diffusers'
-AutoencoderKL; statistics of latents are numpy's in f64. Exits with 1 where a number differs, and says which.
+AutoencoderKL; statistics of latents are numpy's in f64, energy over frequency is scipy's. Exits with 1 where
+a number differs, and says which.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from vae_fidelity_tools import arguments
 from vae_fidelity_tools.checkout import ROOT
-from vae_fidelity_tools.conformance import inception, perceptual_weights
+from vae_fidelity_tools.conformance import evaluation_maps, inception, perceptual_weights
 from vae_fidelity_tools.conformance.evaluation_protocols import (
     BICUBIC,
     LPIPS_OF,
@@ -148,12 +149,13 @@ def check_protocol(binary, vae, name, data, pictures, folder, extractors):
     transform, drawn, metrics = PROTOCOLS[name]
     extract, sets = extractors["torch-fidelity" if name in ("llamagen", "torch-fidelity") else "pytorch-fid"], ([], [])
     models, dists = lpips_models(name, weights), perceptual_weights.load_dists(weights)
-    wrong, latents = [], []
+    wrong, latents, maps = [], [], evaluation_maps.Maps()
     for row in rows:
         picture = Image.open(io.BytesIO(pictures[row["id"].rsplit("/", 1)[-1]])).convert("RGB")
         x = normalize(transform(picture))
         z, mean, logvar, y = trip(vae, x, row["id"], drawn)
         latents.append((z, mean, logvar))
+        maps.add(x, y, z, ROUNDED.get(name, levels))
         psnr, ssim = metrics(x, y)
         for tensor, features in zip((x, y), sets):
             rounded = ROUNDED.get(name, levels)(tensor).transpose(2, 0, 1)[None]
@@ -171,9 +173,12 @@ def check_protocol(binary, vae, name, data, pictures, folder, extractors):
         if name.startswith("vae-fidelity"):
             wrong += differs(f"{name} {row['id']} dists", row["dists"], dists_of_levels(dists, x, y), DISTS)
     wrong += check_rfid(binary, name, data, folder, sets)
+    model = report["models"][0]
+    for map, what, expected, tolerance in maps.expected():
+        wrong += differs(f"{name} {map}.{what}", evaluation_maps.found(model, map, what), expected, tolerance)
     if len(rows) != len(pictures):
         wrong.append(f"{name}: {len(rows)} rows of {len(pictures)} pictures")
-    return wrong + check_latents(name, report["models"][0]["latents"], latents) + check_summary(name, report, rows)
+    return wrong + check_latents(name, model["latents"], latents) + check_summary(name, report, rows)
 
 
 def check_containers(binary, pictures, folder):

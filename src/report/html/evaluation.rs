@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use minijinja::{Value, context};
 use serde::Serialize;
 
+use super::evaluation_maps::{Energies, Errors};
 use super::page::{embedded_png, filled};
 use crate::error::Result;
 use crate::evaluation::{
@@ -39,6 +40,8 @@ pub fn evaluation_page(evaluated: &Evaluated, command: &str) -> Result<Vec<u8>> 
         scatters => (1..models)
             .filter_map(|model| Scatter::of(&evaluated.rows, model))
             .collect::<Vec<_>>(),
+        error_maps => Errors::of(&evaluated.report),
+        energies => Energies::of(&evaluated.report),
         failures_named => failed.len(),
         errors => errors,
         worst => evaluated.worst.iter().map(Shown::of).collect::<Vec<_>>(),

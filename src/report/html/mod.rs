@@ -6,6 +6,8 @@ mod page;
 mod chart;
 mod probe;
 #[cfg(feature = "evaluate")]
+mod evaluation_maps;
+#[cfg(feature = "evaluate")]
 mod evaluation;
 
 #[cfg(feature = "evaluate")]

@@ -34,7 +34,7 @@ fn result(sandbox: &Sandbox, folder: &str) -> Value {
 }
 
 pub(super) fn same(sandbox: &Sandbox, a: &str, b: &str) {
-    for name in ["rows.parquet", "latents.parquet", "protocol.toml"] {
+    for name in ["rows.parquet", "latents.parquet", "maps.json", "protocol.toml"] {
         let [a, b] = [a, b].map(|folder| sandbox.read(&format!("{folder}/{name}")));
         assert!(a == b, "{name} differs");
     }

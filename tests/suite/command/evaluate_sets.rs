@@ -64,6 +64,20 @@ fn it_is_of_all_pictures_that_were_judged_and_shards_change_no_bit() {
 }
 
 #[test]
+fn what_torch_has_downloaded_is_found_and_said() {
+    let sandbox = sandbox();
+    evaluate(&sandbox, "without", &[]).exits(2).notes("left out without --metric-weights");
+    let weights = sandbox.read("weights/pt_inception-2015-12-05-recipe.safetensors");
+    let cached = "torch/hub/checkpoints/pt_inception-2015-12-05-6726825d.pth";
+    sandbox.write(cached, weights);
+    let ran = evaluate(&sandbox, "with", &["--json"]).exits(2);
+    ran.check(ran.stderr.contains(cached), "expected the file to be said");
+    assert!(ran.object()["models"][0]["metrics"]["rfid"]["value"].is_number());
+    let given = evaluate(&sandbox, "given", &WEIGHTS).exits(2);
+    given.check(!given.stderr.contains(cached), "the folder of the user's comes first");
+}
+
+#[test]
 fn a_program_is_not_taken_for_weights() {
     let sandbox = Sandbox::new();
     sandbox.write("data/0.png", picture(40, 56, 0));

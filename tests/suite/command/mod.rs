@@ -13,6 +13,8 @@ mod engines;
 mod evaluate;
 #[cfg(feature = "evaluate")]
 mod evaluate_lpips;
+#[cfg(feature = "evaluate")]
+mod evaluate_maps;
 mod evaluate_places;
 mod evaluate_sets;
 mod explain;

@@ -151,6 +151,7 @@ impl Sandbox {
         }
         // No test asks a hub that is not its own.
         command.env("HF_HUB_OFFLINE", "1");
+        command.env("TORCH_HOME", self.path("torch"));
         // A backtrace must not appear even for those who ask Rust for one.
         command.env("RUST_BACKTRACE", "1");
         command

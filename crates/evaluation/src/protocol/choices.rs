@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vae_fidelity_core::metrics::{Covariance, SsimBorder, SsimWindow};
+use vae_fidelity_kernels::threads::Instructions;
 use vae_fidelity_perceptual::{InceptionInput, Net, UnitLength};
 use vae_fidelity_pixels::{Exif, Filter};
 
@@ -226,9 +227,11 @@ pub struct LpipsChoices {
 }
 
 impl Metrics {
-    /// Whether what is asked for, beside what takes weights, depends on a processor's instructions.
-    pub(crate) fn depend_on_instructions(&self) -> bool {
-        self.ssimulacra2 || self.butteraugli
+    /// The instructions of this processor that what is asked for depends on: SSIMULACRA 2 and Butteraugli alone do.
+    /// `None` without them.
+    pub fn instructions(&self) -> Option<String> {
+        let depends = self.ssimulacra2 || self.butteraugli;
+        depends.then(|| Instructions::detected().to_owned())
     }
 }
 

@@ -76,7 +76,8 @@ def evaluate(
         out: The folder that is written: a new one, or that of the same evaluation.
         protocol: Every choice that changes a number: a built-in one's name, or a TOML file.
         shard: Part `i`, from 0, of `n`, as `"i/n"`; `merge` puts the folders of all parts together.
-        metric_weights: The folder with the weights of LPIPS, DISTS and rFID.
+        metric_weights: The folder with the weights of LPIPS, DISTS and rFID. What torch itself has downloaded is found
+            without it.
         threads: How many threads compute; a `Pipeline` has its own number.
         min_psnr: Fail where the mean PSNR is below this, in dB.
         min_ssim: Fail where the mean SSIM is below this.

@@ -2030,7 +2030,8 @@ class EngineRecord:
     arithmetic: str
     """How values of the dtype come about, such as `f32`."""
     instructions: str | None
-    """The instructions that kernels use, such as `avx2`; `None` where they are not this project's."""
+    """The instructions that results depend on; `None` on this project's kernels, where they depend on none, and
+    where libtorch chooses."""
     threads: int | None
     """How many threads, where their number changes results; `None` where it does not."""
 
@@ -2060,7 +2061,8 @@ class ProtocolRecord:
     metric_weights: list[MetricWeights]
     """The files of weights that metrics have; a metric of the protocol without any was left out."""
     metric_instructions: str | None
-    """The instructions that metrics are computed with, such as `avx2-fma`; `None` where none depends on them."""
+    """The instructions that SSIMULACRA 2 and Butteraugli are computed with, such as `avx2-fma`; `None` without
+    them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -2282,6 +2284,36 @@ class LatentSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spectrum:
+    """Energy over frequency: of what went in, of what came back, and of the latents between. Each list has 15
+    shares of one picture's or its latents' energy, which sum up to 1, as a mean over pictures: first of the
+    slowest, last of the fastest. Blocks of 8 x 8 values are transformed (DCT-II), and a share is of all
+    coefficients whose two frequencies sum up to its place. Latents whose last shares are far above the picture's
+    are harder for a diffusion model (Skorokhodov et al. 2025)."""
+
+    input: list[float]
+    """Of the pictures as the protocol prepares them."""
+    decoded: list[float]
+    """Of what came back."""
+    latents: list[float]
+    """Of the latents."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorMap:
+    """Where in the pictures the error lies, over all of them: root mean squared error in 8-bit values, of pictures
+    rounded to 8 bits, whatever PSNR is of."""
+
+    rmse: list[list[float | None]]
+    """16 rows of 16 parts, each a sixteenth of a picture high and wide, from the top left; `None` where no picture
+    is large enough to have pixels there."""
+    border_rmse: float
+    """Of the 60 parts at the border."""
+    interior_rmse: float | None
+    """Of all others; `None` where no picture is large enough."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelResult:
     """One model over all pictures."""
 
@@ -2297,6 +2329,10 @@ class ModelResult:
     """Each metric."""
     latents: LatentSummary | None
     """Its latents; `None` where no picture was judged."""
+    spectrum: Spectrum | None
+    """Energy over frequency; `None` where no picture was judged, or latents are smaller than 8 x 8."""
+    error_map: ErrorMap | None
+    """Where in the pictures the error lies; `None` where no picture was judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
