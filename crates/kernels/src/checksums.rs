@@ -3,22 +3,10 @@
 use super::memory::{Memory, Workspace};
 use super::norm::{self, Normalize, group_norm};
 use super::tensor::NhwcTensor;
+use super::tests::values;
 use super::threads::{Instructions, Threads};
 use super::{attention, direct, grouped, linear_attention, winograd};
 use vae_fidelity_core::config::Activation;
-
-/// Numbers in [-1, 1) that look random.
-fn values(len: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    (0..len)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
 
 fn image(height: usize, width: usize, channels: usize) -> NhwcTensor {
     let planes = values(height * width * channels, 1);

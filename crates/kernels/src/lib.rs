@@ -76,8 +76,8 @@ pub mod direct;
 pub mod winograd;
 
 #[cfg(test)]
-mod checksums;
-#[cfg(test)]
 mod literal;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod checksums;

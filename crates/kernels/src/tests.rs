@@ -13,7 +13,7 @@ use vae_fidelity_core::config::Activation;
 const THREADS: Threads = Threads::new(3);
 
 /// Numbers in [-1, 1) that look random.
-fn values(len: usize, seed: u64) -> Vec<f32> {
+pub(super) fn values(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..len)
         .map(|_| {
