@@ -70,9 +70,9 @@ fn trained(
     let folders = WeightFolders::with_torch_hub(args.metric_weights.clone());
     let threads = args.execution.threads_at_most();
     let (there, left_out) = TrainedMetrics::of_protocol(&folders, protocol, threads)?;
-    let mut downloaded = there.files().iter().filter(|file| folders.is_downloaded(file)).peekable();
-    if downloaded.peek().is_some() {
-        let names: BTreeSet<String> = downloaded.map(|file| file.display().to_string()).collect();
+    let downloaded = there.files().filter(|file| folders.is_downloaded(file));
+    let names: BTreeSet<String> = downloaded.map(|file| file.display().to_string()).collect();
+    if !names.is_empty() {
         let names = names.into_iter().collect::<Vec<_>>().join(", ");
         progress.around(|| console.note(format!("weights that torch has downloaded: {names}")));
     }

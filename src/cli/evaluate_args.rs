@@ -40,8 +40,8 @@ pub struct EvaluateArgs {
     pub shard: Shard,
     /// The folder with the weights of LPIPS, DISTS and rFID, under the names by which they were published:
     /// torchvision's alexnet-*.pth, vgg16-*.pth, squeezenet1_1-*.pth, alex.pth, vgg.pth, squeeze.pth of the package
-    /// lpips, version 0.1, DISTS_pytorch/weights.pt, and pt_inception-2015-12-05-*.pth. What torch has downloaded is found without it; what is
-    /// nowhere is left out
+    /// lpips, version 0.1, DISTS_pytorch/weights.pt, and pt_inception-2015-12-05-*.pth. What torch has downloaded
+    /// is found without it; what is nowhere is left out
     #[arg(long, value_name = "DIR")]
     pub metric_weights: Option<PathBuf>,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use vae_fidelity_pixels::Rgb8;
 
 /// Parts of a side.
-pub(crate) const PARTS: usize = 16;
+const PARTS: usize = 16;
 
 /// Squared errors of each part of a picture, row by row, summed over pictures. Sums of integers do not depend on their
 /// order.

@@ -86,8 +86,7 @@ pub fn evaluate(
                 .has_features()
                 .then(|| finished_features(folder.path(), models))
                 .transpose()?;
-            let maps = finished_maps(folder.path(), models)?;
-            check_maps(folder.path(), &maps, &rows)?;
+            let maps = finished_maps(folder.path(), models, &rows)?;
             (rows, features, maps)
         }
         false => {
@@ -198,7 +197,7 @@ impl Run<'_> {
         Ok(Some(features))
     }
 
-    /// The same.
+    /// The sums of all parts, which are done.
     fn maps(&self) -> Result<Vec<Maps>> {
         let mut maps = vec![Maps::none(); self.models];
         for part in 0..self.parts() {

@@ -12,7 +12,7 @@ use vae_fidelity_files::output::{write_all_atomically, write_atomically, write_e
 use crate::channels_file::{channels_file, read_channels};
 use crate::features::Features;
 use crate::identity::Identity;
-use crate::maps::{Maps, read_maps};
+use crate::maps::{Maps, check_maps, read_maps};
 use crate::report::{EvaluationReport, SCHEMA_VERSION};
 use crate::row::Row;
 use crate::rows_file::{read_rows, rows_file};
@@ -283,13 +283,16 @@ pub(crate) fn finished_features(path: &Path, models: usize) -> Result<Features> 
     Features::read_files(&path.join(FEATURES_FOLDER), models)
 }
 
-/// The maps of the folder at `path`, of as many models.
+/// The maps of the folder at `path`, of as many models, whose rows are `rows`.
 ///
 /// # Errors
 ///
-/// When they are not there, or cannot be read.
-pub(crate) fn finished_maps(path: &Path, models: usize) -> Result<Vec<Maps>> {
-    read_maps(&path.join(MAPS), models)
+/// When they are not there, cannot be read, or are not of the pictures of these rows.
+pub(crate) fn finished_maps(path: &Path, models: usize, rows: &[Row]) -> Result<Vec<Maps>> {
+    let file = path.join(MAPS);
+    let maps = read_maps(&file, models)?;
+    check_maps(&file, &maps, rows)?;
+    Ok(maps)
 }
 
 /// Whether all rows of the folder at `path` are there.

@@ -14,6 +14,7 @@ use crate::pair::Pair;
 use crate::prepare::Prepared;
 use crate::protocol::{Posterior, Protocol, Take};
 use crate::row::Row;
+use crate::spectrum::SpectrumSum;
 use crate::trained::{Input, TrainedMetrics};
 
 /// A picture on its way to the models.
@@ -77,10 +78,11 @@ impl Judged {
         };
         let choices = identity.protocol.metrics.lpips;
         let mut input = Input::new(trained, choices, prepared.sample.view());
+        let spectrum = SpectrumSum::of(prepared.sample.view());
         for (model, trip) in trips.iter().enumerate() {
             let result = trip.as_ref().map_err(Error::clone).and_then(|trip| {
                 let row = sized(row(model, ""));
-                judged(row, prepared, trip, &identity.protocol, &mut input)
+                judged(row, prepared, trip, &identity.protocol, &mut input, &spectrum)
             });
             match result {
                 Ok((row, pair, maps)) => {
@@ -151,7 +153,7 @@ fn picture_seed(seed: u64, id: &str) -> u64 {
     hash.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
 }
 
-/// The metrics of `trip`, in a row that has all but them, and its maps.
+/// The metrics of `trip`, in a row that has all but them, and its maps; `spectrum` is of what went in.
 ///
 /// # Errors
 ///
@@ -162,6 +164,7 @@ fn judged(
     trip: &Trip,
     protocol: &Protocol,
     trained: &mut Input,
+    spectrum: &SpectrumSum,
 ) -> Result<(Row, Pair, Maps)> {
     let tensors = [("latents", &trip.encoded.latents), ("decoded", &trip.decoded)].into_iter();
     let of_changed = trip.equivariance.iter().flat_map(Equivariance::decoded);
@@ -182,7 +185,8 @@ fn judged(
             of.psnr_db(prepared.sample.view(), protocol.metrics.rounding)?;
     }
     let row = Row { metrics: Some(pair.metrics), error: None, ..row };
-    let latents = trip.encoded.latents.view();
-    let maps = Maps::of(&pair, prepared.sample.view(), trip.decoded.view(), latents);
+    let [decoded, latents] =
+        [&trip.decoded, &trip.encoded.latents].map(|of| SpectrumSum::of(of.view()));
+    let maps = Maps::of(&pair, [spectrum.clone(), decoded, latents]);
     Ok((row.with_latents(&trip.encoded), pair, maps))
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use ndarray::{ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 use vae_fidelity_core::json_problem;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -29,19 +28,9 @@ impl Maps {
         Self { pictures: 0, errors: ErrorSum::none(), spectra: [SpectrumSum::NONE; 3] }
     }
 
-    /// Of one picture: what was compared, and the tensors (1, channels, H, W) that it came from.
-    pub fn of<'a>(
-        pair: &Pair,
-        sample: ArrayView4<'a, f32>,
-        decoded: ArrayView4<'a, f32>,
-        latents: ArrayView4<'a, f32>,
-    ) -> Self {
-        Self {
-            pictures: 1,
-            errors: ErrorSum::of(&pair.input, &pair.output),
-            spectra: [sample, decoded, latents]
-                .map(|tensor| SpectrumSum::of(tensor.index_axis_move(Axis(0), 0))),
-        }
+    /// Of one picture: what was compared, and the spectra of what went in, what came back, and the latents.
+    pub fn of(pair: &Pair, spectra: [SpectrumSum; 3]) -> Self {
+        Self { pictures: 1, errors: ErrorSum::of(&pair.input, &pair.output), spectra }
     }
 
     /// Adds the pictures of `other`.
@@ -75,7 +64,7 @@ pub(crate) fn read_maps(path: &Path, models: usize) -> Result<Vec<Maps>> {
     }
 }
 
-/// Refuses maps in the folder at `path` that are not of the pictures that `rows` have.
+/// Refuses maps, which lie at `path`, that are not of the pictures that `rows` have.
 pub(crate) fn check_maps(path: &Path, maps: &[Maps], rows: &[Row]) -> Result<()> {
     for (model, of) in maps.iter().enumerate() {
         let rows = rows.iter().filter(|row| row.model as usize == model);
@@ -89,5 +78,5 @@ pub(crate) fn check_maps(path: &Path, maps: &[Maps], rows: &[Row]) -> Result<()>
 }
 
 fn refused(path: &Path, problem: String) -> Error {
-    Error::new(ErrorKind::Output, path.display(), problem, "remove it and run again")
+    Error::new(ErrorKind::Output, path.display(), problem, "remove its folder and run again")
 }

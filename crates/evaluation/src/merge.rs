@@ -11,7 +11,7 @@ use crate::folder::{
     Folder, State, finished_features, finished_maps, finished_rows, is_finished, lies_in,
     worst_picture,
 };
-use crate::maps::{Maps, add_maps, check_maps};
+use crate::maps::{Maps, add_maps};
 use crate::report::{EvaluationReport, RunRecord};
 use crate::results::{Least, report};
 use crate::row::Row;
@@ -70,9 +70,7 @@ pub fn merge(folders: &[PathBuf], out: &Path, least: &Least, version: &str) -> R
     let mut maps = vec![Maps::none(); identity.models.len()];
     for (index, (folder, state)) in states.iter().enumerate() {
         let own = finished_rows(folder)?;
-        let own_maps = finished_maps(folder, identity.models.len())?;
-        check_maps(folder, &own_maps, &own)?;
-        add_maps(&mut maps, &own_maps);
+        add_maps(&mut maps, &finished_maps(folder, identity.models.len(), &own)?);
         if identity.has_features() {
             let judged = judged_by_all(&own, identity.models.len());
             let of_shard = finished_features(folder, identity.models.len())?;

@@ -1,13 +1,13 @@
 //! Energy over frequency, of pictures and of latents: blocks of 8 x 8 values by the discrete cosine transform, as
 //! Skorokhodov et al. 2025 ("Improving the Diffusability of Autoencoders") hold latents against pictures.
 
-use ndarray::{ArrayView2, ArrayView3, Axis, s};
+use ndarray::{ArrayView2, ArrayView4, Axis, s};
 use serde::{Deserialize, Serialize};
 
 /// Side of a block.
 const SIDE: usize = 8;
 /// Sums of a block's two frequencies, 0 to 14.
-pub(crate) const BANDS: usize = 2 * SIDE - 1;
+const BANDS: usize = 2 * SIDE - 1;
 /// The first band of the upper half.
 const UPPER: usize = SIDE;
 /// What all energy of a picture counts as. Sums of integers do not depend on their order.
@@ -36,12 +36,12 @@ pub(crate) struct SpectrumSum {
 impl SpectrumSum {
     pub const NONE: Self = Self { pictures: 0, shares: [0; BANDS] };
 
-    /// Of one picture or its latents (channels, H, W), each channel without its mean. Nothing where a side has no whole
+    /// Of one picture or its latents (1, channels, H, W), each channel without its mean. Nothing where a side has no whole
     /// block, and where all values are one.
-    pub fn of(tensor: ArrayView3<f32>) -> Self {
+    pub fn of(tensor: ArrayView4<f32>) -> Self {
         let matrix = matrix();
         let mut energy = [0.0; BANDS];
-        for channel in tensor.axis_iter(Axis(0)) {
+        for channel in tensor.index_axis(Axis(0), 0).axis_iter(Axis(0)) {
             let (height, width) = (channel.dim().0 / SIDE * SIDE, channel.dim().1 / SIDE * SIDE);
             let whole = channel.slice(s![..height, ..width]);
             let sum: f64 = whole.iter().map(|value| f64::from(*value)).sum();
@@ -145,7 +145,7 @@ impl Spectrum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array3;
+    use ndarray::Array4;
 
     #[test]
     fn a_wave_lies_in_its_band() {
@@ -153,7 +153,7 @@ mod tests {
             let wave = |at: usize, of: usize| {
                 (std::f64::consts::PI * of as f64 * (at as f64 + 0.5) / 8.0).cos()
             };
-            let plane = Array3::from_shape_fn((1, 16, 24), |(_, y, x)| {
+            let plane = Array4::from_shape_fn((1, 1, 16, 24), |(_, _, y, x)| {
                 (wave(y, down) * wave(x, right)) as f32 + 5.0
             });
             let shares = SpectrumSum::of(plane.view()).mean().unwrap();
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn noise_is_as_strong_at_every_frequency() {
         let mut state = 1u64;
-        let noise = Array3::from_shape_simple_fn((3, 256, 256), || {
+        let noise = Array4::from_shape_simple_fn((1, 3, 256, 256), || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 40) as f32 / (1u64 << 24) as f32
         });
@@ -180,11 +180,11 @@ mod tests {
 
     #[test]
     fn there_is_none_of_nothing() {
-        for plane in [Array3::zeros((1, 7, 64)), Array3::ones((2, 8, 8))] {
+        for plane in [Array4::zeros((1, 1, 7, 64)), Array4::ones((1, 2, 8, 8))] {
             assert_eq!(SpectrumSum::of(plane.view()), SpectrumSum::NONE);
         }
-        let mut broken = Array3::zeros((1, 8, 8));
-        broken[[0, 1, 1]] = f32::NAN;
+        let mut broken = Array4::zeros((1, 1, 8, 8));
+        broken[[0, 0, 1, 1]] = f32::NAN;
         assert_eq!(SpectrumSum::of(broken.view()), SpectrumSum::NONE);
     }
 }

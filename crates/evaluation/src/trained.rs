@@ -1,6 +1,6 @@
 //! Metrics by trained networks, those for which there are weights.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayView4, s};
 use vae_fidelity_core::Dtype;
@@ -24,13 +24,11 @@ pub struct TrainedMetrics {
     lpips: Vec<Lpips>,
     dists: Option<Dists>,
     inception: Option<(Inception, InceptionInput)>,
-    files: Vec<PathBuf>,
 }
 
 impl TrainedMetrics {
     /// Those of `asked` that take weights, and whose weights lie in `folders`; and the metrics that are left out, as
-    /// results call them. `threads` compute, all that the process
-    /// may have by default; they change no bit.
+    /// results call them. `threads` compute, all that the process may have by default; they change no bit.
     ///
     /// # Errors
     ///
@@ -50,13 +48,9 @@ impl TrainedMetrics {
             match (found, metric) {
                 (None, _) => left_out.push(metric.name()),
                 (Some(files), Metric::Lpips(net)) => {
-                    there.files.extend([files.trunk.clone(), files.heads.clone()]);
                     there.lpips.push(Lpips::open(*net, &files, threads)?);
                 }
-                (Some(files), _) => {
-                    there.files.extend([files.trunk.clone(), files.heads.clone()]);
-                    there.dists = Some(Dists::open(&files, threads)?);
-                }
+                (Some(files), _) => there.dists = Some(Dists::open(&files, threads)?),
             }
         }
         Ok((there, left_out))
@@ -81,7 +75,6 @@ impl TrainedMetrics {
             None => left_out.push(RFID),
             Some(file) => {
                 let threads = threads.map_or_else(Threads::available, Threads::new);
-                there.files.push(file.clone());
                 there.inception = Some((Inception::open(&file, threads)?, input));
             }
         }
@@ -96,7 +89,6 @@ impl TrainedMetrics {
             lpips: self.lpips.into_iter().map(|lpips| lpips.on(threads)).collect(),
             dists: self.dists.map(|dists| dists.on(threads)),
             inception: self.inception.map(|(inception, how)| (inception.on(threads), how)),
-            files: self.files,
         }
     }
 
@@ -140,25 +132,26 @@ impl TrainedMetrics {
     }
 
     /// Where their weights lie; a file of several is there several times.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.by_metric().flat_map(|(_, files)| files).map(|(path, _)| path.as_path())
     }
 
     /// What tells a run with them from one with others.
     pub fn weights(&self) -> Vec<MetricWeights> {
-        let of = |metric: Metric, files: &[(PathBuf, String)]| MetricWeights {
-            metric: metric.name().to_owned(),
+        let of = |(metric, files): (&str, &[(PathBuf, String)])| MetricWeights {
+            metric: metric.to_owned(),
             sha256: files.iter().map(|(_, sha256)| sha256.clone()).collect(),
         };
-        let rfid = self.inception.iter().map(|(inception, _)| MetricWeights {
-            metric: RFID.to_owned(),
-            sha256: inception.weights_sha256().map(str::to_owned).into_iter().collect(),
-        });
-        let lpips = self.lpips.iter().map(|net| of(Metric::Lpips(net.net()), net.weights_sha256()));
-        lpips
-            .chain(self.dists.iter().map(|dists| of(Metric::Dists, dists.weights_sha256())))
-            .chain(rfid)
-            .collect()
+        self.by_metric().map(of).collect()
+    }
+
+    /// Each metric as results call it, with the files of its weights and their SHA-256.
+    fn by_metric(&self) -> impl Iterator<Item = (&'static str, &[(PathBuf, String)])> {
+        let lpips = self.lpips.iter();
+        let lpips = lpips.map(|net| (Metric::Lpips(net.net()).name(), net.weights_sha256()));
+        let dists = self.dists.iter().map(|dists| (Metric::Dists.name(), dists.weights_sha256()));
+        let rfid = self.inception.iter().map(|(inception, _)| (RFID, inception.weights_sha256()));
+        lpips.chain(dists).chain(rfid)
     }
 }
 

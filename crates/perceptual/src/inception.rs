@@ -1,6 +1,6 @@
 //! The network of the Fréchet inception distance: InceptionV3 of 2015, as far as its last pooling.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vae_fidelity_checkpoint::StateDict;
 use vae_fidelity_files::error::Result;
@@ -28,7 +28,7 @@ pub struct Inception {
     blocks: Vec<Block<Conv>>,
     threads: Threads,
     workspace: Workspace,
-    sha256: Option<String>,
+    sha256: Vec<(PathBuf, String)>,
 }
 
 impl Inception {
@@ -41,7 +41,7 @@ impl Inception {
     pub fn open(path: &Path, threads: Threads) -> Result<Self> {
         let file = StateDict::open(path)?;
         let loaded = Self::with_weights(threads, |name, shape| file.values(name, shape))?;
-        Ok(Self { sha256: Some(file.sha256()?), ..loaded })
+        Ok(Self { sha256: vec![(path.to_owned(), file.sha256()?)], ..loaded })
     }
 
     /// The same with weights from elsewhere: `tensor` gives the values of a tensor by its name, such as
@@ -57,7 +57,7 @@ impl Inception {
         let mut loaded = |layer: Layer| folded(layer, &mut tensor);
         let blocks =
             network().into_iter().map(|block| block.try_map(&mut loaded)).collect::<Result<_>>()?;
-        Ok(Self { blocks, threads, workspace: Workspace::default(), sha256: None })
+        Ok(Self { blocks, threads, workspace: Workspace::default(), sha256: Vec::new() })
     }
 
     /// The same, computed on so many threads.
@@ -66,9 +66,9 @@ impl Inception {
         Self { threads, ..self }
     }
 
-    /// SHA-256 of the file of the weights, in hexadecimal; `None` where there is none.
-    pub fn weights_sha256(&self) -> Option<&str> {
-        self.sha256.as_deref()
+    /// The file of the weights, if there is one, with its SHA-256 in hexadecimal.
+    pub fn weights_sha256(&self) -> &[(PathBuf, String)] {
+        &self.sha256
     }
 
     /// The features of a picture of `width` x `height` pixels, three levels each, which is brought to 299 x 299 as
