@@ -1,7 +1,9 @@
 //! What went in against what came back, by the choices of a protocol.
 
 use ndarray::{ArrayView4, s};
-use vae_fidelity_core::metrics::{SsimRule, Values, Visibility, ms_ssim, psnr, ssimulacra2};
+use vae_fidelity_core::metrics::{
+    SsimRule, Values, Visibility, ms_ssim, psnr, ssim_and_ms_ssim, ssimulacra2,
+};
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
 
@@ -86,20 +88,27 @@ impl Pair {
         let [a, b] = values(choices.psnr_values);
         let squares: f64 = a.iter().zip(&b).map(|(a, b)| (a - b) * (a - b)).sum();
         let mse = squares / a.len() as f64;
-        let [mut a, mut b] = match choices.ssim.values == choices.psnr_values {
-            true => [a, b],
-            false => values(choices.ssim.values),
-        };
-        if choices.ssim.zero == Zero::Grey {
-            a.iter_mut().chain(&mut b).for_each(|value| *value -= 127.5);
-        }
         let rule = SsimRule {
             window: choices.ssim.window,
             border: choices.ssim.border,
             covariance: choices.ssim.covariance,
             range: 255.0 * choices.ssim.range,
         };
-        let ssim = rule.of(Values { width, height, data: &a }, Values { width, height, data: &b });
+        let of_levels =
+            choices.ssim.values == ValuesChoice::Rounded && choices.ssim.zero == Zero::Black;
+        let (ssim, ms_ssim) = if of_levels && rule == SsimRule::AUTHORS {
+            ssim_and_ms_ssim(&input, &output)
+        } else {
+            let [mut a, mut b] = match choices.ssim.values == choices.psnr_values {
+                true => [a, b],
+                false => values(choices.ssim.values),
+            };
+            if choices.ssim.zero == Zero::Grey {
+                a.iter_mut().chain(&mut b).for_each(|value| *value -= 127.5);
+            }
+            let [a, b] = [&a, &b].map(|data| Values { width, height, data });
+            (rule.of(a, b), ms_ssim(&input, &output))
+        };
         let pairs = input.data().iter().zip(output.data());
         let differences = pairs.map(|(a, b)| a.abs_diff(*b));
         let (sum, most) = differences.fold((0u64, 0), |(sum, most), difference| {
@@ -114,7 +123,7 @@ impl Pair {
             mse,
             psnr_db: (mse > 0.0).then(|| decibels(mse)),
             ssim,
-            ms_ssim: ms_ssim(&input, &output),
+            ms_ssim,
             mae: sum as f64 / input.data().len() as f64,
             max_abs_diff: most,
             lpips: LpipsDistances::default(),

@@ -24,7 +24,7 @@ pub use pairs::{Pairs, position};
 pub use perceptual::{PERCEPTUAL_SIDE, Visibility, ssimulacra2};
 pub use pixels::{Channel, PixelMetrics, Position};
 pub use psnr::psnr;
-pub use ssim::{MS_SSIM_SIDE, WINDOW, ms_ssim, ssim};
+pub use ssim::{MS_SSIM_SIDE, WINDOW, ms_ssim, ssim, ssim_and_ms_ssim};
 pub use ssim_rule::{Covariance, SsimBorder, SsimRule, SsimWindow, Values};
 pub use tensors::{Over, TensorMetrics, WorstPair};
 pub use value_difference::ValueDifference;

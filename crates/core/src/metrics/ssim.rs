@@ -1,14 +1,12 @@
 //! Structural similarity on one scale and on five, as its authors define it.
 
-use super::windows::{Plane, along, each_row, gaussian};
+use super::windows::{Means, Plane, Stabilizers, gaussian, means};
 use vae_fidelity_pixels::Rgb8;
 
 /// Side of the Gaussian window, in pixels; smaller pictures have no SSIM.
 pub const WINDOW: usize = 11;
 
-const RANGE: f64 = 255.0;
-const C1: f64 = (0.01 * RANGE) * (0.01 * RANGE);
-const C2: f64 = (0.03 * RANGE) * (0.03 * RANGE);
+const STABILIZERS: Stabilizers = Stabilizers::of(255.0);
 
 /// Exponents of the five scales of MS-SSIM, the finest first.
 const SCALES: [f64; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
@@ -66,20 +64,45 @@ pub fn ms_ssim(a: &Rgb8, b: &Rgb8) -> Option<f64> {
     }
     let channels = (0..3).map(|channel| {
         let finest = similarity(&Channel(a, channel), &Channel(b, channel));
-        let mut product = finest.contrast_and_structure.max(0.0).powf(SCALES[0]);
-        let (mut a, mut b) = (Half::of(&Channel(a, channel)), Half::of(&Channel(b, channel)));
-        for (scale, exponent) in SCALES.iter().enumerate().skip(1) {
-            let Means { ssim, contrast_and_structure } = similarity(&a, &b);
-            let coarsest = scale == SCALES.len() - 1;
-            let mean = if coarsest { ssim } else { contrast_and_structure };
-            product *= mean.max(0.0).powf(*exponent);
-            if !coarsest {
-                (a, b) = (Half::of(&a), Half::of(&b));
-            }
-        }
-        product
+        on_five_scales(finest.contrast_and_structure, a, b, channel)
     });
     Some(channels.sum::<f64>() / 3.0)
+}
+
+/// [`ssim`] and [`ms_ssim`], to the bit; the finest scale, three quarters of the work, is computed once.
+///
+/// ```
+/// use vae_fidelity_pixels::Rgb8;
+/// use vae_fidelity_core::metrics::ssim_and_ms_ssim;
+/// let grey = Rgb8::new(175, 200, vec![128; 175 * 200 * 3]).unwrap();
+/// assert_eq!(ssim_and_ms_ssim(&grey, &grey), (Some(1.0), None));
+/// ```
+pub fn ssim_and_ms_ssim(a: &Rgb8, b: &Rgb8) -> (Option<f64>, Option<f64>) {
+    if !comparable(a, b, MS_SSIM_SIDE) {
+        return (ssim(a, b), None);
+    }
+    let channels = [0, 1, 2].map(|channel| {
+        let finest = similarity(&Channel(a, channel), &Channel(b, channel));
+        (finest.ssim, on_five_scales(finest.contrast_and_structure, a, b, channel))
+    });
+    let mean = |of: fn(&(f64, f64)) -> f64| Some(channels.iter().map(of).sum::<f64>() / 3.0);
+    (mean(|(ssim, _)| *ssim), mean(|(_, ms_ssim)| *ms_ssim))
+}
+
+/// MS-SSIM of one channel; `finest` is the mean of contrast and structure on the first scale.
+fn on_five_scales(finest: f64, a: &Rgb8, b: &Rgb8, channel: usize) -> f64 {
+    let mut product = finest.max(0.0).powf(SCALES[0]);
+    let (mut a, mut b) = (Half::of(&Channel(a, channel)), Half::of(&Channel(b, channel)));
+    for (scale, exponent) in SCALES.iter().enumerate().skip(1) {
+        let Means { ssim, contrast_and_structure } = similarity(&a, &b);
+        let coarsest = scale == SCALES.len() - 1;
+        let mean = if coarsest { ssim } else { contrast_and_structure };
+        product *= mean.max(0.0).powf(*exponent);
+        if !coarsest {
+            (a, b) = (Half::of(&a), Half::of(&b));
+        }
+    }
+    product
 }
 
 fn comparable(a: &Rgb8, b: &Rgb8, least: usize) -> bool {
@@ -133,33 +156,6 @@ impl Plane for Half {
     }
 }
 
-/// Means over all windows.
-struct Means {
-    ssim: f64,
-    contrast_and_structure: f64,
-}
-
 fn similarity(a: &impl Plane, b: &impl Plane) -> Means {
-    let (width, height) = a.size();
-    let weights = gaussian::<WINDOW>();
-    let windows = ((width - WINDOW + 1) * (height - WINDOW + 1)) as f64;
-    let (mut ssim, mut contrast_and_structure) = (0.0, 0.0);
-    each_row(a, b, &weights, |columns| {
-        let mut row = 0.0;
-        for part in columns.windows(WINDOW) {
-            let (luminance, rest) = under_a_window(along(part, &weights));
-            row += luminance * rest;
-            contrast_and_structure += rest;
-        }
-        ssim += row;
-    });
-    Means { ssim: ssim / windows, contrast_and_structure: contrast_and_structure / windows }
-}
-
-/// Luminance, and contrast times structure: SSIM is their product.
-fn under_a_window([mean_a, mean_b, square_a, square_b, product]: [f64; 5]) -> (f64, f64) {
-    let (variance_a, variance_b) = (square_a - mean_a * mean_a, square_b - mean_b * mean_b);
-    let covariance = product - mean_a * mean_b;
-    let luminance = (2.0 * mean_a * mean_b + C1) / (mean_a * mean_a + mean_b * mean_b + C1);
-    (luminance, (2.0 * covariance + C2) / (variance_a + variance_b + C2))
+    means(a, b, &gaussian::<WINDOW>(), 1.0, STABILIZERS)
 }

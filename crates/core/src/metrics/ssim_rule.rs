@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::windows::{Plane, along, each_row, gaussian};
+use super::windows::{Plane, Stabilizers, gaussian, means};
 
 /// What the statistics of a pixel are taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,8 +41,7 @@ pub enum Covariance {
 
 /// SSIM with K1 = 0.01 and K2 = 0.03, each channel alone, then averaged; in f64.
 ///
-/// With [`SsimWindow::Gaussian11`], [`SsimBorder::Inside`], [`Covariance::Population`] and a range of 255
-/// it is [`ssim`](super::ssim()). Follows `skimage/metrics/_structural_similarity.py` and torchmetrics'
+/// Follows `skimage/metrics/_structural_similarity.py` and torchmetrics'
 /// `functional/image/ssim.py`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SsimRule {
@@ -68,6 +67,14 @@ pub struct Values<'a> {
 }
 
 impl SsimRule {
+    /// The choices of SSIM's authors for pictures of 8 bits: [`ssim`](super::ssim()), to the bit.
+    pub const AUTHORS: Self = Self {
+        window: SsimWindow::Gaussian11,
+        border: SsimBorder::Inside,
+        covariance: Covariance::Population,
+        range: 255.0,
+    };
+
     /// The least side that a picture must have, in pixels.
     pub fn least_side(&self) -> usize {
         match self.window {
@@ -124,22 +131,7 @@ impl SsimRule {
             SsimBorder::Reflect => N / 2,
         };
         let (a, b) = (Channel::of(a, channel, border), Channel::of(b, channel, border));
-        let (c1, c2) = ((0.01 * self.range).powi(2), (0.03 * self.range).powi(2));
-        let (mut sum, mut windows) = (0.0, 0usize);
-        each_row(&a, &b, weights, |columns| {
-            let mut row = 0.0;
-            for part in columns.windows(N) {
-                let [mean_a, mean_b, square_a, square_b, product] = along(part, weights);
-                let variances = (square_a - mean_a * mean_a) + (square_b - mean_b * mean_b);
-                let covariance = product - mean_a * mean_b;
-                let luminance =
-                    (2.0 * mean_a * mean_b + c1) / (mean_a * mean_a + mean_b * mean_b + c1);
-                row += luminance * (2.0 * unbiased * covariance + c2) / (unbiased * variances + c2);
-            }
-            sum += row;
-            windows += columns.len() + 1 - N;
-        });
-        sum / windows as f64
+        means(&a, &b, weights, unbiased, Stabilizers::of(self.range)).ssim
     }
 }
 
@@ -188,21 +180,14 @@ mod tests {
             let data = (0..23 * 17 * 3).map(|i| (i * step % 251) as u8).collect();
             Rgb8::new(23, 17, data).unwrap()
         });
-        let rule = SsimRule {
-            window: SsimWindow::Gaussian11,
-            border: SsimBorder::Inside,
-            covariance: Covariance::Population,
-            range: 255.0,
-        };
         let [of_a, of_b] = [&a, &b].map(|picture| {
             picture.data().iter().map(|value| f64::from(*value)).collect::<Vec<_>>()
         });
-        let found = rule.of(
+        let found = SsimRule::AUTHORS.of(
             Values { width: 23, height: 17, data: &of_a },
             Values { width: 23, height: 17, data: &of_b },
         );
-        let expected = ssim(&a, &b).unwrap();
-        assert!((found.unwrap() - expected).abs() < 1e-12, "{found:?} {expected}");
+        assert_eq!(found, ssim(&a, &b));
     }
 
     #[test]
