@@ -3,6 +3,7 @@
 #![allow(clippy::needless_range_loop, reason = "rows and columns are both counted")]
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use pulp::{Simd, WithSimd};
 
@@ -234,7 +235,8 @@ fn transform_input<S, T, const POINTS: usize, const TILE: usize>(
         let (y, x) = (tile / place.wide * TILE, tile % place.wide * TILE);
         for channel in (0..CHANNEL_ALIGNMENT).step_by(S::F32_LANES) {
             let from = (y * width + x) * CHANNEL_ALIGNMENT + channel;
-            let mut rows = [[zero; POINTS]; POINTS];
+            // Zeros would be written for every tile, up to 4 KB.
+            let mut rows = [[MaybeUninit::<S::f32s>::uninit(); POINTS]; POINTS];
             for column in 0..POINTS {
                 let mut values = [zero; POINTS];
                 for row in 0..POINTS {
@@ -243,12 +245,13 @@ fn transform_input<S, T, const POINTS: usize, const TILE: usize>(
                 }
                 let values = T::data_transform(simd, values);
                 for row in 0..POINTS {
-                    rows[row][column] = values[row];
+                    rows[row][column].write(values[row]);
                 }
             }
             let to = tile * strides.tile + channel;
             for row in 0..POINTS {
-                let values = T::data_transform(simd, rows[row]);
+                // SAFETY: the loop above wrote every column of every row.
+                let values = T::data_transform(simd, unsafe { written(&rows[row], zero) });
                 for column in 0..POINTS {
                     let point = row * POINTS + column;
                     store::<S>(&mut points[to + point * strides.point..], values[column]);
@@ -256,6 +259,24 @@ fn transform_input<S, T, const POINTS: usize, const TILE: usize>(
             }
         }
     }
+}
+
+/// A row whose vectors were all written.
+///
+/// # Safety
+///
+/// They were.
+#[inline(always)]
+unsafe fn written<V: Copy, const POINTS: usize>(
+    row: &[MaybeUninit<V>; POINTS],
+    any: V,
+) -> [V; POINTS] {
+    let mut values = [any; POINTS];
+    for column in 0..POINTS {
+        // SAFETY: by the caller's promise.
+        values[column] = unsafe { row[column].assume_init() };
+    }
+    values
 }
 
 /// The output channels of a block: `vectors` vectors from `channel` on.
@@ -316,7 +337,7 @@ fn transform_tile<S, T, const POINTS: usize, const TILE: usize>(
     let zero = simd.splat_f32s(0.0);
     let bias = load::<S>(&layer.bias[channel..]);
     let from = tile * strides.tile;
-    let mut rows = [[zero; POINTS]; TILE];
+    let mut rows = [[MaybeUninit::<S::f32s>::uninit(); POINTS]; TILE];
     for column in 0..POINTS {
         let mut values = [zero; POINTS];
         for row in 0..POINTS {
@@ -325,7 +346,7 @@ fn transform_tile<S, T, const POINTS: usize, const TILE: usize>(
         }
         let values = T::inverse_transform(simd, values);
         for row in 0..TILE {
-            rows[row][column] = values[row];
+            rows[row][column].write(values[row]);
         }
     }
     let y = (place.top + tile / place.wide) * TILE;
@@ -334,7 +355,8 @@ fn transform_tile<S, T, const POINTS: usize, const TILE: usize>(
     let mut shift = load::<S>(&sums.shift);
     let (mut sum, mut squares) = (zero, zero);
     for row in 0..tall {
-        let values = T::inverse_transform(simd, rows[row]);
+        // SAFETY: the loop above wrote every column of every row.
+        let values = T::inverse_transform(simd, unsafe { written(&rows[row], zero) });
         let start = ((y + row) * target.width + x) * target.pitch + channel;
         for column in 0..TILE {
             if column < wide {
