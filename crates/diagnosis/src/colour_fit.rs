@@ -2,6 +2,7 @@
 
 use super::recolouring::{
     BT601, BT709, COLOUR_MATRIX, GAMMA_MISMATCH, LEVELS_CHANGED, Named, Recolouring, Rgb, in_words,
+    saturation_in_words,
 };
 
 /// What a fitted line is called beside its numbers.
@@ -149,9 +150,7 @@ pub(super) fn fitted(expected: &[Rgb], found: &[Rgb], clipped: Option<f64>) -> V
     }
     for luma in [BT601, BT709, [1.0 / 3.0; 3]] {
         if let Some(by) = sums.saturation(luma).filter(|by| (by - 1.0).abs() > 0.01) {
-            let more = if by > 1.0 { "more" } else { "less" };
-            let what = format!("with {more} saturation: times {by:.2}");
-            add(&COLOUR_MATRIX, what, 1, Recolouring::saturation(luma, by));
+            add(&COLOUR_MATRIX, saturation_in_words(by), 1, Recolouring::saturation(luma, by));
         }
     }
     if let Some(matrix) = sums.matrix().filter(Recolouring::keeps_greys) {
@@ -259,6 +258,7 @@ mod tests {
         of("less contrast: times 0.900", &|p| p.map(|x| 0.9 * (x - 0.5) + 0.5));
         of("lighter by 10.2 levels", &|p| p.map(|x| x + 0.04));
         of("saturation: times 0.60", &|p| Recolouring::saturation(BT601, 0.6).of(p));
+        of("without colour", &|p| Recolouring::saturation(BT601, 0.0).of(p));
         of("linear light", &|p| Recolouring::ToLinear.of(p));
         of("once too often", &|p| Recolouring::ToSrgb.of(p));
         of("to the power of 0.60", &|p| p.map(|x| x.powf(0.6)));

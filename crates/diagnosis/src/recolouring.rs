@@ -264,6 +264,18 @@ fn reread(written: Rgb, read: Rgb) -> Matrix {
     std::array::from_fn(|row| std::array::from_fn(|column| columns[column][row]))
 }
 
+/// What [`Recolouring::saturation`] does, in words.
+pub(super) fn saturation_in_words(saturation: f64) -> String {
+    match saturation {
+        by if by.abs() < 0.005 => "without colour: saturation times 0.00".to_owned(),
+        by if by < 0.0 => {
+            format!("with the complement of each colour: saturation times {by:.2}")
+        }
+        by if by > 1.0 => format!("with more saturation: times {by:.2}"),
+        by => format!("with less saturation: times {by:.2}"),
+    }
+}
+
 /// A line in words, levels of 255.
 pub(super) fn in_words(slope: f64, offset: f64) -> String {
     let levels = 255.0 * offset;

@@ -3,6 +3,7 @@
 use super::super::codes::Cause;
 use super::super::recolouring::{
     BT601, COLOUR_MATRIX, GAMMA_MISMATCH, LEVELS_CHANGED, Recolouring, in_words,
+    saturation_in_words,
 };
 
 /// A change of colours with numbers that are 0 where it changes nothing.
@@ -54,8 +55,7 @@ impl Way {
             }
             Self::Saturation => {
                 let by = 1.0 + number(0);
-                let more = if by > 1.0 { "more" } else { "less" };
-                (&COLOUR_MATRIX, format!("with {more} saturation: times {by:.2}"))
+                (&COLOUR_MATRIX, saturation_in_words(by))
             }
         }
     }
