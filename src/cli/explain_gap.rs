@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::evaluation::{EvaluationReport, GapNets, TrainedMetrics};
+use crate::evaluation::EvaluationReport;
 use crate::perceptual::WeightFolders;
-use crate::pipeline::{EvaluatedSide, explain_gap, read_result};
+use crate::pipeline::{EvaluatedSide, explain_gap, gap_metrics, read_result};
 use crate::{Pipeline, Result};
 
 use super::console::Console;
@@ -28,7 +28,9 @@ pub fn run(args: &ExplainGapArgs, console: Console) -> Result<Outcome> {
     // Two protocols of one VAE, mostly.
     let second = if repos[0] == repos[1] { None } else { Some(load(repos[1])?) };
     let pipelines = [&first, second.as_ref().unwrap_or(&first)];
-    let trained = trained(args, &results)?;
+    let folders = WeightFolders::with_torch_hub(args.metric_weights.clone());
+    let of = [(&results[0], models[0]), (&results[1], models[1])];
+    let trained = gap_metrics(of, &folders, args.execution.threads_at_most())?;
     progress.step("listing the data sets");
     let data =
         [0, 1].map(|side| of_side(&args.data, side).unwrap_or(Path::new(&results[side].run.data)));
@@ -45,17 +47,6 @@ pub fn run(args: &ExplainGapArgs, console: Console) -> Result<Outcome> {
     report.notes.iter().for_each(|note| console.note(note));
     console.result(&report, &report)?;
     Ok(report.verdict.into())
-}
-
-/// The metrics by trained networks that the two results are held against each other by.
-fn trained(args: &ExplainGapArgs, results: &[EvaluationReport; 2]) -> Result<TrainedMetrics> {
-    let (a, b) = (
-        results[0].model(args.model_a, "`model_a`")?,
-        results[1].model(args.model_b, "`model_b`")?,
-    );
-    let asked = GapNets::of([&a.metrics, &b.metrics]).all();
-    let folders = WeightFolders::with_torch_hub(args.metric_weights.clone());
-    Ok(TrainedMetrics::open(&folders, &asked, args.execution.threads_at_most())?.0)
 }
 
 /// The first of one is both sides'.

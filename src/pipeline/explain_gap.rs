@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::loaded::Pipeline;
-use crate::evaluation::{self, DataSet, EvaluationReport, GapReport, GapSide, TrainedMetrics};
+use crate::evaluation::{
+    self, DataSet, EvaluationReport, GapNets, GapReport, GapSide, TrainedMetrics,
+};
 use crate::input::read_text;
+use crate::perceptual::WeightFolders;
 use crate::{Error, ErrorKind, Result};
 use vae_fidelity_core::json_problem;
 
@@ -57,6 +60,22 @@ pub fn read_result(path: &Path) -> Result<EvaluationReport> {
     // Protocols are checked where they are read from TOML.
     result.protocol.choices.check(&path.display().to_string())?;
     Ok(result)
+}
+
+/// The metrics by trained networks that two results, each with one of its models, are held against each other by, those
+/// for which there are weights in `folders`; they are computed on `threads`, all that the process may have by default.
+///
+/// # Errors
+///
+/// When a result has no such model, and as [`TrainedMetrics::open`].
+pub fn gap_metrics(
+    [(a, model_a), (b, model_b)]: [(&EvaluationReport, usize); 2],
+    folders: &WeightFolders,
+    threads: Option<usize>,
+) -> Result<TrainedMetrics> {
+    let (a, b) = (a.model(model_a, "`model_a`")?, b.model(model_b, "`model_b`")?);
+    let asked = GapNets::of([&a.metrics, &b.metrics]).all();
+    Ok(TrainedMetrics::open(folders, &asked, threads)?.0)
 }
 
 /// Which choices make two results differ, and by how much each, on at most `sample` pictures of each. `trained`

@@ -20,7 +20,7 @@ pub use decode::{DecodeOptions, DecodedLatents, LatentsIn};
 #[cfg(feature = "evaluate")]
 pub use evaluate::{Evaluation, evaluate};
 #[cfg(feature = "evaluate")]
-pub use explain_gap::{EvaluatedSide, explain_gap, read_result};
+pub use explain_gap::{EvaluatedSide, explain_gap, gap_metrics, read_result};
 pub use loaded::Pipeline;
 pub use picture::Picture;
 pub use probe::{ProbeOptions, ProbeRun};

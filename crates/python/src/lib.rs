@@ -12,6 +12,7 @@ mod checked;
 mod decoded;
 mod pipeline;
 mod evaluation;
+mod gap;
 mod reference;
 mod checkpoint;
 mod goldens;
@@ -40,6 +41,8 @@ mod _native {
     use super::checkpoint::Checkpoint;
     #[pymodule_export]
     use super::evaluation::{evaluate, merge};
+    #[pymodule_export]
+    use super::gap::{evaluated, explain_gap};
     #[pymodule_export]
     use super::goldens::run_goldens;
     #[pymodule_export]

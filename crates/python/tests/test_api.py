@@ -427,6 +427,36 @@ def test_shards_are_put_together(tmp_path):
         vae_fidelity.evaluate(data, [pipelines[0]] * 2, out=tmp_path / "twice")
 
 
+def test_why_two_results_differ(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("astronaut.png", "coffee.jpg"):
+        (data / name).write_bytes((ROOT / "golden/images" / name).read_bytes())
+    a, b = (vae_fidelity.evaluate(data, out=tmp_path / of, protocol=of) for of in ("vae-fidelity-256", "lavinal712"))
+    said = []
+    gap = vae_fidelity.explain_gap(a, b, sample=2, progress=said.append)
+    assert said[0] == "listing the data sets" and said[-1].endswith(" trips")
+    ran = command("explain-gap", tmp_path / "vae-fidelity-256", tmp_path / "lavinal712/result.json", "--sample", "2", "--json")
+    assert gap.to_json() == ran.stdout.strip() and gap.sampled == 2
+    assert (gap.verdict == "pass") == (ran.returncode == 0)
+    of_ssim = {choice.choice for metric in gap.metrics if metric.metric == "ssim" for choice in metric.effects}
+    assert "metrics.ssim.window" in of_ssim, of_ssim
+    # By folders, and by the VAE and the data set that are given.
+    pipeline = vae_fidelity.Pipeline("golden/models/builtin")
+    for repo in (pipeline, [pipeline, pipeline], [pipeline, "builtin"]):
+        again = vae_fidelity.explain_gap(a.out, b.out / "result.json", repo=repo, data=data, sample=2)
+        assert again.metrics == gap.metrics and str(again) == str(gap)
+    for wrong, about in (
+        ({"model_b": 1}, "model_b"),
+        ({"model_a": -1}, "from 0"),
+        ({"sample": 0}, "at least 1"),
+        ({"data": PHOTO}, "is not the data set"),
+        ({"repo": ["builtin"] * 3}, "one or two"),
+    ):
+        with pytest.raises(vae_fidelity.VaeFidelityError, match=about):
+            vae_fidelity.explain_gap(a, b, **wrong)
+
+
 def test_an_evaluation_is_ended_and_goes_on(tmp_path):
     data = tmp_path / "data"
     data.mkdir()

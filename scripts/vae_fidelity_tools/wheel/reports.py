@@ -27,6 +27,7 @@ REPORTS = (
     "TraceReport",
     "SuiteReport",
     "EvaluationReport",
+    "GapReport",
 )
 PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 COLUMNS = 116

@@ -21,6 +21,7 @@ from vae_fidelity._checkpoint import Checkpoint, open_checkpoint
 from vae_fidelity._errors import OutOfMemory, VaeFidelityError
 from vae_fidelity._evaluate import Evaluation, evaluate, merge
 from vae_fidelity._functions import compare, explain, inspect, metrics, preprocess
+from vae_fidelity._gap import Gap, explain_gap
 from vae_fidelity._native import __version__
 from vae_fidelity._pipeline import Pipeline
 from vae_fidelity._report import Decoded, Report
@@ -30,6 +31,7 @@ __all__ = [
     "Checkpoint",
     "Decoded",
     "Evaluation",
+    "Gap",
     "ModelComparison",
     "OutOfMemory",
     "Pipeline",
@@ -41,6 +43,7 @@ __all__ = [
     "compare_models",
     "evaluate",
     "explain",
+    "explain_gap",
     "inspect",
     "live",
     "merge",

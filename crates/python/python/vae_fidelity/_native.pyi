@@ -22,8 +22,10 @@ __all__ = [
     "classes",
     "compare",
     "evaluate",
+    "evaluated",
     "expected_tensors",
     "explain",
+    "explain_gap",
     "inspect",
     "merge",
     "metrics",
@@ -73,6 +75,18 @@ def merge(
     min_ssim: Optional[float] = None,
     min_ms_ssim: Optional[float] = None,
 ) -> _Summed: ...
+def evaluated(path: _Path, index: int, keyword: str) -> tuple[str, str]: ...
+def explain_gap(
+    results: Sequence[_Path],
+    pipelines: list[Pipeline],
+    *,
+    models: Sequence[int],
+    data: Sequence[_Path],
+    sample: int,
+    metric_weights: Optional[_Path] = None,
+    threads: Optional[int] = None,
+    progress: Optional[Callable[[str], object]] = None,
+) -> tuple[str, str]: ...
 def classes() -> list[tuple[str, bool]]: ...
 def multiple_of(config: str) -> int: ...
 def expected_tensors(config: str) -> list[tuple[str, list[int]]]: ...

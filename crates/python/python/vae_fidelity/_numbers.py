@@ -18,6 +18,13 @@ def check_counts(**counts: Optional[int]) -> None:
             )
 
 
+def check_places(**places: int) -> None:
+    """Each is a whole number from 0 on."""
+    for name, place in places.items():
+        if not 0 <= _whole(place, -1) < 2**63:
+            raise VaeFidelityError("option", f"`{name}` {place!r}", "expected a place, from 0 on", "count from 0")
+
+
 def check_least(**least: Optional[float]) -> None:
     """Each is a finite number, or left out."""
     for name, number in least.items():

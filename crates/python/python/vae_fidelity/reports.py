@@ -2401,3 +2401,83 @@ class EvaluationReport:
     """Each model after the first, held against the first."""
     run: RunRecord
     """How this run went."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultName:
+    """Which result, and which of its models."""
+
+    protocol: str
+    """Its protocol."""
+    hash: str
+    """The hash of that."""
+    model: str
+    """The model."""
+    pictures: int
+    """How many pictures it is about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What one choice does."""
+
+    choice: str
+    """Its name in a protocol's file; or `model`, `pictures`, or `input` for a frame's three together."""
+    a: str
+    """What the first result has."""
+    b: str
+    """What the second result has."""
+    effect: float
+    """How much of the gap it is: the mean of the two orders."""
+    low: float
+    """The lesser of the two: choices may depend on each other."""
+    high: float
+    """The greater of the two."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricGap:
+    """One metric in two results."""
+
+    metric: str
+    """As the results call it; `psnr_db` is averaged as each protocol says."""
+    a: float
+    """The first result's."""
+    b: float
+    """The second result's."""
+    gap: float
+    """`b - a`."""
+    a_of_sample: float
+    """The first result's, of the sample."""
+    b_of_sample: float
+    """The second result's, of the sample."""
+    effects: list[Effect]
+    """What each choice does, the largest first; together they are the sample's gap."""
+    not_explained: float
+    """`gap` less the sample's: what other pictures, or another engine, do."""
+    explained_share: float | None
+    """The share of `gap` that is explained, at most 1; `None` where there is no gap to speak of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapReport:
+    """Which choices make two results differ, and by how much: what `explain-gap --json` prints."""
+
+    schema_version: int
+    """1; fields may be added without a change of it."""
+    verdict: EvaluationVerdict
+    """Whether the sample explains 95 % of the gap of every metric."""
+    verdict_reasons: list[str]
+    """Why not; empty where it does."""
+    a: ResultName
+    """The first result."""
+    b: ResultName
+    """The second result."""
+    sampled: int
+    """How many pictures were computed anew."""
+    left_out: int
+    """How many more could not be judged in every way, and are left out."""
+    metrics: list[MetricGap]
+    """Each metric that both results have."""
+    notes: list[str]
+    """What a reader has to know."""
