@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares `vae-fidelity evaluate` with the published scripts' own steps, run in Python, picture by picture.
 
-    scripts/python.sh -m vae_fidelity_tools.conformance.evaluation BINARY [--pictures N]
+    scripts/python.sh -m vae_fidelity_tools.conformance.evaluation BINARY [--pictures N] [--protocols-alone]
 
 Photographs that packages carry are cropped by seed and written as folders, as webdataset's tar archives and
 as the parquet files of `datasets`. Each protocol's transforms, posterior, rounding and metric functions
@@ -147,7 +147,7 @@ def check_protocol(binary, vae, name, data, pictures, folder, extractors):
     weights = folder / "weights"
     report, rows = evaluate(binary, data, folder / name, "--protocol", name, "--metric-weights", weights)
     transform, drawn, metrics = PROTOCOLS[name]
-    extract, sets = extractors["torch-fidelity" if name in ("llamagen", "torch-fidelity") else "pytorch-fid"], ([], [])
+    extract, sets = extractors.get("torch-fidelity" if name in ("llamagen", "torch-fidelity") else "pytorch-fid"), ([], [])
     models, dists = lpips_models(name, weights), perceptual_weights.load_dists(weights)
     wrong, latents, maps = [], [], evaluation_maps.Maps()
     for row in rows:
@@ -157,7 +157,7 @@ def check_protocol(binary, vae, name, data, pictures, folder, extractors):
         latents.append((z, mean, logvar))
         maps.add(x, y, z, ROUNDED.get(name, levels))
         psnr, ssim = metrics(x, y)
-        for tensor, features in zip((x, y), sets):
+        for tensor, features in zip((x, y), sets if extract else ()):
             rounded = ROUNDED.get(name, levels)(tensor).transpose(2, 0, 1)[None]
             with torch.no_grad():
                 features.append(extract(torch.from_numpy(np.ascontiguousarray(rounded))))
@@ -172,7 +172,7 @@ def check_protocol(binary, vae, name, data, pictures, folder, extractors):
             wrong += differs(f"{name} {row['id']} lpips_{net}", row[f"lpips_{net}"], distance, LPIPS)
         if name.startswith("vae-fidelity"):
             wrong += differs(f"{name} {row['id']} dists", row["dists"], dists_of_levels(dists, x, y), DISTS)
-    wrong += check_rfid(binary, name, data, folder, sets)
+    wrong += check_rfid(binary, name, data, folder, sets) if extract else []
     model = report["models"][0]
     for map, what, expected, tolerance in maps.expected():
         wrong += differs(f"{name} {map}.{what}", evaluation_maps.found(model, map, what), expected, tolerance)
@@ -264,6 +264,8 @@ def main():
     parser = arguments.parser(__doc__)
     parser.add_argument("binary", type=Path, help="the vae-fidelity to check")
     parser.add_argument("--pictures", type=int, default=7, help="how many [default: 7]")
+    parser.add_argument("--protocols-alone", action="store_true", help="what is of each picture, which many pictures are for")
+    parser.add_argument("--protocol", action="append", choices=PROTOCOLS, help="only these [default: all]")
     args = parser.parse_args()
     binary = args.binary.resolve()
     torch.manual_seed(0)
@@ -276,15 +278,21 @@ def main():
         inception_file = folder / "weights" / perceptual_weights.FILES["inception"]
         (folder / "weights-of-rfid").mkdir()
         inception_file.rename(folder / "weights-of-rfid" / inception_file.name)
-        wrong += check_containers(binary, pictures, folder)
-        wrong += check_table(binary, pictures, folder)
-        wrong += check_equivariance(binary, vae, dict(pictures), folder)
-        extractors = inception.networks()
-        for protocol in PROTOCOLS:
-            wrong += check_protocol(binary, vae, protocol, folder / "write_folder", dict(pictures), folder, extractors)
+        data, extractors = folder / "write_folder", {}
+        if args.protocols_alone:
+            write_folder(pictures, data)
+        else:
+            wrong += check_containers(binary, pictures, folder)
+            wrong += check_table(binary, pictures, folder)
+            wrong += check_equivariance(binary, vae, dict(pictures), folder)
+            extractors = inception.networks()
+        protocols = args.protocol or list(PROTOCOLS)
+        for protocol in protocols:
+            wrong += check_protocol(binary, vae, protocol, data, dict(pictures), folder, extractors)
     for line in wrong:
         print(line)
-    print(f"{args.pictures} pictures in 3 kinds of files and by {len(PROTOCOLS)} protocols, {len(wrong)} numbers differ")
+    files = "a folder" if args.protocols_alone else "3 kinds of files"
+    print(f"{args.pictures} pictures in {files} and by {len(protocols)} protocols, {len(wrong)} numbers differ")
     return 1 if wrong else 0
 
 
