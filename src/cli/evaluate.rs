@@ -69,7 +69,11 @@ fn trained(
 ) -> Result<TrainedMetrics> {
     let folders = WeightFolders::with_torch_hub(args.metric_weights.clone());
     let threads = args.execution.threads_at_most();
-    let (there, left_out) = TrainedMetrics::of_protocol(&folders, protocol, threads)?;
+    let (mut there, left_out) = TrainedMetrics::of_protocol(&folders, protocol, threads)?;
+    if let Some(path) = &args.reference {
+        progress.step("reading the reference");
+        there = there.against(path)?;
+    }
     let downloaded = there.files().filter(|file| folders.is_downloaded(file));
     let names: BTreeSet<String> = downloaded.map(|file| file.display().to_string()).collect();
     if !names.is_empty() {
@@ -92,8 +96,9 @@ fn trained(
 pub fn merge(args: &MergeArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     check_working_directory()?;
     places::check_folder("--out", &args.out, &ReadFiles::of([]))?;
-    let version = env!("CARGO_PKG_VERSION");
-    let evaluated = evaluation::merge(&args.folders, &args.out, &least(args.least), version)?;
+    let (least, version) = (least(args.least), env!("CARGO_PKG_VERSION"));
+    let reference = args.reference.as_deref();
+    let evaluated = evaluation::merge(&args.folders, &args.out, &least, reference, version)?;
     finished(&evaluated, &args.out, &command_line(arguments), console)
 }
 

@@ -9,7 +9,7 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 use crate::data::{DataSet, Reader};
 use crate::evaluated::Evaluated;
-use crate::features::Features;
+use crate::features::{Features, Sets};
 use crate::folder::{Folder, finished_features, finished_maps};
 use crate::identity::Identity;
 use crate::judge::{Judged, Ran, Read, trip};
@@ -103,7 +103,9 @@ pub fn evaluate(
         seconds: started.elapsed().as_secs_f64(),
         ..options.run.clone()
     };
-    let report = report(identity, &rows, features.as_ref(), &maps, &options.least, run)?;
+    let reference = options.trained.reference();
+    let sets = features.as_ref().map(|features| Sets { features, reference });
+    let report = report(identity, &rows, sets, &maps, &options.least, run)?;
     folder.write_report(&report)?;
     let worst = worst.pictures(|name| folder.worst_picture(name))?;
     Ok(Evaluated { report, rows, worst })

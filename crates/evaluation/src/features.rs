@@ -6,7 +6,9 @@ use ndarray::{ArrayD, ArrayView2, ArrayView3};
 use vae_fidelity_core::tensor_file::{read_named, to_npy};
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_kernels::threads::Threads;
-use vae_fidelity_perceptual::{FEATURES, FeatureStatistics, KernelDistance, PrecisionRecall};
+use vae_fidelity_perceptual::{
+    FEATURES, FeatureStatistics, KernelDistance, PrecisionRecall, Reference,
+};
 
 use crate::protocol;
 
@@ -16,6 +18,47 @@ pub(crate) struct SetDistances {
     pub frechet: Option<f64>,
     pub kernel: Option<KernelDistance>,
     pub precision_recall: Option<PrecisionRecall>,
+}
+
+/// What each model made of the pictures, and what the Fréchet distance holds it against: `reference`, or what went in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sets<'a> {
+    pub features: &'a Features,
+    pub reference: Option<&'a Reference>,
+}
+
+impl Sets<'_> {
+    /// How what each model made of the pictures lies to the others, by what `asked` has.
+    ///
+    /// # Errors
+    ///
+    /// When a feature is not finite.
+    pub fn distances(self, asked: &protocol::Metrics) -> Result<Vec<SetDistances>> {
+        let (threads, width) = (Threads::available(), FEATURES);
+        let (input, models) = (&self.features.sets[0], &self.features.sets[1..]);
+        if self.features.pictures() < 2 {
+            return Ok(vec![SetDistances::default(); models.len()]);
+        }
+        let of_input;
+        let against = match self.reference {
+            Some(reference) => reference.statistics(),
+            None => {
+                of_input = FeatureStatistics::of(input, width, threads)?;
+                &of_input
+            }
+        };
+        let of = |set: &Vec<f32>| {
+            let own = FeatureStatistics::of(set, width, threads)?;
+            let kernel = || KernelDistance::between(set, input, width, threads);
+            let covered = || PrecisionRecall::of(set, input, width, threads);
+            Ok(SetDistances {
+                frechet: Some(against.distance(&own, threads)),
+                kernel: asked.kid.then(kernel).flatten(),
+                precision_recall: asked.precision_recall.then(covered).flatten(),
+            })
+        };
+        models.iter().map(of).collect()
+    }
 }
 
 /// Features of a set of pictures, in their order: of what went in, and of what each model made of it.
@@ -51,31 +94,6 @@ impl Features {
     /// Adds all pictures of `other`.
     pub fn extend(&mut self, other: &Self) {
         self.sets.iter_mut().zip(&other.sets).for_each(|(set, other)| set.extend(other));
-    }
-
-    /// How what each model made of the pictures lies to these, by what `asked` has.
-    ///
-    /// # Errors
-    ///
-    /// When a feature is not finite.
-    pub fn distances(&self, asked: &protocol::Metrics) -> Result<Vec<SetDistances>> {
-        let (threads, width) = (Threads::available(), FEATURES);
-        let (input, models) = (&self.sets[0], &self.sets[1..]);
-        if self.pictures() < 2 {
-            return Ok(vec![SetDistances::default(); models.len()]);
-        }
-        let statistics = FeatureStatistics::of(input, width, threads)?;
-        let of = |set: &Vec<f32>| {
-            let own = FeatureStatistics::of(set, width, threads)?;
-            let kernel = || KernelDistance::between(set, input, width, threads);
-            let covered = || PrecisionRecall::of(set, input, width, threads);
-            Ok(SetDistances {
-                frechet: Some(statistics.distance(&own)),
-                kernel: asked.kid.then(kernel).flatten(),
-                precision_recall: asked.precision_recall.then(covered).flatten(),
-            })
-        };
-        models.iter().map(of).collect()
     }
 
     /// The bytes of one `.npy` file, (sets, pictures, 2048).
@@ -185,8 +203,10 @@ mod tests {
         other.extend(&rest);
         assert_eq!(other, whole);
         let asked = Protocol::named("torch-fidelity").unwrap().metrics;
-        assert_eq!(features(1, 1).distances(&asked).unwrap()[0].frechet, None);
-        let found = whole.distances(&asked).unwrap()[0];
+        let distances =
+            |features: &Features| Sets { features, reference: None }.distances(&asked).unwrap()[0];
+        assert_eq!(distances(&features(1, 1)).frechet, None);
+        let found = distances(&whole);
         assert!(found.frechet.unwrap() > 0.0 && found.precision_recall.is_some());
         assert_eq!(found.kernel, None);
     }

@@ -64,6 +64,9 @@ pub struct ModelIdentity {
 /// What results call the Fréchet inception distance.
 pub const RFID: &str = "rfid";
 
+/// What results call the file that it is held against.
+pub const RFID_REFERENCE: &str = "rfid_reference";
+
 /// The files of weights that a metric has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -99,6 +102,12 @@ impl Identity {
     /// Whether features are kept, for distances between sets.
     pub fn has_features(&self) -> bool {
         self.metric_weights.iter().any(|of| of.metric == RFID)
+    }
+
+    /// SHA-256 of the file that the Fréchet inception distance is held against, where that is not what went in.
+    pub fn reference_sha256(&self) -> Option<&str> {
+        let of = self.metric_weights.iter().find(|of| of.metric == RFID_REFERENCE)?;
+        of.sha256.first().map(String::as_str)
     }
 
     /// The protocol's hash, in which the engine is.

@@ -204,14 +204,17 @@ pub struct Metrics {
 }
 
 /// A distance between two sets of pictures. It says little of few, and is only held against one of as many.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rfid {
-    /// How many pictures each of the sets has: those that every model judged.
+    /// How many pictures what came back has: those that every model judged.
     pub pictures: usize,
     /// The distance.
     pub value: f64,
+    /// SHA-256 of the file that it is held against; left out where that is what went in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_sha256: Option<String>,
 }
 
 /// A distance between two sets of pictures that does not depend on how many they are, of 1,000 at least: over 100 pairs

@@ -6,7 +6,7 @@ use crate::bootstrap::{Bootstrap, Interval};
 use crate::comparison::comparisons;
 use crate::duplicates::Duplicates;
 use crate::error_map::ErrorMap;
-use crate::features::{Features, SetDistances};
+use crate::features::{SetDistances, Sets};
 use crate::identity::Identity;
 use crate::latents::LatentSummary;
 use crate::maps::Maps;
@@ -34,8 +34,8 @@ pub struct Least {
     pub ms_ssim: Option<f64>,
 }
 
-/// Sums `rows` up, which are in order of pictures, and for each of them of models; and `features` of those that every
-/// model judged; and the `maps` of each model.
+/// Sums `rows` up, which are in order of pictures, and for each of them of models; and `sets` of those that every model
+/// judged; and the `maps` of each model.
 ///
 /// # Errors
 ///
@@ -43,7 +43,7 @@ pub struct Least {
 pub(crate) fn report(
     identity: &Identity,
     rows: &[Row],
-    features: Option<&Features>,
+    sets: Option<Sets>,
     maps: &[Maps],
     least: &Least,
     run: RunRecord,
@@ -57,8 +57,7 @@ pub(crate) fn report(
     let mut pictures: Vec<u64> = failed.iter().map(|row| row.picture).collect();
     pictures.dedup();
     let asked = &identity.protocol.metrics;
-    let of_sets = features.map(|of| of.distances(asked)).transpose()?.unwrap_or_default();
-    let in_sets = features.map_or(0, Features::pictures);
+    let of_sets = sets.map(|sets| sets.distances(asked)).transpose()?.unwrap_or_default();
     let mut of_sets = of_sets.into_iter();
     let models: Vec<ModelResult> = identity
         .models
@@ -73,7 +72,7 @@ pub(crate) fn report(
                 .iter()
                 .filter(|row| row.metrics.is_some_and(|of| of.psnr_db.is_none()))
                 .count(),
-            metrics: with_sets(metrics(rows, bootstrap), of_sets.next(), in_sets),
+            metrics: with_sets(metrics(rows, bootstrap), of_sets.next().zip(sets)),
             latents: LatentSummary::of(rows, &model.config, bootstrap),
             spectrum: Spectrum::of(&maps.spectra),
             error_map: ErrorMap::of(&maps.errors),
@@ -122,12 +121,16 @@ fn pictures_sha256(rows: &[&Row]) -> String {
     sha256(lines.as_bytes())
 }
 
-/// `metrics` with what is of all `pictures` together.
-fn with_sets(metrics: Metrics, of_sets: Option<SetDistances>, pictures: usize) -> Metrics {
-    let Some(SetDistances { frechet, kernel, precision_recall }) = of_sets else { return metrics };
+/// `metrics` with what is of all pictures together.
+fn with_sets(metrics: Metrics, of_sets: Option<(SetDistances, Sets)>) -> Metrics {
+    let Some((SetDistances { frechet, kernel, precision_recall }, sets)) = of_sets else {
+        return metrics;
+    };
+    let pictures = sets.features.pictures();
+    let reference_sha256 = sets.reference.map(|of| of.sha256().to_owned());
     let share = |value| Share { pictures, value };
     Metrics {
-        rfid: frechet.map(|value| Rfid { pictures, value }),
+        rfid: frechet.map(|value| Rfid { pictures, value, reference_sha256 }),
         kid: kernel.map(|of| Kid { pictures, mean: of.mean, std: of.std }),
         precision: precision_recall.map(|of| share(of.precision)),
         recall: precision_recall.map(|of| share(of.recall)),

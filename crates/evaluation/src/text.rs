@@ -81,8 +81,10 @@ fn of_model(f: &mut fmt::Formatter<'_>, model: &ModelResult) -> fmt::Result {
             false => writeln!(f, ", of {pictures} pictures")?,
         }
     }
-    if let Some(Rfid { pictures, value }) = metrics.rfid {
-        writeln!(f, "rFID     {value:.3} of {pictures} pictures")?;
+    if let Some(Rfid { pictures, value, reference_sha256 }) = &metrics.rfid {
+        write!(f, "rFID     {value:.3} of {pictures} pictures")?;
+        let against = reference_sha256.as_deref().map(short);
+        writeln!(f, "{}", against.map_or(String::new(), |of| format!(" against the file {of}")))?;
     }
     if let Some(Kid { pictures, mean, std }) = metrics.kid {
         writeln!(f, "KID      {mean:.6}, std {std:.6} between subsets of {pictures} pictures")?;

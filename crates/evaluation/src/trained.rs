@@ -9,11 +9,11 @@ use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_files::memory::available_bytes;
 use vae_fidelity_kernels::threads::Threads;
 use vae_fidelity_perceptual::{
-    Dists, DistsFeatures, Features, Inception, InceptionInput, Lpips, WeightFolders,
+    Dists, DistsFeatures, Features, Inception, InceptionInput, Lpips, Reference, WeightFolders,
 };
 use vae_fidelity_pixels::Rgb8;
 
-use crate::identity::{MetricWeights, RFID};
+use crate::identity::{MetricWeights, RFID, RFID_REFERENCE};
 use crate::metric::Metric;
 use crate::pair::{Pair, PairMetrics};
 use crate::protocol::{LpipsChoices, LpipsValues, Protocol};
@@ -24,6 +24,7 @@ pub struct TrainedMetrics {
     lpips: Vec<Lpips>,
     dists: Option<Dists>,
     inception: Option<(Inception, InceptionInput)>,
+    reference: Option<Reference>,
 }
 
 impl TrainedMetrics {
@@ -81,6 +82,27 @@ impl TrainedMetrics {
         Ok((there, left_out))
     }
 
+    /// The same with rFID against the file `reference` in place of what went in.
+    ///
+    /// # Errors
+    ///
+    /// When the network of rFID is not among them, and as [`Reference::open`].
+    pub fn against(self, reference: &Path) -> Result<Self> {
+        if self.inception.is_none() {
+            let problem =
+                "is for rFID, which the protocol has not, or for which there are no weights";
+            let next = "take a protocol with rFID, and give InceptionV3's weights, or leave it out";
+            return Err(Error::option("`reference`", problem, next));
+        }
+        let reference = Some(Reference::open(reference, Threads::available())?);
+        Ok(Self { reference, ..self })
+    }
+
+    /// What rFID is held against, where that is not what went in.
+    pub fn reference(&self) -> Option<&Reference> {
+        self.reference.as_ref()
+    }
+
     /// The same, each picture's computed on so many threads.
     #[must_use]
     pub fn on(self, threads: usize) -> Self {
@@ -89,6 +111,7 @@ impl TrainedMetrics {
             lpips: self.lpips.into_iter().map(|lpips| lpips.on(threads)).collect(),
             dists: self.dists.map(|dists| dists.on(threads)),
             inception: self.inception.map(|(inception, how)| (inception.on(threads), how)),
+            reference: self.reference,
         }
     }
 
@@ -151,7 +174,8 @@ impl TrainedMetrics {
         let lpips = lpips.map(|net| (Metric::Lpips(net.net()).name(), net.weights_sha256()));
         let dists = self.dists.iter().map(|dists| (Metric::Dists.name(), dists.weights_sha256()));
         let rfid = self.inception.iter().map(|(inception, _)| (RFID, inception.weights_sha256()));
-        lpips.chain(dists).chain(rfid)
+        let reference = self.reference.iter().map(|of| (RFID_REFERENCE, of.file()));
+        lpips.chain(dists).chain(rfid).chain(reference)
     }
 }
 

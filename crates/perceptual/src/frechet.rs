@@ -51,19 +51,41 @@ impl FeatureStatistics {
         Ok(Self { mean, covariance })
     }
 
+    /// Those that are known; `None` where a value is not finite.
+    ///
+    /// # Panics
+    ///
+    /// When the covariance has not a row and a column for each value of the mean.
+    pub fn from_parts(mean: Vec<f64>, covariance: Array2<f64>) -> Option<Self> {
+        assert_eq!(covariance.dim(), (mean.len(), mean.len()));
+        let is_finite = mean.iter().chain(&covariance).all(|value| value.is_finite());
+        is_finite.then_some(Self { mean, covariance })
+    }
+
+    /// The mean of each feature.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// The covariance of each two features, over one less than the number of rows.
+    pub fn covariance(&self) -> &Array2<f64> {
+        &self.covariance
+    }
+
     /// `|m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^(1/2))`, 0 where both are the same: `calculate_frechet_distance` of
     /// pytorch-fid. With `C1 = L L^T` the root has the trace of that of `L^T C2 L`, whose eigenvalues are real and
-    /// not negative, also where there are fewer pictures than features.
+    /// not negative, also where there are fewer pictures than features. `threads` change no bit.
     ///
     /// # Panics
     ///
     /// When features are of other widths.
-    pub fn distance(&self, other: &Self) -> f64 {
+    pub fn distance(&self, other: &Self, threads: Threads) -> f64 {
         assert_eq!(self.mean.len(), other.mean.len());
         let squares: f64 = self.mean.iter().zip(&other.mean).map(|(a, b)| (a - b) * (a - b)).sum();
         let trace = |of: &Array2<f64>| of.diag().sum();
         let root = factor(self.covariance.view());
-        let product = root.t().dot(&other.covariance.dot(&root));
+        let right = product(threads, other.covariance.view(), root.view());
+        let product = product(threads, root.t(), right.view());
         let product = DMatrix::from_fn(product.nrows(), product.ncols(), |row, column| {
             // Rounding alone makes the two differ.
             (product[(row, column)] + product[(column, row)]) / 2.0
@@ -72,6 +94,21 @@ impl FeatureStatistics {
         let root: f64 = values.iter().map(|value| value.max(0.0).sqrt()).sum();
         squares + trace(&self.covariance) + trace(&other.covariance) - 2.0 * root
     }
+}
+
+/// `left` * `right`, so many columns at a time.
+fn product(threads: Threads, left: ArrayView2<f64>, right: ArrayView2<f64>) -> Array2<f64> {
+    let columns = right.ncols();
+    let of = |block: usize| block * BLOCK..((block + 1) * BLOCK).min(columns);
+    let mut blocks = vec![Array2::default((0, 0)); columns.div_ceil(BLOCK)];
+    threads.for_each_part(&mut blocks, 1, |block, out| {
+        out[0] = left.dot(&right.slice(s![.., of(block)]));
+    });
+    let mut product = Array2::zeros((left.nrows(), columns));
+    for (block, columns) in blocks.iter().enumerate() {
+        product.slice_mut(s![.., of(block)]).assign(columns);
+    }
+    product
 }
 
 /// The sum over rows of the products of each two columns less their `mean`.
@@ -168,7 +205,7 @@ mod tests {
     fn the_same_is_no_distance_away() {
         for (count, width) in [(40, 6), (9, 150), (600, 140)] {
             let of = statistics(count, width, 0.0);
-            assert!(of.distance(&of).abs() < 1e-6 * of.covariance.diag().sum());
+            assert!(of.distance(&of, Threads::new(2)).abs() < 1e-6 * of.covariance.diag().sum());
         }
     }
 
@@ -194,6 +231,9 @@ mod tests {
         let [one, three] = [1, 3]
             .map(|count| FeatureStatistics::of(&features, width, Threads::new(count)).unwrap());
         assert_eq!(one, three);
+        let other = statistics(7, width, 1.0);
+        let distance = |threads| one.distance(&other, Threads::new(threads)).to_bits();
+        assert_eq!(distance(1), distance(3));
         for (down, right) in [(0, 0), (3, BLOCK + 69), (BLOCK + 69, 3), (BLOCK + 1, BLOCK + 7)] {
             let mean = |column: usize| {
                 (0..count).map(|row| f64::from(features[row * width + column])).sum::<f64>()
@@ -214,7 +254,7 @@ mod tests {
         let one = statistics(50, 5, 0.0);
         let moved: Vec<f32> = features(50, 5, 0.0).iter().map(|value| value + 2.0).collect();
         let moved = FeatureStatistics::of(&moved, 5, Threads::new(1)).unwrap();
-        assert!((one.distance(&moved) - 20.0).abs() < 1e-4);
+        assert!((one.distance(&moved, Threads::new(1)) - 20.0).abs() < 1e-4);
     }
 
     #[test]

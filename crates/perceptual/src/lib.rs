@@ -36,6 +36,7 @@ mod precision_recall;
 mod inception_input;
 mod inception_net;
 mod inception;
+mod reference;
 
 pub use dists::{Dists, DistsFeatures};
 pub use frechet::FeatureStatistics;
@@ -45,4 +46,5 @@ pub use kernel_distance::{KernelDistance, SUBSET_SIZE};
 pub use lpips::{Features, Lpips, UnitLength};
 pub use net::{Held, Net};
 pub use precision_recall::{NEIGHBORHOOD, PrecisionRecall};
+pub use reference::Reference;
 pub use weight_files::{WeightFiles, WeightFolders};

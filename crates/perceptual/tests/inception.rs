@@ -75,12 +75,14 @@ fn distances_are_those_of_both_packages() {
     let distances = golden["distances"].as_array().unwrap();
     assert_eq!(distances.len(), 2);
     for row in distances {
+        let threads = Threads::new(2);
         let count = |name: &str| row[name].as_u64().unwrap() as usize;
-        let of = |count: usize, phase| {
-            FeatureStatistics::of(&rows(count, phase), 48, Threads::new(2)).unwrap()
-        };
+        let of =
+            |count: usize, phase| FeatureStatistics::of(&rows(count, phase), 48, threads).unwrap();
         let (a, b) = (of(count("rows"), 0), of(count("others"), 1));
-        for (found, name) in [(a.distance(&b), "pytorch-fid"), (b.distance(&a), "torch-fidelity")] {
+        for (found, name) in
+            [(a.distance(&b, threads), "pytorch-fid"), (b.distance(&a, threads), "torch-fidelity")]
+        {
             let expected = row[name].as_f64().unwrap();
             assert!((found / expected - 1.0).abs() <= TOLERANCE, "{name}: {found}, not {expected}");
         }

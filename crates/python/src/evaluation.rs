@@ -27,8 +27,8 @@ type Summed = (String, String, Vec<&'static str>);
 
 /// Sends every picture of a data set through every VAE, and sums up what comes back.
 #[pyfunction]
-#[pyo3(signature = (data, pipelines, *, out, protocol, shard, call, metric_weights=None, threads=None,
-                    min_psnr=None, min_ssim=None, min_ms_ssim=None, progress=None))]
+#[pyo3(signature = (data, pipelines, *, out, protocol, shard, call, metric_weights=None, reference=None,
+                    threads=None, min_psnr=None, min_ssim=None, min_ms_ssim=None, progress=None))]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub fn evaluate(
     py: Python<'_>,
@@ -39,6 +39,7 @@ pub fn evaluate(
     shard: String,
     call: String,
     metric_weights: Option<PathBuf>,
+    reference: Option<PathBuf>,
     threads: Option<usize>,
     min_psnr: Option<f64>,
     min_ssim: Option<f64>,
@@ -60,6 +61,10 @@ pub fn evaluate(
         let shard: Shard = options::parsed("shard", &shard)?;
         let folders = WeightFolders::with_torch_hub(metric_weights);
         let (trained, left_out) = TrainedMetrics::of_protocol(&folders, &protocol, threads)?;
+        let trained = match &reference {
+            Some(path) => trained.against(path)?,
+            None => trained,
+        };
         let running = Turn::begin_all(&turns)?;
         let pipelines: Vec<&vae_fidelity::Pipeline> =
             running.iter().map(|of| &*of.pipeline).collect();
@@ -85,20 +90,23 @@ pub fn evaluate(
 
 /// Puts the shards of an evaluation together.
 #[pyfunction]
-#[pyo3(signature = (folders, *, out, call, min_psnr=None, min_ssim=None, min_ms_ssim=None))]
+#[pyo3(signature = (folders, *, out, call, reference=None, min_psnr=None, min_ssim=None, min_ms_ssim=None))]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub fn merge(
     py: Python<'_>,
     folders: Vec<PathBuf>,
     out: PathBuf,
     call: String,
+    reference: Option<PathBuf>,
     min_psnr: Option<f64>,
     min_ssim: Option<f64>,
     min_ms_ssim: Option<f64>,
 ) -> PyResult<Summed> {
     waiting::until_done(py, move || {
         let least = Least { psnr_db: min_psnr, ssim: min_ssim, ms_ssim: min_ms_ssim };
+        let (reference, version) = (reference.as_deref(), env!("CARGO_PKG_VERSION"));
         let evaluated =
-            vae_fidelity::evaluation::merge(&folders, &out, &least, env!("CARGO_PKG_VERSION"))?;
+            vae_fidelity::evaluation::merge(&folders, &out, &least, reference, version)?;
         summed(&evaluated, &out, &call, Vec::new())
     })
 }

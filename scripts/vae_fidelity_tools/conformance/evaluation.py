@@ -136,11 +136,29 @@ def check_rfid(binary, name, data, folder, sets):
     expected = inception.distance(*sets)
     metrics = report["models"][0]["metrics"]
     wrong = differs(f"{name} rfid", metrics["rfid"]["value"], expected, RFID * expected)
+    if name == "vae-fidelity-256":
+        wrong += check_reference(binary, options, data, folder, sets)
     if name == "torch-fidelity":
         for share, of in inception.covered(*sets).items():
             if share in ("precision", "recall"):
                 wrong += differs(f"{name} {share}", metrics[share]["value"], of, 0)
     return wrong
+
+
+def check_reference(binary, options, data, folder, sets):
+    """Statistics of a file in place of what went in: of other pictures as pytorch-fid saves them, and of the same ones."""
+    first = folder / "vae-fidelity-256-rfid"
+    other = np.concatenate([of.numpy() for of in sets[0]]).astype(np.float64)[:, ::-1] * 1.1
+    np.savez_compressed(folder / "other.npz", mu=other.mean(axis=0), sigma=np.cov(other, rowvar=False))
+    found = []
+    for at, reference in enumerate((folder / "other.npz", first / "features/input.npy")):
+        out = folder / f"reference-{at}"
+        report, _ = evaluate(binary, data, out, *options, "--reference", reference, engine="reference")
+        found.append(report["models"][0]["metrics"]["rfid"]["value"])
+    expected = inception.distance([torch.from_numpy(np.ascontiguousarray(other)).float()], sets[1])
+    wrong = differs("rfid against a file", found[0], expected, RFID * expected)
+    itself = json.loads((first / "result.json").read_text())["models"][0]["metrics"]["rfid"]["value"]
+    return wrong + differs("rfid against its own features", found[1], itself, 0)
 
 
 def check_protocol(binary, vae, name, data, pictures, folder, extractors):

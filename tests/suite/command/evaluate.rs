@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use serde_json::Value;
+use ndarray::ArrayD;
+use serde_json::{Value, json};
 use vae_fidelity::evaluation::Protocol;
+use vae_fidelity::tensor_file::to_npy;
 
 use super::sandbox::{Ran, Sandbox, picture};
 
@@ -151,6 +153,30 @@ fn shards_threads_and_order_change_nothing() {
     evaluate(&sandbox, "other", &["--shard", "1/2"]).exits(0);
     merge(&["2-0".to_owned(), "other".to_owned()]).notes("is of another run: its protocol is");
     merge(&["data".to_owned()]).notes("expected a folder of an evaluation");
+    assert!(!sandbox.exists("refused"));
+}
+
+#[test]
+fn a_reference_is_for_rfid_and_the_same_for_all_shards() {
+    let sandbox = Sandbox::new();
+    data(&sandbox, 2);
+    sandbox.write("features.npy", to_npy(ArrayD::zeros(vec![2, 2048]).view()));
+    let reference = ["--reference", "features.npy"];
+    evaluate(&sandbox, "refused", &reference).exits(2).notes("for which there are no weights");
+    evaluate(&sandbox, "shard", &[]).exits(0);
+    let merge = |more: &[&str]| {
+        sandbox.run(&[&["merge", "shard", "--out", "refused"], more].concat()).exits(2)
+    };
+    merge(&reference).notes("the shards were evaluated without one");
+    merge(&["--reference", "shard/rows.parquet"]).notes("is no .npz");
+    // As it is after an evaluation with one.
+    let mut state: Value =
+        serde_json::from_slice(&fs::read(sandbox.path("shard/evaluation.json")).unwrap()).unwrap();
+    let weights = state["identity"]["metric_weights"].as_array_mut().unwrap();
+    weights.push(json!({ "metric": "rfid_reference", "sha256": ["0123456789abcdef"] }));
+    sandbox.write("shard/evaluation.json", state.to_string());
+    merge(&[]).notes("is against a file with SHA-256 0123456789ab, and none is given");
+    merge(&reference).notes("expected the shards' file, SHA-256 0123456789ab, found");
     assert!(!sandbox.exists("refused"));
 }
 

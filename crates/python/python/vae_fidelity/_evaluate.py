@@ -53,6 +53,7 @@ def evaluate(
     protocol: Path = "vae-fidelity",
     shard: str = "0/1",
     metric_weights: Optional[Path] = None,
+    reference: Optional[Path] = None,
     threads: Optional[int] = None,
     min_psnr: Optional[float] = None,
     min_ssim: Optional[float] = None,
@@ -78,6 +79,8 @@ def evaluate(
         shard: Part `i`, from 0, of `n`, as `"i/n"`; `merge` puts the folders of all parts together.
         metric_weights: The folder with the weights of LPIPS, DISTS and rFID. What torch itself has downloaded is found
             without it.
+        reference: What rFID is held against in place of what went in: an `.npz` with `mu` and `sigma`, as
+            pytorch-fid's `--save-stats` writes it, or `features/input.npy` of another result.
         threads: How many threads compute; a `Pipeline` has its own number.
         min_psnr: Fail where the mean PSNR is below this, in dB.
         min_ssim: Fail where the mean SSIM is below this.
@@ -97,7 +100,8 @@ def evaluate(
     pipelines = [of if isinstance(of, Pipeline) else Pipeline(of, threads=threads) for of in given]
     asked = {
         "repo": [of._repo for of in pipelines], "out": os.fspath(out), "protocol": os.fspath(protocol),
-        "shard": None if shard == "0/1" else shard, "metric_weights": metric_weights, **least,
+        "shard": None if shard == "0/1" else shard, "metric_weights": metric_weights,
+        "reference": None if reference is None else os.fspath(reference), **least,
     }  # fmt: skip
     with Shown(progress) as shown:
         summed = _native.evaluate(
@@ -108,6 +112,7 @@ def evaluate(
             shard=shard,
             call=_call("evaluate", os.fspath(data), asked),
             metric_weights=metric_weights,
+            reference=reference,
             threads=threads,
             progress=shown,
             **least,
@@ -119,6 +124,7 @@ def merge(
     folders: Iterable[Path],
     *,
     out: Path,
+    reference: Optional[Path] = None,
     min_psnr: Optional[float] = None,
     min_ssim: Optional[float] = None,
     min_ms_ssim: Optional[float] = None,
@@ -128,6 +134,7 @@ def merge(
     Args:
         folders: The `out` of every shard, in any order.
         out: The folder that is written.
+        reference: The file that the shards' rFID is held against, where they were evaluated with one.
         min_psnr: Fail where the mean PSNR is below this, in dB.
         min_ssim: Fail where the mean SSIM is below this.
         min_ms_ssim: Fail where the mean MS-SSIM is below this.
@@ -140,8 +147,9 @@ def merge(
     given = [os.fspath(folder) for folder in folders]
     least = {"min_psnr": min_psnr, "min_ssim": min_ssim, "min_ms_ssim": min_ms_ssim}
     check_least(**least)
-    call = _call("merge", given, {"out": os.fspath(out), **least})
-    return Evaluation._of(_native.merge(given, out=out, call=call, **least), out)
+    against = None if reference is None else os.fspath(reference)
+    call = _call("merge", given, {"out": os.fspath(out), "reference": against, **least})
+    return Evaluation._of(_native.merge(given, out=out, call=call, reference=reference, **least), out)
 
 
 def _call(function: str, first: Any, asked: dict[str, Any]) -> str:

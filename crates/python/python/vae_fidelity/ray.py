@@ -42,6 +42,7 @@ def evaluate(
     shards: Optional[int] = None,
     threads: int = 1,
     metric_weights: Optional[Path] = None,
+    reference: Optional[Path] = None,
     min_psnr: Optional[float] = None,
     min_ssim: Optional[float] = None,
     min_ms_ssim: Optional[float] = None,
@@ -68,6 +69,7 @@ def evaluate(
         threads: How many threads, and so many processors, an actor has.
         metric_weights: The folder with the weights of LPIPS, DISTS and rFID. What torch itself has downloaded is found
             without it.
+        reference: What rFID is held against in place of what went in, as `vae_fidelity.evaluate` takes it.
         min_psnr: Fail where the mean PSNR is below this, in dB.
         min_ssim: Fail where the mean SSIM is below this.
         min_ms_ssim: Fail where the mean MS-SSIM is below this.
@@ -96,6 +98,7 @@ def evaluate(
         "data": _anywhere(source),
         "protocol": _anywhere(protocol),
         "metric_weights": None if metric_weights is None else _anywhere(metric_weights),
+        "reference": None if reference is None else _anywhere(reference),
     }
     parts = ray.data.from_items(
         [{"shard": shard, "folder": os.fspath(folder)} for shard, folder in enumerate(folders)],
@@ -111,7 +114,7 @@ def evaluate(
     for part in done.iter_rows():
         if part["error"]:
             raise VaeFidelityError(*json.loads(part["error"]))
-    evaluation = _evaluate.merge(folders, out=out, **least)
+    evaluation = _evaluate.merge(folders, out=out, reference=reference, **least)
     for folder in folders:
         shutil.rmtree(folder)
     if not any(folders[0].parent.iterdir()):

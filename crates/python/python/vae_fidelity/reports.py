@@ -2145,9 +2145,11 @@ class Rfid:
     """A distance between two sets of pictures. It says little of few, and is only held against one of as many."""
 
     pictures: int
-    """How many pictures each of the sets has: those that every model judged."""
+    """How many pictures what came back has: those that every model judged."""
     value: float
     """The distance."""
+    reference_sha256: str | None = None
+    """SHA-256 of the file that it is held against; left out where that is what went in."""
 
 
 @dataclass(frozen=True, kw_only=True)

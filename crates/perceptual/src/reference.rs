@@ -1,0 +1,237 @@
+//! Features of a set of pictures in a file, which a Fréchet distance is held against in place of what went in.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use ndarray::{ArrayD, Ix1, Ix2};
+use sha2::{Digest, Sha256};
+use vae_fidelity_core::tensor_file::{from_npy, read_named};
+use vae_fidelity_files::error::{Error, ErrorKind, Result, io_reason};
+use vae_fidelity_files::input::open_regular;
+use vae_fidelity_kernels::threads::Threads;
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use crate::frechet::FeatureStatistics;
+use crate::inception::FEATURES;
+
+/// Bytes of the largest array that is read, a covariance in f64, and of its header.
+const MOST_BYTES: u64 = (FEATURES * FEATURES * 8) as u64 + 65_536;
+
+/// What a broken file may be replaced by.
+const NEXT: &str =
+    "give what pytorch-fid's --save-stats writes, or features/input.npy of a result of `evaluate`";
+
+/// Mean and covariance of InceptionV3's features of a set of pictures, from a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    /// The file and its SHA-256.
+    file: [(PathBuf, String); 1],
+    statistics: FeatureStatistics,
+}
+
+impl Reference {
+    /// Reads an `.npz` with `mu` (2048) and `sigma` (2048, 2048), compressed or not, as pytorch-fid
+    /// (`fid_score.py`, `save_fid_stats`) and the evaluation suite of guided-diffusion write it, whose other arrays are
+    /// not read; or an `.npy` with features (pictures, 2048), as `evaluate` leaves them. `threads` change no bit.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, has not these arrays in these shapes, or has a value that is not finite.
+    pub fn open(path: &Path, threads: Threads) -> Result<Self> {
+        let sha256 = sha256(path)?;
+        let is_npy = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy"));
+        let statistics = match is_npy {
+            true => of_features(path, threads)?,
+            false => of_archive(path)?,
+        };
+        Ok(Self { file: [(path.to_owned(), sha256)], statistics })
+    }
+
+    /// The file, with its SHA-256 in hexadecimal.
+    pub fn file(&self) -> &[(PathBuf, String)] {
+        &self.file
+    }
+
+    /// SHA-256 of the file, in hexadecimal.
+    pub fn sha256(&self) -> &str {
+        let [(_, sha256)] = &self.file;
+        sha256
+    }
+
+    /// What distances are of.
+    pub fn statistics(&self) -> &FeatureStatistics {
+        &self.statistics
+    }
+}
+
+fn of_features(path: &Path, threads: Threads) -> Result<FeatureStatistics> {
+    let features = read_named(path, "features")?;
+    match features.shape() {
+        &[pictures, FEATURES] if pictures >= 2 => {}
+        found => {
+            let expected = format!("features (pictures, {FEATURES}) of two pictures at least");
+            return Err(refused(path, format!("expected {expected}, found {found:?}")));
+        }
+    }
+    let features: Vec<f32> = features.iter().copied().collect();
+    FeatureStatistics::of(&features, FEATURES, threads)
+        .map_err(|error| refused(path, error.problem().to_owned()))
+}
+
+fn of_archive(path: &Path) -> Result<FeatureStatistics> {
+    let file = opened(path)?;
+    let mut archive = ZipArchive::new(file).map_err(|_| {
+        refused(path, "is no .npz: the zip archive's table of contents cannot be read".to_owned())
+    })?;
+    let mean = array(path, &mut archive, "mu")?.into_dimensionality::<Ix1>();
+    let covariance = array(path, &mut archive, "sigma")?.into_dimensionality::<Ix2>();
+    let (Ok(mean), Ok(covariance)) = (mean, covariance) else {
+        return Err(refused(path, "expected mu with one axis and sigma with two".to_owned()));
+    };
+    if (mean.len(), covariance.dim()) != (FEATURES, (FEATURES, FEATURES)) {
+        let (rows, columns) = covariance.dim();
+        let found = format!("({}) and ({rows}, {columns})", mean.len());
+        return Err(refused(
+            path,
+            format!(
+                "expected mu ({FEATURES}) and sigma ({FEATURES}, {FEATURES}), InceptionV3's last pooling, found {found}"
+            ),
+        ));
+    }
+    FeatureStatistics::from_parts(mean.to_vec(), covariance)
+        .ok_or_else(|| refused(path, "has values that are NaN or infinite".to_owned()))
+}
+
+/// The array `name`.
+fn array(path: &Path, archive: &mut ZipArchive<File>, name: &str) -> Result<ArrayD<f64>> {
+    let member = match archive.by_name(&format!("{name}.npy")) {
+        Ok(member) => member,
+        Err(ZipError::FileNotFound) => {
+            return Err(refused(path, format!("expected the arrays mu and sigma, has no {name}")));
+        }
+        Err(_) => return Err(refused(path, format!("{name} cannot be unpacked"))),
+    };
+    let mut bytes = Vec::new();
+    // An archive may unpack to any length.
+    let read = member.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|_| refused(path, format!("{name} is damaged: it cannot be unpacked")))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let expected = format!("expected {FEATURES} features");
+        return Err(refused(path, format!("{expected}, {name} has more than {MOST_BYTES} bytes")));
+    }
+    Ok(from_npy(path, &bytes)?.exact())
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let (mut hash, mut file, mut block) = (Sha256::new(), opened(path)?, vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut block) {
+            Ok(0) => break,
+            Ok(count) => hash.update(&block[..count]),
+            Err(error) => {
+                return Err(refused(path, format!("cannot be read: {}", io_reason(&error))));
+            }
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn opened(path: &Path) -> Result<File> {
+    open_regular(path).map_err(|problem| refused(path, problem))
+}
+
+fn refused(path: &Path, problem: String) -> Error {
+    Error::new(ErrorKind::Tensor, path.display(), problem, NEXT)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use zip::write::SimpleFileOptions;
+    use zip::{CompressionMethod, ZipWriter};
+
+    use super::*;
+
+    /// As `numpy.save` writes it.
+    fn npy(shape: &[usize], values: impl Iterator<Item = f64>) -> Vec<u8> {
+        let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
+        let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({sides}), }}");
+        let header = format!("{header:<117}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        values.for_each(|value| bytes.extend(value.to_le_bytes()));
+        bytes
+    }
+
+    fn written(path: &Path, method: CompressionMethod, arrays: &[(&str, Vec<u8>)]) {
+        let mut archive = ZipWriter::new(File::create(path).unwrap());
+        for (name, bytes) in arrays {
+            let options = SimpleFileOptions::default().compression_method(method);
+            archive.start_file(format!("{name}.npy"), options).unwrap();
+            archive.write_all(bytes).unwrap();
+        }
+        archive.finish().unwrap();
+    }
+
+    fn features(pictures: usize) -> Vec<f32> {
+        (0..pictures * FEATURES).map(|at| (at as f32 * 0.37).sin().abs()).collect()
+    }
+
+    #[test]
+    fn statistics_and_features_of_the_same_pictures_are_the_same_to_the_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let threads = Threads::new(2);
+        let expected = FeatureStatistics::of(&features(3), FEATURES, threads).unwrap();
+        let mean = npy(&[FEATURES], expected.mean().iter().copied());
+        let covariance = npy(&[FEATURES, FEATURES], expected.covariance().iter().copied());
+        let path = folder.path().join("of.npz");
+        for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+            // What guided-diffusion's archives have beside.
+            let arrays =
+                [("arr_0", vec![0; 100]), ("mu", mean.clone()), ("sigma", covariance.clone())];
+            written(&path, method, &arrays);
+            assert_eq!(*Reference::open(&path, threads).unwrap().statistics(), expected);
+        }
+        let mut bytes = npy(&[3, FEATURES], std::iter::empty());
+        let at = bytes.windows(3).position(|of| of == b"<f8").unwrap();
+        bytes[at..at + 3].copy_from_slice(b"<f4");
+        features(3).iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        let path = folder.path().join("input.npy");
+        std::fs::write(&path, bytes).unwrap();
+        let of_features = Reference::open(&path, threads).unwrap();
+        assert_eq!(*of_features.statistics(), expected);
+        assert_eq!(of_features.sha256().len(), 64);
+    }
+
+    #[test]
+    fn what_is_no_reference_is_refused_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("of.npz");
+        let zeros = |shape: &[usize]| npy(shape, (0..shape.iter().product()).map(|_| 0.0));
+        let refused = |said: &str| {
+            let error = Reference::open(&path, Threads::new(1)).unwrap_err().to_string();
+            assert!(error.contains(said), "expected {said:?}: {error}");
+        };
+        refused("no such file");
+        std::fs::write(&path, "none").unwrap();
+        refused("is no .npz");
+        let of = |mean: &[u8], covariance: &[u8]| {
+            let arrays = [("mu", mean.to_vec()), ("sigma", covariance.to_vec())];
+            written(&path, CompressionMethod::Deflated, &arrays);
+        };
+        of(&zeros(&[2048]), &zeros(&[2048, 3]));
+        refused("found (2048) and (2048, 3)");
+        of(&zeros(&[1, 2048]), &zeros(&[2048, 2048]));
+        refused("expected mu with one axis");
+        of(&zeros(&[2048]), &zeros(&[2060, 2060]));
+        refused("more than");
+        of(&npy(&[2048], (0..2048).map(|_| f64::NAN)), &zeros(&[2048, 2048]));
+        refused("NaN or infinite");
+        written(&path, CompressionMethod::Stored, &[("mu", zeros(&[2048]))]);
+        refused("has no sigma");
+    }
+}
