@@ -10,7 +10,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 glibc=2.28
-max_bytes=17000000
+max_bytes=18000000
 # shellcheck source=scripts/dist_tools.sh
 . scripts/dist_tools.sh
 
