@@ -29,6 +29,8 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
     let protocol = Protocol::named(&args.protocol)?;
     args.execution.notes().iter().for_each(|note| console.note(note));
     let progress = Progress::new(1, console);
+    // Before what takes long to load, or to fetch.
+    let trained = trained(args, &protocol, &progress, console)?;
     let pipelines = args
         .repo
         .iter()
@@ -39,7 +41,6 @@ pub fn run(args: &EvaluateArgs, arguments: &[OsString], console: Console) -> Res
             progress.around(|| console.note(format!("{}: {note}", pipeline.model().source)));
         });
     }
-    let trained = trained(args, &protocol, &progress, console)?;
     progress.step("listing the data set");
     let evaluated = evaluate(
         Evaluation {
@@ -72,7 +73,7 @@ fn trained(
     let (mut there, left_out) = TrainedMetrics::of_protocol(&folders, protocol, threads)?;
     if let Some(path) = &args.reference {
         progress.step("reading the reference");
-        there = there.against(path)?;
+        there = there.against(path, protocol)?;
     }
     let downloaded = there.files().filter(|file| folders.is_downloaded(file));
     let names: BTreeSet<String> = downloaded.map(|file| file.display().to_string()).collect();

@@ -44,8 +44,8 @@ pub struct EvaluateArgs {
     /// is found without it; what is nowhere is left out
     #[arg(long, value_name = "DIR")]
     pub metric_weights: Option<PathBuf>,
-    /// What rFID is held against in place of what went in: an .npz with mu and sigma, as pytorch-fid's --save-stats and
-    /// guided-diffusion's evaluation have it, or features/input.npy of another result
+    /// What rFID is held against in place of what went in: an .npz with mu and sigma, as pytorch-fid's --save-stats
+    /// writes it, or features/input.npy of another result; of features by the same rfid as the protocol's
     #[arg(long, value_name = "FILE")]
     pub reference: Option<PathBuf>,
     #[command(flatten)]
@@ -69,7 +69,7 @@ pub struct MergeArgs {
     /// The folder to write: a new one
     #[arg(long, short_alias = 'o', alias = "output", value_name = "DIR")]
     pub out: PathBuf,
-    /// The file that the shards' rFID is held against, where they were evaluated with --reference
+    /// What rFID is held against in place of what went in, as for evaluate; shards do not need it
     #[arg(long, value_name = "FILE")]
     pub reference: Option<PathBuf>,
     #[command(flatten)]

@@ -64,9 +64,6 @@ pub struct ModelIdentity {
 /// What results call the Fréchet inception distance.
 pub const RFID: &str = "rfid";
 
-/// What results call the file that it is held against.
-pub const RFID_REFERENCE: &str = "rfid_reference";
-
 /// The files of weights that a metric has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -104,23 +101,19 @@ impl Identity {
         self.metric_weights.iter().any(|of| of.metric == RFID)
     }
 
-    /// SHA-256 of the file that the Fréchet inception distance is held against, where that is not what went in.
-    pub fn reference_sha256(&self) -> Option<&str> {
-        let of = self.metric_weights.iter().find(|of| of.metric == RFID_REFERENCE)?;
-        of.sha256.first().map(String::as_str)
-    }
-
-    /// The protocol's hash, in which the engine is.
+    /// The protocol's hash, in which the engine is, and the SHA-256 of what rFID is held against, where that is not what
+    /// went in: a result's, and not a run's, which can be summed up against one file and then another.
     ///
     /// # Errors
     ///
     /// As [`Protocol::hash`].
-    pub fn protocol_hash(&self) -> Result<String> {
+    pub fn protocol_hash(&self, reference_sha256: Option<&str>) -> Result<String> {
         let EngineRecord { name, version, device, arithmetic, instructions, threads } =
             &self.engine;
         let metrics = self.metric_instructions.as_deref().unwrap_or_default();
+        let against = reference_sha256.map_or(String::new(), |of| format!("{of}\n"));
         self.protocol.hash(&format!(
-            "{name}\n{version}\n{device}\n{arithmetic}\n{instructions:?}\n{threads:?}\n{metrics}\n"
+            "{name}\n{version}\n{device}\n{arithmetic}\n{instructions:?}\n{threads:?}\n{metrics}\n{against}"
         ))
     }
 
@@ -130,7 +123,7 @@ impl Identity {
         let named = |protocol: &Protocol| (protocol.input, protocol.posterior);
         let of = |identity: &Self| {
             let name = &identity.protocol.name;
-            format!("{name} ({})", identity.protocol_hash().unwrap_or_default())
+            format!("{name} ({})", identity.protocol_hash(None).unwrap_or_default())
         };
         let choices = (self.protocol.metrics, self.protocol.confidence);
         if self.engine != other.engine {

@@ -13,7 +13,6 @@ use crate::folder::{
     Folder, State, finished_features, finished_maps, finished_rows, is_finished, lies_in,
     worst_picture,
 };
-use crate::identity::Identity;
 use crate::maps::{Maps, add_maps};
 use crate::report::{EvaluationReport, RunRecord};
 use crate::results::{Least, report};
@@ -31,7 +30,7 @@ const NAMED: usize = 12;
 /// # Errors
 ///
 /// When a folder is about something else than the others, a shard is missing, not finished or there
-/// twice, `reference` is not what the shards name, and when `out` cannot be written.
+/// twice, `reference` is not what a shard's rFID is against, and when `out` cannot be written.
 pub fn merge(
     folders: &[PathBuf],
     out: &Path,
@@ -70,9 +69,15 @@ pub fn merge(
         }
     }
     let identity = &first.1.identity;
+    if reference.is_some() && !identity.has_features() {
+        let problem = "is for rFID, which the shards have not";
+        let next = "evaluate them with the weights of InceptionV3, or leave it out";
+        return Err(Error::option("`reference`", problem, next));
+    }
     let reference =
         reference.map(|path| Reference::open(path, Threads::available())).transpose()?;
-    check_reference(identity, reference.as_ref())?;
+    let reference = reference.as_ref();
+    let run = run_record(&states, reference, version)?;
     // Of each picture, the shard that has it and the SHA-256 that it had there.
     let mut owners: Vec<Option<(usize, Option<String>)>> =
         vec![None; identity.data.pictures as usize];
@@ -126,40 +131,30 @@ pub fn merge(
         folder.write_worst_picture(name, &png)?;
         Ok(png)
     })?;
-    let run = run_record(&states, version)?;
-    let reference = reference.as_ref();
     let sets = features.as_ref().map(|features| Sets { features, reference });
     let report = report(identity, &rows, sets, &maps, least, run)?;
     folder.write_report(&report)?;
     Ok(Evaluated { report, rows, worst: pictures })
 }
 
-/// Refuses another reference than the shards were told of.
-fn check_reference(identity: &Identity, reference: Option<&Reference>) -> Result<()> {
-    let expected = identity.reference_sha256();
-    let (problem, next) = match (expected, reference.map(Reference::sha256)) {
-        (expected, found) if expected == found => return Ok(()),
-        (Some(expected), None) => (
-            format!(
-                "the shards' rFID is against a file with SHA-256 {}, and none is given",
-                short(expected)
-            ),
-            "name that file, as for `evaluate`",
-        ),
-        (Some(expected), Some(found)) => (
-            format!(
-                "expected the shards' file, SHA-256 {}, found {}",
-                short(expected),
-                short(found)
-            ),
-            "name the file that the shards were evaluated with",
-        ),
-        (None, _) => (
-            "the shards were evaluated without one".to_owned(),
-            "leave it out, or evaluate the shards anew",
-        ),
+/// Refuses to hold the rFID of `shard` against something else than it was held against, where that was a file.
+fn check_reference(
+    shard: &EvaluationReport,
+    path: &Path,
+    reference: Option<&Reference>,
+) -> Result<()> {
+    let of =
+        shard.models.iter().find_map(|of| of.metrics.rfid.as_ref()?.reference_sha256.as_deref());
+    let Some(expected) = of.filter(|of| reference.map(Reference::sha256) != Some(of)) else {
+        return Ok(());
     };
-    Err(Error::option("`reference`", problem, next))
+    let found = reference.map_or("none", |found| short(found.sha256()));
+    let problem = format!(
+        "{} has its rFID against a file with SHA-256 {}, found {found}",
+        path.display(),
+        short(expected)
+    );
+    Err(Error::option("`reference`", problem, "name that file"))
 }
 
 /// The pictures of `rows` that every model judged, in order.
@@ -176,7 +171,11 @@ fn other_features(folder: &Path, found: usize, expected: usize) -> Error {
 }
 
 /// What the shards' own reports say of how they went.
-fn run_record(states: &[(&Path, State)], version: &str) -> Result<RunRecord> {
+fn run_record(
+    states: &[(&Path, State)],
+    reference: Option<&Reference>,
+    version: &str,
+) -> Result<RunRecord> {
     let mut run = RunRecord { version: version.to_owned(), ..RunRecord::default() };
     for (folder, _) in states {
         let file = folder.join("result.json");
@@ -187,6 +186,7 @@ fn run_record(states: &[(&Path, State)], version: &str) -> Result<RunRecord> {
         let text = vae_fidelity_files::input::read_text(&file).map_err(refused)?;
         let report: EvaluationReport =
             serde_json::from_str(&text).map_err(|error| refused(json_problem::of(&error)))?;
+        check_reference(&report, folder, reference)?;
         run.shards.extend(report.run.shards);
         run.machines.extend(report.run.machines);
         run.seconds += report.run.seconds;

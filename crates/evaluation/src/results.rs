@@ -1,6 +1,7 @@
 //! From rows to a report.
 
 use vae_fidelity_files::error::Result;
+use vae_fidelity_perceptual::Reference;
 
 use crate::bootstrap::{Bootstrap, Interval};
 use crate::comparison::comparisons;
@@ -57,6 +58,7 @@ pub(crate) fn report(
     let mut pictures: Vec<u64> = failed.iter().map(|row| row.picture).collect();
     pictures.dedup();
     let asked = &identity.protocol.metrics;
+    let reference_sha256 = sets.and_then(|sets| sets.reference).map(Reference::sha256);
     let of_sets = sets.map(|sets| sets.distances(asked)).transpose()?.unwrap_or_default();
     let mut of_sets = of_sets.into_iter();
     let models: Vec<ModelResult> = identity
@@ -86,7 +88,7 @@ pub(crate) fn report(
         verdict_reasons,
         protocol: ProtocolRecord {
             name: identity.protocol.name.clone(),
-            hash: identity.protocol_hash()?,
+            hash: identity.protocol_hash(reference_sha256)?,
             choices: identity.protocol.clone(),
             engine: identity.engine.clone(),
             metric_weights: identity.metric_weights.clone(),

@@ -13,7 +13,7 @@ use vae_fidelity_perceptual::{
 };
 use vae_fidelity_pixels::Rgb8;
 
-use crate::identity::{MetricWeights, RFID, RFID_REFERENCE};
+use crate::identity::{MetricWeights, RFID};
 use crate::metric::Metric;
 use crate::pair::{Pair, PairMetrics};
 use crate::protocol::{LpipsChoices, LpipsValues, Protocol};
@@ -82,17 +82,20 @@ impl TrainedMetrics {
         Ok((there, left_out))
     }
 
-    /// The same with rFID against the file `reference` in place of what went in.
+    /// The same with rFID against the file `reference` in place of what went in, for which `protocol` has to have rFID.
     ///
     /// # Errors
     ///
-    /// When the network of rFID is not among them, and as [`Reference::open`].
-    pub fn against(self, reference: &Path) -> Result<Self> {
+    /// When the protocol has none, or there are no weights of its network, and as [`Reference::open`].
+    pub fn against(self, reference: &Path, protocol: &Protocol) -> Result<Self> {
+        let refused = |problem: String, next| Err(Error::option("`reference`", problem, next));
+        if protocol.metrics.rfid.input().is_none() {
+            let problem = format!("is for rFID, which the protocol {} has not", protocol.name);
+            return refused(problem, "take a protocol with rFID, or leave it out");
+        }
         if self.inception.is_none() {
-            let problem =
-                "is for rFID, which the protocol has not, or for which there are no weights";
-            let next = "take a protocol with rFID, and give InceptionV3's weights, or leave it out";
-            return Err(Error::option("`reference`", problem, next));
+            let problem = "is for rFID, and there are no weights of InceptionV3".to_owned();
+            return refused(problem, "name their folder with `metric_weights`, or leave it out");
         }
         let reference = Some(Reference::open(reference, Threads::available())?);
         Ok(Self { reference, ..self })
@@ -174,8 +177,7 @@ impl TrainedMetrics {
         let lpips = lpips.map(|net| (Metric::Lpips(net.net()).name(), net.weights_sha256()));
         let dists = self.dists.iter().map(|dists| (Metric::Dists.name(), dists.weights_sha256()));
         let rfid = self.inception.iter().map(|(inception, _)| (RFID, inception.weights_sha256()));
-        let reference = self.reference.iter().map(|of| (RFID_REFERENCE, of.file()));
-        lpips.chain(dists).chain(rfid).chain(reference)
+        lpips.chain(dists).chain(rfid)
     }
 }
 

@@ -12,6 +12,9 @@ const ROWS: usize = 512;
 /// Rows and columns of a covariance that one thread computes at once.
 const BLOCK: usize = 256;
 
+/// How far the halves of a covariance may differ, of the largest variance: rounding of f32.
+const SYMMETRIC: f64 = 1e-5;
+
 /// Columns of a factor that are taken off the rest of a matrix at once.
 const COLUMNS: usize = 64;
 
@@ -51,15 +54,33 @@ impl FeatureStatistics {
         Ok(Self { mean, covariance })
     }
 
-    /// Those that are known; `None` where a value is not finite.
+    /// Those that are known; what is wrong with them where they are no mean and covariance.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// When the covariance has not a row and a column for each value of the mean.
-    pub fn from_parts(mean: Vec<f64>, covariance: Array2<f64>) -> Option<Self> {
-        assert_eq!(covariance.dim(), (mean.len(), mean.len()));
-        let is_finite = mean.iter().chain(&covariance).all(|value| value.is_finite());
-        is_finite.then_some(Self { mean, covariance })
+    /// When the covariance has not a row and a column for each value of the mean, a value is not finite, a variance is
+    /// negative, or the two halves of the covariance differ.
+    pub fn from_parts(
+        mean: Vec<f64>,
+        covariance: Array2<f64>,
+    ) -> std::result::Result<Self, &'static str> {
+        if covariance.dim() != (mean.len(), mean.len()) {
+            return Err("have not the shapes of a mean and its covariance");
+        }
+        if !mean.iter().chain(&covariance).all(|value| value.is_finite()) {
+            return Err("have values that are NaN or infinite");
+        }
+        if covariance.diag().iter().any(|variance| *variance < 0.0) {
+            return Err("are no mean and covariance: a variance is negative");
+        }
+        let largest = covariance.diag().iter().copied().fold(0.0, f64::max);
+        let is_symmetric = |((row, column), value): ((usize, usize), &f64)| {
+            (value - covariance[(column, row)]).abs() <= SYMMETRIC * largest
+        };
+        if !covariance.indexed_iter().all(is_symmetric) {
+            return Err("are no mean and covariance: the covariance is not symmetric");
+        }
+        Ok(Self { mean, covariance })
     }
 
     /// The mean of each feature.
@@ -84,6 +105,11 @@ impl FeatureStatistics {
         let squares: f64 = self.mean.iter().zip(&other.mean).map(|(a, b)| (a - b) * (a - b)).sum();
         let trace = |of: &Array2<f64>| of.diag().sum();
         let root = factor(self.covariance.view());
+        let traces = trace(&self.covariance) + trace(&other.covariance);
+        if root.is_empty() {
+            // All pictures are one.
+            return squares + traces;
+        }
         let right = product(threads, other.covariance.view(), root.view());
         let product = product(threads, root.t(), right.view());
         let product = DMatrix::from_fn(product.nrows(), product.ncols(), |row, column| {
@@ -92,7 +118,7 @@ impl FeatureStatistics {
         });
         let values = product.symmetric_eigenvalues();
         let root: f64 = values.iter().map(|value| value.max(0.0).sqrt()).sum();
-        squares + trace(&self.covariance) + trace(&other.covariance) - 2.0 * root
+        squares + traces - 2.0 * root
     }
 }
 
@@ -255,6 +281,17 @@ mod tests {
         let moved: Vec<f32> = features(50, 5, 0.0).iter().map(|value| value + 2.0).collect();
         let moved = FeatureStatistics::of(&moved, 5, Threads::new(1)).unwrap();
         assert!((one.distance(&moved, Threads::new(1)) - 20.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn of_one_picture_again_and_again_there_is_a_distance() {
+        let of = |value: f32| FeatureStatistics::of(&[value; 3 * 4], 4, Threads::new(1)).unwrap();
+        assert_eq!(of(1.0).distance(&of(1.0), Threads::new(1)), 0.0);
+        assert_eq!(of(1.0).distance(&of(3.0), Threads::new(1)), 16.0);
+        let other = statistics(5, 4, 0.0);
+        let expected = other.distance(&of(0.0), Threads::new(1));
+        let found = of(0.0).distance(&other, Threads::new(1));
+        assert!((found - expected).abs() < 1e-9 * expected, "{found}, {expected}");
     }
 
     #[test]

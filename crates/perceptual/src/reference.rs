@@ -1,14 +1,15 @@
 //! Features of a set of pictures in a file, which a Fréchet distance is held against in place of what went in.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io::{Read, Seek};
+use std::path::Path;
 
-use ndarray::{ArrayD, Ix1, Ix2};
+use ndarray::{ArrayD, Ix2};
 use sha2::{Digest, Sha256};
-use vae_fidelity_core::tensor_file::{from_npy, read_named};
+use vae_fidelity_core::tensor_file::from_npy;
 use vae_fidelity_files::error::{Error, ErrorKind, Result, io_reason};
-use vae_fidelity_files::input::open_regular;
+use vae_fidelity_files::input::{MAX_TENSOR_BYTES, open_regular, read_bytes};
+use vae_fidelity_files::printable::{shortened, shown_shape};
 use vae_fidelity_kernels::threads::Threads;
 use zip::ZipArchive;
 use zip::result::ZipError;
@@ -26,38 +27,31 @@ const NEXT: &str =
 /// Mean and covariance of InceptionV3's features of a set of pictures, from a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
-    /// The file and its SHA-256.
-    file: [(PathBuf, String); 1],
+    sha256: String,
     statistics: FeatureStatistics,
 }
 
 impl Reference {
-    /// Reads an `.npz` with `mu` (2048) and `sigma` (2048, 2048), compressed or not, as pytorch-fid
-    /// (`fid_score.py`, `save_fid_stats`) and the evaluation suite of guided-diffusion write it, whose other arrays are
-    /// not read; or an `.npy` with features (pictures, 2048), as `evaluate` leaves them. `threads` change no bit.
+    /// Reads an `.npz` with `mu` (2048) and `sigma` (2048, 2048), compressed or not, as pytorch-fid writes it
+    /// (`fid_score.py`, `save_fid_stats`), whose other arrays are not read; or an `.npy` with features (pictures, 2048), as
+    /// `evaluate` leaves them. `threads` change no bit.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, has not these arrays in these shapes, or has a value that is not finite.
+    /// When the file cannot be read, has not these arrays in these shapes, has a value that is not finite, or a `sigma`
+    /// that is no covariance.
     pub fn open(path: &Path, threads: Threads) -> Result<Self> {
-        let sha256 = sha256(path)?;
         let is_npy = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy"));
-        let statistics = match is_npy {
+        let (sha256, statistics) = match is_npy {
             true => of_features(path, threads)?,
             false => of_archive(path)?,
         };
-        Ok(Self { file: [(path.to_owned(), sha256)], statistics })
-    }
-
-    /// The file, with its SHA-256 in hexadecimal.
-    pub fn file(&self) -> &[(PathBuf, String)] {
-        &self.file
+        Ok(Self { sha256, statistics })
     }
 
     /// SHA-256 of the file, in hexadecimal.
     pub fn sha256(&self) -> &str {
-        let [(_, sha256)] = &self.file;
-        sha256
+        &self.sha256
     }
 
     /// What distances are of.
@@ -66,8 +60,11 @@ impl Reference {
     }
 }
 
-fn of_features(path: &Path, threads: Threads) -> Result<FeatureStatistics> {
-    let features = read_named(path, "features")?;
+fn of_features(path: &Path, threads: Threads) -> Result<(String, FeatureStatistics)> {
+    let bytes = read_bytes(path, MAX_TENSOR_BYTES).map_err(|problem| refused(path, problem))?;
+    let sha256 = hexadecimal(&Sha256::digest(&bytes));
+    let features = from_npy(path, &bytes)?.values;
+    drop(bytes);
     match features.shape() {
         &[pictures, FEATURES] if pictures >= 2 => {}
         found => {
@@ -75,71 +72,90 @@ fn of_features(path: &Path, threads: Threads) -> Result<FeatureStatistics> {
             return Err(refused(path, format!("expected {expected}, found {found:?}")));
         }
     }
-    let features: Vec<f32> = features.iter().copied().collect();
-    FeatureStatistics::of(&features, FEATURES, threads)
+    let features = features.as_standard_layout();
+    FeatureStatistics::of(features.as_slice().unwrap_or_default(), FEATURES, threads)
+        .map(|statistics| (sha256, statistics))
         .map_err(|error| refused(path, error.problem().to_owned()))
 }
 
-fn of_archive(path: &Path) -> Result<FeatureStatistics> {
-    let file = opened(path)?;
+fn of_archive(path: &Path) -> Result<(String, FeatureStatistics)> {
+    // Opened once, so that both are of the same bytes.
+    let mut file = open_regular(path).map_err(|problem| refused(path, problem))?;
+    let sha256 = sha256(path, &mut file)?;
     let mut archive = ZipArchive::new(file).map_err(|_| {
         refused(path, "is no .npz: the zip archive's table of contents cannot be read".to_owned())
     })?;
-    let mean = array(path, &mut archive, "mu")?.into_dimensionality::<Ix1>();
-    let covariance = array(path, &mut archive, "sigma")?.into_dimensionality::<Ix2>();
-    let (Ok(mean), Ok(covariance)) = (mean, covariance) else {
-        return Err(refused(path, "expected mu with one axis and sigma with two".to_owned()));
-    };
-    if (mean.len(), covariance.dim()) != (FEATURES, (FEATURES, FEATURES)) {
-        let (rows, columns) = covariance.dim();
-        let found = format!("({}) and ({rows}, {columns})", mean.len());
+    let [mean, covariance] = ["mu", "sigma"].map(|name| array(path, &mut archive, name));
+    let (mean, covariance) = (mean?, covariance?);
+    if (mean.shape(), covariance.shape()) != (&[FEATURES], &[FEATURES, FEATURES]) {
+        let [mean, covariance] = [&mean, &covariance].map(|of| shown_shape(of.shape()));
+        let expected = format!("mu ({FEATURES}) and sigma ({FEATURES}, {FEATURES})");
         return Err(refused(
             path,
             format!(
-                "expected mu ({FEATURES}) and sigma ({FEATURES}, {FEATURES}), InceptionV3's last pooling, found {found}"
+                "expected {expected} of InceptionV3's last pooling, found {mean} and {covariance}"
             ),
         ));
     }
-    FeatureStatistics::from_parts(mean.to_vec(), covariance)
-        .ok_or_else(|| refused(path, "has values that are NaN or infinite".to_owned()))
+    let covariance = covariance.into_dimensionality::<Ix2>();
+    let covariance = covariance.map_err(|error| refused(path, error.to_string()))?;
+    FeatureStatistics::from_parts(mean.iter().copied().collect(), covariance)
+        .map(|statistics| (sha256, statistics))
+        .map_err(|problem| refused(path, format!("mu and sigma {problem}")))
 }
 
 /// The array `name`.
 fn array(path: &Path, archive: &mut ZipArchive<File>, name: &str) -> Result<ArrayD<f64>> {
+    let there = archive.file_names().flatten().map(|name| name.into_owned());
+    let there: Vec<String> = there.collect();
     let member = match archive.by_name(&format!("{name}.npy")) {
         Ok(member) => member,
         Err(ZipError::FileNotFound) => {
-            return Err(refused(path, format!("expected the arrays mu and sigma, has no {name}")));
+            let pictures = there.iter().any(|of| of == "arr_0.npy");
+            let has = match (there.is_empty(), pictures) {
+                (true, _) => "holds nothing".to_owned(),
+                (_, true) => "has arr_0, which are pictures and not their statistics".to_owned(),
+                _ => format!("has {}", shortened(&there.join(", "))),
+            };
+            let expected = format!("expected the arrays mu and sigma, has no {name}");
+            return Err(refused(path, format!("{expected}: it {has}")));
         }
-        Err(_) => return Err(refused(path, format!("{name} cannot be unpacked"))),
+        Err(error) => {
+            return Err(refused(path, format!("{name} cannot be unpacked: {error}")));
+        }
     };
     let mut bytes = Vec::new();
     // An archive may unpack to any length.
     let read = member.take(MOST_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|_| refused(path, format!("{name} is damaged: it cannot be unpacked")))?;
+    read.map_err(|error| {
+        refused(path, format!("{name} cannot be unpacked: {}", io_reason(&error)))
+    })?;
     if bytes.len() as u64 > MOST_BYTES {
         let expected = format!("expected {FEATURES} features");
         return Err(refused(path, format!("{expected}, {name} has more than {MOST_BYTES} bytes")));
     }
-    Ok(from_npy(path, &bytes)?.exact())
+    let array = from_npy(path, &bytes);
+    let array = array.map_err(|error| refused(path, format!("{name}: {}", error.problem())))?;
+    Ok(array.exact())
 }
 
-fn sha256(path: &Path) -> Result<String> {
-    let (mut hash, mut file, mut block) = (Sha256::new(), opened(path)?, vec![0; 1 << 20]);
+/// Of all of `file`, which is read from its start again after it.
+fn sha256(path: &Path, file: &mut File) -> Result<String> {
+    let failed =
+        |error: std::io::Error| refused(path, format!("cannot be read: {}", io_reason(&error)));
+    let (mut hash, mut block) = (Sha256::new(), vec![0; 1 << 20]);
     loop {
-        match file.read(&mut block) {
-            Ok(0) => break,
-            Ok(count) => hash.update(&block[..count]),
-            Err(error) => {
-                return Err(refused(path, format!("cannot be read: {}", io_reason(&error))));
-            }
+        match file.read(&mut block).map_err(failed)? {
+            0 => break,
+            count => hash.update(&block[..count]),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    file.rewind().map_err(failed)?;
+    Ok(hexadecimal(&hash.finalize()))
 }
 
-fn opened(path: &Path) -> Result<File> {
-    open_regular(path).map_err(|problem| refused(path, problem))
+fn hexadecimal(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn refused(path: &Path, problem: String) -> Error {
@@ -221,17 +237,25 @@ mod tests {
         refused("is no .npz");
         let of = |mean: &[u8], covariance: &[u8]| {
             let arrays = [("mu", mean.to_vec()), ("sigma", covariance.to_vec())];
-            written(&path, CompressionMethod::Deflated, &arrays);
+            written(&path, CompressionMethod::Stored, &arrays);
         };
         of(&zeros(&[2048]), &zeros(&[2048, 3]));
-        refused("found (2048) and (2048, 3)");
+        refused("found [2048] and [2048, 3]");
         of(&zeros(&[1, 2048]), &zeros(&[2048, 2048]));
-        refused("expected mu with one axis");
+        refused("found [1, 2048] and [2048, 2048]");
         of(&zeros(&[2048]), &zeros(&[2060, 2060]));
         refused("more than");
         of(&npy(&[2048], (0..2048).map(|_| f64::NAN)), &zeros(&[2048, 2048]));
-        refused("NaN or infinite");
+        refused("mu and sigma have values that are NaN or infinite");
+        of(&zeros(&[2048]), &npy(&[2048, 2048], (0..2048 * 2048).map(|_| -1.0)));
+        refused("a variance is negative");
+        of(&zeros(&[2048]), &npy(&[2048, 2048], (0..2048 * 2048).map(f64::from)));
+        refused("is not symmetric");
+        of(&zeros(&[2048]), b"none");
+        refused("sigma: is not an .npy file");
         written(&path, CompressionMethod::Stored, &[("mu", zeros(&[2048]))]);
-        refused("has no sigma");
+        refused("has no sigma: it has mu.npy");
+        written(&path, CompressionMethod::Stored, &[("arr_0", vec![0; 100])]);
+        refused("arr_0, which are pictures");
     }
 }

@@ -62,7 +62,7 @@ pub fn evaluate(
         let folders = WeightFolders::with_torch_hub(metric_weights);
         let (trained, left_out) = TrainedMetrics::of_protocol(&folders, &protocol, threads)?;
         let trained = match &reference {
-            Some(path) => trained.against(path)?,
+            Some(path) => trained.against(path, &protocol)?,
             None => trained,
         };
         let running = Turn::begin_all(&turns)?;

@@ -43,7 +43,9 @@ pub fn explain_gap(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(String, String)> {
-    let turns: Vec<Turn> = pipelines.iter().map(|of| Turn::new(of.loaded())).collect();
+    let mut turns: Vec<Turn> = pipelines.iter().map(|of| Turn::new(of.loaded())).collect();
+    // A copy of a `Pipeline` is the same one, which would wait for itself.
+    turns.dedup_by(|second, first| second.is_of_same(first));
     let cancels: Vec<_> = turns.iter().map(Turn::cancel).collect();
     let cancel = move || cancels.iter().for_each(|cancel| cancel());
     waiting::with_progress(py, progress, cancel, move |tell| {

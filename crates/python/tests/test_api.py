@@ -443,7 +443,7 @@ def test_why_two_results_differ(tmp_path):
     assert "metrics.ssim.window" in of_ssim, of_ssim
     # By folders, and by the VAE and the data set that are given.
     pipeline = vae_fidelity.Pipeline("golden/models/builtin")
-    for repo in (pipeline, [pipeline, pipeline], [pipeline, "builtin"]):
+    for repo in (pipeline, [pipeline, copy.copy(pipeline)], [pipeline, "builtin"]):
         again = vae_fidelity.explain_gap(a.out, b.out / "result.json", repo=repo, data=data, sample=2)
         assert again.metrics == gap.metrics and str(again) == str(gap)
     for wrong, about in (

@@ -82,7 +82,7 @@ def main():
             figure, stdout = timed([binary, "merge", *shards, "--out", folder / f"merged-{run}", "--json"])
             figures.append(figure)
             report = json.loads(stdout)
-            judged = (report["pictures"], report["errors"], report["models"][0]["metrics"]["rfid"]["value"] is not None)
+            judged = (report["pictures"], report["errors"], report["models"][0]["metrics"]["rfid"] is not None)
             if judged != (args.pictures, 0, True):
                 print(f"expected {args.pictures} pictures, no error and rFID, found {judged}", file=sys.stderr)
                 sys.exit(2)

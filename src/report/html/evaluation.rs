@@ -74,8 +74,11 @@ fn lines(report: &EvaluationReport) -> Vec<Line> {
     lines.insert(psnr, more("psnr_of_mean_mse_db", "PSNR of mean MSE, dB", 2));
     lines.push(more("mae", "Mean error, of 255", 3));
     let any = |has: fn(&Metrics) -> bool| report.models.iter().any(|of| has(&of.metrics));
+    let is_against =
+        |of: &Metrics| of.rfid.as_ref().is_some_and(|of| of.reference_sha256.is_some());
+    let rfid = if any(is_against) { "rFID against a file" } else { "rFID" };
     let of_sets = [
-        ("rfid", "rFID", 3, any(|of| of.rfid.is_some())),
+        ("rfid", rfid, 3, any(|of| of.rfid.is_some())),
         ("kid", "KID", 6, any(|of| of.kid.is_some())),
         ("precision", "Precision", 3, any(|of| of.precision.is_some())),
         ("recall", "Recall", 3, any(|of| of.recall.is_some())),

@@ -156,27 +156,63 @@ fn shards_threads_and_order_change_nothing() {
     assert!(!sandbox.exists("refused"));
 }
 
+/// Features (pictures, 2048) that differ in their first places.
+fn features(sandbox: &Sandbox, name: &str, pictures: usize, step: usize) {
+    let value = |at: &[usize]| if at[1] < 4 { (at[0] * (at[1] + step)) as f32 } else { 0.5 };
+    let values = ArrayD::from_shape_fn(vec![pictures, 2048], |at| value(&[at[0], at[1]]));
+    sandbox.write(name, to_npy(values.view()));
+}
+
 #[test]
-fn a_reference_is_for_rfid_and_the_same_for_all_shards() {
+fn rfid_is_held_against_a_reference_wherever_the_shards_are_summed_up() {
     let sandbox = Sandbox::new();
-    data(&sandbox, 2);
-    sandbox.write("features.npy", to_npy(ArrayD::zeros(vec![2, 2048]).view()));
-    let reference = ["--reference", "features.npy"];
-    evaluate(&sandbox, "refused", &reference).exits(2).notes("for which there are no weights");
-    evaluate(&sandbox, "shard", &[]).exits(0);
-    let merge = |more: &[&str]| {
-        sandbox.run(&[&["merge", "shard", "--out", "refused"], more].concat()).exits(2)
+    data(&sandbox, 4);
+    features(&sandbox, "reference.npy", 5, 3);
+    features(&sandbox, "other.npy", 3, 9);
+    let reference = ["--reference", "reference.npy"];
+    evaluate(&sandbox, "refused", &reference).exits(2).notes("no weights of InceptionV3");
+    let without = Protocol::named("vae-fidelity").unwrap().to_toml().unwrap();
+    sandbox.write("no-rfid.toml", without.replace("rfid = \"pytorch-fid\"", "rfid = \"none\""));
+    let protocol = ["--protocol", "no-rfid.toml"];
+    let refused = evaluate(&sandbox, "refused", &[reference, protocol].concat()).exits(2);
+    refused.notes("which the protocol vae-fidelity has not");
+    for (shard, folder) in [("0/2", "a"), ("1/2", "b")] {
+        evaluate(&sandbox, folder, &["--shard", shard]).exits(0);
+    }
+    let merge = |out: &str, more: &[&str]| {
+        sandbox.run(&[&["merge", "a", "b", "--out", out], more].concat())
     };
-    merge(&reference).notes("the shards were evaluated without one");
-    merge(&["--reference", "shard/rows.parquet"]).notes("is no .npz");
-    // As it is after an evaluation with one.
-    let mut state: Value =
-        serde_json::from_slice(&fs::read(sandbox.path("shard/evaluation.json")).unwrap()).unwrap();
-    let weights = state["identity"]["metric_weights"].as_array_mut().unwrap();
-    weights.push(json!({ "metric": "rfid_reference", "sha256": ["0123456789abcdef"] }));
-    sandbox.write("shard/evaluation.json", state.to_string());
-    merge(&[]).notes("is against a file with SHA-256 0123456789ab, and none is given");
-    merge(&reference).notes("expected the shards' file, SHA-256 0123456789ab, found");
+    merge("refused", &reference).exits(2).notes("is for rFID, which the shards have not");
+    // As after evaluations with the network's weights.
+    for folder in ["a", "b"] {
+        let file = format!("{folder}/evaluation.json");
+        let mut state: Value = serde_json::from_slice(&sandbox.read(&file)).unwrap();
+        let weights = state["identity"]["metric_weights"].as_array_mut().unwrap();
+        weights.push(json!({ "metric": "rfid", "sha256": ["0123456789abcdef"] }));
+        sandbox.write(&file, state.to_string());
+        features(&sandbox, &format!("{folder}/features/input.npy"), 2, 1);
+        features(&sandbox, &format!("{folder}/features/model-0.npy"), 2, 2);
+    }
+    merge("refused", &["--reference", "a/rows.parquet"]).exits(2).notes("is no .npz");
+    let rfid = |out: &str, more: &[&str]| {
+        let report = merge(out, &[&["--json"], more].concat()).exits(0).object();
+        let of = report["models"][0]["metrics"]["rfid"].clone();
+        assert_eq!(of["pictures"], 4);
+        (of["value"].as_f64().unwrap(), of["reference_sha256"].clone(), report["protocol"].clone())
+    };
+    let (against_input, none, plain) = rfid("plain", &[]);
+    let (against_file, sha256, with_file) = rfid("with", &reference);
+    assert!(none.is_null() && sha256.as_str().is_some_and(|sha256| sha256.len() == 64));
+    assert!((against_input - against_file).abs() > 1.0, "{against_input} {against_file}");
+    assert_ne!(plain["hash"], with_file["hash"]);
+    // Shards that were held against a file are not held against another, or none.
+    let mut result: Value = serde_json::from_slice(&sandbox.read("b/result.json")).unwrap();
+    result["models"][0]["metrics"]["rfid"] =
+        json!({ "pictures": 2, "value": 1.0, "reference_sha256": sha256 });
+    sandbox.write("b/result.json", result.to_string());
+    assert_eq!(rfid("again", &reference).0, against_file);
+    merge("refused", &[]).exits(2).notes("found none");
+    merge("refused", &["--reference", "other.npy"]).exits(2).notes("b has its rFID against");
     assert!(!sandbox.exists("refused"));
 }
 

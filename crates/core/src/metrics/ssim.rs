@@ -91,13 +91,13 @@ pub fn ssim_and_ms_ssim(a: &Rgb8, b: &Rgb8) -> (Option<f64>, Option<f64>) {
 
 /// MS-SSIM of one channel; `finest` is the mean of contrast and structure on the first scale.
 fn on_five_scales(finest: f64, a: &Rgb8, b: &Rgb8, channel: usize) -> f64 {
-    let mut product = finest.max(0.0).powf(SCALES[0]);
+    let mut product = libm::pow(finest.max(0.0), SCALES[0]);
     let (mut a, mut b) = (Half::of(&Channel(a, channel)), Half::of(&Channel(b, channel)));
     for (scale, exponent) in SCALES.iter().enumerate().skip(1) {
         let Means { ssim, contrast_and_structure } = similarity(&a, &b);
         let coarsest = scale == SCALES.len() - 1;
         let mean = if coarsest { ssim } else { contrast_and_structure };
-        product *= mean.max(0.0).powf(*exponent);
+        product *= libm::pow(mean.max(0.0), *exponent);
         if !coarsest {
             (a, b) = (Half::of(&a), Half::of(&b));
         }

@@ -1,7 +1,7 @@
 //! Weighted means under every window of two planes, and SSIM's terms, which are made of them.
 //!
 //! Neighbouring windows are computed side by side, in as wide vectors as the processor has. Each sum is in f64 and in
-//! one order, and no product is fused with it, so the result does not depend on that.
+//! one order, no product is fused with it, and powers are not the system's, so the result does not depend on that.
 
 use std::array::from_fn;
 
@@ -47,15 +47,16 @@ const SIGMA: f64 = 1.5;
 pub(super) fn gaussian<const N: usize>() -> [f64; N] {
     let mut weights: [f64; N] = from_fn(|i| {
         let distance = i as f64 - (N / 2) as f64;
-        (-distance * distance / (2.0 * SIGMA * SIGMA)).exp()
+        libm::exp(-distance * distance / (2.0 * SIGMA * SIGMA))
     });
     let sum: f64 = weights.iter().sum();
     weights.iter_mut().for_each(|weight| *weight /= sum);
     weights
 }
 
-/// SSIM and its second term, over all windows of `N` by `N` pixels inside the planes, which have one size; variances and
-/// the covariance are multiplied by `unbiased`. A window's weights are a product of `weights` down and across.
+/// SSIM and its second term, over all windows of `N` by `N` pixels inside the planes, which have one size and no side under
+/// `N`; variances and the covariance are multiplied by `unbiased`. A window's weights are a product of `weights` down and
+/// across.
 pub(super) fn means<const N: usize>(
     a: &impl Plane,
     b: &impl Plane,

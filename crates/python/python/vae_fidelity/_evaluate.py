@@ -80,7 +80,8 @@ def evaluate(
         metric_weights: The folder with the weights of LPIPS, DISTS and rFID. What torch itself has downloaded is found
             without it.
         reference: What rFID is held against in place of what went in: an `.npz` with `mu` and `sigma`, as
-            pytorch-fid's `--save-stats` writes it, or `features/input.npy` of another result.
+            pytorch-fid's `--save-stats` writes it, or `features/input.npy` of another result; of features by the same
+            `rfid` as the protocol's.
         threads: How many threads compute; a `Pipeline` has its own number.
         min_psnr: Fail where the mean PSNR is below this, in dB.
         min_ssim: Fail where the mean SSIM is below this.
@@ -134,7 +135,7 @@ def merge(
     Args:
         folders: The `out` of every shard, in any order.
         out: The folder that is written.
-        reference: The file that the shards' rFID is held against, where they were evaluated with one.
+        reference: What rFID is held against in place of what went in, as `evaluate` takes it.
         min_psnr: Fail where the mean PSNR is below this, in dB.
         min_ssim: Fail where the mean SSIM is below this.
         min_ms_ssim: Fail where the mean MS-SSIM is below this.

@@ -69,7 +69,8 @@ def evaluate(
         threads: How many threads, and so many processors, an actor has.
         metric_weights: The folder with the weights of LPIPS, DISTS and rFID. What torch itself has downloaded is found
             without it.
-        reference: What rFID is held against in place of what went in, as `vae_fidelity.evaluate` takes it.
+        reference: What rFID is held against in place of what went in, as `vae_fidelity.evaluate` takes it; read here
+            alone, when the shards are put together.
         min_psnr: Fail where the mean PSNR is below this, in dB.
         min_ssim: Fail where the mean SSIM is below this.
         min_ms_ssim: Fail where the mean MS-SSIM is below this.
@@ -98,7 +99,6 @@ def evaluate(
         "data": _anywhere(source),
         "protocol": _anywhere(protocol),
         "metric_weights": None if metric_weights is None else _anywhere(metric_weights),
-        "reference": None if reference is None else _anywhere(reference),
     }
     parts = ray.data.from_items(
         [{"shard": shard, "folder": os.fspath(folder)} for shard, folder in enumerate(folders)],
