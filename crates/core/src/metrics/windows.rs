@@ -1,7 +1,8 @@
 //! Weighted means under every window of two planes, and SSIM's terms, which are made of them.
 //!
-//! Neighbouring windows are computed side by side, in as wide vectors as the processor has. Each sum is in f64 and in
-//! one order, no product is fused with it, and powers are not the system's, so the result does not depend on that.
+//! Neighboring windows are computed side by side, with the feature `simd` in as wide vectors as the processor has. Each sum
+//! is in f64 and in one order, no product is fused with it, and powers are not the system's, so the result does not depend
+//! on that.
 
 use std::array::from_fn;
 
@@ -64,7 +65,7 @@ pub(super) fn means<const N: usize>(
     unbiased: f64,
     stabilizers: Stabilizers,
 ) -> Means {
-    pulp::Arch::new().dispatch(
+    in_vectors(
         #[inline(always)]
         || {
             let (width, height) = a.size();
@@ -92,6 +93,20 @@ pub(super) fn means<const N: usize>(
             Means { ssim: sums[0] / windows, contrast_and_structure: sums[1] / windows }
         },
     )
+}
+
+/// Runs `work` compiled for the widest vectors that the processor has.
+#[cfg(feature = "simd")]
+#[inline(always)]
+fn in_vectors<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
+/// Runs `work`.
+#[cfg(not(feature = "simd"))]
+#[inline(always)]
+fn in_vectors<R>(work: impl FnOnce() -> R) -> R {
+    work()
 }
 
 /// The last `N` rows of two planes, with zeros behind them.
