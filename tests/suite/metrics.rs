@@ -5,7 +5,8 @@ use ndarray::{ArrayD, arr1};
 use proptest::prelude::*;
 use vae_fidelity::Rgb8;
 use vae_fidelity::metrics::{
-    MS_SSIM_SIDE, PixelMetrics, TensorMetrics, Visibility, WINDOW, ms_ssim, ssim, ssimulacra2,
+    MS_SSIM_SIDE, PixelMetrics, TensorMetrics, Visibility, WINDOW, ms_ssim, ssim, ssim_and_ms_ssim,
+    ssimulacra2,
 };
 
 /// Wang et al. 2004 word for word: for each window, weighted sums over its 121 pixels.
@@ -233,6 +234,7 @@ fn perception_orders_pictures_as_eyes_do() {
 fn five_scales_ignore_fine_noise_that_one_scale_does_not() {
     let (a, b) = (scene(256, 256, 0), scene(256, 256, 20));
     assert!(ms_ssim(&a, &b).unwrap() > ssim(&a, &b).unwrap() + 0.02);
+    assert_eq!(ssim_and_ms_ssim(&a, &b), (ssim(&a, &b), ms_ssim(&a, &b)));
     assert_abs_diff_eq!(ms_ssim(&a, &b).unwrap(), ms_ssim(&b, &a).unwrap(), epsilon = 1e-12);
     let inverse = |p: &Rgb8| {
         let data = p.data().iter().map(|level| 255 - level).collect();

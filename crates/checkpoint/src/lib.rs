@@ -85,3 +85,4 @@ pub use source::Source;
 pub use state_dict::StateDict;
 pub use vae_fidelity_core::StoredTensor;
 pub use vae_fidelity_core::metrics::{Grid, ValueDifference};
+pub use weights_sha256::stream_sha256;

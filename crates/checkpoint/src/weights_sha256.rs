@@ -1,7 +1,7 @@
 //! What tells one checkpoint's weights from another's, wherever they lie.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -56,11 +56,19 @@ pub(super) fn of_file(path: &Path) -> Result<String> {
     let failed = |error: std::io::Error| {
         Error::checkpoint(path, io_reason(&error), "check the disk, and that nobody replaced it")
     };
-    let mut file = BufReader::new(File::open(path).map_err(failed)?);
+    stream_sha256(File::open(path).map_err(failed)?).map_err(failed)
+}
+
+/// SHA-256 of all that `stream` has, in hexadecimal.
+///
+/// # Errors
+///
+/// As its reads.
+pub fn stream_sha256(mut stream: impl Read) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     let mut chunk = vec![0; CHUNK];
     loop {
-        let read = file.read(&mut chunk).map_err(failed)?;
+        let read = stream.read(&mut chunk)?;
         if read == 0 {
             return Ok(hex(hash.finalize()));
         }

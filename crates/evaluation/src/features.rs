@@ -27,7 +27,12 @@ pub(crate) struct Sets<'a> {
     pub reference: Option<&'a Reference>,
 }
 
-impl Sets<'_> {
+impl<'a> Sets<'a> {
+    /// SHA-256 of the reference's file.
+    pub fn reference_sha256(self) -> Option<&'a str> {
+        self.reference.map(Reference::sha256)
+    }
+
     /// How what each model made of the pictures lies to the others, by what `asked` has.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! From rows to a report.
 
 use vae_fidelity_files::error::Result;
-use vae_fidelity_perceptual::Reference;
 
 use crate::bootstrap::{Bootstrap, Interval};
 use crate::comparison::comparisons;
@@ -58,7 +57,7 @@ pub(crate) fn report(
     let mut pictures: Vec<u64> = failed.iter().map(|row| row.picture).collect();
     pictures.dedup();
     let asked = &identity.protocol.metrics;
-    let reference_sha256 = sets.and_then(|sets| sets.reference).map(Reference::sha256);
+    let reference_sha256 = sets.and_then(Sets::reference_sha256);
     let of_sets = sets.map(|sets| sets.distances(asked)).transpose()?.unwrap_or_default();
     let mut of_sets = of_sets.into_iter();
     let models: Vec<ModelResult> = identity
@@ -129,7 +128,7 @@ fn with_sets(metrics: Metrics, of_sets: Option<(SetDistances, Sets)>) -> Metrics
         return metrics;
     };
     let pictures = sets.features.pictures();
-    let reference_sha256 = sets.reference.map(|of| of.sha256().to_owned());
+    let reference_sha256 = sets.reference_sha256().map(str::to_owned);
     let share = |value| Share { pictures, value };
     Metrics {
         rfid: frechet.map(|value| Rfid { pictures, value, reference_sha256 }),

@@ -5,14 +5,13 @@ use std::io::{Read, Seek};
 use std::path::Path;
 
 use ndarray::{ArrayD, Ix2};
-use sha2::{Digest, Sha256};
+use vae_fidelity_checkpoint::stream_sha256;
 use vae_fidelity_core::tensor_file::from_npy;
 use vae_fidelity_files::error::{Error, ErrorKind, Result, io_reason};
 use vae_fidelity_files::input::{MAX_TENSOR_BYTES, open_regular, read_bytes};
 use vae_fidelity_files::printable::{shortened, shown_shape};
 use vae_fidelity_kernels::threads::Threads;
 use zip::ZipArchive;
-use zip::result::ZipError;
 
 use crate::frechet::FeatureStatistics;
 use crate::inception::FEATURES;
@@ -62,7 +61,7 @@ impl Reference {
 
 fn of_features(path: &Path, threads: Threads) -> Result<(String, FeatureStatistics)> {
     let bytes = read_bytes(path, MAX_TENSOR_BYTES).map_err(|problem| refused(path, problem))?;
-    let sha256 = hexadecimal(&Sha256::digest(&bytes));
+    let sha256 = stream_sha256(&bytes[..]).map_err(|error| unread(path, &error))?;
     let features = from_npy(path, &bytes)?.values;
     drop(bytes);
     match features.shape() {
@@ -81,7 +80,8 @@ fn of_features(path: &Path, threads: Threads) -> Result<(String, FeatureStatisti
 fn of_archive(path: &Path) -> Result<(String, FeatureStatistics)> {
     // Opened once, so that both are of the same bytes.
     let mut file = open_regular(path).map_err(|problem| refused(path, problem))?;
-    let sha256 = sha256(path, &mut file)?;
+    let sha256 = stream_sha256(&mut file).map_err(|error| unread(path, &error))?;
+    file.rewind().map_err(|error| unread(path, &error))?;
     let mut archive = ZipArchive::new(file).map_err(|_| {
         refused(path, "is no .npz: the zip archive's table of contents cannot be read".to_owned())
     })?;
@@ -106,24 +106,20 @@ fn of_archive(path: &Path) -> Result<(String, FeatureStatistics)> {
 
 /// The array `name`.
 fn array(path: &Path, archive: &mut ZipArchive<File>, name: &str) -> Result<ArrayD<f64>> {
-    let there = archive.file_names().flatten().map(|name| name.into_owned());
-    let there: Vec<String> = there.collect();
-    let member = match archive.by_name(&format!("{name}.npy")) {
-        Ok(member) => member,
-        Err(ZipError::FileNotFound) => {
-            let pictures = there.iter().any(|of| of == "arr_0.npy");
-            let has = match (there.is_empty(), pictures) {
-                (true, _) => "holds nothing".to_owned(),
-                (_, true) => "has arr_0, which are pictures and not their statistics".to_owned(),
-                _ => format!("has {}", shortened(&there.join(", "))),
-            };
-            let expected = format!("expected the arrays mu and sigma, has no {name}");
-            return Err(refused(path, format!("{expected}: it {has}")));
-        }
-        Err(error) => {
-            return Err(refused(path, format!("{name} cannot be unpacked: {error}")));
-        }
+    let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
+        let there: Vec<_> = archive.file_names().flatten().collect();
+        let pictures = there.iter().any(|of| of == "arr_0.npy");
+        let has = match (there.is_empty(), pictures) {
+            (true, _) => "holds nothing".to_owned(),
+            (_, true) => "has arr_0, which are pictures and not their statistics".to_owned(),
+            _ => format!("has {}", shortened(&there.join(", "))),
+        };
+        let expected = format!("expected the arrays mu and sigma, has no {name}");
+        return Err(refused(path, format!("{expected}: it {has}")));
     };
+    let member = archive
+        .by_index(index)
+        .map_err(|error| refused(path, format!("{name} cannot be unpacked: {error}")))?;
     let mut bytes = Vec::new();
     // An archive may unpack to any length.
     let read = member.take(MOST_BYTES + 1).read_to_end(&mut bytes);
@@ -139,23 +135,8 @@ fn array(path: &Path, archive: &mut ZipArchive<File>, name: &str) -> Result<Arra
     Ok(array.exact())
 }
 
-/// Of all of `file`, which is read from its start again after it.
-fn sha256(path: &Path, file: &mut File) -> Result<String> {
-    let failed =
-        |error: std::io::Error| refused(path, format!("cannot be read: {}", io_reason(&error)));
-    let (mut hash, mut block) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut block).map_err(failed)? {
-            0 => break,
-            count => hash.update(&block[..count]),
-        }
-    }
-    file.rewind().map_err(failed)?;
-    Ok(hexadecimal(&hash.finalize()))
-}
-
-fn hexadecimal(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+fn unread(path: &Path, error: &std::io::Error) -> Error {
+    refused(path, format!("cannot be read: {}", io_reason(error)))
 }
 
 fn refused(path: &Path, problem: String) -> Error {

@@ -4,7 +4,7 @@ use butteraugli::{ButteraugliParams, Img, RGB8, butteraugli};
 use ssimulacra2::{LinearRgb, compute_frame_ssimulacra2};
 
 use super::pixels::PixelMetrics;
-use super::ssim::ms_ssim;
+use super::ssim::ssim_and_ms_ssim;
 use crate::beside::beside;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 use vae_fidelity_pixels::Rgb8;
@@ -38,12 +38,14 @@ impl PixelMetrics {
     ///
     /// Returns an error if the sizes differ.
     pub fn with_visibility(a: &Rgb8, b: &Rgb8) -> Result<(Self, Option<Visibility>)> {
-        let metrics = Self::of(a, b)?;
-        let (visibility, (ssimulacra2, ms_ssim)) =
-            beside(|| Visibility::of(a, b), || beside(|| ssimulacra2(a, b), || ms_ssim(a, b)));
+        let metrics = Self::of_levels(a, b)?;
+        let (visibility, (ssimulacra2, (ssim, ms_ssim))) = beside(
+            || Visibility::of(a, b),
+            || beside(|| ssimulacra2(a, b), || ssim_and_ms_ssim(a, b)),
+        );
         let visibility = visibility?;
         let butteraugli = visibility.as_ref().map(Visibility::score);
-        Ok((Self { ms_ssim, ssimulacra2, butteraugli, ..metrics }, visibility))
+        Ok((Self { ssim, ms_ssim, ssimulacra2, butteraugli, ..metrics }, visibility))
     }
 }
 

@@ -90,6 +90,11 @@ impl PixelMetrics {
     /// assert_eq!(metrics.mean_error, [255.0, 0.0, 0.0]);
     /// ```
     pub fn of(a: &Rgb8, b: &Rgb8) -> Result<Self> {
+        Ok(Self { ssim: ssim(a, b), ..Self::of_levels(a, b)? })
+    }
+
+    /// What is of each level and its counterpart alone, without SSIM.
+    pub(super) fn of_levels(a: &Rgb8, b: &Rgb8) -> Result<Self> {
         let (size_a, size_b) = ((a.width(), a.height()), (b.width(), b.height()));
         if size_a != size_b {
             return Err(Error::tensor(
@@ -120,7 +125,7 @@ impl PixelMetrics {
         Ok(Self {
             identical: worst.is_none(),
             psnr_db: worst.map(|_| super::psnr::decibels(squares, a.data().len())),
-            ssim: ssim(a, b),
+            ssim: None,
             ms_ssim: None,
             ssimulacra2: None,
             butteraugli: None,

@@ -62,11 +62,7 @@ pub fn ms_ssim(a: &Rgb8, b: &Rgb8) -> Option<f64> {
     if !comparable(a, b, MS_SSIM_SIDE) {
         return None;
     }
-    let channels = (0..3).map(|channel| {
-        let finest = similarity(&Channel(a, channel), &Channel(b, channel));
-        on_five_scales(finest.contrast_and_structure, a, b, channel)
-    });
-    Some(channels.sum::<f64>() / 3.0)
+    ssim_and_ms_ssim(a, b).1
 }
 
 /// [`ssim`] and [`ms_ssim`], to the bit; the finest scale, three quarters of the work, is computed once.

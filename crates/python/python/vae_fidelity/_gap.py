@@ -92,8 +92,8 @@ def explain_gap(
     [from_a, from_b] = [_native.evaluated(result, model, f"`model_{side}`") for side, result, model in zip("ab", results, models)]
     vaes: list[Vae] = _of_sides("repo", repo, [from_a[0], from_b[0]])
     sets: list[Path] = _of_sides("data", data, [from_a[1], from_b[1]])
-    same = vaes[0] is vaes[1] or (not isinstance(vaes[0], Pipeline) and vaes[0] == vaes[1])
-    pipelines = [of if isinstance(of, Pipeline) else Pipeline(of, threads=threads) for of in vaes[: 1 if same else 2]]
+    different = vaes[:1] if vaes[0] == vaes[1] else vaes
+    pipelines = [of if isinstance(of, Pipeline) else Pipeline(of, threads=threads) for of in different]
     with Shown(progress) as shown:
         explained = _native.explain_gap(
             results,
