@@ -1,8 +1,9 @@
 //! Opens and resizes pictures for `vae_fidelity_tools.conformance.pillow`.
 //!
-//! Reads one JSON object a line from stdin, `{"path": FILE, "sizes": [[WIDTH, HEIGHT], ...]}`, and
-//! answers each with one on stdout: format, mode and notes, or the error. The RGB bytes go to
-//! `FOLDER/LINE.rgb`, as opened and then at each size, one after the other.
+//! Reads one JSON object a line from stdin, `{"path": FILE, "sizes": [[WIDTH, HEIGHT], ...],
+//! "rgba_sizes": [...]}`, and answers each with one on stdout: format, mode and notes, or the error. The
+//! RGB bytes go to `FOLDER/LINE.rgb`, as opened and then at each size, one after the other, and then the
+//! same in RGBA.
 
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -10,12 +11,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use vae_fidelity::Result;
-use vae_fidelity::pixels::{open, resize_bicubic};
+use vae_fidelity::pixels::{Alpha8, Filter, PassOrder, Rgb8, open, resize_bicubic, resize_rgba};
 
 #[derive(Deserialize)]
 struct Job {
     path: PathBuf,
     sizes: Vec<(usize, usize)>,
+    rgba_sizes: Vec<(usize, usize)>,
 }
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
@@ -38,11 +40,25 @@ fn answer(job: &Job, bytes: &mut Vec<u8>) -> Result<Value> {
     for &(width, height) in &job.sizes {
         bytes.extend_from_slice(resize_bicubic(&opened.pixels, width, height)?.data());
     }
+    let notes = opened.notes.clone();
+    let (opened, alpha) = opened.into_rgba()?;
+    bytes.extend(rgba(&opened.pixels, &alpha));
+    for &size in &job.rgba_sizes {
+        let order = PassOrder::Pillow;
+        let (pixels, alpha) = resize_rgba(&opened.pixels, &alpha, size, Filter::Bicubic, order)?;
+        bytes.extend(rgba(&pixels, &alpha));
+    }
     Ok(json!({
         "format": opened.format.name(),
         "mode": opened.mode,
         "width": opened.pixels.width(),
         "height": opened.pixels.height(),
-        "notes": opened.notes,
+        "notes": notes,
     }))
+}
+
+fn rgba(pixels: &Rgb8, alpha: &Alpha8) -> Vec<u8> {
+    let (colours, _) = pixels.data().as_chunks::<3>();
+    let pairs = colours.iter().zip(alpha.data());
+    pairs.flat_map(|(&[r, g, b], &alpha)| [r, g, b, alpha]).collect()
 }

@@ -7,7 +7,7 @@ use crate::checkpoint::LatentsFile;
 use crate::diagnosis::UserPicture;
 use crate::output::write_all_atomically;
 use crate::pipeline::{DecodeOptions, DecodedLatents, LatentsIn};
-use crate::pixels::{self, encode_png};
+use crate::pixels::{self, encode_rgba_png};
 use crate::report::{CheckSummary, LatentsSource, SavedFile};
 use crate::tensor_file::to_safetensors;
 use crate::{Error, Result};
@@ -180,7 +180,7 @@ impl Outputs {
     fn write(&self, decoded: &DecodedLatents) -> Result<()> {
         let mut files: Vec<(&Path, Vec<u8>)> = Vec::new();
         if let (Some(path), Some(picture)) = (&self.picture, &decoded.picture) {
-            files.push((path, encode_png(picture)?));
+            files.push((path, encode_rgba_png(picture, decoded.picture_alpha.as_ref())?));
         }
         if let (Some(path), Some(tensor)) = (&self.decoded, &decoded.decoded) {
             files.push((path, to_safetensors(&[("decoded", tensor.view())])?));

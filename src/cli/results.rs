@@ -6,7 +6,7 @@ use crate::metrics::Visibility;
 use crate::output::write_all_atomically;
 use crate::pictures::{montage, with_scale};
 use crate::pipeline::Checked;
-use crate::pixels::encode_png;
+use crate::pixels::{encode_png, encode_rgba_png};
 use crate::report::Illustrations;
 use crate::tensor_file::to_safetensors;
 use crate::{Error, Result, Rgb8};
@@ -26,10 +26,10 @@ pub fn write(
 ) -> Result<()> {
     let mut files: Vec<(&Path, Vec<u8>)> = Vec::new();
     if let (Some(path), Some(picture)) = (&outputs.picture, &checked.picture) {
-        files.push((path, encode_png(picture)?));
+        files.push((path, encode_rgba_png(picture, checked.picture_alpha.as_ref())?));
     }
     if let Some(path) = &outputs.input {
-        files.push((path, encode_png(&checked.seen)?));
+        files.push((path, encode_rgba_png(&checked.seen, checked.seen_alpha.as_ref())?));
     }
     if let Some(path) = &outputs.latents {
         let mut saved = vec![("latents", checked.latents.view())];

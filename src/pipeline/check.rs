@@ -14,9 +14,9 @@ use crate::diagnosis::{
 };
 use crate::engine::CrossCheck;
 use crate::forecast::forecast;
-use crate::image_processor::denormalize;
-use crate::metrics::{PixelMetrics, Visibility};
-use crate::pixels::{Exif, resize_bicubic};
+use crate::image_processor::{denormalize, denormalize_alpha};
+use crate::metrics::{AlphaMetrics, PixelMetrics, Visibility};
+use crate::pixels::{Alpha8, Exif};
 use crate::report::{
     CheckReport, Decoded, Latents, LatentsSource, Posterior, SCHEMA_VERSION, SavedFile, Timings,
     peak_rss_bytes,
@@ -69,8 +69,12 @@ pub struct Checked {
     pub report: CheckReport,
     /// What the VAE saw.
     pub seen: Rgb8,
+    /// Its alpha, where the VAE is one of RGBA.
+    pub seen_alpha: Option<Alpha8>,
     /// What was decoded; `None` where the arithmetic has no picture.
     pub picture: Option<Rgb8>,
+    /// Its alpha, where the VAE is one of RGBA.
+    pub picture_alpha: Option<Alpha8>,
     /// The parts of the two pictures that are compared, where they are not the whole of both.
     common: Option<(Rgb8, Rgb8)>,
     /// Where the two differ to the eye; `None` below [`crate::metrics::PERCEPTUAL_SIDE`].
@@ -81,7 +85,7 @@ pub struct Checked {
     pub moments: Option<Array4<f32>>,
     /// What a draw was made with, (1, C, h, w); `None` for the mode.
     pub noise: Option<Array4<f32>>,
-    /// The decoded sample before clamping, (1, 3, H, W).
+    /// The decoded sample before clamping, (1, 3, H, W), with a fourth channel in RGBA.
     pub decoded: Array4<f32>,
     /// The outputs of all layers, where they were asked for.
     pub trace: Option<TraceFile>,
@@ -123,7 +127,7 @@ impl Pipeline {
     ) -> Result<Checked> {
         let started = Instant::now();
         progress(Step::Opening);
-        let taken = picture.into().taken(options.exif)?;
+        let taken = picture.into().taken(options.exif, self.vae.config())?;
         let path = taken.name.as_path();
         let (width, height) = taken.size(options.size, self.vae.config().multiple_of())?;
         options.thresholds.check_defined(
@@ -135,7 +139,7 @@ impl Pipeline {
             baseline.check(path, [width, height])?;
         }
         self.check_memory((width, height))?;
-        let seen = resize_bicubic(&taken.pixels, width, height)?;
+        let seen = taken.seen((width, height))?;
 
         progress(Step::Encoding);
         let vae = self.vae();
@@ -143,7 +147,7 @@ impl Pipeline {
         let encoding = Instant::now();
         let noise = |seed| self.execution.noise(vae.config(), seed, width, height);
         let noise = options.seed.map(noise).transpose()?;
-        let sample = taken.sample_of(&seen, dtype);
+        let sample = taken.sample_of(&seen, dtype)?;
         let encoded = vae.encode(sample.view(), noise.as_ref().map(Array4::view))?;
         let latents = vae.scale(encoded.latents.view())?;
         let scaling = vae.scaling()?;
@@ -160,10 +164,14 @@ impl Pipeline {
             Dtype::Bf16 => None,
             _ => Some(denormalize(decoded.view(), dtype)?),
         };
+        let picture_alpha = match dtype {
+            Dtype::Bf16 => None,
+            _ => denormalize_alpha(decoded.view(), dtype)?,
+        };
         progress(Step::Diagnosing);
         let trip = Trip {
             taken: &taken,
-            seen: &seen,
+            seen: &seen.pixels,
             sample: &sample,
             encoded: &encoded,
             latents: &latents,
@@ -186,12 +194,12 @@ impl Pipeline {
         let mut notes = self.notes().to_vec();
         notes.extend(options.notes.iter().chain(&taken.notes).cloned());
         let common = match &picture {
-            Some(picture) => common_area(&seen, picture)?,
+            Some(picture) => common_area(&seen.pixels, picture)?,
             None => None,
         };
         notes.extend(common.iter().map(|(.., cropped)| cropped.clone()));
         let common = common.map(|(seen, picture, _)| (seen, picture));
-        let pair = pair(&common, &seen, &picture);
+        let pair = pair(&common, &seen.pixels, &picture);
         // On the way to 8 bits NaN becomes black, and a number about it would say nothing.
         let sound = decoded.iter().all(|value| value.is_finite());
         let (metrics, visibility) = match pair {
@@ -202,12 +210,19 @@ impl Pipeline {
             Some((seen, picture)) if options.visibility => (None, Visibility::of(seen, picture)?),
             _ => (None, None),
         };
+        let alpha = match (&seen.alpha, &picture_alpha) {
+            (Some(seen), Some(picture)) if sound => Some(AlphaMetrics::of(seen, picture)?),
+            _ => None,
+        };
+        if seen.alpha.as_ref().is_some_and(|alpha| !alpha.is_opaque()) {
+            notes.push("metrics are of colours, also of those below transparent pixels".to_owned());
+        }
         let forecast = match options.forecast {
             true => {
                 progress(Step::Forecasting);
-                let sample = taken.sample_of(&seen, Dtype::F32);
+                let sample = taken.sample_of(&seen, Dtype::F32)?;
                 let (forecast, warnings) =
-                    forecast(&self.execution, &self.checkpoint, &seen, sample.view())?;
+                    forecast(&self.execution, &self.checkpoint, &seen.pixels, sample.view())?;
                 findings.extend(warnings);
                 Some(forecast)
             }
@@ -239,6 +254,7 @@ impl Pipeline {
             decoded: of_decoded,
             saved: options.saved.clone(),
             metrics,
+            alpha,
             published: self.model().family.published_quality(),
             thresholds: options.thresholds,
             findings,
@@ -258,8 +274,10 @@ impl Pipeline {
         };
         Ok(Checked {
             report,
-            seen,
+            seen: seen.pixels,
+            seen_alpha: seen.alpha,
             picture,
+            picture_alpha,
             common,
             visibility,
             latents,

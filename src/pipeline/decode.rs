@@ -11,7 +11,8 @@ use crate::diagnosis::{
     Axes, Finding, LatentsDiagnosis, LatentsEvidence, LatentsScale, UserPicture,
     by_what_to_mend_first, diagnose_latents, f16_extremes, latent_rows, unscaled_latents,
 };
-use crate::image_processor::denormalize;
+use crate::image_processor::{denormalize, denormalize_alpha};
+use crate::pixels::Alpha8;
 use crate::report::{
     DecodeReport, DecodeTimings, Decoded, GivenLatents, LatentsSource, SCHEMA_VERSION, SavedFile,
     Timings, peak_rss_bytes,
@@ -48,7 +49,9 @@ pub struct DecodedLatents {
     pub report: DecodeReport,
     /// What was decoded; `None` where the arithmetic has no picture, and where nothing was decoded.
     pub picture: Option<Rgb8>,
-    /// The decoded sample before clamping, (1, 3, H, W); `None` where nothing was decoded.
+    /// Its alpha, where the VAE is one of RGBA.
+    pub picture_alpha: Option<Alpha8>,
+    /// The decoded sample before clamping, (1, 3, H, W), with a fourth channel in RGBA; `None` where nothing was decoded.
     pub decoded: Option<Array4<f32>>,
 }
 
@@ -127,6 +130,10 @@ impl Pipeline {
             Dtype::Bf16 => None,
             _ => Some(denormalize(decoded.view(), dtype)?),
         };
+        let picture_alpha = match dtype {
+            Dtype::Bf16 => None,
+            _ => denormalize_alpha(decoded.view(), dtype)?,
+        };
 
         progress(Step::Diagnosing);
         // Before a rule runs the model on something else. In f16 itself it is no warning.
@@ -160,7 +167,7 @@ impl Pipeline {
             diagnose: Timings::milliseconds(diagnosing),
             total: Timings::milliseconds(self.load + started.elapsed()),
         };
-        Ok(DecodedLatents { report, picture, decoded: Some(decoded) })
+        Ok(DecodedLatents { report, picture, picture_alpha, decoded: Some(decoded) })
     }
 
     /// The report on a tensor that holds no latents of this VAE's.
@@ -175,7 +182,7 @@ impl Pipeline {
         let diagnosis = LatentsDiagnosis { findings, ..LatentsDiagnosis::default() };
         let latents = self.given(tensor.shape(), options.scale, Statistics::of(tensor));
         let report = self.report(diagnosis, latents, None, options);
-        Ok(DecodedLatents { report, picture: None, decoded: None })
+        Ok(DecodedLatents { report, picture: None, picture_alpha: None, decoded: None })
     }
 
     fn given(&self, shape: &[usize], scale: LatentsScale, statistics: Statistics) -> GivenLatents {

@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array4;
 
-use crate::image_processor::{denormalize, normalize};
-use crate::pixels::{self, Dropped, Exif, OpenedImage, target_size};
+use crate::config::VaeConfig;
+use crate::image_processor::{denormalize, denormalize_alpha, normalize, normalize_rgba};
+use crate::pixels::{
+    self, Alpha8, Dropped, Exif, Filter, OpenedImage, PassOrder, resize_bicubic, resize_rgba,
+    target_size,
+};
 use crate::report::Input;
 use crate::{Dtype, Error, Result, Rgb8};
 
@@ -28,11 +32,13 @@ pub enum Picture<'a> {
         name: &'a Path,
         /// Upright, before any resizing.
         pixels: Rgb8,
+        /// How opaque they are, for a VAE of RGBA; `None` where all are, and for every other VAE.
+        alpha: Option<Alpha8>,
         /// What the user should know of how they came about, for the report.
         notes: Vec<String>,
     },
-    /// What the encoder is given, (1, 3, H, W) with values in [-1, 1]: nothing is resized, and it is
-    /// compared by its own 8-bit picture, as [`denormalize`] makes it.
+    /// What the encoder is given, (1, 3, H, W) with values in [-1, 1], or (1, 4, H, W) in RGBA: nothing is
+    /// resized, and it is compared by its own 8-bit picture, as [`denormalize`] makes it.
     Sample {
         /// In place of a path.
         name: &'a Path,
@@ -54,7 +60,9 @@ pub(super) struct Taken {
     pub format: String,
     pub mode: String,
     pub pixels: Rgb8,
-    /// What the conversion to RGB left out; `None` where there is no file.
+    /// How opaque they are, where the VAE is one of RGBA.
+    pub alpha: Option<Alpha8>,
+    /// What the conversion to RGB or RGBA left out; `None` where there is no file.
     pub dropped: Option<Dropped>,
     /// The EXIF orientation that was applied.
     pub turned: Option<u16>,
@@ -63,6 +71,13 @@ pub(super) struct Taken {
     pub notes: Vec<String>,
     /// Where the encoder's sample is given in place of pixels.
     pub sample: Option<Array4<f32>>,
+}
+
+/// A picture at the size that it is encoded at.
+pub(super) struct Seen {
+    pub pixels: Rgb8,
+    /// Where the VAE is one of RGBA.
+    pub alpha: Option<Alpha8>,
 }
 
 impl Picture<'_> {
@@ -75,15 +90,21 @@ impl Picture<'_> {
         }
     }
 
-    pub(super) fn taken(self, exif: Exif) -> Result<Taken> {
+    /// The picture as a VAE of `config` takes it, in RGB or RGBA.
+    pub(super) fn taken(self, exif: Exif, config: &VaeConfig) -> Result<Taken> {
         let name = self.name().to_owned();
         let of_file = |opened: OpenedImage| {
             let (opened, turned) = opened.oriented(exif)?;
+            let (opened, alpha) = match config.has_alpha() {
+                true => opened.into_rgba().map(|(opened, alpha)| (opened, Some(alpha)))?,
+                false => (opened, None),
+            };
             Ok(Taken {
                 name: name.clone(),
                 format: opened.format.to_string(),
                 mode: opened.mode.to_owned(),
                 pixels: opened.pixels,
+                alpha,
                 dropped: Some(opened.dropped),
                 turned,
                 orientation: opened.orientation,
@@ -91,11 +112,12 @@ impl Picture<'_> {
                 sample: None,
             })
         };
-        let in_memory = |pixels, notes, sample| Taken {
+        let in_memory = |pixels, alpha: Option<Alpha8>, notes, sample| Taken {
             name: name.clone(),
             format: "memory".to_owned(),
-            mode: "RGB".to_owned(),
+            mode: if alpha.is_some() { "RGBA" } else { "RGB" }.to_owned(),
             pixels,
+            alpha,
             dropped: None,
             turned: None,
             orientation: None,
@@ -105,11 +127,19 @@ impl Picture<'_> {
         match self {
             Self::File(path) => of_file(pixels::open(path)?),
             Self::Bytes { name, bytes } => of_file(pixels::open_bytes(name, bytes)?),
-            Self::Pixels { pixels, notes, .. } => Ok(in_memory(pixels, notes, None)),
+            Self::Pixels { pixels, alpha, mut notes, .. } => {
+                if !config.has_alpha() && alpha.is_some() {
+                    notes.push("alpha is left out: this VAE takes RGB".to_owned());
+                }
+                let alpha =
+                    config.has_alpha().then(|| alpha.unwrap_or_else(|| Alpha8::opaque(&pixels)));
+                Ok(in_memory(pixels, alpha, notes, None))
+            }
             Self::Sample { name, sample } => {
-                check_sample(name, &sample)?;
+                check_sample(name, &sample, if config.has_alpha() { 4 } else { 3 })?;
                 let pixels = denormalize(sample.view(), Dtype::F32)?;
-                Ok(in_memory(pixels, Vec::new(), Some(sample)))
+                let alpha = denormalize_alpha(sample.view(), Dtype::F32)?;
+                Ok(in_memory(pixels, alpha, Vec::new(), Some(sample)))
             }
         }
     }
@@ -140,11 +170,23 @@ impl Taken {
         Ok(size)
     }
 
+    /// The picture at the `width` and `height` that it is encoded at.
+    pub(super) fn seen(&self, (width, height): (usize, usize)) -> Result<Seen> {
+        let Some(alpha) = &self.alpha else {
+            return Ok(Seen { pixels: resize_bicubic(&self.pixels, width, height)?, alpha: None });
+        };
+        let size = (width, height);
+        let (pixels, alpha) =
+            resize_rgba(&self.pixels, alpha, size, Filter::Bicubic, PassOrder::Pillow)?;
+        Ok(Seen { pixels, alpha: Some(alpha) })
+    }
+
     /// What the encoder is given in `dtype`, where the picture is `seen` at its size.
-    pub(super) fn sample_of(&self, seen: &Rgb8, dtype: Dtype) -> Array4<f32> {
-        match &self.sample {
-            Some(sample) => sample.mapv(|value| dtype.round(value)),
-            None => normalize(seen, dtype),
+    pub(super) fn sample_of(&self, seen: &Seen, dtype: Dtype) -> Result<Array4<f32>> {
+        match (&self.sample, &seen.alpha) {
+            (Some(sample), _) => Ok(sample.mapv(|value| dtype.round(value))),
+            (None, None) => Ok(normalize(&seen.pixels, dtype)),
+            (None, Some(alpha)) => normalize_rgba(&seen.pixels, alpha, dtype),
         }
     }
 
@@ -165,11 +207,11 @@ impl Taken {
 }
 
 /// Refuses what is no sample of one picture.
-fn check_sample(name: &Path, sample: &Array4<f32>) -> Result<()> {
+fn check_sample(name: &Path, sample: &Array4<f32>, channels: usize) -> Result<()> {
     let refused = |problem: String, next: &str| Err(Error::image(name, problem, next));
-    if !matches!(sample.dim(), (1, 3, 1.., 1..)) {
+    if !matches!(sample.dim(), (1, found, 1.., 1..) if found == channels) {
         return refused(
-            format!("expected a sample of shape (1, 3, H, W), found {:?}", sample.dim()),
+            format!("expected a sample of shape (1, {channels}, H, W), found {:?}", sample.dim()),
             "send one picture at a time, channels before height and width",
         );
     }

@@ -6,7 +6,7 @@ use super::loaded::Pipeline;
 use super::picture::Picture;
 use super::step::Step;
 use crate::Result;
-use crate::pixels::{Exif, resize_bicubic};
+use crate::pixels::Exif;
 use crate::report::Input;
 use crate::trace::TraceFile;
 use crate::vae::trace;
@@ -51,11 +51,11 @@ impl Pipeline {
         progress: impl Fn(Step),
     ) -> Result<Traced> {
         progress(Step::Opening);
-        let taken = picture.into().taken(options.exif)?;
+        let taken = picture.into().taken(options.exif, self.vae.config())?;
         let (width, height) = taken.size(options.size, self.vae.config().multiple_of())?;
         self.check_memory((width, height))?;
-        let seen = resize_bicubic(&taken.pixels, width, height)?;
-        let sample = taken.sample_of(&seen, self.execution.dtype());
+        let seen = taken.seen((width, height))?;
+        let sample = taken.sample_of(&seen, self.execution.dtype())?;
 
         progress(Step::Encoding);
         let vae = self.vae();

@@ -13,7 +13,7 @@ use crate::config::{Class, Family, PublishedQuality, VaeConfig};
 use crate::diagnosis::{ComparedFile, Finding, NotDecided};
 use crate::dtype::Dtype;
 use crate::engine::Execution;
-use crate::metrics::PixelMetrics;
+use crate::metrics::{AlphaMetrics, PixelMetrics};
 use crate::scaling::Scaling;
 use crate::tiling::Splitting;
 use crate::trace::Statistics;
@@ -45,6 +45,9 @@ pub struct CheckReport {
     pub saved: Vec<SavedFile>,
     /// The decoded picture beside the one that was encoded; `None` where there is no picture.
     pub metrics: Option<PixelMetrics>,
+    /// The same of alpha, which metrics of colours leave out; left out where the VAE is one of RGB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<AlphaMetrics>,
     /// What was published of the VAE's family: context, which decides nothing.
     pub published: &'static [PublishedQuality],
     /// What the user asked for.

@@ -9,7 +9,7 @@ use super::lines::{
 };
 use crate::config::PublishedQuality;
 use crate::diagnosis::{ComparedFile, DecidedBy, Finding, NotDecided, Place, Severity, UserFile};
-use crate::metrics::PixelMetrics;
+use crate::metrics::{AlphaMetrics, PixelMetrics};
 use crate::printable::{printable, shown};
 use crate::scaling::Scaling;
 use crate::verdict::{Thresholds, Verdict};
@@ -39,6 +39,9 @@ impl Display for CheckReport {
         saved_lines(f, decoded.path.as_deref(), &self.saved)?;
         if let Some(metrics) = &self.metrics {
             pixel_lines(f, metrics, &self.thresholds)?;
+            if let Some(alpha) = &self.alpha {
+                alpha_line(f, alpha)?;
+            }
             published_lines(f, self.published)?;
         }
         if let Some(forecast) = &self.forecast {
@@ -174,6 +177,23 @@ pub(super) fn pixel_lines(
     )?;
     let [red, green, blue] = metrics.mean_error;
     line(f, "bias", format_args!("red {red:+.3}, green {green:+.3}, blue {blue:+.3}"))
+}
+
+/// What the metrics of colours leave out.
+fn alpha_line(f: &mut fmt::Formatter<'_>, alpha: &AlphaMetrics) -> fmt::Result {
+    let psnr = match alpha.psnr_db {
+        Some(psnr) => format!("PSNR {psnr:.2} dB"),
+        None => "every value is the same".to_owned(),
+    };
+    let source = if alpha.source_is_opaque { ", of an opaque picture" } else { "" };
+    let AlphaMetrics { mae, max_abs_diff, mean_error, .. } = alpha;
+    line(
+        f,
+        "alpha",
+        format_args!(
+            "{psnr}{source}; mean error {mae:.3} of 255, largest {max_abs_diff}, bias {mean_error:+.3}"
+        ),
+    )
 }
 
 /// Faint, and after the numbers of the run: they are context.

@@ -59,7 +59,7 @@ fn what_is_in_memory_is_judged_as_its_file() {
     };
     let pictures = [
         Picture::Bytes { name, bytes: std::fs::read(PHOTO).unwrap() },
-        Picture::Pixels { name, pixels, notes: vec!["from a camera".to_owned()] },
+        Picture::Pixels { name, pixels, alpha: None, notes: vec!["from a camera".to_owned()] },
         Picture::Sample { name, sample: sample.clone() },
     ];
     for picture in pictures {

@@ -13,8 +13,9 @@ use vae_fidelity_pixels::Rgb8;
 
 /// A VAE that can be judged: one of `vae_fidelity_autoencoders`, or your implementation.
 ///
-/// Tensors are NCHW and travel as `f32` whatever the arithmetic is. Samples lie in [-1, 1];
-/// latents are as the model makes them, not multiplied by `scaling_factor`.
+/// Tensors are NCHW and travel as `f32` whatever the arithmetic is. Samples lie in [-1, 1], and have a
+/// fourth channel where pictures have alpha ([`VaeConfig::has_alpha`]); latents are as the model makes
+/// them, not multiplied by `scaling_factor`.
 pub trait Vae: Send {
     /// The config that the weights were loaded with.
     fn config(&self) -> &VaeConfig;

@@ -11,8 +11,6 @@ use super::layout::Layout;
 use super::recolouring::{self, Named, Recolouring};
 use super::resampling::{RESIZE_MISMATCH, Resampling};
 use super::severity::Severity;
-use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::{Reading, Rgb8, resize_bicubic};
 
@@ -213,7 +211,7 @@ impl Change {
     pub fn apply(self, evidence: &Evidence) -> Result<Option<Array4<f32>>> {
         let sample = evidence.sample.index_axis(Axis(0), 0);
         let changed = match self {
-            Self::Channels(order) => sample.select(Axis(0), &order),
+            Self::Channels(order) => sample.select(Axis(0), &beside_alpha(order, sample.dim().0)),
             Self::Range(range) => {
                 let mut changed = sample.to_owned();
                 for (mut channel, (scale, offset)) in changed.outer_iter_mut().zip(range) {
@@ -227,14 +225,14 @@ impl Change {
             Self::Resized(way) => {
                 let seen = evidence.seen;
                 let resized = way.apply(evidence.source, seen.width(), seen.height())?;
-                return Ok(unless_seen(evidence, resized));
+                return unless_seen(evidence, resized);
             }
             Self::Read(reading) => {
                 let Some(dropped) = evidence.dropped else { return Ok(None) };
                 let read = reading.apply(evidence.source, dropped)?;
                 let (width, height) = (evidence.seen.width(), evidence.seen.height());
                 let resized = read.map(|read| resize_bicubic(&read, width, height)).transpose()?;
-                return Ok(unless_seen(evidence, resized));
+                return unless_seen(evidence, resized);
             }
         };
         Ok(Some(changed.insert_axis(Axis(0))))
@@ -242,9 +240,14 @@ impl Change {
 }
 
 /// What the encoder is fed of `picture`; `None` where that is what it saw.
-fn unless_seen(evidence: &Evidence, picture: Option<Rgb8>) -> Option<Array4<f32>> {
+fn unless_seen(evidence: &Evidence, picture: Option<Rgb8>) -> Result<Option<Array4<f32>>> {
     let other = picture.filter(|picture| picture != evidence.seen);
-    other.map(|picture| normalize(&picture, Dtype::F32))
+    other.map(|picture| evidence.sample_of(&picture)).transpose()
+}
+
+/// `order` of the three colours among `channels`, of which a fourth, alpha, stays where it is.
+pub(super) fn beside_alpha(order: [usize; 3], channels: usize) -> Vec<usize> {
+    order.into_iter().chain(3..channels).collect()
 }
 
 impl Symmetry {

@@ -1,14 +1,16 @@
 //! What the rules look at: one run, and files of the user's own pipeline.
 
-use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix3, Ix4};
+use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix3, Ix4, s};
 
 use super::codes::Code;
 use super::finding::Finding;
+use vae_fidelity_core::Dtype;
 use vae_fidelity_core::config::{Class, Family};
+use vae_fidelity_core::image_processor::{self, denormalize_alpha};
 use vae_fidelity_core::trace::TraceFile;
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::Result;
-use vae_fidelity_pixels::{Dropped, JpegCoding, OpenedImage, Rgb8};
+use vae_fidelity_pixels::{Alpha8, Dropped, JpegCoding, OpenedImage, Rgb8};
 
 /// One picture's way through a VAE, and what the user holds against it.
 pub struct Evidence<'a> {
@@ -28,7 +30,7 @@ pub struct Evidence<'a> {
     pub seen: &'a Rgb8,
     /// Whether the latents were given, and no picture encoded.
     pub latents_are_given: bool,
-    /// The same in [-1, 1], (1, 3, H, W).
+    /// The same in [-1, 1], (1, 3, H, W), with alpha as a fourth channel where the VAE is one of RGBA.
     pub sample: &'a Array4<f32>,
     /// Moments and raw latents.
     pub encoded: &'a Encoded,
@@ -122,7 +124,22 @@ impl LatentsScale {
     }
 }
 
+/// The colours of a sample (N, 3, H, W), or of one in RGBA (N, 4, H, W).
+pub(super) fn colours(sample: &Array4<f32>) -> ArrayView4<'_, f32> {
+    sample.slice(s![.., ..sample.dim().1.min(3), .., ..])
+}
+
 impl Evidence<'_> {
+    /// What the encoder is given of another `picture` in f32; for a VAE of RGBA with the alpha of the one
+    /// that it saw, where both are of one size, and opaque where they are not.
+    pub(super) fn sample_of(&self, picture: &Rgb8) -> Result<Array4<f32>> {
+        let alpha = denormalize_alpha(self.sample.view(), Dtype::F32)?;
+        let of_size =
+            |alpha: &Alpha8| (alpha.width(), alpha.height()) == (picture.width(), picture.height());
+        let alpha = alpha.filter(of_size);
+        image_processor::sample_of(self.vae.config(), picture, alpha.as_ref(), Dtype::F32)
+    }
+
     /// Whether a rule may find `code`: what models of this class cannot have is not found in them, nor what
     /// this file does not hide.
     pub(super) fn knows(&self, code: Code) -> bool {

@@ -6,7 +6,7 @@ use ndarray::{Array4, ArrayView4, Axis, concatenate, s};
 use super::changes::{CHANNEL_ORDERS, CHANNEL_SWAP, INPUT_NOT_NORMALISED};
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, colours};
 use super::finding::Finding;
 use super::fit::{Line, rms_difference, spread};
 use super::natural::{is_large_enough, is_natural};
@@ -155,7 +155,7 @@ fn explained(evidence: &Evidence, loss: &Loss, side: usize) -> Option<Finding> {
         let title = "the output looks like the input's [0, 1] taken for [-1, 1]".to_owned();
         let finding = warning(&INPUT_NOT_NORMALISED, title, psnr);
         // A picture that hardly varies has no line, but a brightness.
-        let lifted = Line::through(evidence.sample, evidence.decoded)
+        let lifted = Line::through(colours(evidence.sample), colours(evidence.decoded))
             .is_some_and(|line| is_lifted_to_unit(&line));
         return Some(if lifted { finding.severity(Severity::Error) } else { finding });
     }
@@ -187,7 +187,8 @@ impl Loss {
     /// Over the blocks of `side` pixels that lie in both as a whole.
     pub fn of(sample: ArrayView4<f32>, decoded: ArrayView4<f32>, side: usize) -> Self {
         let whole = |axis: usize| sample.shape()[axis].min(decoded.shape()[axis]) / side * side;
-        let area = s![0..1, .., ..whole(2), ..whole(3)];
+        // Without alpha, which hardly any picture has.
+        let area = s![0..1, ..sample.dim().1.min(3), ..whole(2), ..whole(3)];
         let (sample, decoded) = (sample.slice(area), decoded.slice(area));
         let (mut trip, mut blocks) = (0.0, 0.0);
         let block = (1, 1, side, side);

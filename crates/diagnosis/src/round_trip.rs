@@ -3,7 +3,7 @@
 use super::changes::{CHANNEL_ORDERS, CHANNEL_SWAP, INPUT_NOT_NORMALISED};
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, colours};
 use super::finding::Finding;
 use super::fit::Line;
 use super::severity::Severity;
@@ -49,7 +49,8 @@ pub(super) fn findings(evidence: &Evidence) -> Vec<Finding> {
     if evidence.sample.dim() != evidence.decoded.dim() {
         return Vec::new();
     }
-    let Some(line) = Line::through(evidence.sample, evidence.decoded) else { return Vec::new() };
+    let (seen, came) = (colours(evidence.sample), colours(evidence.decoded));
+    let Some(line) = Line::through(seen, came) else { return Vec::new() };
     let mut rules = vec![darker_than_black(&line)];
     if line.spread[0] >= FLAT {
         rules.extend([range(&line), channels(evidence)]);
@@ -134,8 +135,8 @@ fn channels(evidence: &Evidence) -> Option<Finding> {
         .map(|(order, name)| (order, name, error(order)))
         .min_by(|a, b| a.2.total_cmp(&b.2))?;
     // Greyish pictures hardly change with the order; a tint must not decide.
-    let grey =
-        super::fit::rms_difference(&evidence.sample.select(Axis(1), &order), evidence.sample);
+    let seen = colours(evidence.sample);
+    let grey = super::fit::rms_difference(&seen.select(Axis(1), &order), seen);
     let found = swapped.is_finite() && swapped <= identity / 2.0 && grey >= FLAT;
     found.then(|| {
         Finding::new(&CHANNEL_SWAP, format!("the output fits the input best in {name} order"))

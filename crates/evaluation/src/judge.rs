@@ -1,6 +1,8 @@
 //! One picture through one model, and the row that comes of it.
 
-use ndarray::Array4;
+use std::borrow::Cow;
+
+use ndarray::{Array4, s};
 use sha2::{Digest, Sha256};
 use vae_fidelity_core::Dtype;
 use vae_fidelity_core::vae::Encoded;
@@ -136,14 +138,29 @@ pub(crate) fn trip(
     let noise = drawn
         .then(|| model.noise(picture_seed(posterior.seed, id), prepared.size()))
         .transpose()?;
-    let rounded =
-        (vae.dtype() != Dtype::F32).then(|| prepared.sample.mapv(|value| vae.dtype().round(value)));
-    let sample = rounded.as_ref().unwrap_or(&prepared.sample).view();
-    let encoded = vae.encode(sample, noise.as_ref().map(|noise| noise.view()))?;
+    let mut sample = Cow::Borrowed(&prepared.sample);
+    if vae.config().has_alpha() {
+        sample = Cow::Owned(opaque(&sample));
+    }
+    if vae.dtype() != Dtype::F32 {
+        sample.to_mut().mapv_inplace(|value| vae.dtype().round(value));
+    }
+    let encoded = vae.encode(sample.view(), noise.as_ref().map(|noise| noise.view()))?;
     // Scaled and back, as `check` does it and a pipeline would.
     let scaled = vae.scale(encoded.latents.view())?;
-    let decoded = vae.decode(vae.unscale(scaled.view())?.view())?;
+    let mut decoded = vae.decode(vae.unscale(scaled.view())?.view())?;
+    if vae.config().has_alpha() {
+        decoded.slice_collapse(s![.., ..3, .., ..]);
+    }
     Ok(Trip { encoded, decoded, equivariance: None })
+}
+
+/// `sample` (1, 3, H, W) as a VAE of RGBA takes it: opaque, as a data set's pictures are taken to be.
+fn opaque(sample: &Array4<f32>) -> Array4<f32> {
+    let (n, channels, height, width) = sample.dim();
+    let mut with_alpha = Array4::ones((n, channels + 1, height, width));
+    with_alpha.slice_mut(s![.., ..channels, .., ..]).assign(sample);
+    with_alpha
 }
 
 /// The seed of one picture's noise: the first eight bytes of a SHA-256 of the protocol's seed and the

@@ -24,6 +24,7 @@ mod evidence;
 mod explain;
 mod fault;
 mod export;
+mod image_to_tensor;
 mod judge;
 mod layers;
 mod locate;

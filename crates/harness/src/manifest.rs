@@ -85,6 +85,13 @@ pub struct Case {
     pub(super) suite: PathBuf,
 }
 
+impl Case {
+    /// Whether its pictures are opened in RGBA, and its sample has a fourth channel.
+    pub fn has_alpha(&self) -> bool {
+        self.tensors.get("sample").is_some_and(|row| row.shape.get(1) == Some(&4))
+    }
+}
+
 /// Tiling as a case has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,6 +9,7 @@ use ndarray::{Array4, Axis, concatenate};
 
 use super::case_files::CaseFiles;
 use super::compare::{Criterion, Tolerance};
+use super::image_to_tensor::image_to_tensor;
 use super::manifest::{Case, Manifest, Origin, broken, broken_by};
 use super::posterior::std_tolerance;
 use super::progress::Progress;
@@ -16,7 +17,6 @@ use super::report::{CaseReport, NotRun, Step, SuiteReport};
 use super::tolerances::Tolerances;
 use vae_fidelity_checkpoint::{Checkpoint, Source};
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 type Preprocess = Box<dyn Fn(&Path, Option<(usize, usize)>, Dtype) -> Result<Array4<f32>>>;
@@ -31,7 +31,7 @@ pub struct Suite {
     pub(super) device: String,
     only: Vec<String>,
     pub(super) failures: Option<PathBuf>,
-    preprocess: Preprocess,
+    preprocess: Option<Preprocess>,
     progress: Box<dyn Fn(&Progress<'_>)>,
 }
 
@@ -61,7 +61,7 @@ impl Suite {
             device: "cpu".to_owned(),
             only: Vec::new(),
             failures: None,
-            preprocess: Box::new(preprocess),
+            preprocess: None,
             progress: Box::new(|_| ()),
         };
         let beside = parts.into_iter().filter(|part| part.join("manifest.json").is_file());
@@ -142,12 +142,13 @@ impl Suite {
     }
 
     /// Judges the implementation's own way from an image file, and the size that was asked for as
-    /// (width, height), to the sample. Default: this crate's.
+    /// (width, height), to the sample: for a VAE of RGBA (1, 4, H, W), with the picture's alpha. Default:
+    /// this crate's.
     pub fn preprocess(
         mut self,
         preprocess: impl Fn(&Path, Option<(usize, usize)>, Dtype) -> Result<Array4<f32>> + 'static,
     ) -> Self {
-        self.preprocess = Box::new(preprocess);
+        self.preprocess = Some(Box::new(preprocess));
         self
     }
 
@@ -228,7 +229,8 @@ impl Suite {
     /// not the implementation that is judged.
     pub(super) fn check_pictures(&self, case: &Case) -> Result<()> {
         for image in self.pictures(case) {
-            preprocess(&image, case.width.zip(case.height), case.dtype)
+            let size = case.width.zip(case.height);
+            image_to_tensor(&image, size, case.dtype, case.has_alpha())
                 .map_err(|error| broken_by(&error))?;
         }
         Ok(())
@@ -242,8 +244,11 @@ impl Suite {
 
     /// What the implementation's preprocessing makes of the case's pictures.
     pub(super) fn sample_of(&self, case: &Case) -> Result<Array4<f32>> {
-        let sample =
-            |image: PathBuf| (self.preprocess)(&image, case.width.zip(case.height), case.dtype);
+        let size = case.width.zip(case.height);
+        let sample = |image: PathBuf| match &self.preprocess {
+            Some(own) => own(&image, size, case.dtype),
+            None => image_to_tensor(&image, size, case.dtype, case.has_alpha()),
+        };
         let batch = self.pictures(case).map(sample).collect::<Result<Vec<_>>>()?;
         let views: Vec<_> = batch.iter().map(Array4::view).collect();
         concatenate(Axis(0), &views).map_err(|error| {
@@ -377,16 +382,4 @@ pub(super) fn models_of<'a>(cases: &[(usize, &'a Case)]) -> Vec<&'a str> {
 pub(super) fn in_order<T>(mut rows: Vec<(usize, T)>) -> Vec<T> {
     rows.sort_by_key(|(at, _)| *at);
     rows.into_iter().map(|(_, row)| row).collect()
-}
-
-/// The reference script's `image_to_tensor`, as this crate implements it.
-fn preprocess(
-    image: &Path,
-    requested: Option<(usize, usize)>,
-    dtype: Dtype,
-) -> Result<Array4<f32>> {
-    let pixels = vae_fidelity_pixels::open(image)?.pixels;
-    let (width, height) =
-        vae_fidelity_pixels::target_size(pixels.width(), pixels.height(), requested, 8)?;
-    Ok(normalize(&vae_fidelity_pixels::resize_bicubic(&pixels, width, height)?, dtype))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::alpha8::Alpha8;
 use super::rgb8::Rgb8;
 use super::turned::turned_pixels;
 use vae_fidelity_files::error::Result;
@@ -11,6 +12,8 @@ use vae_fidelity_files::error::Result;
 pub struct Dropped {
     /// One for each pixel, 255 being opaque; empty where all are.
     pub(super) alpha: Vec<u8>,
+    /// The colour that is transparent where it occurs, in a file that names one.
+    pub(super) transparent: Option<[u8; 3]>,
     /// Grey of 16 bits, one for each pixel; empty where nothing was clipped.
     pub(super) grey16: Vec<u16>,
     /// An ICC profile; empty where there is none.
@@ -61,6 +64,21 @@ impl Dropped {
         !self.alpha.is_empty()
     }
 
+    /// How opaque `pixels` are, whose file this was left out of.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `pixels` are of another size.
+    pub fn alpha_of(&self, pixels: &Rgb8) -> Result<Alpha8> {
+        if !self.alpha.is_empty() {
+            return Alpha8::new(pixels.width(), pixels.height(), self.alpha.clone());
+        }
+        let Some(transparent) = self.transparent else { return Ok(Alpha8::opaque(pixels)) };
+        let (colours, _) = pixels.data().as_chunks::<3>();
+        let alpha = colours.iter().map(|&colour| if colour == transparent { 0 } else { 255 });
+        Alpha8::new(pixels.width(), pixels.height(), alpha.collect())
+    }
+
     /// Whether grey of 16 bits was clipped.
     pub fn has_grey16(&self) -> bool {
         !self.grey16.is_empty()
@@ -80,6 +98,7 @@ impl Dropped {
     pub(super) fn turned(self, pixels: &Rgb8, orientation: u16) -> Result<Self> {
         let size = (pixels.width(), pixels.height());
         Ok(Self {
+            transparent: self.transparent,
             alpha: turned_or_empty(&self.alpha, size, orientation)?,
             grey16: turned_or_empty(&self.grey16, size, orientation)?,
             profile: self.profile,
@@ -89,9 +108,13 @@ impl Dropped {
 
 impl fmt::Debug for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { alpha, grey16, profile } = self;
+        let Self { alpha, transparent, grey16, profile } = self;
         let (alpha, grey16, profile) = (alpha.len(), grey16.len(), profile.len());
-        write!(f, "Dropped {{ alpha: [{alpha}], grey16: [{grey16}], profile: [{profile}] }}")
+        write!(
+            f,
+            "Dropped {{ alpha: [{alpha}], transparent: {transparent:?}, grey16: [{grey16}], \
+             profile: [{profile}] }}"
+        )
     }
 }
 

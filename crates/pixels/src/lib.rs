@@ -32,6 +32,7 @@
     allow(dead_code, unused_imports, reason = "what only formats need that are left out")
 )]
 
+mod alpha8;
 #[cfg(feature = "bmp")]
 mod bmp;
 mod dropped;
@@ -55,6 +56,7 @@ mod png;
 #[cfg(feature = "pnm")]
 mod pnm;
 mod resize;
+mod resize_rgba;
 mod rgb8;
 mod size;
 mod stream;
@@ -70,14 +72,16 @@ mod upright;
 #[cfg(feature = "webp")]
 mod webp;
 
+pub use alpha8::Alpha8;
 pub use dropped::{Dropped, Reading};
 #[cfg(feature = "png")]
-pub use encode::encode_png;
+pub use encode::{encode_png, encode_rgba_png};
 pub use format::ImageFormat;
 pub use limit::{MAX_PIXELS_REFUSED, MAX_PIXELS_UNWARNED};
 pub use open::{open, open_bytes};
 pub use opened::{JpegCoding, OpenedImage};
 pub use resize::{Filter, PassOrder, resize, resize_bicubic};
+pub use resize_rgba::resize_rgba;
 pub use rgb8::Rgb8;
 pub use size::{requested_size, target_size};
 pub use upright::Exif;

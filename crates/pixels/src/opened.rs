@@ -3,10 +3,12 @@
 use std::io::ErrorKind as IoErrorKind;
 use std::path::Path;
 
+use super::alpha8::Alpha8;
 use super::dropped::Dropped;
 use super::format::ImageFormat;
 use super::rgb8::Rgb8;
-use vae_fidelity_files::error::{Error, io_reason};
+use super::to_rgb::{ALPHA_IS_DROPPED, TRANSPARENT_IS_IGNORED};
+use vae_fidelity_files::error::{Error, Result, io_reason};
 
 /// A picture, and how it got here.
 #[derive(Debug, Clone)]
@@ -27,6 +29,23 @@ pub struct OpenedImage {
     /// What the user should know: alpha dropped, an orientation or a profile ignored, more frames,
     /// more pixels than Pillow is silent about. Sentences without a full stop.
     pub notes: Vec<String>,
+}
+
+impl OpenedImage {
+    /// The picture as Pillow's `convert("RGBA")` gives it: its alpha, and all else without the note that
+    /// alpha is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the pixels were replaced by others of another size.
+    pub fn into_rgba(mut self) -> Result<(Self, Alpha8)> {
+        let alpha = self.dropped.alpha_of(&self.pixels)?;
+        self.dropped.alpha = Vec::new();
+        self.dropped.transparent = None;
+        self.notes
+            .retain(|note| !note.starts_with(ALPHA_IS_DROPPED) && note != TRANSPARENT_IS_IGNORED);
+        Ok((self, alpha))
+    }
 }
 
 /// What the encoder of a JPEG file rounded to (ITU T.81): enough to code another picture likewise.

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Limits, Transformations};
 
+use super::dropped::Dropped;
 use super::exif::{ICC_NOTE, orientation, orientation_note};
 use super::format::ImageFormat;
 use super::limit::check_pixels;
 use super::opened::{OpenedImage, broken, failed_read, no_memory, truncated};
 use super::stream::Stream;
-use super::to_rgb::{Palette, ToRgb, unpack};
+use super::to_rgb::{Palette, TRANSPARENT_IS_IGNORED, ToRgb, unpack};
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_files::memory::reserve;
 
@@ -40,8 +41,9 @@ pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
     let (colour, depth) = (info.color_type, info.bit_depth);
     let palette = Palette::from_rgb(info.palette.as_deref().unwrap_or(&[]))
         .with_alpha(info.trns.as_deref().unwrap_or(&[]));
+    let transparent = info.trns.as_deref().and_then(|trns| transparent(trns, colour, depth));
     if info.trns.is_some() && colour != ColorType::Indexed {
-        notes.push("the transparent colour (tRNS) is ignored, as by convert(\"RGB\")".into());
+        notes.push(TRANSPARENT_IS_IGNORED.into());
     }
     let profile = info.icc_profile.as_deref().map(<[u8]>::to_vec);
     notes.extend(profile.is_some().then(|| ICC_NOTE.into()));
@@ -86,10 +88,26 @@ pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
         format: ImageFormat::Png,
         mode: mode(colour, depth),
         orientation: turned,
-        dropped: dropped.with_profile(profile),
+        dropped: Dropped { transparent, ..dropped.with_profile(profile) },
         jpeg: None,
         notes,
     })
+}
+
+/// The colour that a `tRNS` chunk makes transparent, among the pixels as RGB: the low byte of each sample,
+/// as Pillow's `convert_transparent` takes it. Below 16 bits the reader has left out the high ones.
+fn transparent(trns: &[u8], colour: ColorType, depth: BitDepth) -> Option<[u8; 3]> {
+    match (colour, depth, trns) {
+        (ColorType::Grayscale, BitDepth::One, &[level]) => {
+            Some([if level == 0 { 0 } else { 255 }; 3])
+        }
+        (ColorType::Grayscale, _, &[.., low]) => Some([low; 3]),
+        (ColorType::Rgb, BitDepth::Sixteen, &[_, red, _, green, _, blue]) => {
+            Some([red, green, blue])
+        }
+        (ColorType::Rgb, _, &[red, green, blue]) => Some([red, green, blue]),
+        _ => None,
+    }
 }
 
 /// Pillow's name for what a color type and depth open as.

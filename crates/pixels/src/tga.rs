@@ -43,11 +43,18 @@ pub(super) fn open(path: &Path, data: &[u8]) -> Result<OpenedImage> {
         let size = usize::from(bits / 8);
         let bytes = data.get(at..at + count * size).ok_or_else(|| truncated(path, FORMAT))?;
         at += count * size;
-        let mut rgb = vec![0; first * 3];
-        rgb.extend(bytes.chunks_exact(size).flat_map(|entry| {
-            if size == 2 { five_bits(entry) } else { [entry[2], entry[1], entry[0]] }
-        }));
-        palette = Palette::from_rgb(&rgb);
+        // Pillow sets zeros before the first, in which four bytes have an alpha of 0.
+        let (mut rgb, mut alpha) =
+            (vec![0; first * 3], vec![if size == 4 { 0 } else { 255 }; first]);
+        for entry in bytes.chunks_exact(size) {
+            rgb.extend(if size == 2 { five_bits(entry) } else { [entry[2], entry[1], entry[0]] });
+            alpha.push(match size {
+                2 => alpha_bit(entry),
+                4 => entry[3],
+                _ => 255,
+            });
+        }
+        palette = Palette::from_rgb(&rgb).with_alpha(&alpha);
     }
 
     let stride = width * usize::from(depth / 8);
@@ -108,7 +115,13 @@ impl Samples {
             Self::Index => out.palette(row, palette),
             Self::Grey => out.grey(row),
             Self::GreyAlpha => out.grey_alpha(row),
-            Self::Five => out.rgb(&row.chunks_exact(2).flat_map(five_bits).collect::<Vec<_>>()),
+            Self::Five => {
+                let rgba = row.chunks_exact(2).flat_map(|pixel| {
+                    let [red, green, blue] = five_bits(pixel);
+                    [red, green, blue, alpha_bit(pixel)]
+                });
+                out.rgba(&rgba.collect::<Vec<_>>());
+            }
             Self::Bgr => {
                 out.rgb(&row.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect::<Vec<_>>());
             }
@@ -124,6 +137,11 @@ impl Samples {
 fn five_bits(pixel: &[u8]) -> [u8; 3] {
     let value = u16::from_le_bytes([pixel[0], pixel[1]]);
     [widened(value >> 10, 5), widened(value >> 5, 5), widened(value, 5)]
+}
+
+/// The alpha of a 16-bit pixel: transparent where the highest bit is set (Pillow's `BGRA;15Z`).
+fn alpha_bit(pixel: &[u8]) -> u8 {
+    if pixel[1] & 0x80 == 0 { 255 } else { 0 }
 }
 
 /// Undoes run-length coding. A packet of equal pixels must end with its row at the latest, as

@@ -7,6 +7,14 @@ use super::rgb8::Rgb8;
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_files::memory::reserve;
 
+/// How the note begins that a picture with transparent pixels gets.
+pub(super) const ALPHA_IS_DROPPED: &str =
+    "alpha is dropped, not composited, as by Pillow's convert(\"RGB\")";
+
+/// What is said of a file that names a transparent colour.
+pub(super) const TRANSPARENT_IS_IGNORED: &str =
+    "the transparent colour (tRNS) is ignored, as by convert(\"RGB\")";
+
 /// Collects rows of any mode as RGB, and counts what the conversion loses.
 pub(super) struct ToRgb {
     width: usize,
@@ -120,8 +128,7 @@ impl ToRgb {
         let mut notes = Vec::new();
         if self.see_through > 0 {
             notes.push(format!(
-                "alpha is dropped, not composited, as by Pillow's convert(\"RGB\"): {:.1} % of \
-                 the pixels are not opaque",
+                "{ALPHA_IS_DROPPED}: {:.1} % of the pixels are not opaque",
                 share(self.see_through)
             ));
         }
@@ -134,6 +141,7 @@ impl ToRgb {
         }
         let dropped = Dropped {
             alpha: self.alpha.unwrap_or_default(),
+            transparent: None,
             grey16: self.grey16.unwrap_or_default(),
             profile: Vec::new(),
         };
@@ -142,7 +150,7 @@ impl ToRgb {
 }
 
 /// `value / 255`, rounded to nearest (`ImagingUtils.h`, `MULDIV255`).
-fn divided_by_255(value: u32) -> u32 {
+pub(super) fn divided_by_255(value: u32) -> u32 {
     let value = value + 128;
     ((value >> 8) + value) >> 8
 }

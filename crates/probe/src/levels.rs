@@ -25,18 +25,18 @@ impl Levels {
     }
 
     /// The first picture of a decoded sample (N, 3, H, W): moved from [-1, 1] to levels, and clamped as
-    /// every conversion to pixels clamps.
+    /// every conversion to pixels clamps. A fourth channel, alpha, is left out.
     ///
     /// # Errors
     ///
-    /// Returns an error unless `decoded` has three channels and a pixel.
+    /// Returns an error unless `decoded` has three channels, or four, and a pixel.
     pub fn of_decoded(decoded: ArrayView4<f32>) -> Result<Self> {
         let (n, channels, height, width) = decoded.dim();
-        if n == 0 || channels != 3 || height == 0 || width == 0 {
+        if n == 0 || !matches!(channels, 3 | 4) || height == 0 || width == 0 {
             return Err(Error::tensor(
                 "decoded",
                 format!("expected (N, 3, H, W), found ({n}, {channels}, {height}, {width})"),
-                "pass the three-channel output of a VAE",
+                "pass the output of a VAE, in RGB or RGBA",
             ));
         }
         // `clamp` keeps NaN.

@@ -14,7 +14,7 @@ use crate::measures::{
     unevenness_rms,
 };
 use crate::numbers::{CheckerGain, Numbers, Response, finite};
-use vae_fidelity_core::image_processor::normalize;
+use vae_fidelity_core::image_processor::sample_of;
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::{Error, Result};
 use vae_fidelity_pixels::Rgb8;
@@ -204,7 +204,7 @@ pub fn probe(vae: &dyn Vae, side: usize, progress: impl Fn(Sent)) -> Result<Prob
 
 /// One trip of `picture`, with what the implementation makes pixels of.
 fn send(vae: &dyn Vae, picture: &Rgb8) -> Result<Sending> {
-    let sample = normalize(picture, vae.dtype());
+    let sample = sample_of(vae.config(), picture, None, vae.dtype())?;
     let encoded = vae.encode(sample.view(), None)?;
     let latents = vae.scale(encoded.latents.view())?;
     let decoded = vae.decode(vae.unscale(latents.view())?.view())?;

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anstream::adapter::strip_str;
-use ndarray::{Array3, Array4, ArrayBase, ArrayView3, Data, Dimension};
+use ndarray::{Array3, Array4, ArrayBase, Data, Dimension};
 use numpy::{Element, IntoPyArray, PyArray, PyArray3, PyArray4};
 use pyo3::prelude::*;
 use vae_fidelity::output::write_all_atomically;
 use vae_fidelity::pipeline::{self, TraceOptions};
+use vae_fidelity::pixels::Alpha8;
 use vae_fidelity::report::Illustrations;
 use vae_fidelity::trace::TraceFile;
 use vae_fidelity::{Error, ErrorKind, Result, Rgb8};
@@ -51,14 +52,15 @@ impl Checked {
         strip_str(&self.checked.report.to_string()).to_string()
     }
 
-    /// What the VAE saw, (height, width, 3), 8-bit.
+    /// What the VAE saw, (height, width, 3), or 4 where it is one of RGBA, 8-bit.
     fn seen<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray3<u8>> {
-        array(&self.checked.seen).into_pyarray(py)
+        array(&self.checked.seen, self.checked.seen_alpha.as_ref()).into_pyarray(py)
     }
 
-    /// What came back, (height, width, 3), 8-bit.
+    /// What came back, (height, width, 3), or 4 where the VAE is one of RGBA, 8-bit.
     fn picture<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray3<u8>>> {
-        self.checked.picture.as_ref().map(|picture| array(picture).into_pyarray(py))
+        let alpha = self.checked.picture_alpha.as_ref();
+        self.checked.picture.as_ref().map(|picture| array(picture, alpha).into_pyarray(py))
     }
 
     /// The tensor of that name, `latents`, `moments`, `noise` or `decoded`, without a copy.
@@ -84,7 +86,7 @@ impl Checked {
         let turn = Turn::new(again.loaded.clone());
         let cancel = turn.cancel();
         waiting::with_progress(py, None, cancel, move |_| {
-            let seen = || picture::Owned::Pixels(checked.seen.clone());
+            let seen = || picture::Owned::Pixels(checked.seen.clone(), checked.seen_alpha.clone());
             let sent = again.sample.clone().map_or_else(seen, picture::Owned::Sample);
             let mut options = TraceOptions::default();
             options.seed = again.seed;
@@ -124,7 +126,10 @@ fn view<'py, T: Element, S: Data<Elem = T>, D: Dimension>(
 }
 
 /// `pixels` as (height, width, 3).
-pub fn array(pixels: &Rgb8) -> Array3<u8> {
-    let rows = ArrayView3::from_shape((pixels.height(), pixels.width(), 3), pixels.data());
-    rows.expect("pixels are laid out so").to_owned()
+pub fn array(pixels: &Rgb8, alpha: Option<&Alpha8>) -> Array3<u8> {
+    let shape = (pixels.height(), pixels.width(), if alpha.is_some() { 4 } else { 3 });
+    Array3::from_shape_fn(shape, |(y, x, channel)| match alpha {
+        Some(alpha) if channel == 3 => alpha.value(x, y),
+        _ => pixels.pixel(x, y)[channel],
+    })
 }

@@ -27,7 +27,10 @@ impl Row {
         Ok(Self {
             json: json(&decoded.report)?,
             text: strip_str(&decoded.report.to_string()).to_string(),
-            picture: decoded.picture.as_ref().map(array),
+            picture: decoded
+                .picture
+                .as_ref()
+                .map(|picture| array(picture, decoded.picture_alpha.as_ref())),
             decoded: decoded.decoded,
         })
     }

@@ -165,7 +165,7 @@ mod _native {
             resize_bicubic(&pixels, width, height)
         };
         let pixels = waiting::until_done(py, opened)?;
-        Ok(checked::array(&pixels).into_pyarray(py))
+        Ok(checked::array(&pixels, None).into_pyarray(py))
     }
 }
 

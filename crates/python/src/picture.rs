@@ -2,20 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::Axis;
+use ndarray::s;
 use numpy::{PyReadonlyArray3, PyReadonlyArray4};
 use pyo3::prelude::*;
 use vae_fidelity::diagnosis::UserPicture;
 use vae_fidelity::pipeline::Picture;
-use vae_fidelity::pixels::Exif;
+use vae_fidelity::pixels::{Alpha8, Exif};
 use vae_fidelity::{Error, Result, Rgb8};
 
 /// A picture as `vae_fidelity/_pictures.py` hands it over.
 #[derive(FromPyObject)]
 pub enum Given<'py> {
-    /// (height, width, 3), 8-bit.
+    /// (height, width, 3), or 4 with alpha, 8-bit.
     Pixels(PyReadonlyArray3<'py, u8>),
-    /// (1, 3, height, width) in [-1, 1].
+    /// (1, 3, height, width) in [-1, 1], or 4 with alpha.
     Sample(PyReadonlyArray4<'py, f32>),
     /// A picture's file.
     Bytes(Vec<u8>),
@@ -27,7 +27,7 @@ pub enum Given<'py> {
 pub enum Owned {
     File(PathBuf),
     Bytes(Vec<u8>),
-    Pixels(Rgb8),
+    Pixels(Rgb8, Option<Alpha8>),
     Sample(ndarray::Array4<f32>),
 }
 
@@ -40,16 +40,22 @@ impl Given<'_> {
             Self::Pixels(pixels) => {
                 let pixels = pixels.as_array();
                 let (height, width, channels) = pixels.dim();
-                if channels != 3 {
+                if !matches!(channels, 3 | 4) {
                     return Err(Error::image(
                         name,
                         format!("expected (height, width, 3), found {:?}", pixels.dim()),
-                        "convert it to RGB first",
+                        "convert it to RGB first, or to RGBA",
                     ));
                 }
-                let rows = pixels.axis_iter(Axis(0));
-                let data = rows.flat_map(|row| row.iter().copied().collect::<Vec<_>>()).collect();
-                Owned::Pixels(Rgb8::new(width, height, data)?)
+                let colours = pixels.slice(s![.., .., ..3]).iter().copied().collect();
+                let alpha = match channels {
+                    4 => {
+                        let alpha = pixels.slice(s![.., .., 3]).iter().copied().collect();
+                        Some(Alpha8::new(width, height, alpha)?)
+                    }
+                    _ => None,
+                };
+                Owned::Pixels(Rgb8::new(width, height, colours)?, alpha)
             }
         })
     }
@@ -64,7 +70,7 @@ impl Owned {
     /// The same, with how its file was coded.
     pub fn user_picture(self, name: &str, exif: Exif) -> Result<UserPicture> {
         let opened = match self {
-            Self::Pixels(pixels) => return Ok(pixels.into()),
+            Self::Pixels(pixels, _) => return Ok(pixels.into()),
             Self::File(path) => vae_fidelity::pixels::open(&path)?,
             Self::Bytes(bytes) => vae_fidelity::pixels::open_bytes(name.as_ref(), bytes)?,
             Self::Sample(_) => {
@@ -82,8 +88,9 @@ impl Owned {
         match self {
             Self::File(path) => Picture::File(path),
             Self::Bytes(bytes) => Picture::Bytes { name, bytes: bytes.clone() },
-            Self::Pixels(pixels) => {
-                Picture::Pixels { name, pixels: pixels.clone(), notes: notes.to_vec() }
+            Self::Pixels(pixels, alpha) => {
+                let (pixels, alpha) = (pixels.clone(), alpha.clone());
+                Picture::Pixels { name, pixels, alpha, notes: notes.to_vec() }
             }
             Self::Sample(sample) => Picture::Sample { name, sample: sample.clone() },
         }

@@ -6,7 +6,7 @@
 
 Without folders: golden/images, a generated corpus of every format and mode, and the photographs that
 scikit-image and scikit-learn carry; with folders, the files in them. Each is opened, converted to
-RGB and resized to several sizes. Prints every difference, and a line for each format. Exits 1 when
+RGB and resized to several sizes, and to RGBA and resized to two. Prints every difference, and a line for each format. Exits 1 when
 anything differs that the README calls exact (in the corpus: all but `inexact/`), or is refused that
 it says is read (all but `refused/`), and when nothing was compared.
 
@@ -74,12 +74,18 @@ def pillow(path, sizes_for):
             warnings.simplefilter("ignore")
             with Image.open(path) as picture:
                 format, mode = picture.format, picture.mode
-                rgb = picture.convert("RGB")
+                rgb, rgba = picture.convert("RGB"), picture.convert("RGBA")
     except Exception as error:  # whatever Pillow raises is its refusal
         return f"{type(error).__name__}: {error}"
     sizes = sizes_for(*rgb.size)
     parts = [rgb.tobytes()] + [rgb.resize(size, Image.Resampling.BICUBIC).tobytes() for size in sizes]
+    parts += [rgba.tobytes()] + [rgba.resize(size, Image.Resampling.BICUBIC).tobytes() for size in rgba_sizes(sizes)]
     return format, mode, *rgb.size, sizes, parts
+
+
+def rgba_sizes(sizes):
+    """Two of them that are larger and smaller, or both smaller."""
+    return sizes[1:3]
 
 
 def differences(expected, actual):
@@ -115,7 +121,9 @@ def judge(name, judged, answer, raw):
     if found != wanted:
         return "wrong", f"{found} instead of {wanted}"
     at, problems = 0, []
-    for label, part in zip(["opened"] + [f"{w} x {h}" for w, h in sizes], parts):
+    labels = ["opened"] + [f"{w} x {h}" for w, h in sizes]
+    labels += ["RGBA"] + [f"RGBA, {w} x {h}" for w, h in rgba_sizes(sizes)]
+    for label, part in zip(labels, parts, strict=True):
         problem = differences(part, raw[at : at + len(part)])
         at += len(part)
         if problem:
@@ -155,7 +163,8 @@ def compare(args):
         folder = Path(folder)
         found = list(pictures(args, folder))
         judged = [pillow(path, target_sizes) for _, path in found]
-        jobs = [{"path": str(path), "sizes": [] if isinstance(j, str) else j[4]} for (_, path), j in zip(found, judged)]
+        sizes = [[] if isinstance(expected, str) else expected[4] for expected in judged]
+        jobs = [{"path": str(path), "sizes": sizes, "rgba_sizes": rgba_sizes(sizes)} for (_, path), sizes in zip(found, sizes)]
         raw_folder = folder / "raw"
         raw_folder.mkdir()
         command = args.dump or [examples.build("pixels_dump")["pixels_dump"]]
@@ -189,7 +198,7 @@ def write_expected():
         format, mode, width, height, sizes, parts = pillow(path, target_sizes)
         digests = [hashlib.sha256(part).hexdigest() for part in parts]
         entry = {"format": format, "mode": mode, "width": width, "height": height, "rgb": digests[0]}
-        entry["resized"] = [[w, h, digest] for (w, h), digest in zip(sizes, digests[1:])]
+        entry["resized"] = [[w, h, digest] for (w, h), digest in zip(sizes, digests[1:])]  # RGBA's lie behind
         expected[path.name] = entry
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in expected.items())
     text = f'{{"pillow": "{PIL.__version__}", "images": {{\n{lines}\n}}}}\n'

@@ -298,6 +298,12 @@ WAN = [
         "picture.", (72, 56), tiling=True, tile_size=32),
     wan("wan2.2-tiles", "wan2.2-small", "Tiles of Wan 2.2, which are twice as wide where they are encoded as where they are "
         "decoded, and blended in patches.", (112, 80), "coffee.jpg", tiling=True, tile_size=64),
+    wan("qwen-image-layered-small-mode", "qwen-image-layered-small", "A narrow Qwen-Image of RGBA: a picture's alpha is a "
+        "fourth channel, and colours are resized multiplied by it.", (40, 32), "rgba.png", trace=True),
+    wan("qwen-image-layered-small-sample", "qwen-image-layered-small", "The same, sampled; the picture is opaque.", (40, 32),
+        "coffee.jpg", seed=1),
+    wan("qwen-image-layered-small-palette", "qwen-image-layered-small", "The same, not resized, of a palette with transparent "
+        "colours.", None, "palette_transparent.png"),
     wan("qwen-image-tiles", "qwen-image-small", "Qwen-Image's tiles, which are not clamped.", (56, 40), tiling=True, tile_size=32),
 ]  # fmt: skip
 

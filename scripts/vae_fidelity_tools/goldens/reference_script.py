@@ -107,6 +107,8 @@ def run(gist, vae, images, case, start=None):
     device, dtype = gist.pick_device_and_dtype()[0], DTYPES[case.dtype]
     functions = CLASSES[type(vae).__name__](gist)
     pictures = [Image.open(images / name) for name in (case.image, *case.batch)]
+    if has_alpha(vae):
+        pictures = [InRgba(picture) for picture in pictures]
     sample = torch.cat([gist.image_to_tensor(picture, case.size, device=device, dtype=dtype) for picture in pictures])
     with split(vae, case):
         with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace, keeping(vae) as encode_blocks:
@@ -137,10 +139,28 @@ def judged(gist, vae, images, case, start):
     return replace(steps, picture=run(gist, vae, images, case, replace(start, latents=None)).picture)
 
 
+class InRgba:
+    """A picture that the gist's `image_to_tensor` opens in RGBA: what it converts to RGB has its alpha still."""
+
+    def __init__(self, picture):
+        self.picture = picture
+
+    def convert(self, mode):
+        assert mode == "RGB"
+        return self.picture.convert("RGBA")
+
+
+def has_alpha(vae):
+    """Whether pictures go in and come out in RGBA."""
+    config = vae.config
+    channels = getattr(config, "input_channels", None) or config.in_channels
+    return channels == 4 and getattr(config, "out_channels", channels) == 4
+
+
 def to_image(gist, decoded):
-    """The gist's picture; None for bf16, at which the gist stops: numpy has no such type."""
+    """The gist's picture, without alpha; None for bf16, at which the gist stops: numpy has no such type."""
     if decoded.dtype != torch.bfloat16:
-        return gist.tensor_to_image(decoded)
+        return gist.tensor_to_image(decoded).convert("RGB")
     try:
         gist.tensor_to_image(decoded)
     except TypeError:

@@ -159,6 +159,19 @@ fn a_family_settles_the_class_of_one_graph() {
     contains(&wrong.to_string(), &["sd1", "of the class AutoencoderKLWan"]);
 }
 
+#[test]
+fn a_file_of_rgba_is_qwen_image_layereds() {
+    let layered = read(&json!({"_class_name": "AutoencoderKLQwenImage", "input_channels": 4}));
+    for model in [Model::new(&layered, ""), Model::new(&layered, "").renamed(original_21)] {
+        let checkpoint = model.open(None).unwrap();
+        assert_eq!(checkpoint.family(), Family::QwenImageLayered);
+        assert_eq!(checkpoint.config().class(), Class::AutoencoderKLQwenImage);
+        assert!(checkpoint.config().has_alpha());
+        let wrong = model.open(Some(Family::QwenImage)).unwrap_err();
+        contains(&wrong.to_string(), &["qwen-image", "expected 3, found 4"]);
+    }
+}
+
 fn qwen_image_of_the_family() -> VaeConfig {
     Family::QwenImage.apply(wan_21().with_nothing_defaulted()).unwrap()
 }

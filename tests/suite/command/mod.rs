@@ -42,6 +42,7 @@ mod max_memory;
 mod pictures;
 mod privacy;
 mod probe;
+mod rgba;
 mod sources;
 mod tables;
 mod trace;

@@ -7,7 +7,7 @@ use vae_fidelity::{Result, Vae};
 use super::wan_port::{Fault, WanPort};
 
 /// What runs in seconds, on f64 arrays.
-const CASES: [&str; 7] = [
+const CASES: [&str; 8] = [
     "wan-small-tiny",
     "wan-small-sample",
     "wan-small-blocks",
@@ -15,6 +15,7 @@ const CASES: [&str; 7] = [
     "wan2.2-small-mode",
     "wan2.2-small-blocks",
     "qwen-image-small-mode",
+    "qwen-image-layered-small-mode",
 ];
 
 fn judged(case: &str, fault: Fault) -> CaseReport {

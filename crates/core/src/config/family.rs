@@ -69,6 +69,9 @@ pub enum Family {
     /// Qwen-Image, with the graph and the statistics of Wan 2.1.
     #[serde(rename = "qwen-image")]
     QwenImage,
+    /// Qwen-Image-Layered: the same for pictures in RGBA.
+    #[serde(rename = "qwen-image-layered")]
+    QwenImageLayered,
     /// DC-AE with latents 32 times smaller than the picture, as Sana has it.
     #[serde(rename = "sana")]
     Sana,
@@ -109,6 +112,7 @@ impl Family {
             Self::Wan21 => "wan2.1",
             Self::Wan22 => "wan2.2",
             Self::QwenImage => "qwen-image",
+            Self::QwenImageLayered => "qwen-image-layered",
             Self::Sana => "sana",
             Self::DcAeF32Mix => "dc-ae-f32-mix",
             Self::DcAeF64Mix => "dc-ae-f64-mix",
@@ -139,6 +143,7 @@ impl Family {
             Self::Wan21 => "Wan 2.1 and Wan 2.2 14B, as one picture",
             Self::Wan22 => "Wan 2.2 5B, as one picture",
             Self::QwenImage => "Qwen-Image and Qwen-Image-Edit",
+            Self::QwenImageLayered => "Qwen-Image-Layered, whose pictures are RGBA",
             Self::Sana => "Sana, and models that took over its DC-AE",
             Self::DcAeF32Mix => "DC-AE f32c32, trained on a mix of data",
             Self::DcAeF64Mix => "DC-AE f64c128, trained on a mix of data",

@@ -60,7 +60,7 @@ impl Family {
     ];
 
     /// Families that have published a config, in the order in which a question names them.
-    pub const PUBLISHED: [Self; 22] = [
+    pub const PUBLISHED: [Self; 23] = [
         Self::Sd1,
         Self::Sd2,
         Self::Sdxl,
@@ -79,6 +79,7 @@ impl Family {
         Self::Wan21,
         Self::Wan22,
         Self::QwenImage,
+        Self::QwenImageLayered,
         Self::Sana,
         Self::DcAeF32Mix,
         Self::DcAeF64Mix,
@@ -129,7 +130,7 @@ impl Family {
             },
             // Of other classes.
             Self::Flux2 | Self::Asymmetric => return None,
-            Self::Wan21 | Self::Wan22 | Self::QwenImage => return None,
+            Self::Wan21 | Self::Wan22 | Self::QwenImage | Self::QwenImageLayered => return None,
             Self::Taesd | Self::Taesdxl | Self::Taesd3 | Self::Taef1 | Self::Taef2 => return None,
             Self::Sana | Self::DcAeF32Mix | Self::DcAeF64Mix | Self::DcAeF128Mix => return None,
             Self::Builtin | Self::Unknown => return None,

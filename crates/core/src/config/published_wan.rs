@@ -28,7 +28,10 @@ impl Family {
     /// other.
     pub fn wan_statistics(self) -> Option<(&'static [f64], &'static [f64])> {
         match self {
-            Self::Wan21 | Self::QwenImage => Some((&LATENTS_MEAN, &LATENTS_STD)),
+            // ComfyUI has one latent format for all Qwen-Image models (`supported_models.QwenImage`).
+            Self::Wan21 | Self::QwenImage | Self::QwenImageLayered => {
+                Some((&LATENTS_MEAN, &LATENTS_STD))
+            }
             Self::Wan22 => Some((&LATENTS_MEAN_22, &LATENTS_STD_22)),
             _ => None,
         }
@@ -38,7 +41,7 @@ impl Family {
     /// statistics.
     pub(super) fn of_wan(config: &VaeConfig) -> Self {
         let candidates: &[Self] = match config {
-            VaeConfig::AutoencoderKLQwenImage(_) => &[Self::QwenImage],
+            VaeConfig::AutoencoderKLQwenImage(_) => &[Self::QwenImage, Self::QwenImageLayered],
             _ => &[Self::Wan21, Self::Wan22],
         };
         let fits = |family: &&Self| {
@@ -61,12 +64,18 @@ impl Family {
             _ => return None,
         };
         let is_22 = match self {
-            Self::Wan21 | Self::QwenImage => false,
+            Self::Wan21 | Self::QwenImage | Self::QwenImageLayered => false,
             Self::Wan22 => true,
             _ => return None,
         };
         let (base, decoder) = if is_22 { (160, 256) } else { (96, 96) };
-        let (latents, channels) = if is_22 { (48, 12) } else { (16, 3) };
+        let latents = if is_22 { 48 } else { 16 };
+        let channels = match self {
+            Self::Wan22 => 12,
+            // Of RGBA (`QwenImageLayeredPipeline` converts to it).
+            Self::QwenImageLayered => 4,
+            _ => 3,
+        };
         let decoder_base = config.decoder_base_dim.unwrap_or(config.base_dim);
         let samplers = &config.temperal_downsample[..];
         Some(
@@ -99,7 +108,9 @@ impl Family {
             ..config
         };
         match self {
-            Self::QwenImage => AutoencoderKLQwenImageConfig::of_wan(config).into(),
+            Self::QwenImage | Self::QwenImageLayered => {
+                AutoencoderKLQwenImageConfig::of_wan(config).into()
+            }
             _ => config.into(),
         }
     }
@@ -123,6 +134,11 @@ mod tests {
         let renamed = Family::QwenImage.apply(wan.clone()).unwrap();
         assert_eq!(renamed.class(), Class::AutoencoderKLQwenImage);
         assert_eq!(Family::of(&renamed), Family::QwenImage);
+        let rgba = json!({"_class_name": "AutoencoderKLQwenImage", "input_channels": 4});
+        let layered = read(rgba);
+        assert!(layered.has_alpha() && !qwen.has_alpha());
+        assert_eq!(Family::of(&layered), Family::QwenImageLayered);
+        assert_eq!(Family::with_graph_of(&layered), [Family::QwenImageLayered]);
         let back = Family::Wan21.apply(renamed).unwrap();
         assert_eq!(back.class(), Class::AutoencoderKLWan);
         let other = read(json!({

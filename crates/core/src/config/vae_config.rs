@@ -135,6 +135,11 @@ impl VaeConfig {
         }
     }
 
+    /// Whether pictures go in and come out in RGBA.
+    pub fn has_alpha(&self) -> bool {
+        (self.in_channels(), self.out_channels()) == (4, 4)
+    }
+
     /// Channels of the latents as the model makes them.
     pub fn latent_channels(&self) -> usize {
         match self {

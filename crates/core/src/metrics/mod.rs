@@ -6,6 +6,7 @@
 #[cfg(feature = "perceptual")]
 mod perceptual;
 mod psnr;
+mod alpha;
 mod lab;
 mod pixels;
 mod windows;
@@ -17,6 +18,7 @@ mod weights;
 mod grid;
 mod value_difference;
 
+pub use alpha::AlphaMetrics;
 pub use grid::Grid;
 pub use lab::lab;
 pub use pairs::{Pairs, position};

@@ -21,8 +21,6 @@ use super::super::scaling;
 use super::channels::odd_channels;
 use super::noise::{ENOUGH, coarseness, noise, posterior_noise};
 use super::search::{PRECISE, ROUNDING, Search};
-use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::image_processor::normalize;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
 
@@ -165,7 +163,7 @@ pub(super) fn finite(evidence: &Evidence, affine: &Affine, found: &Array4<f32>) 
 /// Raw latents of the picture as JPEG and as WebP at the least quality that is no fault.
 fn of_compressed(evidence: &Evidence) -> Result<[Array4<f32>; 2]> {
     let encoded = |picture: &Rgb8| -> Result<Array4<f32>> {
-        Ok(evidence.vae.encode(normalize(picture, Dtype::F32).view(), None)?.latents)
+        Ok(evidence.vae.encode(evidence.sample_of(picture)?.view(), None)?.latents)
     };
     let [jpeg, webp] = legitimate::compressed(evidence.seen)?;
     Ok([encoded(&jpeg)?, encoded(&webp)?])

@@ -18,7 +18,7 @@ use super::scaling::unscaled;
 use super::severity::Severity;
 use super::{overflow, picture};
 use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::image_processor::{denormalize, normalize};
+use vae_fidelity_core::image_processor::{denormalize, denormalize_alpha, sample_of};
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::Result;
 
@@ -67,7 +67,8 @@ pub fn diagnose_latents(evidence: &LatentsEvidence) -> Result<LatentsDiagnosis> 
     }
     diagnosis.findings.extend(constant_channels(evidence.given));
     let decoded = denormalize(evidence.decoded.view(), Dtype::F32)?;
-    let sample = normalize(&decoded, Dtype::F32);
+    let alpha = denormalize_alpha(evidence.decoded.view(), Dtype::F32)?;
+    let sample = sample_of(evidence.vae.config(), &decoded, alpha.as_ref(), Dtype::F32)?;
     let encoded = Encoded { moments: None, std: None, latents: evidence.unscaled.clone() };
     let scaled = evidence.vae.scale(evidence.unscaled.view())?;
     let files = UserFiles::default();

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 Picture = Union[str, "os.PathLike[str]", bytes, "PIL.Image.Image", "npt.NDArray[Any]", "torch.Tensor"]
 """A path; the bytes of a file; a PIL image; 8-bit pixels (height, width, 3); or what the encoder sees: floats
-(3, height, width), (1, 3, height, width) or, as a clip of one frame, (1, 3, 1, height, width) in [-1, 1]."""
+(3, height, width), (1, 3, height, width) or, as a clip of one frame, (1, 3, 1, height, width) in [-1, 1]. With alpha, for
+a VAE of RGBA, 4 in place of 3."""
+
+_PICTURES = ((1, 3), (1, 4))
 
 Given = Union[str, bytes, "npt.NDArray[np.uint8]", "npt.NDArray[np.float32]"]
 """What the extension takes."""
@@ -48,11 +51,11 @@ def given_pixels(picture: Picture, name: str) -> Given:
 
 
 def pixels_of(sample: Optional[npt.NDArray[np.float32]]) -> Optional[npt.NDArray[np.uint8]]:
-    """A decoded sample as 8-bit pixels, (height, width, 3), clamped and rounded as diffusers' pipelines do; `None` where
-    it is not finite, or no picture."""
-    if sample is None or sample.ndim != 4 or sample.shape[:2] != (1, 3) or not np.isfinite(sample).all():
+    """A decoded sample as 8-bit pixels, (height, width, 3), clamped and rounded as diffusers' pipelines do, without its
+    alpha; `None` where it is not finite, or no picture."""
+    if sample is None or sample.ndim != 4 or sample.shape[:2] not in _PICTURES or not np.isfinite(sample).all():
         return None
-    unit = np.clip(sample / 2 + 0.5, 0, 1)[0].transpose(1, 2, 0)
+    unit = np.clip(sample[0, :3] / 2 + 0.5, 0, 1).transpose(1, 2, 0)
     pixels: npt.NDArray[np.uint8] = np.rint(unit * 255).astype(np.uint8)
     return pixels
 
@@ -92,15 +95,21 @@ def _of_pil(picture: Any, exif: str) -> tuple[Given, str, list[str]]:
     try:
         if exif == "apply":
             picture = importlib.import_module("PIL.ImageOps").exif_transpose(picture)
-        if picture.mode != "RGB":
+        mode = "RGBA" if _has_alpha(picture) else "RGB"
+        if picture.mode != mode:
             notes.append(f"converted from {picture.mode} by Pillow's convert")
         if picture.getexif().get(0x0112, 1) != 1:
             notes.append("the EXIF orientation is ignored, as by Pillow's convert: exif='apply' applies it")
         if picture.info.get("icc_profile"):
             notes.append("the ICC profile is ignored, as by Pillow's convert: the numbers are used as they are")
-        return np.asarray(picture.convert("RGB")), name, notes
+        return np.asarray(picture.convert(mode)), name, notes
     except Exception as error:
         raise VaeFidelityError("image", name, f"Pillow cannot read it: {error}", "open or save the file again") from error
+
+
+def _has_alpha(picture: Any) -> bool:
+    """Whether Pillow's convert to RGBA gives it an alpha of its own, and the colours that convert to RGB gives."""
+    return picture.mode in ("RGBA", "LA", "PA") or picture.info.get("transparency") is not None
 
 
 def _as_array(values: Any, name: str, what: str, next: str) -> npt.NDArray[Any]:
@@ -125,14 +134,14 @@ def _of_array(array: npt.NDArray[Any], name: str) -> Given:
     if array.ndim == 4 and array.shape[0] != 1 and 3 in (array.shape[1], array.shape[3]):
         problem = f"expected one picture, found {array.shape[0]} in one of shape {array.shape}"
         raise VaeFidelityError("image", name, problem, "give them one at a time")
-    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3:
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] in (3, 4):
         return np.ascontiguousarray(array)
     if array.dtype.kind == "f":
-        if array.ndim == 5 and array.shape[:2] == (1, 3):
+        if array.ndim == 5 and array.shape[:2] in _PICTURES:
             array = one_frame(array, name)
-        if array.ndim == 3 and array.shape[0] == 3:
+        if array.ndim == 3 and array.shape[0] in (3, 4):
             array = array[None]
-        if array.ndim == 4 and array.shape[:2] == (1, 3):
+        if array.ndim == 4 and array.shape[:2] in _PICTURES:
             return np.ascontiguousarray(array, dtype=np.float32)
     found = f"found {array.dtype} of shape {array.shape}"
     raise VaeFidelityError("image", name, f"expected uint8 (H, W, 3) or floats (3, H, W), {found}", _NEXT)

@@ -22,7 +22,7 @@ class Decoded(DecodeReport):
     _text: str
     _json: str
     picture: Optional[npt.NDArray[np.uint8]]
-    """What was decoded, (height, width, 3) in 8 bits; `None` in bf16, and where nothing could be."""
+    """What was decoded, (height, width, 3) in 8 bits, 4 in RGBA; `None` in bf16, and where nothing could be."""
     decoded_array: Optional[npt.NDArray[np.float32]]
     """The decoded sample before clamping, (1, 3, height, width); `decoded` describes it."""
 
@@ -69,12 +69,12 @@ class Report(CheckReport):
 
     @cached_property
     def picture(self) -> Optional[npt.NDArray[np.uint8]]:
-        """What came back, (height, width, 3) in 8 bits; `None` in bf16, which has no picture."""
+        """What came back, (height, width, 3) in 8 bits, 4 in RGBA; `None` in bf16, which has no picture."""
         return self._checked.picture()
 
     @cached_property
     def seen(self) -> npt.NDArray[np.uint8]:
-        """What the VAE saw, (height, width, 3) in 8 bits."""
+        """What the VAE saw, (height, width, 3) in 8 bits, 4 in RGBA."""
         return self._checked.seen()
 
     @property

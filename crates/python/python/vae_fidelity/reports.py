@@ -71,6 +71,7 @@ Family = Literal[
     "wan2.1",
     "wan2.2",
     "qwen-image",
+    "qwen-image-layered",
     "sana",
     "dc-ae-f32-mix",
     "dc-ae-f64-mix",
@@ -572,6 +573,24 @@ class PixelMetrics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlphaMetrics:
+    """The difference between alpha `b` and alpha `a`, in 8-bit values: what metrics of colours leave out."""
+
+    identical: bool
+    """Whether every value is the same."""
+    psnr_db: float | None
+    """Peak signal-to-noise ratio in dB; `None` where all is the same, and it is infinite."""
+    mae: float
+    """Mean absolute error, in 8-bit values."""
+    max_abs_diff: int
+    """Largest absolute difference, in 8-bit values."""
+    mean_error: float
+    """Mean of `b - a`: negative where `b` is more transparent."""
+    source_is_opaque: bool
+    """Whether `a` is opaque throughout."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PublishedQuality:
     """The published quality of one VAE, over many pictures."""
 
@@ -775,6 +794,8 @@ class CheckReport:
     """Files that were written beside the decoded picture; left out where there are none."""
     metrics: PixelMetrics | None
     """The decoded picture beside the one that was encoded; `None` where there is no picture."""
+    alpha: AlphaMetrics | None = None
+    """The same of alpha, which metrics of colours leave out; left out where the VAE is one of RGB."""
     published: list[PublishedQuality]
     """What was published of the VAE's family: context, which decides nothing."""
     thresholds: Thresholds
