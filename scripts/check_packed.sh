@@ -53,7 +53,7 @@ ndarray = "0.16"
 TOML
   # shellcheck disable=SC2016 # a fence of Markdown
   sed -n '/^\[dev-dependencies\]/,/^```/{/^```/d;p}' README.md |
-    sed 's/^vae-fidelity-harness = "\(.*\)"$/vae-fidelity-harness = { version = "\1", features = ["tiny", "asymmetric", "wan", "dc"] }/'
+    sed 's/^vae-fidelity-harness = "\(.*\)"$/vae-fidelity-harness = { version = "\1", features = ["tiny", "asymmetric", "wan", "dc", "hunyuan"] }/'
   printf '\n%s\n\n[profile.dev]\nopt-level = 1\ndebug = false\n\n[patch.crates-io]\n' "$workspace"
   printf '%s\n' "${patches[@]}"
 } >"$work/port/Cargo.toml"

@@ -19,7 +19,7 @@ GOLDEN = ROOT / "golden"
 IMAGES = GOLDEN / "images"
 MODELS = GOLDEN / "models"
 # Folders in it with the goldens of single classes, each a crate of its own.
-PARTS = ("tiny", "asymmetric", "wan", "dc")
+PARTS = ("tiny", "asymmetric", "wan", "dc", "hunyuan")
 
 
 class CargoFailed(Exception):

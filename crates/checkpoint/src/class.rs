@@ -10,6 +10,7 @@ use std::fmt;
 use super::dc_shapes::is_dc;
 use super::entry::Entry;
 use super::fit::half;
+use super::hunyuan_image_shapes::is_hunyuan_image;
 use super::layout::{CONDITION_ENCODER, TensorSpec, expected_tensors};
 use super::tiny_shapes::is_tiny;
 use super::wan_names;
@@ -101,6 +102,12 @@ impl fmt::Display for Recognised {
             Self::Under { found: Class::AutoencoderDC, .. } => f.write_str(
                 "an AutoencoderDC (DC-AE, as in Sana): its levels are plain lists of blocks",
             ),
+            Self::Under { found: Class::AutoencoderKLHunyuanImage, .. } => f.write_str(
+                "an AutoencoderKLHunyuanImage (HunyuanImage 2.1): its blocks are one list for all levels",
+            ),
+            Self::Under { found, asked: Class::AutoencoderKLHunyuanImage } => {
+                write!(f, "an {}: its blocks are no one list for all levels", found.name())
+            }
             Self::Under { found, asked: Class::AutoencoderDC } => {
                 write!(f, "an {}: its levels are no plain lists of blocks", found.name())
             }
@@ -125,12 +132,10 @@ impl fmt::Display for Recognised {
     }
 }
 
-const HUNYUAN_IMAGE: Recognised =
-    Recognised::Class("AutoencoderKLHunyuanImage", "HunyuanImage 2.1");
 const LTX: Recognised = Recognised::Class("AutoencoderKLLTXVideo", "LTX-Video");
 
 /// Other classes by tensors that only they have; the first row that fits decides.
-const CLASSES: [(&[&str], Recognised); 23] = [
+const CLASSES: [(&[&str], Recognised); 21] = [
     (
         &["decoder.time_conv_out.weight"],
         Recognised::Class("AutoencoderKLTemporalDecoder", "Stable Video Diffusion"),
@@ -155,8 +160,6 @@ const CLASSES: [(&[&str], Recognised); 23] = [
             "HunyuanVideo 1.5, HunyuanImage's refiner",
         ),
     ),
-    (&["encoder.down_blocks.0.norm1.weight", "encoder.conv_in.weight"], HUNYUAN_IMAGE),
-    (&["decoder.up_blocks.0.norm1.weight", "decoder.conv_in.weight"], HUNYUAN_IMAGE),
     (
         &["decoder.norm_out.conv_y.conv.weight"],
         Recognised::Class("AutoencoderKLCogVideoX", "CogVideoX"),
@@ -242,7 +245,7 @@ pub(super) fn recognise(
         if is_of_clips(&at) {
             return None;
         }
-        return first(&CLASSES, &|name| at(name).is_some()).or_else(|| resampler_with_shuffle(&at));
+        return first(&CLASSES, &|name| at(name).is_some());
     }
     // The VAE's own prefix is not known: it ends where one of its names begins.
     let behind_any_prefix = |wanted: &str| {
@@ -287,7 +290,8 @@ pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Optio
             | Class::AsymmetricAutoencoderKL
             | Class::AutoencoderKLWan
             | Class::AutoencoderKLQwenImage
-            | Class::AutoencoderDC,
+            | Class::AutoencoderDC
+            | Class::AutoencoderKLHunyuanImage,
             Class::AutoencoderKL,
         ) => {
             let other = |spec: TensorSpec| {
@@ -315,6 +319,8 @@ fn run_class(vae: &BTreeMap<String, Entry>, asked: Class) -> Class {
     let has_statistics = [RUNNING_MEAN, RUNNING_VAR].iter().any(|name| vae.contains_key(*name));
     if is_dc(vae) {
         Class::AutoencoderDC
+    } else if is_hunyuan_image(vae) {
+        Class::AutoencoderKLHunyuanImage
     } else if is_wan(vae) {
         // Both have one graph.
         if asked.is_of_clips() { asked } else { Class::AutoencoderKLWan }
@@ -331,20 +337,4 @@ fn run_class(vae: &BTreeMap<String, Entry>, asked: Class) -> Class {
 
 fn first(rows: &[(&[&str], Recognised)], has: &dyn Fn(&str) -> bool) -> Option<Recognised> {
     rows.iter().find(|(names, _)| names.iter().all(|name| has(name))).map(|&(_, found)| found)
-}
-
-/// HunyuanImage under LDM's names: its convolution before a pixel unshuffle has a quarter of the channels,
-/// where AutoencoderKL's keeps them.
-fn resampler_with_shuffle<'a>(at: &dyn Fn(&str) -> Option<&'a Entry>) -> Option<Recognised> {
-    let names = [
-        "encoder.down.0.downsample.conv.weight",
-        "encoder.down_blocks.0.downsamplers.0.conv.weight",
-    ];
-    let entry = names.iter().find_map(|name| at(name))?;
-    match entry.shape[..] {
-        [out, from, _, _] if out != from && (out * 4).is_multiple_of(from.max(1)) => {
-            Some(HUNYUAN_IMAGE)
-        }
-        _ => None,
-    }
 }

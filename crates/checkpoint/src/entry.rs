@@ -176,6 +176,17 @@ impl Entry {
         }
     }
 
+    /// Drops the dimension of time of a kernel over one frame (out, in, 1, kernel, kernel).
+    pub fn squeeze_frame(&mut self) {
+        const TIME: usize = 2;
+        if self.shape.len() == 5 && self.shape[TIME] == 1 {
+            self.shape.remove(TIME);
+            if let Some(strides) = &mut self.strides {
+                strides.remove(TIME);
+            }
+        }
+    }
+
     /// One of three equal parts along the first dimension; `None` where there are none that lie together.
     pub fn third(&self, part: usize) -> Option<Self> {
         let (rows, bytes) = (*self.shape.first()?, self.range.len());

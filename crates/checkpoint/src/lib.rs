@@ -37,6 +37,8 @@ mod prefixes;
 mod tensor_files;
 mod dc_names;
 mod dc_shapes;
+mod hunyuan_image_names;
+mod hunyuan_image_shapes;
 mod tiny_shapes;
 mod wan_shapes;
 mod halves;

@@ -1,8 +1,8 @@
 //! Finds the VAE among the tensors of a file and gives each its present diffusers name.
 //!
-//! Five namings are in use: diffusers' own, diffusers' before 0.17 (`query` for `to_q`), that of the
-//! LDM code that Stable Diffusion and FLUX were published with, that of `taesd.py`, and that of Wan's own
-//! files, which is in a module of its own. The rules are those
+//! Several namings are in use: diffusers' own, diffusers' before 0.17 (`query` for `to_q`), that of the
+//! LDM code that Stable Diffusion and FLUX were published with, that of `taesd.py`, and those of Wan's,
+//! DC-AE's and HunyuanImage's own files, which are in modules of their own. The rules are those
 //! of diffusers 0.42.1 (`convert_ldm_vae_checkpoint`, `_fix_state_dict_keys_on_load`,
 //! `convert_asymmetric_autoencoder_kl_state_dict`), and for TAESD the order of its layers: the decoder's
 //! clamp is one of them there, and none in diffusers.
@@ -14,6 +14,8 @@ use super::dc_names;
 use super::dc_shapes::is_of_dc;
 use super::entry::Entry;
 use super::fit::some_of;
+use super::hunyuan_image_names;
+use super::hunyuan_image_shapes::is_of_hunyuan_image;
 use super::prefixes;
 use super::scaled::is_mark;
 use super::source::Source;
@@ -75,9 +77,11 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
     let mut named = Named { vae: BTreeMap::new(), others: BTreeMap::new(), recognised, notes };
     let is_wan = wan_names::is_original(&entries, prefix);
     let original_dc = dc_names::Names::of(&entries, prefix);
+    let original_hunyuan_image = hunyuan_image_names::Names::of(&entries, prefix);
     let levels = decoder_levels(entries.keys().filter_map(|name| name.strip_prefix(prefix)));
-    // A norm of it has LDM's name for another.
-    let is_dc = entries.keys().filter_map(|name| name.strip_prefix(prefix)).any(is_of_dc);
+    // Norms of these have LDM's names for others.
+    let is_kept = |own: &str| is_of_dc(own) || is_of_hunyuan_image(own);
+    let are_kept = entries.keys().filter_map(|name| name.strip_prefix(prefix)).any(is_kept);
     let mut renamed = 0;
     for (name, entry) in entries {
         let own = match is_wan {
@@ -92,15 +96,21 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
         if own.ends_with(BATCHES_TRACKED) || own.starts_with(UP_LAYERS) {
             continue;
         }
-        let made = match (&original_dc, is_wan, is_dc) {
-            (Some(names), ..) => names.present(own, entry),
-            (None, true, _) => vec![(wan_names::present(own), entry)],
-            (None, false, true) => vec![(own.to_owned(), entry)],
-            (None, false, false) => vec![(present_name(own, levels), entry)],
+        let made = if let Some(names) = &original_dc {
+            names.present(own, entry)
+        } else if let Some(names) = &original_hunyuan_image {
+            vec![names.present(own, entry)]
+        } else if is_wan {
+            vec![(wan_names::present(own), entry)]
+        } else if are_kept {
+            vec![(own.to_owned(), entry)]
+        } else {
+            vec![(present_name(own, levels), entry)]
         };
         for (present, mut entry) in made {
             renamed += usize::from(present != own);
-            if is_attention_weight(&present) {
+            let is_linear = original_hunyuan_image.is_none() && !are_kept;
+            if is_linear && is_attention_weight(&present) {
                 entry.squeeze_kernel();
             }
             if named.vae.insert(present.clone(), entry).is_some() {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::dc_shapes::{self, is_dc};
 use super::entry::Entry;
 use super::fit::half;
+use super::hunyuan_image_shapes::{self, is_hunyuan_image};
 use super::layout::{CONDITION_ENCODER, expected_tensors};
 use super::tiny_shapes::{self, is_tiny};
 use super::wan_shapes::{self, is_wan};
@@ -33,6 +34,12 @@ pub(super) fn graph(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<VaeC
         return match half(vae) {
             Some(half) => Err(Error::checkpoint(origin, half, "name the file of the whole VAE")),
             None => described_by(&dc_shapes::fields(vae, origin)?, origin),
+        };
+    }
+    if is_hunyuan_image(vae) {
+        return match half(vae) {
+            Some(half) => Err(Error::checkpoint(origin, half, "name the file of the whole VAE")),
+            None => described_by(&hunyuan_image_shapes::fields(vae, origin)?, origin),
         };
     }
     if is_wan(vae) {
@@ -158,8 +165,8 @@ pub(super) fn config(
         );
         return Ok((family.apply(graph)?, note));
     }
-    // The mixes have the shapes of models that were trained on ImageNet, and those other factors.
-    if let [family @ Family::Sana] = candidates.as_slice() {
+    // DC-AE's mixes have the shapes of models that were trained on ImageNet, and those other factors.
+    if let [family @ (Family::Sana | Family::HunyuanImage)] = candidates.as_slice() {
         let note = format!("no config.json: taken as {family}, since only that has these shapes");
         return Ok((family.apply(graph)?, note));
     }

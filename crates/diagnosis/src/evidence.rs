@@ -186,12 +186,14 @@ fn can_happen(code: Code, class: Class) -> bool {
         Code::ScalingFactorMismatch => class != Class::AutoencoderKLFlux2 && !class.is_of_clips(),
         Code::ShiftFactorDropped => class == Class::AutoencoderKL,
         Code::LatentStatsIgnored => class == Class::AutoencoderKL || class.is_of_clips(),
-        // It has no posterior, and pads on all sides where it halves them.
-        Code::SampleVsMode
-        | Code::PosteriorNoise
-        | Code::PosteriorCollapsed
-        | Code::SymmetricDownsamplePadding => {
+        // They have no posterior, and pad on all sides where they halve them.
+        Code::SampleVsMode | Code::PosteriorNoise | Code::PosteriorCollapsed => {
             ![Class::AutoencoderTiny, Class::AutoencoderDC].contains(&class)
+        }
+        Code::SymmetricDownsamplePadding => {
+            let others =
+                [Class::AutoencoderTiny, Class::AutoencoderDC, Class::AutoencoderKLHunyuanImage];
+            !others.contains(&class)
         }
         Code::TileBlendUnits => {
             let others = [Class::AsymmetricAutoencoderKL, Class::AutoencoderDC];

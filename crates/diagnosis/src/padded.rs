@@ -201,14 +201,16 @@ impl Padding {
             }
             // Patches of pixels: those models are not imitated.
             Function::Patchify(_) | Function::Unpatchify(_) => return None,
-            // AutoencoderDC pads on all sides: there is nothing to imitate.
+            // These classes pad on all sides: there is nothing to imitate.
             Function::PixelUnshuffle2x
             | Function::PixelShuffle2x
             | Function::GroupMeans(_)
             | Function::RepeatChannels(_)
             | Function::GateBySilu
             | Function::ChannelsLast
-            | Function::ChannelsFirst => return None,
+            | Function::ChannelsFirst
+            | Function::SquaresToChannels2x
+            | Function::ChannelsToSquares2x => return None,
             Function::Elementwise(function) => xs.mapv_into(|x| function.apply(x, |x| x)),
         })
     }

@@ -36,7 +36,7 @@ pub struct Suite {
 }
 
 /// Goldens of classes that have a crate of their own: in the repository, folders in that of the suite.
-const PARTS: [&str; 4] = ["tiny", "asymmetric", "wan", "dc"];
+const PARTS: [&str; 5] = ["tiny", "asymmetric", "wan", "dc", "hunyuan"];
 
 impl Suite {
     /// Opens the suite in `folder`, with its parts: goldens of single classes in folders in it, each with
@@ -115,6 +115,8 @@ impl Suite {
             vae_fidelity_goldens_wan::folder(),
             #[cfg(feature = "dc")]
             vae_fidelity_goldens_dc::folder(),
+            #[cfg(feature = "hunyuan")]
+            vae_fidelity_goldens_hunyuan::folder(),
         ];
         crates.iter().try_fold(suite, |suite, folder| {
             // In the repository it lies in the suite, and has been found.

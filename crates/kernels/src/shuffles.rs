@@ -1,5 +1,5 @@
-//! What `AutoencoderDC` does to channels: moves them to pixels and back, takes means, repeats, gates and
-//! normalizes them.
+//! What `AutoencoderDC` and `AutoencoderKLHunyuanImage` do to channels: move them to pixels and back, take means,
+//! repeat, gate and normalize them.
 
 use pulp::{Simd, WithSimd};
 
@@ -22,6 +22,23 @@ pub fn pixel_shuffle(threads: Threads, tensor: &NhwcTensor, memory: &Memory) -> 
     let size = (2 * tensor.height, 2 * tensor.width);
     filled(threads, size, tensor.channels / 4, memory, |y, x, channel| {
         value(tensor, y / 2, x / 2, 4 * channel + 2 * (y % 2) + x % 2)
+    })
+}
+
+/// Squares of 2 x 2 pixels as channels in the order (ph, pw, c).
+pub fn squares_to_channels(threads: Threads, tensor: &NhwcTensor, memory: &Memory) -> NhwcTensor {
+    let (size, channels) = ((tensor.height / 2, tensor.width / 2), tensor.channels);
+    filled(threads, size, 4 * channels, memory, |y, x, channel| {
+        let pixel = channel / channels;
+        value(tensor, 2 * y + pixel / 2, 2 * x + pixel % 2, channel % channels)
+    })
+}
+
+/// The inverse of [`squares_to_channels`].
+pub fn channels_to_squares(threads: Threads, tensor: &NhwcTensor, memory: &Memory) -> NhwcTensor {
+    let (size, channels) = ((2 * tensor.height, 2 * tensor.width), tensor.channels / 4);
+    filled(threads, size, channels, memory, |y, x, channel| {
+        value(tensor, y / 2, x / 2, (2 * (y % 2) + x % 2) * channels + channel)
     })
 }
 
@@ -174,6 +191,18 @@ mod tests {
         let channels = pixel_unshuffle(threads, &tensor, &memory);
         assert_eq!(planes(&memory, &channels), [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
         let back = pixel_shuffle(threads, &channels, &memory);
+        assert_eq!(planes(&memory, &back), values);
+    }
+
+    #[test]
+    fn squares_are_before_channels_and_come_back() {
+        let (threads, memory) = (Threads::new(2), Memory::default());
+        let values: Vec<f32> = (0..16).map(|at| at as f32).collect();
+        let tensor = NhwcTensor::from_chw(&memory, 2, 4, 2, &values);
+        let channels = squares_to_channels(threads, &tensor, &memory);
+        let squares = [0.0, 2.0, 8.0, 10.0, 1.0, 3.0, 9.0, 11.0, 4.0, 6.0, 12.0, 14.0];
+        assert_eq!(planes(&memory, &channels)[..12], squares);
+        let back = channels_to_squares(threads, &channels, &memory);
         assert_eq!(planes(&memory, &back), values);
     }
 

@@ -10,6 +10,7 @@ from diffusers import (
     AutoencoderDC,
     AutoencoderKL,
     AutoencoderKLFlux2,
+    AutoencoderKLHunyuanImage,
     AutoencoderKLQwenImage,
     AutoencoderKLWan,
     AutoencoderTiny,
@@ -75,6 +76,18 @@ MODELS: dict[str, Callable[[], Any]] = {
             decoder_norm_types=["batch_norm", "batch_norm", "rms_norm"],
             decoder_act_fns=["relu", "relu", "silu"],
             scaling_factor=0.4552,
+        )
+    ),
+    "AutoencoderKLHunyuanImage": _trained(
+        lambda: AutoencoderKLHunyuanImage(
+            in_channels=3,
+            out_channels=3,
+            latent_channels=8,
+            block_out_channels=(32, 64, 64),
+            layers_per_block=1,
+            spatial_compression_ratio=4,
+            sample_size=64,
+            scaling_factor=0.75289,
         )
     ),
     "AsymmetricAutoencoderKL": _seeded(

@@ -6,7 +6,8 @@
 Each class is built on torch's meta device with its defaults, and a file with its names and shapes is written
 without values (a sparse file), alone and behind `vae.`. Those that are run have to be taken for what they are:
 of AutoencoderKL's many models one has to be asked for, AsymmetricAutoencoderKL's and AutoencoderDC's defaults are
-nobody's, AutoencoderKLFlux2's are FLUX.2, AutoencoderTiny's are TAESD, and those of Wan and Qwen-Image are one graph.
+nobody's, AutoencoderKLFlux2's are FLUX.2, AutoencoderTiny's are TAESD, those of Wan and Qwen-Image are one graph, and
+AutoencoderKLHunyuanImage, which has no defaults, is given HunyuanImage 2.1's.
 """
 
 import inspect
@@ -28,6 +29,14 @@ ALSO = {
     "AutoencoderKLHunyuanImageRefiner": "AutoencoderKLHunyuanVideo15",
     "AutoencoderKLLTX2Video": "AutoencoderKLLTXVideo",
 }
+# Their models without a config are known by their shapes.
+TAKEN = (
+    "AutoencoderKLFlux2",
+    "AutoencoderKLHunyuanImage",
+    "AutoencoderKLQwenImage",
+    "AutoencoderKLWan",
+    "AutoencoderTiny",
+)
 # Not autoencoders of pictures or video.
 AUDIO = ("Audio", "Oobleck", "SAME")
 ARGUMENTS = {
@@ -89,7 +98,7 @@ def main():
             is_run = name in ("AutoencoderKL", "AsymmetricAutoencoderKL", "AutoencoderDC")
             expected = "no published family" if is_run else ALSO.get(name, name)
             right = expected in error and ("not run yet" in error) != is_run
-            if name in ("AutoencoderKLFlux2", "AutoencoderTiny", "AutoencoderKLWan", "AutoencoderKLQwenImage"):
+            if name in TAKEN:
                 right = "error" not in answer
             wrong += not right
             print(f"{'named' if right else 'WRONG':7}{name}" + ("" if right else f": {error}"))

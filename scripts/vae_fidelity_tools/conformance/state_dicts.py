@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes crates/core/src/graph/state_dicts.json: names and shapes of the tensors of Wan's and Qwen-Image's classes.
+"""Writes crates/core/src/graph/state_dicts.json: names and shapes of the tensors of Wan's, Qwen-Image's and
+HunyuanImage's classes.
 
     scripts/python.sh -m vae_fidelity_tools.conformance.state_dicts [--check]
 
@@ -27,8 +28,9 @@ WAN_22 = {
 
 
 def configs():
-    for model in sorted((GOLDEN / "wan" / "models").iterdir()):
-        yield model.name, json.loads((model / "vae" / "config.json").read_text())
+    for part in ("wan", "hunyuan"):
+        for model in sorted((GOLDEN / part / "models").iterdir()):
+            yield model.name, json.loads((model / "vae" / "config.json").read_text())
     yield "wan2.2", WAN_22
 
 

@@ -342,7 +342,39 @@ DC = [
        batch=("coffee.jpg",)),
 ]  # fmt: skip
 
-CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA + TINY + ASYMMETRIC + WAN + DC
+
+def hunyuan(name, model, shows, size, image="astronaut.png", **how):
+    """A case of AutoencoderKLHunyuanImage, whose goldens are a crate of their own."""
+    return Case(f"hunyuanimage-{name}", f"hunyuanimage{model}", image, shows, size, part="hunyuan", **how)
+
+
+HUNYUAN_FULL = [
+    hunyuan("96x64", "", "HunyuanImage 2.1's graph, module by module.", (96, 64), "coffee.jpg", trace=True),
+    hunyuan("sample", "", "The same, a draw from the posterior.", (64, 96), seed=3),
+]  # fmt: skip
+HUNYUAN = [
+    *HUNYUAN_FULL,
+    hunyuan("small-mode", "-small", "A narrow HunyuanImage: six levels, squares of pixels as channels between them.", (96, 64),
+            trace=True),
+    hunyuan("small-sample", "-small", "The same, a draw from the posterior.", (64, 96), "coffee.jpg", seed=1),
+    hunyuan("small-tall", "-small", "One column of latents.", (32, 128), "tall.jpg"),
+    hunyuan("small-one", "-small", "One latent, at which a pixel attends to itself alone.", (32, 32), "tiny.png"),
+    hunyuan("small-blocks", "-small", "What each block is given and makes of it, whole.", (32, 32), trace=True, blocks=True),
+    hunyuan("uneven-mode", "-uneven", "Levels that grow narrower and wider inwards, groups of 1 and of 8 channels; sides of 10 and "
+            "6 latents.", (40, 24), "coffee.jpg", trace=True),
+    hunyuan("uneven-sample", "-uneven", "The same, a draw.", (24, 40), seed=2),
+    hunyuan("uneven-blocks", "-uneven", "The same, block by block.", (24, 16), trace=True, blocks=True),
+    hunyuan("flat-mode", "-flat", "Levels that keep the size, those at the latents in the encoder and those at the picture in the "
+            "decoder, and nothing that matches channels.", (40, 24), trace=True),
+    hunyuan("small-f16-mode", "-small", "Every operation rounds to the dtype, in f16.", (64, 32), dtype="f16"),
+    hunyuan("small-f16-sample", "-small", "The same, a draw.", (64, 32), "coffee.jpg", dtype="f16", seed=1),
+    hunyuan("small-bf16-mode", "-small", "Every operation rounds to the dtype, in bf16.", (64, 32), dtype="bf16"),
+    hunyuan("small-bf16-sample", "-small", "The same, a draw.", (64, 32), "coffee.jpg", dtype="bf16", seed=1),
+    hunyuan("small-slices", "-small", "Two pictures in one batch with enable_slicing(); the pixels are the first one's.", (32, 64),
+            batch=("coffee.jpg",)),
+]  # fmt: skip
+
+CASES = BUILTIN + FULL_TOPOLOGY + SMALL + BLOCKS + TILED + HALF + CUDA + TINY + ASYMMETRIC + WAN + DC + HUNYUAN
 MODEL_FOLDERS = {case.model: case.model_folder for case in CASES}
 # Hundreds of megabytes of weights: for runs that take minutes.
-FULL_MODELS = {case.model for case in FULL_TOPOLOGY + ASYMMETRIC_FULL + WAN_FULL + DC_FULL}
+FULL_MODELS = {case.model for case in FULL_TOPOLOGY + ASYMMETRIC_FULL + WAN_FULL + DC_FULL + HUNYUAN_FULL}

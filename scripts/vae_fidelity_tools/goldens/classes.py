@@ -17,6 +17,7 @@ from diffusers import (
     AutoencoderDC,
     AutoencoderKL,
     AutoencoderKLFlux2,
+    AutoencoderKLHunyuanImage,
     AutoencoderKLQwenImage,
     AutoencoderKLWan,
     AutoencoderTiny,
@@ -206,10 +207,40 @@ class Dc:
         return self.gist.decode_from_latents(vae, latents)
 
 
+class HunyuanImage:
+    """`AutoencoderKLHunyuanImage`: as `HunyuanImagePipeline` undoes it, a factor.
+
+    The encoder's latents lie channels last, and decoding those rounds otherwise than decoding what a file holds.
+    """
+
+    diffusers_class = AutoencoderKLHunyuanImage
+    multiple_of = 32  # of the published one
+    deterministic = False
+    functions = {
+        "image_to_tensor, decode_from_latents, tensor_to_image": "the gist's",
+        "load": "AutoencoderKLHunyuanImage.from_pretrained, since the gist's load_vae is AutoencoderKL's",
+        "encode": "the gist's encode_to_latents, whose latents are made contiguous",
+    }
+
+    def __init__(self, gist):
+        self.gist = gist
+
+    def load(self, repository, device, dtype):
+        vae = AutoencoderKLHunyuanImage.from_pretrained(str(repository), subfolder="vae", torch_dtype=dtype)
+        return vae.to(device).eval()
+
+    def encode(self, vae, sample, seed):
+        return self.gist.encode_to_latents(vae, sample, sample=seed is not None, seed=seed).contiguous()
+
+    def decode(self, vae, latents):
+        return self.gist.decode_from_latents(vae, latents)
+
+
 CLASSES = {
     "AutoencoderDC": Dc,
     "AutoencoderKL": Kl,
     "AutoencoderKLFlux2": Flux2,
+    "AutoencoderKLHunyuanImage": HunyuanImage,
     "AutoencoderTiny": Tiny,
     "AsymmetricAutoencoderKL": Asymmetric,
     "AutoencoderKLWan": Wan,

@@ -20,6 +20,10 @@ KINDS = {
     "DCDownBlock2d", "DCUpBlock2d", "RMSNorm", "BatchNorm2d",
     "AvgDown3D", "DupUp3D", "WanResidualDownBlock", "WanResidualUpBlock",
     *(
+        f"HunyuanImage{part}"
+        for part in ("ResnetBlock", "AttentionBlock", "Downsample", "Upsample", "MidBlock", "Encoder2D", "Decoder2D")
+    ),
+    *(
         f"{model}{part}"
         for model in ("Wan", "QwenImage")
         for part in ("CausalConv3d", "RMS_norm", "ResidualBlock", "AttentionBlock", "Resample", "MidBlock", "UpBlock",

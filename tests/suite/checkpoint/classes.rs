@@ -53,18 +53,6 @@ fn other_classes_are_named_from_their_tensors() {
             ],
         ),
         (
-            "an AutoencoderKLHunyuanImage",
-            &[("encoder.conv_in.weight", CONV), ("encoder.down_blocks.0.norm1.weight", one)],
-        ),
-        // HunyuanImage under LDM's names: a quarter of the channels before a pixel unshuffle.
-        (
-            "an AutoencoderKLHunyuanImage",
-            &[
-                ("encoder.conv_in.weight", CONV),
-                ("encoder.down.0.downsample.conv.weight", &[2, 8, 3, 3]),
-            ],
-        ),
-        (
             "an AutoencoderKLHunyuanVideo (",
             &[
                 ("encoder.down_blocks.0.resnets.0.conv1.conv.weight", five),

@@ -5,6 +5,7 @@ pub mod families;
 pub mod flux2;
 pub mod asymmetric;
 pub mod dc;
+pub mod hunyuan;
 pub mod tiny;
 pub mod wan;
 mod folders;

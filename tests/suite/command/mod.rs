@@ -23,6 +23,7 @@ mod explain_gap;
 mod flux2;
 mod asymmetric;
 mod dc;
+mod hunyuan;
 mod wan;
 mod tiny;
 mod golden;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::checkpoint::families::{Model, stable_diffusion};
-use crate::checkpoint::{asymmetric, dc, flux2, tiny, wan};
+use crate::checkpoint::{asymmetric, dc, flux2, hunyuan, tiny, wan};
 
 use super::sandbox::{Ran, Sandbox, picture};
 
@@ -55,6 +55,13 @@ fn dc_has_a_verdict() {
     let [sana, _] = dc::published();
     let file = dc::original_file(&sana);
     is_run_as(&file.write("dc-ae-f32c32-sana-1.0.safetensors"), "AutoencoderDC", "sana");
+}
+
+#[test]
+fn hunyuan_image_has_a_verdict() {
+    let file = Model::new(&hunyuan::published(), "").renamed(hunyuan::original);
+    let path = file.write("hunyuan_image_2.1_vae_fp16.safetensors");
+    is_run_as(&path, "AutoencoderKLHunyuanImage", "hunyuanimage");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use vae_fidelity::{Dtype, Result, Rgb8, Vae};
 use super::plot::*;
 use super::runs::{Numbers, UNTOUCHED};
 use super::tiles::{hard, overlapping};
-use super::{asymmetric, colours, dc, flux2, jpeg, tiny, wan};
+use super::{asymmetric, colours, dc, flux2, hunyuan, jpeg, tiny, wan};
 
 /// One way of going wrong.
 pub struct Fault {
@@ -58,6 +58,7 @@ pub fn faults() -> Vec<Fault> {
     faults.extend(asymmetric::faults());
     faults.extend(wan::faults());
     faults.extend(dc::faults());
+    faults.extend(hunyuan::faults());
     #[cfg(feature = "tch")]
     faults.extend(super::ports::faults());
     faults

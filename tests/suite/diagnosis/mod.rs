@@ -12,6 +12,7 @@ mod consequences;
 mod dc;
 pub mod faults;
 mod flux2;
+mod hunyuan;
 mod tiny;
 mod jpeg;
 mod legitimate;
@@ -51,7 +52,7 @@ const MODELS: [&str; 5] = ["builtin", "sd-small", "act-relu", "flux1-small", "pl
 
 /// Narrow ones of the other classes.
 #[cfg(feature = "tch")]
-const OF_OTHER_CLASSES: [&str; 8] = [
+const OF_OTHER_CLASSES: [&str; 10] = [
     "flux2-small",
     "tiny-small",
     "asymmetric-small",
@@ -60,6 +61,8 @@ const OF_OTHER_CLASSES: [&str; 8] = [
     "qwen-image-small",
     "dc-uneven",
     "dc-mix-small",
+    "hunyuanimage-uneven",
+    "hunyuanimage-flat",
 ];
 
 /// A photograph of the repository at a small size that has to be resized.

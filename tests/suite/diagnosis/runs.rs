@@ -83,6 +83,7 @@ pub fn checkpoint(name: &str) -> Checkpoint {
                 "golden/asymmetric/models",
                 "golden/wan/models",
                 "golden/dc/models",
+                "golden/hunyuan/models",
             ]
             .into_iter();
             let holds = |models: &&str| Path::new(models).join(name).is_dir();

@@ -30,7 +30,7 @@ fn the_fast_engine_passes_every_golden() {
 fn models() -> Vec<(String, Checkpoint)> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
     let mut models: Vec<_> =
-        ["models", "tiny/models", "asymmetric/models", "wan/models", "dc/models"]
+        ["models", "tiny/models", "asymmetric/models", "wan/models", "dc/models", "hunyuan/models"]
             .into_iter()
             .flat_map(|folder| std::fs::read_dir(format!("{root}/{folder}")).unwrap())
             .map(|entry| entry.unwrap().path())

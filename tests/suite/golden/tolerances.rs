@@ -96,8 +96,9 @@ fn models(dtype: Dtype, tensor: &str, model: &str) -> Vec<Option<String>> {
 
 /// Rows of all models come from those of `AutoencoderKL`, of which nearly all are.
 fn is_of_all(model: &str) -> bool {
-    let folders = ["models", "tiny/models", "asymmetric/models", "wan/models", "dc/models"]
-        .map(|models| format!("{models}/{model}/vae"));
+    let folders =
+        ["models", "tiny/models", "asymmetric/models", "wan/models", "dc/models", "hunyuan/models"]
+            .map(|models| format!("{models}/{model}/vae"));
     let folder = folders.iter().find(|folder| Path::new("golden").join(folder).is_dir()).unwrap();
     let config = read(&format!("{folder}/config.json"));
     config.get("_class_name").is_none_or(|class| class == "AutoencoderKL")
@@ -299,6 +300,7 @@ fn sizes_are_the_goldens_standard_deviations() {
             "golden/asymmetric/cases",
             "golden/wan/cases",
             "golden/dc/cases",
+            "golden/hunyuan/cases",
         ]
         .into_iter();
         let mut files = folders.map(|cases| format!("{cases}/{case}/{file}.safetensors"));

@@ -122,6 +122,9 @@ pub(super) trait Engine: Debug {
     /// (N, C, H, W).
     fn qkv_attention(&self, qkv: Self::Tensor, at: &str) -> Result<Self::Tensor>;
 
+    /// Attention with one head over the pixels of queries, keys and values, each (N, C, H, W): (N, C, H, W).
+    fn attention_of_images(&self, qkv: [Self::Tensor; 3], at: &str) -> Result<Self::Tensor>;
+
     /// Wan 2.2's way around a level of its encoder.
     fn avg_down(&self, xs: &Self::Tensor, shape: AvgDown3D, at: &str) -> Result<Self::Tensor>;
 
@@ -221,6 +224,10 @@ pub(super) enum Shuffle {
     ChannelsLast,
     /// Channels before them.
     ChannelsFirst,
+    /// Squares of 2 x 2 pixels to channels, (ph, pw, c).
+    SquaresToChannels,
+    /// Back.
+    ChannelsToSquares,
 }
 
 /// Which operand of a sum diffusers writes first. It decides how the sum lies in memory, where both lie

@@ -250,8 +250,12 @@ impl Engine for Fast {
                 clips::channels_of(self.threads, image, (part * channels, channels), memory)
             })
         };
-        let (query, key, value) = (third(0)?, third(1)?, third(2)?);
+        let parts = [third(0)?, third(1)?, third(2)?];
         drop(qkv);
+        self.attention_of_images(parts, at)
+    }
+
+    fn attention_of_images(&self, [query, key, value]: [Lazy; 3], at: &str) -> Result<Lazy> {
         let attended = self.scaled_dot_product_attention(query, key, value, at)?;
         Ok(Pending { layout: Layout::Image, ..self.owned(attended)? }.into())
     }
@@ -339,6 +343,12 @@ impl Engine for Fast {
             Shuffle::Gate => {
                 self.each_image(xs, |image, memory| shuffles::gate_by_silu(threads, image, memory))
             }
+            Shuffle::SquaresToChannels => self.each_image(xs, |image, memory| {
+                shuffles::squares_to_channels(threads, image, memory)
+            }),
+            Shuffle::ChannelsToSquares => self.each_image(xs, |image, memory| {
+                shuffles::channels_to_squares(threads, image, memory)
+            }),
         }
     }
 

@@ -173,8 +173,8 @@ impl Image {
             let channels = match function {
                 Function::Patchify(patch) => image.channels * patch * patch,
                 Function::Unpatchify(patch) => image.channels / (patch * patch),
-                Function::PixelUnshuffle2x => image.channels * 4,
-                Function::PixelShuffle2x => image.channels / 4,
+                Function::PixelUnshuffle2x | Function::SquaresToChannels2x => image.channels * 4,
+                Function::PixelShuffle2x | Function::ChannelsToSquares2x => image.channels / 4,
                 Function::GroupMeans(count) => image.channels / count,
                 Function::RepeatChannels(times) => image.channels * times,
                 Function::GateBySilu => image.channels / 2,
@@ -271,7 +271,7 @@ impl Walk {
             Body::Sequence(steps) => self.steps(steps, input, held, false),
             Body::Residual(residual) => self.residual(residual, input, held),
             // Input and output, queries, keys and values, and room to spare.
-            Body::Attention(_) => {
+            Body::Attention(_) | Body::ConvAttention(_) => {
                 self.holds(held + 8 * input.values());
                 self.tokens = self.tokens.max(input.values() * VALUE);
                 input

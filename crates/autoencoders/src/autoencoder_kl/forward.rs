@@ -1,8 +1,8 @@
 //! Runs a graph on an engine, module by module in diffusers' order.
 
 use vae_fidelity_core::graph::{
-    Attention, Body, Function, Module, MultiscaleAttention, Order, Parameter, QkvAttention,
-    Residual, Step,
+    Attention, Body, ConvAttention, Function, Module, MultiscaleAttention, Order, Parameter,
+    QkvAttention, Residual, Step,
 };
 use vae_fidelity_files::error::Result;
 
@@ -101,6 +101,7 @@ pub(super) fn forward<E: Engine>(
         Body::MultiscaleAttention(block) => {
             multiscale_attention(engine, block, xs.get(), at, hook)?
         }
+        Body::ConvAttention(block) => conv_attention(engine, block, xs.get(), at, hook)?,
     };
     hook(Named { name: at, class: module.class }, &ys)?;
     Ok(ys)
@@ -148,6 +149,8 @@ pub(super) fn apply<E: Engine>(
         Function::GateBySilu => engine.shuffled(xs.get(), Shuffle::Gate, at),
         Function::ChannelsLast => engine.shuffled(xs.get(), Shuffle::ChannelsLast, at),
         Function::ChannelsFirst => engine.shuffled(xs.get(), Shuffle::ChannelsFirst, at),
+        Function::SquaresToChannels2x => engine.shuffled(xs.get(), Shuffle::SquaresToChannels, at),
+        Function::ChannelsToSquares2x => engine.shuffled(xs.get(), Shuffle::ChannelsToSquares, at),
     }
 }
 
@@ -190,6 +193,24 @@ fn qkv_attention<E: Engine>(
     let normed = forward(engine, &block.norm, Input::Borrowed(xs), hook)?;
     let qkv = forward(engine, &block.to_qkv, Input::Owned(normed), hook)?;
     let hidden = engine.qkv_attention(qkv, at)?;
+    let hidden = forward(engine, &block.proj, Input::Owned(hidden), hook)?;
+    engine.add_residual(hidden, xs, at)
+}
+
+/// diffusers' `HunyuanImageAttentionBlock`, of images throughout.
+fn conv_attention<E: Engine>(
+    engine: &E,
+    block: &ConvAttention<E::Weight>,
+    xs: &E::Tensor,
+    at: &str,
+    hook: ForwardHook<E::Tensor>,
+) -> Result<E::Tensor> {
+    let normed = forward(engine, &block.norm, Input::Borrowed(xs), hook)?;
+    let mut projection =
+        |to: &Module<E::Weight>| forward(engine, to, Input::Borrowed(&normed), hook);
+    let qkv = [projection(&block.to_q)?, projection(&block.to_k)?, projection(&block.to_v)?];
+    drop(normed);
+    let hidden = engine.attention_of_images(qkv, at)?;
     let hidden = forward(engine, &block.proj, Input::Owned(hidden), hook)?;
     engine.add_residual(hidden, xs, at)
 }

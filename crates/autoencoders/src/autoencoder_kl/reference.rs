@@ -210,6 +210,10 @@ impl Engine for Reference {
         clips::qkv_attention(&qkv).attempt(|| at)
     }
 
+    fn attention_of_images(&self, qkv: [Tensor; 3], at: &str) -> Result<Tensor> {
+        shuffles::attention_of_images(&qkv).attempt(|| at)
+    }
+
     fn avg_down(&self, xs: &Tensor, shape: AvgDown3D, at: &str) -> Result<Tensor> {
         clips::avg_down(xs, shape).attempt(|| at)
     }

@@ -1,5 +1,6 @@
-//! diffusers' operations of `AutoencoderDC` on libtorch: `models/autoencoders/autoencoder_dc.py`,
-//! `models/attention_processor.py`, `models/normalization.py`.
+//! diffusers' operations of `AutoencoderDC` and `AutoencoderKLHunyuanImage` on libtorch:
+//! `models/autoencoders/autoencoder_dc.py`, `autoencoder_kl_hunyuanimage.py`, `models/attention_processor.py`,
+//! `models/normalization.py`.
 
 use tch::{Kind, TchError, Tensor};
 
@@ -36,7 +37,41 @@ pub(super) fn shuffled(xs: &Tensor, shuffle: Shuffle) -> Tried {
         }
         Shuffle::ChannelsLast => xs.f_movedim_int(1, -1),
         Shuffle::ChannelsFirst => xs.f_movedim_int(-1, 1),
+        Shuffle::SquaresToChannels => {
+            let (n, channels, height, width) = xs.size4()?;
+            let (height, width) = (height / 2, width / 2);
+            xs.f_reshape([n, channels, height, 2, width, 2])?
+                .f_permute([0, 3, 5, 1, 2, 4])?
+                .f_reshape([n, 4 * channels, height, width])
+        }
+        Shuffle::ChannelsToSquares => {
+            let (n, channels, height, width) = xs.size4()?;
+            xs.f_reshape([n, 2, 2, channels / 4, height, width])?
+                .f_permute([0, 3, 4, 1, 5, 2])?
+                .f_reshape([n, channels / 4, 2 * height, 2 * width])
+        }
     }
+}
+
+/// The middle of `HunyuanImageAttentionBlock`: tokens of three dimensions, by which `at::` chooses another kernel
+/// than for four, and an image whose channels lie last.
+pub(super) fn attention_of_images(qkv: &[Tensor; 3]) -> Tried {
+    let (n, channels, height, width) = qkv[0].size4()?;
+    let tokens = |xs: &Tensor| {
+        xs.f_permute([0, 2, 3, 1])?.f_reshape([n, height * width, channels])?.f_contiguous()
+    };
+    Tensor::f_scaled_dot_product_attention(
+        &tokens(&qkv[0])?,
+        &tokens(&qkv[1])?,
+        &tokens(&qkv[2])?,
+        None::<Tensor>,
+        0.0,
+        false,
+        None,
+        false,
+    )?
+    .f_reshape([n, height, width, channels])?
+    .f_permute([0, 3, 1, 2])
 }
 
 /// `SanaMultiscaleAttnProcessor2_0` between its projections. Of no more pixels than a head has channels all

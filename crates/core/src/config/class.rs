@@ -22,11 +22,13 @@ pub enum Class {
     AutoencoderKLQwenImage,
     /// Sana's, and the DC-AE mixes: 32 to 128 times smaller a side.
     AutoencoderDC,
+    /// HunyuanImage 2.1's: residual blocks as AutoencoderKL's, and squares of pixels as channels.
+    AutoencoderKLHunyuanImage,
 }
 
 impl Class {
     /// Every class that is run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AutoencoderKL,
         Self::AutoencoderKLFlux2,
         Self::AutoencoderTiny,
@@ -34,6 +36,7 @@ impl Class {
         Self::AutoencoderKLWan,
         Self::AutoencoderKLQwenImage,
         Self::AutoencoderDC,
+        Self::AutoencoderKLHunyuanImage,
     ];
 
     /// diffusers' name of it.
@@ -46,6 +49,7 @@ impl Class {
             Self::AutoencoderKLWan => "AutoencoderKLWan",
             Self::AutoencoderKLQwenImage => "AutoencoderKLQwenImage",
             Self::AutoencoderDC => "AutoencoderDC",
+            Self::AutoencoderKLHunyuanImage => "AutoencoderKLHunyuanImage",
         }
     }
 

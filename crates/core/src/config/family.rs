@@ -84,6 +84,9 @@ pub enum Family {
     /// DC-AE with latents 128 times smaller, trained on a mix of data.
     #[serde(rename = "dc-ae-f128-mix")]
     DcAeF128Mix,
+    /// HunyuanImage 2.1, whose latents are 32 times smaller than the picture and have 64 channels.
+    #[serde(rename = "hunyuanimage")]
+    HunyuanImage,
     /// None of these.
     #[serde(rename = "unknown")]
     Unknown,
@@ -117,6 +120,7 @@ impl Family {
             Self::DcAeF32Mix => "dc-ae-f32-mix",
             Self::DcAeF64Mix => "dc-ae-f64-mix",
             Self::DcAeF128Mix => "dc-ae-f128-mix",
+            Self::HunyuanImage => "hunyuanimage",
             Self::Unknown => "unknown",
         }
     }
@@ -148,6 +152,7 @@ impl Family {
             Self::DcAeF32Mix => "DC-AE f32c32, trained on a mix of data",
             Self::DcAeF64Mix => "DC-AE f64c128, trained on a mix of data",
             Self::DcAeF128Mix => "DC-AE f128c512, trained on a mix of data",
+            Self::HunyuanImage => "HunyuanImage 2.1, without its refiner",
             Self::Unknown => "None of these",
         }
     }
@@ -164,7 +169,9 @@ impl Family {
             VaeConfig::AutoencoderKLWan(_) | VaeConfig::AutoencoderKLQwenImage(_) => {
                 Self::of_wan(config)
             }
-            VaeConfig::AsymmetricAutoencoderKL(_) | VaeConfig::AutoencoderDC(_) => {
+            VaeConfig::AsymmetricAutoencoderKL(_)
+            | VaeConfig::AutoencoderDC(_)
+            | VaeConfig::AutoencoderKLHunyuanImage(_) => {
                 let found = config.scaling_factor().unwrap_or_default();
                 let scaled = |family: &Self| {
                     let factor = family.scaling_factor().unwrap_or_default();

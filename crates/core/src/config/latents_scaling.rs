@@ -13,6 +13,7 @@ impl VaeConfig {
             Self::AutoencoderTiny(config) => Some(config.scaling_factor),
             Self::AsymmetricAutoencoderKL(config) => Some(config.scaling_factor),
             Self::AutoencoderDC(config) => Some(config.scaling_factor),
+            Self::AutoencoderKLHunyuanImage(config) => Some(config.scaling_factor),
         }
     }
 
@@ -24,7 +25,8 @@ impl VaeConfig {
             | Self::AsymmetricAutoencoderKL(_)
             | Self::AutoencoderKLWan(_)
             | Self::AutoencoderKLQwenImage(_)
-            | Self::AutoencoderDC(_) => None,
+            | Self::AutoencoderDC(_)
+            | Self::AutoencoderKLHunyuanImage(_) => None,
             Self::AutoencoderTiny(config) => {
                 Some(config.shift_factor).filter(|shift| *shift != 0.0)
             }

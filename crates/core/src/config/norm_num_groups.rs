@@ -12,7 +12,8 @@ impl VaeConfig {
             Self::AutoencoderTiny(_)
             | Self::AutoencoderKLWan(_)
             | Self::AutoencoderKLQwenImage(_)
-            | Self::AutoencoderDC(_) => None,
+            | Self::AutoencoderDC(_)
+            | Self::AutoencoderKLHunyuanImage(_) => None,
         }
     }
 
@@ -41,7 +42,8 @@ impl VaeConfig {
             Self::AutoencoderTiny(_)
             | Self::AutoencoderKLWan(_)
             | Self::AutoencoderKLQwenImage(_)
-            | Self::AutoencoderDC(_) => return None,
+            | Self::AutoencoderDC(_)
+            | Self::AutoencoderKLHunyuanImage(_) => return None,
         }
         Some(self)
     }

@@ -60,7 +60,7 @@ impl Family {
     ];
 
     /// Families that have published a config, in the order in which a question names them.
-    pub const PUBLISHED: [Self; 23] = [
+    pub const PUBLISHED: [Self; 24] = [
         Self::Sd1,
         Self::Sd2,
         Self::Sdxl,
@@ -84,6 +84,7 @@ impl Family {
         Self::DcAeF32Mix,
         Self::DcAeF64Mix,
         Self::DcAeF128Mix,
+        Self::HunyuanImage,
     ];
 
     /// From `vae/config.json` of the repository named beside each value.
@@ -133,7 +134,7 @@ impl Family {
             Self::Wan21 | Self::Wan22 | Self::QwenImage | Self::QwenImageLayered => return None,
             Self::Taesd | Self::Taesdxl | Self::Taesd3 | Self::Taef1 | Self::Taef2 => return None,
             Self::Sana | Self::DcAeF32Mix | Self::DcAeF64Mix | Self::DcAeF128Mix => return None,
-            Self::Builtin | Self::Unknown => return None,
+            Self::HunyuanImage | Self::Builtin | Self::Unknown => return None,
         })
     }
 
@@ -144,6 +145,7 @@ impl Family {
             (_, Some(_)) => Some(1.0),
             (_, None) => self
                 .dc_scaling_factor()
+                .or_else(|| self.hunyuan_image_scaling_factor())
                 .or_else(|| self.published().map(|published| published.scaling_factor)),
         }
     }
@@ -180,6 +182,12 @@ impl Family {
                 return Some(of_class(Class::AutoencoderDC));
             };
             return self.dc_difference(config);
+        }
+        if self.hunyuan_image_scaling_factor().is_some() {
+            let VaeConfig::AutoencoderKLHunyuanImage(config) = config else {
+                return Some(of_class(Class::AutoencoderKLHunyuanImage));
+            };
+            return self.hunyuan_image_difference(config);
         }
         match (self, config) {
             (Self::Flux2, VaeConfig::AutoencoderKLFlux2(config)) => Some(flux2_difference(config)),
@@ -277,6 +285,10 @@ impl Family {
             (VaeConfig::AutoencoderDC(config), _) => {
                 let defaulted = supplied(config.defaulted.clone());
                 self.apply_dc(config, defaulted).into()
+            }
+            (VaeConfig::AutoencoderKLHunyuanImage(config), _) => {
+                let defaulted = supplied(config.defaulted.clone());
+                self.apply_hunyuan_image(config, defaulted).into()
             }
             // Of no family that fits.
             (config, None) => config,

@@ -8,6 +8,7 @@ use super::asymmetric_autoencoder_kl::AsymmetricAutoencoderKLConfig;
 use super::autoencoder_dc::AutoencoderDCConfig;
 use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
 use super::autoencoder_kl_flux2::AutoencoderKLFlux2Config;
+use super::autoencoder_kl_hunyuan_image::AutoencoderKLHunyuanImageConfig;
 use super::autoencoder_kl_qwen_image::AutoencoderKLQwenImageConfig;
 use super::autoencoder_kl_wan::AutoencoderKLWanConfig;
 use super::autoencoder_tiny::AutoencoderTinyConfig;
@@ -35,6 +36,8 @@ pub enum VaeConfig {
     AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig),
     /// Of an `AutoencoderDC`.
     AutoencoderDC(AutoencoderDCConfig),
+    /// Of an `AutoencoderKLHunyuanImage`.
+    AutoencoderKLHunyuanImage(AutoencoderKLHunyuanImageConfig),
 }
 
 /// The side of the tiles of `AutoencoderTiny` and `AutoencoderDC` in pixels, whose configs say nothing of a size.
@@ -88,6 +91,9 @@ impl VaeConfig {
                 Self::AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig::from_fields(fields)?)
             }
             Class::AutoencoderDC => Self::AutoencoderDC(AutoencoderDCConfig::from_fields(fields)?),
+            Class::AutoencoderKLHunyuanImage => Self::AutoencoderKLHunyuanImage(
+                AutoencoderKLHunyuanImageConfig::from_fields(fields)?,
+            ),
         })
     }
 
@@ -106,6 +112,7 @@ impl VaeConfig {
             Self::AutoencoderKLWan(_) => Class::AutoencoderKLWan,
             Self::AutoencoderKLQwenImage(_) => Class::AutoencoderKLQwenImage,
             Self::AutoencoderDC(_) => Class::AutoencoderDC,
+            Self::AutoencoderKLHunyuanImage(_) => Class::AutoencoderKLHunyuanImage,
         }
     }
 
@@ -119,6 +126,7 @@ impl VaeConfig {
             Self::AutoencoderKLWan(config) => config.in_channels / config.patch().pow(2),
             Self::AutoencoderKLQwenImage(config) => config.input_channels,
             Self::AutoencoderDC(config) => config.in_channels,
+            Self::AutoencoderKLHunyuanImage(config) => config.in_channels,
         }
     }
 
@@ -132,6 +140,7 @@ impl VaeConfig {
             Self::AutoencoderKLWan(config) => config.out_channels / config.patch().pow(2),
             Self::AutoencoderKLQwenImage(config) => config.input_channels,
             Self::AutoencoderDC(config) => config.in_channels,
+            Self::AutoencoderKLHunyuanImage(config) => config.out_channels,
         }
     }
 
@@ -150,6 +159,7 @@ impl VaeConfig {
             Self::AutoencoderKLWan(config) => config.z_dim,
             Self::AutoencoderKLQwenImage(config) => config.z_dim,
             Self::AutoencoderDC(config) => config.latent_channels,
+            Self::AutoencoderKLHunyuanImage(config) => config.latent_channels,
         }
     }
 
@@ -163,6 +173,7 @@ impl VaeConfig {
                 SampleSize::Side(TILE_OF_TINY_AND_DC)
             }
             Self::AsymmetricAutoencoderKL(config) => config.sample_size,
+            Self::AutoencoderKLHunyuanImage(config) => SampleSize::Side(config.sample_size),
             Self::AutoencoderKLWan(_) | Self::AutoencoderKLQwenImage(_) => {
                 SampleSize::Side(TILE_OF_WAN)
             }
@@ -189,7 +200,9 @@ impl VaeConfig {
             | Self::AutoencoderKLWan(_)
             | Self::AutoencoderKLQwenImage(_) => "quant_conv",
             Self::AutoencoderKL(_) | Self::AutoencoderKLFlux2(_) => "encoder.conv_out",
-            Self::AutoencoderTiny(_) | Self::AutoencoderDC(_) => "encoder",
+            Self::AutoencoderTiny(_)
+            | Self::AutoencoderDC(_)
+            | Self::AutoencoderKLHunyuanImage(_) => "encoder",
         }
     }
 
@@ -203,6 +216,7 @@ impl VaeConfig {
             Self::AutoencoderKLWan(config) => return Cow::Owned(config.widths()),
             Self::AutoencoderKLQwenImage(config) => return Cow::Owned(config.as_wan().widths()),
             Self::AutoencoderDC(config) => &config.encoder_block_out_channels,
+            Self::AutoencoderKLHunyuanImage(config) => &config.block_out_channels,
         })
     }
 
@@ -217,6 +231,7 @@ impl VaeConfig {
             Self::AutoencoderKLWan(config) => return Cow::Owned(config.decoder_widths()),
             Self::AutoencoderKLQwenImage(_) => return self.block_out_channels(),
             Self::AutoencoderDC(config) => &config.decoder_block_out_channels,
+            Self::AutoencoderKLHunyuanImage(config) => &config.block_out_channels,
         })
     }
 
@@ -225,7 +240,11 @@ impl VaeConfig {
         let widths = format!("widths {:?}", self.block_out_channels());
         match self {
             Self::AutoencoderKL(AutoencoderKLConfig { layers_per_block, .. })
-            | Self::AutoencoderKLFlux2(AutoencoderKLFlux2Config { layers_per_block, .. }) => {
+            | Self::AutoencoderKLFlux2(AutoencoderKLFlux2Config { layers_per_block, .. })
+            | Self::AutoencoderKLHunyuanImage(AutoencoderKLHunyuanImageConfig {
+                layers_per_block,
+                ..
+            }) => {
                 format!("{widths}, {layers_per_block} layers a block")
             }
             Self::AutoencoderTiny(config) => {
@@ -257,6 +276,7 @@ impl VaeConfig {
     pub fn downsampling(&self) -> usize {
         match self {
             Self::AutoencoderKLWan(config) => config.downsampling(),
+            Self::AutoencoderKLHunyuanImage(config) => config.spatial_compression_ratio,
             _ => 1 << (self.block_out_channels().len() - 1),
         }
     }
@@ -269,7 +289,7 @@ impl VaeConfig {
             Self::AutoencoderKLWan(config) if config.is_residual => config.downsampling(),
             Self::AutoencoderKLWan(config) => config.patch(),
             // Here too, and squares of pixels become channels.
-            Self::AutoencoderDC(_) => self.downsampling(),
+            Self::AutoencoderDC(_) | Self::AutoencoderKLHunyuanImage(_) => self.downsampling(),
             _ => 1,
         }
     }
@@ -284,7 +304,8 @@ impl VaeConfig {
             | Self::AutoencoderKLFlux2(_)
             | Self::AutoencoderTiny(_)
             | Self::AsymmetricAutoencoderKL(_)
-            | Self::AutoencoderDC(_) => false,
+            | Self::AutoencoderDC(_)
+            | Self::AutoencoderKLHunyuanImage(_) => false,
         }
     }
 
@@ -296,7 +317,9 @@ impl VaeConfig {
             | Self::AutoencoderTiny(_)
             | Self::AsymmetricAutoencoderKL(_)
             | Self::AutoencoderKLQwenImage(_) => 8,
-            Self::AutoencoderKLWan(_) | Self::AutoencoderDC(_) => self.whole_sides().max(8),
+            Self::AutoencoderKLWan(_)
+            | Self::AutoencoderDC(_)
+            | Self::AutoencoderKLHunyuanImage(_) => self.whole_sides().max(8),
             Self::AutoencoderKLFlux2(config) => (self.downsampling() * config.patch_size[0]).max(8),
         }
     }
@@ -319,6 +342,7 @@ impl VaeConfig {
             Self::AutoencoderKLWan(config) => &config.defaulted,
             Self::AutoencoderKLQwenImage(config) => &config.defaulted,
             Self::AutoencoderDC(config) => &config.defaulted,
+            Self::AutoencoderKLHunyuanImage(config) => &config.defaulted,
         }
     }
 
@@ -333,6 +357,7 @@ impl VaeConfig {
             Self::AutoencoderKLWan(config) => config.defaulted.clear(),
             Self::AutoencoderKLQwenImage(config) => config.defaulted.clear(),
             Self::AutoencoderDC(config) => config.defaulted.clear(),
+            Self::AutoencoderKLHunyuanImage(config) => config.defaulted.clear(),
         }
         self
     }
@@ -347,6 +372,7 @@ impl VaeConfig {
             Self::AutoencoderKLWan(config) => &config.unknown,
             Self::AutoencoderKLQwenImage(config) => &config.unknown,
             Self::AutoencoderDC(config) => &config.unknown,
+            Self::AutoencoderKLHunyuanImage(config) => &config.unknown,
         }
     }
 }
@@ -371,4 +397,5 @@ from! {
     AutoencoderKLWan(AutoencoderKLWanConfig),
     AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig),
     AutoencoderDC(AutoencoderDCConfig),
+    AutoencoderKLHunyuanImage(AutoencoderKLHunyuanImageConfig),
 }

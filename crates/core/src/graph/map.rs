@@ -2,8 +2,8 @@
 
 use super::clips::{CausalConv3d, RmsNorm};
 use super::module::{
-    Attention, Body, Conv2d, GroupNorm, Linear, Module, MultiscaleAttention, QkvAttention,
-    Residual, Step,
+    Attention, Body, Conv2d, ConvAttention, GroupNorm, Linear, Module, MultiscaleAttention,
+    QkvAttention, Residual, Step,
 };
 use super::parameter::Parameter;
 use super::shuffles::{BatchNorm2d, GroupedConv2d, RmsNormOfPixels};
@@ -115,6 +115,16 @@ impl<W> Module<W> {
                 Body::QkvAttention(Box::new(QkvAttention {
                     norm: norm.try_map(load)?,
                     to_qkv: to_qkv.try_map(load)?,
+                    proj: proj.try_map(load)?,
+                }))
+            }
+            Body::ConvAttention(attention) => {
+                let ConvAttention { norm, to_q, to_k, to_v, proj } = &**attention;
+                Body::ConvAttention(Box::new(ConvAttention {
+                    norm: norm.try_map(load)?,
+                    to_q: to_q.try_map(load)?,
+                    to_k: to_k.try_map(load)?,
+                    to_v: to_v.try_map(load)?,
                     proj: proj.try_map(load)?,
                 }))
             }

@@ -19,6 +19,7 @@ mod autoencoder_tiny;
 mod asymmetric_autoencoder_kl;
 mod autoencoder_kl_wan;
 mod autoencoder_dc;
+mod autoencoder_kl_hunyuan_image;
 #[cfg(test)]
 mod state_dicts;
 
@@ -26,8 +27,8 @@ pub use autoencoder::{Graph, TensorSpec};
 pub use clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
 pub use map::Load;
 pub use module::{
-    Attention, Body, Conv2d, Elementwise, Function, GroupNorm, Linear, Module, MultiscaleAttention,
-    Order, QkvAttention, Residual, Step,
+    Attention, Body, Conv2d, ConvAttention, Elementwise, Function, GroupNorm, Linear, Module,
+    MultiscaleAttention, Order, QkvAttention, Residual, Step,
 };
 pub use parameter::Parameter;
 pub use shuffles::{BatchNorm2d, GroupedConv2d, RmsNormOfPixels};
@@ -49,6 +50,9 @@ impl Graph {
                 autoencoder_kl_wan::graph(&config.as_wan(), autoencoder_kl_wan::QWEN_IMAGE)
             }
             VaeConfig::AutoencoderDC(config) => autoencoder_dc::graph(config),
+            VaeConfig::AutoencoderKLHunyuanImage(config) => {
+                autoencoder_kl_hunyuan_image::graph(config)
+            }
         }
     }
 }

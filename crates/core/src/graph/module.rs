@@ -49,6 +49,8 @@ pub enum Body<W = ()> {
     BatchNorm2d(BatchNorm2d<W>),
     /// Linear attention, through kernels of several sizes.
     MultiscaleAttention(Box<MultiscaleAttention<W>>),
+    /// The same as [`Body::Attention`] with convolutions for its projections.
+    ConvAttention(Box<ConvAttention<W>>),
 }
 
 /// A step of a sequence.
@@ -92,6 +94,10 @@ pub enum Function {
     ChannelsLast,
     /// Back.
     ChannelsFirst,
+    /// Squares of 2 x 2 pixels become channels, in the order (ph, pw, c): HunyuanImage's.
+    SquaresToChannels2x,
+    /// Its inverse.
+    ChannelsToSquares2x,
 }
 
 /// What a half does to each value of its input or output, in steps that are each rounded.
@@ -205,6 +211,22 @@ pub struct QkvAttention<W = ()> {
     pub proj: Module<W>,
 }
 
+/// Attention with one head as wide as the block, all of whose projections are 1x1 convolutions of images
+/// (N, C, H, W): `HunyuanImageAttentionBlock`. The input is added.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConvAttention<W = ()> {
+    /// Of the image.
+    pub norm: Module<W>,
+    /// To queries.
+    pub to_q: Module<W>,
+    /// To keys.
+    pub to_k: Module<W>,
+    /// To values.
+    pub to_v: Module<W>,
+    /// Of what was attended to.
+    pub proj: Module<W>,
+}
+
 /// `SanaMultiscaleLinearAttention`: heads of `head_dim` channels over single pixels, and as many for each
 /// kernel that looks around them. The input is added.
 #[derive(Debug, Clone, PartialEq)]
@@ -257,6 +279,10 @@ impl<W> Module<W> {
                 let QkvAttention { norm, to_qkv, proj } = &**attention;
                 vec![norm, to_qkv, proj]
             }
+            Body::ConvAttention(attention) => {
+                let ConvAttention { norm, to_q, to_k, to_v, proj } = &**attention;
+                vec![norm, to_q, to_k, to_v, proj]
+            }
         }
     }
 
@@ -291,7 +317,8 @@ impl<W> Module<W> {
             ],
             Body::AvgDown3D(_) | Body::DupUp3D(_) => Vec::new(),
             Body::Sequence(_) | Body::Residual(_) => Vec::new(),
-            Body::Attention(_) | Body::QkvAttention(_) | Body::MultiscaleAttention(_) => Vec::new(),
+            Body::Attention(_) | Body::QkvAttention(_) => Vec::new(),
+            Body::MultiscaleAttention(_) | Body::ConvAttention(_) => Vec::new(),
         }
     }
 
@@ -322,7 +349,8 @@ impl<W> Module<W> {
             | Body::Residual(_)
             | Body::Attention(_)
             | Body::QkvAttention(_)
-            | Body::MultiscaleAttention(_) => {
+            | Body::MultiscaleAttention(_)
+            | Body::ConvAttention(_) => {
                 self.children().first().map_or(0, |first| first.in_channels())
             }
         }

@@ -29,7 +29,8 @@ impl<W> Module<W> {
             Body::GroupedConv2d(_)
             | Body::RmsNormOfPixels(_)
             | Body::BatchNorm2d(_)
-            | Body::MultiscaleAttention(_) => (side > 0).then_some(side),
+            | Body::MultiscaleAttention(_)
+            | Body::ConvAttention(_) => (side > 0).then_some(side),
             Body::DupUp3D(shortcut) => (side > 0).then_some(side * shortcut.factor_s),
         }
     }
@@ -50,8 +51,9 @@ impl<W> Residual<W> {
             shortcut.out_side(side)?;
         }
         // Squares of pixels that become channels have to be whole.
-        if self.shortcut_functions.contains(&Function::PixelUnshuffle2x) && !side.is_multiple_of(2)
-        {
+        let squares = [Function::PixelUnshuffle2x, Function::SquaresToChannels2x];
+        let cuts = squares.iter().any(|function| self.shortcut_functions.contains(function));
+        if cuts && !side.is_multiple_of(2) {
             return None;
         }
         out_side(&self.hidden, side)
@@ -67,8 +69,8 @@ impl Function {
             Self::UpsampleNearest2x => 2 * side,
             Self::Patchify(patch) => side / patch,
             Self::Unpatchify(patch) => side * patch,
-            Self::PixelUnshuffle2x => side / 2,
-            Self::PixelShuffle2x => 2 * side,
+            Self::PixelUnshuffle2x | Self::SquaresToChannels2x => side / 2,
+            Self::PixelShuffle2x | Self::ChannelsToSquares2x => 2 * side,
             Self::GroupMeans(_) | Self::RepeatChannels(_) | Self::GateBySilu => side,
             Self::ChannelsLast | Self::ChannelsFirst => side,
         }

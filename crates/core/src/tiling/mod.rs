@@ -39,6 +39,8 @@ enum Rule {
     Faded,
     /// The same, with half the overlap.
     FadedByAnEighth,
+    /// As the first, of latents alone: diffusers' `AutoencoderKLHunyuanImage` fails to encode in tiles.
+    FadedLatents,
     /// Each is laid over those before it by a mask, also where there is but one.
     Masked(Masked),
     /// As the first, around what the class does to a whole picture.
@@ -109,17 +111,18 @@ impl Tiling {
             ));
         }
         let tile_latent_min_size = size / downsampling;
-        let rule = match Clips::of(config)? {
-            Some(clips) => Rule::Clips(clips),
-            None if is_dc => Rule::FadedByAnEighth,
-            None => Rule::Faded,
+        let rule = match (config, Clips::of(config)?) {
+            (_, Some(clips)) => Rule::Clips(clips),
+            (VaeConfig::AutoencoderDC(_), None) => Rule::FadedByAnEighth,
+            (VaeConfig::AutoencoderKLHunyuanImage(_), None) => Rule::FadedLatents,
+            _ => Rule::Faded,
         };
         Ok(Self { tile_sample_min_size: size, tile_latent_min_size, rule })
     }
 
     /// Whether the end of each tile fades into the next, which is where the units of tiles are got wrong.
     pub fn is_faded(self) -> bool {
-        self.rule == Rule::Faded
+        matches!(self.rule, Rule::Faded | Rule::FadedLatents)
     }
 
     /// Whether tiles are laid over each other by masks, also where there is but one.
@@ -178,6 +181,24 @@ fn check_can_be_split(config: &VaeConfig, option: &str) -> Result<()> {
     }
 }
 
+/// Fails where `sample` (N, 3, H, W) is larger than a tile of so many pixels a side, in a class that diffusers
+/// does not encode in tiles.
+fn check_fits_a_tile(sample: ArrayView4<f32>, tile: usize) -> Result<()> {
+    let (_, _, height, width) = sample.dim();
+    match height <= tile && width <= tile {
+        true => Ok(()),
+        false => Err(Error::option(
+            "`tiling`",
+            format!(
+                "diffusers' AutoencoderKLHunyuanImage fails to encode in tiles, and {width} x {height} \
+                 pixels are more than one of {tile}: its tiled_encode expects clips (N, C, T, H, W)"
+            ),
+            "leave it out, give a `tile_size` that the whole picture fits in, or decode latents alone, \
+             which diffusers does in tiles",
+        )),
+    }
+}
+
 impl Splitting {
     /// By tiles of `tile_size` as [`Tiling::new`] takes it, where that is given, and by pictures of a batch
     /// where `slicing` is set.
@@ -217,6 +238,11 @@ impl Splitting {
 
     /// Moments (N, 2C, h, w) of `sample` (N, 3, H, W), of which `encode` is given the parts; blending
     /// rounds to `dtype` as the model does.
+    ///
+    /// # Errors
+    ///
+    /// The first error of `encode`, and where `sample` is larger than a tile of `AutoencoderKLHunyuanImage`,
+    /// which diffusers fails to encode.
     pub fn moments(
         &self,
         sample: ArrayView4<f32>,
@@ -232,6 +258,10 @@ impl Splitting {
             Some(tiling @ Tiling { rule: Rule::Faded, .. }) => {
                 let (from, to) = tiling.sides();
                 Some(Tiles::Faded(Cuts::new(from, to)))
+            }
+            Some(Tiling { rule: Rule::FadedLatents, tile_sample_min_size, .. }) => {
+                check_fits_a_tile(sample, tile_sample_min_size)?;
+                None
             }
             Some(tiling @ Tiling { rule: Rule::FadedByAnEighth, .. }) => {
                 let (from, to) = tiling.sides();
@@ -256,7 +286,7 @@ impl Splitting {
             let (to, from) = tiling.sides();
             let tiles = match tiling.rule {
                 Rule::Masked(rule) => Tiles::Masked(rule.of_latents(from)),
-                Rule::Faded => Tiles::Faded(Cuts::new(from, to)),
+                Rule::Faded | Rule::FadedLatents => Tiles::Faded(Cuts::new(from, to)),
                 Rule::FadedByAnEighth => Tiles::Faded(Cuts::overlapping(from, to, 8)),
                 Rule::Clips(rule) => Tiles::Clips(rule, (to, from)),
             };

@@ -302,6 +302,15 @@ impl Engine for Fused {
         Ok(Deferred::ready(image, Layout::Image))
     }
 
+    fn attention_of_images(
+        &self,
+        [query, key, value]: [Deferred; 3],
+        at: &str,
+    ) -> Result<Deferred> {
+        let attended = self.scaled_dot_product_attention(query, key, value, at)?;
+        Ok(attended.laid_out_as(Layout::Image))
+    }
+
     fn avg_down(&self, xs: &Deferred, shape: AvgDown3D, at: &str) -> Result<Deferred> {
         self.as_reference(xs, |reference, image| reference.avg_down(image, shape, at))
     }

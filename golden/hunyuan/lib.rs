@@ -1,0 +1,10 @@
+//! The goldens of `AutoencoderKLHunyuanImage` (HunyuanImage 2.1): a part of those of `vae-fidelity-goldens`, in a
+//! crate of its own because of its size. Its pictures and tolerances are that crate's, whose `README.md`
+//! describes the files. Data alone: `vae-fidelity-harness` judges by it with the feature `hunyuan`.
+
+use std::path::Path;
+
+/// The folder that holds `manifest.json`, as long as the sources of this crate are where it was built.
+pub fn folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
