@@ -47,6 +47,7 @@ Class = Literal[
     "AutoencoderKLWan",
     "AutoencoderKLQwenImage",
     "AutoencoderDC",
+    "AutoencoderKLHunyuanImage",
 ]
 """A class of diffusers' `models/autoencoders/`, as `_class_name` names it."""
 
@@ -75,6 +76,7 @@ Family = Literal[
     "dc-ae-f32-mix",
     "dc-ae-f64-mix",
     "dc-ae-f128-mix",
+    "hunyuanimage",
     "unknown",
 ]
 """A family of published VAEs that share graph and scaling."""
@@ -364,6 +366,37 @@ class AutoencoderDCConfig:
     """What latents are multiplied by before diffusion."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderKLHunyuanImageConfig:
+    """The fields of diffusers' `AutoencoderKLHunyuanImage.__init__`
+    (`models/autoencoders/autoencoder_kl_hunyuanimage.py`, diffusers 0.42.1), validated as
+    `super::AutoencoderKLConfig` is. The first seven have no default there, and are asked for."""
+
+    in_channels: int
+    """Channels of the input picture."""
+    out_channels: int
+    """Channels of the decoded picture."""
+    latent_channels: int
+    """Channels of the latents."""
+    block_out_channels: list[int]
+    """Channels of each level, from the picture inwards; multiples of 32, the groups of every norm."""
+    layers_per_block: int
+    """Resnets in a level of the encoder; the decoder has one more."""
+    spatial_compression_ratio: int
+    """How many times smaller the latents are than the picture, a side: a power of two. As many levels as it has
+    doublings halve the picture, those at the picture in the encoder and those at the latents in the decoder."""
+    sample_size: int
+    """Side that the model was made for; sets diffusers' tile size."""
+    scaling_factor: float
+    """What latents are multiplied by before diffusion; 1 where the file has none, with which diffusers' own
+    pipeline fails."""
+    downsample_match_channel: bool
+    """Whether what halves the picture makes the next level's channels; diffusers runs a model without that only
+    where all levels have the same."""
+    upsample_match_channel: bool
+    """The same of what doubles it."""
+
+
 VaeConfig = (
     AutoencoderKLConfig
     | AutoencoderKLFlux2Config
@@ -372,6 +405,7 @@ VaeConfig = (
     | AutoencoderKLWanConfig
     | AutoencoderKLQwenImageConfig
     | AutoencoderDCConfig
+    | AutoencoderKLHunyuanImageConfig
 )
 """A `config.json`, read for the class that it names. In JSON it has that class's fields."""
 
