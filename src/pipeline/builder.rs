@@ -223,6 +223,13 @@ impl PipelineBuilder {
                     .to_owned(),
             );
         }
+        if splitting.tiling.is_some_and(|tiling| !tiling.encodes()) {
+            notes.push(format!(
+                "pictures are encoded whole, and latents decoded in tiles: diffusers fails to encode an {} in \
+                 tiles",
+                checkpoint.config().class().name()
+            ));
+        }
         if execution.dtype() == Dtype::Bf16 {
             notes.push(
                 "bf16 has no picture, so nothing is written or compared: only the decoded tensor is judged"

@@ -80,7 +80,7 @@ impl Pipeline {
 
     /// Refuses a size that certainly takes more memory than there is, before anything of it is made.
     pub(super) fn check_memory(&self, size: (usize, usize)) -> Result<()> {
-        match self.model.splitting.tiling {
+        match self.model.splitting.tiling.filter(|tiling| tiling.encodes()) {
             // Each tile is as small as it is made.
             Some(_) => Ok(()),
             None => self.execution.check_memory(self.vae.config(), size),

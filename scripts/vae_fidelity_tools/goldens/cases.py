@@ -365,11 +365,14 @@ HUNYUAN = [
     hunyuan("uneven-sample", "-uneven", "The same, a draw.", (24, 40), seed=2),
     hunyuan("uneven-blocks", "-uneven", "The same, block by block.", (24, 16), trace=True, blocks=True),
     hunyuan("flat-mode", "-flat", "Levels that keep the size, those at the latents in the encoder and those at the picture in the "
-            "decoder, and nothing that matches channels.", (40, 24), trace=True),
+            "decoder, and nothing that matches channels; what the first norm is given varies so little that eps shows.", (40, 24),
+            trace=True),
     hunyuan("small-f16-mode", "-small", "Every operation rounds to the dtype, in f16.", (64, 32), dtype="f16"),
     hunyuan("small-f16-sample", "-small", "The same, a draw.", (64, 32), "coffee.jpg", dtype="f16", seed=1),
     hunyuan("small-bf16-mode", "-small", "Every operation rounds to the dtype, in bf16.", (64, 32), dtype="bf16"),
     hunyuan("small-bf16-sample", "-small", "The same, a draw.", (64, 32), "coffee.jpg", dtype="bf16", seed=1),
+    hunyuan("tiles", "-uneven", "enable_tiling() with tiles of 32 for decoding alone, since diffusers fails to encode in tiles: "
+            "three columns and three rows.", (72, 56), tiling=True, tile_size=32),
     hunyuan("small-slices", "-small", "Two pictures in one batch with enable_slicing(); the pixels are the first one's.", (32, 64),
             batch=("coffee.jpg",)),
 ]  # fmt: skip

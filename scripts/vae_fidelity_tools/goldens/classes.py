@@ -219,7 +219,7 @@ class HunyuanImage:
     functions = {
         "image_to_tensor, decode_from_latents, tensor_to_image": "the gist's",
         "load": "AutoencoderKLHunyuanImage.from_pretrained, since the gist's load_vae is AutoencoderKL's",
-        "encode": "the gist's encode_to_latents, whose latents are made contiguous",
+        "encode": "the gist's encode_to_latents, whose latents are cloned in torch.contiguous_format; never in tiles",
     }
 
     def __init__(self, gist):
@@ -230,7 +230,11 @@ class HunyuanImage:
         return vae.to(device).eval()
 
     def encode(self, vae, sample, seed):
-        return self.gist.encode_to_latents(vae, sample, sample=seed is not None, seed=seed).contiguous()
+        tiling, vae.use_tiling = vae.use_tiling, False  # tiled_encode fails: it expects clips
+        latents = self.gist.encode_to_latents(vae, sample, sample=seed is not None, seed=seed)
+        vae.use_tiling = tiling
+        # Of one pixel contiguous() would leave the strides as they are.
+        return latents.clone(memory_format=torch.contiguous_format)
 
     def decode(self, vae, latents):
         return self.gist.decode_from_latents(vae, latents)

@@ -142,7 +142,8 @@ fn a_half_is_called_that() {
 #[test]
 fn what_inspect_sees_are_tensors_of_the_class() {
     let config = published();
-    let path = Model::new(&config, "").renamed(original).write("vae.safetensors");
+    let model = Model::new(&config, "").renamed(original);
+    let path = model.write("vae.safetensors");
     let contents = Contents::open(&Source::File { path }, &OpenOptions::default()).unwrap();
     assert_eq!(contents.config().unwrap().class(), Class::AutoencoderKLHunyuanImage);
     assert_eq!(contents.expected(), expected_tensors(&config));

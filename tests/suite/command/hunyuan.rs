@@ -54,16 +54,24 @@ fn latents_that_were_saved_are_those_that_are_expected() {
 }
 
 #[test]
-fn diffusers_does_not_encode_in_tiles_and_that_is_said() {
+fn diffusers_decodes_alone_in_tiles_and_that_is_said() {
     let sandbox = sandbox("hunyuanimage-uneven");
-    let run = |size: &str| {
-        let arguments = ["check", "photo.png", "--repo", "model", "--tiling", "--tile-size", size];
-        sandbox.run(&arguments)
+    let run = |more: &[&str]| {
+        let saved = ["--save-latents", "z.safetensors", "--save-decoded", "d.safetensors"];
+        let ran = check(&sandbox, &[&saved[..], more].concat());
+        let values = ["z.safetensors", "d.safetensors"]
+            .map(|name| read(&sandbox.path(name)).unwrap()[0].values.clone());
+        (ran, values)
     };
-    // The whole picture fits in.
-    run("80").exits(1);
-    run("32").exits(2).notes("fails to encode in tiles").notes("72 x 56 pixels");
-    run("40").exits(2).notes("expected a multiple of 16");
+    let (_, whole) = run(&[]);
+    let (tiled, in_tiles) = run(&["--tiling", "--tile-size", "32"]);
+    tiled.notes("pictures are encoded whole");
+    assert_eq!(whole[0], in_tiles[0]);
+    assert_ne!(whole[1], in_tiles[1]);
+    let (_, one) = run(&["--tiling", "--tile-size", "80"]);
+    assert_eq!(whole, one);
+    let size = ["check", "photo.png", "--repo", "model", "--tiling", "--tile-size", "40"];
+    sandbox.run(&size).exits(2).notes("expected a multiple of 16");
 }
 
 #[test]

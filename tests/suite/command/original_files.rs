@@ -58,6 +58,7 @@ fn dc_has_a_verdict() {
 }
 
 #[test]
+#[ignore = "takes 2.5 GB: .ci/full runs it"]
 fn hunyuan_image_has_a_verdict() {
     let file = Model::new(&hunyuan::published(), "").renamed(hunyuan::original);
     let path = file.write("hunyuan_image_2.1_vae_fp16.safetensors");

@@ -42,6 +42,28 @@ pub(super) fn mapped(checkpoint: &Checkpoint, name: &str) -> Result<Tensor> {
     tensor.attempt(|| format!("loading {name}"))
 }
 
+/// Whether the sum of two images that lie like `image` would lie as they do. It does not where `image` is a view
+/// of another shape: dimensions of size 1 have strides of their own there, which say nothing of its values, and
+/// by which the next layer chooses its kernel all the same.
+fn lies_as_if_new(image: &Tensor) -> bool {
+    let size = image.size();
+    let strides = |order: &[usize]| {
+        let mut strides = vec![0; size.len()];
+        let mut step = 1;
+        for &axis in order.iter().rev() {
+            strides[axis] = step;
+            step *= size[axis].max(1);
+        }
+        strides
+    };
+    let axes: Vec<usize> = (0..size.len()).collect();
+    match size.len() {
+        _ if image.is_contiguous() => image.stride() == strides(&axes),
+        4 => image.stride() == strides(&[0, 2, 3, 1]),
+        _ => false,
+    }
+}
+
 impl Engine for Reference {
     type Tensor = Tensor;
     type Weight = Tensor;
@@ -132,15 +154,15 @@ impl Engine for Reference {
         at: &str,
     ) -> Result<Tensor> {
         match (hidden.stride() == input.stride(), first) {
-            (true, _) => hidden.f_add_(&input),
-            (false, First::Input) => input.f_add(&hidden),
-            (false, First::Hidden) => hidden.f_add(&input),
+            (true, _) if lies_as_if_new(&hidden) => hidden.f_add_(&input),
+            (_, First::Input) => input.f_add(&hidden),
+            (_, First::Hidden) => hidden.f_add(&input),
         }
         .attempt(|| at)
     }
 
     fn add_residual(&self, mut hidden: Tensor, residual: &Tensor, at: &str) -> Result<Tensor> {
-        match hidden.stride() == residual.stride() {
+        match hidden.stride() == residual.stride() && lies_as_if_new(&hidden) {
             true => hidden.f_add_(residual),
             false => hidden.f_add(residual),
         }

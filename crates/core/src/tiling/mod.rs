@@ -39,7 +39,7 @@ enum Rule {
     Faded,
     /// The same, with half the overlap.
     FadedByAnEighth,
-    /// As the first, of latents alone: diffusers' `AutoencoderKLHunyuanImage` fails to encode in tiles.
+    /// As the first, of latents alone ([`Tiling::encodes`]).
     FadedLatents,
     /// Each is laid over those before it by a mask, also where there is but one.
     Masked(Masked),
@@ -66,7 +66,7 @@ impl Tiling {
     /// Returns an error unless a quarter of a tile is a whole number of latents, since diffusers' steps
     /// and overlaps would not meet, for a `sample_size` of two numbers, for which diffusers fails, for
     /// an `AutoencoderTiny` that diffusers fails to tile, and for a class that it does not tile at all
-    /// ([`VaeConfig::can_be_split`]).
+    /// ([`VaeConfig::can_be_split`]). One that it decodes alone in tiles is taken ([`Self::encodes`]).
     ///
     /// # Examples
     ///
@@ -125,6 +125,12 @@ impl Tiling {
         matches!(self.rule, Rule::Faded | Rule::FadedLatents)
     }
 
+    /// Whether pictures are encoded in tiles, too. `AutoencoderKLHunyuanImage` encodes them whole, since diffusers'
+    /// fails to do it in tiles: its `tiled_encode` expects clips (N, C, T, H, W).
+    pub fn encodes(self) -> bool {
+        self.rule != Rule::FadedLatents
+    }
+
     /// Whether tiles are laid over each other by masks, also where there is but one.
     fn is_masked(self) -> bool {
         matches!(self.rule, Rule::Masked(_))
@@ -181,24 +187,6 @@ fn check_can_be_split(config: &VaeConfig, option: &str) -> Result<()> {
     }
 }
 
-/// Fails where `sample` (N, 3, H, W) is larger than a tile of so many pixels a side, in a class that diffusers
-/// does not encode in tiles.
-fn check_fits_a_tile(sample: ArrayView4<f32>, tile: usize) -> Result<()> {
-    let (_, _, height, width) = sample.dim();
-    match height <= tile && width <= tile {
-        true => Ok(()),
-        false => Err(Error::option(
-            "`tiling`",
-            format!(
-                "diffusers' AutoencoderKLHunyuanImage fails to encode in tiles, and {width} x {height} \
-                 pixels are more than one of {tile}: its tiled_encode expects clips (N, C, T, H, W)"
-            ),
-            "leave it out, give a `tile_size` that the whole picture fits in, or decode latents alone, \
-             which diffusers does in tiles",
-        )),
-    }
-}
-
 impl Splitting {
     /// By tiles of `tile_size` as [`Tiling::new`] takes it, where that is given, and by pictures of a batch
     /// where `slicing` is set.
@@ -221,7 +209,8 @@ impl Splitting {
 
     /// Whether `sample` (N, 3, H, W) is encoded in parts.
     pub fn splits_sample(&self, sample: &ArrayView4<f32>) -> bool {
-        self.splits(sample, |tiling| tiling.tile_sample_min_size)
+        let tiling = self.tiling.filter(|tiling| tiling.encodes());
+        Self { tiling, ..*self }.splits(sample, |tiling| tiling.tile_sample_min_size)
     }
 
     /// Whether `latents` (N, C, h, w) are decoded in parts.
@@ -238,30 +227,21 @@ impl Splitting {
 
     /// Moments (N, 2C, h, w) of `sample` (N, 3, H, W), of which `encode` is given the parts; blending
     /// rounds to `dtype` as the model does.
-    ///
-    /// # Errors
-    ///
-    /// The first error of `encode`, and where `sample` is larger than a tile of `AutoencoderKLHunyuanImage`,
-    /// which diffusers fails to encode.
     pub fn moments(
         &self,
         sample: ArrayView4<f32>,
         dtype: Dtype,
         mut encode: impl FnMut(ArrayView4<f32>) -> Result<Array4<f32>>,
     ) -> Result<Array4<f32>> {
-        let tiling = self.tiling.map(|tiling| (tiling, tiling.tile_sample_min_size));
-        let tiles = match self.tiling {
-            None => None,
+        let tiling = self.tiling.filter(|tiling| tiling.encodes());
+        let tiles = match tiling {
+            None | Some(Tiling { rule: Rule::FadedLatents, .. }) => None,
             Some(Tiling { rule: Rule::Masked(rule), tile_sample_min_size, .. }) => {
                 Some(Tiles::Masked(rule.of_sample(tile_sample_min_size, sample, dtype)?))
             }
             Some(tiling @ Tiling { rule: Rule::Faded, .. }) => {
                 let (from, to) = tiling.sides();
                 Some(Tiles::Faded(Cuts::new(from, to)))
-            }
-            Some(Tiling { rule: Rule::FadedLatents, tile_sample_min_size, .. }) => {
-                check_fits_a_tile(sample, tile_sample_min_size)?;
-                None
             }
             Some(tiling @ Tiling { rule: Rule::FadedByAnEighth, .. }) => {
                 let (from, to) = tiling.sides();
@@ -271,6 +251,7 @@ impl Splitting {
                 Some(Tiles::Faded(rule.of_sample(tiling.sides())))
             }
         };
+        let tiling = tiling.map(|tiling| (tiling, tiling.tile_sample_min_size));
         self.run(sample, tiles.zip(tiling), dtype, |part, _| encode(part))
     }
 

@@ -99,3 +99,27 @@ fn a_class_that_diffusers_does_not_split_is_refused() {
     }
     assert_eq!(Splitting::new(&config, None, false).unwrap(), Splitting::default());
 }
+
+#[test]
+fn hunyuan_image_is_encoded_whole_and_decoded_in_tiles() {
+    let text = r#"{"_class_name": "AutoencoderKLHunyuanImage", "in_channels": 3, "out_channels": 3,
+        "latent_channels": 4, "block_out_channels": [32, 32], "layers_per_block": 1,
+        "spatial_compression_ratio": 2, "sample_size": 16}"#;
+    let config = VaeConfig::from_json(text, "a test").unwrap();
+    let splitting = Splitting::new(&config, Some(None), false).unwrap();
+    let sample = counting((1, 3, 32, 24));
+    assert!(!splitting.splits_sample(&sample.view()));
+    let moments = splitting.moments(sample.view(), Dtype::F32, |part| {
+        assert_eq!(part.dim(), sample.dim());
+        halved(part)
+    });
+    let latents = moments.unwrap();
+    assert!(splitting.splits_latents(&latents.view()));
+    let mut parts = 0;
+    let decoded = splitting.decoded(latents.view(), Dtype::F32, |tile, _| {
+        parts += 1;
+        let (n, c, h, w) = tile.dim();
+        Ok(Array4::from_elem((n, c, 2 * h, 2 * w), 1.0))
+    });
+    assert_eq!((decoded.unwrap().dim(), parts), (sample.dim(), 6));
+}
