@@ -40,7 +40,8 @@ fn alpha(sandbox: &Sandbox, file: &str) -> Alpha8 {
 fn alpha_goes_in_and_comes_out_as_a_fourth_channel() {
     let sandbox = sandbox();
     let saved = ["--save-decoded", "d.safetensors", "--save-input", "i.png", "--out", "o.png"];
-    let text = check(&sandbox, "cut.png", &saved);
+    let text = check(&sandbox, "cut.png", &[&saved[..], &["--report", "page.html"]].concat());
+    assert!(String::from_utf8(sandbox.read("page.html")).unwrap().contains("PSNR of alpha alone"));
     text.says("RGBA").says("alpha    PSNR").notes("also of those below transparent pixels");
     let decoded = tensor(&sandbox, "d.safetensors", "decoded");
     assert_eq!(decoded.dim().1, 4);
