@@ -107,7 +107,7 @@ fn channels_last_passes_the_goldens_on_the_cpu() {
 
 #[cfg(feature = "tch")]
 mod beside_the_reference_engine {
-    use ndarray::{Array4, ArrayD, s};
+    use ndarray::{Array4, ArrayD, Axis, concatenate, s};
     use vae_fidelity::autoencoder_kl::{Device, rounded_trip};
     use vae_fidelity::checkpoint::expected_tensors;
     use vae_fidelity::image_processor::denormalize;
@@ -141,6 +141,10 @@ mod beside_the_reference_engine {
         let whole = samples(64, 96);
         for (name, checkpoint) in models() {
             let samples = if checkpoint.config().whole_sides() > 1 { &whole } else { &uneven };
+            // In RGBA the first channel stands for alpha, too.
+            let alpha = if checkpoint.config().has_alpha() { 1 } else { 0 };
+            let alpha = samples.slice(s![.., ..alpha, .., ..]);
+            let samples = concatenate(Axis(1), &[samples.view(), alpha]).unwrap();
             let reference = AutoencoderKL::load(&checkpoint, Device::CPU, Dtype::F32).unwrap();
             let fast = FastAutoencoderKL::load(&checkpoint, Some(2)).unwrap();
             let expected = reference.encode(samples.view(), None).unwrap();
