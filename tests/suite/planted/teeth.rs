@@ -79,7 +79,7 @@ fn a_second_implementation_without_a_fault_passes_every_small_case() {
     // That implementation has AutoencoderKL and AsymmetricAutoencoderKL.
     let is_had = |case: &Case| {
         let deterministic = case.posterior.kind == PosteriorKind::Deterministic;
-        let of_others = ["flux2", "wan", "qwen-image"];
+        let of_others = ["flux2", "wan", "qwen-image", "hunyuanimage"];
         !of_others.iter().any(|other| case.model.starts_with(other)) && !deterministic
     };
     let small = |case: &&Case| {
