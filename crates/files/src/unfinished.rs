@@ -74,10 +74,20 @@ fn remove(begun: &BTreeSet<PathBuf>) {
         // Under a name that no thread knows nothing is added while it goes.
         let mut ending = path.clone().into_os_string();
         ending.push("-ending");
-        let _ = match fs::rename(path, &ending) {
-            Ok(()) => fs::remove_dir_all(&ending),
-            Err(_) => fs::remove_dir_all(path),
-        };
+        match fs::rename(path, &ending) {
+            Ok(()) => remove_folder(ending.as_ref()),
+            Err(_) => remove_folder(path),
+        }
+    }
+}
+
+/// A file that a thread had found the folder for before it got its new name appears while it goes.
+fn remove_folder(path: &Path) {
+    const TRIES: usize = 8;
+    for _ in 0..TRIES {
+        if fs::remove_dir_all(path).is_ok() {
+            return;
+        }
     }
 }
 
