@@ -94,7 +94,7 @@ def test_every_form_of_a_picture_is_the_same(builtin, pixels):
         ("absent.png", "no such file"),
         (b"no picture", "expected an image, found text"),
         (np.zeros((64, 64), np.uint8), "uint8 of shape (64, 64)"),
-        (np.zeros((64, 64, 4), np.uint8), "(64, 64, 4)"),
+        (np.zeros((64, 64, 2), np.uint8), "(64, 64, 2)"),
         (np.zeros((3, 60, 64), np.float32), "not resized"),
         (np.full((3, 64, 64), 200, np.float32), "[-1, 1]"),
         (np.full((3, 64, 64), np.nan, np.float32), "[-1, 1]"),
@@ -107,6 +107,14 @@ def test_what_is_no_picture_is_refused_in_words(builtin, picture, says):
     with pytest.raises(vae_fidelity.VaeFidelityError) as raised:
         builtin.check(picture)
     assert says in str(raised.value) and raised.value.next
+
+
+def test_a_vae_of_rgb_leaves_alpha_out_and_says_so(builtin):
+    rgba = np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8)
+    report = builtin.check(rgba)
+    assert "alpha is left out: this VAE takes RGB" in report.notes
+    assert report.metrics == builtin.check(np.ascontiguousarray(rgba[..., :3])).metrics
+    assert report.picture.shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize(
