@@ -98,7 +98,7 @@ fn the_goldens_come_with_the_crate_and_judge() {
     let failed: Vec<_> = report.failures().map(|(_, check)| check.tensor.name()).collect();
     assert_eq!(failed, ["latents", "decoded", "end_to_end"], "{report}");
     // Of classes whose goldens are crates of their own.
-    for case in ["tiny-small-mode", "asymmetric-small-mode", "wan-small-mode", "dc-sana-small-mode"] {
+    for case in ["tiny-small-mode", "asymmetric-small-mode", "wan-small-mode", "dc-sana-small-mode", "hunyuanimage-small-mode"] {
         let report = Suite::builtin()
             .unwrap()
             .only(case)
@@ -120,7 +120,7 @@ echo "a port's tests need $crates crates, at most $crates_limit, and no C compil
 # The root's own tests, which find the goldens beside it.
 packed=$(find "$work" -maxdepth 1 -name 'vae-fidelity-[0-9]*')
 cp -r "$(find "$work" -maxdepth 1 -name 'vae-fidelity-goldens-[0-9]*')" "$packed/golden"
-for part in tiny asymmetric wan dc; do
+for part in tiny asymmetric wan dc hunyuan; do
   cp -r "$(find "$work" -maxdepth 1 -name "vae-fidelity-goldens-$part-[0-9]*")" "$packed/golden/$part"
 done
 # The second trained VAE, which is for tests alone and stays in the repository.
