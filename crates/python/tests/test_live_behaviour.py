@@ -374,3 +374,11 @@ def test_memory_after_many_checks_is_what_it_was():
 def test_torch_is_not_imported_for_a_file():
     code = "import sys, vae_fidelity as v; v.check('golden/images/astronaut.png'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_class_that_diffusers_fails_to_encode_in_tiles_is_said_to_fail():
+    vae = MODELS["AutoencoderKLHunyuanImage"]()
+    vae.enable_tiling(32)
+    report = vae_fidelity.check(vae, PHOTO, **SIZE)
+    [found] = [each for each in report.findings if each.severity == "error"]
+    assert found.code == "live-forward-differs" and found.title.startswith("encode() raised ValueError")
