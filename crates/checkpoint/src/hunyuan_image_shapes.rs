@@ -14,13 +14,14 @@ pub(super) fn is_hunyuan_image(vae: &BTreeMap<String, Entry>) -> bool {
     vae.keys().any(|name| is_of_hunyuan_image(name))
 }
 
-/// Whether no other class that is run has a tensor of this name.
+/// Whether no other class that is run has a tensor of this name: Wan's has `conv1` and `conv2` in such a list too,
+/// but its norms are over channels.
 pub(super) fn is_of_hunyuan_image(name: &str) -> bool {
     let parts: Vec<&str> = name.split('.').collect();
     let [half, list, number, part, "weight" | "bias"] = parts[..] else { return false };
     matches!((half, list), ("encoder", "down_blocks") | ("decoder", "up_blocks"))
         && number.parse::<usize>().is_ok()
-        && ["norm1", "conv1", "norm2", "conv2", "conv"].contains(&part)
+        && ["norm1", "norm2", "conv"].contains(&part)
 }
 
 /// The fields of a config that the names and shapes of `vae` settle, where every level but the last halves the
@@ -63,4 +64,25 @@ pub(super) fn fields(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<Val
 fn bad(origin: &Path, name: &str, problem: String) -> Error {
     let next = "pass the model's config.json with `config` if it is one all the same";
     Error::checkpoint(origin, format!("{name}: {problem}"), next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_hunyuan_image;
+
+    #[test]
+    fn blocks_of_wan_are_one_list_too_and_have_other_norms() {
+        for name in ["encoder.down_blocks.0.norm1.weight", "decoder.up_blocks.3.conv.bias"] {
+            assert!(is_of_hunyuan_image(name), "{name}");
+        }
+        for name in [
+            "encoder.down_blocks.0.norm1.gamma",
+            "encoder.down_blocks.0.conv1.weight",
+            "encoder.down_blocks.1.conv_shortcut.weight",
+            "encoder.down_blocks.2.resample.1.weight",
+            "encoder.down_blocks.0.resnets.0.norm1.weight",
+        ] {
+            assert!(!is_of_hunyuan_image(name), "{name}");
+        }
+    }
 }
