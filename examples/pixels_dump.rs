@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use vae_fidelity::Result;
-use vae_fidelity::pixels::{Alpha8, Filter, PassOrder, Rgb8, open, resize_bicubic, resize_rgba};
+use vae_fidelity::pixels::{Filter, PassOrder, open, resize_bicubic, resize_rgba};
 
 #[derive(Deserialize)]
 struct Job {
@@ -42,11 +42,11 @@ fn answer(job: &Job, bytes: &mut Vec<u8>) -> Result<Value> {
     }
     let notes = opened.notes.clone();
     let (opened, alpha) = opened.into_rgba()?;
-    bytes.extend(rgba(&opened.pixels, &alpha));
+    bytes.extend(alpha.interleaved(&opened.pixels)?);
     for &size in &job.rgba_sizes {
         let order = PassOrder::Pillow;
         let (pixels, alpha) = resize_rgba(&opened.pixels, &alpha, size, Filter::Bicubic, order)?;
-        bytes.extend(rgba(&pixels, &alpha));
+        bytes.extend(alpha.interleaved(&pixels)?);
     }
     Ok(json!({
         "format": opened.format.name(),
@@ -55,10 +55,4 @@ fn answer(job: &Job, bytes: &mut Vec<u8>) -> Result<Value> {
         "height": opened.pixels.height(),
         "notes": notes,
     }))
-}
-
-fn rgba(pixels: &Rgb8, alpha: &Alpha8) -> Vec<u8> {
-    let (colours, _) = pixels.data().as_chunks::<3>();
-    let pairs = colours.iter().zip(alpha.data());
-    pairs.flat_map(|(&[r, g, b], &alpha)| [r, g, b, alpha]).collect()
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ndarray::Array4;
 
 use super::loaded::Pipeline;
-use super::picture::{Picture, Taken};
+use super::picture::{Picture, Taken, picture_of};
 use super::step::Step;
 use crate::baseline::Baseline;
 use crate::diagnosis::{
@@ -14,7 +14,6 @@ use crate::diagnosis::{
 };
 use crate::engine::CrossCheck;
 use crate::forecast::forecast;
-use crate::image_processor::{denormalize, denormalize_alpha};
 use crate::metrics::{AlphaMetrics, PixelMetrics, Visibility};
 use crate::pixels::{Alpha8, Exif};
 use crate::report::{
@@ -160,14 +159,7 @@ impl Pipeline {
         let decoding = decoding.elapsed();
 
         progress(Step::Judging);
-        let picture = match dtype {
-            Dtype::Bf16 => None,
-            _ => Some(denormalize(decoded.view(), dtype)?),
-        };
-        let picture_alpha = match dtype {
-            Dtype::Bf16 => None,
-            _ => denormalize_alpha(decoded.view(), dtype)?,
-        };
+        let (picture, picture_alpha) = picture_of(decoded.view(), dtype)?;
         progress(Step::Diagnosing);
         let trip = Trip {
             taken: &taken,

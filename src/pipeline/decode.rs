@@ -6,12 +6,12 @@ use std::time::Instant;
 use ndarray::{Array4, ArrayD};
 
 use super::loaded::Pipeline;
+use super::picture::picture_of;
 use super::step::Step;
 use crate::diagnosis::{
     Axes, Finding, LatentsDiagnosis, LatentsEvidence, LatentsScale, UserPicture,
     by_what_to_mend_first, diagnose_latents, f16_extremes, latent_rows, unscaled_latents,
 };
-use crate::image_processor::{denormalize, denormalize_alpha};
 use crate::pixels::Alpha8;
 use crate::report::{
     DecodeReport, DecodeTimings, Decoded, GivenLatents, LatentsSource, SCHEMA_VERSION, SavedFile,
@@ -126,14 +126,7 @@ impl Pipeline {
         let decoded = vae.decode(unscaled.view())?;
         let decoding = decoding.elapsed();
         let dtype = vae.dtype();
-        let picture = match dtype {
-            Dtype::Bf16 => None,
-            _ => Some(denormalize(decoded.view(), dtype)?),
-        };
-        let picture_alpha = match dtype {
-            Dtype::Bf16 => None,
-            _ => denormalize_alpha(decoded.view(), dtype)?,
-        };
+        let (picture, picture_alpha) = picture_of(decoded.view(), dtype)?;
 
         progress(Step::Diagnosing);
         // Before a rule runs the model on something else. In f16 itself it is no warning.

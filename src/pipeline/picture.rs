@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::Array4;
+use ndarray::{Array4, ArrayView4};
 
 use crate::config::VaeConfig;
 use crate::image_processor::{denormalize, denormalize_alpha, normalize, normalize_rgba};
@@ -203,6 +203,17 @@ impl Taken {
             width,
             height,
         }
+    }
+}
+
+/// What was decoded, and its alpha where the VAE is one of RGBA; neither where the arithmetic has no picture.
+pub(super) fn picture_of(
+    decoded: ArrayView4<f32>,
+    dtype: Dtype,
+) -> Result<(Option<Rgb8>, Option<Alpha8>)> {
+    match dtype {
+        Dtype::Bf16 => Ok((None, None)),
+        _ => Ok((Some(denormalize(decoded, dtype)?), denormalize_alpha(decoded, dtype)?)),
     }
 }
 

@@ -37,15 +37,8 @@ pub fn normalize(pixels: &Rgb8, dtype: Dtype) -> Array4<f32> {
 ///
 /// Returns an error if `alpha` is of another size than `pixels`.
 pub fn normalize_rgba(pixels: &Rgb8, alpha: &Alpha8, dtype: Dtype) -> Result<Array4<f32>> {
-    let (width, height) = (pixels.width(), pixels.height());
-    if (alpha.width(), alpha.height()) != (width, height) {
-        return Err(Error::tensor(
-            "alpha",
-            format!("expected {width} x {height}, found {} x {}", alpha.width(), alpha.height()),
-            "pass both of one picture",
-        ));
-    }
-    Ok(Array4::from_shape_fn((1, 4, height, width), |(_, c, y, x)| {
+    alpha.check_size(pixels)?;
+    Ok(Array4::from_shape_fn((1, 4, pixels.height(), pixels.width()), |(_, c, y, x)| {
         let level = if c < 3 { pixels.pixel(x, y)[c] } else { alpha.value(x, y) };
         of_u8(level, dtype)
     }))

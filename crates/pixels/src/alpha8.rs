@@ -64,8 +64,24 @@ impl Alpha8 {
         self.data.iter().all(|&value| value == 255)
     }
 
+    /// `pixels` with this alpha behind each of them, laid out (height, width, 4).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `pixels` are of another size.
+    pub fn interleaved(&self, pixels: &Rgb8) -> Result<Vec<u8>> {
+        self.check_size(pixels)?;
+        let (colours, _) = pixels.data().as_chunks::<3>();
+        let pairs = colours.iter().zip(&self.data);
+        Ok(pairs.flat_map(|(&[r, g, b], &alpha)| [r, g, b, alpha]).collect())
+    }
+
     /// Refuses `pixels` of another size.
-    pub(super) fn check_size(&self, pixels: &Rgb8) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names both sizes.
+    pub fn check_size(&self, pixels: &Rgb8) -> Result<()> {
         let (own, theirs) = ((self.width, self.height), (pixels.width(), pixels.height()));
         if own == theirs {
             return Ok(());
@@ -96,6 +112,9 @@ mod tests {
         }
         let pixels = Rgb8::new(3, 2, vec![0; 18]).unwrap();
         assert!(Alpha8::opaque(&pixels).is_opaque());
-        assert!(alpha.check_size(&pixels).is_err());
+        assert!(alpha.check_size(&pixels).is_err() && alpha.interleaved(&pixels).is_err());
+        let pixels = Rgb8::new(1, 2, vec![1, 2, 3, 4, 5, 6]).unwrap();
+        let alpha = Alpha8::new(1, 2, vec![7, 8]).unwrap();
+        assert_eq!(alpha.interleaved(&pixels).unwrap(), [1, 2, 3, 7, 4, 5, 6, 8]);
     }
 }

@@ -22,10 +22,7 @@ pub fn encode_png(pixels: &Rgb8) -> Result<Vec<u8>> {
 /// As [`encode_png`], and if `alpha` is of another size than `pixels`.
 pub fn encode_rgba_png(pixels: &Rgb8, alpha: Option<&Alpha8>) -> Result<Vec<u8>> {
     let Some(alpha) = alpha else { return encode_png(pixels) };
-    alpha.check_size(pixels)?;
-    let (colours, _) = pixels.data().as_chunks::<3>();
-    let pairs = colours.iter().zip(alpha.data());
-    let data: Vec<u8> = pairs.flat_map(|(&[r, g, b], &alpha)| [r, g, b, alpha]).collect();
+    let data = alpha.interleaved(pixels)?;
     encode((pixels.width(), pixels.height()), ColorType::Rgba, &data)
 }
 

@@ -127,9 +127,10 @@ fn view<'py, T: Element, S: Data<Elem = T>, D: Dimension>(
 
 /// `pixels` as (height, width, 3).
 pub fn array(pixels: &Rgb8, alpha: Option<&Alpha8>) -> Array3<u8> {
-    let shape = (pixels.height(), pixels.width(), if alpha.is_some() { 4 } else { 3 });
-    Array3::from_shape_fn(shape, |(y, x, channel)| match alpha {
-        Some(alpha) if channel == 3 => alpha.value(x, y),
-        _ => pixels.pixel(x, y)[channel],
-    })
+    let (channels, data) = match alpha.map(|alpha| alpha.interleaved(pixels)) {
+        Some(data) => (4, data.expect("both are of one picture")),
+        None => (3, pixels.data().to_vec()),
+    };
+    let shape = (pixels.height(), pixels.width(), channels);
+    Array3::from_shape_vec(shape, data).expect("pixels are laid out so")
 }
