@@ -158,9 +158,9 @@ def has_alpha(vae):
 
 
 def to_image(gist, decoded):
-    """The gist's picture, without alpha; None for bf16, at which the gist stops: numpy has no such type."""
+    """The gist's picture, in RGBA of a VAE of RGBA; None for bf16, at which the gist stops: numpy has no such type."""
     if decoded.dtype != torch.bfloat16:
-        return gist.tensor_to_image(decoded).convert("RGB")
+        return gist.tensor_to_image(decoded)
     try:
         gist.tensor_to_image(decoded)
     except TypeError:

@@ -33,7 +33,7 @@ SMALLEST_NORMAL = {"f16": 2.0**-14, "bf16": 2.0**-126}
 def tensors_of(run):
     """Every expected tensor of a run, by the name it is stored under."""
     tensors = {name: getattr(run, name) for name in ("sample", "moments", "latents", "noise", "decoded")}
-    tensors["decoded_rgb8"] = run.picture and np.array(run.picture)
+    tensors["decoded_rgb8"] = run.picture and np.array(run.picture.convert("RGB"))
     return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
@@ -67,7 +67,7 @@ def write_case(folder, run, largest_in_full=LARGEST_IN_FULL):
         if rows[name]["stored"] == "samples":
             files.setdefault(FILES[name], {})[f"{name}.samples"] = sampled(tensor)
         elif name == "decoded_rgb8":
-            run.picture.save(folder / PICTURE)
+            run.picture.convert("RGB").save(folder / PICTURE)
         else:
             files.setdefault(FILES[name], {})[name] = tensor
     for file, tensors in files.items():
