@@ -355,6 +355,7 @@ def test_an_object_is_judged_once(monkeypatch):
     assert len(told) == 1 and [file.agreement for file in report.files] == ["same", "same"]
 
 
+@pytest.mark.slow
 def test_memory_after_many_checks_is_what_it_was():
     vae = loaded()
 
