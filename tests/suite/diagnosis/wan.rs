@@ -29,7 +29,7 @@ fn of_another(plot: &Plot) -> PerChannel {
     let first = |numbers: &[f64]| numbers[..own.mean.len()].to_vec();
     let of = |family: Family| {
         let (mean, std) = family.wan_statistics().unwrap();
-        PerChannel { mean: first(mean), std: first(std) }
+        PerChannel { mean: first(mean), std: first(std), form: own.form }
     };
     [Family::Wan21, Family::Wan22].map(of).into_iter().find(|other| *other != own).unwrap()
 }
