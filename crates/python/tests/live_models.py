@@ -12,6 +12,7 @@ from diffusers import (
     AutoencoderKLFlux2,
     AutoencoderKLHunyuanImage,
     AutoencoderKLQwenImage,
+    AutoencoderKLQwenImage21,
     AutoencoderKLWan,
     AutoencoderTiny,
 )
@@ -116,6 +117,19 @@ MODELS: dict[str, Callable[[], Any]] = {
         )
     ),
     "AutoencoderKLQwenImage": _trained(lambda: AutoencoderKLQwenImage(base_dim=16, num_res_blocks=1)),
+    # In RGB: a model of RGBA in memory is not judged.
+    "AutoencoderKLQwenImage21": _trained(
+        lambda: AutoencoderKLQwenImage21(
+            base_dim=16,
+            decoder_base_dim=24,
+            z_dim=8,
+            num_res_blocks=1,
+            in_channels=3,
+            out_channels=3,
+            latents_mean=[0.1] * 8,
+            latents_std=[0.5] * 8,
+        )
+    ),
 }
 
 # Those of clips, of which one picture is a clip of one frame.
