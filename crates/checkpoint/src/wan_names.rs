@@ -12,8 +12,12 @@ pub(super) const FIRST: [&str; 2] =
     ["encoder.middle.0.residual.0.gamma", "decoder.middle.0.residual.0.gamma"];
 
 /// Convolutions of 3x3 that every such file has.
-const KERNELS: [&str; 4] =
-    ["encoder.conv1.weight", "encoder.head.2.weight", "decoder.conv1.weight", "decoder.head.2.weight"];
+const KERNELS: [&str; 4] = [
+    "encoder.conv1.weight",
+    "encoder.head.2.weight",
+    "decoder.conv1.weight",
+    "decoder.head.2.weight",
+];
 
 /// Blocks and sampler of a level of the decoder of 2.1, whose levels are one list in its files.
 const PER_LEVEL: usize = 4;

@@ -3,7 +3,7 @@
 
 use vae_fidelity::checkpoint::{Contents, OpenOptions, Source, expected_tensors};
 use vae_fidelity::config::{Class, Family};
-use vae_fidelity::scaling::{Form, Scaling};
+use vae_fidelity::scaling::{PerChannelForm, Scaling};
 use vae_fidelity::{Dtype, VaeConfig};
 
 use super::families::{Model, contains, open, stable_diffusion};
@@ -44,9 +44,12 @@ fn files_without_a_config_are_qwen_image_2_1_by_names_and_shapes() {
         assert_eq!(checkpoint.family(), Family::QwenImage21);
         assert_eq!(checkpoint.parameters(), 337_740_404);
         let notes = checkpoint.notes().join("\n");
-        contains(&notes, &["taken as qwen-image-2.1", "2 % of all values, those of time_conv, meet"]);
+        contains(
+            &notes,
+            &["taken as qwen-image-2.1", "2 % of all values, those of time_conv, meet"],
+        );
         let Scaling::PerChannel(rule) = checkpoint.scaling(Dtype::F32).unwrap() else { panic!() };
-        assert_eq!((rule.mean.len(), rule.form), (64, Form::Quotient));
+        assert_eq!((rule.mean.len(), rule.form), (64, PerChannelForm::Quotient));
     }
 }
 

@@ -12,8 +12,7 @@ use super::plot::{Plot, copied, fed, latents, picture};
 use super::runs::{Model, Numbers, Run};
 use super::{assert_strong_ones_found_of, own_files_pass, photograph, said_of_files};
 
-const WAN: &[&str] =
-    &["wan-small", "wan2.2-small", "qwen-image-small", "qwen-image-2.1-small"];
+const WAN: &[&str] = &["wan-small", "wan2.2-small", "qwen-image-small", "qwen-image-2.1-small"];
 /// The one whose pixels are patched.
 const PATCHED: &[&str] = &["wan2.2-small"];
 

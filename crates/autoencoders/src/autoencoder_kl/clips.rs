@@ -18,9 +18,8 @@ const EPS: f64 = 1e-12;
 /// a dimension of time is `QwenImage21CausalConv3d`'s, which pads by itself too.
 pub(super) fn causal_conv3d(xs: &Tensor, kernel: Kernel<Tensor>, padding: i64) -> Tried {
     if kernel.weight.dim() == 4 {
-        return xs
-            .f_pad([padding, padding, padding, padding], "constant", Some(0.0))?
-            .f_conv2d(kernel.weight, kernel.bias, [1; 2], [0; 2], [1; 2], 1);
+        let padded = xs.f_pad([padding; 4], "constant", Some(0.0))?;
+        return padded.f_conv2d(kernel.weight, kernel.bias, [1; 2], [0; 2], [1; 2], 1);
     }
     let sides = [padding, padding, padding, padding, 2 * padding, 0];
     xs.f_unsqueeze(2)?

@@ -212,6 +212,7 @@ mod tests {
         let error = Family::Wan22.apply(wan.clone()).unwrap_err().to_string();
         assert!(error.contains("z_dim: expected 48, found 16"), "{error}");
     }
+
     #[test]
     fn kernels_over_one_frame_are_of_another_family() {
         let read = |class: &str| {

@@ -11,7 +11,7 @@ use crate::dtype::Dtype;
 use vae_fidelity_files::error::Result;
 
 pub use patched_batch_norm::{PatchedBatchNorm, RUNNING_MEAN, RUNNING_VAR, patched, unpatched};
-pub use per_channel::{Form, PerChannel};
+pub use per_channel::{PerChannel, PerChannelForm};
 
 /// How the latents of a model are handed to its diffusion model. The first pipeline that was published
 /// for a class counts.
@@ -41,8 +41,8 @@ impl Scaling {
             | VaeConfig::AutoencoderKLQwenImage21(_) => {
                 let (mean, std) = config.latents_statistics()?;
                 let form = match config {
-                    VaeConfig::AutoencoderKLQwenImage21(_) => Form::Quotient,
-                    _ => Form::Reciprocal,
+                    VaeConfig::AutoencoderKLQwenImage21(_) => PerChannelForm::Quotient,
+                    _ => PerChannelForm::Reciprocal,
                 };
                 Some(Self::PerChannel(PerChannel { mean: mean.to_vec(), std: std.to_vec(), form }))
             }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::dtype::Dtype;
 use vae_fidelity_files::error::{Error, Result};
 
-/// The mean is subtracted and the standard deviation divided by, in the order of [`Form`], with the config's
+/// The mean is subtracted and the standard deviation divided by, in the order of [`PerChannelForm`], with the config's
 /// numbers rounded to the model's dtype and each step after them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
@@ -16,14 +16,14 @@ pub struct PerChannel {
     /// `latents_std` of the config, one a channel.
     pub std: Vec<f64>,
     /// The order of the steps, each of which is rounded.
-    pub form: Form,
+    pub form: PerChannelForm,
 }
 
 /// How a pipeline writes the division by the standard deviation: values differ in their last bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum Form {
+pub enum PerChannelForm {
     /// `(z - mean) * (1 / std)`, and `z / (1 / std) + mean` back: what `WanImageToVideoPipeline.prepare_latents`
     /// and `QwenImageImg2ImgPipeline._encode_vae_image` do, and how both decode
     /// (diffusers `pipelines/wan/pipeline_wan_i2v.py`, `pipelines/qwenimage/pipeline_qwenimage_img2img.py`).
@@ -43,8 +43,8 @@ impl PerChannel {
         self.by_channel(latents, dtype, |z, mean, std| {
             let moved = dtype.round(z - mean);
             dtype.round(match self.form {
-                Form::Reciprocal => moved * dtype.round(1.0 / std),
-                Form::Quotient => moved / std,
+                PerChannelForm::Reciprocal => moved * dtype.round(1.0 / std),
+                PerChannelForm::Quotient => moved / std,
             })
         })
     }
@@ -57,8 +57,8 @@ impl PerChannel {
     pub fn unscale(&self, latents: ArrayView4<f32>, dtype: Dtype) -> Result<Array4<f32>> {
         self.by_channel(latents, dtype, |z, mean, std| {
             let spread = dtype.round(match self.form {
-                Form::Reciprocal => z / dtype.round(1.0 / std),
-                Form::Quotient => z * std,
+                PerChannelForm::Reciprocal => z / dtype.round(1.0 / std),
+                PerChannelForm::Quotient => z * std,
             });
             dtype.round(spread + mean)
         })
@@ -95,8 +95,11 @@ mod tests {
 
     #[test]
     fn statistics_are_applied_by_channel_and_taken_back() {
-        let rule =
-            PerChannel { mean: vec![1.0, -2.0], std: vec![2.0, 4.0], form: Form::Reciprocal };
+        let rule = PerChannel {
+            mean: vec![1.0, -2.0],
+            std: vec![2.0, 4.0],
+            form: PerChannelForm::Reciprocal,
+        };
         let latents = Array4::from_shape_fn((1, 2, 1, 2), |(_, c, _, x)| (c * 10 + x) as f32);
         let scaled = rule.scale(latents.view(), Dtype::F32).unwrap();
         assert_eq!(scaled.as_slice().unwrap(), [-0.5, 0.0, 3.0, 3.25]);
@@ -109,7 +112,7 @@ mod tests {
     #[test]
     fn the_inverse_is_rounded_as_the_pipelines_round_it() {
         // 1 / 2.8184 is no f32, so that z / (1 / std) is not z * std.
-        let form = Form::Reciprocal;
+        let form = PerChannelForm::Reciprocal;
         let rule = PerChannel { mean: vec![-0.7571], std: vec![2.8184], form };
         let inverse = 1.0f32 / 2.8184f32;
         for z in [0.3f32, -1.7, 2.9] {
@@ -124,10 +127,12 @@ mod tests {
         let round = |x| Dtype::F16.round(x);
         assert_eq!(half, round(round(0.3 - round(-0.7571)) * round(1.0 / round(2.8184))));
     }
+
     #[test]
     fn qwen_image_2_1_divides_and_multiplies() {
-        let rule = PerChannel { mean: vec![0.5126], std: vec![3.2001], form: Form::Quotient };
-        let other = PerChannel { form: Form::Reciprocal, ..rule.clone() };
+        let rule =
+            PerChannel { mean: vec![0.5126], std: vec![3.2001], form: PerChannelForm::Quotient };
+        let other = PerChannel { form: PerChannelForm::Reciprocal, ..rule.clone() };
         let latents = Array4::from_shape_fn((1, 1, 8, 8), |(_, _, y, x)| (y * 8 + x) as f32 / 9.0);
         let scaled = rule.scale(latents.view(), Dtype::F32).unwrap();
         let back = rule.unscale(latents.view(), Dtype::F32).unwrap();
