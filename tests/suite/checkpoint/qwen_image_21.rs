@@ -19,8 +19,9 @@ pub fn published() -> VaeConfig {
 /// The kernels of convolutions that diffusers' own file calls causal have a frame in ComfyUI's.
 fn with_a_frame(name: &str, shape: &[usize]) -> Vec<usize> {
     let of_images = [".resample.1.", ".to_qkv.", ".proj."].iter().any(|part| name.contains(part));
+    let is_causal = name.ends_with(".weight") && !of_images;
     match *shape {
-        [out, inputs, height, width] if !of_images => vec![out, inputs, 1, height, width],
+        [out, inputs, height, width] if is_causal => vec![out, inputs, 1, height, width],
         _ => shape.to_vec(),
     }
 }
