@@ -2,15 +2,17 @@
 # The Python package as its users have it: installed into an empty environment, and beside torch and
 # diffusers; its types, its examples, its generated classes.
 #
-#   scripts/check_wheel.sh TARGET_DIRECTORY [WHEEL]    # without WHEEL, builds one for this machine, and leaves
-#                                                      # out tests that are marked as slow
+#   scripts/check_wheel.sh TARGET_DIRECTORY [WHEEL [ARGUMENT ...]]
+#
+# Without WHEEL, builds one for this machine, and leaves out tests that are marked as slow; the arguments go to
+# pytest, beside torch.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(realpath -m "$1")/wheel
 wheel=${2:-}
 mkdir -p "$work"
-chosen=()
+chosen=("${@:3}")
 if [ -z "$wheel" ]; then
   chosen=(-m 'not slow')
   scripts/wheel.sh --own "$work"
