@@ -117,15 +117,12 @@ MODELS: dict[str, Callable[[], Any]] = {
         )
     ),
     "AutoencoderKLQwenImage": _trained(lambda: AutoencoderKLQwenImage(base_dim=16, num_res_blocks=1)),
-    # In RGB: a model of RGBA in memory is not judged.
     "AutoencoderKLQwenImage21": _trained(
         lambda: AutoencoderKLQwenImage21(
             base_dim=16,
             decoder_base_dim=24,
             z_dim=8,
             num_res_blocks=1,
-            in_channels=3,
-            out_channels=3,
             latents_mean=[0.1] * 8,
             latents_std=[0.5] * 8,
         )
