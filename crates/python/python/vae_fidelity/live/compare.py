@@ -128,9 +128,7 @@ def compare_models(
     first, second = implementation(original), implementation(candidate)
     multiple_of = math.lcm(first.multiple_of, second.multiple_of)
     has_alpha = first.has_alpha or second.has_alpha
-    samples = [
-        sample_of(picture, width, height, multiple_of=multiple_of, has_alpha=has_alpha) for picture in _several(pictures)
-    ]
+    samples = [sample_of(picture, width, height, multiple_of=multiple_of, has_alpha=has_alpha) for picture in _several(pictures)]
     if not samples:
         raise VaeFidelityError("option", "`pictures`", "are none", "give at least one")
     with Shown(progress) as shown:
