@@ -26,8 +26,8 @@ def psnr_of(a: Optional[Pixels], b: Optional[Pixels]) -> tuple[Optional[float], 
 
 
 def taken_sample(picture: Picture, seen: Pixels) -> Array:
-    """What the encoder is given, (1, 3, height, width) in [-1, 1], 4 channels in RGBA: the picture itself where it is that, else `seen`, the
-    pixels that were made of it."""
+    """What the encoder is given, (1, 3, height, width) in [-1, 1], or (1, 4, height, width) in RGBA: the picture itself where it
+    is that, else `seen`, the pixels that were made of it."""
     values, _, _ = given(picture)
     if isinstance(values, np.ndarray) and values.dtype == np.float32:
         return np.asarray(values, np.float32)
