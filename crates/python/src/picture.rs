@@ -70,7 +70,7 @@ impl Owned {
     /// The same, with how its file was coded.
     pub fn user_picture(self, name: &str, exif: Exif) -> Result<UserPicture> {
         match self {
-            Self::Pixels(pixels, _) => Ok(pixels.into()),
+            Self::Pixels(pixels, alpha) => Ok(UserPicture { alpha, ..pixels.into() }),
             _ => Ok(self.opened(name, exif)?.into()),
         }
     }
