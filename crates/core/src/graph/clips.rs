@@ -33,8 +33,8 @@ pub struct RmsNorm<W = ()> {
     pub gamma: Parameter<W>,
 }
 
-/// Wan 2.2's and Qwen-Image 2.1's way around a level of the encoder: blocks of values, over time and space, become channels, and
-/// groups of those their mean. A clip of one frame is preceded by frames of zeros.
+/// Wan 2.2's and Qwen-Image 2.1's way around a level of the encoder: blocks of values, over time and space,
+/// become channels, and groups of those their mean. A clip of one frame is preceded by frames of zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AvgDown3D {
     /// Channels of the input.
@@ -54,8 +54,8 @@ impl AvgDown3D {
     }
 }
 
-/// Wan 2.2's and Qwen-Image 2.1's way around a level of the decoder: repeated channels become blocks of values. Of the first
-/// frames of a clip the last alone is kept.
+/// Wan 2.2's and Qwen-Image 2.1's way around a level of the decoder: repeated channels become blocks of
+/// values. Of the first frames of a clip the last alone is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DupUp3D {
     /// Channels of the input.
