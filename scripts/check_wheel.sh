@@ -44,7 +44,7 @@ pytest=(-m pytest --quiet --no-header -p no:cacheprovider)
 # Beside torch, diffusers and Pillow; on two cores, since what is small leaves torch's threads idle.
 rm -rf "$work/site"
 .venv/bin/python "${pip[@]}" --no-deps --target "$work/site" "$wheel"
-PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" --numprocesses 2 "${chosen[@]}" \
+PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" --numprocesses 2 --durations 20 "${chosen[@]}" \
   "$package"/tests/test_{torch,readings,live,live_behaviour,compare_models}.py
 # Which starts processes of its own.
 PYTHONPATH=$work/site .venv/bin/python "${pytest[@]}" "$package/tests/test_ray.py"

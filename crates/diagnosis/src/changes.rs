@@ -214,7 +214,10 @@ impl Change {
             Self::Channels(order) => sample.select(Axis(0), &beside_alpha(order, sample.dim().0)),
             Self::Range(range) => {
                 let mut changed = sample.to_owned();
-                for (mut channel, (scale, offset)) in changed.outer_iter_mut().zip(range) {
+                // Statistics are of three colours; a range that all have is alpha's too.
+                let of_alpha = if range == [range[0]; 3] { range[0] } else { (1.0, 0.0) };
+                let ranges = range.into_iter().chain([of_alpha]);
+                for (mut channel, (scale, offset)) in changed.outer_iter_mut().zip(ranges) {
                     channel.mapv_inplace(|value| scale * value + offset);
                 }
                 changed

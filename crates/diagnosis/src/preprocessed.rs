@@ -1,6 +1,6 @@
 //! The tensor that the user's code fed to the encoder, beside the one that it should have fed.
 
-use ndarray::{Array4, ArrayD, Axis};
+use ndarray::{Array4, ArrayD, Axis, s};
 
 use super::changes::{
     Change, INPUT_NOT_NORMALISED, SYMMETRIES, Symmetry, Tried, explanations, ranges, resizings,
@@ -10,7 +10,7 @@ use super::colour_fit::{fitted, rms};
 use super::compared::{Difference, Judged};
 use super::competition::{Competition, Explanation, Outcome};
 use super::decided_by::DecidedBy;
-use super::evidence::{Evidence, with_batch};
+use super::evidence::{Evidence, colours, with_batch};
 use super::filtered::blur;
 use super::finding::Finding;
 use super::fit::{Line, rms_difference};
@@ -76,6 +76,9 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     if difference < 1e-6 {
         return Ok(Judged::default());
     }
+    if let Some(finding) = evidence.known(other_alpha(expected, found)) {
+        return Ok(finding.into());
+    }
     let floor = if are_levels(found) { FLOOR_OF_LEVELS } else { FLOOR };
     let mut competition = Competition::new(floor, ROUNDING, evidence.unknown);
     let offer = |competition: &mut Competition, explanation: Explanation| {
@@ -130,6 +133,41 @@ fn finite(evidence: &Evidence, found: &Array4<f32>) -> Result<Judged> {
     }
 }
 
+/// Of a sample in RGBA whose colours are the picture's, and alpha is not.
+fn other_alpha(expected: &Array4<f32>, found: &Array4<f32>) -> Option<Finding> {
+    let left = alpha_difference(expected, found);
+    if left <= ROUNDING || rms_difference(colours(expected), colours(found)) > ROUNDING {
+        return None;
+    }
+    let [seen, fed] = [expected, found].map(|sample| sample.slice(s![.., 3.., .., ..]));
+    let is = |changed: fn(f32) -> f32| rms_difference(&seen.mapv(changed), fed.iter()) <= ROUNDING;
+    let what = if is(|_| 1.0) {
+        "opaque throughout"
+    } else if is(|_| -1.0) {
+        "that of nothing but transparent pixels"
+    } else if is(|alpha| -alpha) {
+        "inverted: transparent is opaque"
+    } else if is(|alpha| (alpha + 1.0) / 2.0) {
+        "in [0, 1], beside colours in [-1, 1]"
+    } else {
+        "not the picture's"
+    };
+    let title =
+        format!("the preprocessed tensor has the picture's colours, and its alpha is {what}");
+    let finding = Finding::new(&PREPROCESSED_DIFFERS, title);
+    let remedy = "feed the file's own alpha as the fourth channel, in [-1, 1]: 1 is opaque";
+    Some(finding.remedy(remedy).evidence("rms_difference_of_alpha", left))
+}
+
+/// RMS difference of what is beside the colours: 0 of samples in RGB.
+fn alpha_difference(expected: &Array4<f32>, found: &Array4<f32>) -> f64 {
+    if expected.dim().1 < 4 {
+        return 0.0;
+    }
+    let [seen, fed] = [expected, found].map(|sample| sample.slice(s![.., 3.., .., ..]));
+    rms_difference(seen, fed)
+}
+
 /// Whether all are levels of 8 bits in [-1, 1]: whatever was done was done to a picture.
 fn are_levels(found: &Array4<f32>) -> bool {
     found.iter().all(|&value| {
@@ -147,6 +185,9 @@ fn looks_compressed(evidence: &Evidence, found: &Array4<f32>, allowed: &Distance
 /// Lines, curves and matrices that are fitted to what was fed, but for the known ones.
 fn recolourings(expected: &Array4<f32>, found: &Array4<f32>, difference: f64) -> Vec<Explanation> {
     let (from, to) = (pixels(expected), pixels(found));
+    // No recolouring alters alpha.
+    let of_alpha = alpha_difference(expected, found);
+    let share = 3.0 / expected.dim().1 as f64;
     let ranges = ranges().map(|(_, range)| {
         // `scale * sample + offset`, in [0, 1].
         Recolouring::lines(range.map(|(scale, offset)| {
@@ -165,6 +206,7 @@ fn recolourings(expected: &Array4<f32>, found: &Array4<f32>, difference: f64) ->
                 false => recolouring.of(pixel),
             });
             let left = 2.0 * rms(changed, &to);
+            let left = (share * left.powi(2) + (1.0 - share) * of_alpha.powi(2)).sqrt();
             // Levels may move a little; what leaves [0, 1] far behind is another range.
             let outside = |pixel: [f64; 3]| {
                 recolouring.of(pixel).iter().any(|level| !(-0.4..=1.4).contains(level))

@@ -4,7 +4,7 @@ use ndarray::{Array4, s};
 
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
-use super::evidence::{Evidence, UserPicture};
+use super::evidence::{Evidence, UserPicture, colours};
 use super::finding::Finding;
 use super::fit::psnr;
 use super::jpeg::coded_as;
@@ -101,8 +101,9 @@ impl Conversion {
         ),
     ];
 
-    /// The picture that `decoded` (1, 3, H, W) becomes.
+    /// The picture that the colours of `decoded` (1, 3, H, W), or in RGBA (1, 4, H, W), become.
     pub fn apply(self, decoded: &Array4<f32>) -> Result<Rgb8> {
+        let decoded = colours(decoded);
         let (_, channels, height, width) = decoded.dim();
         let mut data = Vec::with_capacity(channels * height * width);
         for y in 0..height {

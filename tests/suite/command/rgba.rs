@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use ndarray::{Array4, Ix4, s};
 use serde_json::{Value, json};
+use vae_fidelity::Rgb8;
 use vae_fidelity::pixels::{Alpha8, encode_rgba_png, open};
-use vae_fidelity::tensor_file::read_named;
+use vae_fidelity::tensor_file::{read_named, to_npy};
 
 use super::sandbox::{Ran, Sandbox};
 
@@ -92,6 +93,60 @@ fn decode_gives_alpha_too() {
     assert_eq!(sandbox.read("again.png"), sandbox.read("o.png"));
     let files: Vec<PathBuf> = ["again.png", "o.png"].map(|name| sandbox.path(name)).into();
     assert!(files.iter().all(|file| open(file).unwrap().mode == "RGBA"));
+}
+
+/// Rules try conversions of what was decoded, which has four channels.
+#[test]
+fn a_picture_of_other_colours_is_judged_by_its_colours() {
+    let sandbox = sandbox();
+    check(&sandbox, "cut.png", &["--out", "o.png"]);
+    let own = open(&sandbox.path("o.png")).unwrap().pixels;
+    let levels = own.data().iter().map(|&level| level / 2 + 60).collect();
+    let theirs = Rgb8::new(own.width(), own.height(), levels).unwrap();
+    sandbox.write("theirs.png", encode_rgba_png(&theirs, None).unwrap());
+    let report = check(&sandbox, "cut.png", &["--decoded-image", "theirs.png", "--json"]).object();
+    assert_eq!(report["files"][0]["agreement"], "differs", "{}", report["files"]);
+}
+
+#[test]
+fn alpha_that_was_fed_is_judged() {
+    let sandbox = sandbox();
+    check(&sandbox, "cut.png", &["--save-input", "i.png"]);
+    let (seen, opacity) = open(&sandbox.path("i.png")).unwrap().into_rgba().unwrap();
+    let seen = seen.pixels;
+    let sample = Array4::from_shape_fn((1, 4, seen.height(), seen.width()), |(_, c, y, x)| {
+        let level = if c < 3 { seen.pixel(x, y)[c] } else { opacity.value(x, y) };
+        f32::from(level) / 255.0 * 2.0 - 1.0
+    });
+    type Change = fn(usize, f32) -> f32;
+    let changes: [(&str, &str, Change); 7] = [
+        ("", "", |_, value| value),
+        ("preprocessed-differs", "opaque throughout", |c, v| if c == 3 { 1.0 } else { v }),
+        ("preprocessed-differs", "nothing but transparent", |c, v| if c == 3 { -1.0 } else { v }),
+        ("preprocessed-differs", "inverted", |c, v| if c == 3 { -v } else { v }),
+        (
+            "preprocessed-differs",
+            "in [0, 1], beside",
+            |c, v| if c == 3 { (v + 1.0) / 2.0 } else { v },
+        ),
+        ("preprocessed-differs", "is not the picture's", |c, v| if c == 3 { v * 0.7 } else { v }),
+        ("input-not-normalised", "", |_, value| (value + 1.0) / 2.0),
+    ];
+    for (code, words, change) in changes {
+        let mut fed = sample.clone();
+        fed.indexed_iter_mut().for_each(|((_, c, ..), value)| *value = change(c, *value));
+        sandbox.write("fed.npy", to_npy(fed.view().into_dyn()));
+        let report = check(&sandbox, "cut.png", &["--preprocessed", "fed.npy", "--json"]).object();
+        if code.is_empty() {
+            assert_eq!(report["files"][0]["agreement"], "same", "{}", report["files"]);
+            continue;
+        }
+        let findings = report["findings"].as_array().unwrap();
+        let found = findings.iter().find(|finding| finding["code"] == code);
+        let title = found.unwrap_or_else(|| panic!("{code}: {findings:?}"))["title"].to_string();
+        assert!(title.contains(words), "{title}");
+        assert!(!findings.iter().any(|f| f["code"] == "levels-changed"), "{words}: {findings:?}");
+    }
 }
 
 #[test]
