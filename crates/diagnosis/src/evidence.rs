@@ -104,7 +104,8 @@ impl From<OpenedImage> for UserPicture {
     fn from(opened: OpenedImage) -> Self {
         // Pixels that were put in place of the file's have no alpha.
         let alpha = opened.dropped.alpha_of(&opened.pixels).ok();
-        let alpha = alpha.filter(|alpha| opened.dropped.has_alpha() || !alpha.is_opaque());
+        let has_alpha = ["RGBA", "LA", "PA"].contains(&opened.mode);
+        let alpha = alpha.filter(|alpha| has_alpha || !alpha.is_opaque());
         Self { pixels: opened.pixels, alpha, jpeg: opened.jpeg }
     }
 }
