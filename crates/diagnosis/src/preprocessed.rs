@@ -1,6 +1,6 @@
 //! The tensor that the user's code fed to the encoder, beside the one that it should have fed.
 
-use ndarray::{Array4, ArrayD, Axis, s};
+use ndarray::{Array4, ArrayD, ArrayView4, Axis, s};
 
 use super::changes::{
     Change, INPUT_NOT_NORMALISED, SYMMETRIES, Symmetry, Tried, explanations, ranges, resizings,
@@ -139,7 +139,7 @@ fn other_alpha(expected: &Array4<f32>, found: &Array4<f32>) -> Option<Finding> {
     if left <= ROUNDING || rms_difference(colours(expected), colours(found)) > ROUNDING {
         return None;
     }
-    let [seen, fed] = [expected, found].map(|sample| sample.slice(s![.., 3.., .., ..]));
+    let [seen, fed] = [expected, found].map(beside_colours);
     let is = |changed: fn(f32) -> f32| rms_difference(&seen.mapv(changed), fed.iter()) <= ROUNDING;
     let what = if is(|_| 1.0) {
         "opaque throughout"
@@ -164,8 +164,12 @@ fn alpha_difference(expected: &Array4<f32>, found: &Array4<f32>) -> f64 {
     if expected.dim().1 < 4 {
         return 0.0;
     }
-    let [seen, fed] = [expected, found].map(|sample| sample.slice(s![.., 3.., .., ..]));
-    rms_difference(seen, fed)
+    rms_difference(beside_colours(expected), beside_colours(found))
+}
+
+/// The alpha of a sample in RGBA (1, 4, H, W); of one in RGB no channel.
+fn beside_colours(sample: &Array4<f32>) -> ArrayView4<'_, f32> {
+    sample.slice(s![.., 3.., .., ..])
 }
 
 /// Whether all are levels of 8 bits in [-1, 1]: whatever was done was done to a picture.

@@ -67,7 +67,7 @@ def write_case(folder, run, largest_in_full=LARGEST_IN_FULL):
         if rows[name]["stored"] == "samples":
             files.setdefault(FILES[name], {})[f"{name}.samples"] = sampled(tensor)
         elif name == "decoded_rgb8":
-            run.picture.convert("RGB").save(folder / PICTURE)
+            Image.fromarray(tensor).save(folder / PICTURE)
         else:
             files.setdefault(FILES[name], {})[name] = tensor
     for file, tensors in files.items():

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use ndarray::{Array4, Ix4, s};
 use serde_json::{Value, json};
-use vae_fidelity::Rgb8;
+use vae_fidelity::image_processor::normalize_rgba;
 use vae_fidelity::pixels::{Alpha8, encode_rgba_png, open};
 use vae_fidelity::tensor_file::{read_named, to_npy};
+use vae_fidelity::{Dtype, Rgb8};
 
 use super::sandbox::{Ran, Sandbox};
 
@@ -113,11 +114,7 @@ fn alpha_that_was_fed_is_judged() {
     let sandbox = sandbox();
     check(&sandbox, "cut.png", &["--save-input", "i.png"]);
     let (seen, opacity) = open(&sandbox.path("i.png")).unwrap().into_rgba().unwrap();
-    let seen = seen.pixels;
-    let sample = Array4::from_shape_fn((1, 4, seen.height(), seen.width()), |(_, c, y, x)| {
-        let level = if c < 3 { seen.pixel(x, y)[c] } else { opacity.value(x, y) };
-        f32::from(level) / 255.0 * 2.0 - 1.0
-    });
+    let sample = normalize_rgba(&seen.pixels, &opacity, Dtype::F32).unwrap();
     type Change = fn(usize, f32) -> f32;
     let changes: [(&str, &str, Change); 7] = [
         ("", "", |_, value| value),
