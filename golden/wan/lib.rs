@@ -1,7 +1,7 @@
-//! The goldens of `AutoencoderKLWan` and `AutoencoderKLQwenImage`, of one picture each: a part of those of
-//! `vae-fidelity-goldens`, in a crate of its own because of its size. Its pictures and tolerances are that
-//! crate's, whose `README.md` describes the files. Data alone: `vae-fidelity-harness` judges by it with the
-//! feature `wan`.
+//! The goldens of `AutoencoderKLWan`, `AutoencoderKLQwenImage` and `AutoencoderKLQwenImage21`, of one picture each: a
+//! part of those of `vae-fidelity-goldens`, in a crate of its own because of its size. Its pictures and tolerances
+//! are that crate's, whose `README.md` describes the files. Data alone: `vae-fidelity-harness` judges by it with
+//! the feature `wan`.
 
 use std::path::Path;
 

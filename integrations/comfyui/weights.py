@@ -14,7 +14,7 @@ AUTO = "auto"
 FAMILIES = (
     "sd1", "sd2", "sdxl", "playground-v2.5", "sd3", "flux1", "cogview", "x4-upscaler", "flux2", "taesd", "taesdxl", "taesd3",
     "taef1", "taef2", "asymmetric", "wan2.1", "wan2.2", "qwen-image", "qwen-image-layered",
-    "sana", "dc-ae-f32-mix", "dc-ae-f64-mix", "dc-ae-f128-mix", "hunyuanimage",
+    "sana", "dc-ae-f32-mix", "dc-ae-f64-mix", "dc-ae-f128-mix", "hunyuanimage", "qwen-image-2.1",
 )  # fmt: skip
 """What `vae_fidelity.Pipeline` takes as `family`."""
 

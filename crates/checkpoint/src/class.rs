@@ -14,7 +14,7 @@ use super::hunyuan_image_shapes::is_hunyuan_image;
 use super::layout::{CONDITION_ENCODER, TensorSpec, expected_tensors};
 use super::tiny_shapes::is_tiny;
 use super::wan_names;
-use super::wan_shapes::is_wan;
+use super::wan_shapes::{is_over_one_frame, is_wan};
 use vae_fidelity_core::config::{Class, VaeConfig};
 use vae_fidelity_core::scaling::{RUNNING_MEAN, RUNNING_VAR};
 
@@ -96,6 +96,14 @@ impl fmt::Display for Recognised {
                 "an AsymmetricAutoencoderKL (x-1.5 or x-2 for inpainting): it has an encoder of masked \
                  pictures",
             ),
+            Self::Under { found: Class::AutoencoderKLQwenImage21, .. } => f.write_str(
+                "an AutoencoderKLQwenImage21 (Qwen-Image 2.1): its norms are over channels, and its kernels \
+                 over one frame",
+            ),
+            Self::Under { found: Class::AutoencoderKLWan, asked: Class::AutoencoderKLQwenImage21 } => f
+                .write_str(
+                    "an AutoencoderKLWan or AutoencoderKLQwenImage (one graph): its kernels are over time",
+                ),
             Self::Under { found: Class::AutoencoderKLWan, .. } => f.write_str(
                 "an AutoencoderKLWan or AutoencoderKLQwenImage (one graph): its norms are over channels",
             ),
@@ -135,7 +143,7 @@ impl fmt::Display for Recognised {
 const LTX: Recognised = Recognised::Class("AutoencoderKLLTXVideo", "LTX-Video");
 
 /// Other classes by tensors that only they have; the first row that fits decides.
-const CLASSES: [(&[&str], Recognised); 21] = [
+const CLASSES: [(&[&str], Recognised); 20] = [
     (
         &["decoder.time_conv_out.weight"],
         Recognised::Class("AutoencoderKLTemporalDecoder", "Stable Video Diffusion"),
@@ -148,10 +156,6 @@ const CLASSES: [(&[&str], Recognised); 21] = [
     (
         &["decoder_unet.conv_in.weight"],
         Recognised::Class("ConsistencyDecoderVAE", "DALL-E 3's consistency decoder"),
-    ),
-    (
-        &["decoder.up_blocks.0.upsampler.resample.1.weight"],
-        Recognised::Class("AutoencoderKLQwenImage21", "Qwen-Image 2.1"),
     ),
     (
         &["encoder.down_blocks.0.resnets.0.norm1.gamma", "encoder.conv_in.conv.weight"],
@@ -263,15 +267,14 @@ pub(super) fn recognise(
         .or_else(|| first(&HALVES, &bare))
 }
 
-/// Whether it is of Wan's family: other classes have some of its names, and none of them these with
-/// convolutions over time.
+/// Whether it is of Wan's family: other classes have some of its names, and none of them these together.
 fn is_of_clips<'a>(at: &dyn Fn(&str) -> Option<&'a Entry>) -> bool {
     if wan_names::FIRST.iter().any(|name| at(name).is_some()) {
         return true;
     }
     ["encoder", "decoder"].iter().any(|half| {
         let conv_in = at(&format!("{half}.conv_in.weight"));
-        conv_in.is_some_and(|entry| entry.shape.len() == 5)
+        conv_in.is_some_and(|entry| [4, 5].contains(&entry.shape.len()))
             && at(&format!("{half}.norm_out.gamma")).is_some()
     })
 }
@@ -291,7 +294,8 @@ pub(super) fn beside(vae: &BTreeMap<String, Entry>, config: &VaeConfig) -> Optio
             | Class::AutoencoderKLWan
             | Class::AutoencoderKLQwenImage
             | Class::AutoencoderDC
-            | Class::AutoencoderKLHunyuanImage,
+            | Class::AutoencoderKLHunyuanImage
+            | Class::AutoencoderKLQwenImage21,
             Class::AutoencoderKL,
         ) => {
             let other = |spec: TensorSpec| {
@@ -322,8 +326,12 @@ fn run_class(vae: &BTreeMap<String, Entry>, asked: Class) -> Class {
     } else if is_hunyuan_image(vae) {
         Class::AutoencoderKLHunyuanImage
     } else if is_wan(vae) {
-        // Both have one graph.
-        if asked.is_of_clips() { asked } else { Class::AutoencoderKLWan }
+        match (is_over_one_frame(vae), asked) {
+            (true, _) => Class::AutoencoderKLQwenImage21,
+            // Both have one graph.
+            (false, Class::AutoencoderKLQwenImage) => asked,
+            (false, _) => Class::AutoencoderKLWan,
+        }
     } else if is_tiny(vae) {
         Class::AutoencoderTiny
     } else if vae.keys().any(|name| name.starts_with(CONDITION_ENCODER)) {

@@ -27,10 +27,12 @@ pub(super) fn idle_note(config: &VaeConfig) -> Option<String> {
         };
         let all = graph.tensors();
         let running = all.iter().filter(|spec| !graph.idle.contains(spec));
-        let idle = values(&graph.idle) + running.map(slices).sum::<usize>();
+        let unmet = running.map(slices).sum::<usize>();
+        let kernels = if unmet > 0 { " and of kernels for the frames before" } else { "" };
+        let idle = values(&graph.idle) + unmet;
         return Some(format!(
-            "one picture is a clip of one frame: {:.0} % of all values, those of time_conv and of kernels \
-             for the frames before, meet no data",
+            "one picture is a clip of one frame: {:.0} % of all values, those of time_conv{kernels}, meet no \
+             data",
             100.0 * idle as f64 / values(&all) as f64
         ));
     }

@@ -76,6 +76,7 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
     let notes = unwrapped.into_iter().collect();
     let mut named = Named { vae: BTreeMap::new(), others: BTreeMap::new(), recognised, notes };
     let is_wan = wan_names::is_original(&entries, prefix);
+    let is_over_one_frame = is_wan && wan_names::is_over_one_frame(&entries, prefix);
     let original_dc = dc_names::Names::of(&entries, prefix);
     let original_hunyuan_image = hunyuan_image_names::Names::of(&entries, prefix);
     let levels = decoder_levels(entries.keys().filter_map(|name| name.strip_prefix(prefix)));
@@ -83,7 +84,7 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
     let is_kept = |own: &str| is_of_dc(own) || is_of_hunyuan_image(own);
     let are_kept = entries.keys().filter_map(|name| name.strip_prefix(prefix)).any(is_kept);
     let mut renamed = 0;
-    for (name, entry) in entries {
+    for (name, mut entry) in entries {
         let own = match is_wan {
             // Two of its names are too common to be looked for elsewhere.
             true => name.strip_prefix(prefix).filter(|own| is_of_wan(own)),
@@ -101,6 +102,9 @@ pub(super) fn find_vae(entries: BTreeMap<String, Entry>, source: &Source) -> Res
         } else if let Some(names) = &original_hunyuan_image {
             vec![names.present(own, entry)]
         } else if is_wan {
+            if is_over_one_frame && own.ends_with(".weight") {
+                entry.squeeze_frame();
+            }
             vec![(wan_names::present(own), entry)]
         } else if are_kept {
             vec![(own.to_owned(), entry)]

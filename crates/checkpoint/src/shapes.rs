@@ -171,8 +171,10 @@ pub(super) fn config(
         return Ok((family.apply(graph)?, note));
     }
     // Their published configs differ in nothing, not even in how latents are scaled.
-    if let (Class::AutoencoderTiny | Class::AutoencoderKLWan, [family, others @ ..]) =
-        (graph.class(), candidates.as_slice())
+    let differ_in_nothing =
+        [Class::AutoencoderTiny, Class::AutoencoderKLWan, Class::AutoencoderKLQwenImage21];
+    if let (true, [family, others @ ..]) =
+        (differ_in_nothing.contains(&graph.class()), candidates.as_slice())
     {
         let others: String = others.iter().map(|other| format!(" and of {other}")).collect();
         let note = format!(

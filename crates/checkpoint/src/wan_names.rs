@@ -1,6 +1,7 @@
 //! The names of Wan's own files, which ComfyUI's `qwen_image_vae` has too, and what diffusers calls the same
 //! (`convert_wan_vae_to_diffusers` of `loaders/single_file_utils.py` for 2.1, and
-//! `scripts/convert_wan_to_diffusers.py` for 2.2).
+//! `scripts/convert_wan_to_diffusers.py` for 2.2). ComfyUI's file for Qwen-Image 2.1 has those of 2.2, with
+//! kernels over one frame (`comfy/sd.py`, `comfy/ldm/wan/vae2_2.py`).
 
 use std::collections::BTreeMap;
 
@@ -10,12 +11,32 @@ use super::entry::Entry;
 pub(super) const FIRST: [&str; 2] =
     ["encoder.middle.0.residual.0.gamma", "decoder.middle.0.residual.0.gamma"];
 
+/// Convolutions of 3x3 that every such file has.
+const KERNELS: [&str; 4] = [
+    "encoder.conv1.weight",
+    "encoder.head.2.weight",
+    "decoder.conv1.weight",
+    "decoder.head.2.weight",
+];
+
 /// Blocks and sampler of a level of the decoder of 2.1, whose levels are one list in its files.
 const PER_LEVEL: usize = 4;
 
 /// Whether the VAE behind `prefix` has these names.
 pub(super) fn is_original(tensors: &BTreeMap<String, Entry>, prefix: &str) -> bool {
     FIRST.iter().any(|name| tensors.contains_key(&format!("{prefix}{name}")))
+}
+
+/// Whether its kernels are over one frame, as Qwen-Image 2.1's are: diffusers has no dimension of time there.
+pub(super) fn is_over_one_frame(tensors: &BTreeMap<String, Entry>, prefix: &str) -> bool {
+    let frames = |name: &&str| {
+        let entry = tensors.get(&format!("{prefix}{name}"))?;
+        match entry.shape[..] {
+            [_, _, frames, _, _] => Some(frames),
+            _ => None,
+        }
+    };
+    KERNELS.iter().filter_map(frames).next() == Some(1)
 }
 
 /// The name that diffusers has for `name`; names that nothing is known about stay.

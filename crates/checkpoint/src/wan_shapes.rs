@@ -1,4 +1,4 @@
-//! The config of an `AutoencoderKLWan` without one, read off its tensors.
+//! The config of an `AutoencoderKLWan` or `AutoencoderKLQwenImage21` without one, read off its tensors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,6 +15,18 @@ const PICTURE: usize = 3;
 /// Whether `vae` is of Wan's family, under diffusers' names: its norms are over channels.
 pub(super) fn is_wan(vae: &BTreeMap<String, Entry>) -> bool {
     vae.keys().any(|name| name.ends_with(".gamma"))
+}
+
+/// Whether its kernels are over one frame, as those of `AutoencoderKLQwenImage21` are: they have no dimension of
+/// time.
+pub(super) fn is_over_one_frame(vae: &BTreeMap<String, Entry>) -> bool {
+    let is_kernel = |name: &str| {
+        [".conv_in.weight", ".conv_out.weight", ".conv1.weight", ".conv2.weight"]
+            .iter()
+            .any(|end| name.ends_with(end))
+    };
+    let mut kernels = vae.iter().filter(|(name, _)| is_kernel(name)).peekable();
+    kernels.peek().is_some() && kernels.all(|(_, entry)| entry.shape.len() == 4)
 }
 
 /// The fields of a config that the names and shapes of `vae` settle; the statistics of the latents are not
@@ -60,8 +72,13 @@ pub(super) fn fields(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<Val
     };
     let patch = (inputs / PICTURE).isqrt();
     let is_patched = patch > 1 && patch * patch * PICTURE == inputs;
+    let is_qwen_image_21 = is_over_one_frame(vae);
+    let class = match is_qwen_image_21 {
+        true => Class::AutoencoderKLQwenImage21,
+        false => Class::AutoencoderKLWan,
+    };
     let mut fields = json!({
-        "_class_name": Class::AutoencoderKLWan.name(),
+        "_class_name": class.name(),
         "base_dim": base,
         "z_dim": z_dim,
         "dim_mult": mult,
@@ -74,7 +91,8 @@ pub(super) fn fields(vae: &BTreeMap<String, Entry>, origin: &Path) -> Result<Val
         "latents_std": vec![1.0; z_dim],
     });
     let decoder_base = size("decoder.norm_out.gamma", 0)? / first;
-    if decoder_base != base {
+    // Qwen-Image 2.1's default is its own decoder's.
+    if decoder_base != base || is_qwen_image_21 {
         fields["decoder_base_dim"] = json!(decoder_base);
     }
     if is_patched {

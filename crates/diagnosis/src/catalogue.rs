@@ -3,7 +3,7 @@
 use super::codes::{Cause, Code};
 use super::decided_by::DecidedBy;
 use super::{
-    changes, cross_check, divergence, expected_loss, input, latents, latents_differ, live,
+    alpha, changes, cross_check, divergence, expected_loss, input, latents, latents_differ, live,
     non_finite, norm_groups, overflow, padded, passes_nothing, picture, posterior, preprocessed,
     quantisation, reading, recolouring, region, releases, resampling, round_trip, scaling, seams,
     sizes, tiles, weights,
@@ -23,6 +23,7 @@ impl Code {
             Self::DeadEncoder => &passes_nothing::DEAD_ENCODER,
             Self::DeadDecoder => &passes_nothing::DEAD_DECODER,
             Self::PassesNothing => &passes_nothing::PASSES_NOTHING,
+            Self::AlphaLost => &alpha::ALPHA_LOST,
             Self::NormNumGroups => &norm_groups::NORM_NUM_GROUPS,
             Self::NonFiniteOutput => &non_finite::NON_FINITE_OUTPUT,
             Self::DeviceKernelBroken => &cross_check::DEVICE_KERNEL_BROKEN,

@@ -44,6 +44,7 @@ codes! {
     DeadEncoder = "dead-encoder",
     DeadDecoder = "dead-decoder",
     PassesNothing = "passes-nothing",
+    AlphaLost = "alpha-lost",
     NormNumGroups = "norm-num-groups",
     NonFiniteOutput = "non-finite-output",
     DeviceKernelBroken = "device-kernel-broken",

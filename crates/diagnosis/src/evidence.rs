@@ -88,19 +88,25 @@ pub struct UserFiles {
 pub struct UserPicture {
     /// Its pixels.
     pub pixels: Rgb8,
+    /// How opaque they are; `None` where the picture has no alpha. A VAE of RGB does not look at it.
+    pub alpha: Option<Alpha8>,
     /// What was rounded when it was saved; `None` where it is no JPEG.
     pub jpeg: Option<JpegCoding>,
 }
 
 impl From<Rgb8> for UserPicture {
     fn from(pixels: Rgb8) -> Self {
-        Self { pixels, jpeg: None }
+        Self { pixels, alpha: None, jpeg: None }
     }
 }
 
 impl From<OpenedImage> for UserPicture {
     fn from(opened: OpenedImage) -> Self {
-        Self { pixels: opened.pixels, jpeg: opened.jpeg }
+        // Pixels that were put in place of the file's have no alpha.
+        let alpha = opened.dropped.alpha_of(&opened.pixels).ok();
+        let has_alpha = ["RGBA", "LA", "PA"].contains(&opened.mode);
+        let alpha = alpha.filter(|alpha| has_alpha || !alpha.is_opaque());
+        Self { pixels: opened.pixels, alpha, jpeg: opened.jpeg }
     }
 }
 

@@ -58,6 +58,7 @@ mod posterior;
 mod draw;
 mod round_trip;
 mod passes_nothing;
+mod alpha;
 mod norm_groups;
 mod non_finite;
 mod overflow;

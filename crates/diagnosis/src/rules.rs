@@ -8,7 +8,7 @@ use super::finding::Finding;
 use super::not_decided::NotDecided;
 use super::severity::Severity;
 use super::{
-    cross_check, divergence, expected_loss, input, latent_rows, norm_groups, overflow,
+    alpha, cross_check, divergence, expected_loss, input, latent_rows, norm_groups, overflow,
     passes_nothing, picture, posterior, preprocessed, round_trip,
 };
 use vae_fidelity_files::error::Result;
@@ -50,6 +50,9 @@ pub fn diagnose(evidence: &Evidence, cross_check: bool) -> Result<Diagnosis> {
     let untrained =
         |found: &Finding| found.code == Code::WeightsUntrained && found.severity == Severity::Error;
     let useless = !lost.is_empty() || weights.iter().any(untrained);
+    if sound && !useless {
+        findings.extend(evidence.known(alpha::finding(evidence)));
+    }
     findings.extend(lost);
     findings.extend(posterior::findings(evidence, useless));
     findings.extend(trip);

@@ -76,9 +76,10 @@ pub(super) const LATENT_STATS_IGNORED: Cause = Cause {
     diffusers: "(z - mean) * scaling_factor / std after encode, z * std / scaling_factor + \
                 mean before decode, as the SDXL pipeline does; the Wan and Qwen-Image pipelines do it \
                 by themselves",
-    comfyui: "use the model's own latent format (SDXL_Playground_2_5, Wan21, Wan22)",
+    comfyui: "use the model's own latent format (SDXL_Playground_2_5, Wan21, Wan22, QwenImage21)",
     ports: "read latents_mean and latents_std of vae/config.json, one value a channel: Wan 2.2 of 5 B \
-            parameters has 48, all other Wan models and Qwen-Image have Wan 2.1's 16",
+            parameters has 48, Qwen-Image 2.1 has 64, all other Wan models and Qwen-Image have Wan 2.1's \
+            16",
     sources: &["huggingface/diffusers#7111"],
     decided_by: &[DecidedBy::Latents, DecidedBy::DecodedImage],
 };

@@ -237,9 +237,10 @@ mod tests {
 
     #[test]
     fn statistics_that_are_missing_or_applied_twice_are_named() {
-        use vae_fidelity_core::scaling::PerChannel;
+        use vae_fidelity_core::scaling::{PerChannel, PerChannelForm};
 
-        let rule = PerChannel { mean: vec![0.5, -1.0], std: vec![2.0, 4.0] };
+        let form = PerChannelForm::Reciprocal;
+        let rule = PerChannel { mean: vec![0.5, -1.0], std: vec![2.0, 4.0], form };
         let scaling = Scaling::PerChannel(rule);
         let raw = Array4::from_shape_fn((1, 2, 2, 3), |(_, c, y, x)| (c + 2 * y + 3 * x) as f32);
         let once = scaling.scale(raw.view(), Dtype::F32).unwrap();

@@ -27,7 +27,7 @@ use vae_fidelity::config::{Class, VaeConfig};
 use vae_fidelity::diagnosis::Code;
 use vae_fidelity::graph::Graph;
 use vae_fidelity::metrics::PixelMetrics;
-use vae_fidelity::pixels::{Exif, requested_size, resize_bicubic, target_size};
+use vae_fidelity::pixels::{Exif, requested_size, resize_bicubic, resize_rgba, target_size};
 
 use json::json;
 
@@ -101,6 +101,12 @@ mod _native {
         Ok(config_of(py, config)?.multiple_of())
     }
 
+    /// Whether pictures go in and come out in RGBA of a model of this config.
+    #[pyfunction]
+    fn has_alpha(py: Python<'_>, config: &str) -> PyResult<bool> {
+        Ok(config_of(py, config)?.has_alpha())
+    }
+
     /// Name and class of every module of a model of this config, parents before their children.
     #[pyfunction]
     fn modules(py: Python<'_>, config: &str) -> PyResult<Vec<(String, &'static str)>> {
@@ -145,9 +151,10 @@ mod _native {
         json(&causes).map_err(|error| errors::raised(py, &error))
     }
 
-    /// A picture as the VAE is given it, (height, width, 3) in 8 bits: Pillow's bytes.
+    /// A picture as the VAE is given it, (height, width, 3) in 8 bits, or with `alpha` (height, width, 4):
+    /// Pillow's bytes.
     #[pyfunction]
-    #[pyo3(signature = (given, *, name, exif, width=None, height=None))]
+    #[pyo3(signature = (given, *, name, exif, width=None, height=None, alpha=false))]
     fn preprocess<'py>(
         py: Python<'py>,
         given: picture::Given<'_>,
@@ -155,17 +162,26 @@ mod _native {
         exif: String,
         width: Option<usize>,
         height: Option<usize>,
+        alpha: bool,
     ) -> PyResult<Bound<'py, PyArray3<u8>>> {
         let given = given.owned(&name).map_err(|error| errors::raised(py, &error))?;
         let opened = move || {
             let exif: Exif = options::parsed("exif", &exif)?;
-            let pixels = given.pixels(&name.display().to_string(), exif)?;
+            let name = name.display().to_string();
+            let (pixels, opacity) = match alpha {
+                true => given.rgba(&name, exif).map(|(pixels, opacity)| (pixels, Some(opacity)))?,
+                false => (given.pixels(&name, exif)?, None),
+            };
             let own = (pixels.width(), pixels.height());
             let (width, height) = target_size(own.0, own.1, requested_size(width, height)?, 8)?;
-            resize_bicubic(&pixels, width, height)
+            match opacity {
+                Some(opacity) => resize_rgba(&pixels, &opacity, width, height)
+                    .map(|(pixels, opacity)| (pixels, Some(opacity))),
+                None => Ok((resize_bicubic(&pixels, width, height)?, None)),
+            }
         };
-        let pixels = waiting::until_done(py, opened)?;
-        Ok(checked::array(&pixels, None).into_pyarray(py))
+        let (pixels, opacity) = waiting::until_done(py, opened)?;
+        Ok(checked::array(&pixels, opacity.as_ref()).into_pyarray(py))
     }
 }
 

@@ -7,7 +7,7 @@ use numpy::{PyReadonlyArray3, PyReadonlyArray4};
 use pyo3::prelude::*;
 use vae_fidelity::diagnosis::UserPicture;
 use vae_fidelity::pipeline::Picture;
-use vae_fidelity::pixels::{Alpha8, Exif};
+use vae_fidelity::pixels::{Alpha8, Exif, OpenedImage};
 use vae_fidelity::{Error, Result, Rgb8};
 
 /// A picture as `vae_fidelity/_pictures.py` hands it over.
@@ -69,11 +69,32 @@ impl Owned {
 
     /// The same, with how its file was coded.
     pub fn user_picture(self, name: &str, exif: Exif) -> Result<UserPicture> {
+        match self {
+            Self::Pixels(pixels, alpha) => Ok(UserPicture { alpha, ..pixels.into() }),
+            _ => Ok(self.opened(name, exif)?.into()),
+        }
+    }
+
+    /// Its pixels, as Pillow converts them to RGBA; what has no alpha is opaque.
+    pub fn rgba(self, name: &str, exif: Exif) -> Result<(Rgb8, Alpha8)> {
+        match self {
+            Self::Pixels(pixels, alpha) => {
+                let alpha = alpha.unwrap_or_else(|| Alpha8::opaque(&pixels));
+                Ok((pixels, alpha))
+            }
+            _ => {
+                let (opened, alpha) = self.opened(name, exif)?.into_rgba()?;
+                Ok((opened.pixels, alpha))
+            }
+        }
+    }
+
+    /// What a file holds, upright where asked.
+    fn opened(self, name: &str, exif: Exif) -> Result<OpenedImage> {
         let opened = match self {
-            Self::Pixels(pixels, _) => return Ok(pixels.into()),
             Self::File(path) => vae_fidelity::pixels::open(&path)?,
             Self::Bytes(bytes) => vae_fidelity::pixels::open_bytes(name.as_ref(), bytes)?,
-            Self::Sample(_) => {
+            Self::Pixels(..) | Self::Sample(_) => {
                 return Err(Error::option(
                     format!("`{name}`"),
                     "expected a picture, found a tensor of floats",
@@ -81,7 +102,7 @@ impl Owned {
                 ));
             }
         };
-        Ok(opened.oriented(exif)?.0.into())
+        Ok(opened.oriented(exif)?.0)
     }
 
     pub fn picture<'a>(&'a self, name: &'a Path, notes: &[String]) -> Picture<'a> {

@@ -42,6 +42,11 @@ impl Reference {
         self.turn(py, |vae| Ok(vae.config().multiple_of()))
     }
 
+    /// Whether pictures go in and come out in RGBA.
+    fn has_alpha(&self, py: Python<'_>) -> PyResult<bool> {
+        self.turn(py, |vae| Ok(vae.config().has_alpha()))
+    }
+
     /// Whether its class is given clips, of which a picture is one frame.
     fn is_of_clips(&self, py: Python<'_>) -> PyResult<bool> {
         self.turn(py, |vae| Ok(vae.config().class().is_of_clips()))

@@ -1,4 +1,4 @@
-"""Faults of a VAE of clips in memory, each planted in diffusers' own Wan 2.1, Wan 2.2 or Qwen-Image.
+"""Faults of a VAE of clips in memory, each planted in diffusers' own Wan 2.1, Wan 2.2, Qwen-Image or Qwen-Image 2.1.
 
 The list stood before the rules that find them. Layers are those of `live_models`, with one block a level.
 """
@@ -17,7 +17,9 @@ from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDis
 from live_faults import Fault
 from live_models import OF_CLIPS
 
-WAN, WAN_22, QWEN = OF_CLIPS
+WAN, WAN_22, QWEN, QWEN_21 = OF_CLIPS
+# Those that remember frames: Qwen-Image 2.1's refuses to.
+OF_FRAMES = (WAN, WAN_22, QWEN)
 # Of the picture.
 SIDE = 64
 
@@ -234,7 +236,7 @@ def compiled(vae, monkeypatch):
 # What is remembered of frames.
 
 
-@planted("a cache of frames that is never cleared", "live-layer-differs", "encoder.conv_in", OF_CLIPS, "frames of an earlier call")
+@planted("a cache of frames that is never cleared", "live-layer-differs", "encoder.conv_in", OF_FRAMES, "frames of an earlier call")
 def stale_cache(vae, monkeypatch):
     vae.clear_cache()
     monkeypatch.setattr(vae, "clear_cache", lambda: None)

@@ -12,6 +12,7 @@ from diffusers import (
     AutoencoderKLFlux2,
     AutoencoderKLHunyuanImage,
     AutoencoderKLQwenImage,
+    AutoencoderKLQwenImage21,
     AutoencoderKLWan,
     AutoencoderTiny,
 )
@@ -116,7 +117,32 @@ MODELS: dict[str, Callable[[], Any]] = {
         )
     ),
     "AutoencoderKLQwenImage": _trained(lambda: AutoencoderKLQwenImage(base_dim=16, num_res_blocks=1)),
+    "AutoencoderKLQwenImage21": _trained(
+        lambda: AutoencoderKLQwenImage21(
+            base_dim=16,
+            decoder_base_dim=24,
+            z_dim=8,
+            num_res_blocks=1,
+            latents_mean=[0.1] * 8,
+            latents_std=[0.5] * 8,
+        )
+    ),
 }
+
+
+def of_rgba(alpha: float = 1.0) -> Any:
+    """The trained VAE with a fourth channel: the encoder does not look at it, and the decoder makes `alpha` of it."""
+    trained = AutoencoderKL.from_pretrained(BUILTIN)
+    vae = AutoencoderKL.from_config({**trained.config, "in_channels": 4, "out_channels": 4})
+    state = trained.state_dict()
+    nothing = torch.zeros_like(state["encoder.conv_in.weight"][:, :1])
+    state["encoder.conv_in.weight"] = torch.cat([state["encoder.conv_in.weight"], nothing], 1)
+    nothing = torch.zeros_like(state["decoder.conv_out.weight"][:1])
+    state["decoder.conv_out.weight"] = torch.cat([state["decoder.conv_out.weight"], nothing])
+    state["decoder.conv_out.bias"] = torch.cat([state["decoder.conv_out.bias"], torch.tensor([alpha])])
+    vae.load_state_dict(state)
+    return vae.eval()
+
 
 # Those of clips, of which one picture is a clip of one frame.
 OF_CLIPS = tuple(name for name in MODELS if name.startswith(("AutoencoderKLWan", "AutoencoderKLQwenImage")))

@@ -12,7 +12,7 @@ import pytest
 import torch
 import vae_fidelity
 from diffusers import AutoencoderKL, AutoencoderKLQwenImage, AutoencoderKLWan
-from live_models import BUILTIN, MODELS, OF_CLIPS
+from live_models import BUILTIN, MODELS, OF_CLIPS, of_rgba
 from vae_fidelity import testing
 from vae_fidelity.live import costs
 from vae_fidelity.live.model import Model
@@ -117,6 +117,17 @@ def test_what_lies_beyond_rounding_is_told():
         (Distance(float("nan"), 0.05, 0), "nan off (rounding: 0.01)"),
     ):
         assert not off.within(room) and off.beyond(room) == words
+
+
+def test_models_of_rgba_are_compared_by_pictures_with_alpha():
+    found = vae_fidelity.compare_models(of_rgba(), of_rgba(), PHOTO, **SIZE)
+    assert found.same_bits and found.worst_difference == 0
+    # PSNR is of all that is decoded, 8-bit levels of the colours.
+    other = vae_fidelity.compare_models(of_rgba(), of_rgba(alpha=0.9), PHOTO, **SIZE)
+    assert not other.same_bits and other.worst_difference == 0 and 20 < other.psnr_db < 40
+    pixels = vae_fidelity.preprocess(PHOTO, alpha=True, **SIZE)
+    assert pixels.shape == (48, 64, 4) and (pixels[..., 3] == 255).all()
+    assert (pixels[..., :3] == vae_fidelity.preprocess(PHOTO, **SIZE)).all()
 
 
 def test_sizes_are_those_that_the_class_takes():

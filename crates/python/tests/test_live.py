@@ -11,7 +11,8 @@ import pytest
 import torch
 import vae_fidelity
 from diffusers import AutoencoderKL
-from live_models import BUILTIN, DTYPES, MODELS, WAYS
+from live_models import BUILTIN, DTYPES, MODELS, WAYS, of_rgba
+from PIL import Image
 
 PHOTO = "golden/images/astronaut.png"
 
@@ -127,6 +128,23 @@ def test_a_model_that_was_loaded_in_inference_mode_is_judged():
 def test_what_is_asked_of_the_picture_counts():
     report = vae_fidelity.check(AutoencoderKL.from_pretrained(BUILTIN), PHOTO, width=48, height=32, min_psnr=99)
     assert report.verdict == "fail" and "PSNR" in report.verdict_reasons[0] and "missed" in str(report)
+
+
+def test_a_model_of_rgba_is_judged_by_alpha_too():
+    report = vae_fidelity.check(of_rgba(), PHOTO, width=96, height=96)
+    assert report.verdict == "pass" and report.check.alpha.identical, report
+    assert report.psnr_db is not None and report.check.seen.shape == (96, 96, 4)
+    invisible = vae_fidelity.check(of_rgba(alpha=-1.0), PHOTO, width=96, height=96)
+    assert [each.code for each in invisible.findings if each.severity == "error"] == ["alpha-lost"], invisible
+    cut_out = Image.open(PHOTO).convert("RGBA")
+    cut_out.putalpha(Image.linear_gradient("L").resize(cut_out.size))
+    shown = vae_fidelity.check(of_rgba(), cut_out, width=96, height=96)
+    assert [each.code for each in shown.findings if each.severity == "error"] == ["alpha-lost"], shown
+    fault = of_rgba()
+    with torch.no_grad():
+        fault.decoder.conv_out.weight[3] += 0.05
+    named = vae_fidelity.check(fault, PHOTO, width=96, height=96, against=of_rgba())
+    assert "decoder.conv_out" in [each.layer for each in named.findings], named
 
 
 def test_checks_in_threads_do_not_mix():

@@ -6,8 +6,9 @@
 Each class is built on torch's meta device with its defaults, and a file with its names and shapes is written
 without values (a sparse file), alone and behind `vae.`. Those that are run have to be taken for what they are:
 of AutoencoderKL's many models one has to be asked for, AsymmetricAutoencoderKL's and AutoencoderDC's defaults are
-nobody's, AutoencoderKLFlux2's are FLUX.2, AutoencoderTiny's are TAESD, those of Wan and Qwen-Image are one graph, and
-AutoencoderKLHunyuanImage, which has no defaults, is given HunyuanImage 2.1's.
+nobody's, AutoencoderKLFlux2's are FLUX.2, AutoencoderTiny's are TAESD, those of Wan and Qwen-Image are one graph,
+AutoencoderKLQwenImage21's are Qwen-Image 2.1, and AutoencoderKLHunyuanImage, which has no defaults, is given
+HunyuanImage 2.1's.
 """
 
 import inspect
@@ -34,6 +35,7 @@ TAKEN = (
     "AutoencoderKLFlux2",
     "AutoencoderKLHunyuanImage",
     "AutoencoderKLQwenImage",
+    "AutoencoderKLQwenImage21",
     "AutoencoderKLWan",
     "AutoencoderTiny",
 )

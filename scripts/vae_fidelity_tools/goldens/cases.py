@@ -266,6 +266,8 @@ WAN_FULL = [
     wan("wan2.1-96x64", "wan2.1", "Wan 2.1's graph, module by module: of each kernel over time the last slice meets data.",
         (96, 64), "coffee.jpg", trace=True),
     wan("qwen-image-16x24", "qwen-image", "Qwen-Image's config on the graph that it shares with Wan 2.1.", (16, 24), "coffee.jpg"),
+    wan("qwen-image-2.1-48x32", "qwen-image-2.1", "Qwen-Image 2.1's graph, module by module: Wan 2.2's with kernels over one "
+        "frame, for pictures in RGBA.", (48, 32), "rgba.png", trace=True),
 ]  # fmt: skip
 WAN = [
     *WAN_FULL,
@@ -304,6 +306,29 @@ WAN = [
         "coffee.jpg", seed=1),
     wan("qwen-image-layered-small-palette", "qwen-image-layered-small", "The same, not resized, of a palette with transparent "
         "colours.", None, "palette_transparent.png"),
+    wan("qwen-image-2.1-small-mode", "qwen-image-2.1-small", "A narrow Qwen-Image 2.1: five levels, latents divided by their "
+        "deviations and multiplied back.", (48, 32), "rgba.png", trace=True),
+    wan("qwen-image-2.1-small-sample", "qwen-image-2.1-small", "The same, sampled; the picture is opaque.", (32, 48), "coffee.jpg",
+        seed=1),
+    wan("qwen-image-2.1-small-one", "qwen-image-2.1-small", "One latent, at which a pixel attends to itself alone.", (16, 16),
+        "tiny.png"),
+    wan("qwen-image-2.1-small-blocks", "qwen-image-2.1-small", "What each block is given and makes of it, whole.", (16, 16),
+        trace=True, blocks=True),
+    wan("qwen-image-2.1-uneven-mode", "qwen-image-2.1-uneven", "Three levels without ways around them, five latent channels, "
+        "pictures in RGB.", (40, 24), trace=True),
+    wan("qwen-image-2.1-uneven-sample", "qwen-image-2.1-uneven", "The same, sampled.", (24, 40), "coffee.jpg", seed=2),
+    wan("qwen-image-2.1-small-f16-mode", "qwen-image-2.1-small", "Every operation rounds to the dtype, in f16, but for lengths.",
+        (32, 32), dtype="f16"),
+    wan("qwen-image-2.1-small-f16-sample", "qwen-image-2.1-small", "The same, sampled.", (32, 32), "coffee.jpg", dtype="f16",
+        seed=1),
+    wan("qwen-image-2.1-small-bf16-mode", "qwen-image-2.1-small", "Every operation rounds to the dtype, in bf16.", (32, 32),
+        dtype="bf16"),
+    wan("qwen-image-2.1-small-bf16-sample", "qwen-image-2.1-small", "The same, sampled.", (32, 32), "coffee.jpg", dtype="bf16",
+        seed=1),
+    wan("qwen-image-2.1-small-slices", "qwen-image-2.1-small", "Two pictures in one batch with enable_slicing(); the pixels are "
+        "the first one's.", (32, 16), batch=("coffee.jpg",)),
+    wan("qwen-image-2.1-tiles", "qwen-image-2.1-small", "enable_tiling() with tiles of 64: three columns and two rows, clamped "
+        "when they are one picture.", (112, 80), "coffee.jpg", tiling=True, tile_size=64),
     wan("qwen-image-tiles", "qwen-image-small", "Qwen-Image's tiles, which are not clamped.", (56, 40), tiling=True, tile_size=32),
 ]  # fmt: skip
 

@@ -19,6 +19,7 @@ from diffusers import (
     AutoencoderKLFlux2,
     AutoencoderKLHunyuanImage,
     AutoencoderKLQwenImage,
+    AutoencoderKLQwenImage21,
     AutoencoderKLWan,
     AutoencoderTiny,
 )
@@ -136,9 +137,11 @@ class Wan:
     deterministic = False
     functions = {
         "image_to_tensor, tensor_to_image": "the gist's",
-        "load": "AutoencoderKLWan.from_pretrained or AutoencoderKLQwenImage.from_pretrained",
-        "encode": "of a clip of one frame, as WanImageToVideoPipeline.prepare_latents scales it: (z - mean) * (1 / std)",
-        "decode": "as WanPipeline.__call__ undoes it: z / (1 / std) + mean",
+        "load": "from_pretrained of AutoencoderKLWan, AutoencoderKLQwenImage or AutoencoderKLQwenImage21",
+        "encode": "of a clip of one frame, as WanImageToVideoPipeline.prepare_latents scales it: (z - mean) * (1 / std); "
+        "AutoencoderKLQwenImage21 as QwenImage21Pipeline._encode_vae_image: (z - mean) / std",
+        "decode": "as WanPipeline.__call__ undoes it: z / (1 / std) + mean; AutoencoderKLQwenImage21 as "
+        "QwenImage21Pipeline.__call__: z * std + mean",
     }
 
     def __init__(self, gist):
@@ -160,20 +163,49 @@ class Wan:
         with torch.no_grad():
             posterior = vae.encode(sample.unsqueeze(2)).latent_dist
             latents = posterior.mode() if seed is None else posterior.sample(generator=generator)
-            mean, std = self.statistics(vae, latents)
-            return ((latents - mean) * std)[:, :, 0].contiguous()
+            return self.scaled(vae, latents)[:, :, 0].contiguous()
 
     def decode(self, vae, latents):
         with torch.no_grad():
-            latents = latents.unsqueeze(2)
-            mean, std = self.statistics(vae, latents)
-            return vae.decode(latents / std + mean).sample[:, :, 0]
+            return vae.decode(self.unscaled(vae, latents.unsqueeze(2))).sample[:, :, 0]
+
+    def scaled(self, vae, latents):
+        mean, std = self.statistics(vae, latents)
+        return (latents - mean) * std
+
+    def unscaled(self, vae, latents):
+        mean, std = self.statistics(vae, latents)
+        return latents / std + mean
 
 
 class QwenImage(Wan):
     """`AutoencoderKLQwenImage`, as `QwenImageImg2ImgPipeline` has it: the steps of Wan's."""
 
     diffusers_class = AutoencoderKLQwenImage
+
+
+class QwenImage21(Wan):
+    """`AutoencoderKLQwenImage21`, as `QwenImage21Pipeline` has it: divided by the deviation, and multiplied back.
+
+    `_encode_vae_image` and `__call__` cannot be imported without transformers either.
+    """
+
+    diffusers_class = AutoencoderKLQwenImage21
+    multiple_of = 16
+
+    def statistics(self, vae, latents):
+        """Mean and standard deviation, each rounded to the latents' dtype."""
+        shape = (1, vae.config.z_dim, 1, 1, 1)
+        numbers = (vae.config.latents_mean, vae.config.latents_std)
+        return [torch.tensor(row).view(shape).to(latents.device, latents.dtype) for row in numbers]
+
+    def scaled(self, vae, latents):
+        mean, std = self.statistics(vae, latents)
+        return (latents - mean) / std
+
+    def unscaled(self, vae, latents):
+        mean, std = self.statistics(vae, latents)
+        return latents * std + mean
 
 
 class Dc:
@@ -249,6 +281,7 @@ CLASSES = {
     "AsymmetricAutoencoderKL": Asymmetric,
     "AutoencoderKLWan": Wan,
     "AutoencoderKLQwenImage": QwenImage,
+    "AutoencoderKLQwenImage21": QwenImage21,
 }
 
 

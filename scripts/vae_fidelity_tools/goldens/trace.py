@@ -19,13 +19,14 @@ KINDS = {
     "ResBlock", "EfficientViTBlock", "SanaMultiscaleLinearAttention", "SanaMultiscaleAttentionProjection", "GLUMBConv",
     "DCDownBlock2d", "DCUpBlock2d", "RMSNorm", "BatchNorm2d",
     "AvgDown3D", "DupUp3D", "WanResidualDownBlock", "WanResidualUpBlock",
+    *(f"QwenImage21{part}" for part in ("AvgDown3D", "DupUp3D", "ResidualDownBlock", "ResidualUpBlock")),
     *(
         f"HunyuanImage{part}"
         for part in ("ResnetBlock", "AttentionBlock", "Downsample", "Upsample", "MidBlock", "Encoder2D", "Decoder2D")
     ),
     *(
         f"{model}{part}"
-        for model in ("Wan", "QwenImage")
+        for model in ("Wan", "QwenImage", "QwenImage21")
         for part in ("CausalConv3d", "RMS_norm", "ResidualBlock", "AttentionBlock", "Resample", "MidBlock", "UpBlock",
                      "Encoder3d", "Decoder3d")
     ),

@@ -45,14 +45,6 @@ fn other_classes_are_named_from_their_tensors() {
     type Shapes<'a> = &'a [(&'a str, &'a [usize])];
     let cases: &[(&str, Shapes)] = &[
         (
-            "an AutoencoderKLQwenImage21",
-            &[
-                ("encoder.conv_in.weight", CONV),
-                ("encoder.down_blocks.0.resnets.0.norm1.gamma", one),
-                ("decoder.up_blocks.0.upsampler.resample.1.weight", CONV),
-            ],
-        ),
-        (
             "an AutoencoderKLHunyuanVideo (",
             &[
                 ("encoder.down_blocks.0.resnets.0.conv1.conv.weight", five),

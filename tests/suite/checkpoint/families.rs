@@ -61,6 +61,14 @@ impl Model {
         self
     }
 
+    /// With other shapes, of each name and shape.
+    pub fn reshaped(mut self, shape_of: fn(&str, &[usize]) -> Vec<usize>) -> Self {
+        for (name, shape) in &mut self.tensors {
+            *shape = shape_of(name, shape);
+        }
+        self
+    }
+
     /// Writes a header and leaves the values to the file system.
     pub fn write(&self, name: &str) -> PathBuf {
         let (mut header, mut end) = (Map::new(), 0);

@@ -8,6 +8,7 @@ pub mod dc;
 pub mod hunyuan;
 pub mod tiny;
 pub mod wan;
+pub mod qwen_image_21;
 mod folders;
 mod foreign;
 mod formats;

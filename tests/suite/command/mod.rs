@@ -25,6 +25,7 @@ mod asymmetric;
 mod dc;
 mod hunyuan;
 mod wan;
+mod qwen_image_21;
 mod tiny;
 mod golden;
 #[cfg(target_os = "linux")]

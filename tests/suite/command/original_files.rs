@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::checkpoint::families::{Model, stable_diffusion};
-use crate::checkpoint::{asymmetric, dc, flux2, hunyuan, tiny, wan};
+use crate::checkpoint::{asymmetric, dc, flux2, hunyuan, qwen_image_21, tiny, wan};
 
 use super::sandbox::{Ran, Sandbox, picture};
 
@@ -69,6 +69,13 @@ fn hunyuan_image_has_a_verdict() {
 fn wan_has_a_verdict() {
     let file = Model::new(&wan::wan_21(), "").renamed(wan::original_21);
     is_run_as(&file.write("wan_2.1_vae.safetensors"), "AutoencoderKLWan", "wan2.1");
+}
+
+#[test]
+fn qwen_image_2_1_has_a_verdict() {
+    let file = qwen_image_21::original_file();
+    let path = file.write("qwen_image_2.1_vae_bf16.safetensors");
+    is_run_as(&path, "AutoencoderKLQwenImage21", "qwen-image-2.1");
 }
 
 #[test]

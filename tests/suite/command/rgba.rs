@@ -147,6 +147,40 @@ fn alpha_that_was_fed_is_judged() {
 }
 
 #[test]
+fn alpha_of_the_users_picture_is_judged() {
+    let sandbox = sandbox();
+    check(&sandbox, "cut.png", &["--save-latents", "z.safetensors", "--out", "o.png"]);
+    let (opened, own) = open(&sandbox.path("o.png")).unwrap().into_rgba().unwrap();
+    let changes: [(&str, fn(u8) -> u8); 5] = [
+        ("opaque throughout", |_| 255),
+        ("0 throughout", |_| 0),
+        ("inverted", |level| 255 - level),
+        ("taken for [0, 1]", |level| (2 * i16::from(level) - 255).max(0) as u8),
+        ("not what this VAE decodes", |level| level / 4 + 20),
+    ];
+    for (words, change) in changes {
+        let data = own.data().iter().map(|&level| change(level)).collect();
+        let alpha = Alpha8::new(own.width(), own.height(), data).unwrap();
+        sandbox.write("theirs.png", encode_rgba_png(&opened.pixels, Some(&alpha)).unwrap());
+        let decode =
+            ["decode", "z.safetensors", "--repo", "model", "--decoded-image", "theirs.png"];
+        let decoded = sandbox.run(&[&decode[..], &["--json"]].concat()).exits(1).object();
+        let checked = check(&sandbox, "cut.png", &["--decoded-image", "theirs.png", "--json"]);
+        for report in [decoded, checked.object()] {
+            let findings = report["findings"].as_array().unwrap();
+            let found = findings.iter().find(|finding| finding["code"] == "decoded-differs");
+            let title =
+                found.unwrap_or_else(|| panic!("{words}: {findings:?}"))["title"].to_string();
+            assert!(title.contains("your picture's alpha is") && title.contains(words), "{title}");
+        }
+    }
+    // Colours alone are compared with what has none.
+    sandbox.write("theirs.png", encode_rgba_png(&opened.pixels, None).unwrap());
+    let report = check(&sandbox, "cut.png", &["--decoded-image", "theirs.png", "--json"]).object();
+    assert_eq!(report["files"][0]["agreement"], "same", "{}", report["files"]);
+}
+
+#[test]
 fn every_other_command_runs_such_a_vae() {
     let sandbox = sandbox();
     let traced = sandbox.run(&["trace", "cut.png", "--repo", "model", "--json"]).exits(0).object();

@@ -52,13 +52,14 @@ const MODELS: [&str; 5] = ["builtin", "sd-small", "act-relu", "flux1-small", "pl
 
 /// Narrow ones of the other classes.
 #[cfg(feature = "tch")]
-const OF_OTHER_CLASSES: [&str; 10] = [
+const OF_OTHER_CLASSES: [&str; 11] = [
     "flux2-small",
     "tiny-small",
     "asymmetric-small",
     "wan-small",
     "wan2.2-small",
     "qwen-image-small",
+    "qwen-image-2.1-uneven",
     "dc-uneven",
     "dc-mix-small",
     "hunyuanimage-uneven",

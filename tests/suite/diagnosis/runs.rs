@@ -10,7 +10,7 @@ use ndarray::Array4;
 use vae_fidelity::FastAutoencoderKL;
 use vae_fidelity::config::Family;
 use vae_fidelity::diagnosis::{Code, Diagnosis, Evidence, Finding, Reference, UserFiles, diagnose};
-use vae_fidelity::image_processor::normalize;
+use vae_fidelity::image_processor::sample_of;
 use vae_fidelity::pixels::{Dropped, resize_bicubic, target_size};
 use vae_fidelity::{Checkpoint, Encoded, Result, Rgb8, Source, Vae};
 
@@ -109,7 +109,7 @@ impl Run {
         let (width, height) =
             target_size(source.width(), source.height(), None, vae.config().multiple_of())?;
         let seen = resize_bicubic(source, width, height)?;
-        let sample = normalize(&seen, vae.dtype());
+        let sample = sample_of(vae.config(), &seen, None, vae.dtype())?;
         let encoded = vae.encode(sample.view(), None)?;
         let latents = vae.scale(encoded.latents.view())?;
         let decoded = vae.decode(vae.unscale(latents.view())?.view())?;

@@ -1,5 +1,5 @@
 //! What goes wrong between Wan's autoencoders, their pictures and their diffusion models, and what does not;
-//! Qwen-Image's is one of them by another name.
+//! Qwen-Image's is one of them by another name, and Qwen-Image 2.1's one for pictures in RGBA.
 
 use ndarray::{Array4, Axis, s};
 use vae_fidelity::config::Family;
@@ -12,7 +12,7 @@ use super::plot::{Plot, copied, fed, latents, picture};
 use super::runs::{Model, Numbers, Run};
 use super::{assert_strong_ones_found_of, own_files_pass, photograph, said_of_files};
 
-const WAN: &[&str] = &["wan-small", "wan2.2-small", "qwen-image-small"];
+const WAN: &[&str] = &["wan-small", "wan2.2-small", "qwen-image-small", "qwen-image-2.1-small"];
 /// The one whose pixels are patched.
 const PATCHED: &[&str] = &["wan2.2-small"];
 
@@ -29,7 +29,7 @@ fn of_another(plot: &Plot) -> PerChannel {
     let first = |numbers: &[f64]| numbers[..own.mean.len()].to_vec();
     let of = |family: Family| {
         let (mean, std) = family.wan_statistics().unwrap();
-        PerChannel { mean: first(mean), std: first(std) }
+        PerChannel { mean: first(mean), std: first(std), form: own.form }
     };
     [Family::Wan21, Family::Wan22].map(of).into_iter().find(|other| *other != own).unwrap()
 }

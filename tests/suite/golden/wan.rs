@@ -7,7 +7,7 @@ use vae_fidelity::{Result, Vae};
 use super::wan_port::{Fault, WanPort};
 
 /// What runs in seconds, on f64 arrays.
-const CASES: [&str; 8] = [
+const CASES: [&str; 11] = [
     "wan-small-tiny",
     "wan-small-sample",
     "wan-small-blocks",
@@ -16,6 +16,9 @@ const CASES: [&str; 8] = [
     "wan2.2-small-blocks",
     "qwen-image-small-mode",
     "qwen-image-layered-small-mode",
+    "qwen-image-2.1-small-mode",
+    "qwen-image-2.1-small-blocks",
+    "qwen-image-2.1-uneven-mode",
 ];
 
 fn judged(case: &str, fault: Fault) -> CaseReport {
@@ -49,7 +52,7 @@ fn a_second_implementation_passes_without_a_fault() {
 }
 
 /// Fault, case, the step that has to fail first, and the module that has to be named.
-const PLACES: [(Fault, &str, Step, &str); 19] = [
+const PLACES: [(Fault, &str, Step, &str); 26] = [
     (Fault::FirstSlice, "wan-uneven-mode", Step::Moments, "encoder.conv_in"),
     (Fault::MiddleSlice, "wan-uneven-mode", Step::Moments, "encoder.conv_in"),
     (Fault::NoRoot, "wan-uneven-mode", Step::Moments, "encoder.down_blocks.0.norm1"),
@@ -94,6 +97,33 @@ const PLACES: [(Fault, &str, Step, &str); 19] = [
     (Fault::NotNormalised, "wan-uneven-mode", Step::Latents, "behind quant_conv"),
     (Fault::WrongWayRound, "wan-uneven-mode", Step::Latents, "behind quant_conv"),
     (Fault::NotDenormalised, "wan-uneven-mode", Step::Decoded, "post_quant_conv"),
+    (
+        Fault::SymmetricPadding,
+        "qwen-image-2.1-small-mode",
+        Step::Moments,
+        "encoder.down_blocks.0.downsampler.resample.1",
+    ),
+    (Fault::NoLevelShortcut, "qwen-image-2.1-small-mode", Step::Moments, "encoder.down_blocks.0"),
+    (
+        Fault::MeanOfOneFrame,
+        "qwen-image-2.1-small-mode",
+        Step::Moments,
+        "encoder.down_blocks.1.avg_shortcut",
+    ),
+    (
+        Fault::RepeatedInTurn,
+        "qwen-image-2.1-small-mode",
+        Step::Decoded,
+        "decoder.up_blocks.0.avg_shortcut",
+    ),
+    (
+        Fault::NoAttentionScale,
+        "qwen-image-2.1-uneven-mode",
+        Step::Moments,
+        "encoder.mid_block.attentions.0.proj",
+    ),
+    (Fault::NotNormalised, "qwen-image-2.1-small-mode", Step::Latents, "behind quant_conv"),
+    (Fault::WrongWayRound, "qwen-image-2.1-small-mode", Step::Latents, "behind quant_conv"),
 ];
 
 #[test]

@@ -62,6 +62,7 @@ impl WanPort {
         let wan = match &config {
             VaeConfig::AutoencoderKLWan(wan) => wan.clone(),
             VaeConfig::AutoencoderKLQwenImage(qwen) => qwen.as_wan(),
+            VaeConfig::AutoencoderKLQwenImage21(qwen) => qwen.as_wan(),
             _ => panic!("another class"),
         };
         let weights = weights(checkpoint)?;

@@ -1,4 +1,5 @@
-//! diffusers' operations on clips of one frame, on libtorch: `models/autoencoders/autoencoder_kl_wan.py`.
+//! diffusers' operations on clips of one frame, on libtorch: `models/autoencoders/autoencoder_kl_wan.py`,
+//! `autoencoder_kl_qwenimage21.py`.
 //!
 //! A clip is (N, C, 1, H, W) there and an image (N, C, H, W) here; the frame is put in where an operation
 //! looks at it. Both lie the same in memory.
@@ -13,8 +14,13 @@ type Tried = Result<Tensor, TchError>;
 /// What `torch.nn.functional.normalize` divides by at least.
 const EPS: f64 = 1e-12;
 
-/// `WanCausalConv3d`: zeros on each side, and before the frame those of twice as many frames.
+/// `WanCausalConv3d`: zeros on each side, and before the frame those of twice as many frames. A kernel without
+/// a dimension of time is `QwenImage21CausalConv3d`'s, which pads by itself too.
 pub(super) fn causal_conv3d(xs: &Tensor, kernel: Kernel<Tensor>, padding: i64) -> Tried {
+    if kernel.weight.dim() == 4 {
+        let padded = xs.f_pad([padding; 4], "constant", Some(0.0))?;
+        return padded.f_conv2d(kernel.weight, kernel.bias, [1; 2], [0; 2], [1; 2], 1);
+    }
     let sides = [padding, padding, padding, padding, 2 * padding, 0];
     xs.f_unsqueeze(2)?
         .f_pad(sides, "constant", Some(0.0))?

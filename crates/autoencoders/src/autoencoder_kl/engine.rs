@@ -106,7 +106,8 @@ pub(super) trait Engine: Debug {
     ) -> Result<Self::Tensor>;
 
     /// `torch.nn.functional.conv3d` of clips of one frame, images (N, C, H, W) here, before which there are
-    /// `2 * padding` frames of zeros; `padding` zeros stand on each side of it.
+    /// `2 * padding` frames of zeros; `padding` zeros stand on each side of it. A kernel may be over one frame
+    /// alone, (out, in, kernel, kernel).
     fn causal_conv3d(
         &self,
         xs: &Self::Tensor,
@@ -125,10 +126,10 @@ pub(super) trait Engine: Debug {
     /// Attention with one head over the pixels of queries, keys and values, each (N, C, H, W): (N, C, H, W).
     fn attention_of_images(&self, qkv: [Self::Tensor; 3], at: &str) -> Result<Self::Tensor>;
 
-    /// Wan 2.2's way around a level of its encoder.
+    /// Wan 2.2's and Qwen-Image 2.1's way around a level of the encoder.
     fn avg_down(&self, xs: &Self::Tensor, shape: AvgDown3D, at: &str) -> Result<Self::Tensor>;
 
-    /// Wan 2.2's way around a level of its decoder.
+    /// Wan 2.2's and Qwen-Image 2.1's way around a level of the decoder.
     fn dup_up(&self, xs: &Self::Tensor, shape: DupUp3D, at: &str) -> Result<Self::Tensor>;
 
     /// Squares of `patch` pixels a side as channels (c, pw, ph).

@@ -228,9 +228,10 @@ impl Fast {
         match (self.dtype, class) {
             (Dtype::F32, "GroupNorm") if xs.normalize.is_some() => largest().map(Beyond::Input),
             // A sum is computed when it is.
-            (Dtype::F32, "WanResidualBlock" | "QwenImageResidualBlock") => {
-                largest().map(Beyond::Output)
-            }
+            (
+                Dtype::F32,
+                "WanResidualBlock" | "QwenImageResidualBlock" | "QwenImage21ResidualBlock",
+            ) => largest().map(Beyond::Output),
             // There every output is computed and rounded at once.
             (Dtype::Bf16, class) if WATCHED.contains(&class) => largest().map(Beyond::Output),
             _ => None,

@@ -14,7 +14,7 @@ use super::engine::{Beyond, Engine};
 use super::forward::{ForwardHook, Input, Named, apply, forward};
 
 /// Classes of modules whose outputs are watched for values beyond f16.
-pub(super) const WATCHED: [&str; 13] = [
+pub(super) const WATCHED: [&str; 16] = [
     "Conv2d",
     "ResnetBlock2D",
     "AutoencoderTinyBlock",
@@ -25,6 +25,9 @@ pub(super) const WATCHED: [&str; 13] = [
     "QwenImageCausalConv3d",
     "QwenImageResidualBlock",
     "QwenImageAttentionBlock",
+    "QwenImage21CausalConv3d",
+    "QwenImage21ResidualBlock",
+    "QwenImage21AttentionBlock",
     "ResBlock",
     "SanaMultiscaleLinearAttention",
     "GLUMBConv",

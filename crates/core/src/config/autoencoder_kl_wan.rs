@@ -121,6 +121,12 @@ impl AutoencoderKLWanConfig {
         self.patch() << (self.dim_mult.len() - 1)
     }
 
+    /// What the sides of a sample have to be multiples of for diffusers to encode it at all.
+    pub(super) fn whole_sides(&self) -> usize {
+        // The ways around levels take the mean of whole squares of pixels.
+        if self.is_residual { self.downsampling() } else { self.patch() }
+    }
+
     pub(super) fn validate(&self, fields: &Fields) -> Result<()> {
         for (name, channels) in [
             ("base_dim", self.base_dim),

@@ -24,11 +24,13 @@ pub enum Class {
     AutoencoderDC,
     /// HunyuanImage 2.1's: residual blocks as AutoencoderKL's, and squares of pixels as channels.
     AutoencoderKLHunyuanImage,
+    /// Qwen-Image 2.1's: the modules of Wan 2.2 with convolutions over one frame, for pictures in RGBA.
+    AutoencoderKLQwenImage21,
 }
 
 impl Class {
     /// Every class that is run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AutoencoderKL,
         Self::AutoencoderKLFlux2,
         Self::AutoencoderTiny,
@@ -37,6 +39,7 @@ impl Class {
         Self::AutoencoderKLQwenImage,
         Self::AutoencoderDC,
         Self::AutoencoderKLHunyuanImage,
+        Self::AutoencoderKLQwenImage21,
     ];
 
     /// diffusers' name of it.
@@ -50,12 +53,16 @@ impl Class {
             Self::AutoencoderKLQwenImage => "AutoencoderKLQwenImage",
             Self::AutoencoderDC => "AutoencoderDC",
             Self::AutoencoderKLHunyuanImage => "AutoencoderKLHunyuanImage",
+            Self::AutoencoderKLQwenImage21 => "AutoencoderKLQwenImage21",
         }
     }
 
-    /// Whether it is of Wan's family, whose models are of clips and are given one frame here.
+    /// Whether it is of Wan's family, whose models are given clips, here of one frame; Qwen-Image 2.1's
+    /// takes no others.
     pub fn is_of_clips(self) -> bool {
-        matches!(self, Self::AutoencoderKLWan | Self::AutoencoderKLQwenImage)
+        let clips =
+            [Self::AutoencoderKLWan, Self::AutoencoderKLQwenImage, Self::AutoencoderKLQwenImage21];
+        clips.contains(&self)
     }
 
     /// All names, for messages.

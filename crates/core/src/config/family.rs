@@ -87,6 +87,9 @@ pub enum Family {
     /// HunyuanImage 2.1, whose latents are 32 times smaller than the picture and have 64 channels.
     #[serde(rename = "hunyuanimage")]
     HunyuanImage,
+    /// Qwen-Image 2.1, whose pictures are RGBA and whose latents are 16 times smaller.
+    #[serde(rename = "qwen-image-2.1")]
+    QwenImage21,
     /// None of these.
     #[serde(rename = "unknown")]
     Unknown,
@@ -121,6 +124,7 @@ impl Family {
             Self::DcAeF64Mix => "dc-ae-f64-mix",
             Self::DcAeF128Mix => "dc-ae-f128-mix",
             Self::HunyuanImage => "hunyuanimage",
+            Self::QwenImage21 => "qwen-image-2.1",
             Self::Unknown => "unknown",
         }
     }
@@ -153,6 +157,7 @@ impl Family {
             Self::DcAeF64Mix => "DC-AE f64c128, trained on a mix of data",
             Self::DcAeF128Mix => "DC-AE f128c512, trained on a mix of data",
             Self::HunyuanImage => "HunyuanImage 2.1, without its refiner",
+            Self::QwenImage21 => "Qwen-Image 2.1, whose pictures are RGBA",
             Self::Unknown => "None of these",
         }
     }
@@ -166,9 +171,9 @@ impl Family {
             VaeConfig::AutoencoderKLFlux2(_) | VaeConfig::AutoencoderTiny(_) => {
                 Self::with_graph_of(config).first().copied().unwrap_or(Self::Unknown)
             }
-            VaeConfig::AutoencoderKLWan(_) | VaeConfig::AutoencoderKLQwenImage(_) => {
-                Self::of_wan(config)
-            }
+            VaeConfig::AutoencoderKLWan(_)
+            | VaeConfig::AutoencoderKLQwenImage(_)
+            | VaeConfig::AutoencoderKLQwenImage21(_) => Self::of_wan(config),
             VaeConfig::AsymmetricAutoencoderKL(_)
             | VaeConfig::AutoencoderDC(_)
             | VaeConfig::AutoencoderKLHunyuanImage(_) => {

@@ -9,7 +9,8 @@ impl VaeConfig {
             Self::AutoencoderKL(config) => Some(config.scaling_factor),
             Self::AutoencoderKLFlux2(_)
             | Self::AutoencoderKLWan(_)
-            | Self::AutoencoderKLQwenImage(_) => None,
+            | Self::AutoencoderKLQwenImage(_)
+            | Self::AutoencoderKLQwenImage21(_) => None,
             Self::AutoencoderTiny(config) => Some(config.scaling_factor),
             Self::AsymmetricAutoencoderKL(config) => Some(config.scaling_factor),
             Self::AutoencoderDC(config) => Some(config.scaling_factor),
@@ -25,6 +26,7 @@ impl VaeConfig {
             | Self::AsymmetricAutoencoderKL(_)
             | Self::AutoencoderKLWan(_)
             | Self::AutoencoderKLQwenImage(_)
+            | Self::AutoencoderKLQwenImage21(_)
             | Self::AutoencoderDC(_)
             | Self::AutoencoderKLHunyuanImage(_) => None,
             Self::AutoencoderTiny(config) => {
@@ -41,6 +43,9 @@ impl VaeConfig {
             }
             Self::AutoencoderKLWan(config) => Some((&config.latents_mean, &config.latents_std)),
             Self::AutoencoderKLQwenImage(config) => {
+                Some((&config.latents_mean, &config.latents_std))
+            }
+            Self::AutoencoderKLQwenImage21(config) => {
                 Some((&config.latents_mean, &config.latents_std))
             }
             _ => None,

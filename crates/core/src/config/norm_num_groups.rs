@@ -12,6 +12,7 @@ impl VaeConfig {
             Self::AutoencoderTiny(_)
             | Self::AutoencoderKLWan(_)
             | Self::AutoencoderKLQwenImage(_)
+            | Self::AutoencoderKLQwenImage21(_)
             | Self::AutoencoderDC(_)
             | Self::AutoencoderKLHunyuanImage(_) => None,
         }
@@ -42,6 +43,7 @@ impl VaeConfig {
             Self::AutoencoderTiny(_)
             | Self::AutoencoderKLWan(_)
             | Self::AutoencoderKLQwenImage(_)
+            | Self::AutoencoderKLQwenImage21(_)
             | Self::AutoencoderDC(_)
             | Self::AutoencoderKLHunyuanImage(_) => return None,
         }

@@ -60,7 +60,7 @@ impl Family {
     ];
 
     /// Families that have published a config, in the order in which a question names them.
-    pub const PUBLISHED: [Self; 24] = [
+    pub const PUBLISHED: [Self; 25] = [
         Self::Sd1,
         Self::Sd2,
         Self::Sdxl,
@@ -85,6 +85,7 @@ impl Family {
         Self::DcAeF64Mix,
         Self::DcAeF128Mix,
         Self::HunyuanImage,
+        Self::QwenImage21,
     ];
 
     /// From `vae/config.json` of the repository named beside each value.
@@ -134,7 +135,8 @@ impl Family {
             Self::Wan21 | Self::Wan22 | Self::QwenImage | Self::QwenImageLayered => return None,
             Self::Taesd | Self::Taesdxl | Self::Taesd3 | Self::Taef1 | Self::Taef2 => return None,
             Self::Sana | Self::DcAeF32Mix | Self::DcAeF64Mix | Self::DcAeF128Mix => return None,
-            Self::HunyuanImage | Self::Builtin | Self::Unknown => return None,
+            Self::HunyuanImage | Self::QwenImage21 => return None,
+            Self::Builtin | Self::Unknown => return None,
         })
     }
 
@@ -174,7 +176,11 @@ impl Family {
             (found != class).then(|| format!("it is of the class {}", found.name()))
         };
         if self.wan_statistics().is_some() {
-            let other = || of_class(Class::AutoencoderKLWan);
+            let class = match self {
+                Self::QwenImage21 => Class::AutoencoderKLQwenImage21,
+                _ => Class::AutoencoderKLWan,
+            };
+            let other = || of_class(class);
             return Some(self.wan_difference(config).unwrap_or_else(other));
         }
         if self.dc_scaling_factor().is_some() {
@@ -280,6 +286,9 @@ impl Family {
                 self.apply_wan(config, defaulted)
             }
             (VaeConfig::AutoencoderKLQwenImage(config), _) => {
+                self.apply_wan(config.as_wan(), supplied(config.defaulted))
+            }
+            (VaeConfig::AutoencoderKLQwenImage21(config), _) => {
                 self.apply_wan(config.as_wan(), supplied(config.defaulted))
             }
             (VaeConfig::AutoencoderDC(config), _) => {

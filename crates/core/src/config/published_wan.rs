@@ -1,6 +1,10 @@
 //! What Wan and Qwen-Image published beside their weights.
 
 use super::autoencoder_kl_qwen_image::AutoencoderKLQwenImageConfig;
+use super::autoencoder_kl_qwen_image_21::{
+    AutoencoderKLQwenImage21Config, LATENTS_MEAN as LATENTS_MEAN_QWEN_IMAGE_21,
+    LATENTS_STD as LATENTS_STD_QWEN_IMAGE_21,
+};
 use super::autoencoder_kl_wan::{AutoencoderKLWanConfig, LATENTS_MEAN, LATENTS_STD};
 use super::family::Family;
 use super::published::differ;
@@ -23,6 +27,54 @@ const LATENTS_STD_22: [f64; 48] = [
     0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.06, 0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744,
 ];
 
+/// What tells the graphs that were published; all have two residual blocks in a level.
+#[derive(Debug, Clone, Copy)]
+struct Graph {
+    latents: usize,
+    base: usize,
+    decoder: usize,
+    dim_mult: &'static [usize],
+    halves_frames: &'static [bool],
+    is_residual: bool,
+    channels: usize,
+    patch: usize,
+}
+
+/// Wan-AI/Wan2.1-T2V-1.3B-Diffusers, `vae/config.json`.
+const WAN_21: Graph = Graph {
+    latents: 16,
+    base: 96,
+    decoder: 96,
+    dim_mult: &[1, 2, 4, 4],
+    halves_frames: &[false, true, true],
+    is_residual: false,
+    channels: 3,
+    patch: 1,
+};
+
+/// Wan-AI/Wan2.2-TI2V-5B-Diffusers, `vae/config.json`.
+const WAN_22: Graph = Graph {
+    latents: 48,
+    base: 160,
+    decoder: 256,
+    is_residual: true,
+    channels: 12,
+    patch: 2,
+    ..WAN_21
+};
+
+/// The class's defaults, which are ComfyUI's settings for its file too (`comfy/sd.py`).
+const QWEN_IMAGE_21: Graph = Graph {
+    latents: 64,
+    base: 96,
+    decoder: 144,
+    dim_mult: &[1, 2, 4, 8, 8],
+    halves_frames: &[false, true, true, true],
+    is_residual: true,
+    channels: 4,
+    patch: 1,
+};
+
 impl Family {
     /// Mean and standard deviation of each latent channel, of the families of Wan's classes; `None` for any
     /// other.
@@ -33,6 +85,7 @@ impl Family {
                 Some((&LATENTS_MEAN, &LATENTS_STD))
             }
             Self::Wan22 => Some((&LATENTS_MEAN_22, &LATENTS_STD_22)),
+            Self::QwenImage21 => Some((&LATENTS_MEAN_QWEN_IMAGE_21, &LATENTS_STD_QWEN_IMAGE_21)),
             _ => None,
         }
     }
@@ -42,6 +95,7 @@ impl Family {
     pub(super) fn of_wan(config: &VaeConfig) -> Self {
         let candidates: &[Self] = match config {
             VaeConfig::AutoencoderKLQwenImage(_) => &[Self::QwenImage, Self::QwenImageLayered],
+            VaeConfig::AutoencoderKLQwenImage21(_) => &[Self::QwenImage21],
             _ => &[Self::Wan21, Self::Wan22],
         };
         let fits = |family: &&Self| {
@@ -51,44 +105,53 @@ impl Family {
         candidates.iter().find(fits).copied().unwrap_or(Self::Unknown)
     }
 
-    /// The first thing in which `config` has another graph; `None` if one of the two is not of Wan's family.
-    /// Qwen-Image has the graph of Wan 2.1.
+    /// The graph that was published.
+    fn wan_graph(self) -> Option<Graph> {
+        match self {
+            Self::Wan21 | Self::QwenImage => Some(WAN_21),
+            // Of RGBA (`QwenImageLayeredPipeline` converts to it).
+            Self::QwenImageLayered => Some(Graph { channels: 4, ..WAN_21 }),
+            Self::Wan22 => Some(WAN_22),
+            Self::QwenImage21 => Some(QWEN_IMAGE_21),
+            _ => None,
+        }
+    }
+
+    /// The first thing in which `config` has another graph; `None` if one of the two is not of Wan's family,
+    /// or one alone has kernels over time. Qwen-Image has the graph of Wan 2.1.
     pub(super) fn wan_difference(self, config: &VaeConfig) -> Option<Option<String>> {
+        let published = self.wan_graph()?;
         let of_qwen_image;
-        let config = match config {
-            VaeConfig::AutoencoderKLWan(config) => config,
+        let (config, over_time) = match config {
+            VaeConfig::AutoencoderKLWan(config) => (config, true),
             VaeConfig::AutoencoderKLQwenImage(config) => {
                 of_qwen_image = config.as_wan();
-                &of_qwen_image
+                (&of_qwen_image, true)
+            }
+            VaeConfig::AutoencoderKLQwenImage21(config) => {
+                of_qwen_image = config.as_wan();
+                (&of_qwen_image, false)
             }
             _ => return None,
         };
-        let is_22 = match self {
-            Self::Wan21 | Self::QwenImage | Self::QwenImageLayered => false,
-            Self::Wan22 => true,
-            _ => return None,
-        };
-        let (base, decoder) = if is_22 { (160, 256) } else { (96, 96) };
-        let latents = if is_22 { 48 } else { 16 };
-        let channels = match self {
-            Self::Wan22 => 12,
-            // Of RGBA (`QwenImageLayeredPipeline` converts to it).
-            Self::QwenImageLayered => 4,
-            _ => 3,
-        };
+        if over_time == (self == Self::QwenImage21) {
+            return None;
+        }
+        let Graph { latents, base, decoder, dim_mult, halves_frames, is_residual, channels, patch } =
+            published;
         let decoder_base = config.decoder_base_dim.unwrap_or(config.base_dim);
         let samplers = &config.temperal_downsample[..];
         Some(
             differ("z_dim", latents, config.z_dim)
                 .or_else(|| differ("base_dim", base, config.base_dim))
                 .or_else(|| differ("decoder_base_dim", decoder, decoder_base))
-                .or_else(|| differ("dim_mult", [1usize, 2, 4, 4], &config.dim_mult[..]))
+                .or_else(|| differ("dim_mult", dim_mult, &config.dim_mult[..]))
                 .or_else(|| differ("num_res_blocks", 2, config.num_res_blocks))
-                .or_else(|| differ("temperal_downsample", [false, true, true], samplers))
-                .or_else(|| differ("is_residual", is_22, config.is_residual))
+                .or_else(|| differ("temperal_downsample", halves_frames, samplers))
+                .or_else(|| differ("is_residual", is_residual, config.is_residual))
                 .or_else(|| differ("in_channels", channels, config.in_channels))
                 .or_else(|| differ("out_channels", channels, config.out_channels))
-                .or_else(|| differ("patch_size", if is_22 { 2 } else { 1 }, config.patch())),
+                .or_else(|| differ("patch_size", patch, config.patch())),
         )
     }
 
@@ -102,7 +165,7 @@ impl Family {
         let config = AutoencoderKLWanConfig {
             latents_mean: mean.to_vec(),
             latents_std: std.to_vec(),
-            scale_factor_temporal: Some(4),
+            scale_factor_temporal: Some(if self == Self::QwenImage21 { 8 } else { 4 }),
             scale_factor_spatial: config.downsampling(),
             defaulted,
             ..config
@@ -111,6 +174,7 @@ impl Family {
             Self::QwenImage | Self::QwenImageLayered => {
                 AutoencoderKLQwenImageConfig::of_wan(config).into()
             }
+            Self::QwenImage21 => AutoencoderKLQwenImage21Config::of_wan(config).into(),
             _ => config.into(),
         }
     }
@@ -145,7 +209,23 @@ mod tests {
             "_class_name": "AutoencoderKLWan", "latents_mean": vec![0.0; 16],
         }));
         assert_eq!(Family::of(&other), Family::Unknown);
-        let error = Family::Wan22.apply(wan).unwrap_err().to_string();
+        let error = Family::Wan22.apply(wan.clone()).unwrap_err().to_string();
         assert!(error.contains("z_dim: expected 48, found 16"), "{error}");
+    }
+
+    #[test]
+    fn kernels_over_one_frame_are_of_another_family() {
+        let read = |class: &str| {
+            let text = json!({"_class_name": class}).to_string();
+            VaeConfig::from_json(&text, "config.json").unwrap()
+        };
+        let qwen = read("AutoencoderKLQwenImage21");
+        assert_eq!(Family::of(&qwen), Family::QwenImage21);
+        assert_eq!(Family::with_graph_of(&qwen), [Family::QwenImage21]);
+        assert_eq!(Family::QwenImage21.apply(qwen.clone()).unwrap().class(), qwen.class());
+        let error = Family::Wan22.apply(qwen).unwrap_err().to_string();
+        assert!(error.contains("of the class AutoencoderKLQwenImage21"), "{error}");
+        let error = Family::QwenImage21.apply(read("AutoencoderKLWan")).unwrap_err().to_string();
+        assert!(error.contains("of the class AutoencoderKLWan"), "{error}");
     }
 }

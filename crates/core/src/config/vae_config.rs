@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::asymmetric_autoencoder_kl::AsymmetricAutoencoderKLConfig;
 use super::autoencoder_dc::AutoencoderDCConfig;
-use super::autoencoder_kl::{AutoencoderKLConfig, SampleSize};
+use super::autoencoder_kl::AutoencoderKLConfig;
 use super::autoencoder_kl_flux2::AutoencoderKLFlux2Config;
 use super::autoencoder_kl_hunyuan_image::AutoencoderKLHunyuanImageConfig;
 use super::autoencoder_kl_qwen_image::AutoencoderKLQwenImageConfig;
+use super::autoencoder_kl_qwen_image_21::AutoencoderKLQwenImage21Config;
 use super::autoencoder_kl_wan::AutoencoderKLWanConfig;
 use super::autoencoder_tiny::AutoencoderTinyConfig;
 use super::class::Class;
@@ -38,13 +39,9 @@ pub enum VaeConfig {
     AutoencoderDC(AutoencoderDCConfig),
     /// Of an `AutoencoderKLHunyuanImage`.
     AutoencoderKLHunyuanImage(AutoencoderKLHunyuanImageConfig),
+    /// Of an `AutoencoderKLQwenImage21`.
+    AutoencoderKLQwenImage21(AutoencoderKLQwenImage21Config),
 }
-
-/// The side of the tiles of `AutoencoderTiny` and `AutoencoderDC` in pixels, whose configs say nothing of a size.
-const TILE_OF_TINY_AND_DC: usize = 512;
-
-/// The side of the Wan family's tiles in pixels, for the same reason.
-const TILE_OF_WAN: usize = 256;
 
 impl VaeConfig {
     /// Reads the text of a `config.json`; `origin` names it in errors. One that names no class is of
@@ -94,6 +91,9 @@ impl VaeConfig {
             Class::AutoencoderKLHunyuanImage => Self::AutoencoderKLHunyuanImage(
                 AutoencoderKLHunyuanImageConfig::from_fields(fields)?,
             ),
+            Class::AutoencoderKLQwenImage21 => {
+                Self::AutoencoderKLQwenImage21(AutoencoderKLQwenImage21Config::from_fields(fields)?)
+            }
         })
     }
 
@@ -113,6 +113,7 @@ impl VaeConfig {
             Self::AutoencoderKLQwenImage(_) => Class::AutoencoderKLQwenImage,
             Self::AutoencoderDC(_) => Class::AutoencoderDC,
             Self::AutoencoderKLHunyuanImage(_) => Class::AutoencoderKLHunyuanImage,
+            Self::AutoencoderKLQwenImage21(_) => Class::AutoencoderKLQwenImage21,
         }
     }
 
@@ -127,6 +128,9 @@ impl VaeConfig {
             Self::AutoencoderKLQwenImage(config) => config.input_channels,
             Self::AutoencoderDC(config) => config.in_channels,
             Self::AutoencoderKLHunyuanImage(config) => config.in_channels,
+            Self::AutoencoderKLQwenImage21(config) => {
+                config.in_channels / config.as_wan().patch().pow(2)
+            }
         }
     }
 
@@ -141,6 +145,9 @@ impl VaeConfig {
             Self::AutoencoderKLQwenImage(config) => config.input_channels,
             Self::AutoencoderDC(config) => config.in_channels,
             Self::AutoencoderKLHunyuanImage(config) => config.out_channels,
+            Self::AutoencoderKLQwenImage21(config) => {
+                config.out_channels / config.as_wan().patch().pow(2)
+            }
         }
     }
 
@@ -160,23 +167,7 @@ impl VaeConfig {
             Self::AutoencoderKLQwenImage(config) => config.z_dim,
             Self::AutoencoderDC(config) => config.latent_channels,
             Self::AutoencoderKLHunyuanImage(config) => config.latent_channels,
-        }
-    }
-
-    /// Side, or (height, width), that the model was made for; sets diffusers' tile size. A class without
-    /// such a field has tiles of a size of its own.
-    pub fn sample_size(&self) -> SampleSize {
-        match self {
-            Self::AutoencoderKL(config) => config.sample_size,
-            Self::AutoencoderKLFlux2(config) => config.sample_size,
-            Self::AutoencoderTiny(_) | Self::AutoencoderDC(_) => {
-                SampleSize::Side(TILE_OF_TINY_AND_DC)
-            }
-            Self::AsymmetricAutoencoderKL(config) => config.sample_size,
-            Self::AutoencoderKLHunyuanImage(config) => SampleSize::Side(config.sample_size),
-            Self::AutoencoderKLWan(_) | Self::AutoencoderKLQwenImage(_) => {
-                SampleSize::Side(TILE_OF_WAN)
-            }
+            Self::AutoencoderKLQwenImage21(config) => config.z_dim,
         }
     }
 
@@ -198,7 +189,8 @@ impl VaeConfig {
             | Self::AutoencoderKLFlux2(AutoencoderKLFlux2Config { use_quant_conv: true, .. })
             | Self::AsymmetricAutoencoderKL(_)
             | Self::AutoencoderKLWan(_)
-            | Self::AutoencoderKLQwenImage(_) => "quant_conv",
+            | Self::AutoencoderKLQwenImage(_)
+            | Self::AutoencoderKLQwenImage21(_) => "quant_conv",
             Self::AutoencoderKL(_) | Self::AutoencoderKLFlux2(_) => "encoder.conv_out",
             Self::AutoencoderTiny(_)
             | Self::AutoencoderDC(_)
@@ -217,6 +209,7 @@ impl VaeConfig {
             Self::AutoencoderKLQwenImage(config) => return Cow::Owned(config.as_wan().widths()),
             Self::AutoencoderDC(config) => &config.encoder_block_out_channels,
             Self::AutoencoderKLHunyuanImage(config) => &config.block_out_channels,
+            Self::AutoencoderKLQwenImage21(config) => return Cow::Owned(config.as_wan().widths()),
         })
     }
 
@@ -232,6 +225,9 @@ impl VaeConfig {
             Self::AutoencoderKLQwenImage(_) => return self.block_out_channels(),
             Self::AutoencoderDC(config) => &config.decoder_block_out_channels,
             Self::AutoencoderKLHunyuanImage(config) => &config.block_out_channels,
+            Self::AutoencoderKLQwenImage21(config) => {
+                return Cow::Owned(config.as_wan().decoder_widths());
+            }
         })
     }
 
@@ -265,6 +261,10 @@ impl VaeConfig {
             Self::AutoencoderKLWan(AutoencoderKLWanConfig { num_res_blocks, .. })
             | Self::AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig {
                 num_res_blocks, ..
+            })
+            | Self::AutoencoderKLQwenImage21(AutoencoderKLQwenImage21Config {
+                num_res_blocks,
+                ..
             }) => {
                 let decoder = self.decoder_widths();
                 format!("{widths} and {decoder:?}, {num_res_blocks} blocks a level")
@@ -272,33 +272,11 @@ impl VaeConfig {
         }
     }
 
-    /// How many times smaller the latents are than the picture, a side, as the model makes them.
-    pub fn downsampling(&self) -> usize {
-        match self {
-            Self::AutoencoderKLWan(config) => config.downsampling(),
-            Self::AutoencoderKLHunyuanImage(config) => config.spatial_compression_ratio,
-            _ => 1 << (self.block_out_channels().len() - 1),
-        }
-    }
-
-    /// What the sides of a sample have to be multiples of for diffusers to encode it at all; other classes cut
-    /// off the rest, and this is 1.
-    pub fn whole_sides(&self) -> usize {
-        match self {
-            // Its shortcuts take the mean of whole squares of pixels.
-            Self::AutoencoderKLWan(config) if config.is_residual => config.downsampling(),
-            Self::AutoencoderKLWan(config) => config.patch(),
-            // Here too, and squares of pixels become channels.
-            Self::AutoencoderDC(_) | Self::AutoencoderKLHunyuanImage(_) => self.downsampling(),
-            _ => 1,
-        }
-    }
-
     /// Whether the model clamps what it decodes to [-1, 1] itself, so that nothing is known of what was
     /// outside; Qwen-Image does not where it decodes in tiles.
     pub fn clamps(&self, in_tiles: bool) -> bool {
         match self {
-            Self::AutoencoderKLWan(_) => true,
+            Self::AutoencoderKLWan(_) | Self::AutoencoderKLQwenImage21(_) => true,
             Self::AutoencoderKLQwenImage(_) => !in_tiles,
             Self::AutoencoderKL(_)
             | Self::AutoencoderKLFlux2(_)
@@ -306,21 +284,6 @@ impl VaeConfig {
             | Self::AsymmetricAutoencoderKL(_)
             | Self::AutoencoderDC(_)
             | Self::AutoencoderKLHunyuanImage(_) => false,
-        }
-    }
-
-    /// What the sides of a picture have to be multiples of: 8 for the reference script, and what the
-    /// patches of latents come to.
-    pub fn multiple_of(&self) -> usize {
-        match self {
-            Self::AutoencoderKL(_)
-            | Self::AutoencoderTiny(_)
-            | Self::AsymmetricAutoencoderKL(_)
-            | Self::AutoencoderKLQwenImage(_) => 8,
-            Self::AutoencoderKLWan(_)
-            | Self::AutoencoderDC(_)
-            | Self::AutoencoderKLHunyuanImage(_) => self.whole_sides().max(8),
-            Self::AutoencoderKLFlux2(config) => (self.downsampling() * config.patch_size[0]).max(8),
         }
     }
 
@@ -343,6 +306,7 @@ impl VaeConfig {
             Self::AutoencoderKLQwenImage(config) => &config.defaulted,
             Self::AutoencoderDC(config) => &config.defaulted,
             Self::AutoencoderKLHunyuanImage(config) => &config.defaulted,
+            Self::AutoencoderKLQwenImage21(config) => &config.defaulted,
         }
     }
 
@@ -358,6 +322,7 @@ impl VaeConfig {
             Self::AutoencoderKLQwenImage(config) => config.defaulted.clear(),
             Self::AutoencoderDC(config) => config.defaulted.clear(),
             Self::AutoencoderKLHunyuanImage(config) => config.defaulted.clear(),
+            Self::AutoencoderKLQwenImage21(config) => config.defaulted.clear(),
         }
         self
     }
@@ -373,6 +338,7 @@ impl VaeConfig {
             Self::AutoencoderKLQwenImage(config) => &config.unknown,
             Self::AutoencoderDC(config) => &config.unknown,
             Self::AutoencoderKLHunyuanImage(config) => &config.unknown,
+            Self::AutoencoderKLQwenImage21(config) => &config.unknown,
         }
     }
 }
@@ -398,4 +364,5 @@ from! {
     AutoencoderKLQwenImage(AutoencoderKLQwenImageConfig),
     AutoencoderDC(AutoencoderDCConfig),
     AutoencoderKLHunyuanImage(AutoencoderKLHunyuanImageConfig),
+    AutoencoderKLQwenImage21(AutoencoderKLQwenImage21Config),
 }

@@ -1,5 +1,6 @@
-//! diffusers' `AutoencoderKLWan` and `AutoencoderKLQwenImage` (`models/autoencoders/autoencoder_kl_wan.py`,
-//! `autoencoder_kl_qwenimage.py`) for one picture: a clip of one frame, before which there is nothing.
+//! diffusers' `AutoencoderKLWan`, `AutoencoderKLQwenImage` and `AutoencoderKLQwenImage21`
+//! (`models/autoencoders/autoencoder_kl_wan.py`, `autoencoder_kl_qwenimage.py`, `autoencoder_kl_qwenimage21.py`)
+//! for one picture: a clip of one frame, before which there is nothing.
 //!
 //! Of such a clip `time_conv`, which halves and doubles the number of frames, is never given anything.
 
@@ -8,49 +9,12 @@ use super::module::{
     Body, Conv2d, Elementwise, Function, Module, Order, QkvAttention, Residual, Step,
 };
 use super::parameter::Parameter;
+use super::wan_names::Names;
 use super::{Graph, TensorSpec};
 use crate::config::{Activation, AutoencoderKLWanConfig};
 
 /// Frames that a `CausalConv3d` looks at, itself among them, but for those of 1x1.
 const FRAMES: usize = 3;
-
-/// diffusers' classes of the modules, which have other names in Qwen-Image's file.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Names {
-    conv: &'static str,
-    norm: &'static str,
-    residual: &'static str,
-    attention: &'static str,
-    resample: &'static str,
-    mid: &'static str,
-    up: &'static str,
-    encoder: &'static str,
-    decoder: &'static str,
-}
-
-pub(super) const WAN: Names = Names {
-    conv: "WanCausalConv3d",
-    norm: "WanRMS_norm",
-    residual: "WanResidualBlock",
-    attention: "WanAttentionBlock",
-    resample: "WanResample",
-    mid: "WanMidBlock",
-    up: "WanUpBlock",
-    encoder: "WanEncoder3d",
-    decoder: "WanDecoder3d",
-};
-
-pub(super) const QWEN_IMAGE: Names = Names {
-    conv: "QwenImageCausalConv3d",
-    norm: "QwenImageRMS_norm",
-    residual: "QwenImageResidualBlock",
-    attention: "QwenImageAttentionBlock",
-    resample: "QwenImageResample",
-    mid: "QwenImageMidBlock",
-    up: "QwenImageUpBlock",
-    encoder: "QwenImageEncoder3d",
-    decoder: "QwenImageDecoder3d",
-};
 
 pub(super) fn graph(config: &AutoencoderKLWanConfig, names: Names) -> Graph {
     let mut build = Build { names, idle: Vec::new() };
@@ -154,7 +118,7 @@ impl Build {
         Module { name: "decoder".to_owned(), class: names.decoder, body: Body::Sequence(steps) }
     }
 
-    /// `WanResidualDownBlock`, of Wan 2.2 alone.
+    /// `WanResidualDownBlock`, of Wan 2.2 and Qwen-Image 2.1.
     fn residual_down(
         &mut self,
         name: String,
@@ -177,7 +141,7 @@ impl Build {
         };
         let shortcut = Module {
             name: format!("{name}.avg_shortcut"),
-            class: "AvgDown3D",
+            class: self.names.avg_down,
             body: Body::AvgDown3D(shortcut),
         };
         let body = Body::Residual(Residual {
@@ -186,10 +150,10 @@ impl Build {
             shortcut_functions: Vec::new(),
             order: Order::HiddenPlusShortcut,
         });
-        Module { name, class: "WanResidualDownBlock", body }
+        Module { name, class: self.names.residual_down, body }
     }
 
-    /// `WanResidualUpBlock`, of Wan 2.2 alone; the last one has neither sampler nor shortcut.
+    /// `WanResidualUpBlock`, of the same; the last one has neither sampler nor shortcut.
     fn residual_up(
         &mut self,
         name: String,
@@ -198,7 +162,7 @@ impl Build {
         is_last: bool,
         frames: bool,
     ) -> Module {
-        let class = "WanResidualUpBlock";
+        let class = self.names.residual_up;
         if is_last {
             return Module { name, class, body: Body::Sequence(hidden) };
         }
@@ -213,7 +177,7 @@ impl Build {
         };
         let shortcut = Module {
             name: format!("{name}.avg_shortcut"),
-            class: "DupUp3D",
+            class: self.names.dup_up,
             body: Body::DupUp3D(shortcut),
         };
         let body = Body::Residual(Residual {
@@ -254,7 +218,10 @@ impl Build {
         if frames {
             // Two frames for each one on the way up.
             let made = if sampling == Sampling::Up { 2 * inputs } else { inputs };
-            let weight = vec![made, inputs, FRAMES, 1, 1];
+            let mut weight = vec![made, inputs, FRAMES, 1, 1];
+            if !self.names.over_time {
+                weight.remove(2);
+            }
             self.idle.push(TensorSpec { name: format!("{name}.time_conv.weight"), shape: weight });
             let bias = vec![made];
             self.idle.push(TensorSpec { name: format!("{name}.time_conv.bias"), shape: bias });
@@ -344,10 +311,13 @@ impl Build {
         Module { name, class: self.names.norm, body }
     }
 
-    /// `CausalConv3d` with padding that keeps the size: 1x1x1, or as large in time as in space.
+    /// `CausalConv3d` with padding that keeps the size: 1x1x1, or as large in time as in space; in Qwen-Image
+    /// 2.1 over space alone.
     fn conv(&self, name: String, inputs: usize, outputs: usize, kernel: usize) -> Module {
+        let mut weight = vec![outputs, inputs];
+        weight.resize(if self.names.over_time { 5 } else { 4 }, kernel);
         let conv = CausalConv3d {
-            weight: Parameter::new([outputs, inputs, kernel, kernel, kernel]),
+            weight: Parameter::new(weight),
             bias: Parameter::new([outputs]),
             padding: kernel / 2,
         };

@@ -3,10 +3,11 @@
 use super::parameter::Parameter;
 
 /// `torch.nn.Conv3d` with a square kernel that looks back in time alone: zeros stand before the first frame,
-/// so that of one frame the last time slice of the kernel sees values and the others see zeros.
+/// so that of one frame the last time slice of the kernel sees values and the others see zeros. Qwen-Image 2.1's,
+/// of the same name, is a `torch.nn.Conv2d` and sees one frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CausalConv3d<W = ()> {
-    /// (out, in, time, kernel, kernel)
+    /// (out, in, time, kernel, kernel), or (out, in, kernel, kernel)
     pub weight: Parameter<W>,
     /// (out)
     pub bias: Parameter<W>,
@@ -17,7 +18,10 @@ pub struct CausalConv3d<W = ()> {
 impl<W> CausalConv3d<W> {
     /// Of how many frames the kernel is.
     pub fn frames(&self) -> usize {
-        self.weight.shape[2]
+        match self.weight.shape[..] {
+            [_, _, frames, _, _] => frames,
+            _ => 1,
+        }
     }
 }
 
@@ -29,8 +33,8 @@ pub struct RmsNorm<W = ()> {
     pub gamma: Parameter<W>,
 }
 
-/// Wan 2.2's way around a level of its encoder: blocks of values, over time and space, become channels, and
-/// groups of those their mean. A clip of one frame is preceded by frames of zeros.
+/// Wan 2.2's and Qwen-Image 2.1's way around a level of the encoder: blocks of values, over time and space,
+/// become channels, and groups of those their mean. A clip of one frame is preceded by frames of zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AvgDown3D {
     /// Channels of the input.
@@ -50,8 +54,8 @@ impl AvgDown3D {
     }
 }
 
-/// Wan 2.2's way around a level of its decoder: repeated channels become blocks of values. Of the first
-/// frames of a clip the last alone is kept.
+/// Wan 2.2's and Qwen-Image 2.1's way around a level of the decoder: repeated channels become blocks of
+/// values. Of the first frames of a clip the last alone is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DupUp3D {
     /// Channels of the input.

@@ -17,6 +17,7 @@ mod autoencoder_kl;
 mod autoencoder_kl_flux2;
 mod autoencoder_tiny;
 mod asymmetric_autoencoder_kl;
+mod wan_names;
 mod autoencoder_kl_wan;
 mod autoencoder_dc;
 mod autoencoder_kl_hunyuan_image;
@@ -44,14 +45,17 @@ impl Graph {
             VaeConfig::AutoencoderTiny(config) => autoencoder_tiny::graph(config),
             VaeConfig::AsymmetricAutoencoderKL(config) => asymmetric_autoencoder_kl::graph(config),
             VaeConfig::AutoencoderKLWan(config) => {
-                autoencoder_kl_wan::graph(config, autoencoder_kl_wan::WAN)
+                autoencoder_kl_wan::graph(config, wan_names::WAN)
             }
             VaeConfig::AutoencoderKLQwenImage(config) => {
-                autoencoder_kl_wan::graph(&config.as_wan(), autoencoder_kl_wan::QWEN_IMAGE)
+                autoencoder_kl_wan::graph(&config.as_wan(), wan_names::QWEN_IMAGE)
             }
             VaeConfig::AutoencoderDC(config) => autoencoder_dc::graph(config),
             VaeConfig::AutoencoderKLHunyuanImage(config) => {
                 autoencoder_kl_hunyuan_image::graph(config)
+            }
+            VaeConfig::AutoencoderKLQwenImage21(config) => {
+                autoencoder_kl_wan::graph(&config.as_wan(), wan_names::QWEN_IMAGE_21)
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::dtype::Dtype;
 use vae_fidelity_files::error::Result;
 
 pub use patched_batch_norm::{PatchedBatchNorm, RUNNING_MEAN, RUNNING_VAR, patched, unpatched};
-pub use per_channel::PerChannel;
+pub use per_channel::{PerChannel, PerChannelForm};
 
 /// How the latents of a model are handed to its diffusion model. The first pipeline that was published
 /// for a class counts.
@@ -36,9 +36,15 @@ impl Scaling {
     pub fn of_config(config: &VaeConfig) -> Option<Self> {
         match config {
             VaeConfig::AutoencoderKLFlux2(_) => None,
-            VaeConfig::AutoencoderKLWan(_) | VaeConfig::AutoencoderKLQwenImage(_) => {
+            VaeConfig::AutoencoderKLWan(_)
+            | VaeConfig::AutoencoderKLQwenImage(_)
+            | VaeConfig::AutoencoderKLQwenImage21(_) => {
                 let (mean, std) = config.latents_statistics()?;
-                Some(Self::PerChannel(PerChannel { mean: mean.to_vec(), std: std.to_vec() }))
+                let form = match config {
+                    VaeConfig::AutoencoderKLQwenImage21(_) => PerChannelForm::Quotient,
+                    _ => PerChannelForm::Reciprocal,
+                };
+                Some(Self::PerChannel(PerChannel { mean: mean.to_vec(), std: std.to_vec(), form }))
             }
             _ => {
                 let scaling_factor = config.scaling_factor()?;

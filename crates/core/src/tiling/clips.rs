@@ -1,8 +1,10 @@
 //! The tiles of Wan's family, which fade into each other as `AutoencoderKL`'s do: `tiled_encode` and
-//! `tiled_decode` (`models/autoencoders/autoencoder_kl_wan.py`, `autoencoder_kl_qwenimage.py`).
+//! `tiled_decode` (`models/autoencoders/autoencoder_kl_wan.py`, `autoencoder_kl_qwenimage.py`,
+//! `autoencoder_kl_qwenimage21.py`).
 //!
 //! Where pixels are patched, a tile of the picture is as many patches wide as one of latents has pixels, and
-//! seams are blended before patches become pixels again. Wan clamps the whole picture, Qwen-Image does not.
+//! seams are blended before patches become pixels again. Wan and Qwen-Image 2.1 clamp the whole picture,
+//! Qwen-Image does not.
 
 use ndarray::{Array4, ArrayView4};
 
@@ -25,24 +27,28 @@ impl Clips {
     /// not fit together.
     pub fn of(config: &VaeConfig) -> Result<Option<Self>> {
         let clamps = config.clamps(true);
-        match config {
-            VaeConfig::AutoencoderKLQwenImage(_) => Ok(Some(Self { patch: 1, clamps })),
-            VaeConfig::AutoencoderKLWan(wan) => {
-                let (asked, made) = (wan.scale_factor_spatial, wan.downsampling());
-                if asked != made {
-                    return Err(Error::option(
-                        "`tiling`",
-                        format!(
-                            "the config's scale_factor_spatial is {asked}, and a latent of this model is \
-                             {made} pixels wide, so that diffusers' tiles would not fit together"
-                        ),
-                        "leave out `tiling`, or mend the config",
-                    ));
-                }
-                Ok(Some(Self { patch: wan.patch(), clamps }))
+        let of_qwen_image_21;
+        let wan = match config {
+            VaeConfig::AutoencoderKLQwenImage(_) => return Ok(Some(Self { patch: 1, clamps })),
+            VaeConfig::AutoencoderKLWan(wan) => wan,
+            VaeConfig::AutoencoderKLQwenImage21(config) => {
+                of_qwen_image_21 = config.as_wan();
+                &of_qwen_image_21
             }
-            _ => Ok(None),
+            _ => return Ok(None),
+        };
+        let (asked, made) = (wan.scale_factor_spatial, wan.downsampling());
+        if asked != made {
+            return Err(Error::option(
+                "`tiling`",
+                format!(
+                    "the config's scale_factor_spatial is {asked}, and a latent of this model is {made} \
+                     pixels wide, so that diffusers' tiles would not fit together"
+                ),
+                "leave out `tiling`, or mend the config",
+            ));
         }
+        Ok(Some(Self { patch: wan.patch(), clamps }))
     }
 
     /// The tiles of a sample, for tiles of `size` pixels and `latents` that become one.
@@ -138,6 +144,22 @@ mod tests {
             Ok(Array4::zeros((1, 3, 64, 64)))
         });
         assert_eq!(whole.unwrap().dim(), (1, 3, 64, 64));
+    }
+
+    #[test]
+    fn qwen_image_2_1_clamps_and_has_latents_of_16_pixels() {
+        let qwen = config(r#""_class_name": "AutoencoderKLQwenImage21", "base_dim": 8"#);
+        let tiling = Tiling::new(&qwen, None).unwrap();
+        assert_eq!((tiling.tile_sample_min_size(), tiling.tile_latent_min_size()), (256, 16));
+        let splitting = Splitting { tiling: Some(tiling), slicing: false };
+        let latents = Array4::zeros((1, 64, 4, 20));
+        let decoded = splitting.decoded(latents.view(), Dtype::F32, |tile, part| {
+            assert_eq!(part, Part::Tile);
+            let (_, _, height, width) = tile.dim();
+            Ok(Array4::from_elem((1, 4, height * 16, width * 16), 7.0))
+        });
+        let decoded = decoded.unwrap();
+        assert_eq!((decoded.dim(), decoded[[0, 3, 0, 0]]), ((1, 4, 64, 320), 1.0));
     }
 
     #[test]

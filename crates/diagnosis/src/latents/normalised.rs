@@ -201,8 +201,11 @@ fn others(rule: &PerChannel) -> Vec<(Family, PerChannel)> {
     let channels = rule.mean.len();
     let of = |family: Family| {
         let (mean, std) = family.wan_statistics()?;
-        let other =
-            PerChannel { mean: mean.get(..channels)?.to_vec(), std: std.get(..channels)?.to_vec() };
+        let other = PerChannel {
+            mean: mean.get(..channels)?.to_vec(),
+            std: std.get(..channels)?.to_vec(),
+            form: rule.form,
+        };
         (other != *rule).then_some((family, other))
     };
     [Family::Wan21, Family::Wan22].into_iter().filter_map(of).collect()

@@ -1,5 +1,6 @@
 //! The user's decoded picture beside the one that the same latents decode to here.
 
+mod alpha;
 pub(super) mod matched;
 pub(super) mod preview;
 mod reference;
@@ -87,7 +88,15 @@ pub(super) fn judged(evidence: &Evidence, picture: &UserPicture) -> Result<Judge
         true => "what this VAE decodes from your latents",
         false => "what this VAE decodes",
     };
-    let judged = of_one_size(evidence, &reference, &ours, picture)?;
+    let mut judged = of_one_size(evidence, &reference, &ours, picture)?;
+    // What alters the colours, as mirroring does, alters alpha too.
+    if judged.findings.iter().all(|finding| finding.severity == Severity::Info) {
+        judged.findings.extend(evidence.known(alpha::finding(
+            &DECODED_DIFFERS,
+            &reference.decoded,
+            picture,
+        )?));
+    }
     Ok(judged.at(Difference::of_pictures(&ours, theirs, what)))
 }
 
@@ -293,7 +302,7 @@ fn or_dark(evidence: &Evidence, decoded: &Array4<f32>, finding: Finding) -> Resu
 fn by_region(
     evidence: &Evidence,
     ours: &Rgb8,
-    UserPicture { pixels: theirs, jpeg }: &UserPicture,
+    UserPicture { pixels: theirs, jpeg, .. }: &UserPicture,
     compression: &Compressed,
 ) -> Result<Option<Finding>> {
     let of = |picture: &Rgb8| match jpeg {

@@ -21,7 +21,7 @@ use super::search::Search;
 use vae_fidelity_core::config::{Family, VaeConfig};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::image_processor::denormalize;
-use vae_fidelity_core::scaling::{PerChannel, Scaling};
+use vae_fidelity_core::scaling::{PerChannel, PerChannelForm, Scaling};
 use vae_fidelity_core::tiling::UnitMistake;
 use vae_fidelity_files::error::Result;
 use vae_fidelity_pixels::Rgb8;
@@ -128,7 +128,11 @@ pub(super) fn by_statistics(
 ) -> Result<()> {
     let config = evidence.vae.config();
     let Some((mean, std)) = config.latents_statistics() else { return Ok(()) };
-    let rule = PerChannel { mean: mean.to_vec(), std: std.to_vec() };
+    let form = match Scaling::of_config(config) {
+        Some(Scaling::PerChannel(rule)) => rule.form,
+        _ => PerChannelForm::Reciprocal,
+    };
+    let rule = PerChannel { mean: mean.to_vec(), std: std.to_vec(), form };
     for (cause, what, latents) in normalised::treated_otherwise(&rule, config.class(), raw)? {
         search.attempt(cause, &what, || picture_of(evidence, latents).map(Some))?;
         if search.done() {

@@ -28,17 +28,18 @@ pub(crate) const WRONG_CLASS: Cause = Cause {
     code: Code::WrongClass,
     severity: Severity::Error,
     title: "config or weights are of a class that is not run, or of two classes",
-    meaning: "Qwen-Image 2.1's, HunyuanVideo's and others share names and compute something else. So do \
+    meaning: "HunyuanVideo's, HunyuanVideo 1.5's and others share names and compute something else. So do \
               AutoencoderKL and AutoencoderKLFlux2: FLUX.2's latents are patched, and normalised by \
               statistics in the checkpoint. A TAESD is of AutoencoderTiny, whatever VAE it stands \
               for. An AsymmetricAutoencoderKL has an AutoencoderKL's encoder and another decoder. \
-              AutoencoderKLWan and AutoencoderKLQwenImage are of clips. AutoencoderDC is DC-AE, \
+              AutoencoderKLWan and AutoencoderKLQwenImage are of clips; AutoencoderKLQwenImage21 \
+              (Qwen-Image 2.1) has their names without kernels over time. AutoencoderDC is DC-AE, \
               Sana's; Sana's TAESD is not. AutoencoderKLHunyuanImage has the original names of \
               AutoencoderKL, and squares of pixels for its strides.",
     rule: "_class_name is none of AutoencoderKL, FlaxAutoencoderKL, AutoencoderKLFlux2, \
            AutoencoderTiny, AsymmetricAutoencoderKL, AutoencoderKLWan, AutoencoderKLQwenImage, \
-           AutoencoderDC and AutoencoderKLHunyuanImage, or the files have tensors that only another class has, or lack those and \
-           have other shapes.",
+           AutoencoderDC, AutoencoderKLHunyuanImage and AutoencoderKLQwenImage21, or the files have \
+           tensors that only another class has, or lack those and have other shapes.",
     remedy: "take config and weights of one model; for a class that is not run, use a tool for it",
     diffusers: "AutoModel.from_pretrained picks the class by itself",
     comfyui: "the loader picks the class by the weights",
@@ -88,6 +89,7 @@ pub(super) fn wrong_channels(contents: &Contents) -> Option<Finding> {
         | Class::AsymmetricAutoencoderKL
         | Class::AutoencoderKLWan
         | Class::AutoencoderKLQwenImage
+        | Class::AutoencoderKLQwenImage21
         | Class::AutoencoderDC
         | Class::AutoencoderKLHunyuanImage => "decoder.conv_in",
         Class::AutoencoderTiny => "decoder.layers.0",

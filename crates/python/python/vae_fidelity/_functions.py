@@ -84,7 +84,7 @@ def explain(code: Optional[str] = None) -> list[Cause]:
 
 
 def preprocess(
-    path: Picture, *, width: Optional[int] = None, height: Optional[int] = None, exif: str = "ignore"
+    path: Picture, *, width: Optional[int] = None, height: Optional[int] = None, exif: str = "ignore", alpha: bool = False
 ) -> npt.NDArray[np.uint8]:
     """A picture as the VAE is given it, (height, width, 3) in 8 bits.
 
@@ -100,12 +100,13 @@ def preprocess(
         width: Columns, a multiple of 8.
         height: Rows, a multiple of 8.
         exif: `ignore` the orientation, as Pillow does, or `apply` it.
+        alpha: As a VAE of RGBA is given it, (height, width, 4): Pillow's `convert("RGBA")`.
 
     Raises:
         VaeFidelityError: if it is no picture that can be read.
     """
     values, name, _ = given(path, exif)
-    return _native.preprocess(values, name=name, width=width, height=height, exif=exif)
+    return _native.preprocess(values, name=name, width=width, height=height, exif=exif, alpha=alpha)
 
 
 def metrics(a: Picture, b: Picture) -> PixelMetrics:

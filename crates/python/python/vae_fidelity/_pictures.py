@@ -44,18 +44,18 @@ def given_pixels(picture: Picture, name: str) -> Given:
     values, _, _ = given(picture)
     if not isinstance(values, np.ndarray) or values.dtype == np.uint8:
         return values
-    pixels = pixels_of(values.astype(np.float32))
+    pixels = pixels_of(values.astype(np.float32), alpha=True)
     if pixels is None:
         raise VaeFidelityError("image", name, "holds NaN or infinity", "look at what was decoded before it is compared")
     return pixels
 
 
-def pixels_of(sample: Optional[npt.NDArray[np.float32]]) -> Optional[npt.NDArray[np.uint8]]:
-    """A decoded sample as 8-bit pixels, (height, width, 3), clamped and rounded as diffusers' pipelines do, without its
-    alpha; `None` where it is not finite, or no picture."""
+def pixels_of(sample: Optional[npt.NDArray[np.float32]], *, alpha: bool = False) -> Optional[npt.NDArray[np.uint8]]:
+    """A decoded sample as 8-bit pixels, (height, width, 3), clamped and rounded as diffusers' pipelines do; with `alpha`
+    also its fourth channel, where it has one. `None` where it is not finite, or no picture."""
     if sample is None or sample.ndim != 4 or sample.shape[:2] not in _PICTURES or not np.isfinite(sample).all():
         return None
-    unit = np.clip(sample[0, :3] / 2 + 0.5, 0, 1).transpose(1, 2, 0)
+    unit = np.clip(sample[0, : None if alpha else 3] / 2 + 0.5, 0, 1).transpose(1, 2, 0)
     pixels: npt.NDArray[np.uint8] = np.rint(unit * 255).astype(np.uint8)
     return pixels
 

@@ -48,6 +48,7 @@ Class = Literal[
     "AutoencoderKLQwenImage",
     "AutoencoderDC",
     "AutoencoderKLHunyuanImage",
+    "AutoencoderKLQwenImage21",
 ]
 """A class of diffusers' `models/autoencoders/`, as `_class_name` names it."""
 
@@ -78,6 +79,7 @@ Family = Literal[
     "dc-ae-f64-mix",
     "dc-ae-f128-mix",
     "hunyuanimage",
+    "qwen-image-2.1",
     "unknown",
 ]
 """A family of published VAEs that share graph and scaling."""
@@ -398,6 +400,46 @@ class AutoencoderKLHunyuanImageConfig:
     """The same of what doubles it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderKLQwenImage21Config:
+    """The fields of diffusers' `AutoencoderKLQwenImage21.__init__`
+    (`models/autoencoders/autoencoder_kl_qwenimage21.py`, diffusers 0.42.1), validated as
+    `super::AutoencoderKLConfig` is. The modules are those of Wan 2.2, with convolutions over one frame."""
+
+    base_dim: int
+    """Channels of the encoder at the picture's own size, of which each level has a multiple."""
+    decoder_base_dim: int | None
+    """The same of the decoder, where it is another."""
+    z_dim: int
+    """Channels of the latents."""
+    dim_mult: list[int]
+    """By how much each level is wider than `base_dim`, from the picture inwards."""
+    num_res_blocks: int
+    """Residual blocks in a level of the encoder; the decoder has one more."""
+    attn_scales: list[float]
+    """Scales with attention between blocks: none, since diffusers fails to run it."""
+    temperal_downsample: list[bool]
+    """Whether the ways around each level but the last take frames of zeros in, as Wan 2.2's do."""
+    dropout: float
+    """Of training alone."""
+    latents_mean: list[float]
+    """Mean of each latent channel."""
+    latents_std: list[float]
+    """Standard deviation of each latent channel."""
+    is_residual: bool
+    """Whether levels have ways around them."""
+    in_channels: int
+    """Channels that the encoder is given: those of the picture, alpha among them, times the values of a patch."""
+    out_channels: int
+    """The same of what the decoder makes."""
+    patch_size: int | None
+    """Side of the patches of pixels that become channels before the encoder."""
+    scale_factor_temporal: int | None
+    """How many frames a latent would stand for; the class takes one."""
+    scale_factor_spatial: int
+    """How many pixels a latent stands for, a side; sets the tiles of latents."""
+
+
 VaeConfig = (
     AutoencoderKLConfig
     | AutoencoderKLFlux2Config
@@ -407,6 +449,7 @@ VaeConfig = (
     | AutoencoderKLQwenImageConfig
     | AutoencoderDCConfig
     | AutoencoderKLHunyuanImageConfig
+    | AutoencoderKLQwenImage21Config
 )
 """A `config.json`, read for the class that it names. In JSON it has that class's fields."""
 
@@ -490,6 +533,10 @@ class ScalingPatchedBatchNorm:
     """The root of `bn.running_var + batch_norm_eps`."""
 
 
+PerChannelForm = Literal["reciprocal", "quotient"]
+"""How a pipeline writes the division by the standard deviation: values differ in their last bits."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScalingPerChannel:
     """Wan's and Qwen-Image's: mean and standard deviation of each channel, out of the config."""
@@ -499,6 +546,8 @@ class ScalingPerChannel:
     """`latents_mean` of the config, one a channel."""
     std: list[float]
     """`latents_std` of the config, one a channel."""
+    form: PerChannelForm
+    """The order of the steps, each of which is rounded."""
 
 
 Scaling = ScalingFactor | ScalingPatchedBatchNorm | ScalingPerChannel

@@ -99,11 +99,11 @@ def check_object(
         raise VaeFidelityError("option", type(given).__name__, problem, next)
     pipeline = against if isinstance(against, Pipeline) else Pipeline(against)
     of_object = OfObject(given)
-    multiple_of = OfPipeline(pipeline).multiple_of
-    _, sample = sample_of(picture, width, height, exif=exif, multiple_of=multiple_of)
+    it = OfPipeline(pipeline)
+    _, sample = sample_of(picture, width, height, exif=exif, multiple_of=it.multiple_of, has_alpha=it.has_alpha)
     tell(f"running {of_object.name}")
     latents = of_object.encode(sample)
-    decoded = pixels_of(of_object.decode(latents))
+    decoded = pixels_of(of_object.decode(latents), alpha=True)
     made: dict[str, Any] = {} if decoded is None else {"decoded_image": decoded}
     tell("judging what it made")
     return pipeline.check(picture, width=width, height=height, exif=exif, latents=latents, latents_scale="raw", **made, **asked)

@@ -127,7 +127,8 @@ def compare_models(
     """
     first, second = implementation(original), implementation(candidate)
     multiple_of = math.lcm(first.multiple_of, second.multiple_of)
-    samples = [sample_of(picture, width, height, multiple_of=multiple_of) for picture in _several(pictures)]
+    has_alpha = first.has_alpha or second.has_alpha
+    samples = [sample_of(picture, width, height, multiple_of=multiple_of, has_alpha=has_alpha) for picture in _several(pictures)]
     if not samples:
         raise VaeFidelityError("option", "`pictures`", "are none", "give at least one")
     with Shown(progress) as shown:
@@ -180,7 +181,7 @@ def _compared(
     if lpips is not None:
         torch = importlib.import_module("torch")
         with torch.no_grad():
-            perceptual = float(lpips(*(torch.from_numpy(np.clip(each, -1, 1)) for each in made)))
+            perceptual = float(lpips(*(torch.from_numpy(np.clip(each[:, :3], -1, 1)) for each in made)))
     return ComparedPicture(name, same, distance(*latents), distance(*made), metrics, perceptual)
 
 

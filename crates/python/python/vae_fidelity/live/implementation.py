@@ -29,9 +29,11 @@ class Implementation(Protocol):
     """How it rounds, by torch's name of a dtype."""
     multiple_of: int
     """What the sides of its pictures have to be multiples of."""
+    has_alpha: bool
+    """Whether these are RGBA."""
 
     def encode(self, sample: Array) -> Array:
-        """A sample (N, 3, H, W) in [-1, 1] to unscaled latents (N, C, h, w): the mode."""
+        """A sample (N, 3, H, W) in [-1, 1], 4 channels in RGBA, to unscaled latents (N, C, h, w): the mode."""
         ...
 
     def decode(self, latents: Array) -> Array:
@@ -45,7 +47,8 @@ class OfModule:
     def __init__(self, module: Any) -> None:
         self.model = Model.of(module)
         self.name, self.precision = self.model.name, self.model.precision()
-        self.multiple_of = _native.multiple_of(self.model.config_json())
+        config = self.model.config_json()
+        self.multiple_of, self.has_alpha = _native.multiple_of(config), _native.has_alpha(config)
 
     def encode(self, sample: Array) -> Array:
         with trip.untouched(self.model):
@@ -63,7 +66,7 @@ class OfPipeline:
         self._reference = _native.Reference(pipeline._native)
         model = pipeline.model
         self.name, dtype = repr(pipeline), model.dtype
-        self.multiple_of = self._reference.multiple_of()
+        self.multiple_of, self.has_alpha = self._reference.multiple_of(), self._reference.has_alpha()
         self.precision = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}[dtype]
 
     def encode(self, sample: Array) -> Array:
@@ -78,7 +81,9 @@ class OfObject:
 
     def __init__(self, given: Any) -> None:
         self._given = given
-        self.name, self.precision, self.multiple_of = type(given).__name__, "float32", 8
+        self.name, self.precision = type(given).__name__, "float32"
+        # As the other one has it.
+        self.multiple_of, self.has_alpha = 8, False
 
     def encode(self, sample: Array) -> Array:
         output = self._called(self._given.encode, sample)
