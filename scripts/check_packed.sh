@@ -98,7 +98,7 @@ fn the_goldens_come_with_the_crate_and_judge() {
     let failed: Vec<_> = report.failures().map(|(_, check)| check.tensor.name()).collect();
     assert_eq!(failed, ["latents", "decoded", "end_to_end"], "{report}");
     // Of classes whose goldens are crates of their own.
-    for case in ["tiny-small-mode", "asymmetric-small-mode", "wan-small-mode", "dc-sana-small-mode", "hunyuanimage-small-mode"] {
+    for case in ["tiny-small-mode", "asymmetric-small-mode", "wan-small-mode", "qwen-image-2.1-small-mode", "dc-sana-small-mode", "hunyuanimage-small-mode"] {
         let report = Suite::builtin()
             .unwrap()
             .only(case)

@@ -27,7 +27,9 @@ use vae_fidelity::config::{Class, VaeConfig};
 use vae_fidelity::diagnosis::Code;
 use vae_fidelity::graph::Graph;
 use vae_fidelity::metrics::PixelMetrics;
-use vae_fidelity::pixels::{Exif, requested_size, resize_bicubic, resize_rgba, target_size};
+use vae_fidelity::pixels::{
+    Exif, Filter, PassOrder, requested_size, resize_bicubic, resize_rgba, target_size,
+};
 
 use json::json;
 
@@ -173,12 +175,15 @@ mod _native {
                 false => (given.pixels(&name, exif)?, None),
             };
             let own = (pixels.width(), pixels.height());
-            let (width, height) = target_size(own.0, own.1, requested_size(width, height)?, 8)?;
-            match opacity {
-                Some(opacity) => resize_rgba(&pixels, &opacity, width, height)
-                    .map(|(pixels, opacity)| (pixels, Some(opacity))),
-                None => Ok((resize_bicubic(&pixels, width, height)?, None)),
-            }
+            let size = target_size(own.0, own.1, requested_size(width, height)?, 8)?;
+            Ok(match opacity {
+                Some(opacity) => {
+                    let order = PassOrder::Pillow;
+                    let resized = resize_rgba(&pixels, &opacity, size, Filter::Bicubic, order)?;
+                    (resized.0, Some(resized.1))
+                }
+                None => (resize_bicubic(&pixels, size.0, size.1)?, None),
+            })
         };
         let (pixels, opacity) = waiting::until_done(py, opened)?;
         Ok(checked::array(&pixels, opacity.as_ref()).into_pyarray(py))

@@ -151,7 +151,8 @@ fn alpha_of_the_users_picture_is_judged() {
     let sandbox = sandbox();
     check(&sandbox, "cut.png", &["--save-latents", "z.safetensors", "--out", "o.png"]);
     let (opened, own) = open(&sandbox.path("o.png")).unwrap().into_rgba().unwrap();
-    let changes: [(&str, fn(u8) -> u8); 5] = [
+    type Change = fn(u8) -> u8;
+    let changes: [(&str, Change); 5] = [
         ("opaque throughout", |_| 255),
         ("0 throughout", |_| 0),
         ("inverted", |level| 255 - level),

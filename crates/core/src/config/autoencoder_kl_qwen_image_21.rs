@@ -8,6 +8,7 @@ use vae_fidelity_files::error::Result;
 
 /// Mean of each latent channel of Qwen-Image 2.1: the class's default, and ComfyUI's
 /// `latent_formats.QwenImage21`.
+#[expect(clippy::approx_constant, reason = "a mean, and not π / 6")]
 pub(super) const LATENTS_MEAN: [f64; 64] = [
     0.5126, 0.7721, -0.0631, 1.3506, -0.7855, -2.1025, -0.3458, 1.3722, 1.8873, -1.7177, -0.6510,
     0.2732, 0.7562, -0.6163, -1.0277, 3.8363, 2.0210, 0.0472, 0.9320, 2.0087, 2.4954, -0.1391,
