@@ -25,6 +25,8 @@ pub fn list(args: &GoldenArgs, console: Console) -> Result<Outcome> {
         let Case { name, model, image, dtype, shows, .. } = case;
         let more = case.tiling.map_or("", |_| ", tiling");
         let more = if case.slicing { format!("{more}, slicing") } else { more.to_owned() };
+        let frames = 1 + case.batch.len();
+        let more = if case.clip { format!("{more}, a clip of {frames} frames") } else { more };
         let on = if case.device == "cpu" { String::new() } else { format!(" on {}", case.device) };
         let what = format_args!("{model}, {image}, {}, {dtype}{on}{more}", kind(case));
         // Writing to a string cannot fail.

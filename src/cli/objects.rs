@@ -140,6 +140,8 @@ struct GoldenCase {
     tiling: bool,
     /// Whether a batch goes one by one.
     slicing: bool,
+    /// Whether the pictures are the frames of one clip.
+    clip: bool,
     /// What it is there to show.
     shows: String,
 }
@@ -167,6 +169,7 @@ impl GoldenList {
             device: case.device.clone(),
             tiling: case.tiling.is_some(),
             slicing: case.slicing,
+            clip: case.clip,
             shows: case.shows.clone(),
         };
         Self {

@@ -157,6 +157,8 @@ impl Padding {
                 Step::Module(module) => self.forward(vae, module, xs)?,
                 Step::Residual(block) => self.residual(vae, block, xs)?,
                 Step::Function(function) => self.function(*function, xs),
+                // It leaves pictures alone.
+                Step::TimeConv(_) => Some(xs),
             };
             match made {
                 Some(made) => xs = made,

@@ -76,7 +76,7 @@ impl<'a> Tiles<'a> {
         match mistake {
             Some(mistake) => tiling.decoded_with(mistake, *latents, decode),
             None => {
-                let splitting = Splitting { tiling: Some(*tiling), slicing: false };
+                let splitting = Splitting { tiling: Some(*tiling), slicing: false, clip: false };
                 splitting.decoded(*latents, Dtype::F32, |tile, _| decode(tile))
             }
         }

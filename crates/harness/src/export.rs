@@ -202,6 +202,7 @@ impl Writer<'_> {
             row["device"] = json!(case.device);
             row["tiling"] = json!(splitting.tiling);
             row["slicing"] = json!(splitting.slicing);
+            row["clip"] = json!(splitting.clip);
             row["optional"] = json!(asked);
         }
         Ok(row)

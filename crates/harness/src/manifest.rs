@@ -74,6 +74,9 @@ pub struct Case {
     /// Names of files in `images/` that follow `image` in one batch.
     #[serde(default)]
     pub batch: Vec<String>,
+    /// The pictures are the frames of one clip, in place of a batch.
+    #[serde(default)]
+    pub clip: bool,
     /// File with the outputs of every module, where the case has one.
     pub trace: Option<String>,
     /// Whole tensors between blocks, where the case has them.
@@ -235,7 +238,8 @@ impl Case {
     /// How the work on its pictures is split, for a model with `config`.
     pub(super) fn splitting(&self, config: &VaeConfig) -> Result<Splitting> {
         let tile_size = self.tiling.map(|tiling| tiling.tile_sample_min_size);
-        Splitting::new(config, tile_size, self.slicing)
+        let splitting = Splitting::new(config, tile_size, self.slicing)?;
+        if self.clip { splitting.of_clip(config) } else { Ok(splitting) }
     }
 
     /// What it asks for that not every implementation has; an implementation without is not judged.
@@ -244,7 +248,9 @@ impl Case {
         let device = (self.device != "cpu").then(|| self.device.clone());
         let tiling = self.tiling.map(|_| "tiling".to_owned());
         let slicing = self.slicing.then(|| "slicing".to_owned());
-        let asked: Vec<String> = [dtype, device, tiling, slicing].into_iter().flatten().collect();
+        let clip = self.clip.then(|| "clips".to_owned());
+        let asked = [dtype, device, tiling, slicing, clip].into_iter().flatten();
+        let asked: Vec<String> = asked.collect();
         (!asked.is_empty()).then(|| asked.join(", "))
     }
 

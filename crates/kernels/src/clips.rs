@@ -1,5 +1,5 @@
-//! What models of clips have beside the rest, for clips of one frame: norms over channels, and shortcuts that
-//! exchange channels for pixels.
+//! What models of clips have beside the rest: norms over channels, and shortcuts that exchange channels for
+//! frames and pixels.
 
 use pulp::{Simd, WithSimd};
 
@@ -84,44 +84,44 @@ pub fn channels_of(
 }
 
 /// `AvgDown3D` of diffusers: each value is the mean of a group of those of a block, over channels, frames and
-/// pixels; all frames but the last are zeros.
+/// pixels. `frames` are those of the block; those that are not there are before the last one and zeros.
 pub fn avg_down(
     threads: Threads,
-    tensor: &NhwcTensor,
+    frames: &[&NhwcTensor],
     shape: AvgDown3D,
     memory: &Memory,
 ) -> NhwcTensor {
     let AvgDown3D { out_channels, factor_t, factor_s, .. } = shape;
     let (group, block) = (shape.group_size(), factor_s * factor_s);
-    let size = (tensor.height / factor_s, tensor.width / factor_s);
+    let size = (frames[0].height / factor_s, frames[0].width / factor_s);
+    let zeros = factor_t - frames.len();
     let share = 1.0 / group as f32;
     filled(threads, size, out_channels, memory, |y, x, channel| {
         let mut sum = 0.0;
         for flat in channel * group..(channel + 1) * group {
             let (from, place) = (flat / (factor_t * block), flat % (factor_t * block));
-            if place / block + 1 == factor_t {
+            if let Some(frame) = (place / block).checked_sub(zeros) {
                 let (row, column) = (place % block / factor_s, place % factor_s);
-                sum += value(tensor, y * factor_s + row, x * factor_s + column, from);
+                sum += value(frames[frame], y * factor_s + row, x * factor_s + column, from);
             }
         }
         sum * share
     })
 }
 
-/// `DupUp3D` of diffusers: channels are repeated, and become the values of blocks; of the frames of a block
-/// the last is kept.
+/// `DupUp3D` of diffusers: channels are repeated, and become the values of blocks, of which this is one `frame`.
 pub fn dup_up(
     threads: Threads,
     tensor: &NhwcTensor,
     shape: DupUp3D,
+    frame: usize,
     memory: &Memory,
 ) -> NhwcTensor {
     let DupUp3D { out_channels, factor_t, factor_s, .. } = shape;
     let repeats = shape.repeats();
     let size = (tensor.height * factor_s, tensor.width * factor_s);
     filled(threads, size, out_channels, memory, |y, x, channel| {
-        let frame = channel * factor_t + factor_t - 1;
-        let flat = (frame * factor_s + y % factor_s) * factor_s + x % factor_s;
+        let flat = ((channel * factor_t + frame) * factor_s + y % factor_s) * factor_s + x % factor_s;
         value(tensor, y / factor_s, x / factor_s, flat / repeats)
     })
 }
@@ -222,21 +222,26 @@ mod tests {
         let (threads, memory) = (Threads::new(1), Memory::default());
         let tensor = counting(&memory, (1, 2, 2));
         let shape = AvgDown3D { in_channels: 1, out_channels: 2, factor_t: 1, factor_s: 2 };
-        let down = avg_down(threads, &tensor, shape, &memory);
+        let down = avg_down(threads, &[&tensor], shape, &memory);
         assert_eq!(planes(&memory, &down), [0.5, 2.5], "rows of the block");
         let shape = AvgDown3D { out_channels: 2, factor_t: 2, ..shape };
-        let down = avg_down(threads, &tensor, shape, &memory);
+        let down = avg_down(threads, &[&tensor], shape, &memory);
         assert_eq!(planes(&memory, &down), [0.0, 1.5], "the frame before, and the frame");
+        let before = NhwcTensor::from_chw(&memory, 2, 2, 1, &[8.0; 4]);
+        let down = avg_down(threads, &[&before, &tensor], shape, &memory);
+        assert_eq!(planes(&memory, &down), [8.0, 1.5], "two frames");
     }
 
     #[test]
-    fn the_last_frame_of_repeated_channels_is_kept() {
+    fn repeated_channels_become_frames_and_pixels() {
         let (threads, memory) = (Threads::new(1), Memory::default());
         let tensor = NhwcTensor::from_chw(&memory, 1, 1, 4, &[0.0, 1.0, 2.0, 3.0]);
         let shape = DupUp3D { in_channels: 4, out_channels: 1, factor_t: 1, factor_s: 2 };
-        let up = dup_up(threads, &tensor, shape, &memory);
+        let up = dup_up(threads, &tensor, shape, 0, &memory);
         assert_eq!(planes(&memory, &up), [0.0, 1.0, 2.0, 3.0]);
-        let up = dup_up(threads, &tensor, DupUp3D { factor_t: 2, ..shape }, &memory);
-        assert_eq!(planes(&memory, &up), [2.0, 2.0, 3.0, 3.0]);
+        let shape = DupUp3D { factor_t: 2, ..shape };
+        let up = [0, 1].map(|frame| dup_up(threads, &tensor, shape, frame, &memory));
+        assert_eq!(planes(&memory, &up[0]), [0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(planes(&memory, &up[1]), [2.0, 2.0, 3.0, 3.0]);
     }
 }

@@ -20,6 +20,7 @@ class Case:
     tiling: bool = False  # enable_tiling(), with tiles of the config's sample_size
     tile_size: Optional[int] = None  # or of this side in pixels
     batch: tuple = ()  # pictures that follow the first in one batch, with enable_slicing()
+    clip: bool = False  # they are the frames of one clip, in place of a batch
     blocks: bool = False  # keep whole tensors at the cut points, too
     part: str = ""  # the folder in golden/ that has the case and its model, of those in a crate of their own
     deterministic: bool = False  # the class has no posterior
@@ -262,7 +263,12 @@ def wan(name, model, shows, size, image="astronaut.png", **how):
     return Case(name, model, image, shows, size, part="wan", **how)
 
 
+# What follows the first frame of a clip; each is another picture, so that a frame at the wrong place shows.
+FRAMES = ("progressive_420.jpg", "coffee.jpg", "cmyk.jpg", "astronaut.png",
+          "rgba.png", "picture.gif", "exif_rotated.jpg", "lossy.webp")  # fmt: skip
 WAN_FULL = [
+    wan("wan2.1-clip", "wan2.1", "A clip of five frames through Wan 2.1's graph: all of its weights meet data.", (24, 16),
+        "coffee.jpg", batch=FRAMES[:4], clip=True),
     wan("wan2.1-96x64", "wan2.1", "Wan 2.1's graph, module by module: of each kernel over time the last slice meets data.",
         (96, 64), "coffee.jpg", trace=True),
     wan("qwen-image-16x24", "qwen-image", "Qwen-Image's config on the graph that it shares with Wan 2.1.", (16, 24), "coffee.jpg"),
@@ -296,6 +302,21 @@ WAN = [
     wan("wan2.2-small-bf16-mode", "wan2.2-small", "Wan 2.2 in bf16.", (32, 32), dtype="bf16"),
     wan("wan-small-slices", "wan-small", "Two pictures in one batch with enable_slicing(); the pixels are the first one's.",
         (24, 16), batch=("coffee.jpg",)),
+    wan("wan-small-clip", "wan-small", "A clip of five frames, which are two of latents: convolutions look back at the frames "
+        "before; the pixels are the first one's.", (40, 32), batch=FRAMES[:4], clip=True),
+    wan("wan-small-clip-sample", "wan-small", "A clip of nine frames, sampled.", (24, 32), "coffee.jpg", batch=FRAMES, clip=True,
+        seed=6),
+    wan("wan2.2-small-clip", "wan2.2-small", "A clip through Wan 2.2, whose shortcuts halve and double frames, too.", (48, 32),
+        batch=FRAMES[:4], clip=True),
+    wan("wan2.2-small-clip-sample", "wan2.2-small", "Nine frames through Wan 2.2, sampled.", (32, 48), "coffee.jpg", batch=FRAMES,
+        clip=True, seed=6),
+    wan("qwen-image-small-clip", "qwen-image-small", "A clip through Qwen-Image.", (40, 32), batch=FRAMES[:4], clip=True),
+    wan("wan-small-f16-clip", "wan-small", "A clip in f16.", (32, 24), dtype="f16", batch=FRAMES[:4], clip=True),
+    wan("wan-small-bf16-clip", "wan-small", "A clip in bf16.", (32, 24), dtype="bf16", batch=FRAMES[:4], clip=True),
+    wan("wan-clip-tiles", "wan-small", "A clip in tiles of 32: each is a clip of its own.", (72, 56), batch=FRAMES[:4], clip=True,
+        tiling=True, tile_size=32),
+    wan("wan2.2-clip-tiles", "wan2.2-small", "A clip through Wan 2.2 in tiles.", (112, 80), "coffee.jpg", batch=FRAMES[:4],
+        clip=True, tiling=True, tile_size=64),
     wan("wan-tiles", "wan-small", "enable_tiling() with tiles of 32: three columns and three rows, clamped when they are one "
         "picture.", (72, 56), tiling=True, tile_size=32),
     wan("wan2.2-tiles", "wan2.2-small", "Tiles of Wan 2.2, which are twice as wide where they are encoded as where they are "

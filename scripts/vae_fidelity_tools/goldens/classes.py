@@ -125,8 +125,18 @@ class Asymmetric(Kl):
         return vae.to(device).eval()
 
 
+def to_clip(images):
+    """Images (T, C, H, W) as the frames of one clip (1, C, T, H, W)."""
+    return images.transpose(0, 1).contiguous().unsqueeze(0)
+
+
+def to_images(clips):
+    """The images (N, C, H, W) of clips (N, C, 1, H, W), or the frames (T, C, H, W) of a single one (1, C, T, H, W)."""
+    return clips[:, :, 0].contiguous() if clips.shape[2] == 1 else clips[0].transpose(0, 1).contiguous()
+
+
 class Wan:
-    """`AutoencoderKLWan`, given one picture as a clip of one frame: mean and deviation of each channel.
+    """`AutoencoderKLWan`, given a clip, of one frame where it is a picture: mean and deviation of each channel.
 
     As `WanImageToVideoPipeline` has it; `prepare_latents` and `__call__` cannot be imported without
     transformers, and are no functions of the VAE alone, so that their steps stand here.
@@ -138,7 +148,7 @@ class Wan:
     functions = {
         "image_to_tensor, tensor_to_image": "the gist's",
         "load": "from_pretrained of AutoencoderKLWan, AutoencoderKLQwenImage or AutoencoderKLQwenImage21",
-        "encode": "of a clip of one frame, as WanImageToVideoPipeline.prepare_latents scales it: (z - mean) * (1 / std); "
+        "encode": "of a clip, of one frame unless the case has more, as WanImageToVideoPipeline.prepare_latents scales it: (z - mean) * (1 / std); "
         "AutoencoderKLQwenImage21 as QwenImage21Pipeline._encode_vae_image: (z - mean) / std",
         "decode": "as WanPipeline.__call__ undoes it: z / (1 / std) + mean; AutoencoderKLQwenImage21 as "
         "QwenImage21Pipeline.__call__: z * std + mean",
@@ -158,16 +168,16 @@ class Wan:
         std = 1.0 / torch.tensor(vae.config.latents_std).view(shape).to(latents.device, latents.dtype)
         return mean, std
 
-    def encode(self, vae, sample, seed):
+    def encode(self, vae, sample, seed, clip=False):
         generator = None if seed is None else torch.Generator(device=sample.device).manual_seed(seed)
         with torch.no_grad():
-            posterior = vae.encode(sample.unsqueeze(2)).latent_dist
+            posterior = vae.encode(to_clip(sample) if clip else sample.unsqueeze(2)).latent_dist
             latents = posterior.mode() if seed is None else posterior.sample(generator=generator)
-            return self.scaled(vae, latents)[:, :, 0].contiguous()
+            return to_images(self.scaled(vae, latents))
 
-    def decode(self, vae, latents):
+    def decode(self, vae, latents, clip=False):
         with torch.no_grad():
-            return vae.decode(self.unscaled(vae, latents.unsqueeze(2))).sample[:, :, 0]
+            return to_images(vae.decode(self.unscaled(vae, to_clip(latents) if clip else latents.unsqueeze(2))).sample)
 
     def scaled(self, vae, latents):
         mean, std = self.statistics(vae, latents)

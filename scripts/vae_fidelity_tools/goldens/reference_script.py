@@ -31,9 +31,9 @@ from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 
 from vae_fidelity_tools.goldens import block_tensors
-from vae_fidelity_tools.goldens.classes import CLASSES, class_of
+from vae_fidelity_tools.goldens.classes import CLASSES, class_of, to_clip, to_images
 from vae_fidelity_tools.goldens.recipe import repository
-from vae_fidelity_tools.goldens.trace import one_frame, recorded
+from vae_fidelity_tools.goldens.trace import recorded
 
 diffusers_logging.set_verbosity_error()  # or each load advises installing accelerate
 diffusers_logging.disable_progress_bar()
@@ -110,12 +110,13 @@ def run(gist, vae, images, case, start=None):
     if has_alpha(vae):
         pictures = [InRgba(picture) for picture in pictures]
     sample = torch.cat([gist.image_to_tensor(picture, case.size, device=device, dtype=dtype) for picture in pictures])
+    of_clip = {"clip": True} if case.clip else {}
     with split(vae, case):
         with observed_encode(vae, start and start.noise) as seen, recording(vae) as encode_trace, keeping(vae) as encode_blocks:
-            latents = functions.encode(vae, sample, case.seed)
+            latents = functions.encode(vae, sample, case.seed, **of_clip)
         with recording(vae) as decode_trace, keeping(vae) as decode_blocks:
             given = start is not None and start.latents is not None
-            decoded = functions.decode(vae, torch.from_numpy(start.latents).to(device, dtype) if given else latents)
+            decoded = functions.decode(vae, torch.from_numpy(start.latents).to(device, dtype) if given else latents, **of_clip)
     return Run(
         sample=array(sample),
         moments=array(seen["moments"]) if "moments" in seen else None,
@@ -169,8 +170,8 @@ def to_image(gist, decoded):
 
 
 def array(tensor):
-    """As f32, which holds every f16 and bf16; of a clip of one frame, the frame."""
-    return np.ascontiguousarray(one_frame(tensor).detach().cpu().float().numpy())
+    """As f32, which holds every f16 and bf16; of a clip, its frames."""
+    return np.ascontiguousarray((to_images(tensor) if tensor.ndim == 5 else tensor).detach().cpu().float().numpy())
 
 
 @contextmanager
@@ -193,7 +194,7 @@ def split(vae, case):
             setattr(vae, f"tile_sample_stride_{side}", case.tile_size - overlap)
             if hasattr(vae, f"tile_latent_min_{side}"):
                 setattr(vae, f"tile_latent_min_{side}", case.tile_size // vae.spatial_compression_ratio)
-    if case.batch:
+    if case.batch and not case.clip:
         vae.enable_slicing()
     try:
         yield
@@ -219,7 +220,11 @@ def observed_encode(vae, noise=None):
     def observing_randn(*args, **kwargs):
         drawn = randn_tensor(*args, **kwargs)
         seen["noise"] = drawn.clone()
-        return drawn if noise is None else torch.from_numpy(noise).to(drawn).reshape(drawn.shape)
+        if noise is None:
+            return drawn
+        given = torch.from_numpy(noise).to(drawn)
+        is_clip = drawn.ndim == 5 and drawn.shape[2] > 1
+        return to_clip(given) if is_clip else given.reshape(drawn.shape)
 
     vae.encode, diffusers_vae.randn_tensor = observing_encode, observing_randn
     try:

@@ -170,7 +170,7 @@ def manifest_row(case, tensors, blocks=None, written_on=None):
     if case.tiling:
         row["tiling"] = {"tile_sample_min_size": case.tile_size}
     if case.batch:
-        row |= {"slicing": True, "batch": list(case.batch)}
+        row |= {"clip" if case.clip else "slicing": True, "batch": list(case.batch)}
     if case.blocks:
         row["blocks"] = blocks
     return row | {"tensors": tensors}

@@ -170,7 +170,7 @@ fn a_batch_in_slices_is_its_pictures_to_the_bit() {
             [encoded.moments.unwrap(), encoded.latents, decoded]
         };
         let alone: Vec<_> = (0..3).map(|at| one(vae.as_ref(), at)).collect();
-        vae.set_splitting(Splitting { tiling: None, slicing: true }).unwrap();
+        vae.set_splitting(Splitting { tiling: None, slicing: true, clip: false }).unwrap();
         let encoded = vae.encode(sample.view(), None).unwrap();
         let decoded = vae.decode(encoded.latents.view()).unwrap();
         let found = [encoded.moments.unwrap(), encoded.latents, decoded];

@@ -7,7 +7,7 @@ use vae_fidelity_core::graph::{Body, Module};
 use vae_fidelity_files::error::{Error, Result};
 
 use super::engine::{Engine, Shuffle};
-use super::forward::{Input, forward, no_hook};
+use super::forward::{Input, Pass, forward, no_hook};
 use super::model::Model;
 
 impl<E: Engine> Model<E> {
@@ -51,7 +51,7 @@ impl<E: Engine> Model<E> {
         if layout == Layout::Tokens {
             xs = self.engine.to_tokens(&xs, at)?;
         }
-        let output = forward(&self.engine, module, Input::Owned(xs), &mut no_hook)?;
+        let output = forward(&self.engine, module, Input::Owned(xs), &mut Pass::new(&mut no_hook))?;
         let (shape, values) = self.engine.values(&output)?;
         ArrayD::from_shape_vec(shape, values)
             .map_err(|error| Error::tensor(at, error, "report this with the command that shows it"))

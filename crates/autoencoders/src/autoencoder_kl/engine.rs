@@ -4,12 +4,13 @@ use std::fmt::Debug;
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
-use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
-use vae_fidelity_files::error::Result;
+use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise, Sampling};
+use vae_fidelity_files::error::{Error, ErrorKind, Result};
 
 /// The operations that the classes are made of, on the tensors of one implementation.
 pub(super) trait Engine: Debug {
-    /// An activation: an image (N, C, H, W), or tokens.
+    /// An activation: an image (N, C, H, W), tokens, or the frames of a clip, which are images to what looks
+    /// at one of them at a time.
     type Tensor;
     /// One tensor of the checkpoint.
     type Weight: Debug;
@@ -126,11 +127,82 @@ pub(super) trait Engine: Debug {
     /// Attention with one head over the pixels of queries, keys and values, each (N, C, H, W): (N, C, H, W).
     fn attention_of_images(&self, qkv: [Self::Tensor; 3], at: &str) -> Result<Self::Tensor>;
 
-    /// Wan 2.2's and Qwen-Image 2.1's way around a level of the encoder.
-    fn avg_down(&self, xs: &Self::Tensor, shape: AvgDown3D, at: &str) -> Result<Self::Tensor>;
+    /// Images (T, C, H, W), the frames of one clip, as what the operations over frames take.
+    fn to_clip(&self, images: Self::Tensor) -> Result<Self::Tensor> {
+        let _ = images;
+        Err(no_clips())
+    }
 
-    /// Wan 2.2's and Qwen-Image 2.1's way around a level of the decoder.
-    fn dup_up(&self, xs: &Self::Tensor, shape: DupUp3D, at: &str) -> Result<Self::Tensor>;
+    /// Back.
+    fn to_images(&self, clip: Self::Tensor) -> Result<Self::Tensor> {
+        let _ = clip;
+        Err(no_clips())
+    }
+
+    /// `count` frames of a clip from frame `first` on.
+    fn frames(&self, clip: &Self::Tensor, first: usize, count: usize) -> Result<Self::Tensor> {
+        let _ = (clip, first, count);
+        Err(no_clips())
+    }
+
+    /// Parts of one clip, one after another.
+    fn joined(&self, parts: Vec<Self::Tensor>) -> Result<Self::Tensor> {
+        let _ = parts;
+        Err(no_clips())
+    }
+
+    /// The last two frames of `xs` and what was `before` it, or the only one.
+    fn last_frames(&self, before: Option<&Self::Tensor>, xs: &Self::Tensor) -> Result<Self::Tensor> {
+        let _ = (before, xs);
+        Err(no_clips())
+    }
+
+    /// [`Self::causal_conv3d`] of the frames of a clip, of which those `before`, one or two, are looked back at.
+    fn conv_over_frames(
+        &self,
+        xs: &Self::Tensor,
+        before: Option<&Self::Tensor>,
+        kernel: Kernel<Self::Weight>,
+        padding: usize,
+        at: &str,
+    ) -> Result<Self::Tensor> {
+        let _ = (xs, before, kernel, padding, at);
+        Err(no_clips())
+    }
+
+    /// `time_conv` of a sampler: half as many frames, of which the first looks back at the last one `before`,
+    /// or twice as many.
+    fn time_conv(
+        &self,
+        xs: &Self::Tensor,
+        before: Option<&Self::Tensor>,
+        kernel: Kernel<Self::Weight>,
+        sampling: Sampling,
+        at: &str,
+    ) -> Result<Self::Tensor> {
+        let _ = (xs, before, kernel, sampling, at);
+        Err(no_clips())
+    }
+
+    /// Wan 2.2's and Qwen-Image 2.1's way around a level of the encoder; `first` is of pictures, and of the
+    /// first frame of a clip.
+    fn avg_down(
+        &self,
+        xs: &Self::Tensor,
+        shape: AvgDown3D,
+        first: bool,
+        at: &str,
+    ) -> Result<Self::Tensor>;
+
+    /// Wan 2.2's and Qwen-Image 2.1's way around a level of the decoder; of pictures, and of the `first` frame
+    /// of a clip, the last frame alone is kept.
+    fn dup_up(
+        &self,
+        xs: &Self::Tensor,
+        shape: DupUp3D,
+        first: bool,
+        at: &str,
+    ) -> Result<Self::Tensor>;
 
     /// Squares of `patch` pixels a side as channels (c, pw, ph).
     fn patchify(&self, xs: &Self::Tensor, patch: usize, at: &str) -> Result<Self::Tensor>;
@@ -190,6 +262,15 @@ pub(super) trait Engine: Debug {
 
     /// Shape and values, in C order.
     fn values(&self, xs: &Self::Tensor) -> Result<(Vec<usize>, Vec<f32>)>;
+}
+
+fn no_clips() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "a clip",
+        "the fast engine on CUDA runs single pictures",
+        "run it with `engine` \"reference\", or on the CPU",
+    )
 }
 
 /// A value beyond a limit.

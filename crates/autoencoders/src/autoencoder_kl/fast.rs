@@ -13,20 +13,17 @@ use vae_fidelity_files::error::Result;
 
 use super::engine::Beyond;
 use super::model::WATCHED;
-use super::pending::{DeferredConv2d, Lazy, LazyConv2d, Pending};
+use super::pending::{Lazy, LazyConv2d, Pending};
 use vae_fidelity_kernels::extreme::beyond;
 use vae_fidelity_kernels::limit::Limit;
 use vae_fidelity_kernels::memory::{Memory, Workspace};
 use vae_fidelity_kernels::norm::add;
 use vae_fidelity_kernels::tensor::NhwcTensor;
 use vae_fidelity_kernels::threads::{Instructions, Threads};
-use vae_fidelity_kernels::winograd::{self, KeptWeights};
+use vae_fidelity_kernels::winograd::KeptWeights;
 
-/// Values of a kernel of 3x3, of each input and output.
-const WINOGRAD_KERNEL: usize = 9;
-
-/// By the name of the layer's weight.
-type Kept = Mutex<BTreeMap<String, Arc<KeptWeights>>>;
+/// By the name of the layer's weight, and by its slice.
+pub(super) type Kept = Mutex<BTreeMap<(String, usize), Arc<KeptWeights>>>;
 
 /// Computes with `vae_fidelity_kernels`.
 #[derive(Debug)]
@@ -38,7 +35,7 @@ pub(super) struct Fast {
     pub(super) workspace: Workspace,
     /// The transformed weights of a small model, for which transforming them is much of a small picture's work;
     /// `None` for one that takes too much memory for that.
-    kept: Option<Kept>,
+    pub(super) kept: Option<Kept>,
 }
 
 impl Fast {
@@ -127,23 +124,6 @@ impl Fast {
         Ok(values(self.checkpoint.tensor(name)?))
     }
 
-    /// The weight of a convolution over space; of one over time too, the slice that the last frame meets.
-    pub fn kernel(&self, name: &str) -> Result<Cow<'_, [f32]>> {
-        // Read once: a recipe draws its values anew each time.
-        let stored = self.checkpoint.tensor(name)?;
-        let shape = stored.shape.clone();
-        let all = values(stored);
-        Ok(match shape[..] {
-            [_, _, frames, height, width] if frames > 1 => {
-                let (whole, last) = (frames * height * width, (frames - 1) * height * width);
-                Cow::Owned(
-                    all.chunks_exact(whole).flat_map(|kernel| &kernel[last..]).copied().collect(),
-                )
-            }
-            _ => all,
-        })
-    }
-
     pub fn materialize(&self, xs: Pending) -> Pending {
         xs.materialize(self.threads, &self.workspace.activations)
     }
@@ -171,50 +151,20 @@ impl Fast {
         }
     }
 
+    /// The images of `xs`, with no operation pending.
+    pub fn images_of(&self, xs: &Lazy) -> Result<Vec<Arc<NhwcTensor>>> {
+        Ok(self.materialize(self.ready(xs)?).images)
+    }
+
     /// What `of` makes of each image of `xs`, with no operation pending.
     pub fn each_image(
         &self,
         xs: &Lazy,
         of: impl Fn(&NhwcTensor, &Memory) -> NhwcTensor,
     ) -> Result<Lazy> {
-        let xs = self.materialize(self.ready(xs)?);
-        let images = xs.images.iter().map(|image| of(image, &self.workspace.activations));
+        let images = self.images_of(xs)?;
+        let images = images.iter().map(|image| of(image, &self.workspace.activations));
         Ok(self.output(Pending::new(images.collect())).into())
-    }
-
-    /// Runs a convolution, and adds its output to `onto` if there is one.
-    pub fn winograd(&self, deferred: DeferredConv2d, onto: Option<Pending>) -> Result<Pending> {
-        let DeferredConv2d { input, weight: name, bias } = deferred;
-        let weight = self.kernel(&name)?;
-        let outputs = weight.len() / (WINOGRAD_KERNEL * input.images[0].channels);
-        let bias = match &bias {
-            Some(bias) => self.weights(bias)?,
-            None => Cow::Owned(vec![0.0; outputs]),
-        };
-        let input = if input.padded { self.materialize(input) } else { input };
-        let mut onto =
-            onto.map(|onto| self.materialize(onto).into_images(&self.workspace.activations));
-        let kept = self.kept.as_ref().map(|kept| {
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(kept.entry(name.clone()).or_default())
-        });
-        let convolve = |(number, image): (usize, &Arc<NhwcTensor>)| {
-            let params = winograd::Conv2dParams {
-                weight: &weight,
-                bias: &bias,
-                inputs: image.channels,
-                outputs,
-                normalize: input.normalize_of(number),
-                upsample: input.upsample,
-            };
-            let onto = onto.as_mut().and_then(Iterator::next);
-            let (threads, workspace) = (self.threads, &self.workspace);
-            winograd::convolve_again(threads, params, image, onto, workspace, kept.as_deref())
-        };
-        let images = input.images.iter().enumerate().map(convolve).collect();
-        // The mapped pages of the weights are not needed again in this run.
-        self.checkpoint.forget(&name);
-        Ok(Pending::new(images))
     }
 
     /// A norm's input is computed when it is, and keeps the sums that bound it; a convolution before a sum is
@@ -249,7 +199,7 @@ impl Fast {
 }
 
 /// The values, where they lie if they lie there as f32.
-fn values(stored: StoredTensor<'_>) -> Cow<'_, [f32]> {
+pub(super) fn values(stored: StoredTensor<'_>) -> Cow<'_, [f32]> {
     if let (Dtype::F32, &Cow::Borrowed(data)) = (stored.dtype, &stored.data)
         && let Ok(values) = bytemuck::try_cast_slice(data)
     {

@@ -5,20 +5,15 @@ use std::sync::Arc;
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
-use vae_fidelity_core::dtype::Dtype;
-use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
+use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise, Sampling};
 use vae_fidelity_files::error::Result;
 
 use super::engine::{BatchNorm, Beyond, Engine, First, Groups, Kernel, Layer, Shuffle};
 use super::fast::Fast;
-use super::pending::{DeferredConv2d, Layout, Lazy, LazyConv2d, Pending};
+use super::pending::{Layout, Lazy, LazyConv2d, Pending};
 use vae_fidelity_kernels::norm::{Normalize, group_norm};
 use vae_fidelity_kernels::tensor::NhwcTensor;
-use vae_fidelity_kernels::threads::Instructions;
 use vae_fidelity_kernels::{attention, clips, direct, grouped, linear_attention, shuffles};
-
-/// With fewer input channels, Winograd's products are too small to be worthwhile.
-const WINOGRAD_INPUTS: usize = 16;
 
 impl Engine for Fast {
     type Tensor = Lazy;
@@ -37,48 +32,7 @@ impl Engine for Fast {
         padding: usize,
         _: &str,
     ) -> Result<Lazy> {
-        let xs = self.ready(xs)?;
-        let inputs = xs.images[0].channels;
-        // Padding keeps the size, so that a padding of one belongs to a kernel of 3x3.
-        let plain = self.threads.instructions == Instructions::Plain;
-        if (stride, padding) == (1, 1) && inputs >= WINOGRAD_INPUTS && !plain {
-            let (weight, bias) = (kernel.weight.clone(), kernel.bias.cloned());
-            let deferred = DeferredConv2d { input: xs, weight, bias };
-            return Ok(match self.dtype {
-                Dtype::F32 => Lazy::deferred(deferred),
-                // A sum adds rounded values.
-                _ => self.output(self.winograd(deferred, None)?).into(),
-            });
-        }
-        let weight = self.kernel(kernel.weight)?;
-        let bias = kernel.bias.map(|bias| self.weights(bias)).transpose()?;
-        // Weights are (out, in, side, side); one without a bias is padded by half its side.
-        let outputs = match &bias {
-            Some(bias) => bias.len(),
-            None => weight.len() / (inputs * (2 * padding + 1).pow(2)),
-        };
-        let side = (weight.len() / (inputs * outputs)).isqrt();
-        let bias = bias.unwrap_or_else(|| Cow::Owned(vec![0.0; outputs]));
-        let xs = if xs.upsample { self.materialize(xs) } else { xs };
-        let convolve = |(number, image): (usize, &Arc<NhwcTensor>)| {
-            let params = direct::Conv2dParams {
-                weight: &weight,
-                bias: &bias,
-                inputs,
-                outputs,
-                kernel: (side, side),
-                stride,
-                padding: (padding, padding),
-                normalize: xs.normalize_of(number),
-            };
-            let size =
-                |length: usize| (length + 2 * padding + usize::from(xs.padded) - side) / stride + 1;
-            let size = (size(image.height), size(image.width));
-            direct::convolve(self.threads, params, image, size, &self.workspace)
-        };
-        let images = xs.images.iter().enumerate().map(convolve).collect();
-        self.checkpoint.forget(kernel.weight);
-        Ok(self.output(Pending::new(images)).into())
+        self.convolve(self.ready(xs)?, kernel, stride, padding)
     }
 
     fn group_norm(
@@ -238,6 +192,55 @@ impl Engine for Fast {
         self.conv2d(xs, kernel, 1, padding, at)
     }
 
+    fn to_clip(&self, images: Lazy) -> Result<Lazy> {
+        Ok(images)
+    }
+
+    fn to_images(&self, clip: Lazy) -> Result<Lazy> {
+        Ok(clip)
+    }
+
+    fn frames(&self, clip: &Lazy, first: usize, count: usize) -> Result<Lazy> {
+        let images = self.images_of(clip)?.drain(first..first + count).collect();
+        Ok(Pending::shared(images).into())
+    }
+
+    fn joined(&self, parts: Vec<Lazy>) -> Result<Lazy> {
+        let images = parts.into_iter().map(|part| Ok(self.materialize(self.owned(part)?).images));
+        let images = images.collect::<Result<Vec<_>>>()?;
+        Ok(Pending::shared(images.into_iter().flatten().collect()).into())
+    }
+
+    fn last_frames(&self, before: Option<&Lazy>, xs: &Lazy) -> Result<Lazy> {
+        let (mut images, _) = self.after(before, xs)?;
+        Ok(Pending::shared(images.split_off(images.len().saturating_sub(2))).into())
+    }
+
+    fn conv_over_frames(
+        &self,
+        xs: &Lazy,
+        before: Option<&Lazy>,
+        kernel: Kernel<String>,
+        padding: usize,
+        _: &str,
+    ) -> Result<Lazy> {
+        let (images, first) = self.after(before, xs)?;
+        let last: Vec<usize> = (first..images.len()).collect();
+        let made = self.over_frames(&images, &last, kernel, padding)?;
+        Ok(self.output(Pending::new(made)).into())
+    }
+
+    fn time_conv(
+        &self,
+        xs: &Lazy,
+        before: Option<&Lazy>,
+        kernel: Kernel<String>,
+        sampling: Sampling,
+        _: &str,
+    ) -> Result<Lazy> {
+        Ok(self.sampled_over_time(xs, before, kernel, sampling)?.into())
+    }
+
     fn rms_norm(&self, xs: &Lazy, gamma: &String, _: &str) -> Result<Lazy> {
         let gamma = self.weights(gamma)?;
         self.each_image(xs, |image, memory| clips::rms_norm(self.threads, image, &gamma, memory))
@@ -260,12 +263,24 @@ impl Engine for Fast {
         Ok(Pending { layout: Layout::Image, ..self.owned(attended)? }.into())
     }
 
-    fn avg_down(&self, xs: &Lazy, shape: AvgDown3D, _: &str) -> Result<Lazy> {
-        self.each_image(xs, |image, memory| clips::avg_down(self.threads, image, shape, memory))
+    fn avg_down(&self, xs: &Lazy, shape: AvgDown3D, first: bool, _: &str) -> Result<Lazy> {
+        let images = self.images_of(xs)?;
+        let blocks = images.chunks(if first { 1 } else { shape.factor_t }).map(|block| {
+            let frames: Vec<&NhwcTensor> = block.iter().map(|frame| &**frame).collect();
+            clips::avg_down(self.threads, &frames, shape, &self.workspace.activations)
+        });
+        Ok(self.output(Pending::new(blocks.collect())).into())
     }
 
-    fn dup_up(&self, xs: &Lazy, shape: DupUp3D, _: &str) -> Result<Lazy> {
-        self.each_image(xs, |image, memory| clips::dup_up(self.threads, image, shape, memory))
+    fn dup_up(&self, xs: &Lazy, shape: DupUp3D, first: bool, _: &str) -> Result<Lazy> {
+        let images = self.images_of(xs)?;
+        let kept = if first { shape.factor_t - 1 } else { 0 }..shape.factor_t;
+        let frames = images.iter().flat_map(|image| {
+            let memory = &self.workspace.activations;
+            let frame = |frame| clips::dup_up(self.threads, image, shape, frame, memory);
+            kept.clone().map(frame)
+        });
+        Ok(self.output(Pending::new(frames.collect())).into())
     }
 
     fn patchify(&self, xs: &Lazy, patch: usize, _: &str) -> Result<Lazy> {

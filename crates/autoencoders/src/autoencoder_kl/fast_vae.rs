@@ -98,6 +98,8 @@ impl FastAutoencoderKL {
     ) -> Result<Array4<f32>> {
         let (n, _, height, width) = input.dim();
         let (height, width) = (height * shrunk, width * shrunk);
+        // Of a clip, a few frames at a time.
+        let n = if self.splitting.clip { 1 } else { n };
         let engine = &self.model.engine;
         let footprint = Footprint::of(&self.model.graph, engine.threads(), (n, height, width));
         let size = format!("{width} x {height} pixels");
@@ -157,11 +159,15 @@ impl Vae for FastAutoencoderKL {
 
     fn encode(&self, sample: ArrayView4<f32>, noise: Option<ArrayView4<f32>>) -> Result<Encoded> {
         self.model.check_sample(&sample)?;
+        self.splitting.check_sample(&sample)?;
         self.watch.begin(Stage::Encode);
+        let clip = self.splitting.frames_of(&sample);
         let moments = self.splitting.moments(sample, self.dtype(), |part| {
             self.model.check_sample(&part)?;
             self.run(part, 1, |model, xs| {
-                let run = |seen: &mut Vec<Extreme>| model.moments(xs, &mut model.watched(seen));
+                let run = |seen: &mut Vec<Extreme>| {
+                    model.moments_as(clip, xs, &mut model.watched(seen))
+                };
                 self.watch.part(Stage::Encode, run)
             })
         })?;
@@ -196,9 +202,12 @@ impl Vae for FastAutoencoderKL {
         self.model.check_latents(&latents)?;
         self.watch.begin(Stage::Decode);
         let downsampling = self.model.config.downsampling();
+        let clip = self.splitting.frames_of(&latents);
         let decoded = self.splitting.decoded(latents, self.dtype(), |part, of| {
             self.run(part, downsampling, |model, xs| {
-                let run = |seen: &mut Vec<Extreme>| model.decoded(xs, of, &mut model.watched(seen));
+                let run = |seen: &mut Vec<Extreme>| {
+                    model.decoded_as(clip, xs, of, &mut model.watched(seen))
+                };
                 self.watch.part(Stage::Decode, run)
             })
         });
@@ -216,6 +225,13 @@ impl Vae for FastAutoencoderKL {
     }
 
     fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {
+        if splitting.clip && self.max_memory_bytes.is_some() {
+            return Err(Error::option(
+                "`max_memory`",
+                "is kept for single pictures alone",
+                "leave it out for a clip, or use smaller frames",
+            ));
+        }
         self.splitting = splitting;
         Ok(())
     }

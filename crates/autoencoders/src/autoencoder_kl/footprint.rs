@@ -289,7 +289,8 @@ impl Walk {
                     image = self.inside(module, image, others);
                     counted &= matches!(module.body, Body::GroupNorm(_));
                 }
-                Step::Function(Function::Activation(_) | Function::Elementwise(_)) => (),
+                Step::Function(Function::Activation(_) | Function::Elementwise(_))
+                | Step::TimeConv(_) => (),
                 Step::Residual(residual) => {
                     image = self.residual(residual, image, others);
                     counted = false;

@@ -2,11 +2,12 @@
 
 use vae_fidelity_core::graph::{
     Attention, Body, ConvAttention, Function, Module, MultiscaleAttention, Order, Parameter,
-    QkvAttention, Residual, Step,
+    QkvAttention, Residual, Sampling, Step, TimeConv,
 };
 use vae_fidelity_files::error::Result;
 
 use super::engine::{BatchNorm, Engine, First, Groups, Kernel, Layer, Shuffle};
+use super::feat_cache::FeatCache;
 
 /// Called with each module and its output, in the order in which modules finish: PyTorch's
 /// `register_forward_hook`, for all modules.
@@ -24,6 +25,26 @@ pub(super) fn no_hook<T>(_: Named, _: &T) -> Result<()> {
     Ok(())
 }
 
+/// What goes along with a pass from module to module.
+pub(super) struct Pass<'a, T> {
+    /// Called with each module's output.
+    pub hook: ForwardHook<'a, T>,
+    /// What was before the frames that are given; `None` for pictures.
+    pub feat_cache: Option<&'a mut FeatCache<T>>,
+}
+
+impl<'a, T> Pass<'a, T> {
+    /// Of pictures.
+    pub fn new(hook: ForwardHook<'a, T>) -> Self {
+        Self { hook, feat_cache: None }
+    }
+
+    /// Of pictures, or of the first frame of a clip.
+    fn is_first(&self) -> bool {
+        self.feat_cache.as_deref().is_none_or(|cache| cache.first_chunk)
+    }
+}
+
 /// What a module is given: to be read only, or for good, so that it goes when it is not needed any more.
 #[derive(Debug)]
 pub(super) enum Input<'a, T> {
@@ -39,7 +60,7 @@ impl<T> Input<'_, T> {
         }
     }
 
-    fn owned<E: Engine<Tensor = T>>(self, engine: &E, at: &str) -> Result<T> {
+    pub fn owned<E: Engine<Tensor = T>>(self, engine: &E, at: &str) -> Result<T> {
         match self {
             Self::Borrowed(xs) => engine.copied(xs, at),
             Self::Owned(xs) => Ok(xs),
@@ -52,7 +73,7 @@ pub(super) fn forward<E: Engine>(
     engine: &E,
     module: &Module<E::Weight>,
     xs: Input<E::Tensor>,
-    hook: ForwardHook<E::Tensor>,
+    pass: &mut Pass<E::Tensor>,
 ) -> Result<E::Tensor> {
     let at = module.name.as_str();
     let ys = match &module.body {
@@ -69,17 +90,26 @@ pub(super) fn forward<E: Engine>(
             let bias = linear.bias.as_ref().map(|bias| &bias.value);
             engine.linear(xs.get(), Kernel { weight: &linear.weight.value, bias }, at)?
         }
-        Body::Sequence(steps) => sequence(engine, steps, xs, at, hook)?,
-        Body::Residual(block) => residual(engine, block, xs, at, hook)?,
-        Body::Attention(block) => attention(engine, block, xs.get(), at, hook)?,
+        Body::Sequence(steps) => sequence(engine, steps, xs, at, pass)?,
+        Body::Residual(block) => residual(engine, block, xs, at, pass)?,
+        Body::Attention(block) => attention(engine, block, xs.get(), at, pass)?,
         Body::CausalConv3d(conv) => {
             let kernel = Kernel { weight: &conv.weight.value, bias: Some(&conv.bias.value) };
-            engine.causal_conv3d(xs.get(), kernel, conv.padding, at)?
+            match pass.feat_cache.as_deref_mut() {
+                Some(cache) if conv.frames() > 1 => {
+                    let xs = xs.get();
+                    let kept = cache.kept(engine, at, xs)?;
+                    let ys = engine.conv_over_frames(xs, cache.before(at), kernel, conv.padding, at)?;
+                    cache.keep(at, kept);
+                    ys
+                }
+                _ => engine.causal_conv3d(xs.get(), kernel, conv.padding, at)?,
+            }
         }
         Body::RmsNorm(norm) => engine.rms_norm(xs.get(), &norm.gamma.value, at)?,
-        Body::QkvAttention(block) => qkv_attention(engine, block, xs.get(), at, hook)?,
-        Body::AvgDown3D(shape) => engine.avg_down(xs.get(), *shape, at)?,
-        Body::DupUp3D(shape) => engine.dup_up(xs.get(), *shape, at)?,
+        Body::QkvAttention(block) => qkv_attention(engine, block, xs.get(), at, pass)?,
+        Body::AvgDown3D(shape) => engine.avg_down(xs.get(), *shape, pass.is_first(), at)?,
+        Body::DupUp3D(shape) => engine.dup_up(xs.get(), *shape, pass.is_first(), at)?,
         Body::GroupedConv2d(conv) => {
             let bias = conv.bias.as_ref().map(|bias| &bias.value);
             let kernel = Kernel { weight: &conv.weight.value, bias };
@@ -99,11 +129,11 @@ pub(super) fn forward<E: Engine>(
             engine.batch_norm(xs.get(), norm, at)?
         }
         Body::MultiscaleAttention(block) => {
-            multiscale_attention(engine, block, xs.get(), at, hook)?
+            multiscale_attention(engine, block, xs.get(), at, pass)?
         }
-        Body::ConvAttention(block) => conv_attention(engine, block, xs.get(), at, hook)?,
+        Body::ConvAttention(block) => conv_attention(engine, block, xs.get(), at, pass)?,
     };
-    hook(Named { name: at, class: module.class }, &ys)?;
+    (pass.hook)(Named { name: at, class: module.class }, &ys)?;
     Ok(ys)
 }
 
@@ -116,16 +146,44 @@ fn sequence<E: Engine>(
     steps: &[Step<E::Weight>],
     mut xs: Input<E::Tensor>,
     at: &str,
-    hook: ForwardHook<E::Tensor>,
+    pass: &mut Pass<E::Tensor>,
 ) -> Result<E::Tensor> {
     for step in steps {
         xs = Input::Owned(match step {
-            Step::Module(module) => forward(engine, module, xs, hook)?,
+            Step::Module(module) => forward(engine, module, xs, pass)?,
             Step::Function(function) => apply(engine, *function, xs, at)?,
-            Step::Residual(block) => residual(engine, block, xs, at, hook)?,
+            Step::Residual(block) => residual(engine, block, xs, at, pass)?,
+            Step::TimeConv(conv) => match pass.feat_cache.as_deref_mut() {
+                None => continue,
+                Some(cache) => time_conv(engine, conv, xs, cache)?,
+            },
         });
     }
     xs.owned(engine, at)
+}
+
+/// The first frame of a clip passes as it is, and looks back at nothing on the way up.
+fn time_conv<E: Engine>(
+    engine: &E,
+    conv: &TimeConv<E::Weight>,
+    xs: Input<E::Tensor>,
+    cache: &mut FeatCache<E::Tensor>,
+) -> Result<E::Tensor> {
+    let at = conv.name.as_str();
+    if cache.first_chunk {
+        let xs = xs.owned(engine, at)?;
+        if conv.sampling == Sampling::Down {
+            let kept = cache.kept(engine, at, &xs)?;
+            cache.keep(at, kept);
+        }
+        return Ok(xs);
+    }
+    let kernel = Kernel { weight: &conv.weight.value, bias: Some(&conv.bias.value) };
+    let xs = xs.get();
+    let kept = cache.kept(engine, at, xs)?;
+    let ys = engine.time_conv(xs, cache.before(at), kernel, conv.sampling, at)?;
+    cache.keep(at, kept);
+    Ok(ys)
 }
 
 /// What `function` makes of `xs`.
@@ -159,16 +217,16 @@ fn residual<E: Engine>(
     block: &Residual<E::Weight>,
     xs: Input<E::Tensor>,
     at: &str,
-    hook: ForwardHook<E::Tensor>,
+    pass: &mut Pass<E::Tensor>,
 ) -> Result<E::Tensor> {
     if let (Order::ShortcutFirst, Some(shortcut)) = (block.order, &block.shortcut) {
-        let input = forward(engine, shortcut, Input::Borrowed(xs.get()), hook)?;
-        let hidden = sequence(engine, &block.hidden, xs, at, hook)?;
+        let input = forward(engine, shortcut, Input::Borrowed(xs.get()), pass)?;
+        let hidden = sequence(engine, &block.hidden, xs, at, pass)?;
         return engine.add_to_input(input, hidden, First::Hidden, at);
     }
-    let hidden = sequence(engine, &block.hidden, Input::Borrowed(xs.get()), at, hook)?;
+    let hidden = sequence(engine, &block.hidden, Input::Borrowed(xs.get()), at, pass)?;
     let mut input = match &block.shortcut {
-        Some(shortcut) => Input::Owned(forward(engine, shortcut, xs, hook)?),
+        Some(shortcut) => Input::Owned(forward(engine, shortcut, xs, pass)?),
         None => xs,
     };
     for function in &block.shortcut_functions {
@@ -188,12 +246,12 @@ fn qkv_attention<E: Engine>(
     block: &QkvAttention<E::Weight>,
     xs: &E::Tensor,
     at: &str,
-    hook: ForwardHook<E::Tensor>,
+    pass: &mut Pass<E::Tensor>,
 ) -> Result<E::Tensor> {
-    let normed = forward(engine, &block.norm, Input::Borrowed(xs), hook)?;
-    let qkv = forward(engine, &block.to_qkv, Input::Owned(normed), hook)?;
+    let normed = forward(engine, &block.norm, Input::Borrowed(xs), pass)?;
+    let qkv = forward(engine, &block.to_qkv, Input::Owned(normed), pass)?;
     let hidden = engine.qkv_attention(qkv, at)?;
-    let hidden = forward(engine, &block.proj, Input::Owned(hidden), hook)?;
+    let hidden = forward(engine, &block.proj, Input::Owned(hidden), pass)?;
     engine.add_residual(hidden, xs, at)
 }
 
@@ -203,15 +261,15 @@ fn conv_attention<E: Engine>(
     block: &ConvAttention<E::Weight>,
     xs: &E::Tensor,
     at: &str,
-    hook: ForwardHook<E::Tensor>,
+    pass: &mut Pass<E::Tensor>,
 ) -> Result<E::Tensor> {
-    let normed = forward(engine, &block.norm, Input::Borrowed(xs), hook)?;
+    let normed = forward(engine, &block.norm, Input::Borrowed(xs), pass)?;
     let mut projection =
-        |to: &Module<E::Weight>| forward(engine, to, Input::Borrowed(&normed), hook);
+        |to: &Module<E::Weight>| forward(engine, to, Input::Borrowed(&normed), pass);
     let qkv = [projection(&block.to_q)?, projection(&block.to_k)?, projection(&block.to_v)?];
     drop(normed);
     let hidden = engine.attention_of_images(qkv, at)?;
-    let hidden = forward(engine, &block.proj, Input::Owned(hidden), hook)?;
+    let hidden = forward(engine, &block.proj, Input::Owned(hidden), pass)?;
     engine.add_residual(hidden, xs, at)
 }
 
@@ -221,26 +279,26 @@ fn multiscale_attention<E: Engine>(
     block: &MultiscaleAttention<E::Weight>,
     xs: &E::Tensor,
     at: &str,
-    hook: ForwardHook<E::Tensor>,
+    pass: &mut Pass<E::Tensor>,
 ) -> Result<E::Tensor> {
     // (N, H, W, C)
     let pixels = engine.shuffled(xs, Shuffle::ChannelsLast, at)?;
     let mut projection =
-        |to: &Module<E::Weight>| forward(engine, to, Input::Borrowed(&pixels), hook);
+        |to: &Module<E::Weight>| forward(engine, to, Input::Borrowed(&pixels), pass);
     let (query, key, value) =
         (projection(&block.to_q)?, projection(&block.to_k)?, projection(&block.to_v)?);
     drop(pixels);
     let qkv = engine.stacked([query, key, value], at)?;
     let around = block.to_qkv_multiscale.iter();
     let mut around = around
-        .map(|scale| forward(engine, scale, Input::Borrowed(&qkv), hook))
+        .map(|scale| forward(engine, scale, Input::Borrowed(&qkv), pass))
         .collect::<Result<Vec<_>>>()?;
     around.insert(0, qkv);
     let hidden = engine.multiscale_attention(around, block.head_dim, at)?;
     let pixels = engine.shuffled(&hidden, Shuffle::ChannelsLast, at)?;
-    let hidden = forward(engine, &block.to_out, Input::Owned(pixels), hook)?;
+    let hidden = forward(engine, &block.to_out, Input::Owned(pixels), pass)?;
     // There and back, as diffusers has it, changes nothing.
-    let hidden = forward(engine, &block.norm_out, Input::Owned(hidden), hook)?;
+    let hidden = forward(engine, &block.norm_out, Input::Owned(hidden), pass)?;
     engine.add_residual(engine.shuffled(&hidden, Shuffle::ChannelsFirst, at)?, xs, at)
 }
 
@@ -250,22 +308,22 @@ fn attention<E: Engine>(
     block: &Attention<E::Weight>,
     xs: &E::Tensor,
     at: &str,
-    hook: ForwardHook<E::Tensor>,
+    pass: &mut Pass<E::Tensor>,
 ) -> Result<E::Tensor> {
     // (N, C, H * W)
     let flat = engine.flatten(xs, at)?;
-    let normed = forward(engine, &block.group_norm, Input::Owned(flat), hook)?;
+    let normed = forward(engine, &block.group_norm, Input::Owned(flat), pass)?;
     // (N, H * W, C)
     let hidden = engine.to_tokens(&normed, at)?;
     drop(normed);
     let mut projection =
-        |to: &Module<E::Weight>| forward(engine, to, Input::Borrowed(&hidden), hook);
+        |to: &Module<E::Weight>| forward(engine, to, Input::Borrowed(&hidden), pass);
     let query = projection(&block.to_q)?;
     let key = projection(&block.to_k)?;
     let value = projection(&block.to_v)?;
     drop(hidden);
     let hidden = engine.scaled_dot_product_attention(query, key, value, at)?;
-    let hidden = forward(engine, &block.to_out, Input::Owned(hidden), hook)?;
+    let hidden = forward(engine, &block.to_out, Input::Owned(hidden), pass)?;
     // (N, C, H, W)
     engine.add_residual(engine.to_image(&hidden, xs, at)?, xs, at)
 }

@@ -90,24 +90,34 @@ impl LibtorchModel {
 
     /// [`Model::moments`] or [`Model::decoded`]; on CUDA the work is queued, not awaited.
     pub fn forward(&self, stage: Stage, input: &Tensor) -> Result<Tensor> {
-        self.forward_part(stage, Part::Whole, input)
+        self.forward_part(stage, Part::Whole, input, None)
     }
 
-    /// The same of a part of the input.
-    pub fn forward_part(&self, stage: Stage, part: Part, input: &Tensor) -> Result<Tensor> {
+    /// The same of a part of the input; `clip` has the number of its frames where it is one.
+    pub fn forward_part(
+        &self,
+        stage: Stage,
+        part: Part,
+        input: &Tensor,
+        clip: Option<usize>,
+    ) -> Result<Tensor> {
         tch::no_grad(|| match (&self.engine, stage) {
             (Either::Reference(model), Stage::Encode) => {
-                self.watch.part(stage, |seen| model.moments(input, &mut model.watched(seen)))
+                self.watch.part(stage, |seen| {
+                    model.moments_as(clip, input, &mut model.watched(seen))
+                })
             }
             (Either::Reference(model), Stage::Decode) => {
-                self.watch.part(stage, |seen| model.decoded(input, part, &mut model.watched(seen)))
+                self.watch.part(stage, |seen| {
+                    model.decoded_as(clip, input, part, &mut model.watched(seen))
+                })
             }
             (Either::Fused(model, passes), stage) => {
                 let pass = |input: &Tensor| {
                     let input = model.engine.lift(input)?;
                     let output = match stage {
-                        Stage::Encode => model.moments(&input, &mut no_hook)?,
-                        Stage::Decode => model.decoded(&input, part, &mut no_hook)?,
+                        Stage::Encode => model.moments_as(clip, &input, &mut no_hook)?,
+                        Stage::Decode => model.decoded_as(clip, &input, part, &mut no_hook)?,
                     };
                     model.engine.lower(&output)
                 };

@@ -6,9 +6,11 @@
 //! with kernels of this crate between them.
 
 mod engine;
+mod feat_cache;
 mod forward;
 mod model;
 mod alone;
+mod clip;
 mod deterministic;
 mod watch;
 mod device;
@@ -36,6 +38,7 @@ mod device_tensor;
 mod rounded;
 mod pending;
 mod fast;
+mod fast_convolutions;
 mod fast_operations;
 mod footprint;
 mod fast_vae;

@@ -11,7 +11,7 @@ use vae_fidelity_core::trace::{Activation, Extreme, Stage, Trace};
 use vae_fidelity_files::error::{Error, Result};
 
 use super::engine::{Beyond, Engine};
-use super::forward::{ForwardHook, Input, Named, apply, forward};
+use super::forward::{ForwardHook, Input, Named, Pass, apply, forward};
 
 /// Classes of modules whose outputs are watched for values beyond f16.
 pub(super) const WATCHED: [&str; 16] = [
@@ -84,9 +84,10 @@ impl<E: Engine> Model<E> {
         for function in &self.graph.before_encoder {
             sample = Input::Owned(apply(&self.engine, *function, sample, "the sample")?);
         }
-        let moments = forward(&self.engine, &self.graph.encoder, sample, hook)?;
+        let pass = &mut Pass::new(hook);
+        let moments = forward(&self.engine, &self.graph.encoder, sample, pass)?;
         match &self.graph.quant_conv {
-            Some(conv) => forward(&self.engine, conv, Input::Owned(moments), hook),
+            Some(conv) => forward(&self.engine, conv, Input::Owned(moments), pass),
             None => Ok(moments),
         }
     }
@@ -98,7 +99,18 @@ impl<E: Engine> Model<E> {
         part: Part,
         hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
-        let mut decoded = self.before_the_end(latents, hook)?;
+        let pass = &mut Pass::new(hook);
+        let latents = match &self.graph.post_quant_conv {
+            Some(conv) => {
+                Input::Owned(forward(&self.engine, conv, Input::Borrowed(latents), pass)?)
+            }
+            None => Input::Borrowed(latents),
+        };
+        self.ended(forward(&self.engine, &self.graph.decoder, latents, pass)?, part)
+    }
+
+    /// `decoded` after what the class does to whole pictures.
+    pub fn ended(&self, mut decoded: E::Tensor, part: Part) -> Result<E::Tensor> {
         if part == Part::Whole {
             for function in &self.graph.after_decoder {
                 let before = Input::Owned(decoded);
@@ -106,21 +118,6 @@ impl<E: Engine> Model<E> {
             }
         }
         Ok(decoded)
-    }
-
-    /// What the decoder makes of latents.
-    fn before_the_end(
-        &self,
-        latents: &E::Tensor,
-        hook: ForwardHook<E::Tensor>,
-    ) -> Result<E::Tensor> {
-        let latents = match &self.graph.post_quant_conv {
-            Some(conv) => {
-                Input::Owned(forward(&self.engine, conv, Input::Borrowed(latents), hook)?)
-            }
-            None => Input::Borrowed(latents),
-        };
-        forward(&self.engine, &self.graph.decoder, latents, hook)
     }
 
     /// The outputs of all modules of `stage`.

@@ -36,7 +36,11 @@ pub(super) enum Layout {
 
 impl Pending {
     pub fn new(images: Vec<NhwcTensor>) -> Self {
-        let images = images.into_iter().map(Arc::new).collect();
+        Self::shared(images.into_iter().map(Arc::new).collect())
+    }
+
+    /// Of images that something else may hold too.
+    pub fn shared(images: Vec<Arc<NhwcTensor>>) -> Self {
         Self { images, normalize: None, upsample: false, padded: false, layout: Layout::Image }
     }
 

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::config::Activation;
-use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise};
+use vae_fidelity_core::graph::{AvgDown3D, DupUp3D, Elementwise, Sampling};
 use vae_fidelity_files::error::Result;
 
 use super::clips;
@@ -88,7 +88,8 @@ impl Engine for Reference {
         at: &str,
     ) -> Result<Tensor> {
         let (stride, padding) = ([stride as i64; 2], [padding as i64; 2]);
-        xs.f_conv2d(kernel.weight, kernel.bias, stride, padding, [1, 1], 1).attempt(|| at)
+        let conv = |xs: &Tensor| xs.f_conv2d(kernel.weight, kernel.bias, stride, padding, [1, 1], 1);
+        clips::of_images(xs, conv).attempt(|| at)
     }
 
     fn group_norm(
@@ -119,11 +120,12 @@ impl Engine for Reference {
     }
 
     fn pad(&self, xs: &Tensor, at: &str) -> Result<Tensor> {
-        xs.f_pad([0, 1, 0, 1], "constant", Some(0.0)).attempt(|| at)
+        clips::of_images(xs, |xs| xs.f_pad([0, 1, 0, 1], "constant", Some(0.0))).attempt(|| at)
     }
 
     fn upsample_nearest_2x(&self, xs: &Tensor, at: &str) -> Result<Tensor> {
-        xs.f_upsample_nearest2d_vec(None::<&[i64]>, [2.0, 2.0]).attempt(|| at)
+        let twice = |xs: &Tensor| xs.f_upsample_nearest2d_vec(None::<&[i64]>, [2.0, 2.0]);
+        clips::of_images(xs, twice).attempt(|| at)
     }
 
     fn copied(&self, xs: &Tensor, at: &str) -> Result<Tensor> {
@@ -225,23 +227,71 @@ impl Engine for Reference {
     }
 
     fn rms_norm(&self, xs: &Tensor, gamma: &Tensor, at: &str) -> Result<Tensor> {
-        clips::rms_norm(xs, gamma).attempt(|| at)
+        // (C, 1, 1): of images.
+        let of_images = gamma.dim() == 3;
+        match of_images {
+            true => clips::of_images(xs, |xs| clips::rms_norm(xs, gamma)),
+            false => clips::rms_norm(xs, gamma),
+        }
+        .attempt(|| at)
     }
 
     fn qkv_attention(&self, qkv: Tensor, at: &str) -> Result<Tensor> {
-        clips::qkv_attention(&qkv).attempt(|| at)
+        clips::of_images(&qkv, clips::qkv_attention).attempt(|| at)
     }
 
     fn attention_of_images(&self, qkv: [Tensor; 3], at: &str) -> Result<Tensor> {
         shuffles::attention_of_images(&qkv).attempt(|| at)
     }
 
-    fn avg_down(&self, xs: &Tensor, shape: AvgDown3D, at: &str) -> Result<Tensor> {
+    fn avg_down(&self, xs: &Tensor, shape: AvgDown3D, _: bool, at: &str) -> Result<Tensor> {
         clips::avg_down(xs, shape).attempt(|| at)
     }
 
-    fn dup_up(&self, xs: &Tensor, shape: DupUp3D, at: &str) -> Result<Tensor> {
-        clips::dup_up(xs, shape).attempt(|| at)
+    fn to_clip(&self, images: Tensor) -> Result<Tensor> {
+        clips::to_clip(&images).attempt(|| "a clip")
+    }
+
+    fn to_images(&self, clip: Tensor) -> Result<Tensor> {
+        clips::to_images(&clip).attempt(|| "a clip")
+    }
+
+    fn frames(&self, clip: &Tensor, first: usize, count: usize) -> Result<Tensor> {
+        clip.f_narrow(2, first as i64, count as i64).attempt(|| "frames of a clip")
+    }
+
+    fn joined(&self, parts: Vec<Tensor>) -> Result<Tensor> {
+        Tensor::f_cat(&parts, 2).attempt(|| "a clip")
+    }
+
+    fn last_frames(&self, before: Option<&Tensor>, xs: &Tensor) -> Result<Tensor> {
+        clips::last_frames(before, xs).attempt(|| "the last frames")
+    }
+
+    fn conv_over_frames(
+        &self,
+        xs: &Tensor,
+        before: Option<&Tensor>,
+        kernel: Kernel<Tensor>,
+        padding: usize,
+        at: &str,
+    ) -> Result<Tensor> {
+        clips::conv_over_frames(xs, before, kernel, padding as i64).attempt(|| at)
+    }
+
+    fn time_conv(
+        &self,
+        xs: &Tensor,
+        before: Option<&Tensor>,
+        kernel: Kernel<Tensor>,
+        sampling: Sampling,
+        at: &str,
+    ) -> Result<Tensor> {
+        clips::time_conv(xs, before, kernel, sampling).attempt(|| at)
+    }
+
+    fn dup_up(&self, xs: &Tensor, shape: DupUp3D, first: bool, at: &str) -> Result<Tensor> {
+        clips::dup_up(xs, shape, first).attempt(|| at)
     }
 
     fn patchify(&self, xs: &Tensor, patch: usize, at: &str) -> Result<Tensor> {

@@ -11,7 +11,7 @@ use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::VaeConfig;
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::scaling::{RUNNING_VAR, Scaling};
-use vae_fidelity_core::tiling::Splitting;
+use vae_fidelity_core::tiling::{Part, Splitting};
 use vae_fidelity_core::trace::{Extreme, Stage, Trace};
 use vae_fidelity_core::vae::{Encoded, Vae};
 use vae_fidelity_files::error::Result;
@@ -101,12 +101,17 @@ impl AutoencoderKL {
     fn moments(&self, sample: ArrayView4<f32>) -> Result<Tensor> {
         self.model.check_input(Stage::Encode, &sample)?;
         self.model.watch().begin(Stage::Encode);
+        self.splitting.check_sample(&sample)?;
+        let clip = self.splitting.frames_of(&sample);
+        let whole = |part: ArrayView4<f32>| {
+            self.model.forward_part(Stage::Encode, Part::Whole, &self.tensor(part)?, clip)
+        };
         if !self.splitting.splits_sample(&sample) {
-            return self.model.forward(Stage::Encode, &self.tensor(sample)?);
+            return whole(sample);
         }
         let part = |part: ArrayView4<f32>| {
             self.model.check_input(Stage::Encode, &part)?;
-            to_array(&self.model.forward(Stage::Encode, &self.tensor(part)?)?)
+            to_array(&whole(part)?)
         };
         let moments = self.splitting.moments(sample, self.dtype, part)?;
         self.tensor(moments.view())
@@ -182,8 +187,10 @@ impl Vae for AutoencoderKL {
     fn decode(&self, latents: ArrayView4<f32>) -> Result<Array4<f32>> {
         self.model.check_input(Stage::Decode, &latents)?;
         self.model.watch().begin(Stage::Decode);
+        let clip = self.splitting.frames_of(&latents);
         self.splitting.decoded(latents, self.dtype, |latents, part| {
-            to_array(&self.model.forward_part(Stage::Decode, part, &self.tensor(latents)?)?)
+            let latents = self.tensor(latents)?;
+            to_array(&self.model.forward_part(Stage::Decode, part, &latents, clip)?)
         })
     }
 

@@ -29,8 +29,8 @@ pub struct Graph<W = ()> {
     pub post_quant_conv: Option<Module<W>>,
     /// Tensors beside the modules that are run, such as statistics that latents are normalized by.
     pub buffers: Vec<TensorSpec>,
-    /// Tensors of modules that run with an input alone that is not given here, such as a mask: a checkpoint
-    /// holds them, and they meet no data.
+    /// Tensors of modules that run with an input alone that one picture is not, such as a mask or a clip: a
+    /// checkpoint holds them, and they meet no data of a picture's.
     pub idle: Vec<TensorSpec>,
     /// What the class does to a sample outside of its modules, before the encoder.
     pub before_encoder: Vec<Function>,

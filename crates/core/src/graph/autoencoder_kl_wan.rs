@@ -1,10 +1,10 @@
 //! diffusers' `AutoencoderKLWan`, `AutoencoderKLQwenImage` and `AutoencoderKLQwenImage21`
 //! (`models/autoencoders/autoencoder_kl_wan.py`, `autoencoder_kl_qwenimage.py`, `autoencoder_kl_qwenimage21.py`)
-//! for one picture: a clip of one frame, before which there is nothing.
+//! for one picture, which is a clip of one frame, before which there is nothing, and for clips.
 //!
-//! Of such a clip `time_conv`, which halves and doubles the number of frames, is never given anything.
+//! Of a picture `time_conv`, which halves and doubles the number of frames, is never given anything.
 
-use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
+use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm, Sampling, TimeConv};
 use super::module::{
     Body, Conv2d, Elementwise, Function, Module, Order, QkvAttention, Residual, Step,
 };
@@ -41,13 +41,6 @@ pub(super) fn graph(config: &AutoencoderKLWanConfig, names: Names) -> Graph {
 struct Build {
     names: Names,
     idle: Vec<TensorSpec>,
-}
-
-/// Which way a sampler goes.
-#[derive(Clone, Copy, PartialEq)]
-enum Sampling {
-    Down,
-    Up,
 }
 
 impl Build {
@@ -215,17 +208,7 @@ impl Build {
         outputs: usize,
         frames: bool,
     ) -> Module {
-        if frames {
-            // Two frames for each one on the way up.
-            let made = if sampling == Sampling::Up { 2 * inputs } else { inputs };
-            let mut weight = vec![made, inputs, FRAMES, 1, 1];
-            if !self.names.over_time {
-                weight.remove(2);
-            }
-            self.idle.push(TensorSpec { name: format!("{name}.time_conv.weight"), shape: weight });
-            let bias = vec![made];
-            self.idle.push(TensorSpec { name: format!("{name}.time_conv.bias"), shape: bias });
-        }
+        let time_conv = frames.then(|| self.time_conv(&name, sampling, inputs)).flatten();
         let (first, stride, padding) = match sampling {
             Sampling::Down => (Function::PadRightAndBottom, 2, 0),
             Sampling::Up => (Function::UpsampleNearest2x, 1, 1),
@@ -236,8 +219,28 @@ impl Build {
             class: "Sequential",
             body: Body::Sequence(vec![Step::Function(first), Step::Module(conv)]),
         };
-        let body = Body::Sequence(vec![Step::Module(resample)]);
-        Module { name, class: self.names.resample, body }
+        let mut steps = vec![Step::Module(resample)];
+        if let Some(time_conv) = time_conv {
+            let at = if sampling == Sampling::Up { 0 } else { steps.len() };
+            steps.insert(at, Step::TimeConv(time_conv));
+        }
+        Module { name, class: self.names.resample, body: Body::Sequence(steps) }
+    }
+
+    /// The sampler's convolution over frames, where its kernels are over frames; its tensors meet no picture.
+    fn time_conv(&mut self, of: &str, sampling: Sampling, inputs: usize) -> Option<TimeConv> {
+        // Two frames for each one on the way up.
+        let made = if sampling == Sampling::Up { 2 * inputs } else { inputs };
+        let mut shape = vec![made, inputs, FRAMES, 1, 1];
+        if !self.names.over_time {
+            shape.remove(2);
+        }
+        let name = format!("{of}.time_conv");
+        for (leaf, shape) in [("weight", shape.clone()), ("bias", vec![made])] {
+            self.idle.push(TensorSpec { name: format!("{name}.{leaf}"), shape });
+        }
+        let (weight, bias) = (Parameter::new(shape), Parameter::new([made]));
+        self.names.over_time.then_some(TimeConv { name, weight, bias, sampling })
     }
 
     /// `MidBlock`: block, attention, block.

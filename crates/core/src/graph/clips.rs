@@ -1,4 +1,5 @@
-//! What graphs of clips are made of beside the rest: modules over space and time, given one frame.
+//! What graphs of clips are made of beside the rest: modules over space and time. A picture is a clip of one
+//! frame.
 
 use super::parameter::Parameter;
 
@@ -23,6 +24,29 @@ impl<W> CausalConv3d<W> {
             _ => 1,
         }
     }
+}
+
+/// `time_conv` of a sampler: a convolution over three frames of each pixel, which halves or doubles the number of
+/// frames behind the first one of a clip. A picture passes as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimeConv<W = ()> {
+    /// diffusers' name of the module, such as `encoder.down_blocks.5.time_conv`.
+    pub name: String,
+    /// (out, in, 3, 1, 1), where a doubling one has twice as many outputs as inputs.
+    pub weight: Parameter<W>,
+    /// (out)
+    pub bias: Parameter<W>,
+    /// Which way it goes.
+    pub sampling: Sampling,
+}
+
+/// Which way a sampler goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sampling {
+    /// To half the size or number.
+    Down,
+    /// To twice the size or number.
+    Up,
 }
 
 /// `torch.nn.functional.normalize` over the channels of each pixel, times the root of their number and

@@ -1,6 +1,6 @@
 //! A graph with tensors in place of shapes.
 
-use super::clips::{CausalConv3d, RmsNorm};
+use super::clips::{CausalConv3d, RmsNorm, TimeConv};
 use super::module::{
     Attention, Body, Conv2d, ConvAttention, GroupNorm, Linear, Module, MultiscaleAttention,
     QkvAttention, Residual, Step,
@@ -149,11 +149,27 @@ impl<W> Residual<W> {
     }
 }
 
+impl<W> TimeConv<W> {
+    fn try_map<V, E>(&self, load: Load<V, E>) -> Result<TimeConv<V>, E> {
+        let mut parameter = |leaf: &str, of: &Parameter<W>| -> Result<Parameter<V>, E> {
+            let value = load(&format!("{}.{leaf}", self.name), &of.shape)?;
+            Ok(Parameter { shape: of.shape.clone(), value })
+        };
+        Ok(TimeConv {
+            name: self.name.clone(),
+            weight: parameter("weight", &self.weight)?,
+            bias: parameter("bias", &self.bias)?,
+            sampling: self.sampling,
+        })
+    }
+}
+
 fn try_map_steps<W, V, E>(steps: &[Step<W>], load: Load<V, E>) -> Result<Vec<Step<V>>, E> {
     let map = |step: &Step<W>| match step {
         Step::Module(module) => module.try_map(load).map(Step::Module),
         Step::Function(function) => Ok(Step::Function(*function)),
         Step::Residual(residual) => residual.try_map(load).map(Step::Residual),
+        Step::TimeConv(conv) => conv.try_map(load).map(Step::TimeConv),
     };
     steps.iter().map(map).collect()
 }

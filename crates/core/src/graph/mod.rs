@@ -25,7 +25,7 @@ mod autoencoder_kl_hunyuan_image;
 mod state_dicts;
 
 pub use autoencoder::{Graph, TensorSpec};
-pub use clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
+pub use clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm, Sampling, TimeConv};
 pub use map::Load;
 pub use module::{
     Attention, Body, Conv2d, ConvAttention, Elementwise, Function, GroupNorm, Linear, Module,

@@ -1,6 +1,6 @@
 //! What a graph is made of.
 
-use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm};
+use super::clips::{AvgDown3D, CausalConv3d, DupUp3D, RmsNorm, TimeConv};
 use super::parameter::Parameter;
 use super::shuffles::{BatchNorm2d, GroupedConv2d, RmsNormOfPixels};
 use crate::config::Activation;
@@ -62,6 +62,9 @@ pub enum Step<W = ()> {
     Function(Function),
     /// A sum inside a module, which traces do not list either.
     Residual(Residual<W>),
+    /// A convolution over the frames of a clip, which leaves pictures alone; traces, which are of pictures, do
+    /// not list it.
+    TimeConv(TimeConv<W>),
 }
 
 /// A function without tensors.
@@ -362,7 +365,7 @@ impl<W> Step<W> {
     fn modules(&self) -> Vec<&Module<W>> {
         match self {
             Self::Module(module) => vec![module],
-            Self::Function(_) => Vec::new(),
+            Self::Function(_) | Self::TimeConv(_) => Vec::new(),
             Self::Residual(residual) => residual.children().collect(),
         }
     }

@@ -41,6 +41,7 @@ fn out_side<W>(steps: &[Step<W>], side: usize) -> Option<usize> {
         Step::Module(module) => module.out_side(side),
         Step::Function(function) => Some(function.out_side(side)),
         Step::Residual(residual) => residual.out_side(side),
+        Step::TimeConv(_) => Some(side),
     })
 }
 

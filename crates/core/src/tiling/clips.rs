@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn tiles_of_pixels_are_as_many_patches_wide() {
         let tiling = Tiling::new(&wan_22(), Some(64)).unwrap();
-        let splitting = Splitting { tiling: Some(tiling), slicing: false };
+        let splitting = Splitting { tiling: Some(tiling), slicing: false, clip: false };
         assert_eq!((tiling.tile_sample_min_size(), tiling.tile_latent_min_size()), (64, 4));
         let mut sizes = Vec::new();
         let sample = Array4::zeros((1, 3, 128, 160));
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn seams_are_blended_in_patches_and_the_whole_is_clamped() {
         let tiling = Tiling::new(&wan_22(), Some(64)).unwrap();
-        let splitting = Splitting { tiling: Some(tiling), slicing: false };
+        let splitting = Splitting { tiling: Some(tiling), slicing: false, clip: false };
         let latents = Array4::zeros((1, 48, 4, 6));
         let mut number = 0.0;
         let decoded = splitting.decoded(latents.view(), Dtype::F32, |tile, part| {
@@ -151,7 +151,7 @@ mod tests {
         let qwen = config(r#""_class_name": "AutoencoderKLQwenImage21", "base_dim": 8"#);
         let tiling = Tiling::new(&qwen, None).unwrap();
         assert_eq!((tiling.tile_sample_min_size(), tiling.tile_latent_min_size()), (256, 16));
-        let splitting = Splitting { tiling: Some(tiling), slicing: false };
+        let splitting = Splitting { tiling: Some(tiling), slicing: false, clip: false };
         let latents = Array4::zeros((1, 64, 4, 20));
         let decoded = splitting.decoded(latents.view(), Dtype::F32, |tile, part| {
             assert_eq!(part, Part::Tile);
@@ -167,7 +167,7 @@ mod tests {
         let qwen = config(r#""_class_name": "AutoencoderKLQwenImage", "base_dim": 8"#);
         let tiling = Tiling::new(&qwen, None).unwrap();
         assert_eq!(tiling.tile_sample_min_size(), 256);
-        let splitting = Splitting { tiling: Some(tiling), slicing: false };
+        let splitting = Splitting { tiling: Some(tiling), slicing: false, clip: false };
         let latents = Array4::zeros((1, 16, 4, 40));
         let decoded = splitting.decoded(latents.view(), Dtype::F32, |tile, _| {
             let (_, _, height, width) = tile.dim();

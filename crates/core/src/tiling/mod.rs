@@ -11,7 +11,7 @@ mod masked;
 use ndarray::{Array4, ArrayView4, Axis};
 use serde::Serialize;
 
-use crate::config::{SampleSize, VaeConfig};
+use crate::config::{FRAMES_OF_A_LATENT, SampleSize, VaeConfig};
 use crate::dtype::Dtype;
 use vae_fidelity_files::error::{Error, Result};
 
@@ -172,6 +172,11 @@ pub struct Splitting {
     pub tiling: Option<Tiling>,
     /// As after diffusers' `enable_slicing()`: one picture of a batch at a time.
     pub slicing: bool,
+    /// Whether what is given are the frames of one clip, in place of a batch of pictures: (T, 3, H, W), and
+    /// (T', C, h, w) of latents.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub clip: bool,
 }
 
 /// Fails for a class whose `enable_tiling()` and `enable_slicing()` fail in diffusers; `option` is the one
@@ -204,7 +209,45 @@ impl Splitting {
             check_can_be_split(config, "slicing")?;
         }
         let tiling = tile_size.map(|size| Tiling::new(config, size)).transpose()?;
-        Ok(Self { tiling, slicing })
+        Ok(Self { tiling, slicing, clip: false })
+    }
+
+    /// The same for the frames of one clip.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of kind [`ErrorKind::Unsupported`] for a class of which no clips are run
+    /// ([`VaeConfig::check_runs_clips`]).
+    ///
+    /// [`ErrorKind::Unsupported`]: vae_fidelity_files::error::ErrorKind::Unsupported
+    pub fn of_clip(self, config: &VaeConfig) -> Result<Self> {
+        config.check_runs_clips()?;
+        Ok(Self { clip: true, ..self })
+    }
+
+    /// How many frames `input` has, where it is a clip.
+    pub fn frames_of(&self, input: &ArrayView4<f32>) -> Option<usize> {
+        self.clip.then(|| input.dim().0)
+    }
+
+    /// Fails for a clip `sample` (T, 3, H, W) whose last frames diffusers would leave out.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error unless T is one more than a multiple of four.
+    pub fn check_sample(&self, sample: &ArrayView4<f32>) -> Result<()> {
+        match self.frames_of(sample) {
+            Some(frames) if frames % FRAMES_OF_A_LATENT != 1 => Err(Error::tensor(
+                "sample",
+                format!(
+                    "expected one frame more than a multiple of {FRAMES_OF_A_LATENT}, found {frames}; \
+                     diffusers leaves the last {} out without a word",
+                    (frames + FRAMES_OF_A_LATENT - 1) % FRAMES_OF_A_LATENT
+                ),
+                "cut the clip to 1, 5, 9, 13, ... frames",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Whether `sample` (N, 3, H, W) is encoded in parts.
@@ -222,7 +265,7 @@ impl Splitting {
         let (n, _, height, width) = input.dim();
         let larger =
             |tiling: Tiling| tiling.is_masked() || height > side(tiling) || width > side(tiling);
-        self.tiling.is_some_and(larger) || (self.slicing && n > 1)
+        self.tiling.is_some_and(larger) || (self.slicing && !self.clip && n > 1)
     }
 
     /// Moments (N, 2C, h, w) of `sample` (N, 3, H, W), of which `encode` is given the parts; blending
@@ -298,7 +341,7 @@ impl Splitting {
                 _ => run(input, Part::Whole),
             }
         };
-        if self.slicing && input.dim().0 > 1 {
+        if self.slicing && !self.clip && input.dim().0 > 1 {
             let slices = input.axis_chunks_iter(Axis(0), 1).map(whole_or_tiles);
             return joined(0, &slices.collect::<Result<Vec<_>>>()?);
         }

@@ -25,7 +25,7 @@ fn halved(part: ArrayView4<f32>) -> Result<Array4<f32>> {
 #[test]
 fn tiles_of_what_looks_at_single_pixels_give_the_whole() {
     let tiling = Some(Tiling::new(&config("16"), None).unwrap());
-    let splitting = Splitting { tiling, slicing: false };
+    let splitting = Splitting { tiling, slicing: false, clip: false };
     for (height, width) in [(16, 16), (18, 16), (24, 40), (26, 50), (14, 34)] {
         let sample = counting((1, 2, height, width));
         let mut parts = 0;
@@ -43,7 +43,7 @@ fn tiles_of_what_looks_at_single_pixels_give_the_whole() {
 #[test]
 fn seams_fade_from_one_tile_into_the_next() {
     let tiling = Some(Tiling::new(&config("16"), None).unwrap());
-    let splitting = Splitting { tiling, slicing: false };
+    let splitting = Splitting { tiling, slicing: false, clip: false };
     let mut number = 0.0;
     let latents = Array4::zeros((1, 1, 8, 12));
     let decoded = splitting.decoded(latents.view(), Dtype::F32, |tile, _| {
@@ -71,7 +71,7 @@ fn slices_are_single_pictures_and_come_back_in_order() {
         assert_eq!(joined.unwrap(), sample);
         sizes
     };
-    assert_eq!(run(Splitting { tiling: None, slicing: true }), [1, 1, 1]);
+    assert_eq!(run(Splitting { tiling: None, slicing: true, clip: false }), [1, 1, 1]);
     assert_eq!(run(Splitting::default()), [3]);
 }
 

@@ -311,12 +311,24 @@ impl Engine for Fused {
         Ok(attended.laid_out_as(Layout::Image))
     }
 
-    fn avg_down(&self, xs: &Deferred, shape: AvgDown3D, at: &str) -> Result<Deferred> {
-        self.as_reference(xs, |reference, image| reference.avg_down(image, shape, at))
+    fn avg_down(
+        &self,
+        xs: &Deferred,
+        shape: AvgDown3D,
+        first: bool,
+        at: &str,
+    ) -> Result<Deferred> {
+        self.as_reference(xs, |reference, image| reference.avg_down(image, shape, first, at))
     }
 
-    fn dup_up(&self, xs: &Deferred, shape: DupUp3D, at: &str) -> Result<Deferred> {
-        self.as_reference(xs, |reference, image| reference.dup_up(image, shape, at))
+    fn dup_up(
+        &self,
+        xs: &Deferred,
+        shape: DupUp3D,
+        first: bool,
+        at: &str,
+    ) -> Result<Deferred> {
+        self.as_reference(xs, |reference, image| reference.dup_up(image, shape, first, at))
     }
 
     fn patchify(&self, xs: &Deferred, patch: usize, at: &str) -> Result<Deferred> {
