@@ -83,17 +83,21 @@ pub trait Vae: Send {
     }
 
     /// Enables tiling or slicing for later calls, as diffusers' `enable_tiling()` and
-    /// `enable_slicing()` do, or disables both.
+    /// `enable_slicing()` do, or disables both; says whether what is given are the frames of one clip.
     ///
     /// # Errors
     ///
-    /// Returns an error of kind [`ErrorKind::Unsupported`] if the implementation has neither; goldens
+    /// Returns an error of kind [`ErrorKind::Unsupported`] if the implementation lacks what is asked for; goldens
     /// that need them are then not run.
     fn set_splitting(&mut self, splitting: Splitting) -> Result<()> {
         if splitting == Splitting::default() {
             return Ok(());
         }
-        let what = if splitting.tiling.is_some() { "tiling" } else { "slicing" };
+        let what = match splitting {
+            Splitting { clip: true, .. } => "clips",
+            Splitting { tiling: Some(_), .. } => "tiling",
+            _ => "slicing",
+        };
         Err(Error::new(
             ErrorKind::Unsupported,
             what,

@@ -34,7 +34,7 @@ impl Suite {
     /// where there is a `<case>/trace.json` or `trace.safetensors`, failures are located with it.
     ///
     /// Missing files and cases are failures; cases that ask for another dtype than f32, another device,
-    /// tiling or slicing are not run where they have no folder. Errors are about the suite, and about a `folder` that
+    /// tiling, slicing or clips are not run where they have no folder. Errors are about the suite, and about a `folder` that
     /// is not there.
     pub fn judge(&self, folder: impl AsRef<Path>) -> Result<SuiteReport> {
         let folder = folder.as_ref();

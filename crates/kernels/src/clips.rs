@@ -121,7 +121,8 @@ pub fn dup_up(
     let repeats = shape.repeats();
     let size = (tensor.height * factor_s, tensor.width * factor_s);
     filled(threads, size, out_channels, memory, |y, x, channel| {
-        let flat = ((channel * factor_t + frame) * factor_s + y % factor_s) * factor_s + x % factor_s;
+        let flat =
+            ((channel * factor_t + frame) * factor_s + y % factor_s) * factor_s + x % factor_s;
         value(tensor, y / factor_s, x / factor_s, flat / repeats)
     })
 }

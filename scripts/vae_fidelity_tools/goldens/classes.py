@@ -148,7 +148,8 @@ class Wan:
     functions = {
         "image_to_tensor, tensor_to_image": "the gist's",
         "load": "from_pretrained of AutoencoderKLWan, AutoencoderKLQwenImage or AutoencoderKLQwenImage21",
-        "encode": "of a clip, of one frame unless the case has more, as WanImageToVideoPipeline.prepare_latents scales it: (z - mean) * (1 / std); "
+        "encode": "of a clip, of one frame unless the case has more, as WanImageToVideoPipeline.prepare_latents scales it: "
+        "(z - mean) * (1 / std); "
         "AutoencoderKLQwenImage21 as QwenImage21Pipeline._encode_vae_image: (z - mean) / std",
         "decode": "as WanPipeline.__call__ undoes it: z / (1 / std) + mean; AutoencoderKLQwenImage21 as "
         "QwenImage21Pipeline.__call__: z * std + mean",

@@ -1,5 +1,6 @@
 //! The engines: against the goldens, and against each other.
 
+mod clips;
 mod fast;
 #[cfg(feature = "tch")]
 mod parity;

@@ -58,9 +58,7 @@ impl<E: Engine> Model<E> {
         let chunks = [(0, 1)].into_iter().chain(later.map(|first| (first, FRAMES_OF_A_LATENT)));
         let moments = self.in_chunks(&self.graph.encoder, &sample, chunks, hook)?;
         let moments = match &self.graph.quant_conv {
-            Some(conv) => {
-                forward(&self.engine, conv, Input::Owned(moments), &mut Pass::new(hook))?
-            }
+            Some(conv) => forward(&self.engine, conv, Input::Owned(moments), &mut Pass::new(hook))?,
             None => moments,
         };
         self.engine.to_images(moments)
@@ -76,9 +74,7 @@ impl<E: Engine> Model<E> {
     ) -> Result<E::Tensor> {
         let latents = self.engine.to_clip(self.engine.copied(latents, "the latents")?)?;
         let latents = match &self.graph.post_quant_conv {
-            Some(conv) => {
-                forward(&self.engine, conv, Input::Owned(latents), &mut Pass::new(hook))?
-            }
+            Some(conv) => forward(&self.engine, conv, Input::Owned(latents), &mut Pass::new(hook))?,
             None => latents,
         };
         let chunks = (0..frames).map(|first| (first, 1));

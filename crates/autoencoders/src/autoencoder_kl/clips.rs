@@ -42,16 +42,18 @@ pub(super) fn conv_over_frames(
     let over_time = kernel.weight.size()[2] / 2;
     let (xs, back) = after(before, xs, 2 * over_time)?;
     let sides = [padding, padding, padding, padding, back, 0];
-    xs.f_pad(sides, "constant", Some(0.0))?
-        .f_conv3d(kernel.weight, kernel.bias, [1; 3], [0; 3], [1; 3], 1)
+    xs.f_pad(sides, "constant", Some(0.0))?.f_conv3d(
+        kernel.weight,
+        kernel.bias,
+        [1; 3],
+        [0; 3],
+        [1; 3],
+        1,
+    )
 }
 
 /// `xs` with the frames `before` it, and how many of `back` frames are still missing.
-fn after(
-    before: Option<&Tensor>,
-    xs: &Tensor,
-    back: i64,
-) -> Result<(Tensor, i64), TchError> {
+fn after(before: Option<&Tensor>, xs: &Tensor, back: i64) -> Result<(Tensor, i64), TchError> {
     match before {
         Some(before) => Ok((Tensor::f_cat(&[before, xs], 2)?, back - before.size()[2])),
         None => Ok((xs.shallow_clone(), back)),
@@ -61,9 +63,7 @@ fn after(
 /// `feat_cache`: clones, since what they are a view of may be written over.
 pub(super) fn last_frames(before: Option<&Tensor>, xs: &Tensor) -> Tried {
     let count = xs.size()[2];
-    let last = |tensor: &Tensor, count: i64| {
-        tensor.f_narrow(2, tensor.size()[2] - count, count)
-    };
+    let last = |tensor: &Tensor, count: i64| tensor.f_narrow(2, tensor.size()[2] - count, count);
     let kept = last(xs, count.min(2))?.f_contiguous()?;
     match before {
         Some(before) if count < 2 => Tensor::f_cat(&[last(before, 1)?, kept], 2),
@@ -83,15 +83,26 @@ pub(super) fn time_conv(
         (Sampling::Down, Some(before)) => {
             let last = before.f_narrow(2, before.size()[2] - 1, 1)?;
             let stride = [2, 1, 1];
-            Tensor::f_cat(&[&last, xs], 2)?
-                .f_conv3d(kernel.weight, kernel.bias, stride, [0; 3], [1; 3], 1)
+            Tensor::f_cat(&[&last, xs], 2)?.f_conv3d(
+                kernel.weight,
+                kernel.bias,
+                stride,
+                [0; 3],
+                [1; 3],
+                1,
+            )
         }
         (Sampling::Up, before) => {
             let (n, channels, frames, height, width) = xs.size5()?;
             let made = conv_over_frames(xs, before, kernel, 0)?
                 .f_reshape([n, 2, channels, frames, height, width])?;
-            Tensor::f_stack(&[made.f_select(1, 0)?, made.f_select(1, 1)?], 3)?
-                .f_reshape([n, channels, 2 * frames, height, width])
+            Tensor::f_stack(&[made.f_select(1, 0)?, made.f_select(1, 1)?], 3)?.f_reshape([
+                n,
+                channels,
+                2 * frames,
+                height,
+                width,
+            ])
         }
     }
 }
@@ -112,8 +123,7 @@ pub(super) fn of_images(xs: &Tensor, of: impl FnOnce(&Tensor) -> Tried) -> Tried
         return of(xs);
     }
     let (n, channels, frames, height, width) = xs.size5()?;
-    let images =
-        xs.f_permute([0, 2, 1, 3, 4])?.f_reshape([n * frames, channels, height, width])?;
+    let images = xs.f_permute([0, 2, 1, 3, 4])?.f_reshape([n * frames, channels, height, width])?;
     let made = of(&images)?;
     let (_, channels, height, width) = made.size4()?;
     made.f_view([n, frames, channels, height, width])?.f_permute([0, 2, 1, 3, 4])

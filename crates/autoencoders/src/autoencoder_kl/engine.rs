@@ -152,7 +152,11 @@ pub(super) trait Engine: Debug {
     }
 
     /// The last two frames of `xs` and what was `before` it, or the only one.
-    fn last_frames(&self, before: Option<&Self::Tensor>, xs: &Self::Tensor) -> Result<Self::Tensor> {
+    fn last_frames(
+        &self,
+        before: Option<&Self::Tensor>,
+        xs: &Self::Tensor,
+    ) -> Result<Self::Tensor> {
         let _ = (before, xs);
         Err(no_clips())
     }

@@ -111,9 +111,8 @@ impl Fast {
             None => Cow::Owned(vec![0.0; outputs]),
         };
         let weights = Weights { weight: &weight, bias: &bias, kept: (&name, 0) };
-        let onto = onto.map(|onto| {
-            self.materialize(onto).into_images(&self.workspace.activations).collect()
-        });
+        let onto = onto
+            .map(|onto| self.materialize(onto).into_images(&self.workspace.activations).collect());
         let images = self.winograd_by(&weights, input, onto);
         // The mapped pages of the weights are not needed again in this run.
         self.checkpoint.forget(&name);
@@ -165,11 +164,7 @@ impl Fast {
     }
 
     /// The frames that convolutions look at, and which of them is the first of `xs`.
-    pub fn after(
-        &self,
-        before: Option<&Lazy>,
-        xs: &Lazy,
-    ) -> Result<(Vec<Arc<NhwcTensor>>, usize)> {
+    pub fn after(&self, before: Option<&Lazy>, xs: &Lazy) -> Result<(Vec<Arc<NhwcTensor>>, usize)> {
         let mut images = match before {
             Some(before) => self.images_of(before)?,
             None => Vec::new(),

@@ -13,7 +13,7 @@ use super::fast::Fast;
 use super::pending::{Layout, Lazy, LazyConv2d, Pending};
 use vae_fidelity_kernels::norm::{Normalize, group_norm};
 use vae_fidelity_kernels::tensor::NhwcTensor;
-use vae_fidelity_kernels::{attention, clips, direct, grouped, linear_attention, shuffles};
+use vae_fidelity_kernels::{clips, direct, grouped, shuffles};
 
 impl Engine for Fast {
     type Tensor = Lazy;
@@ -161,20 +161,7 @@ impl Engine for Fast {
         value: Lazy,
         _: &str,
     ) -> Result<Lazy> {
-        let [query, key, value] = [query, key, value].map(|xs| self.owned(xs));
-        let (query, key, value) = (query?, key?, value?);
-        let attend =
-            |((query, key), value): ((&Arc<NhwcTensor>, &Arc<NhwcTensor>), &Arc<NhwcTensor>)| {
-                attention::scaled_dot_product_attention(
-                    self.threads,
-                    query,
-                    key,
-                    value,
-                    &self.workspace,
-                )
-            };
-        let images = query.images.iter().zip(&key.images).zip(&value.images).map(attend).collect();
-        Ok(Pending { layout: Layout::Tokens, ..Pending::new(images) }.into())
+        self.attend([query, key, value])
     }
 
     fn to_image(&self, tokens: &Lazy, _: &Lazy, _: &str) -> Result<Lazy> {
@@ -368,27 +355,11 @@ impl Engine for Fast {
     }
 
     fn stacked(&self, parts: [Lazy; 3], _: &str) -> Result<Lazy> {
-        let parts = parts.map(|part| self.owned(part).map(|part| self.materialize(part)));
-        let [query, key, value] = parts;
-        let (query, key, value) = (query?, key?, value?);
-        let images = query.images.iter().zip(&key.images).zip(&value.images);
-        let stack =
-            |((query, key), value): ((&Arc<NhwcTensor>, &Arc<NhwcTensor>), &Arc<NhwcTensor>)| {
-                let parts = [&**query, &**key, &**value];
-                shuffles::stacked(self.threads, &parts, &self.workspace.activations)
-            };
-        Ok(Pending::new(images.map(stack).collect()).into())
+        self.stack(parts)
     }
 
     fn multiscale_attention(&self, scales: Vec<Lazy>, head_dim: usize, _: &str) -> Result<Lazy> {
-        let scales = scales.into_iter().map(|xs| Ok(self.materialize(self.owned(xs)?)));
-        let scales = scales.collect::<Result<Vec<_>>>()?;
-        let attend = |number: usize| {
-            let parts: Vec<&NhwcTensor> = scales.iter().map(|xs| &*xs.images[number]).collect();
-            let memory = &self.workspace.activations;
-            linear_attention::attend(self.threads, &parts, head_dim, memory)
-        };
-        Ok(self.output(Pending::new((0..scales[0].images.len()).map(attend).collect())).into())
+        self.attend_at_scales(scales, head_dim)
     }
 
     fn beyond(&self, class: &str, xs: &Lazy, limit: f32) -> Result<Option<Beyond>> {

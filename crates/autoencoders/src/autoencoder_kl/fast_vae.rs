@@ -165,9 +165,8 @@ impl Vae for FastAutoencoderKL {
         let moments = self.splitting.moments(sample, self.dtype(), |part| {
             self.model.check_sample(&part)?;
             self.run(part, 1, |model, xs| {
-                let run = |seen: &mut Vec<Extreme>| {
-                    model.moments_as(clip, xs, &mut model.watched(seen))
-                };
+                let run =
+                    |seen: &mut Vec<Extreme>| model.moments_as(clip, xs, &mut model.watched(seen));
                 self.watch.part(Stage::Encode, run)
             })
         })?;

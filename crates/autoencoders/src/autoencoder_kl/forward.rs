@@ -99,7 +99,8 @@ pub(super) fn forward<E: Engine>(
                 Some(cache) if conv.frames() > 1 => {
                     let xs = xs.get();
                     let kept = cache.kept(engine, at, xs)?;
-                    let ys = engine.conv_over_frames(xs, cache.before(at), kernel, conv.padding, at)?;
+                    let ys =
+                        engine.conv_over_frames(xs, cache.before(at), kernel, conv.padding, at)?;
                     cache.keep(at, kept);
                     ys
                 }

@@ -102,16 +102,12 @@ impl LibtorchModel {
         clip: Option<usize>,
     ) -> Result<Tensor> {
         tch::no_grad(|| match (&self.engine, stage) {
-            (Either::Reference(model), Stage::Encode) => {
-                self.watch.part(stage, |seen| {
-                    model.moments_as(clip, input, &mut model.watched(seen))
-                })
-            }
-            (Either::Reference(model), Stage::Decode) => {
-                self.watch.part(stage, |seen| {
-                    model.decoded_as(clip, input, part, &mut model.watched(seen))
-                })
-            }
+            (Either::Reference(model), Stage::Encode) => self
+                .watch
+                .part(stage, |seen| model.moments_as(clip, input, &mut model.watched(seen))),
+            (Either::Reference(model), Stage::Decode) => self
+                .watch
+                .part(stage, |seen| model.decoded_as(clip, input, part, &mut model.watched(seen))),
             (Either::Fused(model, passes), stage) => {
                 let pass = |input: &Tensor| {
                     let input = model.engine.lift(input)?;

@@ -39,6 +39,7 @@ mod rounded;
 mod pending;
 mod fast;
 mod fast_convolutions;
+mod fast_attention;
 mod fast_operations;
 mod footprint;
 mod fast_vae;

@@ -88,7 +88,8 @@ impl Engine for Reference {
         at: &str,
     ) -> Result<Tensor> {
         let (stride, padding) = ([stride as i64; 2], [padding as i64; 2]);
-        let conv = |xs: &Tensor| xs.f_conv2d(kernel.weight, kernel.bias, stride, padding, [1, 1], 1);
+        let conv =
+            |xs: &Tensor| xs.f_conv2d(kernel.weight, kernel.bias, stride, padding, [1, 1], 1);
         clips::of_images(xs, conv).attempt(|| at)
     }
 

@@ -166,7 +166,7 @@ mod tests {
 
     fn splitting(tile_size: usize) -> Splitting {
         let tiling = Tiling::new(&config(""), Some(tile_size)).unwrap();
-        Splitting { tiling: Some(tiling), slicing: false }
+        Splitting { tiling: Some(tiling), slicing: false, clip: false }
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
         let sample = Array4::zeros((1, 3, 20, 16));
         let encoded = |fields: &str, dtype: Dtype, sample: ArrayView4<f32>| {
             let tiling = Tiling::new(&config(fields), None).unwrap();
-            let splitting = Splitting { tiling: Some(tiling), slicing: false };
+            let splitting = Splitting { tiling: Some(tiling), slicing: false, clip: false };
             assert!(splitting.splits_sample(&sample), "also where there is one tile");
             splitting.moments(sample, dtype, |_| panic!()).unwrap_err().to_string()
         };

@@ -495,6 +495,9 @@ class Model:
     """As after diffusers' `enable_tiling()`."""
     slicing: bool
     """As after diffusers' `enable_slicing()`: one picture of a batch at a time."""
+    clip: bool | None = None
+    """Whether what is given are the frames of one clip, in place of a batch of pictures: (T, 3, H, W), and (T', C,
+    h, w) of latents."""
 
 
 PosteriorKind = Literal["mode", "sample", "deterministic"]

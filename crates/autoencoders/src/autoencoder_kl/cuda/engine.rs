@@ -311,23 +311,11 @@ impl Engine for Fused {
         Ok(attended.laid_out_as(Layout::Image))
     }
 
-    fn avg_down(
-        &self,
-        xs: &Deferred,
-        shape: AvgDown3D,
-        first: bool,
-        at: &str,
-    ) -> Result<Deferred> {
+    fn avg_down(&self, xs: &Deferred, shape: AvgDown3D, first: bool, at: &str) -> Result<Deferred> {
         self.as_reference(xs, |reference, image| reference.avg_down(image, shape, first, at))
     }
 
-    fn dup_up(
-        &self,
-        xs: &Deferred,
-        shape: DupUp3D,
-        first: bool,
-        at: &str,
-    ) -> Result<Deferred> {
+    fn dup_up(&self, xs: &Deferred, shape: DupUp3D, first: bool, at: &str) -> Result<Deferred> {
         self.as_reference(xs, |reference, image| reference.dup_up(image, shape, first, at))
     }
 
