@@ -18,6 +18,8 @@ if [ -z "$wheel" ]; then
   scripts/wheel.sh --own "$work"
   wheel=$(echo "$work"/vae_fidelity-*.whl)
 fi
+# Tests run beside each other, and torch's threads that wait would keep the processor from them.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 pip=(-m pip --disable-pip-version-check install --quiet)
 package=crates/python
 

@@ -152,6 +152,8 @@ impl Sandbox {
         // No test asks a hub that is not its own.
         command.env("HF_HUB_OFFLINE", "1");
         command.env("TORCH_HOME", self.path("torch"));
+        // Tests share the processor, and threads that wait for others would keep it from them.
+        command.env("OMP_WAIT_POLICY", "passive");
         // A backtrace must not appear even for those who ask Rust for one.
         command.env("RUST_BACKTRACE", "1");
         command
