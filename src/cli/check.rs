@@ -28,7 +28,8 @@ use super::table;
 
 pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result<Outcome> {
     let given: Vec<PathBuf> = args.image_flags.iter().chain(&args.images).cloned().collect();
-    let images = expand(&given)?;
+    // A folder is one clip, or as many pictures as it holds.
+    let images = if args.frames.is_some() { given.clone() } else { expand(&given)? };
     if images.is_empty() {
         return Err(Error::option("IMAGE", "no picture was given", "name at least one"));
     }
@@ -37,6 +38,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let size = requested_size(args.run.width, args.run.height)?;
     let builder = args.splitting.applied(args.run.model.pipeline().slicing(args.slicing));
+    let builder = builder.clips(args.frames.is_some());
     let source = builder.source()?;
     let progress = Progress::new(images.len(), console);
     let options = args.run.model.about.options(&source, progress.of_hub())?;
@@ -61,6 +63,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
         }
         let mut check = CheckOptions {
             size,
+            frames: args.frames,
             exif: args.run.exif,
             seed: args.run.seed_of_draw(),
             thresholds: args.least.thresholds(),

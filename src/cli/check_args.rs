@@ -51,6 +51,11 @@ pub struct CheckArgs {
     #[arg(long)]
     pub slicing: bool,
 
+    /// Also send a clip through, of so many frames (5, 9, 13, ...): the first of an animation (GIF, PNG, WebP) or
+    /// of a folder, or a still picture again and again. All else is of the first frame; files hold the clip
+    #[arg(long, value_name = "N", value_parser = frames, allow_negative_numbers = true)]
+    pub frames: Option<usize>,
+
     /// Save what the VAE saw, as PNG
     #[arg(long, value_name = "F.png")]
     pub save_input: Option<PathBuf>,
@@ -95,4 +100,11 @@ pub struct CheckArgs {
     pub baseline: Option<PathBuf>,
     #[command(flatten)]
     pub ci: CiArgs,
+}
+
+fn frames(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 1 && count % 4 == 1 => Ok(count),
+        _ => Err("expected one more than a multiple of 4: 5, 9, 13, ...".to_owned()),
+    }
 }

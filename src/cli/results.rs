@@ -6,7 +6,7 @@ use crate::metrics::Visibility;
 use crate::output::write_all_atomically;
 use crate::pictures::{montage, with_scale};
 use crate::pipeline::Checked;
-use crate::pixels::{encode_png, encode_rgba_png};
+use crate::pixels::{Alpha8, encode_frames_png, encode_png, encode_rgba_png};
 use crate::report::Illustrations;
 use crate::tensor_file::to_safetensors;
 use crate::{Error, Result, Rgb8};
@@ -26,20 +26,37 @@ pub fn write(
 ) -> Result<()> {
     let mut files: Vec<(&Path, Vec<u8>)> = Vec::new();
     if let (Some(path), Some(picture)) = (&outputs.picture, &checked.picture) {
-        files.push((path, encode_rgba_png(picture, checked.picture_alpha.as_ref())?));
+        files.push((
+            path,
+            match &checked.clip {
+                None => encode_rgba_png(picture, checked.picture_alpha.as_ref())?,
+                Some(clip) => animated(&clip.pictures)?,
+            },
+        ));
     }
     if let Some(path) = &outputs.input {
-        files.push((path, encode_rgba_png(&checked.seen, checked.seen_alpha.as_ref())?));
+        files.push((
+            path,
+            match &checked.clip {
+                None => encode_rgba_png(&checked.seen, checked.seen_alpha.as_ref())?,
+                Some(clip) => animated(&clip.seen)?,
+            },
+        ));
     }
     if let Some(path) = &outputs.latents {
-        let mut saved = vec![("latents", checked.latents.view())];
-        for (name, tensor) in [("moments", &checked.moments), ("noise", &checked.noise)] {
+        let (latents, moments, noise) = match &checked.clip {
+            None => (&checked.latents, &checked.moments, &checked.noise),
+            Some(clip) => (&clip.latents, &clip.moments, &clip.noise),
+        };
+        let mut saved = vec![("latents", latents.view())];
+        for (name, tensor) in [("moments", moments), ("noise", noise)] {
             saved.extend(tensor.as_ref().map(|tensor| (name, tensor.view())));
         }
         files.push((path, to_safetensors(&saved)?));
     }
     if let Some(path) = &outputs.decoded {
-        files.push((path, to_safetensors(&[("decoded", checked.decoded.view())])?));
+        let decoded = checked.clip.as_ref().map_or(&checked.decoded, |clip| &clip.decoded);
+        files.push((path, to_safetensors(&[("decoded", decoded.view())])?));
     }
     if let (Some(path), Some(trace)) = (&outputs.trace, &checked.trace) {
         files.push((path, trace.to_json()));
@@ -53,7 +70,14 @@ pub fn write(
         files.push((path, encode_png(&montage(seen, picture, visibility, ["input", "output"])?)?));
     }
     if let (Some(path), Some(trace)) = (&outputs.report, &checked.trace) {
+        let clip = match &checked.clip {
+            Some(clip) if !clip.pictures.is_empty() => {
+                Some((animated(&clip.seen)?, animated(&clip.pictures)?))
+            }
+            _ => None,
+        };
         let illustrations = Illustrations {
+            clip: clip.as_ref().map(|(input, output)| (&input[..], &output[..])),
             pictures: checked.pair(),
             decoded_image,
             visibility: checked.visibility.as_ref(),
@@ -65,6 +89,11 @@ pub fn write(
         files.push((path, console.page(&page)));
     }
     write_all_atomically(&files)
+}
+
+fn animated(frames: &[(Rgb8, Option<Alpha8>)]) -> Result<Vec<u8>> {
+    let frames: Vec<_> = frames.iter().map(|(pixels, alpha)| (pixels, alpha.as_ref())).collect();
+    encode_frames_png(&frames)
 }
 
 /// What a heat map is made from.

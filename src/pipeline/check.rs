@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ndarray::Array4;
 
+use super::clip::CheckedClip;
 use super::loaded::Pipeline;
 use super::picture::{Picture, Taken, picture_of};
 use super::step::Step;
@@ -32,6 +33,10 @@ pub struct CheckOptions {
     /// Width and height to encode at, multiples of 8; `None` takes each side of the picture down to
     /// a multiple of 8.
     pub size: Option<(usize, usize)>,
+    /// How many frames a clip has that goes through beside the picture, which is its first frame: 5, 9, 13, ...
+    /// Of an animation or a folder of pictures the first ones; a still picture is repeated. It needs
+    /// [`PipelineBuilder::clips`](super::PipelineBuilder::clips).
+    pub frames: Option<usize>,
     /// The seed of `torch.Generator` with which latents are drawn from the posterior; `None` takes
     /// its mode.
     pub seed: Option<i128>,
@@ -86,6 +91,8 @@ pub struct Checked {
     pub noise: Option<Array4<f32>>,
     /// The decoded sample before clamping, (1, 3, H, W), with a fourth channel in RGBA.
     pub decoded: Array4<f32>,
+    /// The clip of [`CheckOptions::frames`].
+    pub clip: Option<CheckedClip>,
     /// The outputs of all layers, where they were asked for.
     pub trace: Option<TraceFile>,
 }
@@ -126,7 +133,14 @@ impl Pipeline {
     ) -> Result<Checked> {
         let started = Instant::now();
         progress(Step::Opening);
-        let taken = picture.into().taken(options.exif, self.vae.config())?;
+        let config = self.vae.config();
+        let (taken, later) = match options.frames {
+            None => (picture.into().taken(options.exif, config)?, None),
+            Some(count) => {
+                let (first, later) = picture.into().frames(count, options.exif, config)?;
+                (first, Some(later))
+            }
+        };
         let path = taken.name.as_path();
         let (width, height) = taken.size(options.size, self.vae.config().multiple_of())?;
         options.thresholds.check_defined(
@@ -220,6 +234,14 @@ impl Pipeline {
             }
             false => None,
         };
+        let clip = match &later {
+            None => None,
+            Some(later) => {
+                progress(Step::Clip);
+                Some(self.clip((&taken, &seen), later, options.seed)?)
+            }
+        };
+        let (clip, checked_clip) = clip.unzip();
         self.checkpoint().check_unchanged()?;
         by_what_to_mend_first(&mut findings);
         let of_decoded = Decoded::of(options.decoded_path.clone(), &decoded, self.clamps());
@@ -230,6 +252,7 @@ impl Pipeline {
             let worse = baseline.regressions(path, size, metrics.as_ref(), &findings)?;
             verdict_reasons.extend(worse);
         }
+        verdict_reasons.extend(clip.iter().flat_map(|clip| clip.reasons(&options.thresholds)));
         let report = CheckReport {
             schema_version: SCHEMA_VERSION,
             verdict: Verdict::from_reasons(&verdict_reasons),
@@ -247,6 +270,7 @@ impl Pipeline {
             saved: options.saved.clone(),
             metrics,
             alpha,
+            clip,
             published: self.model().family.published_quality(),
             thresholds: options.thresholds,
             findings,
@@ -276,6 +300,7 @@ impl Pipeline {
             moments: encoded.moments,
             noise,
             decoded,
+            clip: checked_clip,
             trace,
         })
     }

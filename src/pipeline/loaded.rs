@@ -9,7 +9,7 @@ use crate::diagnosis::{Finding, Reference};
 use crate::engine::CrossCheck;
 use crate::inspection;
 use crate::report::Model;
-use crate::{Checkpoint, Execution, Result, Vae};
+use crate::{Checkpoint, Error, Execution, Result, Vae};
 
 /// A VAE and how it runs.
 ///
@@ -25,6 +25,8 @@ pub struct Pipeline {
     pub(super) checkpoint: Checkpoint,
     pub(super) execution: Execution,
     pub(super) vae: Box<dyn Vae>,
+    /// The same, which takes the frames of a clip; `None` unless it was asked for.
+    pub(super) clip_vae: Option<Box<dyn Vae>>,
     pub(super) model: Model,
     pub(super) notes: Vec<String>,
     pub(super) load: Duration,
@@ -87,6 +89,17 @@ impl Pipeline {
         }
     }
 
+    /// What takes the frames of a clip.
+    pub(super) fn clip_vae(&self) -> Result<&dyn Vae> {
+        self.clip_vae.as_deref().ok_or_else(|| {
+            Error::option(
+                "`frames`",
+                "the pipeline was not built for clips",
+                "call PipelineBuilder::clips",
+            )
+        })
+    }
+
     /// `vae`, which runs in the parts that the model does.
     pub(super) fn split_alike(&self, mut vae: Box<dyn Vae>) -> Result<Box<dyn Vae>> {
         vae.set_splitting(self.model.splitting)?;
@@ -107,6 +120,7 @@ impl Pipeline {
         Ok(Self {
             checkpoint: self.checkpoint.clone(),
             vae: self.split_alike(execution.load(&self.checkpoint)?)?,
+            clip_vae: None,
             execution,
             model: self.model.clone(),
             notes: self.notes.clone(),

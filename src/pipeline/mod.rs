@@ -4,6 +4,7 @@ mod step;
 mod picture;
 mod loaded;
 mod builder;
+mod clip;
 mod check;
 mod trace;
 mod trace_report;
@@ -16,6 +17,7 @@ mod explain_gap;
 
 pub use builder::PipelineBuilder;
 pub use check::{CheckOptions, Checked};
+pub use clip::CheckedClip;
 pub use decode::{DecodeOptions, DecodedLatents, LatentsIn};
 #[cfg(feature = "evaluate")]
 pub use evaluate::{Evaluation, evaluate};

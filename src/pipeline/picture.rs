@@ -74,6 +74,7 @@ pub(super) struct Taken {
 }
 
 /// A picture at the size that it is encoded at.
+#[derive(Clone)]
 pub(super) struct Seen {
     pub pixels: Rgb8,
     /// Where the VAE is one of RGBA.
@@ -93,25 +94,7 @@ impl Picture<'_> {
     /// The picture as a VAE of `config` takes it, in RGB or RGBA.
     pub(super) fn taken(self, exif: Exif, config: &VaeConfig) -> Result<Taken> {
         let name = self.name().to_owned();
-        let of_file = |opened: OpenedImage| {
-            let (opened, turned) = opened.oriented(exif)?;
-            let (opened, alpha) = match config.has_alpha() {
-                true => opened.into_rgba().map(|(opened, alpha)| (opened, Some(alpha)))?,
-                false => (opened, None),
-            };
-            Ok(Taken {
-                name: name.clone(),
-                format: opened.format.to_string(),
-                mode: opened.mode.to_owned(),
-                pixels: opened.pixels,
-                alpha,
-                dropped: Some(opened.dropped),
-                turned,
-                orientation: opened.orientation,
-                notes: opened.notes,
-                sample: None,
-            })
-        };
+        let of_file = |opened| Taken::of_file(&name, opened, exif, config);
         let in_memory = |pixels, alpha: Option<Alpha8>, notes, sample| Taken {
             name: name.clone(),
             format: "memory".to_owned(),
@@ -146,6 +129,32 @@ impl Picture<'_> {
 }
 
 impl Taken {
+    /// What was opened of a file, as a VAE of `config` takes it.
+    pub(super) fn of_file(
+        name: &Path,
+        opened: OpenedImage,
+        exif: Exif,
+        config: &VaeConfig,
+    ) -> Result<Self> {
+        let (opened, turned) = opened.oriented(exif)?;
+        let (opened, alpha) = match config.has_alpha() {
+            true => opened.into_rgba().map(|(opened, alpha)| (opened, Some(alpha)))?,
+            false => (opened, None),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            format: opened.format.to_string(),
+            mode: opened.mode.to_owned(),
+            pixels: opened.pixels,
+            alpha,
+            dropped: Some(opened.dropped),
+            turned,
+            orientation: opened.orientation,
+            notes: opened.notes,
+            sample: None,
+        })
+    }
+
     /// The (width, height) that it is encoded at, multiples of `multiple_of`: a sample's own.
     pub(super) fn size(
         &self,

@@ -22,6 +22,8 @@ pub enum Step {
     Tracing,
     /// Half precision is tried.
     Forecasting,
+    /// A clip goes through.
+    Clip,
     /// A synthetic chart is sent through.
     Probing(Sent),
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Step {
             Self::Judging => "judging",
             Self::Diagnosing => "diagnosing",
             Self::Tracing => "tracing",
+            Self::Clip => "running the clip",
             Self::Forecasting => "forecasting f16 and bf16",
             Self::Probing(sent) => return sent.fmt(f),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ndarray::Array4;
 use serde::Serialize;
 
+use super::clip::ClipReport;
 use super::json::{lossy, lossy_option};
 use super::latents_source::LatentsSource;
 use crate::checkpoint::Checkpoint;
@@ -48,6 +49,9 @@ pub struct CheckReport {
     /// The same of alpha, which metrics of colours leave out; left out where the VAE is one of RGB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpha: Option<AlphaMetrics>,
+    /// The clip that went through as well; left out where none was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<ClipReport>,
     /// What was published of the VAE's family: context, which decides nothing.
     pub published: &'static [PublishedQuality],
     /// What the user asked for.

@@ -7,6 +7,7 @@ mod check;
 mod decode;
 mod compare;
 mod lines;
+mod clip;
 mod text;
 mod decode_text;
 mod compare_text;
@@ -21,6 +22,7 @@ pub use check::{
     CheckReport, CheckSummary, Decoded, DtypeForecast, Forecast, Headroom, Input, Latents, Model,
     Posterior, PosteriorKind, SavedFile, Timings,
 };
+pub use clip::{ClipReport, ClipTensor};
 pub use compare::{CompareReport, Compared, ComparedTensor};
 pub use decode::{DecodeReport, DecodeTimings, GivenLatents};
 pub use html::Illustrations;

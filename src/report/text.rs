@@ -44,6 +44,9 @@ impl Display for CheckReport {
             }
             published_lines(f, self.published)?;
         }
+        if let Some(clip) = &self.clip {
+            clip.write_lines(f)?;
+        }
         if let Some(forecast) = &self.forecast {
             forecast_lines(f, forecast)?;
         }

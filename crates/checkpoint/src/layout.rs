@@ -13,6 +13,9 @@ pub fn expected_tensors(config: &VaeConfig) -> Vec<TensorSpec> {
     Graph::of(config).tensors()
 }
 
+/// How a note begins that is of models of clips given one picture.
+pub const ONE_FRAME: &str = "one picture is a clip of one frame";
+
 /// Which tensors of `config` meet no data, in words; `None` where all do.
 pub(super) fn idle_note(config: &VaeConfig) -> Option<String> {
     let graph = Graph::of(config);
@@ -30,9 +33,12 @@ pub(super) fn idle_note(config: &VaeConfig) -> Option<String> {
         let unmet = running.map(slices).sum::<usize>();
         let kernels = if unmet > 0 { " and of kernels for the frames before" } else { "" };
         let idle = values(&graph.idle) + unmet;
+        let next = match config.check_runs_clips() {
+            Ok(()) => "; `frames` sends a clip through",
+            Err(_) => "",
+        };
         return Some(format!(
-            "one picture is a clip of one frame: {:.0} % of all values, those of time_conv{kernels}, meet no \
-             data",
+            "{ONE_FRAME}: {:.0} % of all values, those of time_conv{kernels}, meet no data{next}",
             100.0 * idle as f64 / values(&all) as f64
         ));
     }

@@ -76,7 +76,7 @@ pub use difference::{CheckpointDifference, FieldDifference, TensorDifference};
 pub use hub::{HubOptions, HubPlaces, HubProgress, HubStep, Token};
 pub use in_memory::InMemory;
 pub use latents_file::{Container, LatentsFile, read_tensor};
-pub use layout::{TensorSpec, expected_tensors};
+pub use layout::{ONE_FRAME, TensorSpec, expected_tensors};
 pub use mapped_files::{mapped_file_at, watch_mapped_files};
 pub use mixture::Mixture;
 pub use open_options::OpenOptions;

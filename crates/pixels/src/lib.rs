@@ -75,7 +75,7 @@ mod webp;
 pub use alpha8::Alpha8;
 pub use dropped::{Dropped, Reading};
 #[cfg(feature = "png")]
-pub use encode::{encode_png, encode_rgba_png};
+pub use encode::{encode_frames_png, encode_png, encode_rgba_png};
 pub use format::ImageFormat;
 pub use limit::{MAX_PIXELS_REFUSED, MAX_PIXELS_UNWARNED};
 pub use open::{open, open_bytes};

@@ -103,6 +103,7 @@ impl Checked {
 
 fn page(checked: &pipeline::Checked, trace: &TraceFile, command: &str) -> Result<String> {
     let page = checked.report.to_html(&Illustrations {
+        clip: None,
         pictures: checked.pair(),
         decoded_image: None,
         visibility: checked.visibility.as_ref(),

@@ -12,6 +12,7 @@ full Stable Diffusion 1.4 graph runs at 512 x 512, which takes minutes.
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,8 +43,8 @@ FULL_SIZE = [
 
 def chosen_cases(small):
     """Golden cases and the grid; cases of one model follow each other."""
-    # `check` takes a picture at a time, so that batches are left to `golden verify`, as is CUDA.
-    golden = [case for case in CASES if not case.batch and case.device == "cpu"]
+    # `check` takes a picture or a clip at a time, so that batches are left to `golden verify`, as is CUDA.
+    golden = [case for case in CASES if (case.clip or not case.batch) and case.device == "cpu"]
     cases = [case for case in golden if case.model not in FULL_MODELS]
     for model, image, size, seed in itertools.product(GRID_MODELS, GRID_IMAGES, GRID_SIZES, (None, 11)):
         mode = "mode" if seed is None else f"seed {seed}"
@@ -84,7 +85,9 @@ def rust_output(binary, folder, case, threads):
     """Runs `vae-fidelity check`; returns its files, and checks its JSON against them."""
     with tempfile.TemporaryDirectory() as temporary:
         out = {name: Path(temporary) / name for name in ("x.png", "in.png", "l.safetensors", "d.safetensors")}
-        command = [binary, "check", IMAGES / case.image, "--repo", folder, "--json", "--threads", threads]
+        command = [binary, "check", pictures_of(case, temporary), "--repo", folder, "--json", "--threads", threads]
+        if case.clip:
+            command += ["--frames", 1 + len(case.batch)]
         command += ["--device", "cpu", "--dtype", case.dtype, "--save-input", out["in.png"]]
         if case.dtype != "bf16":
             command += ["--out", out["x.png"]]
@@ -108,6 +111,17 @@ def rust_output(binary, folder, case, threads):
         return output
 
 
+def pictures_of(case, temporary):
+    """The picture, or a folder of the frames of a clip."""
+    if not case.clip:
+        return IMAGES / case.image
+    folder = Path(temporary) / "clip"
+    folder.mkdir()
+    for number, name in enumerate((case.image, *case.batch)):
+        shutil.copy(IMAGES / name, folder / f"{number}-{name}")
+    return folder
+
+
 def picture(path):
     with Image.open(path) as opened:
         return np.array(opened)
@@ -115,9 +129,10 @@ def picture(path):
 
 def check_report(case, report, output):
     """The JSON must describe the files that were written."""
+    saved = report["clip"] if case.clip else report
     expected = {
-        "latents.shape": (report["latents"]["shape"], list(output.latents.shape)),
-        "decoded.shape": (report["decoded"]["shape"], list(output.decoded.shape)),
+        "latents.shape": (saved["latents"]["shape"], list(output.latents.shape)),
+        "decoded.shape": (saved["decoded"]["shape"], list(output.decoded.shape)),
         "posterior.seed": (report["posterior"]["seed"], case.seed),
         "model.tiling": (report["model"]["tiling"] is not None, case.tiling),
     }

@@ -236,6 +236,7 @@ FLAGS = {
         "--out-dir",
         "--image",
         "--tile-size",
+        "--frames",
         "--max-memory",
         "--save-input",
         "--save-latents",

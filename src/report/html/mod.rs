@@ -24,7 +24,7 @@ use crate::pictures::{Scale, channel_picture, colours, heat_map, histogram, writ
 use crate::pixels::Rgb8;
 use crate::trace::{Statistics, TraceFile};
 use chart::{Chart, Tick};
-use page::{embedded, rendered};
+use page::{embedded, embedded_png, rendered};
 
 /// Parts of a histogram.
 const BINS: usize = 48;
@@ -36,6 +36,8 @@ pub struct Illustrations<'a> {
     pub pictures: Option<(&'a Rgb8, &'a Rgb8)>,
     /// The picture that the user's own pipeline decoded, where one was given.
     pub decoded_image: Option<&'a Rgb8>,
+    /// The frames of a clip before and after, each an animated PNG file; `None` for no clip.
+    pub clip: Option<(&'a [u8], &'a [u8])>,
     /// How visible their difference is; `None` for no heat map.
     pub visibility: Option<&'a Visibility>,
     /// Scaled latents, (1, channels, height, width).
@@ -62,6 +64,7 @@ impl CheckReport {
         let context = context! {
             script => Value::from_safe_string(include_str!("script.js").to_owned()),
             pictures,
+            clip => illustrations.clip.map(|(input, output)| [input, output].map(embedded_png)),
             yours => illustrations.decoded_image.map(Yours::of).transpose()?,
             channels,
             latent_range,

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_output;
 mod candidate;
+mod clips;
 mod check;
 mod ci_files;
 mod compare;

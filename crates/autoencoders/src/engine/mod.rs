@@ -14,7 +14,7 @@ use crate::autoencoder_kl::{
 };
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
-use vae_fidelity_core::config::VaeConfig;
+use vae_fidelity_core::config::{FRAMES_OF_A_LATENT, VaeConfig};
 use vae_fidelity_core::dtype::Dtype;
 use vae_fidelity_core::vae::Vae;
 use vae_fidelity_files::error::{Error, ErrorKind, Result};
@@ -214,11 +214,45 @@ impl Execution {
         width: usize,
         height: usize,
     ) -> Result<Array4<f32>> {
+        self.noise_of(config, seed, (1, height, width))
+    }
+
+    /// The same for a clip of so many `frames`, of which latents have fewer: (T', C, h, w), as `torch.randn` fills
+    /// (1, C, T', h, w).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::noise`].
+    pub fn noise_of_clip(
+        &self,
+        config: &VaeConfig,
+        seed: i128,
+        frames: usize,
+        (width, height): (usize, usize),
+    ) -> Result<Array4<f32>> {
+        let frames = frames.div_ceil(FRAMES_OF_A_LATENT);
+        let noise = self.noise_of(config, seed, (frames, height, width))?;
+        let (_, channels, height, width) = noise.dim();
+        let shape = (channels / frames, frames, height, width);
+        let noise = noise.into_shape_with_order(shape).map_err(|error| {
+            Error::tensor("noise", error, "report this with the command that shows it")
+        })?;
+        Ok(noise.permuted_axes([1, 0, 2, 3]).as_standard_layout().into_owned())
+    }
+
+    /// (1, C * frames, h, w)
+    fn noise_of(
+        &self,
+        config: &VaeConfig,
+        seed: i128,
+        (frames, height, width): (usize, usize, usize),
+    ) -> Result<Array4<f32>> {
         if !config.has_posterior() {
             return Err(no_posterior(config));
         }
         let smaller = config.downsampling();
-        let shape = (1, config.latent_channels(), height / smaller, width / smaller);
+        let channels = config.latent_channels() * frames;
+        let shape = (1, channels, height / smaller, width / smaller);
         // As torch reads a seed: by its lowest 64 bits.
         libtorch::noise(shape, seed as i64, self.device, self.dtype)
     }

@@ -24,7 +24,7 @@ impl VaeConfig {
                     ErrorKind::Unsupported,
                     "a clip",
                     format!("{} is run on single pictures", self.class().name()),
-                    "give it one picture; clips go through AutoencoderKLWan and AutoencoderKLQwenImage",
+                    "give it one picture, without `frames`; clips go through AutoencoderKLWan and AutoencoderKLQwenImage",
                 ));
             }
         };
