@@ -3,7 +3,8 @@
 //! Reads one JSON object a line from stdin, `{"path": FILE, "sizes": [[WIDTH, HEIGHT], ...],
 //! "rgba_sizes": [...]}`, and answers each with one on stdout: format, mode and notes, or the error. The
 //! RGB bytes go to `FOLDER/LINE.rgb`, as opened and then at each size, one after the other, and then the
-//! same in RGBA.
+//! same in RGBA. With `"frames": COUNT` in place of the sizes it answers mode, width and height of as many
+//! frames, and writes each in RGB and then in RGBA.
 
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -11,12 +12,16 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use vae_fidelity::Result;
-use vae_fidelity::pixels::{Filter, PassOrder, open, resize_bicubic, resize_rgba};
+use vae_fidelity::pixels::{Filter, PassOrder, open, open_frames, resize_bicubic, resize_rgba};
 
 #[derive(Deserialize)]
 struct Job {
     path: PathBuf,
+    #[serde(default)]
+    frames: Option<usize>,
+    #[serde(default)]
     sizes: Vec<(usize, usize)>,
+    #[serde(default)]
     rgba_sizes: Vec<(usize, usize)>,
 }
 
@@ -35,6 +40,9 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 }
 
 fn answer(job: &Job, bytes: &mut Vec<u8>) -> Result<Value> {
+    if let Some(count) = job.frames {
+        return frames(&job.path, count, bytes);
+    }
     let opened = open(&job.path)?;
     bytes.extend_from_slice(opened.pixels.data());
     for &(width, height) in &job.sizes {
@@ -55,4 +63,16 @@ fn answer(job: &Job, bytes: &mut Vec<u8>) -> Result<Value> {
         "height": opened.pixels.height(),
         "notes": notes,
     }))
+}
+
+fn frames(path: &Path, count: usize, bytes: &mut Vec<u8>) -> Result<Value> {
+    let (mut frames, mut notes) = (Vec::new(), Vec::new());
+    for opened in open_frames(path, count)? {
+        bytes.extend_from_slice(opened.pixels.data());
+        frames.push(json!([opened.mode, opened.pixels.width(), opened.pixels.height()]));
+        notes.extend(opened.notes.clone());
+        let (opened, alpha) = opened.into_rgba()?;
+        bytes.extend(alpha.interleaved(&opened.pixels)?);
+    }
+    Ok(json!({"frames": frames, "notes": notes}))
 }

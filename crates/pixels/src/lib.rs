@@ -35,6 +35,7 @@
 mod alpha8;
 #[cfg(feature = "bmp")]
 mod bmp;
+mod canvas;
 mod dropped;
 #[cfg(feature = "png")]
 mod encode;
@@ -42,8 +43,11 @@ mod exif;
 #[cfg(feature = "image")]
 mod interop;
 mod format;
+mod frames;
 #[cfg(feature = "gif")]
 mod gif;
+#[cfg(feature = "gif")]
+mod gif_blocks;
 #[cfg(feature = "jpeg")]
 mod jpeg_coding;
 #[cfg(feature = "jpeg")]
@@ -77,6 +81,7 @@ pub use dropped::{Dropped, Reading};
 #[cfg(feature = "png")]
 pub use encode::{encode_frames_png, encode_png, encode_rgba_png};
 pub use format::ImageFormat;
+pub use frames::{open_frames, open_frames_bytes};
 pub use limit::{MAX_PIXELS_REFUSED, MAX_PIXELS_UNWARNED};
 pub use open::{open, open_bytes};
 pub use opened::{JpegCoding, OpenedImage};

@@ -22,6 +22,18 @@ const FIRST_BYTES: u64 = 4 << 20;
 /// Errors name the file and say what was found in its place when it is missing, a directory, not a
 /// picture, in an unsupported format or mode, truncated or broken, or larger than Pillow opens.
 pub fn open(path: &Path) -> Result<OpenedImage> {
+    let (file, bytes) = file_at(path)?;
+    decoded(path, file, bytes, dispatch)
+}
+
+/// As [`open`], of a file that lies in memory; errors call it `name`.
+pub fn open_bytes(name: &Path, file: Vec<u8>) -> Result<OpenedImage> {
+    let bytes = file.len() as u64;
+    decoded(name, Box::new(Cursor::new(file)), bytes, dispatch)
+}
+
+/// The file at `path`, and how many bytes it has.
+pub(super) fn file_at(path: &Path) -> Result<(Stream, u64)> {
     let metadata = std::fs::metadata(path).map_err(|error| {
         let next = match error.kind() {
             IoErrorKind::NotFound => "check the path",
@@ -45,16 +57,16 @@ pub fn open(path: &Path) -> Result<OpenedImage> {
         let next = next_by_number(&error).unwrap_or("make the file readable");
         Error::image(path, io_reason(&error), next)
     })?;
-    from_stream(path, Box::new(file), metadata.len())
+    Ok((Box::new(file), metadata.len()))
 }
 
-/// As [`open`], of a file that lies in memory; errors call it `name`.
-pub fn open_bytes(name: &Path, file: Vec<u8>) -> Result<OpenedImage> {
-    let bytes = file.len() as u64;
-    from_stream(name, Box::new(Cursor::new(file)), bytes)
-}
-
-fn from_stream(path: &Path, mut file: Stream, bytes: u64) -> Result<OpenedImage> {
+/// What `decode` makes of a file of `bytes` bytes whose format its first ones tell.
+pub(super) fn decoded<T>(
+    path: &Path,
+    mut file: Stream,
+    bytes: u64,
+    decode: impl FnOnce(&Path, Stream, ImageFormat) -> Result<T>,
+) -> Result<T> {
     let mut head = Vec::new();
     // No more than it has: those that a kernel makes up as they are read have no size, and reading
     // `/proc/kmsg` waits for ever where another program has taken what was in it.
@@ -65,7 +77,7 @@ fn from_stream(path: &Path, mut file: Stream, bytes: u64) -> Result<OpenedImage>
         .map_err(|error| Error::image(path, io_reason(&error), "check the disk"))?;
     match sniff(&head) {
         // The decoders are other people's code fed with other people's bytes.
-        Sniffed::Image(format) => catch_unwind(AssertUnwindSafe(|| dispatch(path, file, format)))
+        Sniffed::Image(format) => catch_unwind(AssertUnwindSafe(|| decode(path, file, format)))
             .unwrap_or_else(|_| Err(broken(path, format, "the decoder panicked"))),
         Sniffed::Unsupported(name) => Err(Error::image(
             path,
@@ -92,7 +104,8 @@ fn from_stream(path: &Path, mut file: Stream, bytes: u64) -> Result<OpenedImage>
     }
 }
 
-fn dispatch(path: &Path, file: Stream, format: ImageFormat) -> Result<OpenedImage> {
+/// The picture in a file of that format: of several the first.
+pub(super) fn dispatch(path: &Path, file: Stream, format: ImageFormat) -> Result<OpenedImage> {
     match format {
         #[cfg(feature = "png")]
         ImageFormat::Png => crate::png::open(path, file),

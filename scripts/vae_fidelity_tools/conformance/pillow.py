@@ -6,14 +6,16 @@
 
 Without folders: golden/images, a generated corpus of every format and mode, and the photographs that
 scikit-image and scikit-learn carry; with folders, the files in them. Each is opened, converted to
-RGB and resized to several sizes, and to RGBA and resized to two. Prints every difference, and a line for each format. Exits 1 when
-anything differs that the README calls exact (in the corpus: all but `inexact/`), or is refused that
-it says is read (all but `refused/`), and when nothing was compared.
+RGB and resized to several sizes, and to RGBA and resized to two; each frame of an animation is converted
+to both. Prints every difference, and a line for each format. Exits 1 when anything differs that the README
+calls exact (in the corpus: all but `inexact/`), or is refused that it says is read (all but `refused/`, and
+of frames `unframed/`), and when nothing was compared.
 
 `--write-expected` writes golden/images/expected.json, from Pillow alone.
 """
 
 import hashlib
+import itertools
 import json
 import sys
 import tempfile
@@ -29,7 +31,8 @@ from PIL import Image
 
 from vae_fidelity_tools import arguments
 from vae_fidelity_tools.checkout import IMAGES
-from vae_fidelity_tools.conformance import examples
+from vae_fidelity_tools.conformance import examples, pillow_frames
+from vae_fidelity_tools.pictures.animations import animations
 from vae_fidelity_tools.pictures.corpus import corpus
 
 PILLOW = "13.0.0"
@@ -145,7 +148,7 @@ def pictures(args, folder):
     for path in sorted(IMAGES.iterdir()):
         if path.suffix not in (".json", ".md"):
             yield f"golden/{path.name}", path
-    for number, (name, data) in enumerate(corpus(args.quick)):
+    for number, (name, data) in enumerate(itertools.chain(corpus(args.quick), animations(args.quick))):
         path = folder / f"{number}-{name.replace('/', '-')}"
         path.write_bytes(data)
         yield name, path
@@ -154,6 +157,14 @@ def pictures(args, folder):
         for path in sorted(root.rglob("*")):
             if path.suffix in (".png", ".jpg", ".gif", ".tif") and (not args.quick or path.stat().st_size < 100_000):
                 yield f"{package.__name__}/{path.name}", path
+
+
+def frames_to_compare(path):
+    """What Pillow makes of the frames of a file that has several, or refuses to have them; else None."""
+    if path.suffix not in (".gif", ".png", ".webp"):
+        return None
+    frames, refusal = pillow_frames.of_pillow(path)
+    return (frames, refusal) if len(frames) > 1 or frames and refusal else None
 
 
 def compare(args):
@@ -165,11 +176,13 @@ def compare(args):
         judged = [pillow(path, target_sizes) for _, path in found]
         sizes = [[] if isinstance(expected, str) else expected[4] for expected in judged]
         jobs = [{"path": str(path), "sizes": sizes, "rgba_sizes": rgba_sizes(sizes)} for (_, path), sizes in zip(found, sizes)]
+        animated = [(name, path, of_pillow) for name, path in found if (of_pillow := frames_to_compare(path))]
+        jobs += [pillow_frames.job(path) for _, path, _ in animated]
         raw_folder = folder / "raw"
         raw_folder.mkdir()
         command = args.dump or [examples.build("pixels_dump")["pixels_dump"]]
         answers = examples.ask([*command, str(raw_folder)], jobs)
-        comparisons = 0
+        comparisons = frames = 0
         for number, ((name, _), expected, answer) in enumerate(zip(found, judged, answers)):
             raw = (raw_folder / f"{number}.rgb").read_bytes()
             verdict, text = judge(name, expected, answer, raw)
@@ -180,9 +193,18 @@ def compare(args):
                 print(f"{verdict:8} {name}: {text}")
             if args.verbose and isinstance(expected, str):
                 print(f"{verdict:8} {name}: Pillow: {expected}; here: {answer.get('error')}")
+        for number, (name, path, expected) in enumerate(animated, len(found)):
+            raw = (raw_folder / f"{number}.rgb").read_bytes()
+            verdict, text = pillow_frames.judge(name, expected, answers[number], raw, differences)
+            frames += len(expected[0]) if verdict == "exact" else 0
+            counts[f"frames, {path.suffix[1:].upper()}"][verdict] += 1
+            wrong += verdict == "wrong"
+            if text and (verdict != "refused" or args.verbose):
+                print(f"{verdict:8} {name}: {text}")
     for format, verdicts in sorted(counts.items()):
         print(f"{format:18}", ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())))
     print(f"{len(found)} pictures, {comparisons} sets of pixels compared with Pillow {PIL.__version__}")
+    print(f"{len(animated)} animations, {frames} frames of them exact")
     if not found:
         sys.exit("no pictures: nothing was compared")
     if wrong:
