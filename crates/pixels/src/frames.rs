@@ -39,6 +39,8 @@ fn frames(path: &Path, file: Stream, bytes: u64, count: usize) -> Result<Vec<Ope
     decoded(path, file, bytes, |path, file, format| match format {
         #[cfg(feature = "gif")]
         ImageFormat::Gif => crate::gif::frames(path, file, count),
+        #[cfg(feature = "png")]
+        ImageFormat::Png => crate::png_frames::frames(path, file, count),
         still => {
             let mut only = vec![dispatch(path, file, still)?];
             only.truncate(count);

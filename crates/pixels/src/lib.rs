@@ -57,6 +57,8 @@ mod open;
 mod opened;
 #[cfg(feature = "png")]
 mod png;
+#[cfg(feature = "png")]
+mod png_frames;
 #[cfg(feature = "pnm")]
 mod pnm;
 mod resize;

@@ -171,6 +171,11 @@ impl Palette {
         Self { colours, alpha: [255; 256] }
     }
 
+    /// The alpha of a color.
+    pub(super) fn alpha_of(&self, index: u8) -> u8 {
+        self.alpha[usize::from(index)]
+    }
+
     /// With the alpha of the first colors.
     pub(super) fn with_alpha(mut self, alpha: &[u8]) -> Self {
         let count = alpha.len().min(256);

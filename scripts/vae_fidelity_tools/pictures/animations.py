@@ -3,11 +3,14 @@
 Names as in corpus.py; `unframed/` marks files whose first picture is read, and whose frames are refused.
 """
 
+import struct
+
 import numpy as np
 from PIL import Image
 
 from vae_fidelity_tools.pictures.gif_writer import control, frame, gif
 from vae_fidelity_tools.pictures.photographs import photo, saved
+from vae_fidelity_tools.pictures.png_writer import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, chunk, png
 
 
 def colours(draw, count):
@@ -108,6 +111,97 @@ def gifs(quick):
     yield "refused/grey-over-colours.gif", gif((12, 9), [frame(indices, palette=greys(4)), two[1]], colours(draw, 4))
 
 
+def apng(size, frames, depth, colour, declared=None, apart=False, interlaced=False, palette=None, trns=None):
+    """An animated PNG file; `frames` are (samples, left, top, disposal, blending), the first of full size, and
+    `apart` leaves that one out of the animation."""
+    parts = [png(samples, depth, colour, interlaced, palette, trns) for samples, *_ in frames]
+    at = parts[0].index(b"IDAT") - 4
+    declared = len(frames) - apart if declared is None else declared
+    out = parts[0][:33] + chunk(b"acTL", struct.pack(">II", declared, 0)) + parts[0][33:at]
+    sequence = 0
+    for number, (part, (samples, left, top, disposal, blending)) in enumerate(zip(parts, frames)):
+        height, width, _ = samples.shape
+        if number or not apart:
+            told = struct.pack(">IIIIIHHBB", sequence, width, height, left, top, 1, 25, disposal, blending)
+            out += chunk(b"fcTL", told)
+            sequence += 1
+        at = part.index(b"IDAT")
+        body = part[at + 4 : at + 4 + struct.unpack(">I", part[at - 4 : at])[0]]
+        if number == 0:
+            out += chunk(b"IDAT", body)
+            continue
+        half = len(body) // 2 if number % 2 else len(body)
+        for piece in (body[:half], body[half:]):
+            if piece:
+                out += chunk(b"fdAT", struct.pack(">I", sequence) + piece)
+                sequence += 1
+    return out + chunk(b"IEND", b"")
+
+
+APNG_KINDS = [
+    (GREY, 1, 1), (GREY, 1, 2), (GREY, 1, 4), (GREY, 1, 8), (PALETTE, 1, 1), (PALETTE, 1, 2), (PALETTE, 1, 4), (PALETTE, 1, 8),
+    (GREY_ALPHA, 2, 8), (GREY_ALPHA, 2, 16), (RGB, 3, 8), (RGB, 3, 16), (RGBA, 4, 8), (RGBA, 4, 16), (GREY, 1, 16),
+]  # fmt: skip
+
+
+def drawn_apng(seed):
+    """Frames of random areas, disposals and blendings, in any mode."""
+    draw = np.random.default_rng(seed)
+    colour, channels, depth = APNG_KINDS[seed % len(APNG_KINDS)]
+    width, height = int(draw.integers(1, 24)), int(draw.integers(1, 20))
+    # Few levels, so that a transparent colour occurs; 16 bits keep theirs in the low byte too.
+    levels = draw.integers(0, 1 << depth, 4)
+    frames = []
+    for number in range(int(draw.integers(2, 8))):
+        left, top, columns, rows = area(draw, width, height) if number else (0, 0, width, height)
+        samples = draw.choice(levels, (rows, columns, channels))
+        if channels in (2, 4) and draw.random() < 0.7:
+            samples[..., -1] = draw.integers(0, 1 << depth, (rows, columns))
+        blending = 0 if (colour, depth) == (GREY, 16) else int(draw.integers(0, 2))
+        frames.append((samples, left, top, int(draw.integers(0, 3)), blending))
+    palette = colours(draw, 1 << depth) if colour == PALETTE else None
+    trns = None
+    if draw.random() < 0.6:
+        if colour == PALETTE:
+            trns = draw.integers(0, 256, int(draw.integers(1, len(palette) + 1))).astype(np.uint8).tobytes()
+            trns = one_of(draw, trns, b"\xff" * (len(trns) - 1) + b"\0")
+        elif colour in (GREY, RGB):
+            trns = b"".join(int(level).to_bytes(2, "big") for level in draw.choice(levels, channels))
+    return apng((width, height), frames, depth, colour, apart=bool(draw.random() < 0.25), palette=palette, trns=trns)
+
+
+def apngs(quick):
+    for seed in range(120 if quick else 600):
+        yield f"png/drawn-{seed}.png", drawn_apng(seed)
+    for seed, name in enumerate(("coffee", "chelsea", "rocket")):
+        frames = list(moving(name, seed))
+        for mode in ("RGBA", "RGB", "L", "LA", "P", "1"):
+            of_mode = [picture.convert(mode) for picture in frames]
+            options = {"save_all": True, "append_images": of_mode[1:], "duration": 40}
+            for disposal, blend in ((0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1), ([0, 1, 2, 0], [0, 1, 0, 1])):
+                if mode not in ("RGB", "RGBA") and disposal:
+                    continue  # Pillow fails to write these
+                told = "mixed" if isinstance(blend, list) else f"{disposal}{blend}"
+                data = saved(of_mode[0], "PNG", disposal=disposal, blend=blend, **options)
+                yield f"png/{mode}-{name}-{told}.png", data
+            data = saved(of_mode[0], "PNG", default_image=True, blend=1, disposal=2 if mode in ("RGB", "RGBA") else 0, **options)
+            yield f"png/{mode}-{name}-default.png", data
+    draw = np.random.default_rng(0)
+    size, frames = (9, 7), [(draw.integers(0, 256, (7, 9, 3)), 0, 0, 0, 0) for _ in range(3)]
+    whole = apng(size, frames, 8, RGB)
+    yield "png/one-frame.png", apng(size, frames[:1], 8, RGB)
+    yield "png/one-frame-apart.png", apng(size, frames[:2], 8, RGB, apart=True)
+    yield "unframed/more-declared.png", apng(size, frames, 8, RGB, declared=9)
+    yield "png/fewer-declared.png", apng(size, frames, 8, RGB, declared=2)
+    yield "png/none-declared.png", apng(size, frames, 8, RGB, declared=0)
+    yield "png/frames-without-end.png", whole[:-12]
+    yield "unframed/interlaced.png", apng(size, frames, 8, RGB, interlaced=True)
+    yield "unframed/cut.png", whole[:-60]
+    deep = [(draw.integers(0, 400, (7, 9, 1)), 0, 0, 0, 1) for _ in range(2)]
+    yield "unframed/blended-grey16.png", apng(size, deep, 16, GREY)
+
+
 def animations(quick):
     """Every animation; with `quick`, fewer that are drawn."""
     yield from gifs(quick)
+    yield from apngs(quick)
