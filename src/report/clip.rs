@@ -1,10 +1,7 @@
 //! What `check` has to say of a clip, beside what it says of the first frame.
 
-use std::fmt;
-
 use serde::Serialize;
 
-use super::lines::{in_numbers, line, tuple};
 use crate::metrics::PixelMetrics;
 use crate::trace::Statistics;
 use crate::verdict::Thresholds;
@@ -60,34 +57,5 @@ impl ClipReport {
             reasons.map(move |reason| format!("frame {frame}: {reason}"))
         });
         missed.collect()
-    }
-
-    /// Lines of the report for a terminal.
-    pub(super) fn write_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ClipReport { frames, latents, decoded, .. } = self;
-        let still = if self.still { " of one still picture" } else { "" };
-        line(
-            f,
-            "clip",
-            format_args!(
-                "{frames} frames{still}; latents {}; {}",
-                tuple(&latents.shape),
-                in_numbers(&latents.statistics)
-            ),
-        )?;
-        line(
-            f,
-            "",
-            format_args!("decoded {}; {}", tuple(&decoded.shape), in_numbers(&decoded.statistics)),
-        )?;
-        if self.metrics.is_empty() {
-            return Ok(());
-        }
-        let psnr = |metrics: &PixelMetrics| match metrics.psnr_db {
-            Some(psnr) => format!("{psnr:.2}"),
-            None => "infinite".to_owned(),
-        };
-        let each: Vec<String> = self.metrics.iter().map(psnr).collect();
-        line(f, "", format_args!("PSNR by frame, dB: {}", each.join(" ")))
     }
 }

@@ -3,11 +3,12 @@
 mod json;
 mod memory;
 mod latents_source;
+mod clip;
 mod check;
 mod decode;
 mod compare;
 mod lines;
-mod clip;
+mod clip_text;
 mod text;
 mod decode_text;
 mod compare_text;

@@ -4,6 +4,7 @@
 use std::fmt::{self, Display, Write};
 
 use super::check::{CheckReport, CheckSummary, Forecast, Headroom, Input, Model};
+use super::clip_text::clip_lines;
 use super::lines::{
     BAD, FAINT, GOOD, WARNING, decoded_line, in_numbers, line, number, saved_lines, tuple,
 };
@@ -45,7 +46,7 @@ impl Display for CheckReport {
             published_lines(f, self.published)?;
         }
         if let Some(clip) = &self.clip {
-            clip.write_lines(f)?;
+            clip_lines(f, clip)?;
         }
         if let Some(forecast) = &self.forecast {
             forecast_lines(f, forecast)?;

@@ -88,7 +88,7 @@ class Crate:
         return None
 
     def used(self, module: Module, text: str) -> set[Module]:
-        text = re.sub(r"#\[cfg\(test\)\]\s*mod \w+ \{.*\n\}", "", text, flags=re.DOTALL)
+        text = re.sub(r"#\[cfg\((?:all\()?test\b[^\]]*\]\s*mod \w+ \{.*\n\}", "", text, flags=re.DOTALL)
         paths = [path for tree in re.findall(r"\buse ([^;]+);", text) for path in paths_of(tree)]
         body = re.sub(r"\buse [^;]+;", "", text)
         paths += re.findall(r"\b(?:crate|super)(?:::\w+)+", body)

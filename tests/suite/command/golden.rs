@@ -26,6 +26,7 @@ struct Case {
     device: String,
     tiling: bool,
     slicing: bool,
+    clip: bool,
     shows: String,
 }
 
@@ -47,6 +48,10 @@ fn the_suite_that_the_binary_was_built_beside_is_listed_from_anywhere() {
     assert_eq!(some.cases.iter().filter(f16).count(), 1);
     // One of AutoencoderKL, and one of AutoencoderTiny.
     assert_eq!(list.cases.iter().filter(|case| case.slicing && case.tiling).count(), 2);
+    let clips = list.cases.iter().filter(|case| case.clip);
+    assert!(clips.clone().count() >= 10 && clips.clone().all(|case| !case.slicing));
+    let clip = ["golden", "list", "--only", "wan-small-clip"];
+    sandbox.run(&clip).exits(0).says("a clip of 5 frames");
     sandbox.run(&only).exits(0).says("sd-small-mode").says("f16 on cuda");
     let unknown = sandbox.run(&["golden", "list", "--only", "nothing", "--json"]).exits(2);
     let refusal: Refusal = parsed(&unknown, 0);

@@ -677,6 +677,42 @@ class AlphaMetrics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClipTensor:
+    """A tensor of a clip; statistics cover finite values."""
+
+    shape: tuple[int, int, int, int]
+    """(frames, channels, height, width)."""
+    mean: float | None
+    """Mean of the finite values, summed in f64."""
+    std: float | None
+    """Population standard deviation of the finite values."""
+    min: float | None
+    """Smallest finite value."""
+    max: float | None
+    """Largest finite value."""
+    non_finite: int
+    """NaNs and infinities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipReport:
+    """A clip that went through the VAE: latents and decoded frames, and each frame beside what came back. All else
+    in the report is of the first frame, run as a picture."""
+
+    frames: int
+    """Frames of the clip."""
+    still: bool
+    """Whether they are one still picture, again and again."""
+    latents: ClipTensor
+    """The scaled latents, (T', channels, height, width)."""
+    decoded: ClipTensor
+    """The decoded frames before clamping, (T, 3, height, width)."""
+    metrics: list[PixelMetrics]
+    """Each decoded frame beside the one that was encoded, in their order; empty where there are no pictures, and
+    where something decoded is not finite."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PublishedQuality:
     """The published quality of one VAE, over many pictures."""
 
@@ -882,6 +918,8 @@ class CheckReport:
     """The decoded picture beside the one that was encoded; `None` where there is no picture."""
     alpha: AlphaMetrics | None = None
     """The same of alpha, which metrics of colours leave out; left out where the VAE is one of RGB."""
+    clip: ClipReport | None = None
+    """The clip that went through as well; left out where none was asked for."""
     published: list[PublishedQuality]
     """What was published of the VAE's family: context, which decides nothing."""
     thresholds: Thresholds
