@@ -38,7 +38,6 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let size = requested_size(args.run.width, args.run.height)?;
     let builder = args.splitting.applied(args.run.model.pipeline().slicing(args.slicing));
-    let builder = builder.clips(args.frames.is_some());
     let source = builder.source()?;
     let progress = Progress::new(images.len(), console);
     let options = args.run.model.about.options(&source, progress.of_hub())?;
@@ -76,7 +75,7 @@ pub fn run(args: &CheckArgs, arguments: &[OsString], console: Console) -> Result
             ..CheckOptions::default()
         };
         let command = command_line(arguments);
-        let of_all: Vec<String> = pipeline.notes().iter().chain(&check.notes).cloned().collect();
+        let of_all = pipeline.notes_with(&check);
         progress.around(|| of_all.iter().for_each(|note| console.note(note)));
 
         let mut summary =

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::loaded::Pipeline;
 use crate::autoencoder_kl::DeviceChoice;
-use crate::checkpoint::{Contents, HubOptions, ONE_FRAME, OpenOptions, Source};
+use crate::checkpoint::{Contents, HubOptions, OpenOptions, Source};
 use crate::config::Family;
 use crate::diagnosis::Finding;
 use crate::inspection;
@@ -30,7 +30,6 @@ pub struct PipelineBuilder {
     max_memory_bytes: Option<u64>,
     tile_size: Option<Option<usize>>,
     slicing: bool,
-    clips: bool,
     cancellation: Cancellation,
 }
 
@@ -150,13 +149,6 @@ impl PipelineBuilder {
         self
     }
 
-    /// Whether clips go through as well ([`super::CheckOptions::frames`]); only of `AutoencoderKLWan` and
-    /// `AutoencoderKLQwenImage`.
-    pub fn clips(mut self, clips: bool) -> Self {
-        self.clips = clips;
-        self
-    }
-
     /// What ends a long call of the pipeline from another thread.
     pub fn cancellation(mut self, cancellation: Cancellation) -> Self {
         self.cancellation = cancellation;
@@ -223,20 +215,7 @@ impl PipelineBuilder {
         let splitting = Splitting::new(checkpoint.config(), self.tile_size, self.slicing)?;
         let mut vae = execution.load(&checkpoint)?;
         vae.set_splitting(splitting)?;
-        let clip_vae = match self.clips {
-            false => None,
-            true => {
-                let splitting = splitting.of_clip(checkpoint.config())?;
-                let mut vae = execution.load(&checkpoint)?;
-                vae.set_splitting(splitting)?;
-                Some(vae)
-            }
-        };
         let mut notes = checkpoint.notes().to_vec();
-        if self.clips {
-            // All weights do.
-            notes.retain(|note| !note.starts_with(ONE_FRAME));
-        }
         notes.extend(execution.note());
         if source == Source::Builtin {
             notes.push(
@@ -259,7 +238,7 @@ impl PipelineBuilder {
         }
         let model = Model::of(&checkpoint, &execution, splitting);
         let load = started.elapsed();
-        let weights = OnceLock::new();
+        let (clip_vae, weights) = (OnceLock::new(), OnceLock::new());
         Ok(Pipeline { checkpoint, execution, vae, clip_vae, model, notes, load, weights })
     }
 }

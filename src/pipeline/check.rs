@@ -10,6 +10,7 @@ use super::loaded::Pipeline;
 use super::picture::{Picture, Taken, picture_of};
 use super::step::Step;
 use crate::baseline::Baseline;
+use crate::checkpoint::ONE_FRAME;
 use crate::diagnosis::{
     Diagnosis, Evidence, UserFiles, by_what_to_mend_first, diagnose, f16_extremes,
 };
@@ -34,8 +35,7 @@ pub struct CheckOptions {
     /// a multiple of 8.
     pub size: Option<(usize, usize)>,
     /// How many frames a clip has that goes through beside the picture, which is its first frame: 5, 9, 13, ...
-    /// Of an animation or a folder of pictures the first ones; a still picture is repeated. It needs
-    /// [`PipelineBuilder::clips`](super::PipelineBuilder::clips).
+    /// Of an animation or a folder of pictures the first ones; a still picture is repeated.
     pub frames: Option<usize>,
     /// The seed of `torch.Generator` with which latents are drawn from the posterior; `None` takes
     /// its mode.
@@ -137,6 +137,8 @@ impl Pipeline {
         let (taken, later) = match options.frames {
             None => (picture.into().taken(options.exif, config)?, None),
             Some(count) => {
+                // Before anything slow runs.
+                self.clip_vae()?;
                 let (first, later) = picture.into().frames(count, options.exif, config)?;
                 (first, Some(later))
             }
@@ -197,8 +199,8 @@ impl Pipeline {
             false => None,
         };
 
-        let mut notes = self.notes().to_vec();
-        notes.extend(options.notes.iter().chain(&taken.notes).cloned());
+        let mut notes = self.notes_with(options);
+        notes.extend(taken.notes.iter().cloned());
         let common = match &picture {
             Some(picture) => common_area(&seen.pixels, picture)?,
             None => None,
@@ -303,6 +305,12 @@ impl Pipeline {
             clip: checked_clip,
             trace,
         })
+    }
+
+    /// The notes of a report with these `options`, but for those on the picture: of a clip all weights meet data.
+    pub fn notes_with(&self, options: &CheckOptions) -> Vec<String> {
+        let holds = |note: &&String| options.frames.is_none() || !note.starts_with(ONE_FRAME);
+        self.notes.iter().filter(holds).chain(&options.notes).cloned().collect()
     }
 
     /// What the rules say of one trip.

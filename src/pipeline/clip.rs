@@ -9,7 +9,7 @@ use super::picture::{Picture, Seen, Taken, picture_of};
 use crate::config::{FRAMES_OF_A_LATENT, VaeConfig};
 use crate::memory::available_bytes;
 use crate::metrics::PixelMetrics;
-use crate::pixels::{Alpha8, Exif, ImageFormat, open_frames};
+use crate::pixels::{Alpha8, Exif, ImageFormat, OpenedImage, open_frames, open_frames_bytes};
 use crate::report::{ClipReport, ClipTensor};
 use crate::{Error, ErrorKind, Result, Rgb8};
 
@@ -48,21 +48,23 @@ impl Picture<'_> {
     ) -> Result<(Taken, Later)> {
         check_count(count)?;
         let name = self.name().to_owned();
-        let Self::File(path) = self else {
-            return Ok((self.taken(exif, config)?, Later { frames: Vec::new(), count }));
-        };
-        let opened = if path.is_dir() {
-            let files = files_of(path)?;
-            enough(&name, files.len(), count)?;
-            let open = |file: &PathBuf| Picture::File(file).taken(exif, config);
-            files[..count].iter().map(open).collect::<Result<Vec<_>>>()?
-        } else {
-            let opened = open_frames(path, count)?;
+        let animated = |opened: Vec<OpenedImage>| {
             if opened.len() > 1 {
                 enough(&name, opened.len(), count)?;
             }
             let taken = |opened| Taken::of_file(&name, opened, exif, config);
-            opened.into_iter().map(taken).collect::<Result<Vec<_>>>()?
+            opened.into_iter().map(taken).collect::<Result<Vec<_>>>()
+        };
+        let opened = match self {
+            Self::File(path) if path.is_dir() => {
+                let files = files_of(path)?;
+                enough(&name, files.len(), count)?;
+                let open = |file: &PathBuf| Picture::File(file).taken(exif, config);
+                files[..count].iter().map(open).collect::<Result<Vec<_>>>()?
+            }
+            Self::File(path) => animated(open_frames(path, count)?)?,
+            Self::Bytes { name, bytes } => animated(open_frames_bytes(name, bytes, count)?)?,
+            in_memory => vec![in_memory.taken(exif, config)?],
         };
         let mut frames = opened.into_iter();
         let Some(mut first) = frames.next() else {

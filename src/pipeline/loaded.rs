@@ -9,7 +9,7 @@ use crate::diagnosis::{Finding, Reference};
 use crate::engine::CrossCheck;
 use crate::inspection;
 use crate::report::Model;
-use crate::{Checkpoint, Error, Execution, Result, Vae};
+use crate::{Checkpoint, Execution, Result, Vae};
 
 /// A VAE and how it runs.
 ///
@@ -25,8 +25,8 @@ pub struct Pipeline {
     pub(super) checkpoint: Checkpoint,
     pub(super) execution: Execution,
     pub(super) vae: Box<dyn Vae>,
-    /// The same, which takes the frames of a clip; `None` unless it was asked for.
-    pub(super) clip_vae: Option<Box<dyn Vae>>,
+    /// The same, which takes the frames of a clip, once one was given.
+    pub(super) clip_vae: OnceLock<Box<dyn Vae>>,
     pub(super) model: Model,
     pub(super) notes: Vec<String>,
     pub(super) load: Duration,
@@ -89,15 +89,16 @@ impl Pipeline {
         }
     }
 
-    /// What takes the frames of a clip.
+    /// What takes the frames of a clip; loaded for the first one.
     pub(super) fn clip_vae(&self) -> Result<&dyn Vae> {
-        self.clip_vae.as_deref().ok_or_else(|| {
-            Error::option(
-                "`frames`",
-                "the pipeline was not built for clips",
-                "call PipelineBuilder::clips",
-            )
-        })
+        if self.clip_vae.get().is_none() {
+            let splitting = self.model.splitting.of_clip(self.vae.config())?;
+            let mut vae = self.execution.load(&self.checkpoint)?;
+            vae.set_splitting(splitting)?;
+            // It was empty.
+            let _ = self.clip_vae.set(vae);
+        }
+        Ok(self.clip_vae.get().map_or(self.vae(), Box::as_ref))
     }
 
     /// `vae`, which runs in the parts that the model does.
@@ -120,7 +121,7 @@ impl Pipeline {
         Ok(Self {
             checkpoint: self.checkpoint.clone(),
             vae: self.split_alike(execution.load(&self.checkpoint)?)?,
-            clip_vae: None,
+            clip_vae: OnceLock::new(),
             execution,
             model: self.model.clone(),
             notes: self.notes.clone(),

@@ -91,7 +91,7 @@ impl Pipeline {
 
     /// Sends `given` through the VAE and judges what comes back.
     #[pyo3(signature = (given, *, name, notes, exif, latents_scale, latents_key=None, width=None,
-                        height=None, seed=None, min_psnr=None, min_ssim=None, min_ms_ssim=None, baseline=None, cross_check=false, forecast=false,
+                        height=None, frames=None, seed=None, min_psnr=None, min_ssim=None, min_ms_ssim=None, baseline=None, cross_check=false, forecast=false,
                         latents=None, decoded_image=None, preprocessed=None, against=None,
                         progress=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
@@ -106,6 +106,7 @@ impl Pipeline {
         latents_key: Option<String>,
         width: Option<usize>,
         height: Option<usize>,
+        frames: Option<usize>,
         seed: Option<i128>,
         min_psnr: Option<f64>,
         min_ssim: Option<f64>,
@@ -132,6 +133,7 @@ impl Pipeline {
             let exif: Exif = options::parsed("exif", &exif)?;
             let mut asked = CheckOptions::default();
             (asked.size, asked.exif, asked.seed) = (size, exif, seed);
+            asked.frames = frames;
             asked.thresholds.min_psnr = min_psnr;
             (asked.thresholds.min_ssim, asked.thresholds.min_ms_ssim) = (min_ssim, min_ms_ssim);
             (asked.cross_check, asked.forecast, asked.visibility) = (cross_check, forecast, true);

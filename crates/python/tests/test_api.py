@@ -135,6 +135,8 @@ def test_a_vae_of_rgb_leaves_alpha_out_and_says_so(builtin):
         ({"latents_key": "z"}, "without `latents`"),
         ({"latents": np.zeros(3)}, ""),
         ({"baseline": "absent.json"}, "absent.json"),
+        ({"frames": 5}, "single pictures"),
+        ({"frames": -5}, "`frames` -5"),
     ],
 )
 def test_wrong_keywords_are_refused_in_words(builtin, pixels, keywords, says):
@@ -207,6 +209,26 @@ def test_a_report_is_pickled_without_its_arrays_and_copied_with_them(builtin, pi
     restored = pickle.loads(pickle.dumps(report))
     assert type(restored) is vae_fidelity.reports.CheckReport and restored.metrics == report.metrics
     assert copy.deepcopy(report).latents_array is not None
+
+
+def test_a_clip_goes_through_beside_its_first_frame(tmp_path):
+    wan = vae_fidelity.Pipeline(ROOT / "golden/wan/models/wan-small")
+    for number, name in enumerate(("astronaut.png", "coffee.jpg", "cmyk.jpg", "rgba.png", "grey.png")):
+        (tmp_path / f"{number}-{name}").write_bytes((ROOT / "golden/images" / name).read_bytes())
+    size = {"width": 40, "height": 32}
+    moving, still = wan.check(tmp_path, frames=5, **size), wan.check(PHOTO, frames=5, **size)
+    for report in (moving, still):
+        assert report.clip.frames == len(report.clip.metrics) == 5
+        assert (report.clip.latents.shape, report.clip.decoded.shape) == ([2, 16, 4, 5], [5, 3, 32, 40])
+        assert not any("meet no data" in note for note in report.notes)
+    assert (moving.clip.still, still.clip.still) == (False, True)
+    assert moving.clip.metrics[0] == still.clip.metrics[0] == still.metrics
+    assert moving.clip.metrics[1] != still.clip.metrics[1]
+    assert '<h2 id="clip">' in moving.to_html()
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="one more than a multiple of 4"):
+        wan.check(PHOTO, frames=6)
+    with pytest.raises(vae_fidelity.VaeFidelityError, match="expected 9 frames, found 5"):
+        wan.check(tmp_path, frames=9)
 
 
 def test_a_draw_is_torch_s_of_that_seed(builtin, pixels):

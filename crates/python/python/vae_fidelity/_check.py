@@ -52,6 +52,7 @@ def check(
     width: Optional[int] = None,
     height: Optional[int] = None,
     exif: str = "ignore",
+    frames: Optional[int] = None,
     sample: bool = False,
     seed: Optional[int] = None,
     min_psnr: Optional[float] = None,

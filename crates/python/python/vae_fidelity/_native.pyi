@@ -156,6 +156,7 @@ class Pipeline:
         latents_key: Optional[str] = None,
         width: Optional[int] = None,
         height: Optional[int] = None,
+        frames: Optional[int] = None,
         seed: Optional[int] = None,
         min_psnr: Optional[float] = None,
         min_ssim: Optional[float] = None,

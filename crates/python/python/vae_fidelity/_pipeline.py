@@ -136,6 +136,7 @@ class Pipeline:
         width: Optional[int] = None,
         height: Optional[int] = None,
         exif: str = "ignore",
+        frames: Optional[int] = None,
         sample: bool = False,
         seed: Optional[int] = None,
         min_psnr: Optional[float] = None,
@@ -161,6 +162,9 @@ class Pipeline:
             width: Columns to encode at, a multiple of 8; by default the picture's, taken down to one.
             height: Rows, likewise.
             exif: `ignore` the picture's orientation, as Pillow does, or `apply` it.
+            frames: Also send a clip of 5, 9, 13, ... frames through, by a VAE of Wan or Qwen-Image: the first ones of
+                an animation's file or of a folder, or a still picture again and again. All else is of the first frame;
+                the report's `clip` is of all.
             sample: Draw the latents from the posterior, with torch's random numbers of `seed`; by default its
                 mode.
             seed: The seed of that draw.
@@ -186,7 +190,7 @@ class Pipeline:
         Raises:
             VaeFidelityError: if the picture cannot be opened or the VAE cannot run on it.
         """
-        check_counts(width=width, height=height)
+        check_counts(width=width, height=height, frames=frames)
         check_least(min_psnr=min_psnr, min_ssim=min_ssim, min_ms_ssim=min_ms_ssim)
         check_seed(sample, seed)
         seed = _seed(sample, seed)
@@ -200,6 +204,7 @@ class Pipeline:
                 width=width,
                 height=height,
                 exif=exif,
+                frames=frames,
                 seed=seed,
                 min_psnr=min_psnr,
                 min_ssim=min_ssim,
@@ -217,7 +222,7 @@ class Pipeline:
             )
         asked = {
             **self._asked, "width": width, "height": height, "exif": exif if exif != "ignore" else None,
-            "sample": sample or None, "seed": seed, "min_psnr": min_psnr, "min_ssim": min_ssim,
+            "frames": frames, "sample": sample or None, "seed": seed, "min_psnr": min_psnr, "min_ssim": min_ssim,
             "min_ms_ssim": min_ms_ssim, "baseline": baseline, "cross_check": cross_check or None,
             "forecast": forecast or None, "against": against,
         }  # fmt: skip
