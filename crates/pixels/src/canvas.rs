@@ -27,6 +27,13 @@ impl Area {
         (width.max(self.left + self.width), height.max(self.top + self.height))
     }
 
+    /// Whether `other` lies within it.
+    pub(super) fn holds(&self, other: Self) -> bool {
+        other.left >= self.left
+            && other.top >= self.top
+            && other.fits(self.left + self.width, self.top + self.height)
+    }
+
     /// Whether it lies within a canvas of that size.
     pub(super) fn fits(&self, width: usize, height: usize) -> bool {
         self.left.checked_add(self.width).is_some_and(|right| right <= width)

@@ -41,6 +41,8 @@ fn frames(path: &Path, file: Stream, bytes: u64, count: usize) -> Result<Vec<Ope
         ImageFormat::Gif => crate::gif::frames(path, file, count),
         #[cfg(feature = "png")]
         ImageFormat::Png => crate::png_frames::frames(path, file, count),
+        #[cfg(feature = "webp")]
+        ImageFormat::Webp => crate::webp::frames(path, file, count),
         still => {
             let mut only = vec![dispatch(path, file, still)?];
             only.truncate(count);

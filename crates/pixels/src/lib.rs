@@ -77,6 +77,10 @@ mod turned;
 mod upright;
 #[cfg(feature = "webp")]
 mod webp;
+#[cfg(feature = "webp")]
+mod webp_file;
+#[cfg(feature = "webp")]
+mod webp_frames;
 
 pub use alpha8::Alpha8;
 pub use dropped::{Dropped, Reading};

@@ -119,3 +119,48 @@ fn part(path: &Path, begun: &mut Begun, area: Area) -> Result<Canvas> {
         other => other.map(|_| part).map_err(failed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{open_bytes, open_frames_bytes};
+
+    /// A picture of 2 x 1 that says it has `declared` frames, and two of them: the second is one pixel on the
+    /// right, half transparent and blended.
+    fn animation(declared: u32) -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, 2, 1);
+        encoder.set_color(ColorType::Rgba);
+        encoder.set_animated(declared, 0).unwrap();
+        encoder.validate_sequence(false);
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&[1, 2, 3, 255, 100, 0, 0, 255]).unwrap();
+        writer.set_frame_dimension(1, 1).unwrap();
+        writer.set_frame_position(1, 0).unwrap();
+        writer.set_blend_op(BlendOp::Over).unwrap();
+        writer.write_image_data(&[200, 0, 0, 128]).unwrap();
+        writer.finish().unwrap();
+        file
+    }
+
+    #[test]
+    fn alpha_is_blended_too() {
+        let path = Path::new("moves.png");
+        let frames = open_frames_bytes(path, animation(2), 5).unwrap();
+        let pixels: Vec<_> = frames.iter().map(|frame| frame.pixels.data()).collect();
+        assert_eq!(pixels, [[1, 2, 3, 100, 0, 0], [1, 2, 3, 150, 0, 0]]);
+        assert_eq!(frames[1].dropped.alpha, [255, 191]);
+        assert!(frames[0].notes.is_empty());
+        let still = open_bytes(path, animation(2)).unwrap();
+        assert_eq!(still.pixels, frames[0].pixels);
+        assert_eq!(still.notes, ["animated: only the default image is used"]);
+    }
+
+    #[test]
+    fn a_file_that_promises_more_is_refused_where_it_ends() {
+        let path = Path::new("moves.png");
+        assert_eq!(open_frames_bytes(path, animation(3), 2).unwrap().len(), 2);
+        let problem = open_frames_bytes(path, animation(3), 3).unwrap_err().to_string();
+        assert!(problem.contains("broken PNG file"), "{problem}");
+    }
+}

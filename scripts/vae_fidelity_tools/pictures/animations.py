@@ -201,7 +201,82 @@ def apngs(quick):
     yield "unframed/blended-grey16.png", apng(size, deep, 16, GREY)
 
 
+def webp_chunk(name, payload):
+    """One chunk of a RIFF file."""
+    return name + struct.pack("<I", len(payload)) + payload + b"\0" * (len(payload) % 2)
+
+
+def webp_animation(size, frames, alpha=True, background=b"\x10\x20\x30\x40"):
+    """An animated WebP file; `frames` are (still file, left, top, width, height, whether it is not blended, whether
+    its area is cleared), left and top even."""
+
+    def three(*numbers):
+        return b"".join(int(number).to_bytes(3, "little") for number in numbers)
+
+    body = b"WEBP" + webp_chunk(b"VP8X", bytes([2 | alpha << 4, 0, 0, 0]) + three(size[0] - 1, size[1] - 1))
+    body += webp_chunk(b"ANIM", background + b"\0\0")
+    for still, left, top, width, height, alone, cleared in frames:
+        parts = still[12:]
+        if parts.startswith(b"VP8X"):
+            parts = parts[18:]
+        header = three(left // 2, top // 2, width - 1, height - 1, 40) + bytes([alone << 1 | cleared])
+        body += webp_chunk(b"ANMF", header + parts)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def drawn_webp(seed):
+    """Frames of random areas, alphas and codings, blended and cleared at random."""
+    draw = np.random.default_rng(seed)
+    width, height = int(draw.integers(1, 40)), int(draw.integers(1, 30))
+    frames = []
+    for _ in range(int(draw.integers(2, 8))):
+        left, top, columns, rows = area(draw, width, height, whole=0.35)
+        left, top = left & ~1, top & ~1
+        levels = draw.integers(0, 256, (rows, columns, 4)).astype(np.uint8)
+        kind = int(draw.integers(0, 4))
+        if kind < 2:
+            levels[..., 3] = 255 * (draw.random((rows, columns)) < 0.6) if kind else 255
+        picture = Image.fromarray(levels)
+        if draw.random() < 0.2:
+            picture = picture.convert("RGB")
+        options = one_of(
+            draw, {"lossless": True, "exact": True}, {"lossless": True}, {"quality": 40}, {"quality": 90, "exact": True}
+        )
+        alone, cleared = bool(draw.integers(0, 2)), bool(draw.integers(0, 2))
+        frames.append((saved(picture, "WEBP", **options), left, top, columns, rows, alone, cleared))
+    return webp_animation((width, height), frames, alpha=bool(draw.random() < 0.8))
+
+
+def webps(quick):
+    for seed in range(150 if quick else 600):
+        yield f"webp/drawn-{seed}.webp", drawn_webp(seed)
+    for seed, name in enumerate(("coffee", "chelsea", "rocket")):
+        frames = list(moving(name, seed))
+        opaque = [picture.convert("RGB") for picture in frames]
+        for told, options in (
+            ("lossless", {"lossless": True}),
+            ("exact", {"lossless": True, "exact": True, "background": (10, 20, 30, 40)}),
+            ("lossy", {"quality": 80}),
+            ("low", {"quality": 10, "background": (255, 255, 255, 255)}),
+            ("mixed", {"allow_mixed": True, "quality": 60}),
+            ("small", {"minimize_size": True, "quality": 70}),
+            ("keys", {"kmin": 1, "kmax": 2, "quality": 70}),
+            ("few-keys", {"kmin": 9, "kmax": 17, "lossless": True}),
+        ):
+            for kind, pictures in (("alpha", frames), ("rgb", opaque)):
+                data = saved(pictures[0], "WEBP", save_all=True, append_images=pictures[1:], duration=40, **options)
+                yield f"webp/{kind}-{name}-{told}.webp", data
+    still = saved(photo("coffee", (8, 6)), "WEBP", lossless=True)
+    frame = (still, 0, 0, 8, 6, False, False)
+    yield "webp/one-frame.webp", webp_animation((8, 6), [frame])
+    yield "webp/trailing-bytes.webp", webp_animation((8, 6), [frame, frame]) + b"trailing"
+    yield "refused/cut.webp", webp_animation((8, 6), [frame, frame])[:-20]
+    yield "refused/beyond.webp", webp_animation((8, 6), [frame, (still, 2, 0, 8, 6, False, False)])
+    yield "webp/size.webp", webp_animation((8, 6), [frame, (still, 0, 0, 6, 9, False, False)])
+
+
 def animations(quick):
     """Every animation; with `quick`, fewer that are drawn."""
     yield from gifs(quick)
     yield from apngs(quick)
+    yield from webps(quick)

@@ -252,7 +252,7 @@ def webps(sizes):
             yield f"webp/lossy{quality}-{where}.webp", saved(rgb, "WEBP", quality=quality)
         yield f"webp/lossy-alpha-{where}.webp", saved(rgba, "WEBP", quality=80)
     frames = [noise((31, 17), seed) for seed in range(3)]
-    yield "refused/animated.webp", saved(frames[0], "WEBP", save_all=True, append_images=frames[1:])
+    yield "webp/animated.webp", saved(frames[0], "WEBP", save_all=True, append_images=frames[1:])
 
 
 def tiffs(sizes):
