@@ -155,7 +155,10 @@ pub fn image(bytes: &[u8]) {
     assert!(held <= PICTURE_BYTES, "{held} bytes held for a picture of {} bytes", bytes.len());
     let Ok(frames) = pixels::open_frames(&path, 3) else { return };
     let first = &frames[0].pixels;
-    assert!(pixels::open(&path).is_ok_and(|opened| opened.pixels == *first));
+    // Which reads an animation to its end, and may find damage there.
+    if let Ok(opened) = pixels::open(&path) {
+        assert!(opened.pixels == *first);
+    }
     let size = (first.width(), first.height());
     assert!(frames.iter().all(|frame| (frame.pixels.width(), frame.pixels.height()) == size));
 }

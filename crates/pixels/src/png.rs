@@ -73,11 +73,7 @@ pub(super) fn open(path: &Path, file: Stream) -> Result<OpenedImage> {
             samples.push(&mut out, &samples.of_pillow(row.data(), width));
         }
     }
-    match reader.finish() {
-        // Pillow too asks for nothing after the last pixel.
-        Err(DecodingError::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {}
-        other => other.map_err(failed)?,
-    }
+    begun.finish(path)?;
     begun.opened(out)
 }
 
@@ -119,6 +115,17 @@ pub(super) fn begin(path: &Path, file: Stream, frames: usize) -> Result<Begun> {
 }
 
 impl Begun {
+    /// Reads what stands behind the last pixel that is wanted.
+    pub(super) fn finish(&mut self, path: &Path) -> Result<()> {
+        match self.reader.finish() {
+            // Pillow too asks for nothing after the last pixel.
+            Err(DecodingError::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+                Ok(())
+            }
+            other => other.map_err(|error| failed(path, error)),
+        }
+    }
+
     /// One of its pictures.
     pub(super) fn opened(&self, out: ToRgb) -> Result<OpenedImage> {
         let (pixels, lost, dropped) = out.finish()?;

@@ -68,6 +68,10 @@ pub(super) fn frames(path: &Path, file: Stream, count: usize) -> Result<Vec<Open
         canvas.rows().for_each(|row| begun.samples.push(&mut out, row));
         frames.push(begun.opened(out)?);
     }
+    if declared == 1 {
+        // Of a still picture no less is asked than where it is opened alone.
+        begun.finish(path)?;
+    }
     Ok(frames)
 }
 
