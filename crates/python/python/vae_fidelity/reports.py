@@ -708,8 +708,8 @@ class ClipReport:
     decoded: ClipTensor
     """The decoded frames before clamping, (T, 3, height, width)."""
     metrics: list[PixelMetrics]
-    """Each decoded frame beside the one that was encoded, in their order; empty where there are no pictures, and
-    where something decoded is not finite."""
+    """Each decoded frame beside the one that was encoded, in their order, without the models of vision; empty where
+    there are no pictures, and where something decoded is not finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
