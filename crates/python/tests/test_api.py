@@ -219,7 +219,7 @@ def test_a_clip_goes_through_beside_its_first_frame(tmp_path):
     moving, still = wan.check(tmp_path, frames=5, **size), wan.check(PHOTO, frames=5, **size)
     for report in (moving, still):
         assert report.clip.frames == len(report.clip.metrics) == 5
-        assert (report.clip.latents.shape, report.clip.decoded.shape) == ([2, 16, 4, 5], [5, 3, 32, 40])
+        assert (report.clip.latents.shape, report.clip.decoded.shape) == ((2, 16, 4, 5), (5, 3, 32, 40))
         assert not any("meet no data" in note for note in report.notes)
     assert (moving.clip.still, still.clip.still) == (False, True)
     assert moving.clip.metrics[0] == still.clip.metrics[0] != moving.clip.metrics[1]
