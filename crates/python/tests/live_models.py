@@ -133,7 +133,9 @@ MODELS: dict[str, Callable[[], Any]] = {
 def of_rgba(alpha: float = 1.0) -> Any:
     """The trained VAE with a fourth channel: the encoder does not look at it, and the decoder makes `alpha` of it."""
     trained = AutoencoderKL.from_pretrained(BUILTIN)
-    vae = AutoencoderKL.from_config({**trained.config, "in_channels": 4, "out_channels": 4})
+    # Without the name of a checkpoint, which it would be held against.
+    config = {**trained.config, "in_channels": 4, "out_channels": 4, "_name_or_path": ""}
+    vae = AutoencoderKL.from_config(config)
     state = trained.state_dict()
     nothing = torch.zeros_like(state["encoder.conv_in.weight"][:, :1])
     state["encoder.conv_in.weight"] = torch.cat([state["encoder.conv_in.weight"], nothing], 1)
