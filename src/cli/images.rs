@@ -1,11 +1,10 @@
 //! Which pictures are meant: files, folders of them, and lists on standard input.
 
-use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::input::MAX_TEXT_BYTES;
-use crate::pixels::ImageFormat;
+use crate::pipeline::pictures_in;
 use crate::{Error, Result};
 
 /// The pictures of `given` in their order: a folder stands for the pictures in it, by name, and `-`
@@ -18,7 +17,7 @@ pub fn expand(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
         if path.as_os_str() == "-" {
             pictures.extend(listed()?);
         } else if path.is_dir() {
-            pictures.extend(inside(path)?);
+            pictures.extend(pictures_in(path)?);
         } else {
             pictures.push(path.clone());
         }
@@ -59,22 +58,4 @@ fn path_of(line: &[u8]) -> Result<PathBuf> {
     line.map(PathBuf::from).map_err(|_| {
         Error::option("-", "standard input is no UTF-8", "name pictures on standard input in UTF-8")
     })
-}
-
-fn inside(folder: &Path) -> Result<Vec<PathBuf>> {
-    let unreadable = |error: io::Error| {
-        Error::image(folder, format!("the folder cannot be read: {error}"), "check its permissions")
-    };
-    let mut pictures = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.is_file() && ImageFormat::by_extension(&path).is_some() {
-            pictures.push(path);
-        }
-    }
-    pictures.sort();
-    match pictures.is_empty() {
-        true => Err(Error::image(folder, "holds no picture", "name pictures, or another folder")),
-        false => Ok(pictures),
-    }
 }

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array4, Axis, concatenate};
 
+use super::folder::pictures_in;
 use super::loaded::Pipeline;
 use super::picture::{Picture, Seen, Taken, picture_of};
 use crate::config::{FRAMES_OF_A_LATENT, VaeConfig};
 use crate::memory::available_bytes;
 use crate::metrics::PixelMetrics;
-use crate::pixels::{Alpha8, Exif, ImageFormat, OpenedImage, open_frames, open_frames_bytes};
+use crate::pixels::{Alpha8, Exif, OpenedImage, open_frames, open_frames_bytes};
 use crate::report::{ClipReport, ClipTensor};
 use crate::{Error, ErrorKind, Result, Rgb8};
 
@@ -57,7 +58,7 @@ impl Picture<'_> {
         };
         let opened = match self {
             Self::File(path) if path.is_dir() => {
-                let files = files_of(path)?;
+                let files = pictures_in(path)?;
                 enough(&name, files.len(), count)?;
                 let open = |file: &PathBuf| Picture::File(file).taken(exif, config);
                 files[..count].iter().map(open).collect::<Result<Vec<_>>>()?
@@ -115,25 +116,6 @@ fn check_fits(frames: usize, (width, height): (usize, usize)) -> Result<()> {
             "take fewer frames, or smaller ones",
         )),
         _ => Ok(()),
-    }
-}
-
-/// The pictures in a folder, by name.
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
-    let unreadable = |error: std::io::Error| {
-        Error::image(folder, format!("the folder cannot be read: {error}"), "check its permissions")
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.is_file() && ImageFormat::by_extension(&path).is_some() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    match files.is_empty() {
-        true => Err(Error::image(folder, "holds no picture", "name a folder of frames")),
-        false => Ok(files),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A VAE, loaded and ready to judge pictures: what the commands `check`, `trace` and `probe` do, as functions.
 
 mod step;
+mod folder;
 mod picture;
 mod loaded;
 mod builder;
@@ -23,6 +24,8 @@ pub use decode::{DecodeOptions, DecodedLatents, LatentsIn};
 pub use evaluate::{Evaluation, evaluate};
 #[cfg(feature = "evaluate")]
 pub use explain_gap::{EvaluatedSide, explain_gap, gap_metrics, read_result};
+#[cfg(feature = "cli")]
+pub(crate) use folder::pictures_in;
 pub use loaded::Pipeline;
 pub use picture::Picture;
 pub use probe::{ProbeOptions, ProbeRun};
