@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::config::FRAMES_OF_A_LATENT;
+
 use super::ci_args::CiArgs;
 use super::run_args::{RunArgs, SplittingArgs};
 use super::shared_args::LeastArgs;
@@ -104,7 +106,7 @@ pub struct CheckArgs {
 
 fn frames(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(count) if count > 1 && count % 4 == 1 => Ok(count),
+        Ok(count) if count > 1 && count % FRAMES_OF_A_LATENT == 1 => Ok(count),
         _ => Err("expected one more than a multiple of 4: 5, 9, 13, ...".to_owned()),
     }
 }

@@ -20,8 +20,8 @@ pub struct ClipReport {
     pub latents: ClipTensor,
     /// The decoded frames before clamping, (T, 3, height, width).
     pub decoded: ClipTensor,
-    /// Each decoded frame beside the one that was encoded, in their order, without the models of vision; empty where there are no pictures, and
-    /// where something decoded is not finite.
+    /// Each decoded frame beside the one that was encoded, in their order, without the models of vision; empty
+    /// where there are no pictures, and where something decoded is not finite.
     pub metrics: Vec<PixelMetrics>,
 }
 

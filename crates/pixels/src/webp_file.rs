@@ -19,8 +19,7 @@ pub(super) fn check_length(path: &Path, file: &mut Stream) -> Result<()> {
     let length = length(file).map_err(failed)?;
     // "RIFF", the length of the rest, "WEBP"; then the first chunk's name and length.
     for at in [4, 16] {
-        let declared = u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        if u64::from(declared) + at as u64 + 4 > length {
+        if u64::from(u32_at(&head, at)) + at as u64 + 4 > length {
             return Err(truncated(path, ImageFormat::Webp));
         }
     }
@@ -37,23 +36,29 @@ pub(super) fn frame_size(file: &mut Stream) -> io::Result<Option<(u32, u32)>> {
         let mut head = [0; 18];
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(&mut head)?;
-        let u32_at =
-            |i: usize| u32::from_le_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]);
-        // RFC 9649: 14 bits a side, behind three bytes and a start code or behind a signature.
-        let sides = match &head[..4] {
-            b"VP8 " => Some((u32_at(14) & 0x3FFF, u32_at(14) >> 16 & 0x3FFF)),
-            b"VP8L" => Some(((u32_at(9) & 0x3FFF) + 1, (u32_at(9) >> 14 & 0x3FFF) + 1)),
-            _ => None,
-        };
-        if sides.is_some() {
-            size = sides;
+        size = sides(&head);
+        if size.is_some() {
             break;
         }
-        let body = u64::from(u32_at(4));
+        let body = u64::from(u32_at(&head, 4));
         at += 8 + body + body % 2;
     }
     file.rewind()?;
     Ok(size)
+}
+
+/// Width and height that the beginning of a chunk says, where it is one of colours (RFC 9649): 14 bits a side,
+/// behind three bytes and a start code or behind a signature.
+pub(super) fn sides(chunk: &[u8; 18]) -> Option<(u32, u32)> {
+    match &chunk[..4] {
+        b"VP8 " => Some((u32_at(chunk, 14) & 0x3FFF, u32_at(chunk, 14) >> 16 & 0x3FFF)),
+        b"VP8L" => Some(((u32_at(chunk, 9) & 0x3FFF) + 1, (u32_at(chunk, 9) >> 14 & 0x3FFF) + 1)),
+        _ => None,
+    }
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 /// What the decoder says of a broken file.

@@ -10,7 +10,7 @@ use super::canvas::{Area, Canvas};
 use super::format::ImageFormat;
 use super::opened::{broken, failed_read, no_memory, truncated};
 use super::stream::{Stream, length};
-use super::webp_file::failed;
+use super::webp_file::{failed, sides, u32_at};
 use vae_fidelity_files::error::Result;
 use vae_fidelity_files::memory::reserve;
 
@@ -215,16 +215,12 @@ fn frame_at(path: &Path, file: &mut Stream, at: u64, end: u64) -> Result<Frame> 
         if at + length > end {
             return Err(truncated(path, WEBP));
         }
-        let sides = match &chunk[..4] {
-            b"VP8 " => (u32_at(&chunk, 14) & 0x3FFF, u32_at(&chunk, 14) >> 16 & 0x3FFF),
-            b"VP8L" => ((u32_at(&chunk, 9) & 0x3FFF) + 1, (u32_at(&chunk, 9) >> 14 & 0x3FFF) + 1),
-            b"ALPH" if alpha.is_none() => {
-                alpha = Some((at, length));
-                at += length + length % 2;
-                continue;
-            }
-            _ => break,
-        };
+        if &chunk[..4] == b"ALPH" && alpha.is_none() {
+            alpha = Some((at, length));
+            at += length + length % 2;
+            continue;
+        }
+        let Some(sides) = sides(&chunk) else { break };
         let lossless = &chunk[..4] == b"VP8L";
         if lossless && alpha.is_some() {
             break;
@@ -270,10 +266,6 @@ fn read_at<const N: usize>(file: &mut Stream, at: u64) -> std::io::Result<[u8; N
     file.seek(SeekFrom::Start(at))?;
     file.read_exact(&mut bytes)?;
     Ok(bytes)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 #[cfg(test)]

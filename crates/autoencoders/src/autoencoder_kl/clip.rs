@@ -11,7 +11,7 @@ use vae_fidelity_files::error::Result;
 
 use super::engine::Engine;
 use super::feat_cache::FeatCache;
-use super::forward::{ForwardHook, Input, Pass, apply, forward};
+use super::forward::{ForwardHook, Input, Pass, forward};
 use super::model::Model;
 
 impl<E: Engine> Model<E> {
@@ -49,19 +49,14 @@ impl<E: Engine> Model<E> {
         frames: usize,
         hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
-        let mut sample = Input::Borrowed(sample);
-        for function in &self.graph.before_encoder {
-            sample = Input::Owned(apply(&self.engine, *function, sample, "the sample")?);
-        }
-        let sample = self.engine.to_clip(sample.owned(&self.engine, "the sample")?)?;
+        let sample = self.before_encoder(sample)?.owned(&self.engine, "the sample")?;
+        let sample = self.engine.to_clip(sample)?;
         let later = (1..frames).step_by(FRAMES_OF_A_LATENT);
         let chunks = [(0, 1)].into_iter().chain(later.map(|first| (first, FRAMES_OF_A_LATENT)));
         let moments = self.in_chunks(&self.graph.encoder, &sample, chunks, hook)?;
-        let moments = match &self.graph.quant_conv {
-            Some(conv) => forward(&self.engine, conv, Input::Owned(moments), &mut Pass::new(hook))?,
-            None => moments,
-        };
-        self.engine.to_images(moments)
+        let quant_conv = self.graph.quant_conv.as_ref();
+        let moments = self.through(quant_conv, Input::Owned(moments), &mut Pass::new(hook))?;
+        self.engine.to_images(moments.owned(&self.engine, "the moments")?)
     }
 
     /// [`Model::decoded`] of one clip's unscaled latents (T', C, h, w): (T, 3, h * f, w * f).
@@ -73,10 +68,9 @@ impl<E: Engine> Model<E> {
         hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
         let latents = self.engine.to_clip(self.engine.copied(latents, "the latents")?)?;
-        let latents = match &self.graph.post_quant_conv {
-            Some(conv) => forward(&self.engine, conv, Input::Owned(latents), &mut Pass::new(hook))?,
-            None => latents,
-        };
+        let post_quant_conv = self.graph.post_quant_conv.as_ref();
+        let latents = self.through(post_quant_conv, Input::Owned(latents), &mut Pass::new(hook))?;
+        let latents = latents.owned(&self.engine, "the latents")?;
         let chunks = (0..frames).map(|first| (first, 1));
         let decoded = self.in_chunks(&self.graph.decoder, &latents, chunks, hook)?;
         self.ended(self.engine.to_images(decoded)?, part)

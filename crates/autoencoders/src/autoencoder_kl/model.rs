@@ -5,7 +5,7 @@ use ndarray::ArrayView4;
 use vae_fidelity_checkpoint::Checkpoint;
 use vae_fidelity_core::cancellation::Cancellation;
 use vae_fidelity_core::config::VaeConfig;
-use vae_fidelity_core::graph::Graph;
+use vae_fidelity_core::graph::{Graph, Module};
 use vae_fidelity_core::tiling::Part;
 use vae_fidelity_core::trace::{Activation, Extreme, Stage, Trace};
 use vae_fidelity_files::error::{Error, Result};
@@ -80,15 +80,32 @@ impl<E: Engine> Model<E> {
     /// (N, 3, H, W) to moments (N, 2C, H / f, W / f), or to latents (N, C, H / f, W / f) in a class
     /// without a posterior
     pub fn moments(&self, sample: &E::Tensor, hook: ForwardHook<E::Tensor>) -> Result<E::Tensor> {
+        let pass = &mut Pass::new(hook);
+        let sample = self.before_encoder(sample)?;
+        let moments = forward(&self.engine, &self.graph.encoder, sample, pass)?;
+        let moments = self.through(self.graph.quant_conv.as_ref(), Input::Owned(moments), pass)?;
+        moments.owned(&self.engine, "the moments")
+    }
+
+    /// `sample` after what the class does to it outside of its modules.
+    pub fn before_encoder<'a>(&self, sample: &'a E::Tensor) -> Result<Input<'a, E::Tensor>> {
         let mut sample = Input::Borrowed(sample);
         for function in &self.graph.before_encoder {
             sample = Input::Owned(apply(&self.engine, *function, sample, "the sample")?);
         }
-        let pass = &mut Pass::new(hook);
-        let moments = forward(&self.engine, &self.graph.encoder, sample, pass)?;
-        match &self.graph.quant_conv {
-            Some(conv) => forward(&self.engine, conv, Input::Owned(moments), pass),
-            None => Ok(moments),
+        Ok(sample)
+    }
+
+    /// What a convolution between the halves makes of `xs`; `xs` where there is none.
+    pub fn through<'a>(
+        &self,
+        conv: Option<&Module<E::Weight>>,
+        xs: Input<'a, E::Tensor>,
+        pass: &mut Pass<E::Tensor>,
+    ) -> Result<Input<'a, E::Tensor>> {
+        match conv {
+            Some(conv) => Ok(Input::Owned(forward(&self.engine, conv, xs, pass)?)),
+            None => Ok(xs),
         }
     }
 
@@ -100,12 +117,8 @@ impl<E: Engine> Model<E> {
         hook: ForwardHook<E::Tensor>,
     ) -> Result<E::Tensor> {
         let pass = &mut Pass::new(hook);
-        let latents = match &self.graph.post_quant_conv {
-            Some(conv) => {
-                Input::Owned(forward(&self.engine, conv, Input::Borrowed(latents), pass)?)
-            }
-            None => Input::Borrowed(latents),
-        };
+        let post_quant_conv = self.graph.post_quant_conv.as_ref();
+        let latents = self.through(post_quant_conv, Input::Borrowed(latents), pass)?;
         self.ended(forward(&self.engine, &self.graph.decoder, latents, pass)?, part)
     }
 

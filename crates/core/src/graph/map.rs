@@ -18,10 +18,7 @@ impl<W> Module<W> {
     ///
     /// Returns the first error of `load`.
     pub fn try_map<V, E>(&self, load: Load<V, E>) -> Result<Module<V>, E> {
-        let mut parameter = |leaf: &str, of: &Parameter<W>| -> Result<Parameter<V>, E> {
-            let value = load(&format!("{}.{leaf}", self.name), &of.shape)?;
-            Ok(Parameter { shape: of.shape.clone(), value })
-        };
+        let mut parameter = |leaf: &str, of: &Parameter<W>| loaded(&self.name, leaf, of, load);
         let body = match &self.body {
             Body::Conv2d(Conv2d { weight, bias, stride, padding }) => Body::Conv2d(Conv2d {
                 weight: parameter("weight", weight)?,
@@ -135,6 +132,17 @@ impl<W> Module<W> {
     }
 }
 
+/// A tensor of `module`.
+fn loaded<W, V, E>(
+    module: &str,
+    leaf: &str,
+    of: &Parameter<W>,
+    load: Load<V, E>,
+) -> Result<Parameter<V>, E> {
+    let value = load(&format!("{module}.{leaf}"), &of.shape)?;
+    Ok(Parameter { shape: of.shape.clone(), value })
+}
+
 impl<W> Residual<W> {
     fn try_map<V, E>(&self, load: Load<V, E>) -> Result<Residual<V>, E> {
         Ok(Residual {
@@ -151,10 +159,7 @@ impl<W> Residual<W> {
 
 impl<W> TimeConv<W> {
     fn try_map<V, E>(&self, load: Load<V, E>) -> Result<TimeConv<V>, E> {
-        let mut parameter = |leaf: &str, of: &Parameter<W>| -> Result<Parameter<V>, E> {
-            let value = load(&format!("{}.{leaf}", self.name), &of.shape)?;
-            Ok(Parameter { shape: of.shape.clone(), value })
-        };
+        let mut parameter = |leaf: &str, of: &Parameter<W>| loaded(&self.name, leaf, of, load);
         Ok(TimeConv {
             name: self.name.clone(),
             weight: parameter("weight", &self.weight)?,
