@@ -125,7 +125,7 @@ impl WithSimd for Block<'_> {
             let scored = Shape {
                 rows,
                 depth: channels,
-                panels: count.div_ceil(columns),
+                vectors: count.div_ceil(S::F32_LANES),
                 left_stride: pitch,
                 panel_stride: channels * columns,
                 out_stride: KEYS,
@@ -151,7 +151,7 @@ impl WithSimd for Block<'_> {
             let weighted = Shape {
                 rows,
                 depth: count,
-                panels: channels.div_ceil(columns),
+                vectors: channels.div_ceil(S::F32_LANES),
                 left_stride: KEYS,
                 panel_stride: tokens * columns,
                 out_stride: pitch,

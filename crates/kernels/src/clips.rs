@@ -6,7 +6,8 @@ use pulp::{Simd, WithSimd};
 use vae_fidelity_core::graph::{AvgDown3D, DupUp3D};
 
 use super::memory::Memory;
-use super::tensor::{CHANNEL_ALIGNMENT, NhwcTensor, zero_padded};
+use super::sums::sum_of_squares;
+use super::tensor::{NhwcTensor, zero_padded};
 use super::threads::Threads;
 
 /// What a length is taken for at least, as `torch.nn.functional.normalize` does.
@@ -48,13 +49,7 @@ impl WithSimd for Norm<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let Self { pixels, gamma, root, out, pitch } = self;
         for (pixel, out) in pixels.chunks_exact(pitch).zip(out.chunks_exact_mut(pitch)) {
-            let mut squares = [0f32; CHANNEL_ALIGNMENT];
-            for values in pixel.as_chunks::<CHANNEL_ALIGNMENT>().0 {
-                for (sum, value) in squares.iter_mut().zip(values) {
-                    *sum += value * value;
-                }
-            }
-            let length = squares.iter().map(|sum| f64::from(*sum)).sum::<f64>().sqrt() as f32;
+            let length = sum_of_squares(pixel).sqrt() as f32;
             // Not `max`, which drops a NaN.
             let length = if length < EPS { EPS } else { length };
             for ((out, value), gamma) in out.iter_mut().zip(pixel).zip(gamma) {

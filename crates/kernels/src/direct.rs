@@ -128,7 +128,7 @@ impl WithSimd for Block<'_> {
         let shape = Shape {
             rows,
             depth,
-            panels: params.outputs.div_ceil(columns::<S>()),
+            vectors: params.outputs.div_ceil(S::F32_LANES),
             left_stride: if contiguous { input.pitch } else { depth },
             panel_stride: depth * columns::<S>(),
             out_stride: pitch,
@@ -192,4 +192,4 @@ fn gather_by(
     }
 }
 
-const _: () = assert!(CHANNEL_ALIGNMENT.is_multiple_of(32), "a panel is two vectors of up to 16");
+const _: () = assert!(CHANNEL_ALIGNMENT.is_multiple_of(16), "a vector has up to 16 lanes");

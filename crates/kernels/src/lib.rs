@@ -14,7 +14,7 @@
 //! - [`shuffles`]: channels moved to pixels and back, their means, repeats and gates.
 //!
 //! **Layout.** An activation is one image, NHWC with N = 1: the channels of a pixel are contiguous and
-//! padded with zeros to a multiple of 32, the pitch ([`NhwcTensor`](tensor::NhwcTensor)). Weights are as
+//! padded with zeros to a multiple of 16, the pitch ([`NhwcTensor`](tensor::NhwcTensor)). Weights are as
 //! PyTorch has them, (outputs, inputs, height, width), and are packed for each call.
 //!
 //! **Threads and instructions.** [`Threads`](threads::Threads) says how many threads a call uses (it

@@ -10,18 +10,22 @@ const fn rows_at_once<S: Simd>() -> usize {
     if S::F32_LANES == 16 { 12 } else { 6 }
 }
 
+/// [`columns`] of the widest vectors.
+pub(crate) const MOST_COLUMNS: usize = 32;
+
 /// Columns of the output that are accumulated in registers at once: two vectors.
 #[inline(always)]
 pub(crate) fn columns<S: Simd>() -> usize {
     2 * S::F32_LANES
 }
 
-/// The shape of one product, `rows` x `depth` by `depth` x (`panels` * [`columns`]).
+/// The shape of one product, `rows` x `depth` by `depth` x (`vectors` * lanes of a vector).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub rows: usize,
     pub depth: usize,
-    pub panels: usize,
+    /// Vectors of columns: each panel has two, and the last may be used by half.
+    pub vectors: usize,
     /// Values from one row of the left side to the next.
     pub left_stride: usize,
     /// Values from one panel of the right side to the next.
@@ -33,6 +37,14 @@ pub(crate) struct Shape {
     /// Values from each panel to the one that the next product reads in its place, which is prefetched;
     /// zero for no prefetching.
     pub ahead: usize,
+}
+
+impl Shape {
+    /// Of the right side, the last of which may be used by half.
+    #[inline(always)]
+    fn panels(self) -> usize {
+        self.vectors.div_ceil(2)
+    }
 }
 
 /// Steps of depth in which one row of the next panel is prefetched, so that four times six rows or twice twelve fetch all
@@ -57,14 +69,14 @@ pub(crate) fn product<S: Simd>(
     right: &[f32],
     out: &mut [f32],
 ) {
-    let Shape { rows, depth, panels, left_stride, panel_stride, out_stride, .. } = shape;
-    if rows == 0 || panels == 0 {
+    let Shape { rows, depth, vectors, left_stride, panel_stride, out_stride, .. } = shape;
+    if rows == 0 || vectors == 0 {
         return;
     }
-    let columns = columns::<S>();
+    let (columns, panels) = (columns::<S>(), shape.panels());
     assert!(left.len() >= (rows - 1) * left_stride + depth);
     assert!(right.len() >= (panels - 1) * panel_stride + depth * columns);
-    assert!(out.len() >= (rows - 1) * out_stride + panels * columns);
+    assert!(out.len() >= (rows - 1) * out_stride + vectors * S::F32_LANES);
     // Rows in the outer loop: a row is read from memory once, and from the cache for the other panels.
     let (most, steps) = (rows_at_once::<S>(), steps_a_row::<S>());
     for row in (0..rows).step_by(most) {
@@ -78,21 +90,12 @@ pub(crate) fn product<S: Simd>(
                 false => right.as_ptr(),
             };
             let out = &mut out[row * out_stride + panel * columns..];
-            // SAFETY: the assertions above cover `rows` rows and `panels` panels.
+            let rows = most.min(rows - row);
+            // SAFETY: the assertions above cover all rows, and the vectors of all panels.
             unsafe {
-                match most.min(rows - row) {
-                    1 => tile::<S, 1>(simd, shape, left, right, next, out),
-                    2 => tile::<S, 2>(simd, shape, left, right, next, out),
-                    3 => tile::<S, 3>(simd, shape, left, right, next, out),
-                    4 => tile::<S, 4>(simd, shape, left, right, next, out),
-                    5 => tile::<S, 5>(simd, shape, left, right, next, out),
-                    6 => tile::<S, 6>(simd, shape, left, right, next, out),
-                    7 => tile::<S, 7>(simd, shape, left, right, next, out),
-                    8 => tile::<S, 8>(simd, shape, left, right, next, out),
-                    9 => tile::<S, 9>(simd, shape, left, right, next, out),
-                    10 => tile::<S, 10>(simd, shape, left, right, next, out),
-                    11 => tile::<S, 11>(simd, shape, left, right, next, out),
-                    _ => tile::<S, 12>(simd, shape, left, right, next, out),
+                match vectors - 2 * panel {
+                    1 => rows_of::<S, 1>(simd, shape, rows, left, right, next, out),
+                    _ => rows_of::<S, 2>(simd, shape, rows, left, right, next, out),
                 }
             }
         }
@@ -109,20 +112,55 @@ pub(crate) fn product_by_panel<S: Simd>(
     right: &[f32],
     out: &mut [f32],
 ) {
-    let one = Shape { panels: 1, ahead: shape.panel_stride, ..shape };
-    for panel in 0..shape.panels {
+    for panel in 0..shape.panels() {
+        let vectors = 2.min(shape.vectors - 2 * panel);
+        let one = Shape { vectors, ahead: shape.panel_stride, ..shape };
         let right = &right[panel * shape.panel_stride..];
         product(simd, one, left, right, &mut out[panel * columns::<S>()..]);
     }
 }
 
-/// `M` rows of one panel; cache lines from `next` on are prefetched.
+/// [`tile`] of so many `rows`.
 ///
 /// # Safety
 ///
-/// `left` has `M` rows, `right` one panel, and `out` `M` rows of one panel.
+/// As of [`tile`].
 #[inline(always)]
-unsafe fn tile<S: Simd, const M: usize>(
+unsafe fn rows_of<S: Simd, const V: usize>(
+    simd: S,
+    shape: Shape,
+    rows: usize,
+    left: &[f32],
+    right: &[f32],
+    next: *const f32,
+    out: &mut [f32],
+) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        match rows {
+            1 => tile::<S, 1, V>(simd, shape, left, right, next, out),
+            2 => tile::<S, 2, V>(simd, shape, left, right, next, out),
+            3 => tile::<S, 3, V>(simd, shape, left, right, next, out),
+            4 => tile::<S, 4, V>(simd, shape, left, right, next, out),
+            5 => tile::<S, 5, V>(simd, shape, left, right, next, out),
+            6 => tile::<S, 6, V>(simd, shape, left, right, next, out),
+            7 => tile::<S, 7, V>(simd, shape, left, right, next, out),
+            8 => tile::<S, 8, V>(simd, shape, left, right, next, out),
+            9 => tile::<S, 9, V>(simd, shape, left, right, next, out),
+            10 => tile::<S, 10, V>(simd, shape, left, right, next, out),
+            11 => tile::<S, 11, V>(simd, shape, left, right, next, out),
+            _ => tile::<S, 12, V>(simd, shape, left, right, next, out),
+        }
+    }
+}
+
+/// `M` rows of the first `V` vectors of one panel; cache lines from `next` on are prefetched.
+///
+/// # Safety
+///
+/// `left` has `M` rows, `right` one panel, and `out` `M` rows of `V` vectors.
+#[inline(always)]
+unsafe fn tile<S: Simd, const M: usize, const V: usize>(
     simd: S,
     shape: Shape,
     left: &[f32],
@@ -132,13 +170,15 @@ unsafe fn tile<S: Simd, const M: usize>(
 ) {
     let lanes = S::F32_LANES;
     let (left, right, out) = (left.as_ptr(), right.as_ptr(), out.as_mut_ptr());
-    let mut sums = [[simd.splat_f32s(0.0); 2]; M];
+    let mut sums = [[simd.splat_f32s(0.0); V]; M];
     // SAFETY: in bounds by the caller's promise.
     unsafe {
         if shape.add {
             for (m, sums) in sums.iter_mut().enumerate() {
                 let row = out.add(m * shape.out_stride).cast::<S::f32s>();
-                *sums = [row.read_unaligned(), row.add(1).read_unaligned()];
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = row.add(v).read_unaligned();
+                }
             }
         }
         let mut next = next;
@@ -164,33 +204,36 @@ unsafe fn tile<S: Simd, const M: usize>(
         }
         for (m, sums) in sums.iter().enumerate() {
             let row = out.add(m * shape.out_stride).cast::<S::f32s>();
-            row.write_unaligned(sums[0]);
-            row.add(1).write_unaligned(sums[1]);
+            for (v, sum) in sums.iter().enumerate() {
+                row.add(v).write_unaligned(*sum);
+            }
         }
     }
 }
 
-/// Adds the products of one value of each of `M` rows, `stride` values apart, and one row of the panel.
+/// Adds the products of one value of each of `M` rows, `stride` values apart, and the first `V` vectors of one row of
+/// the panel.
 ///
 /// # Safety
 ///
-/// `left` has `M` values `stride` apart, and `right` [`columns`] values.
+/// `left` has `M` values `stride` apart, and `right` `V` vectors.
 #[inline(always)]
-unsafe fn add_products<S: Simd, const M: usize>(
+unsafe fn add_products<S: Simd, const M: usize, const V: usize>(
     simd: S,
     left: *const f32,
     stride: usize,
     right: *const f32,
-    sums: &mut [[S::f32s; 2]; M],
+    sums: &mut [[S::f32s; V]; M],
 ) {
     // SAFETY: by the caller's promise.
     unsafe {
-        let first = right.cast::<S::f32s>().read_unaligned();
-        let second = right.add(S::F32_LANES).cast::<S::f32s>().read_unaligned();
+        let vectors: [S::f32s; V] =
+            std::array::from_fn(|v| right.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned());
         for (m, sums) in sums.iter_mut().enumerate() {
             let value = simd.splat_f32s(*left.add(m * stride));
-            sums[0] = simd.mul_add_f32s(value, first, sums[0]);
-            sums[1] = simd.mul_add_f32s(value, second, sums[1]);
+            for (sum, vector) in sums.iter_mut().zip(vectors) {
+                *sum = simd.mul_add_f32s(value, vector, *sum);
+            }
         }
     }
 }

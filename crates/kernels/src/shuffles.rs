@@ -6,7 +6,8 @@ use pulp::{Simd, WithSimd};
 use super::clips::{filled, value};
 use super::memory::Memory;
 use super::norm::silu;
-use super::tensor::{CHANNEL_ALIGNMENT, NhwcTensor, zero_padded};
+use super::sums::sum_of_squares;
+use super::tensor::{NhwcTensor, zero_padded};
 use super::threads::Threads;
 
 /// `torch.nn.functional.pixel_unshuffle` by 2: channels in the order (c, ph, pw).
@@ -158,13 +159,7 @@ impl WithSimd for Norm<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let Self { pixels, affine: (weight, bias), channels, eps, out, pitch } = self;
         for (pixel, out) in pixels.chunks_exact(pitch).zip(out.chunks_exact_mut(pitch)) {
-            let mut squares = [0f32; CHANNEL_ALIGNMENT];
-            for values in pixel.as_chunks::<CHANNEL_ALIGNMENT>().0 {
-                for (sum, value) in squares.iter_mut().zip(values) {
-                    *sum += value * value;
-                }
-            }
-            let sum = squares.iter().map(|sum| f64::from(*sum)).sum::<f64>();
+            let sum = sum_of_squares(pixel);
             let scale = (sum / channels as f64 + eps).sqrt().recip() as f32;
             for (((out, value), weight), bias) in out.iter_mut().zip(pixel).zip(weight).zip(bias) {
                 *out = value * scale * weight + bias;

@@ -63,3 +63,22 @@ impl ShiftedSums {
         }
     }
 }
+
+/// Values of a pixel that are added up side by side, so that compilers vectorize the loop.
+const SIDE_BY_SIDE: usize = 32;
+
+/// The sum of the squares of the channels of `pixel`.
+#[inline(always)]
+pub(crate) fn sum_of_squares(pixel: &[f32]) -> f64 {
+    let mut sums = [0f32; SIDE_BY_SIDE];
+    let (chunks, rest) = pixel.as_chunks::<SIDE_BY_SIDE>();
+    for values in chunks {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += value * value;
+        }
+    }
+    for (sum, value) in sums.iter_mut().zip(rest) {
+        *sum += value * value;
+    }
+    sums.iter().map(|sum| f64::from(*sum)).sum()
+}

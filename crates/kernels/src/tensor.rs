@@ -4,14 +4,14 @@ use super::memory::{Buffer, Memory};
 use super::sums::ChannelSums;
 
 /// Channels are padded with zeros to a multiple of this, which whole vectors of any width divide.
-pub(crate) const CHANNEL_ALIGNMENT: usize = 32;
+pub(crate) const CHANNEL_ALIGNMENT: usize = 16;
 
 /// Values that are written between two checks of the memory limit.
 const PART: usize = 4 << 20;
 
 /// The activation of one image of a batch, (height, width, channels) in f32, of any range.
 ///
-/// Pixels are `pitch` values apart: `channels` rounded up to a multiple of 32. The values between are
+/// Pixels are `pitch` values apart: `channels` rounded up to a multiple of 16. The values between are
 /// zero, so that kernels work on whole vectors. The value of channel `c` at row `y` and column `x` is
 /// `values()[(y * width + x) * pitch + c]`.
 ///
@@ -21,7 +21,7 @@ const PART: usize = 4 << 20;
 /// let memory = Memory::default();
 /// // Two channels of one row of two pixels.
 /// let tensor = NhwcTensor::from_chw(&memory, 1, 2, 2, &[1.0, 2.0, 3.0, 4.0]);
-/// assert_eq!((tensor.pitch, tensor.values().len()), (32, 64));
+/// assert_eq!((tensor.pitch, tensor.values().len()), (16, 32));
 /// let mut pixels = [0.0; 4];
 /// tensor.write_hwc(&mut pixels);
 /// assert_eq!(pixels, [1.0, 3.0, 2.0, 4.0]);
@@ -192,7 +192,7 @@ impl NhwcTensor {
     }
 }
 
-/// The pitch of a tensor of so many channels: rounded up to a multiple of 32.
+/// The pitch of a tensor of so many channels: rounded up to a multiple of 16.
 pub fn pitch_of(channels: usize) -> usize {
     channels.next_multiple_of(CHANNEL_ALIGNMENT)
 }

@@ -62,18 +62,19 @@ impl Layer<'_> {
     /// How many values each buffer of [`Scratch`] holds for the largest block.
     pub fn scratch_lengths<const POINTS: usize, const TILE: usize>(
         &self,
-        columns: usize,
+        lanes: usize,
     ) -> [usize; 3] {
         let (tall, wide) = (self.blocks.rows, self.blocks.columns);
-        let [points, products] = self.strides(columns);
+        let [points, products] = self.strides(lanes);
         let patch = (tall * TILE + 2) * (wide * TILE + 2) * CHANNEL_ALIGNMENT;
         [patch, POINTS * POINTS * points.point, POINTS * POINTS * products.point]
     }
 
     /// Those of points and of products.
-    fn strides(&self, columns: usize) -> [Strides; 2] {
+    fn strides(&self, lanes: usize) -> [Strides; 2] {
         let tiles = self.blocks.rows * self.blocks.columns;
-        [self.input.pitch + SKEW, CHUNK * columns].map(|tile| Strides::new(tiles, tile))
+        let products = self.layout.vectors.min(2 * CHUNK) * lanes;
+        [self.input.pitch + SKEW, products].map(|tile| Strides::new(tiles, tile))
     }
 }
 
@@ -112,7 +113,7 @@ where
         let (inputs, tiles) = (layer.params.inputs, place.tall * place.wide);
         let (columns, layout) = (columns::<S>(), layer.layout);
         // Those of the largest block, so that products which are never computed stay where they are.
-        let [point_strides, product_strides] = layer.strides(columns);
+        let [point_strides, product_strides] = layer.strides(S::F32_LANES);
         let used = |point: usize| {
             let is_zero = [point / POINTS, point % POINTS].contains(&T::MINUS_ONE);
             !(layer.params.upsample && is_zero)
@@ -132,11 +133,11 @@ where
             }
         }
         for first in (0..layout.panels).step_by(CHUNK) {
-            let panels = CHUNK.min(layout.panels - first);
+            let vectors = layout.vectors.min(2 * (first + CHUNK)) - 2 * first;
             let shape = Shape {
                 rows: tiles,
                 depth: inputs,
-                panels,
+                vectors,
                 left_stride: point_strides.tile,
                 panel_stride: layout.panel_stride,
                 out_stride: product_strides.tile,
@@ -149,11 +150,11 @@ where
                 let products = &mut products[point * product_strides.point..];
                 product(simd, shape, points, &layer.weights[weights..], products);
             }
-            let out = Out { layer, target, place, channel: first * columns, vectors: 2 * panels };
+            let out = Out { layer, target, place, channel: first * columns, vectors };
             let sums = transform_output::<S, T, POINTS, TILE>(simd, out, products, product_strides);
             // SAFETY: every block has its own number, so parts do not overlap.
             let all = unsafe { target.sums.part(task * 2 * target.pitch, 2 * target.pitch) };
-            for (vector, sums) in sums.iter().enumerate().take(2 * panels) {
+            for (vector, sums) in sums.iter().enumerate().take(vectors) {
                 let channel = first * columns + vector * S::F32_LANES;
                 sums.write(&mut all[channel..], target.pitch, S::F32_LANES);
             }

@@ -14,7 +14,6 @@ use std::marker::PhantomData;
 use pulp::{Simd, WithSimd};
 
 use crate::memory::{Buffer, Workspace};
-use crate::product::columns;
 use crate::sums::ChannelSums;
 use crate::tensor::{NhwcTensor, zero_padded};
 use crate::threads::{Shared, Threads, for_each_with};
@@ -147,7 +146,7 @@ fn scratch<S: Simd, const POINTS: usize, const TILE: usize>(
     workspace: &Workspace,
     layer: &Layer,
 ) -> Scratch {
-    let [patch, points, products] = layer.scratch_lengths::<POINTS, TILE>(columns::<S>());
+    let [patch, points, products] = layer.scratch_lengths::<POINTS, TILE>(S::F32_LANES);
     let buffer = |len| -> Buffer { workspace.scratch_buffer(len) };
     let (patch, points, products) = (buffer(patch), buffer(points), buffer(products));
     Scratch { patch, points, products, cleared: false }

@@ -11,8 +11,7 @@ use pulp::{Simd, WithSimd};
 
 use super::problem::Conv2dParams;
 use super::transform::Transforms;
-use crate::product::columns;
-use crate::tensor::CHANNEL_ALIGNMENT;
+use crate::product::{MOST_COLUMNS, columns};
 use crate::threads::{Shared, Threads};
 use crate::vectors::{load, store};
 
@@ -25,6 +24,8 @@ const GAP: usize = 16;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WeightLayout {
     pub panels: usize,
+    /// Vectors of output channels, of which each panel has two; the last may be used by half.
+    pub vectors: usize,
     pub panel_stride: usize,
     pub point_stride: usize,
 }
@@ -33,8 +34,9 @@ impl WeightLayout {
     #[inline(always)]
     pub fn new<S: Simd>(params: Conv2dParams, points: usize) -> Self {
         let point_stride = params.inputs * columns::<S>() + GAP;
-        let panels = params.outputs.div_ceil(columns::<S>());
-        Self { panels, panel_stride: points * points * point_stride, point_stride }
+        let vectors = params.outputs.div_ceil(S::F32_LANES);
+        let panel_stride = points * points * point_stride;
+        Self { panels: vectors.div_ceil(2), vectors, panel_stride, point_stride }
     }
 
     /// How many values the transformed weights take.
@@ -131,7 +133,7 @@ where
         // SAFETY: panels do not overlap.
         let weights = unsafe { shared.part(panel * layout.panel_stride, layout.panel_stride) };
         // By place in the 3x3 kernel, then output channel.
-        let mut kernels = [0f32; 9 * CHANNEL_ALIGNMENT];
+        let mut kernels = [0f32; 9 * MOST_COLUMNS];
         for input in 0..params.inputs {
             for (column, output) in (first..last).enumerate() {
                 let kernel = &params.weight[(output * params.inputs + input) * 9..][..9];
