@@ -12,15 +12,15 @@ use super::limit::Limit;
 /// make many, also run under emulators that keep a record of each reserved page.
 const RESERVED: usize = 1 << if cfg!(test) { 30 } else { usize::BITS / 8 * 5 };
 
-/// Alignment of blocks in bytes, so that huge pages can back them.
-const STEP: usize = 2 << 20;
+/// Blocks begin at multiples of so many bytes. The system backs all of them together by huge pages.
+const STEP: usize = 64 << 10;
 
 /// Bytes that are kept from one run to the next, in which a small model's runs take place: what is given back
 /// has to be cleared again.
 const KEPT: usize = 64 << 20;
 
-/// Buffers of fewer bytes come from the allocator.
-const LARGE: usize = 1 << 20;
+/// Buffers of fewer bytes come from the allocator, and are filled with zeros.
+const LARGE: usize = STEP;
 
 /// What [`Buffer`]s are allocated from: a handle, whose clones share the memory.
 #[derive(Debug, Clone)]

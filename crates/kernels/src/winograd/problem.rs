@@ -6,6 +6,10 @@ use crate::tensor::NhwcTensor;
 /// Transformed input that a thread works on at once, in bytes.
 const BLOCK_BYTES: usize = 5 << 20;
 
+/// Input channels up to which the weights stay in a core's cache, so that blocks may be small enough to stay there
+/// beside them.
+const FEW_CHANNELS: usize = 112;
+
 /// A 3x3 convolution of stride 1 whose padding of one keeps the size.
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2dParams<'a> {
@@ -54,7 +58,8 @@ impl Blocks {
     ) -> Self {
         let (tall, wide) = (height.div_ceil(TILE), width.div_ceil(TILE));
         let bytes_per_tile = POINTS * POINTS * pitch * size_of::<f32>();
-        let tiles = (BLOCK_BYTES / bytes_per_tile).clamp(12, 192);
+        let most = if pitch <= FEW_CHANNELS { 48 } else { 192 };
+        let tiles = (BLOCK_BYTES / bytes_per_tile).clamp(12, most);
         // Nearly square blocks have the shortest borders, which are read twice; rows and columns are
         // distributed evenly.
         let across = wide.div_ceil(((tiles as f64).sqrt() * 1.5) as usize);
