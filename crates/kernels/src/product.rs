@@ -1,7 +1,9 @@
 //! Products of small matrices, of which the right one is packed: the inner loops of convolutions,
 //! attention and linear layers.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
+
+use super::vectors::{Cache, prefetch};
 
 /// Rows of the output that are accumulated in registers at once: AVX-512 has 32 of them, others have 16, or vectors
 /// half as long as AVX2's.
@@ -47,15 +49,11 @@ impl Shape {
     }
 }
 
-/// Steps of depth in which one row of the next panel is prefetched, so that four times six rows or twice twelve fetch all
-/// of it.
+/// Tiles of rows that prefetch the next panel, a share each: four of six rows, or two of twelve.
 #[inline(always)]
-const fn steps_a_row<S: Simd>() -> usize {
+const fn shares<S: Simd>() -> usize {
     24 / rows_at_once::<S>()
 }
-
-/// Values of a cache line.
-const LINE: usize = 16;
 
 /// `out` = `left` * `right`, or `out` += `left` * `right`.
 ///
@@ -78,26 +76,27 @@ pub(crate) fn product<S: Simd>(
     assert!(right.len() >= (panels - 1) * panel_stride + depth * columns);
     assert!(out.len() >= (rows - 1) * out_stride + vectors * S::F32_LANES);
     // Rows in the outer loop: a row is read from memory once, and from the cache for the other panels.
-    let (most, steps) = (rows_at_once::<S>(), steps_a_row::<S>());
+    let (most, shares) = (rows_at_once::<S>(), shares::<S>());
     for row in (0..rows).step_by(most) {
         let left = &left[row * left_stride..];
         for panel in 0..panels {
             let right = &right[panel * panel_stride..];
             // The first tiles of rows prefetch a share each, the others nothing new.
-            let share = row / most * (depth / steps) * columns;
-            let next = match shape.ahead > 0 && row < steps * most {
+            let share = row / most * (depth * columns / shares);
+            let next = match shape.ahead > 0 && row < shares * most {
                 true => right.as_ptr().wrapping_add(shape.ahead + share),
                 false => right.as_ptr(),
             };
-            let out = &mut out[row * out_stride + panel * columns..];
-            let rows = most.min(rows - row);
+            let (left, right) = (left.as_ptr(), right.as_ptr());
+            let out = out[row * out_stride + panel * columns..].as_mut_ptr();
+            let Shape { add, .. } = shape;
+            let tile = Tile { left, right, next, out, depth, left_stride, out_stride, add };
+            let run = match vectors - 2 * panel {
+                1 => tiles::<S, 1>(),
+                _ => tiles::<S, 2>(),
+            };
             // SAFETY: the assertions above cover all rows, and the vectors of all panels.
-            unsafe {
-                match vectors - 2 * panel {
-                    1 => rows_of::<S, 1>(simd, shape, rows, left, right, next, out),
-                    _ => rows_of::<S, 2>(simd, shape, rows, left, right, next, out),
-                }
-            }
+            unsafe { run[most.min(rows - row) - 1](simd, tile) };
         }
     }
 }
@@ -120,92 +119,78 @@ pub(crate) fn product_by_panel<S: Simd>(
     }
 }
 
-/// [`tile`] of so many `rows`.
-///
-/// # Safety
-///
-/// As of [`tile`].
-#[inline(always)]
-unsafe fn rows_of<S: Simd, const V: usize>(
-    simd: S,
-    shape: Shape,
-    rows: usize,
-    left: &[f32],
-    right: &[f32],
+/// Some rows of one panel.
+#[derive(Clone, Copy)]
+struct Tile {
+    left: *const f32,
+    right: *const f32,
+    /// From where on cache lines are prefetched.
     next: *const f32,
-    out: &mut [f32],
-) {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        match rows {
-            1 => tile::<S, 1, V>(simd, shape, left, right, next, out),
-            2 => tile::<S, 2, V>(simd, shape, left, right, next, out),
-            3 => tile::<S, 3, V>(simd, shape, left, right, next, out),
-            4 => tile::<S, 4, V>(simd, shape, left, right, next, out),
-            5 => tile::<S, 5, V>(simd, shape, left, right, next, out),
-            6 => tile::<S, 6, V>(simd, shape, left, right, next, out),
-            7 => tile::<S, 7, V>(simd, shape, left, right, next, out),
-            8 => tile::<S, 8, V>(simd, shape, left, right, next, out),
-            9 => tile::<S, 9, V>(simd, shape, left, right, next, out),
-            10 => tile::<S, 10, V>(simd, shape, left, right, next, out),
-            11 => tile::<S, 11, V>(simd, shape, left, right, next, out),
-            _ => tile::<S, 12, V>(simd, shape, left, right, next, out),
-        }
-    }
+    out: *mut f32,
+    depth: usize,
+    left_stride: usize,
+    out_stride: usize,
+    add: bool,
 }
 
-/// `M` rows of the first `V` vectors of one panel; cache lines from `next` on are prefetched.
+/// What computes tiles of 1 to 12 rows and `V` vectors.
 ///
 /// # Safety
 ///
-/// `left` has `M` rows, `right` one panel, and `out` `M` rows of `V` vectors.
+/// `left` has so many rows, `right` one panel, and `out` so many rows of `V` vectors.
 #[inline(always)]
-unsafe fn tile<S: Simd, const M: usize, const V: usize>(
-    simd: S,
-    shape: Shape,
-    left: &[f32],
-    right: &[f32],
-    next: *const f32,
-    out: &mut [f32],
-) {
-    let lanes = S::F32_LANES;
-    let (left, right, out) = (left.as_ptr(), right.as_ptr(), out.as_mut_ptr());
-    let mut sums = [[simd.splat_f32s(0.0); V]; M];
-    // SAFETY: in bounds by the caller's promise.
-    unsafe {
-        if shape.add {
-            for (m, sums) in sums.iter_mut().enumerate() {
-                let row = out.add(m * shape.out_stride).cast::<S::f32s>();
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = row.add(v).read_unaligned();
+fn tiles<S: Simd, const V: usize>() -> [unsafe fn(S, Tile); 12] {
+    [
+        compute::<S, 1, V>,
+        compute::<S, 2, V>,
+        compute::<S, 3, V>,
+        compute::<S, 4, V>,
+        compute::<S, 5, V>,
+        compute::<S, 6, V>,
+        compute::<S, 7, V>,
+        compute::<S, 8, V>,
+        compute::<S, 9, V>,
+        compute::<S, 10, V>,
+        compute::<S, 11, V>,
+        compute::<S, 12, V>,
+    ]
+}
+
+/// Not inlined: among other code, compilers load the values of all rows at once, for which there are no registers.
+unsafe fn compute<S: Simd, const M: usize, const V: usize>(simd: S, tile: Tile) {
+    simd.vectorize(Rows::<M, V>(tile));
+}
+
+/// `M` rows of the first `V` vectors of one panel.
+struct Rows<const M: usize, const V: usize>(Tile);
+
+impl<const M: usize, const V: usize> WithSimd for Rows<M, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Tile { left, right, next, out, depth, left_stride, out_stride, add } = self.0;
+        let mut sums = [[simd.splat_f32s(0.0); V]; M];
+        // SAFETY: in bounds by the promise of who called [`compute`].
+        unsafe {
+            if add {
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    let row = out.add(m * out_stride).cast::<S::f32s>();
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = row.add(v).read_unaligned();
+                    }
                 }
             }
-        }
-        let mut next = next;
-        let steps = steps_a_row::<S>();
-        let whole = shape.depth / steps * steps;
-        for start in (0..whole).step_by(steps) {
-            for line in (0..2 * lanes).step_by(LINE) {
-                prefetch(next.wrapping_add(line));
+            for k in 0..depth {
+                prefetch(Cache::Second, next.wrapping_add(k * columns::<S>() / shares::<S>()));
+                let right = right.add(k * columns::<S>());
+                add_products(simd, left.add(k), left_stride, right, &mut sums);
             }
-            next = next.wrapping_add(2 * lanes);
-            for k in start..start + steps {
-                add_products(
-                    simd,
-                    left.add(k),
-                    shape.left_stride,
-                    right.add(2 * lanes * k),
-                    &mut sums,
-                );
-            }
-        }
-        for k in whole..shape.depth {
-            add_products(simd, left.add(k), shape.left_stride, right.add(2 * lanes * k), &mut sums);
-        }
-        for (m, sums) in sums.iter().enumerate() {
-            let row = out.add(m * shape.out_stride).cast::<S::f32s>();
-            for (v, sum) in sums.iter().enumerate() {
-                row.add(v).write_unaligned(*sum);
+            for (m, sums) in sums.iter().enumerate() {
+                let row = out.add(m * out_stride).cast::<S::f32s>();
+                for (v, sum) in sums.iter().enumerate() {
+                    row.add(v).write_unaligned(*sum);
+                }
             }
         }
     }
@@ -236,17 +221,4 @@ unsafe fn add_products<S: Simd, const M: usize, const V: usize>(
             }
         }
     }
-}
-
-/// Prefetches a cache line. The address need not be valid.
-#[inline(always)]
-fn prefetch(line: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint that never faults, and that every x86-64 processor has.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T1>(line.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = line;
 }

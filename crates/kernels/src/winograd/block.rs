@@ -15,13 +15,17 @@ use crate::product::{Shape, columns, product};
 use crate::sums::ShiftedSums;
 use crate::tensor::{CHANNEL_ALIGNMENT, NhwcTensor};
 use crate::threads::Shared;
-use crate::vectors::{load, store};
+use crate::vectors::{Cache, load, prefetch, store};
 
 /// Panels of output channels that are computed at once.
 const CHUNK: usize = 2;
 
 /// Unused values after each row of a matrix, so that rows map to different sets of the cache.
 const SKEW: usize = 16;
+
+/// Pixels that are read ahead: processors follow steps of a pixel within a page only, of which a few channels are a
+/// small part.
+const AHEAD: usize = 16;
 
 /// What all blocks of a layer read.
 pub(super) struct Layer<'a> {
@@ -210,6 +214,7 @@ fn fill_patch<const TILE: usize>(
                 continue;
             }
             let pixel = &line[(x >> halve) * pitch + first..][..CHANNEL_ALIGNMENT];
+            prefetch(Cache::First, pixel.as_ptr().wrapping_add(AHEAD * pitch));
             match layer.params.normalize {
                 Some(normalize) => normalize.apply(first, pixel, out),
                 None => out.copy_from_slice(pixel),
