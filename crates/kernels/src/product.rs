@@ -133,11 +133,7 @@ struct Tile {
     add: bool,
 }
 
-/// What computes tiles of 1 to 12 rows and `V` vectors.
-///
-/// # Safety
-///
-/// `left` has so many rows, `right` one panel, and `out` so many rows of `V` vectors.
+/// [`compute`] for 1 to 12 rows of `V` vectors.
 #[inline(always)]
 fn tiles<S: Simd, const V: usize>() -> [unsafe fn(S, Tile); 12] {
     [
@@ -156,12 +152,17 @@ fn tiles<S: Simd, const V: usize>() -> [unsafe fn(S, Tile); 12] {
     ]
 }
 
-/// Not inlined: among other code, compilers load the values of all rows at once, for which there are no registers.
+/// Computes `M` rows of the first `V` vectors of one panel. Called through [`tiles`], so that it is not inlined: among
+/// other code, compilers load the values of all rows at once, for which there are no registers.
+///
+/// # Safety
+///
+/// `left` has `M` rows, `right` one panel, and `out` `M` rows of `V` vectors.
 unsafe fn compute<S: Simd, const M: usize, const V: usize>(simd: S, tile: Tile) {
     simd.vectorize(Rows::<M, V>(tile));
 }
 
-/// `M` rows of the first `V` vectors of one panel.
+/// What [`compute`] does, on one instruction set.
 struct Rows<const M: usize, const V: usize>(Tile);
 
 impl<const M: usize, const V: usize> WithSimd for Rows<M, V> {
