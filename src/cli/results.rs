@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::metrics::Visibility;
 use crate::output::write_all_atomically;
 use crate::pictures::{montage, with_scale};
-use crate::pipeline::Checked;
-use crate::pixels::{Alpha8, encode_frames_png, encode_png, encode_rgba_png};
+use crate::pipeline::{Checked, CheckedClip};
+use crate::pixels::{encode_png, encode_rgba_png};
 use crate::report::Illustrations;
 use crate::tensor_file::to_safetensors;
 use crate::{Error, Result, Rgb8};
@@ -30,7 +30,7 @@ pub fn write(
             path,
             match &checked.clip {
                 None => encode_rgba_png(picture, checked.picture_alpha.as_ref())?,
-                Some(clip) => animated(&clip.pictures)?,
+                Some(clip) => clip.pictures_png()?,
             },
         ));
     }
@@ -39,7 +39,7 @@ pub fn write(
             path,
             match &checked.clip {
                 None => encode_rgba_png(&checked.seen, checked.seen_alpha.as_ref())?,
-                Some(clip) => animated(&clip.seen)?,
+                Some(clip) => clip.seen_png()?,
             },
         ));
     }
@@ -70,12 +70,7 @@ pub fn write(
         files.push((path, encode_png(&montage(seen, picture, visibility, ["input", "output"])?)?));
     }
     if let (Some(path), Some(trace)) = (&outputs.report, &checked.trace) {
-        let clip = match &checked.clip {
-            Some(clip) if !clip.pictures.is_empty() => {
-                Some((animated(&clip.seen)?, animated(&clip.pictures)?))
-            }
-            _ => None,
-        };
+        let clip = checked.clip.as_ref().map(CheckedClip::animations).transpose()?.flatten();
         let illustrations = Illustrations {
             clip: clip.as_ref().map(|(input, output)| (&input[..], &output[..])),
             pictures: checked.pair(),
@@ -89,11 +84,6 @@ pub fn write(
         files.push((path, console.page(&page)));
     }
     write_all_atomically(&files)
-}
-
-fn animated(frames: &[(Rgb8, Option<Alpha8>)]) -> Result<Vec<u8>> {
-    let frames: Vec<_> = frames.iter().map(|(pixels, alpha)| (pixels, alpha.as_ref())).collect();
-    encode_frames_png(&frames)
 }
 
 /// What a heat map is made from.

@@ -10,7 +10,7 @@ use super::picture::{Picture, Seen, Taken, picture_of};
 use crate::config::{FRAMES_OF_A_LATENT, VaeConfig};
 use crate::memory::available_bytes;
 use crate::metrics::PixelMetrics;
-use crate::pixels::{Alpha8, Exif, OpenedImage, open_frames, open_frames_bytes};
+use crate::pixels::{Alpha8, Exif, OpenedImage, encode_frames_png, open_frames, open_frames_bytes};
 use crate::report::{ClipReport, ClipTensor};
 use crate::{Error, ErrorKind, Result, Rgb8};
 
@@ -31,6 +31,43 @@ pub struct CheckedClip {
     pub decoded: Array4<f32>,
 }
 
+impl CheckedClip {
+    /// What the VAE saw, as an animated PNG.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be encoded.
+    pub fn seen_png(&self) -> Result<Vec<u8>> {
+        animated_png(&self.seen)
+    }
+
+    /// What was decoded, as an animated PNG.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be encoded; in bf16, which has no picture.
+    pub fn pictures_png(&self) -> Result<Vec<u8>> {
+        animated_png(&self.pictures)
+    }
+
+    /// Both for a page, what the VAE saw first; `None` where the arithmetic has no picture.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be encoded.
+    pub fn animations(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        match self.pictures.is_empty() {
+            true => Ok(None),
+            false => Ok(Some((self.seen_png()?, self.pictures_png()?))),
+        }
+    }
+}
+
+fn animated_png(frames: &[(Rgb8, Option<Alpha8>)]) -> Result<Vec<u8>> {
+    let frames: Vec<_> = frames.iter().map(|(pixels, alpha)| (pixels, alpha.as_ref())).collect();
+    encode_frames_png(&frames)
+}
+
 /// The frames behind the first one.
 pub(super) struct Later {
     frames: Vec<Taken>,
@@ -39,8 +76,8 @@ pub(super) struct Later {
 }
 
 impl Picture<'_> {
-    /// The first of `count` frames, and those behind it: of an animation, of a folder's pictures by name, or of a still
-    /// picture that is repeated.
+    /// The first of `count` frames, and those behind it: of an animation, of a folder's pictures by name, of what is in
+    /// memory, or of a still picture that is repeated.
     pub(super) fn frames(
         self,
         count: usize,
@@ -56,6 +93,13 @@ impl Picture<'_> {
             let taken = |opened| Taken::of_file(&name, opened, exif, config);
             opened.into_iter().map(taken).collect::<Result<Vec<_>>>()
         };
+        let in_memory = |frames: Vec<Self>| {
+            if frames.len() > 1 {
+                enough(&name, frames.len(), count)?;
+            }
+            let frames = frames.into_iter().take(count);
+            frames.map(|frame| frame.taken(exif, config)).collect::<Result<Vec<_>>>()
+        };
         let opened = match self {
             Self::File(path) if path.is_dir() => {
                 let files = pictures_in(path)?;
@@ -65,7 +109,23 @@ impl Picture<'_> {
             }
             Self::File(path) => animated(open_frames(path, count)?)?,
             Self::Bytes { name, bytes } => animated(open_frames_bytes(name, bytes, count)?)?,
-            in_memory => vec![in_memory.taken(exif, config)?],
+            Self::Frames { name, frames, mut notes } => {
+                let pixels = |(pixels, alpha)| {
+                    // What is said of all of them is said once.
+                    let notes = std::mem::take(&mut notes);
+                    Picture::Pixels { name, pixels, alpha, notes }
+                };
+                in_memory(frames.into_iter().map(pixels).collect())?
+            }
+            Self::Sample { name, sample } => {
+                let frames = sample.axis_chunks_iter(Axis(0), 1);
+                in_memory(
+                    frames
+                        .map(|frame| Picture::Sample { name, sample: frame.to_owned() })
+                        .collect(),
+                )?
+            }
+            Self::Pixels { .. } => in_memory(vec![self])?,
         };
         let mut frames = opened.into_iter();
         let Some(mut first) = frames.next() else {

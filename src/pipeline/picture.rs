@@ -37,8 +37,19 @@ pub enum Picture<'a> {
         /// What the user should know of how they came about, for the report.
         notes: Vec<String>,
     },
+    /// The frames of a clip, each as [`Self::Pixels`], where [`CheckOptions::frames`](super::CheckOptions::frames) asks
+    /// for them; reports call them `name`.
+    Frames {
+        /// In place of a path.
+        name: &'a Path,
+        /// Upright, before any resizing.
+        frames: Vec<(Rgb8, Option<Alpha8>)>,
+        /// What the user should know of how they came about, for the report.
+        notes: Vec<String>,
+    },
     /// What the encoder is given, (1, 3, H, W) with values in [-1, 1], or (1, 4, H, W) in RGBA: nothing is
-    /// resized, and it is compared by its own 8-bit picture, as [`denormalize`] makes it.
+    /// resized, and it is compared by its own 8-bit picture, as [`denormalize`] makes it. The frames of a clip are
+    /// (T, 3, H, W).
     Sample {
         /// In place of a path.
         name: &'a Path,
@@ -87,6 +98,7 @@ impl Picture<'_> {
             Self::File(name)
             | Self::Bytes { name, .. }
             | Self::Pixels { name, .. }
+            | Self::Frames { name, .. }
             | Self::Sample { name, .. } => name,
         }
     }
@@ -118,6 +130,11 @@ impl Picture<'_> {
                     config.has_alpha().then(|| alpha.unwrap_or_else(|| Alpha8::opaque(&pixels)));
                 Ok(in_memory(pixels, alpha, notes, None))
             }
+            Self::Frames { name, frames, .. } => Err(Error::image(
+                name,
+                format!("expected one picture, found {} frames", frames.len()),
+                "ask for `frames`, or give one of them",
+            )),
             Self::Sample { name, sample } => {
                 check_sample(name, &sample, if config.has_alpha() { 4 } else { 3 })?;
                 let pixels = denormalize(sample.view(), Dtype::F32)?;
@@ -232,7 +249,7 @@ fn check_sample(name: &Path, sample: &Array4<f32>, channels: usize) -> Result<()
     if !matches!(sample.dim(), (1, found, 1.., 1..) if found == channels) {
         return refused(
             format!("expected a sample of shape (1, {channels}, H, W), found {:?}", sample.dim()),
-            "send one picture at a time, channels before height and width",
+            "send one picture at a time, channels before height and width; or ask for `frames` of a clip",
         );
     }
     // f16 and bf16 may round past the end.

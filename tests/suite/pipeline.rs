@@ -101,6 +101,40 @@ fn what_is_in_memory_is_judged_as_its_file() {
 }
 
 #[test]
+fn frames_in_memory_are_a_clip() {
+    const WAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/wan/models/wan-small");
+    let pipeline = small().repo(WAN).build().unwrap();
+    let name = std::path::Path::new("a clip");
+    let photo = pixels::open(PHOTO.as_ref()).unwrap().pixels;
+    let of_side = |number: usize| resize_bicubic(&photo, 64 + number, 64).unwrap();
+    let frames: Vec<_> =
+        (0..6).map(|number| resize_bicubic(&of_side(8 * number), 40, 32).unwrap()).collect();
+    let samples: Vec<_> = frames.iter().map(|frame| normalize(frame, Dtype::F32)).collect();
+    let samples: Vec<_> = samples.iter().map(Array4::view).collect();
+    let sample = ndarray::concatenate(ndarray::Axis(0), &samples).unwrap();
+    let pixels = |count: usize| Picture::Frames {
+        name,
+        frames: frames[..count].iter().map(|frame| (frame.clone(), None)).collect(),
+        notes: vec!["from a camera".to_owned()],
+    };
+    let mut options = CheckOptions::default();
+    options.frames = Some(5);
+    let of_pixels = pipeline.check_with(pixels(6), &options, |_| ()).unwrap();
+    let sample = Picture::Sample { name, sample };
+    let of_sample = pipeline.check_with(sample, &options, |_| ()).unwrap();
+    assert!(of_pixels.report.notes.iter().any(|note| note == "from a camera"));
+    let [clip, other] = [&of_pixels, &of_sample].map(|checked| checked.clip.as_ref().unwrap());
+    assert_eq!((clip.decoded.dim(), clip.seen.len()), ((5, 3, 32, 40), 5));
+    assert_eq!((&clip.decoded, &clip.latents), (&other.decoded, &other.latents));
+    assert_ne!(clip.seen[0], clip.seen[4]);
+    let problem = |picture, options| {
+        pipeline.check_with(picture, &options, |_| ()).unwrap_err().problem().to_owned()
+    };
+    assert_eq!(problem(pixels(3), options), "expected 5 frames, found 3");
+    assert_eq!(problem(pixels(5), CheckOptions::default()), "expected one picture, found 5 frames");
+}
+
+#[test]
 fn errors_name_parameters_and_no_flag() {
     let mut options = at_64();
     options.size = Some((8, 8));

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anstream::adapter::strip_str;
-use ndarray::{Array3, Array4, ArrayBase, Data, Dimension};
+use ndarray::{Array3, Array4, ArrayBase, Axis, Data, Dimension, stack};
 use numpy::{Element, IntoPyArray, PyArray, PyArray3, PyArray4};
 use pyo3::prelude::*;
 use vae_fidelity::output::write_all_atomically;
-use vae_fidelity::pipeline::{self, TraceOptions};
+use vae_fidelity::pipeline::{self, CheckedClip, TraceOptions};
 use vae_fidelity::pixels::Alpha8;
 use vae_fidelity::report::Illustrations;
 use vae_fidelity::trace::TraceFile;
@@ -63,7 +63,18 @@ impl Checked {
         self.checked.picture.as_ref().map(|picture| array(picture, alpha).into_pyarray(py))
     }
 
-    /// The tensor of that name, `latents`, `moments`, `noise` or `decoded`, without a copy.
+    /// What came back of a clip, (frames, height, width, 3), or 4 where the VAE is one of RGBA, 8-bit.
+    fn clip_pictures<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray4<u8>>> {
+        let clip = self.checked.clip.as_ref()?;
+        let frames = clip.pictures.iter().map(|(pixels, alpha)| array(pixels, alpha.as_ref()));
+        let frames: Vec<_> = frames.collect();
+        let views: Vec<_> = frames.iter().map(Array3::view).collect();
+        // None where the arithmetic has no picture.
+        Some(stack(Axis(0), &views).ok()?.into_pyarray(py))
+    }
+
+    /// The tensor of that name, `latents`, `moments`, `noise` or `decoded`, of the picture or, behind `clip_`, of the
+    /// clip, without a copy.
     fn tensor<'py>(
         slf: &Bound<'py, Self>,
         name: &str,
@@ -74,6 +85,10 @@ impl Checked {
             "moments" => checked.moments.as_ref(),
             "noise" => checked.noise.as_ref(),
             "decoded" => Some(&checked.decoded),
+            "clip_latents" => checked.clip.as_ref().map(|clip| &clip.latents),
+            "clip_moments" => checked.clip.as_ref().and_then(|clip| clip.moments.as_ref()),
+            "clip_noise" => checked.clip.as_ref().and_then(|clip| clip.noise.as_ref()),
+            "clip_decoded" => checked.clip.as_ref().map(|clip| &clip.decoded),
             _ => None,
         };
         tensor.map(|tensor| view(tensor, slf)).transpose()
@@ -102,8 +117,9 @@ impl Checked {
 }
 
 fn page(checked: &pipeline::Checked, trace: &TraceFile, command: &str) -> Result<String> {
+    let clip = checked.clip.as_ref().map(CheckedClip::animations).transpose()?.flatten();
     let page = checked.report.to_html(&Illustrations {
-        clip: None,
+        clip: clip.as_ref().map(|(input, output)| (&input[..], &output[..])),
         pictures: checked.pair(),
         decoded_image: None,
         visibility: checked.visibility.as_ref(),

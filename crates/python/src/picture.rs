@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::s;
+use ndarray::{ArrayView3, s};
 use numpy::{PyReadonlyArray3, PyReadonlyArray4};
 use pyo3::prelude::*;
 use vae_fidelity::diagnosis::UserPicture;
@@ -15,7 +15,9 @@ use vae_fidelity::{Error, Result, Rgb8};
 pub enum Given<'py> {
     /// (height, width, 3), or 4 with alpha, 8-bit.
     Pixels(PyReadonlyArray3<'py, u8>),
-    /// (1, 3, height, width) in [-1, 1], or 4 with alpha.
+    /// (frames, height, width, 3), or 4 with alpha, 8-bit.
+    Frames(PyReadonlyArray4<'py, u8>),
+    /// (1, 3, height, width) in [-1, 1], or 4 with alpha; more than one are the frames of a clip.
     Sample(PyReadonlyArray4<'py, f32>),
     /// A picture's file.
     Bytes(Vec<u8>),
@@ -28,6 +30,7 @@ pub enum Owned {
     File(PathBuf),
     Bytes(Vec<u8>),
     Pixels(Rgb8, Option<Alpha8>),
+    Frames(Vec<(Rgb8, Option<Alpha8>)>),
     Sample(ndarray::Array4<f32>),
 }
 
@@ -38,27 +41,37 @@ impl Given<'_> {
             Self::Bytes(bytes) => Owned::Bytes(bytes),
             Self::Sample(sample) => Owned::Sample(sample.as_array().to_owned()),
             Self::Pixels(pixels) => {
-                let pixels = pixels.as_array();
-                let (height, width, channels) = pixels.dim();
-                if !matches!(channels, 3 | 4) {
-                    return Err(Error::image(
-                        name,
-                        format!("expected (height, width, 3), found {:?}", pixels.dim()),
-                        "convert it to RGB first, or to RGBA",
-                    ));
-                }
-                let colours = pixels.slice(s![.., .., ..3]).iter().copied().collect();
-                let alpha = match channels {
-                    4 => {
-                        let alpha = pixels.slice(s![.., .., 3]).iter().copied().collect();
-                        Some(Alpha8::new(width, height, alpha)?)
-                    }
-                    _ => None,
-                };
-                Owned::Pixels(Rgb8::new(width, height, colours)?, alpha)
+                let (pixels, alpha) = pixels_of(pixels.as_array(), name)?;
+                Owned::Pixels(pixels, alpha)
+            }
+            Self::Frames(frames) => {
+                let frames = frames.as_array();
+                let frames = frames.outer_iter().map(|frame| pixels_of(frame, name));
+                Owned::Frames(frames.collect::<Result<_>>()?)
             }
         })
     }
+}
+
+/// The colours of (height, width, 3), and the alpha where there are 4.
+fn pixels_of(pixels: ArrayView3<u8>, name: &Path) -> Result<(Rgb8, Option<Alpha8>)> {
+    let (height, width, channels) = pixels.dim();
+    if !matches!(channels, 3 | 4) {
+        return Err(Error::image(
+            name,
+            format!("expected (height, width, 3), found {:?}", pixels.dim()),
+            "convert it to RGB first, or to RGBA",
+        ));
+    }
+    let colours = pixels.slice(s![.., .., ..3]).iter().copied().collect();
+    let alpha = match channels {
+        4 => {
+            let alpha = pixels.slice(s![.., .., 3]).iter().copied().collect();
+            Some(Alpha8::new(width, height, alpha)?)
+        }
+        _ => None,
+    };
+    Ok((Rgb8::new(width, height, colours)?, alpha))
 }
 
 impl Owned {
@@ -94,10 +107,12 @@ impl Owned {
         let opened = match self {
             Self::File(path) => vae_fidelity::pixels::open(&path)?,
             Self::Bytes(bytes) => vae_fidelity::pixels::open_bytes(name.as_ref(), bytes)?,
-            Self::Pixels(..) | Self::Sample(_) => {
+            Self::Pixels(..) | Self::Frames(_) | Self::Sample(_) => {
+                let found =
+                    if matches!(self, Self::Frames(_)) { "a clip" } else { "a tensor of floats" };
                 return Err(Error::option(
                     format!("`{name}`"),
-                    "expected a picture, found a tensor of floats",
+                    format!("expected a picture, found {found}"),
                     "give its 8-bit pixels, (H, W, 3)",
                 ));
             }
@@ -112,6 +127,9 @@ impl Owned {
             Self::Pixels(pixels, alpha) => {
                 let (pixels, alpha) = (pixels.clone(), alpha.clone());
                 Picture::Pixels { name, pixels, alpha, notes: notes.to_vec() }
+            }
+            Self::Frames(frames) => {
+                Picture::Frames { name, frames: frames.clone(), notes: notes.to_vec() }
             }
             Self::Sample(sample) => Picture::Sample { name, sample: sample.clone() },
         }

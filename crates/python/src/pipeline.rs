@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ndarray::s;
 use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 use vae_fidelity::baseline::Baseline;
@@ -157,7 +158,8 @@ impl Pipeline {
                 pipeline.check_with(sent, &asked, |step| tell(step.to_string()))
             })?;
             let sample = match picture {
-                picture::Owned::Sample(sample) => Some(sample),
+                // Of a clip the first frame is what went through as a picture.
+                picture::Owned::Sample(sample) => Some(sample.slice_move(s![..1, .., .., ..])),
                 _ => None,
             };
             Ok(Checked::new(checked, Again { loaded, name, sample, seed }))

@@ -231,6 +231,42 @@ def test_a_clip_goes_through_beside_its_first_frame(tmp_path):
         wan.check(tmp_path, frames=9)
 
 
+def test_frames_in_memory_are_judged_as_their_files(tmp_path):
+    wan = vae_fidelity.Pipeline(ROOT / "golden/wan/models/wan-small")
+    size = {"width": 40, "height": 32}
+    names = ("astronaut.png", "coffee.jpg", "cmyk.jpg", "rgba.png", "grey.png")
+    for number, name in enumerate(names):
+        (tmp_path / f"{number}-{name}").write_bytes((ROOT / "golden/images" / name).read_bytes())
+    of_files = wan.check(tmp_path, frames=5, **size)
+    frames = np.stack([vae_fidelity.preprocess(ROOT / "golden/images" / name, **size) for name in names])
+    sample = (frames.transpose(3, 0, 1, 2)[None] / 127.5 - 1).astype(np.float32)
+    samples = [sample[:, :, number] for number in range(5)]
+    for given in (frames, list(frames), sample, sample[0].swapaxes(0, 1), samples, np.concatenate([frames, frames])):
+        report = wan.check(given, frames=5)
+        assert len(report.clip.metrics) == 5 and not report.clip.still
+        assert np.allclose(report.clip_latents_array, of_files.clip_latents_array, atol=1e-4)
+        if isinstance(given, np.ndarray) and given.dtype == np.uint8:
+            assert report.clip.metrics == of_files.clip.metrics and report.metrics == of_files.metrics
+            assert np.array_equal(report.clip_latents_array, of_files.clip_latents_array)
+            assert np.array_equal(report.clip_pictures, of_files.clip_pictures)
+    assert report.clip_pictures.shape == (5, 32, 40, 3) and report.clip_latents_array.shape == (2, 16, 4, 5)
+    assert report.clip_decoded_array.shape == (5, 3, 32, 40) and report.clip_moments_array.shape == (2, 32, 4, 5)
+    assert wan.check(frames[0], frames=5).clip.still
+    assert wan.check(frames[0]).clip_pictures is None and wan.check(frames[0]).clip_latents_array is None
+    assert wan.check(sample, frames=5).to_html().count("data:image/png") > wan.check(frames[0]).to_html().count("data:image/png")
+    for given, asked, problem in (
+        (frames[:3], 5, "expected 5 frames, found 3"),
+        (frames, None, "expected one picture, found 5"),
+        (list(frames), None, "expected one picture, found 5"),
+        ([frames[0], frames[1][:16]], 5, r"one size and kind, .*frame 1"),
+        ([], 5, "has no frame"),
+        ([str(PHOTO)], 5, "found str as frame 0"),
+        (frames.astype(np.int32), 5, r"expected uint8 \(T, H, W, 3\)"),
+    ):
+        with pytest.raises(vae_fidelity.VaeFidelityError, match=problem):
+            wan.check(given, frames=asked)
+
+
 def test_a_draw_is_torch_s_of_that_seed(builtin, pixels):
     drawn = [builtin.check(pixels, sample=True, seed=seed).latents_array for seed in (7, 7, 8)]
     assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])

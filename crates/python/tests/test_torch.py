@@ -30,6 +30,17 @@ def test_a_pil_image_is_judged_as_its_file(pipeline):
     assert any("EXIF" in note for note in pipeline.check(turned).notes)
 
 
+def test_frames_as_pipelines_have_them_are_a_clip():
+    wan = vae_fidelity.Pipeline(ROOT / "golden/wan/models/wan-small")
+    photo = Image.open(PHOTO).convert("RGB")
+    images = [photo.crop((8 * number, 0, 8 * number + 40, 32)) for number in range(5)]
+    video = torch.stack([torch.from_numpy(np.array(image)) for image in images]).permute(3, 0, 1, 2)[None] / 127.5 - 1
+    of_images, of_video = wan.check(images, frames=5), wan.check(video, frames=5)
+    assert np.allclose(of_images.clip_latents_array, of_video.clip_latents_array, atol=1e-4)
+    assert len({frame.psnr_db for frame in of_images.clip.metrics}) == 5
+    assert of_images.input.path == "list of 5 PIL.Image" and of_video.input.path == "torch.Tensor"
+
+
 def test_preprocess_gives_pillow_s_bytes():
     ours = vae_fidelity.preprocess(PHOTO, width=72, height=56)
     theirs = np.asarray(Image.open(PHOTO).convert("RGB").resize((72, 56), Image.BICUBIC))

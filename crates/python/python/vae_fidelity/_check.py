@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union, overload
 
 from vae_fidelity._errors import VaeFidelityError
-from vae_fidelity._pictures import Picture
+from vae_fidelity._pictures import Clip, Picture
 from vae_fidelity._pipeline import Path, Pipeline
 from vae_fidelity._progress import Progress, Shown
 from vae_fidelity._report import Report
@@ -32,7 +32,7 @@ _OF_LIVE = (
 
 @overload
 def check(
-    picture: Picture,
+    picture: Clip,
     repo: Path = "builtin",
     *,
     subfolder: Optional[str] = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from vae_fidelity._errors import VaeFidelityError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import PIL.Image
     import torch
 
@@ -19,6 +21,11 @@ Picture = Union[str, "os.PathLike[str]", bytes, "PIL.Image.Image", "npt.NDArray[
 """A path; the bytes of a file; a PIL image; 8-bit pixels (height, width, 3); or what the encoder sees: floats
 (3, height, width), (1, 3, height, width) or, as a clip of one frame, (1, 3, 1, height, width) in [-1, 1]. With alpha, for
 a VAE of RGBA, 4 in place of 3."""
+
+Clip = Union[Picture, "Sequence[PIL.Image.Image]", "Sequence[npt.NDArray[Any]]"]
+"""Frames: a file or a folder of them; 8-bit pixels (frames, height, width, 3); what the encoder sees, floats
+(1, 3, frames, height, width) or (frames, 3, height, width) in [-1, 1]; a list of PIL images or arrays, as pipelines return
+them; or a still picture. With alpha, for a VAE of RGBA, 4 in place of 3."""
 
 _PICTURES = ((1, 3), (1, 4))
 
@@ -35,8 +42,28 @@ def given(picture: Picture, exif: str = "ignore") -> tuple[Given, str, list[str]
         return bytes(picture), "bytes", []
     if _is_of(picture, "PIL"):
         return _of_pil(picture, exif)
-    name = f"{type(picture).__module__.split('.')[0]}.{type(picture).__name__}"
+    name = _name_of(picture)
     return _of_array(_as_array(picture, name, "a picture", _NEXT), name), name, []
+
+
+def given_clip(frames: Clip, exif: str = "ignore") -> tuple[Given, str, list[str]]:
+    """The frames of a clip for the extension, its name in reports, and what a reader should know of it."""
+    if isinstance(frames, (list, tuple)):
+        return _of_list(frames, exif)
+    if isinstance(frames, (str, os.PathLike, bytes, bytearray, memoryview)) or _is_of(frames, "PIL"):
+        return given(cast(Picture, frames), exif)
+    name = _name_of(frames)
+    array = _as_array(frames, name, "a clip", _NEXT_CLIP)
+    if array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] in (3, 4):
+        return np.ascontiguousarray(array), name, []
+    if array.dtype.kind == "f" and array.ndim == 5 and array.shape[:2] in _PICTURES:
+        return np.ascontiguousarray(array[0].swapaxes(0, 1), dtype=np.float32), name, []
+    if array.dtype.kind == "f" and array.ndim == 4 and array.shape[1] in (3, 4):
+        return np.ascontiguousarray(array, dtype=np.float32), name, []
+    if array.ndim > 3 and array.shape[0] != 1:
+        found = f"found {array.dtype} of shape {array.shape}"
+        raise VaeFidelityError("image", name, f"expected uint8 (T, H, W, 3) or floats (1, 3, T, H, W), {found}", _NEXT_CLIP)
+    return given(array, exif)
 
 
 def given_pixels(picture: Picture, name: str) -> Given:
@@ -89,6 +116,32 @@ def _is_of(value: object, package: str) -> bool:
     return any(base.__module__.split(".")[0] == package for base in type(value).__mro__)
 
 
+def _name_of(value: object) -> str:
+    return f"{type(value).__module__.split('.')[0]}.{type(value).__name__}"
+
+
+def _of_list(frames: Sequence[Any], exif: str) -> tuple[Given, str, list[str]]:
+    if not frames:
+        raise VaeFidelityError("image", "the clip", "has no frame", _NEXT_CLIP)
+    arrays: list[npt.NDArray[Any]] = []
+    notes: list[str] = []
+    for number, frame in enumerate(frames):
+        array, name, of_frame = given(frame, exif)
+        if not isinstance(array, np.ndarray):
+            problem = f"expected frames as PIL images or arrays, found {type(frame).__name__} as frame {number}"
+            raise VaeFidelityError("image", "the clip", problem, "give a folder's path for files, or open them first")
+        if arrays and (array.dtype, array.shape) != (arrays[0].dtype, arrays[0].shape):
+            shapes = f"{arrays[0].dtype} {arrays[0].shape} and {array.dtype} {array.shape}"
+            problem = f"expected frames of one size and kind, found {shapes} (frame {number})"
+            raise VaeFidelityError("image", "the clip", problem, "resize or convert them to the first frame's")
+        arrays.append(array)
+        notes += [note for note in of_frame if note not in notes]
+    name = f"{type(frames).__name__} of {len(arrays)} {_name_of(frames[0])}"
+    # Samples have a batch of one in front.
+    joined: npt.NDArray[Any] = np.stack(arrays) if arrays[0].dtype == np.uint8 else np.concatenate(arrays)
+    return joined, name, notes
+
+
 def _of_pil(picture: Any, exif: str) -> tuple[Given, str, list[str]]:
     notes = []
     name = getattr(picture, "filename", "") or "PIL.Image"
@@ -126,6 +179,8 @@ def _as_array(values: Any, name: str, what: str, next: str) -> npt.NDArray[Any]:
         raise VaeFidelityError("option", name, f"expected {what}, found {found}", next)
     return array
 
+
+_NEXT_CLIP = "give a path, 8-bit pixels (T, H, W, 3), floats (1, 3, T, H, W) in [-1, 1], or a list of frames"
 
 _NEXT = "give a path, bytes, a PIL image, 8-bit pixels (H, W, 3), or floats (3, H, W) in [-1, 1]"
 

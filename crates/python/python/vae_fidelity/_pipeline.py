@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
 from vae_fidelity import _native, reports
 from vae_fidelity._errors import VaeFidelityError
 from vae_fidelity._from_json import from_json
 from vae_fidelity._numbers import check_counts, check_least, check_seed
-from vae_fidelity._pictures import Picture, given, given_pixels, one_frame, tensor
+from vae_fidelity._pictures import Clip, Picture, given, given_clip, given_pixels, one_frame, tensor
 from vae_fidelity._progress import Progress, Shown
 from vae_fidelity._report import Decoded, Report
 from vae_fidelity.live.model import Model, is_module, safetensors
@@ -131,7 +131,7 @@ class Pipeline:
 
     def check(
         self,
-        picture: Picture,
+        picture: Clip,
         *,
         width: Optional[int] = None,
         height: Optional[int] = None,
@@ -163,8 +163,10 @@ class Pipeline:
             height: Rows, likewise.
             exif: `ignore` the picture's orientation, as Pillow does, or `apply` it.
             frames: Also send a clip of 5, 9, 13, ... frames through, by a VAE of Wan or Qwen-Image: the first ones of
-                an animation's file or of a folder, or a still picture again and again. All else is of the first frame;
-                the report's `clip` is of all.
+                `picture`, which may then be an animation's file, a folder, 8-bit pixels (frames, height, width, 3), what
+                the encoder sees, (1, 3, frames, height, width), or a list of PIL images or arrays; or a still picture
+                again and again. All else is of the first frame; the report's `clip`, `clip_pictures`,
+                `clip_latents_array` and `clip_decoded_array` are of all.
             sample: Draw the latents from the posterior, with torch's random numbers of `seed`; by default its
                 mode.
             seed: The seed of that draw.
@@ -194,7 +196,7 @@ class Pipeline:
         check_least(min_psnr=min_psnr, min_ssim=min_ssim, min_ms_ssim=min_ms_ssim)
         check_seed(sample, seed)
         seed = _seed(sample, seed)
-        values, name, notes = given(picture, exif)
+        values, name, notes = given(cast(Picture, picture), exif) if frames is None else given_clip(picture, exif)
         of_user = given_pixels(decoded_image, "decoded_image") if decoded_image is not None else None
         with Shown(progress) as shown:
             checked = self._native.check(

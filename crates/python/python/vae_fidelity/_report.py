@@ -98,6 +98,32 @@ class Report(CheckReport):
         """The decoded sample before clamping, (1, 3, height, width); `decoded` describes it."""
         return self._tensor("decoded")
 
+    @cached_property
+    def clip_pictures(self) -> Optional[npt.NDArray[np.uint8]]:
+        """What came back of a clip, (frames, height, width, 3) in 8 bits, 4 in RGBA; `None` without `frames`, and in
+        bf16."""
+        return self._checked.clip_pictures()
+
+    @property
+    def clip_latents_array(self) -> Optional[npt.NDArray[np.float32]]:
+        """Scaled latents of a clip, (latent frames, channels, height, width): `clip.latents` describes them."""
+        return self._checked.tensor("clip_latents")
+
+    @property
+    def clip_moments_array(self) -> Optional[npt.NDArray[np.float32]]:
+        """Mean and log-variance of a clip before clamping, (latent frames, 2 channels, height, width)."""
+        return self._checked.tensor("clip_moments")
+
+    @property
+    def clip_noise_array(self) -> Optional[npt.NDArray[np.float32]]:
+        """What a clip's draw was made with, (latent frames, channels, height, width); `None` for the mode."""
+        return self._checked.tensor("clip_noise")
+
+    @property
+    def clip_decoded_array(self) -> Optional[npt.NDArray[np.float32]]:
+        """The decoded frames of a clip before clamping, (frames, 3, height, width): `clip.decoded` describes them."""
+        return self._checked.tensor("clip_decoded")
+
     def _tensor(self, name: str) -> npt.NDArray[np.float32]:
         tensor = self._checked.tensor(name)
         assert tensor is not None, "every run has it"
