@@ -6,6 +6,7 @@ use pulp::{Simd, WithSimd};
 use super::exp::exp;
 use super::memory::{Buffer, Workspace};
 use super::product::{Shape, columns, product_by_panel};
+use super::sums::SIDE_BY_SIDE;
 use super::tensor::NhwcTensor;
 use super::threads::{Threads, at_least, for_each_part_with};
 
@@ -167,9 +168,6 @@ impl WithSimd for Block<'_> {
         }
     }
 }
-
-/// Values that are accumulated side by side, so that compilers vectorize the loop.
-const SIDE_BY_SIDE: usize = 32;
 
 #[inline(always)]
 fn largest_of(scores: &[f32]) -> f32 {

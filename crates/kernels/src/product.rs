@@ -67,7 +67,7 @@ pub(crate) fn product<S: Simd>(
     right: &[f32],
     out: &mut [f32],
 ) {
-    let Shape { rows, depth, vectors, left_stride, panel_stride, out_stride, .. } = shape;
+    let Shape { rows, depth, vectors, left_stride, panel_stride, out_stride, add, ahead } = shape;
     if rows == 0 || vectors == 0 {
         return;
     }
@@ -83,13 +83,12 @@ pub(crate) fn product<S: Simd>(
             let right = &right[panel * panel_stride..];
             // The first tiles of rows prefetch a share each, the others nothing new.
             let share = row / most * (depth * columns / shares);
-            let next = match shape.ahead > 0 && row < shares * most {
-                true => right.as_ptr().wrapping_add(shape.ahead + share),
+            let next = match ahead > 0 && row < shares * most {
+                true => right.as_ptr().wrapping_add(ahead + share),
                 false => right.as_ptr(),
             };
             let (left, right) = (left.as_ptr(), right.as_ptr());
             let out = out[row * out_stride + panel * columns..].as_mut_ptr();
-            let Shape { add, .. } = shape;
             let tile = Tile { left, right, next, out, depth, left_stride, out_stride, add };
             let run = match vectors - 2 * panel {
                 1 => tiles::<S, 1>(),

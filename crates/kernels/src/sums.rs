@@ -64,8 +64,8 @@ impl ShiftedSums {
     }
 }
 
-/// Values of a pixel that are added up side by side, so that compilers vectorize the loop.
-const SIDE_BY_SIDE: usize = 32;
+/// Values that are accumulated side by side, so that compilers vectorize the loop.
+pub(crate) const SIDE_BY_SIDE: usize = 32;
 
 /// The sum of the squares of the channels of `pixel`.
 #[inline(always)]
